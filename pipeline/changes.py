@@ -1,0 +1,132 @@
+"""What changed between two dates: modifications (o -> o') and injections (nothing -> o').
+
+Only values that are certain on the day count; every (subject, relation) that could have changed and is
+not certain on one of the two days becomes a rejection with its reason.
+Terms: CHRONOEDIT (Ge et al. 2024), section 3; DESIGN "The meaning of time".
+Leaves out: words (`pipeline.questions`), and corrections between two snapshots (`pipeline.compare`).
+"""
+
+from __future__ import annotations
+
+import datetime
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.duck import Tabular, connect, register
+from pipeline.timelines import create_values_at
+from schemas import tables
+from schemas.catalogue import Catalogue
+from schemas.errors import BadInput
+
+__all__ = ["CHANGES", "check_dates", "create_changes", "find_changes"]
+
+_WANTED = (
+    "kind relation subject old_object new_object object_kind object_unit changed_on_earliest changed_on_latest "
+    "changed_on_precision confidence statement_ids"
+).split()
+CHANGES = pa.schema([tables.EDITS.field(name) for name in _WANTED])
+"""The columns of `edits` that are known before there are words."""
+
+
+def check_dates(since: datetime.date, as_of: datetime.date) -> None:
+    """Raises BadInput unless since lies before as_of."""
+    if since >= as_of:
+        raise BadInput(f"--since {since} is not before --as-of {as_of}; give two dates with since the earlier one")
+
+
+def find_changes(
+    timelines: Tabular, statements: Tabular, catalogue: Catalogue, since: datetime.date, as_of: datetime.date
+) -> tuple[pa.Table, pa.Table]:
+    """(`CHANGES`, `REJECTIONS`) between two days, for the single-valued relations of the catalogue.
+
+    timelines: `TIMELINES`; statements: `STATEMENTS`, for the units of literal values.
+    Raises BadInput when since is not before as_of.
+    """
+    check_dates(since, as_of)
+    with connect() as connection:
+        register(connection, "timelines", timelines)
+        register(connection, "statements", statements)
+        create_changes(connection, catalogue, since, as_of)
+        changes = connection.execute("SELECT * FROM changes ORDER BY relation, subject").to_arrow_table()
+        rejections = connection.execute("SELECT * FROM change_rejections").to_arrow_table()
+    return changes.cast(CHANGES), rejections.cast(tables.REJECTIONS)
+
+
+def create_changes(
+    connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, since: datetime.date, as_of: datetime.date
+) -> None:
+    """Create the tables `changes` and `change_rejections` from `timelines` and `statements`."""
+    single = [r.id for r in catalogue.relations if r.single_valued and r.undated != "always"]
+    connection.register("single_valued", pa.table({"relation": pa.array(single, pa.string())}))
+    create_values_at(connection, "values_since", since)
+    create_values_at(connection, "values_as_of", as_of)
+    connection.execute(PAIRED)
+    connection.execute(CHANGES_SQL, [since])
+    connection.execute(REJECTIONS_SQL)
+
+
+PAIRED = """
+CREATE OR REPLACE TEMP TABLE paired AS
+SELECT coalesce(b.relation, a.relation) AS relation, coalesce(b.subject, a.subject) AS subject,
+    b.object AS old_object, a.object AS new_object, a.object_kind AS object_kind,
+    coalesce(b.certainty, 'nothing') AS before, coalesce(a.certainty, 'nothing') AS after,
+    a.ordinal AS new_ordinal, a.confidence,
+    coalesce(b.statement_ids, []) AS old_ids, coalesce(a.statement_ids, []) AS new_ids
+FROM (SELECT * FROM values_since SEMI JOIN single_valued USING (relation)) b
+FULL JOIN (SELECT * FROM values_as_of SEMI JOIN single_valued USING (relation)) a
+    ON a.relation = b.relation AND a.subject = b.subject
+-- What is the same for certain on both days is no change and needs no reason.
+WHERE NOT (before = 'certain' AND after = 'certain' AND old_object = new_object)
+"""
+
+# The new value began where its holder's unbroken run of spans begins: a re-election is no change.
+CHANGES_SQL = """
+CREATE OR REPLACE TEMP TABLE begun AS
+WITH candidates AS (
+    SELECT * FROM paired WHERE after = 'certain' AND before IN ('certain', 'nothing')
+),
+runs AS (
+    SELECT c.relation, c.subject, max(t.ordinal) AS last_other
+    FROM candidates c JOIN timelines t ON t.relation = c.relation AND t.subject = c.subject
+        AND t.ordinal < c.new_ordinal AND t.object IS DISTINCT FROM c.new_object
+    GROUP BY c.relation, c.subject
+)
+SELECT c.*,
+    min(t.valid_from_earliest) AS changed_on_earliest,
+    min(t.valid_from_latest) AS changed_on_latest,
+    min_by(t.valid_from_precision, t.ordinal) AS changed_on_precision
+FROM candidates c
+LEFT JOIN runs r ON r.relation = c.relation AND r.subject = c.subject
+LEFT JOIN timelines t ON t.relation = c.relation AND t.subject = c.subject AND t.object = c.new_object
+    AND t.ordinal <= c.new_ordinal AND t.ordinal > coalesce(r.last_other, -1) AND t.valid_from_earliest > $1::DATE
+GROUP BY ALL;
+CREATE OR REPLACE TEMP TABLE changes AS
+SELECT CASE WHEN old_object IS NULL THEN 'injection' ELSE 'modification' END AS kind, relation, subject,
+    old_object, new_object, object_kind, u.object_unit,
+    changed_on_earliest, changed_on_latest, changed_on_precision, confidence,
+    list_sort(list_distinct(list_concat(old_ids, new_ids))) AS statement_ids
+FROM begun
+-- The unit of a number and the language of a text come from the newest statement that says the value.
+LEFT JOIN (SELECT statement_id, object_unit FROM statements WHERE object_kind IN ('quantity', 'string')) u
+    ON u.statement_id = begun.new_ids[1]
+WHERE changed_on_earliest IS NOT NULL
+"""
+
+REJECTIONS_SQL = """
+CREATE OR REPLACE TEMP TABLE change_rejections AS
+SELECT 'changes' AS stage,
+    CASE
+        WHEN before IN ('ambiguous', 'unknown') THEN 'uncertain_at_since'
+        WHEN after IN ('ambiguous', 'unknown') THEN 'uncertain_at_as_of'
+        ELSE 'ended_without_successor'
+    END AS reason,
+    subject, relation, list_sort(list_distinct(list_concat(old_ids, new_ids))) AS ids,
+    concat('at since: ', coalesce(old_object, before), '; at as_of: ', coalesce(new_object, after)) AS detail
+FROM paired
+WHERE NOT (after = 'certain' AND before IN ('certain', 'nothing'))
+UNION ALL
+SELECT 'changes', 'uncertain_change_date', subject, relation, new_ids,
+    concat(new_object, ' holds at as_of, but may have begun before since')
+FROM begun WHERE changed_on_earliest IS NULL
+"""

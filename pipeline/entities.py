@@ -1,0 +1,82 @@
+"""Entities named anywhere: their names, types, popularity and the days on which they began and ended.
+
+Dates of birth, death, inception and abolition are ordinary statements; of several, those of the best
+rank count (Wikidata Help:Ranking), and all of these must be possible: their hull is taken.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from pipeline.duck import Tabular, connect, register
+from schemas.tables import ENTITIES
+
+__all__ = ["LABELS", "describe_entities", "named_entities"]
+
+LABELS = pa.schema(
+    [ENTITIES.field(name) for name in ("qid", "label", "label_language", "description", "aliases", "sitelinks")]
+)
+"""What a source tells of names; one row per entity."""
+
+
+def named_entities(statements: Tabular) -> list[str]:
+    """All QIDs that statements name as subject, object or unit, sorted."""
+    with connect() as connection:
+        register(connection, "statements", statements)
+        rows = connection.execute("""
+            SELECT DISTINCT qid FROM (
+                SELECT subject AS qid FROM statements
+                UNION ALL SELECT object FROM statements WHERE object_kind = 'item'
+                UNION ALL SELECT object_unit FROM statements WHERE object_kind = 'quantity'
+            ) WHERE qid IS NOT NULL AND regexp_full_match(qid, 'Q[1-9][0-9]*') ORDER BY qid
+        """).fetchall()
+    return [qid for (qid,) in rows]
+
+
+def describe_entities(lifecycle: Tabular, labels: Tabular) -> pa.Table:
+    """`ENTITIES`, one row per row of labels, sorted by qid.
+
+    lifecycle: `STATEMENTS` of P31, P569, P570, P571 and P576; labels: `LABELS`.
+    """
+    with connect() as connection:
+        register(connection, "lifecycle", lifecycle)
+        register(connection, "labels", labels)
+        return connection.execute(DESCRIBE).to_arrow_table().cast(ENTITIES)
+
+
+DESCRIBE = """
+WITH ranked AS (
+    SELECT *, CASE rank WHEN 'preferred' THEN 0 ELSE 1 END AS place FROM lifecycle WHERE rank <> 'deprecated'
+),
+best AS (
+    SELECT * FROM ranked
+    QUALIFY place = min(place) OVER (PARTITION BY subject, property)
+),
+days AS (
+    SELECT subject, CASE WHEN property IN ('P569', 'P571') THEN 'began' ELSE 'ended' END AS what, object_kind,
+        TRY_CAST(split_part(object, '/', 1) AS DATE) AS earliest, TRY_CAST(split_part(object, '/', 2) AS DATE) AS latest
+    FROM best WHERE property <> 'P31' AND object_kind IN ('time', 'somevalue')
+),
+spans AS (
+    SELECT subject, what,
+        bool_and(earliest IS NOT NULL) AS dated,
+        -- Dates that can all be true narrow each other; dates that cannot leave their hull.
+        CASE WHEN max(earliest) <= min(latest) THEN max(earliest) ELSE min(earliest) END AS earliest,
+        CASE WHEN max(earliest) <= min(latest) THEN min(latest) ELSE max(latest) END AS latest
+    FROM days GROUP BY subject, what
+),
+types AS (
+    SELECT subject, list_sort(list_distinct(list(object))) AS types
+    FROM best WHERE property = 'P31' AND object_kind = 'item' GROUP BY subject
+)
+SELECT l.qid, l.label, l.label_language, l.description, coalesce(l.aliases, []) AS aliases,
+    coalesce(t.types, []) AS types, l.sitelinks,
+    CASE WHEN b.dated THEN b.earliest END AS began_earliest, CASE WHEN b.dated THEN b.latest END AS began_latest,
+    CASE WHEN e.dated THEN e.earliest END AS ended_earliest, CASE WHEN e.dated THEN e.latest END AS ended_latest,
+    CASE WHEN e.dated THEN 'known' WHEN e.subject IS NOT NULL THEN 'unknown' ELSE 'absent' END AS ended_kind
+FROM labels l
+LEFT JOIN types t ON t.subject = l.qid
+LEFT JOIN spans b ON b.subject = l.qid AND b.what = 'began'
+LEFT JOIN spans e ON e.subject = l.qid AND e.what = 'ended'
+ORDER BY l.qid
+"""

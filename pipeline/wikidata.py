@@ -1,0 +1,284 @@
+"""One Wikidata statement, from JSON or from RDF terms, to one row of `statements`.
+
+Both forms are first read into `Snak`s (Wikibase's word for a property with a value, a "some value" or
+a "no value"), then one function makes the row, so that the two forms cannot drift apart.
+Nothing raises on bad data: what is wrong with a value becomes a fault code in the row, and
+`pipeline.timelines` rejects the row by that name.
+Leaves out: references, and the values of coordinates (only that there is one).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Literal
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from schemas import tables
+from schemas.dates import ABSENT, Bound, DayInterval, combine, read_json_time, read_rdf_time, spell_interval
+
+__all__ = [
+    "ENTITY",
+    "LIFECYCLE",
+    "Origin",
+    "Snak",
+    "StatementRows",
+    "is_pid",
+    "is_qid",
+    "json_snak",
+    "read_json_statement",
+    "statement_id_from_iri",
+]
+
+ENTITY = "http://www.wikidata.org/entity/"
+# instance of, birth, death, inception, abolition: what `entities` is made from
+LIFECYCLE = ("P31", "P569", "P570", "P571", "P576")
+
+_QID = re.compile(r"Q[1-9]\d{0,11}")
+_PID = re.compile(r"P[1-9]\d{0,9}")
+_STATEMENT_IRI = re.compile(r"(?:.*/statement/)?([A-Za-z]\d+)[$-](.+)")
+_COMMONS_FILE = re.compile(r"https?://commons\.wikimedia\.org/wiki/Special:FilePath/(.+)")
+_NO_UNIT = "Q199"  # Wikidata's "1": a plain number
+_TIMES = {"P580": "start", "P582": "end", "P585": "point_in_time"}
+_SUCCESSION = {"P1365": "replaces", "P1366": "replaced_by"}
+
+SnakKind = Literal["item", "string", "text", "quantity", "time", "other", "somevalue", "novalue"]
+
+
+def is_qid(text: str) -> bool:
+    return _QID.fullmatch(text) is not None
+
+
+def is_pid(text: str) -> bool:
+    return _PID.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Snak:
+    """A value: `text` is its spelling (null for somevalue, novalue, other), `date` the date of a time value,
+    `unit` the unit of a quantity or the language of a text, `fault` what is wrong with it."""
+
+    kind: SnakKind
+    text: str | None = None
+    date: DayInterval | None = None
+    unit: str | None = None
+    fault: str | None = None
+
+    def spelled(self) -> str:
+        return f"({self.kind})" if self.text is None else self.text if self.unit is None else f"{self.text}@{self.unit}"
+
+
+SOMEVALUE, NOVALUE = Snak("somevalue"), Snak("novalue")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where rows were read: a source's name and the moment, the same for all rows of one reading."""
+
+    source: str
+    retrieved_at: datetime
+
+
+def time_snak(date: DayInterval | str) -> Snak:
+    """A time value, or the snak that carries the fault code of one that does not read."""
+    if isinstance(date, str):
+        return Snak("time", fault=date)
+    return Snak("time", spell_interval(date), date)
+
+
+def item_snak(entity: str) -> Snak:
+    return Snak("item", entity) if is_qid(entity) else Snak("other", entity)
+
+
+def quantity_snak(amount: str, unit: str | None) -> Snak:
+    try:
+        number = Decimal(amount)
+    except InvalidOperation:
+        return Snak("quantity", amount, unit=unit, fault="wrong_object_type")
+    spelled = format(number.normalize(), "f") if number.is_finite() else amount
+    return Snak("quantity", spelled, unit=None if unit in (None, _NO_UNIT, "1") else unit)
+
+
+def json_snak(snak: Mapping[str, Any]) -> Snak:
+    """A snak of Wikidata's JSON (`mainsnak`, or an element of `qualifiers[PID]`)."""
+    if snak["snaktype"] != "value":
+        return SOMEVALUE if snak["snaktype"] == "somevalue" else NOVALUE
+    kind, value = snak["datavalue"]["type"], snak["datavalue"]["value"]
+    if kind == "wikibase-entityid":
+        return item_snak(value.get("id") or f"Q{value['numeric-id']}")
+    if kind == "time":
+        return time_snak(read_json_time(value["time"], value["precision"], value["calendarmodel"]))
+    if kind == "string":
+        return Snak("string", value)
+    if kind == "monolingualtext":
+        return Snak("text", value["text"], unit=value["language"])
+    if kind == "quantity":
+        return quantity_snak(value["amount"], value["unit"].rsplit("/", 1)[-1])
+    return Snak("other")
+
+
+def rdf_snak(term: Mapping[str, str], node: Mapping[str, str]) -> Snak:
+    """A snak from RDF, as SPARQL JSON terms.
+
+    term: the simple value (`ps:`/`pq:`): {type, value[, datatype, xml:lang]}.
+    node: what the value node (`psv:`/`pqv:`) says: `time`, `precision`, `calendar`, `unit`; may be empty.
+    """
+    text = term["value"]
+    if "time" in node:
+        precision = int(node.get("precision", "-1"))
+        if node.get("time_type", "dateTime") != "dateTime":  # the exporter's spelling of a date it cannot clean
+            return time_snak("malformed_time")
+        return time_snak(read_rdf_time(node["time"], precision, node.get("calendar", "")))
+    if term["type"] == "bnode" or "/.well-known/genid/" in text:
+        return SOMEVALUE
+    if term["type"] == "uri":
+        if text.startswith(ENTITY):
+            return item_snak(text[len(ENTITY) :])
+        file = _COMMONS_FILE.fullmatch(text)
+        return Snak("string", unquote(file[1]).replace("_", " ") if file else text)
+    if "xml:lang" in term:
+        return Snak("text", text, unit=term["xml:lang"])
+    datatype = term.get("datatype", "").rsplit("#", 1)[-1]
+    if datatype == "dateTime":  # a date without its value node has no precision, and decides nothing
+        return time_snak("malformed_time")
+    if datatype in ("decimal", "integer", "int", "double"):
+        return quantity_snak(text, node.get("unit"))
+    if datatype == "wktLiteral" or datatype.endswith("/wktLiteral"):
+        return Snak("other")
+    return Snak("string", text)
+
+
+def statement_id_from_iri(iri: str) -> str:
+    """`…/statement/q60-5083…` or `q60$5083…` -> `Q60$5083…`, the one spelling that both forms share.
+
+    RDF replaces the dollar by a hyphen (Wikibase RdfVocabulary), and old ids begin with a small letter.
+    """
+    match = _STATEMENT_IRI.fullmatch(iri)
+    return f"{match[1].upper()}${match[2]}" if match else iri
+
+
+class StatementRows:
+    """Columns of `statements` while they are being filled; a table is cut from them in batches."""
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self._columns: dict[str, list[Any]] = {}
+        self.clear()
+
+    def clear(self) -> None:
+        self._columns = {name: [] for name in tables.STATEMENTS.names if name not in ("retrieved_at", "source")}
+
+    def __len__(self) -> int:
+        return len(self._columns["subject"])
+
+    def add(
+        self,
+        statement_id: str,
+        subject: str,
+        property_: str,
+        rank: str,
+        main: Snak,
+        qualifiers: Mapping[str, Sequence[Snak]],
+        revision: int | None,
+    ) -> None:
+        """One row. Never raises: faults of values go into the row's `faults`."""
+        put = self._columns
+        faults = {snak.fault for snak in (main, *(s for p in _TIMES for s in qualifiers.get(p, ()))) if snak.fault}
+        put["statement_id"].append(statement_id)
+        put["subject"].append(subject)
+        put["property"].append(property_)
+        put["object"].append(main.text)
+        put["object_kind"].append("string" if main.kind in ("text", "other") else main.kind)
+        put["object_unit"].append(main.unit)
+        put["rank"].append(rank)
+        if not is_qid(subject) or not is_pid(property_):
+            faults.add("malformed_id")
+        dates: dict[str, Bound] = {}
+        for pid, prefix in _TIMES.items():
+            dates[prefix] = bound = self._bound(qualifiers.get(pid, ()), faults)
+            put[f"{prefix}_kind"].append(bound.kind)
+            put[f"{prefix}_earliest"].append(bound.date.earliest if bound.date else None)
+            put[f"{prefix}_latest"].append(bound.date.latest if bound.date else None)
+            put[f"{prefix}_precision"].append(bound.date.precision if bound.date else None)
+        if _certainly_after(dates["start"], dates["end"]):
+            faults.add("start_after_end")
+        for pid, name in _SUCCESSION.items():
+            items = [snak.text for snak in qualifiers.get(pid, ()) if snak.kind == "item"]
+            put[name].append(items[0] if len(items) == 1 else None)
+        put["qualifiers"].append(
+            sorted(
+                f"{pid}={snak.spelled()}"
+                for pid, snaks in qualifiers.items()
+                if pid not in _TIMES and not (pid in _SUCCESSION and len(snaks) == 1)
+                for snak in snaks
+            )
+        )
+        put["faults"].append(sorted(faults))
+        put["revision"].append(revision)
+
+    @staticmethod
+    def _bound(snaks: Iterable[Snak], faults: set[str]) -> Bound:
+        bounds = []
+        for snak in snaks:
+            if snak.kind == "time" and snak.date is not None:
+                bounds.append(Bound("known", snak.date))
+            elif snak.kind == "time":
+                bounds.append(Bound("unknown"))  # the fault is recorded already; the row will be rejected
+            elif snak.kind == "novalue":
+                bounds.append(Bound("none"))
+            elif snak.kind == "somevalue":
+                bounds.append(Bound("unknown"))
+            else:
+                faults.add("malformed_time")
+        bound = combine(bounds)
+        if bound is None:
+            faults.add("conflicting_dates")
+            return ABSENT
+        return bound
+
+    def table(self) -> pa.Table:
+        """The rows so far as `tables.STATEMENTS`."""
+        size = len(self)
+        arrays = []
+        for column in tables.STATEMENTS:
+            if column.name == "retrieved_at":
+                stamp = pa.scalar(int(self.origin.retrieved_at.timestamp()), column.type)
+                arrays.append(pa.repeat(stamp, size))
+            elif column.name == "source":
+                arrays.append(pa.repeat(pa.scalar(self.origin.source), size))
+            elif pa.types.is_date32(column.type):
+                arrays.append(pa.array(self._columns[column.name], pa.int32()).view(pa.date32()))
+            else:
+                arrays.append(pa.array(self._columns[column.name], column.type))
+        return pa.Table.from_arrays(arrays, schema=tables.STATEMENTS)
+
+
+def _certainly_after(start: Bound, end: Bound) -> bool:
+    return (
+        start.date is not None
+        and end.date is not None
+        and start.date.earliest is not None
+        and end.date.latest is not None
+        and start.date.earliest > end.date.latest
+    )
+
+
+def read_json_statement(
+    rows: StatementRows, subject: str, property_: str, statement: Mapping[str, Any], revision: int | None
+) -> None:
+    """Add one element of an entity's `claims[PID]`."""
+    qualifiers = statement.get("qualifiers") or {}  # an empty map may be written as []
+    rows.add(
+        statement_id_from_iri(statement["id"]),
+        subject,
+        property_,
+        statement["rank"],
+        json_snak(statement["mainsnak"]),
+        {pid: [json_snak(snak) for snak in snaks] for pid, snaks in qualifiers.items()},
+        revision,
+    )

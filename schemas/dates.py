@@ -1,0 +1,234 @@
+"""What a Wikidata date and an end can be: intervals of days, and three-valued truth on a day.
+
+A date is read from either of Wikidata's forms into one `DayInterval`, and several qualifiers of one
+kind into one `Bound`. Days are integers, counted from 1970-01-01 in the proleptic Gregorian calendar
+(Arrow's `date32`), so that years before 1 and after 9999 need no special type.
+Sources: DESIGN "The meaning of time"; Wikibase docs/topics/json.md and its DateTimeValueCleaner for
+what the RDF form does to a stored date.
+Leaves out: time zones and hours (Wikidata stores days), uncertainty given by `before`/`after`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from schemas.errors import BadInput
+
+__all__ = [
+    "ABSENT",
+    "Bound",
+    "DayInterval",
+    "EndKind",
+    "Fault",
+    "Truth",
+    "combine",
+    "gregorian",
+    "holds",
+    "parse_day",
+    "read_json_time",
+    "read_rdf_time",
+    "spell_interval",
+    "to_day_number",
+]
+
+Truth = Literal["yes", "no", "maybe"]
+EndKind = Literal["known", "none", "unknown", "absent"]
+Fault = Literal["malformed_time", "absurd_year", "unknown_calendar"]
+
+GREGORIAN = "Q1985727"
+JULIAN = "Q1985786"
+DAY, MONTH, YEAR = 11, 10, 9  # Wikidata's precision codes; 8 decade, 7 century, 6 millennium
+_FURTHEST_YEAR = 9999  # beyond it a date is a slip (or geology), not part of a timeline
+_EPOCH = datetime.date(1970, 1, 1).toordinal()
+
+_JSON_TIME = re.compile(r"([+-])(\d{1,16})-(\d\d)-(\d\d)T\d\d:\d\d:\d\dZ")
+_RDF_TIME = re.compile(r"([+-]?)(\d{4,16})-(\d\d)-(\d\d)T\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?")
+
+
+@dataclass(frozen=True, slots=True)
+class DayInterval:
+    """One date: some day in [earliest, latest]. Both are null for a date coarser than a year,
+    which is kept (its precision says so) but never decides anything."""
+
+    earliest: int | None
+    latest: int | None
+    precision: int
+
+    @property
+    def decides(self) -> bool:
+        return self.earliest is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A start, an end or a point in time of a statement: its kind, and its date when it is known."""
+
+    kind: EndKind
+    date: DayInterval | None = None
+
+
+ABSENT = Bound("absent")
+
+
+def days_from_gregorian(year: int, month: int, day: int) -> int:
+    """Days from 1970-01-01 to a proleptic Gregorian date; year 0 is 1 BCE (astronomical years)."""
+    shifted = year - (month <= 2)
+    era, year_of_era = divmod(shifted, 400)
+    day_of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
+    return era * 146097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year - 719468
+
+
+def days_from_julian(year: int, month: int, day: int) -> int:
+    """Days from 1970-01-01 (Gregorian) to a Julian date; year 0 is 1 BCE."""
+    shifted = year - (month <= 2)
+    cycle, year_of_cycle = divmod(shifted, 4)
+    day_of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
+    return cycle * 1461 + year_of_cycle * 365 + day_of_year - 719470  # 2 days: the calendars' gap in year 0
+
+
+def month_length(year: int, month: int, julian: bool) -> int:
+    if month == 2:
+        leap = year % 4 == 0 and (julian or year % 100 != 0 or year % 400 == 0)
+        return 29 if leap else 28
+    return 30 if month in (4, 6, 9, 11) else 31
+
+
+def read_json_time(time: str, precision: int, calendar: str) -> DayInterval | Fault:
+    """The date of a JSON time value.
+
+    time: `+2022-04-01T00:00:00Z`, year of 1 to 16 digits, month and day may be `00`, 1 BCE is year -1;
+    a Julian date is as written on paper, not converted.
+    calendar: IRI or QID of the calendar model.
+    """
+    match = _JSON_TIME.fullmatch(time)
+    if not match:
+        return "malformed_time"
+    sign, digits, month, day = match.groups()
+    year = int(digits)
+    if year == 0:  # neither calendar has a year 0, and the JSON form counts -1 as 1 BCE
+        return "malformed_time"
+    return _interval(1 - year if sign == "-" else year, int(month), int(day), precision, calendar, converted=False)
+
+
+def read_rdf_time(literal: str, precision: int, calendar: str) -> DayInterval | Fault:
+    """The date of an RDF value node.
+
+    literal: lexical form of `wikibase:timeValue`; XSD 1.1 years (0000 is 1 BCE). A Julian date of day
+    precision is already converted to Gregorian, a coarser one is not (Wikibase JulianDateTimeValueCleaner).
+    """
+    match = _RDF_TIME.fullmatch(literal)
+    if not match or match[1] == "+":  # the exporter writes a date it cannot clean as a plain "+0000-00-00…"
+        return "malformed_time"
+    sign, digits, month, day = match.groups()
+    year = -int(digits) if sign == "-" else int(digits)
+    if precision < YEAR and year <= 0:
+        year -= 1  # such years are not shifted by the exporter; it decides nothing, but must not be a fault
+    return _interval(year, int(month), int(day), precision, calendar, converted=True)
+
+
+def _interval(year: int, month: int, day: int, precision: int, calendar: str, converted: bool) -> DayInterval | Fault:
+    model = calendar.rsplit("/", 1)[-1]
+    if model not in (GREGORIAN, JULIAN):
+        return "unknown_calendar"
+    if not 0 <= precision <= 14 or month > 12 or day > 31:
+        return "malformed_time"
+    if precision < YEAR:
+        return DayInterval(None, None, precision)
+    if abs(year) > _FURTHEST_YEAR:
+        return "absurd_year"
+    # `-00-` says that the part is unknown, whatever the precision claims.
+    precision = min(precision, DAY, YEAR if month == 0 else MONTH if day == 0 else DAY)
+    julian = model == JULIAN and not (converted and precision == DAY)
+    to_days = days_from_julian if julian else days_from_gregorian
+    if precision == YEAR:
+        return DayInterval(to_days(year, 1, 1), to_days(year, 12, 31), YEAR)
+    length = month_length(year, month, julian)
+    if precision == MONTH:
+        return DayInterval(to_days(year, month, 1), to_days(year, month, length), MONTH)
+    number = to_days(year, month, min(day, length))  # 31 April is exported to RDF as 30 April
+    return DayInterval(number, number, DAY)
+
+
+def combine(bounds: Sequence[Bound]) -> Bound | None:
+    """One bound from several qualifiers of one kind on one statement; None when they contradict.
+
+    Dates that can all be true together (2019 and 3 May 2019) give their intersection; dates that cannot
+    give their hull, which is true whichever of them is meant and also when the statement tells of
+    two terms. A date beside an explicit "no value" or "unknown value" is a contradiction.
+    """
+    kinds = {bound.kind for bound in bounds} - {"absent"}
+    if not kinds:
+        return ABSENT
+    if len(kinds) > 1:
+        return None
+    dates = [bound.date for bound in bounds if bound.date is not None]
+    if not dates:
+        return Bound(next(iter(kinds)))
+    if not all(date.decides for date in dates):
+        return Bound("known", min(dates, key=lambda date: date.precision))
+    earliest = [date.earliest for date in dates if date.earliest is not None]
+    latest = [date.latest for date in dates if date.latest is not None]
+    if max(earliest) <= min(latest):
+        return Bound("known", DayInterval(max(earliest), min(latest), max(date.precision for date in dates)))
+    return Bound("known", DayInterval(min(earliest), max(latest), min(date.precision for date in dates)))
+
+
+def holds(start: Bound, end: Bound, day: int) -> Truth:
+    """Whether a statement with this start and end holds on a day (DESIGN, "The meaning of time").
+
+    Validity is half-open: on the day of its end a statement no longer holds. An absent end says
+    nothing, so that the answer after the start is `maybe`; timelines close or open it first.
+    """
+    begun = _reached(start, day) if start.kind in ("known", "absent") else "maybe"
+    ended = "no" if end.kind == "none" else _reached(end, day) if end.kind in ("known", "absent") else "maybe"
+    if begun == "no" or ended == "yes":
+        return "no"
+    return "yes" if begun == "yes" and ended == "no" else "maybe"
+
+
+def _reached(bound: Bound, day: int) -> Truth:
+    """Whether the date of a bound is on or before a day."""
+    if bound.date is None or bound.date.earliest is None or bound.date.latest is None:
+        return "maybe"
+    if bound.date.latest <= day:
+        return "yes"
+    return "no" if bound.date.earliest > day else "maybe"
+
+
+def to_day_number(day: datetime.date) -> int:
+    return day.toordinal() - _EPOCH
+
+
+def parse_day(text: str, option: str) -> datetime.date:
+    """The date of an option such as `--since 2021-01-01`; BadInput names the option and the form."""
+    try:
+        if not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+            raise ValueError(text)
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise BadInput(f"{option} {text!r} is not a date; write it as YYYY-MM-DD, for example 2021-01-01") from None
+
+
+def gregorian(day: int) -> tuple[int, int, int]:
+    """(year, month, day) of a day number; astronomical years (0 is 1 BCE)."""
+    era, day_of_era = divmod(day + 719468, 146097)
+    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36524 - day_of_era // 146096) // 365
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    shifted_month = (5 * day_of_year + 2) // 153
+    month = shifted_month + (3 if shifted_month < 10 else -9)
+    return era * 400 + year_of_era + (month <= 2), month, day_of_year - (153 * shifted_month + 2) // 5 + 1
+
+
+def spell_interval(date: DayInterval) -> str:
+    """One spelling of a date value, the same for both of Wikidata's forms: `1954-07-01/1954-07-31`."""
+    if date.earliest is None or date.latest is None:
+        return f"precision {date.precision}"
+    spelled = (
+        f"{'-' if year < 0 else ''}{abs(year):04d}-{month:02d}-{day:02d}"
+        for year, month, day in (gregorian(date.earliest), gregorian(date.latest))
+    )
+    return "/".join(spelled)

@@ -1,0 +1,245 @@
+"""The Arrow schema of every table: the one contract between stages, and between pipeline and editing.
+
+Each column carries its meaning (and unit, where it has one) as Arrow field metadata, so that
+`inspect`, the dataset card and a reader of the Parquet all see the same words.
+Dates are proleptic Gregorian days (`date32`); an interval is `[*_earliest, *_latest]`, both included.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from schemas.errors import SchemaMismatch
+
+__all__ = [
+    "EDITS",
+    "ENTITIES",
+    "QUESTIONS",
+    "REJECTIONS",
+    "SENTENCES",
+    "SNAPSHOT_TABLES",
+    "STATEMENTS",
+    "TIMELINES",
+    "conform",
+    "describe",
+]
+
+
+def field(name: str, type_: pa.DataType, meaning: str) -> pa.Field:
+    return pa.field(name, type_, metadata={"meaning": meaning})
+
+
+def _interval(prefix: str, what: str) -> list[pa.Field]:
+    """The four columns that hold one Wikidata date qualifier."""
+    return [
+        field(f"{prefix}_earliest", pa.date32(), f"first day that {what} may be; null unless {prefix}_kind is known"),
+        field(f"{prefix}_latest", pa.date32(), f"last day that {what} may be; null unless {prefix}_kind is known"),
+        field(f"{prefix}_precision", pa.int8(), "Wikidata precision: 11 day, 10 month, 9 year, less is coarser"),
+        field(f"{prefix}_kind", pa.string(), "known, none (explicit no value), unknown (some value) or absent"),
+    ]
+
+
+STATEMENTS = pa.schema(
+    [
+        field("statement_id", pa.string(), "Wikidata statement id, as in JSON with the first letter capital: Q60$5083…"),
+        field("subject", pa.string(), "QID that the statement is about"),
+        field("property", pa.string(), "PID of the main value"),
+        field("object", pa.string(), "QID, or the literal in Wikidata's spelling; null for somevalue and novalue"),
+        field("object_kind", pa.string(), "item, string, quantity, time, somevalue or novalue"),
+        field("object_unit", pa.string(), "quantity: QID of the unit; monolingual text: language code; else null"),
+        field("rank", pa.string(), "preferred, normal or deprecated"),
+        *_interval("start", "the start (P580)"),
+        *_interval("end", "the end (P582)"),
+        *_interval("point_in_time", "the point in time (P585)"),
+        field("replaces", pa.string(), "QID of P1365; null when absent or many"),
+        field("replaced_by", pa.string(), "QID of P1366; null when absent or many"),
+        field("qualifiers", pa.list_(pa.string()), "all other qualifiers as PID=value, sorted"),
+        field("faults", pa.list_(pa.string()), "what is wrong with the row, as reason codes of schemas.reasons, sorted"),
+        field("revision", pa.int64(), "revision of the subject that was read; null when the source has none"),
+        field("retrieved_at", pa.timestamp("s", tz="UTC"), "when it was read from Wikidata"),
+        field("source", pa.string(), "sample, dump, or the endpoint's address"),
+    ]
+)
+# The columns that say where a row came from rather than what it says.
+SOURCE_COLUMNS = ("revision", "retrieved_at", "source")
+
+ENTITIES = pa.schema(
+    [
+        field("qid", pa.string(), "Wikidata id"),
+        field("label", pa.string(), "name in the snapshot's language; null when there is none"),
+        field("label_language", pa.string(), "language the label was found in (the snapshot's, mul, or en as fallback)"),
+        field("description", pa.string(), "Wikidata's description in the snapshot's language"),
+        field("aliases", pa.list_(pa.string()), "other names, sorted, without the label"),
+        field("types", pa.list_(pa.string()), "QIDs of P31, sorted"),
+        field("sitelinks", pa.int32(), "number of Wikipedia and sister pages, a measure of popularity; null if unknown"),
+        field("began_earliest", pa.date32(), "first day of birth (P569) or inception (P571)"),
+        field("began_latest", pa.date32(), "last day of birth or inception"),
+        field("ended_earliest", pa.date32(), "first day of death (P570) or abolition (P576); null while it exists"),
+        field("ended_latest", pa.date32(), "last day of death or abolition"),
+        field("ended_kind", pa.string(), "known, unknown (dead, day unknown) or absent"),
+    ]
+)
+
+TIMELINES = pa.schema(
+    [
+        field("subject", pa.string(), "QID"),
+        field("relation", pa.string(), "id of the relation in the catalogue"),
+        field("ordinal", pa.int32(), "place in the timeline, from 0, by start"),
+        field("object", pa.string(), "QID or literal that held; null for somevalue (held by somebody unknown) and novalue"),
+        field("object_kind", pa.string(), "item, string, quantity, somevalue or novalue"),
+        field("valid_from_earliest", pa.date32(), "first day on which it may have begun; null: unknown"),
+        field("valid_from_latest", pa.date32(), "last day on which it may have begun; null: unknown"),
+        field("valid_from_precision", pa.int8(), "Wikidata precision of the start; null: unknown"),
+        field("valid_to_earliest", pa.date32(), "first day on which it may no longer hold; null: unknown or never"),
+        field("valid_to_latest", pa.date32(), "last day on which it may cease to hold; null: unknown or never"),
+        field("valid_to_precision", pa.int8(), "Wikidata precision of the end; null: unknown or inferred"),
+        field("valid_to_kind", pa.string(), "known, none (has not ended), unknown, open (assumed to hold until as_of)"),
+        field("end_inferred", pa.bool_(), "true when no statement says the end and it was inferred or assumed"),
+        field("end_reason", pa.string(), "stated, no_value, some_value, successor, death, abolition, open, too_old, dateless"),
+        field("rank", pa.string(), "best rank among its statements"),
+        field("confidence", pa.int8(), "in how many places Wikidata says it (statement, office's P1308, person's P39 …)"),
+        field("statement_ids", pa.list_(pa.string()), "statements that say it, sorted"),
+    ]
+)
+
+_CHAIN = pa.list_(
+    pa.struct(
+        [
+            pa.field("subject", pa.string()),
+            pa.field("relation", pa.string()),
+            pa.field("property", pa.string()),
+            pa.field("inverse", pa.bool_()),
+            pa.field("object", pa.string()),
+            pa.field("subject_label", pa.string()),
+            pa.field("object_label", pa.string()),
+            pa.field("object_before", pa.string()),
+            pa.field("object_before_label", pa.string()),
+            pa.field("edit_id", pa.string()),
+            pa.field("question", pa.string()),
+            pa.field("cloze", pa.string()),
+        ]
+    )
+)
+
+EDITS = pa.schema(
+    [
+        field("edit_id", pa.string(), "sha256 of (relation, subject, old_object, new_object, changed_on), 16 hex digits"),
+        field("kind", pa.string(), "modification (o -> o') or injection (nothing -> o')"),
+        field("relation", pa.string(), "id of the relation in the catalogue"),
+        field("property", pa.string(), "PID that the relation reads"),
+        field("inverse", pa.bool_(), "true when the property is read backwards (subject is its value)"),
+        field("subject", pa.string(), "QID"),
+        field("subject_label", pa.string(), "name used in the questions"),
+        field("subject_aliases", pa.list_(pa.string()), "other names of the subject"),
+        field("old_object", pa.string(), "QID or literal that held at since; null for an injection"),
+        field("old_label", pa.string(), "name of the old object; null for an injection"),
+        field("old_aliases", pa.list_(pa.string()), "other names of the old object"),
+        field("new_object", pa.string(), "QID or literal that holds at as_of"),
+        field("new_label", pa.string(), "name of the new object"),
+        field("new_aliases", pa.list_(pa.string()), "other names of the new object"),
+        field("object_kind", pa.string(), "item, string or quantity"),
+        field("object_unit", pa.string(), "quantity: name of the unit; text: language; else null"),
+        field("changed_on_earliest", pa.date32(), "first day on which the new value may have begun"),
+        field("changed_on_latest", pa.date32(), "last day on which the new value may have begun"),
+        field("changed_on_precision", pa.int8(), "Wikidata precision of that day"),
+        field("prompt", pa.string(), "the edit question, in the present tense: Who is the head of government of France?"),
+        field("target_new", pa.string(), "the answer at as_of (= new_label)"),
+        field("target_old", pa.string(), "the answer at since (= old_label)"),
+        field("paraphrases", pa.list_(pa.string()), "other wordings of prompt, at least four"),
+        field("cloze", pa.string(), "a sentence to be completed with the answer: The head of government of France is"),
+        field("sitelinks", pa.int32(), "popularity of the subject"),
+        field("confidence", pa.int8(), "in how many places Wikidata says the new value"),
+        field("statement_ids", pa.list_(pa.string()), "statements behind the old and the new value, sorted"),
+    ]
+)
+
+QUESTIONS = pa.schema(
+    [
+        field("question_id", pa.string(), "sha256 of (kind, chain or triple, asked_on, question), 16 hex digits"),
+        field("edit_ids", pa.list_(pa.string()), "edits that the question tests or guards, sorted"),
+        field(
+            "kind",
+            pa.string(),
+            "edit, paraphrase, cloze, alias, reverse, multi_hop, locality, history or timeline",
+        ),
+        field("locality_kind", pa.string(), "relation (other subject), subject (other relation), object (neighbour); else null"),
+        field("hops", pa.int8(), "number of facts walked from the named entity to the answer"),
+        field("edited_hops", pa.int8(), "how many of them are edited facts"),
+        field("relation", pa.string(), "relation of the last fact walked"),
+        field("subject", pa.string(), "QID of the entity that the question names"),
+        field("subject_label", pa.string(), "its name in the question"),
+        field("question", pa.string(), "the question"),
+        field("phrasings", pa.list_(pa.string()), "other wordings with the same answer (a multi-hop question has three in all)"),
+        field("answer", pa.string(), "the right answer at as_of (history: at asked_on)"),
+        field("answer_id", pa.string(), "QID or literal of the answer"),
+        field("answer_aliases", pa.list_(pa.string()), "other names of the answer"),
+        field("answer_before", pa.string(), "the right answer at since; null where there was none"),
+        field("answer_before_id", pa.string(), "QID or literal of it"),
+        field("answer_before_aliases", pa.list_(pa.string()), "other names of it"),
+        field("as_of", pa.date32(), "the day on which answer is right"),
+        field("asked_on", pa.date32(), "the past day that the question asks about; null for a question about now"),
+        field("chain", _CHAIN, "the facts walked, in order"),
+        field("split", pa.string(), "train or test, by subject"),
+        field("sitelinks", pa.int32(), "popularity of the named entity"),
+    ]
+)
+
+SENTENCES = pa.schema(
+    [
+        field("sentence_id", pa.string(), "sha256 of (subject, relation, asked_on, prompt), 16 hex digits"),
+        field("role", pa.string(), "current (true at since), history (past day, true for ever), stable, composed (several hops)"),
+        field("subject", pa.string(), "QID of the entity that the prompt names"),
+        field("relation", pa.string(), "relation asked for (the last one of a composed prompt)"),
+        field("form", pa.string(), "question or cloze"),
+        field("phrasing", pa.int8(), "number of the wording; the same number is the same wording for every subject"),
+        field("held_out", pa.bool_(), "true: never trained on, so that recall of unseen wordings can be measured"),
+        field("prompt", pa.string(), "text up to the answer"),
+        field("answer", pa.string(), "the answer as of since (role history: as of asked_on)"),
+        field("asked_on", pa.date32(), "the past day named in the prompt; null otherwise"),
+        field("edit_ids", pa.list_(pa.string()), "edits that change this answer at as_of (current, composed) or share its subject"),
+    ]
+)
+
+REJECTIONS = pa.schema(
+    [
+        field("stage", pa.string(), "statements, timelines, crosscheck, changes, questions or hops"),
+        field("reason", pa.string(), "reason code, from the closed list in schemas.reasons"),
+        field("subject", pa.string(), "QID concerned, if one is"),
+        field("relation", pa.string(), "relation or PID concerned, if one is"),
+        field("ids", pa.list_(pa.string()), "statement, edit or entity ids concerned, sorted"),
+        field("detail", pa.string(), "what exactly was found, for a person to read"),
+    ]
+)
+
+SNAPSHOT_TABLES: dict[str, pa.Schema] = {
+    "statements": STATEMENTS,
+    "entities": ENTITIES,
+    "timelines": TIMELINES,
+    "edits": EDITS,
+    "questions": QUESTIONS,
+    "sentences": SENTENCES,
+    "rejections": REJECTIONS,
+}
+
+
+def conform(table: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
+    """The table with exactly the schema's columns, order and types.
+
+    Raises SchemaMismatch naming the table and the first column that is missing or of a type
+    that cannot be cast without loss.
+    """
+    columns = []
+    for wanted in schema:
+        if wanted.name not in table.column_names:
+            raise SchemaMismatch(f"table {name} lacks the column {wanted.name} ({wanted.type})")
+        column = table.column(wanted.name)
+        try:
+            columns.append(column if column.type == wanted.type else column.cast(wanted.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise SchemaMismatch(f"table {name}, column {wanted.name}: {error}") from error
+    return pa.table(columns, schema=schema)
+
+
+def describe(schema: pa.Schema) -> list[tuple[str, str, str]]:
+    """(column, type, meaning) of every column, for cards and documentation."""
+    return [(f.name, str(f.type), (f.metadata or {}).get(b"meaning", b"").decode()) for f in schema]
