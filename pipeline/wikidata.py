@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -25,12 +25,16 @@ from schemas.dates import ABSENT, Bound, DayInterval, combine, read_json_time, r
 __all__ = [
     "ENTITY",
     "LIFECYCLE",
+    "NOVALUE",
     "Origin",
+    "RdfTerm",
     "Snak",
     "StatementRows",
+    "ValueNode",
     "is_pid",
     "is_qid",
     "json_snak",
+    "rdf_snaks",
     "read_json_statement",
     "statement_id_from_iri",
 ]
@@ -122,35 +126,63 @@ def json_snak(snak: Mapping[str, Any]) -> Snak:
     return Snak("other")
 
 
-def rdf_snak(term: Mapping[str, str], node: Mapping[str, str]) -> Snak:
-    """A snak from RDF, as SPARQL JSON terms.
+class RdfTerm(NamedTuple):
+    """One RDF term: kind is `uri`, `bnode` or `literal`."""
 
-    term: the simple value (`ps:`/`pq:`): {type, value[, datatype, xml:lang]}.
-    node: what the value node (`psv:`/`pqv:`) says: `time`, `precision`, `calendar`, `unit`; may be empty.
+    kind: str
+    value: str
+    datatype: str = ""
+    language: str | None = None
+
+
+class ValueNode(NamedTuple):
+    """What RDF says of a full value (`psv:`, `pqv:`): a time with precision and calendar, or an amount and its unit."""
+
+    time: RdfTerm | None = None
+    precision: str = ""
+    calendar: str = ""
+    amount: str | None = None
+    unit: str = ""
+
+
+def rdf_snaks(simple: Iterable[RdfTerm], nodes: Iterable[ValueNode]) -> list[Snak]:
+    """The values of one property of one statement, from its simple values (`ps:`, `pq:`) and its value nodes.
+
+    Times and quantities are read from their nodes, since only these know precision and unit; of their
+    simple values only "some value" counts, which has no node.
     """
-    text = term["value"]
-    if "time" in node:
-        precision = int(node.get("precision", "-1"))
-        if node.get("time_type", "dateTime") != "dateTime":  # the exporter's spelling of a date it cannot clean
-            return time_snak("malformed_time")
-        return time_snak(read_rdf_time(node["time"], precision, node.get("calendar", "")))
-    if term["type"] == "bnode" or "/.well-known/genid/" in text:
+    snaks = [_node_snak(node) for node in nodes if node.time is not None or node.amount is not None]
+    for term in simple:
+        snak = _simple_snak(term)
+        if not snaks or snak.kind not in ("time", "quantity"):
+            snaks.append(snak)
+    return snaks
+
+
+def _node_snak(node: ValueNode) -> Snak:
+    if node.time is None:
+        return quantity_snak(node.amount or "", node.unit.rsplit("/", 1)[-1])
+    if not node.time.datatype.endswith("#dateTime") or not node.precision.isdecimal():
+        return time_snak("malformed_time")  # a date that Wikibase cannot export is a plain string
+    return time_snak(read_rdf_time(node.time.value, int(node.precision), node.calendar))
+
+
+def _simple_snak(term: RdfTerm) -> Snak:
+    if term.kind == "bnode" or "/.well-known/genid/" in term.value:
         return SOMEVALUE
-    if term["type"] == "uri":
-        if text.startswith(ENTITY):
-            return item_snak(text[len(ENTITY) :])
-        file = _COMMONS_FILE.fullmatch(text)
-        return Snak("string", unquote(file[1]).replace("_", " ") if file else text)
-    if "xml:lang" in term:
-        return Snak("text", text, unit=term["xml:lang"])
-    datatype = term.get("datatype", "").rsplit("#", 1)[-1]
-    if datatype == "dateTime":  # a date without its value node has no precision, and decides nothing
+    if term.kind == "uri":
+        if term.value.startswith(ENTITY):
+            return item_snak(term.value[len(ENTITY) :])
+        file = _COMMONS_FILE.fullmatch(term.value)
+        return Snak("string", unquote(file[1]).replace("_", " ") if file else term.value)
+    if term.language is not None:
+        return Snak("text", term.value, unit=term.language)
+    datatype = term.datatype.rsplit("#", 1)[-1]
+    if datatype == "dateTime":  # without its node a date has no precision, and decides nothing
         return time_snak("malformed_time")
     if datatype in ("decimal", "integer", "int", "double"):
-        return quantity_snak(text, node.get("unit"))
-    if datatype == "wktLiteral" or datatype.endswith("/wktLiteral"):
-        return Snak("other")
-    return Snak("string", text)
+        return quantity_snak(term.value, None)
+    return Snak("other") if datatype.endswith("wktLiteral") else Snak("string", term.value)
 
 
 def statement_id_from_iri(iri: str) -> str:

@@ -1,0 +1,123 @@
+"""The dataset card of a snapshot: `README.md` with the YAML that the Hub and `load_dataset` read.
+
+The text is made from the tables and the manifest alone, so that the same snapshot has the same card.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+
+from schemas.manifest import SnapshotManifest
+from schemas.reasons import explain
+from schemas.tables import SNAPSHOT_TABLES, describe
+
+__all__ = ["configs", "escape", "write_card"]
+
+_EXAMPLES = 8
+
+
+def configs(manifest: SnapshotManifest) -> dict[str, dict[str, str]]:
+    """config name -> {split: path}: one config per table, and one per kind of question."""
+    found: dict[str, dict[str, str]] = {}
+    for file in sorted(manifest.files):
+        table, _, name = file.partition("/")
+        if table != "questions":
+            found[table] = {"train": file}
+            continue
+        kind, _, split = name.removesuffix(".parquet").rpartition("-")
+        found.setdefault(kind, {})[split] = file
+    return found
+
+
+def write_card(folder: Path, manifest: SnapshotManifest, tables: Mapping[str, pa.Table]) -> None:
+    """Write `README.md` into a snapshot folder whose Parquet files are there already."""
+    (folder / "README.md").write_text(
+        "\n".join((*_front_matter(manifest), *_introduction(manifest, tables), *_counts(tables), *_columns())) + "\n",
+        encoding="utf-8",
+    )
+
+
+def escape(text: str) -> str:
+    """Text from Wikidata made safe inside a Markdown table: one line, nothing that is read as markup."""
+    flat = " ".join(text.split())
+    return "".join(f"\\{c}" if c in r"\`*_{}[]()#+!|~" else {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(c, c) for c in flat)
+
+
+def _front_matter(manifest: SnapshotManifest) -> list[str]:
+    lines = [
+        "---",
+        f"pretty_name: ChronoFacts {manifest.since} to {manifest.as_of}",
+        "license: cc0-1.0",
+        f"language:\n- {manifest.language}",
+        "task_categories:\n- question-answering\n- text-generation",
+        "tags:\n- knowledge-editing\n- temporal\n- wikidata\n- question-answering\n- chronofacts",
+        "configs:",
+    ]
+    for name, splits in configs(manifest).items():
+        lines.append(f"- config_name: {name}")
+        if name == "edits":
+            lines.append("  default: true")
+        lines.append("  data_files:")
+        lines.extend(f"  - split: {split}\n    path: {path}" for split, path in splits.items())
+    return [*lines, "---", ""]
+
+
+def _introduction(manifest: SnapshotManifest, tables: Mapping[str, pa.Table]) -> list[str]:
+    edits = tables["edits"]
+    lines = [
+        f"# ChronoFacts: what changed between {manifest.since} and {manifest.as_of}",
+        "",
+        f"{edits.num_rows} facts of Wikidata that were certainly one thing on {manifest.since} and certainly another "
+        f"on {manifest.as_of}, with questions that test whether a language model was taught the change: the fact "
+        "itself, paraphrases, multi-hop questions whose answer changes with it, facts that must not move "
+        "(locality), and the past, which stays what it was (history).",
+        "",
+        f"Source: {escape(manifest.source_detail)}, read {manifest.retrieved_at:%Y-%m-%d}. Facts are CC0, from Wikidata.",
+        f"Made by chronofacts {manifest.code_version}, relation catalogue `{manifest.catalogue_hash[:12]}`, "
+        f"seed {manifest.seed}. Sums of all files: `manifest.json`.",
+        "",
+        "```python",
+        "from datasets import load_dataset",
+        "",
+        'edits = load_dataset("PATH_OR_REPO", "edits", split="train")',
+        'multi_hop = load_dataset("PATH_OR_REPO", "multi_hop", split="test")',
+        "```",
+        "",
+        "| question | before | now | changed |",
+        "|---|---|---|---|",
+    ]
+    for row in edits.slice(0, _EXAMPLES).to_pylist():
+        cells = (row["prompt"], row["target_old"] or "(nobody)", row["target_new"], str(row["changed_on_earliest"]))
+        lines.append("| " + " | ".join(escape(cell) for cell in cells) + " |")
+    return [*lines, ""]
+
+
+def _counts(tables: Mapping[str, pa.Table]) -> list[str]:
+    lines = ["## What is in it", "", "| table | rows |", "|---|---|"]
+    lines += [f"| {name} | {tables[name].num_rows} |" for name in SNAPSHOT_TABLES]
+    lines += ["", "| kind of question | rows |", "|---|---|"]
+    lines += [f"| {kind} | {count} |" for kind, count in _counter(tables["questions"], "kind")]
+    lines += ["", "| relation | edits |", "|---|---|"]
+    lines += [f"| {relation} | {count} |" for relation, count in _counter(tables["edits"], "relation")]
+    lines += ["", "## What was left out, and why", "", "| reason | rows | meaning |", "|---|---|---|"]
+    lines += [f"| {code} | {count} | {explain(code)} |" for code, count in _counter(tables["rejections"], "reason")]
+    return [*lines, ""]
+
+
+def _counter(table: pa.Table, column: str) -> list[tuple[str, int]]:
+    """(value, rows), most frequent first."""
+    counted = Counter(table[column].to_pylist())
+    return sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))
+
+
+def _columns() -> list[str]:
+    lines = ["## Columns", ""]
+    for name, schema in SNAPSHOT_TABLES.items():
+        lines += [f"### {name}", "", "| column | type | meaning |", "|---|---|---|"]
+        lines += [f"| {column} | `{type_}` | {escape(meaning)} |" for column, type_, meaning in describe(schema)]
+        lines.append("")
+    return lines

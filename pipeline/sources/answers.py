@@ -1,0 +1,168 @@
+"""Rows of SPARQL answers to Arrow tables, alike for every engine.
+
+A solution is a mapping from variable to `RdfTerm`; solutions may come in any order and more than once
+(several values multiply), so that everything is gathered per statement or per item first.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from pipeline.entities import LABELS
+from pipeline.wikidata import (
+    ENTITY,
+    NOVALUE,
+    Origin,
+    RdfTerm,
+    Snak,
+    StatementRows,
+    ValueNode,
+    is_qid,
+    rdf_snaks,
+    statement_id_from_iri,
+)
+
+__all__ = ["Solution", "label_table", "read_counts", "read_items", "statement_table"]
+
+Solution = Mapping[str, RdfTerm]
+
+_PROP = "http://www.wikidata.org/prop/"
+_WIKIBASE = "http://wikiba.se/ontology#"
+_RDF_TYPE = "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"
+_LABEL = "http://www.w3.org/2000/01/rdf-schema#label"
+_ALIAS = "http://www.w3.org/2004/02/skos/core#altLabel"
+_DESCRIPTION = "http://schema.org/description"
+_RANKS = {"PreferredRank": "preferred", "NormalRank": "normal", "DeprecatedRank": "deprecated"}
+
+
+@dataclass
+class _Gathered:
+    """One statement while its rows come in; dicts are used as ordered sets."""
+
+    subject: str
+    property: str
+    rank: str = "normal"
+    simple: dict[str, dict[RdfTerm, None]] = field(default_factory=lambda: defaultdict(dict))
+    nodes: dict[str, dict[tuple[str, ValueNode], None]] = field(default_factory=lambda: defaultdict(dict))
+    without: set[str] = field(default_factory=set)  # properties with "no value"
+
+    def snaks(self, key: str) -> list[Snak]:
+        return rdf_snaks(self.simple.get(key, ()), (node for _, node in self.nodes.get(key, ())))
+
+
+def read_items(solutions: Iterable[Solution]) -> list[str]:
+    """The QIDs in `?item`, sorted."""
+    return sorted({qid for solution in solutions if (qid := _local_id(solution["item"])) is not None})
+
+
+def statement_table(solutions: Iterable[Solution], origin: Origin, revisions: Mapping[str, int]) -> pa.Table:
+    """`STATEMENTS` from the answer to `queries.statements`, sorted by subject, property and id."""
+    gathered: dict[str, _Gathered] = {}
+    for row in solutions:
+        iri = row["st"].value
+        if iri not in gathered:
+            subject, pid = _local_id(row["item"]), row["claim"].value.removeprefix(_PROP)
+            gathered[iri] = _Gathered(subject or row["item"].value, pid)
+        _gather(gathered[iri], row)
+    rows = StatementRows(origin)
+    for iri, statement in sorted(gathered.items(), key=lambda pair: (pair[1].subject, pair[1].property, pair[0])):
+        main = statement.snaks("statement")
+        qualifiers = {
+            key: statement.snaks(key) + ([NOVALUE] if key in statement.without else [])
+            for key in sorted({*statement.simple, *statement.nodes, *statement.without} - {"statement"})
+            if key != statement.property or key not in statement.without
+        }
+        rows.add(
+            statement_id_from_iri(iri),
+            statement.subject,
+            statement.property,
+            statement.rank,
+            main[0] if main else NOVALUE,
+            qualifiers,
+            revisions.get(statement.subject),
+        )
+    return rows.table()
+
+
+def _gather(statement: _Gathered, row: Solution) -> None:
+    predicate, value = row["p"].value, row["v"]
+    if predicate.startswith(_PROP):
+        kind, _, pid = predicate[len(_PROP) :].rpartition("/")
+        # `…-normalized` repeats a quantity in base units
+        if kind == "statement":
+            statement.simple["statement"][value] = None
+        elif kind == "qualifier":
+            statement.simple[pid][value] = None
+        elif kind in ("statement/value", "qualifier/value"):
+            key = "statement" if kind.startswith("statement") else pid
+            statement.nodes[key][value.value, _value_node(row)] = None
+    elif predicate == f"{_WIKIBASE}rank":
+        statement.rank = _RANKS.get(value.value.removeprefix(_WIKIBASE), "normal")
+    elif predicate == _RDF_TYPE and value.value.startswith(f"{_PROP}novalue/"):
+        statement.without.add(value.value.rpartition("/")[2])
+
+
+def _value_node(row: Solution) -> ValueNode:
+    if "time" in row:
+        return ValueNode(row["time"], row["precision"].value, row["calendar"].value)
+    if "amount" in row:
+        return ValueNode(amount=row["amount"].value, unit=row["unit"].value)
+    return ValueNode()
+
+
+def read_counts(solutions: Iterable[Solution]) -> dict[str, int]:
+    """`?v` as a number by QID (sitelinks, revisions); of several the largest."""
+    counts: dict[str, int] = {}
+    for row in solutions:
+        qid = _local_id(row["item"])
+        if qid is not None and row["v"].value.isdecimal():
+            counts[qid] = max(int(row["v"].value), counts.get(qid, 0))
+    return counts
+
+
+def label_table(
+    qids: Sequence[str], solutions: Iterable[Solution], sitelinks: Mapping[str, int], language: str
+) -> pa.Table:
+    """`LABELS` of the items that have any name, in the order of qids.
+
+    The label is the one in the language, else in `mul`, else in English; a label that is the item's own
+    id counts as none (a label service makes such).
+    """
+    found: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for row in solutions:
+        qid, text = _local_id(row["item"]), row["v"]
+        if qid is not None and text.language is not None and text.value != qid:
+            found[qid, row["p"].value][text.language].add(text.value)
+    order = list(dict.fromkeys((language, "mul", "en")))
+    rows = []
+    for qid in qids:
+        names = {code: min(texts) for code, texts in found[qid, _LABEL].items()}
+        chosen = next((code for code in order if code in names), None)
+        aliases = {alias for code in order for alias in found[qid, _ALIAS].get(code, ())} | {
+            names[code] for code in order if code in names
+        }
+        descriptions = found[qid, _DESCRIPTION].get(language) or found[qid, _DESCRIPTION].get("en")
+        if chosen is None and not aliases:
+            continue
+        label = names[chosen] if chosen is not None else None
+        rows.append(
+            {
+                "qid": qid,
+                "label": label,
+                "label_language": chosen,
+                "description": min(descriptions) if descriptions else None,
+                "aliases": sorted(aliases - {label}),
+                "sitelinks": sitelinks.get(qid),
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=LABELS)
+
+
+def _local_id(term: RdfTerm) -> str | None:
+    """The QID of an item's or its document's IRI."""
+    qid = term.value.removeprefix(ENTITY).rpartition("/")[2]
+    return qid if is_qid(qid) else None
