@@ -48,8 +48,8 @@ def find_changes(
         register(connection, "timelines", timelines)
         register(connection, "statements", statements)
         create_changes(connection, catalogue, since, as_of)
-        changes = connection.execute("SELECT * FROM changes ORDER BY relation, subject").to_arrow_table()
-        rejections = connection.execute("SELECT * FROM change_rejections").to_arrow_table()
+        changes = connection.sql("SELECT * FROM changes ORDER BY relation, subject").to_arrow_table()
+        rejections = connection.sql("SELECT * FROM change_rejections").to_arrow_table()
     return changes.cast(CHANGES), rejections.cast(tables.REJECTIONS)
 
 
@@ -62,7 +62,8 @@ def create_changes(
     create_values_at(connection, "values_since", since)
     create_values_at(connection, "values_as_of", as_of)
     connection.execute(PAIRED)
-    connection.execute(CHANGES_SQL, [since])
+    connection.execute(BEGUN, [since])
+    connection.execute(CHANGES_SQL)
     connection.execute(REJECTIONS_SQL)
 
 
@@ -81,7 +82,7 @@ WHERE NOT (before = 'certain' AND after = 'certain' AND old_object = new_object)
 """
 
 # The new value began where its holder's unbroken run of spans begins: a re-election is no change.
-CHANGES_SQL = """
+BEGUN = """
 CREATE OR REPLACE TEMP TABLE begun AS
 WITH candidates AS (
     SELECT * FROM paired WHERE after = 'certain' AND before IN ('certain', 'nothing')
@@ -100,7 +101,10 @@ FROM candidates c
 LEFT JOIN runs r ON r.relation = c.relation AND r.subject = c.subject
 LEFT JOIN timelines t ON t.relation = c.relation AND t.subject = c.subject AND t.object = c.new_object
     AND t.ordinal <= c.new_ordinal AND t.ordinal > coalesce(r.last_other, -1) AND t.valid_from_earliest > $1::DATE
-GROUP BY ALL;
+GROUP BY ALL
+"""
+
+CHANGES_SQL = """
 CREATE OR REPLACE TEMP TABLE changes AS
 SELECT CASE WHEN old_object IS NULL THEN 'injection' ELSE 'modification' END AS kind, relation, subject,
     old_object, new_object, object_kind, u.object_unit,

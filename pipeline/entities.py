@@ -41,7 +41,7 @@ def describe_entities(lifecycle: Tabular, labels: Tabular) -> pa.Table:
     with connect() as connection:
         register(connection, "lifecycle", lifecycle)
         register(connection, "labels", labels)
-        return connection.execute(DESCRIBE).to_arrow_table().cast(ENTITIES)
+        return connection.sql(DESCRIBE).to_arrow_table().cast(ENTITIES)
 
 
 DESCRIBE = """

@@ -8,7 +8,7 @@ Leaves out: what is in the tables (`pipeline.refresh`), and whether it is right 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,9 +27,15 @@ __all__ = ["read_table", "sha256_of", "table_files", "write_parquet", "write_sna
 ROW_GROUP = 65_536  # small enough for the Hub's viewer to page through
 
 
-def write_snapshot(tables: Mapping[str, pa.Table], manifest: SnapshotManifest, out: Path) -> SnapshotManifest:
+def write_snapshot(
+    tables: Mapping[str, pa.Table],
+    manifest: SnapshotManifest,
+    out: Path,
+    check: Callable[[Path], None] = lambda folder: None,
+) -> SnapshotManifest:
     """Write all tables of `SNAPSHOT_TABLES`, the manifest and the card; returns the manifest with its files.
 
+    check: called with the finished folder before it gets its name; what it raises leaves no folder behind.
     Raises BadInput when out exists and is not empty, or cannot be written; SchemaMismatch for a wrong table.
     """
     with written_aside(out) as folder:
@@ -44,6 +50,7 @@ def write_snapshot(tables: Mapping[str, pa.Table], manifest: SnapshotManifest, o
         manifest = replace(manifest, files=entries)
         (folder / "manifest.json").write_text(manifest.as_json(), encoding="utf-8")
         write_card(folder, manifest, tables)
+        check(folder)
     return manifest
 
 

@@ -50,8 +50,8 @@ def build_timelines(
         register(connection, "entities", entities)
         create_timelines(connection, catalogue, as_of)
         order = "relation, subject, ordinal"
-        timelines = connection.execute(f"SELECT * FROM timelines ORDER BY {order}").to_arrow_table()
-        rejections = connection.execute("SELECT * FROM timeline_rejections").to_arrow_table()
+        timelines = connection.sql(f"SELECT * FROM timelines ORDER BY {order}").to_arrow_table()
+        rejections = connection.sql("SELECT * FROM timeline_rejections").to_arrow_table()
     return timelines.cast(TIMELINES), rejections.cast(REJECTIONS)
 
 
@@ -59,7 +59,7 @@ def create_timelines(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue
     """Create the tables `timelines` and `timeline_rejections` from the views `statements` and `entities`."""
     connection.register("relations", relation_table(catalogue))
     connection.execute("CREATE TEMP TABLE settings AS SELECT $1::DATE AS as_of, $2::DATE AS always", [as_of, ALWAYS])
-    for step in (READINGS, SPANS, CLOSED, TIMELINES_SQL, OVERLAPS, REJECTIONS_SQL):
+    for step in (READINGS, SPANS, CLOSED, TIMELINES_SQL, DOUBLE_HOLDERS, REJECTIONS_SQL):
         connection.execute(step)
 
 
@@ -290,8 +290,8 @@ FROM ended
 """
 
 # Two holders who certainly hold at the same time: the timeline is not single-valued.
-OVERLAPS = """
-CREATE TEMP TABLE overlaps AS
+DOUBLE_HOLDERS = """
+CREATE TEMP TABLE double_holders AS
 WITH certain AS (
     SELECT t.relation, t.subject, t.object, t.valid_from_latest AS from_latest, t.statement_ids[1] AS statement_id,
         coalesce(t.valid_to_earliest, CASE WHEN t.valid_to_kind IN ('none', 'open')
@@ -330,7 +330,7 @@ WITH statement_rejections AS (
 ),
 plural AS (
     SELECT t.relation, count(DISTINCT t.subject) AS timelines_seen, count(DISTINCT o.subject) AS timelines_plural
-    FROM timelines t LEFT JOIN overlaps o ON o.relation = t.relation AND o.subject = t.subject
+    FROM timelines t LEFT JOIN double_holders o ON o.relation = t.relation AND o.subject = t.subject
     GROUP BY t.relation
     HAVING timelines_plural >= {PLURAL_TIMELINES} AND timelines_plural >= {PLURAL_SHARE} * timelines_seen
 )
@@ -338,7 +338,7 @@ SELECT * FROM statement_rejections
 UNION ALL
 SELECT 'timelines', 'not_single_valued', subject, relation, list_sort([first_id, second_id]),
     concat('two holders at once ', times, ' times, first on ', first_day)
-FROM overlaps
+FROM double_holders
 UNION ALL
 SELECT 'timelines', 'plural_relation', NULL, relation, []::VARCHAR[],
     concat(timelines_plural, ' of ', timelines_seen, ' timelines have two holders at once')
@@ -358,7 +358,7 @@ def values_at(timelines: Tabular, day: datetime.date) -> pa.Table:
     with connect() as connection:
         register(connection, "timelines", timelines)
         create_values_at(connection, "values_at_day", day)
-        return connection.execute("SELECT * FROM values_at_day ORDER BY relation, subject").to_arrow_table()
+        return connection.sql("SELECT * FROM values_at_day ORDER BY relation, subject").to_arrow_table()
 
 
 def create_values_at(connection: duckdb.DuckDBPyConnection, name: str, day: datetime.date) -> None:

@@ -1,0 +1,139 @@
+"""The command line: parsing and printing, nothing else.
+
+Every command imports what it needs when it runs, so that `chronofacts --help` answers at once.
+Exit codes: 0 done, 1 a check failed, 2 wrong use; errors are one line that names the mend.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, ParamSpec
+
+import typer
+
+from schemas.errors import ChronoFactsError
+
+P = ParamSpec("P")
+app = typer.Typer(
+    name="chronofacts",
+    help="What does my language model believe that is no longer true, and how do I fix it?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Snapshot = Annotated[Path, typer.Argument(help="A snapshot folder, made by `refresh`.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def command(name: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """A command whose `ChronoFactsError`s become one line on standard error and an exit code."""
+
+    def register(body: Callable[P, None]) -> Callable[P, None]:
+        @wraps(body)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                body(*args, **kwargs)
+            except ChronoFactsError as error:
+                typer.echo(f"chronofacts {name}: {' '.join(str(error).split())}", err=True)
+                raise typer.Exit(error.exit_code) from None
+
+        return app.command(name)(guarded)
+
+    return register
+
+
+@command("refresh")
+def refresh(
+    since: Annotated[str, typer.Option(help="First day, YYYY-MM-DD: the day the model knows.", show_default=False)],
+    as_of: Annotated[str, typer.Option(help="Second day, YYYY-MM-DD: the day it should know.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder to make; it must not hold anything.", show_default=False)],
+    source: Annotated[str, typer.Option(help="sample: the slice of Wikidata that ships with the project.")] = "sample",
+    relations: Annotated[
+        str, typer.Option(help="Ids or properties of relations, joined by commas: P6,office_holder. Default: all.")
+    ] = "",
+    language: Annotated[str, typer.Option(help="Language of names and questions.")] = "en",
+    seed: Annotated[int, typer.Option(help="Seed of everything that is sampled.")] = 0,
+) -> None:
+    """Make a snapshot: what changed between two days, with its questions.
+
+    Example: chronofacts refresh --source sample --since 2021-01-01 --as-of 2025-01-01 --out S
+    """
+    from schemas.dates import parse_day
+    from schemas.folders import check_out
+
+    first, second = parse_day(since, "--since"), parse_day(as_of, "--as-of")
+    wanted = tuple(part for part in (piece.strip() for piece in relations.split(",")) if part)
+    check_out(out)  # before anything slow is imported
+    show_progress()
+    from flows.environment import quiet_flows
+
+    with quiet_flows():
+        from flows.refresh import refresh as refresh_flow
+
+        refresh_flow(source, first, second, out, wanted, language, seed)
+    typer.echo(f"snapshot: {out}")
+
+
+@command("inspect")
+def inspect(snapshot: Snapshot, as_json: AsJson = False) -> None:
+    """Show what is in a snapshot: counts, examples, and what was left out and why.
+
+    Example: chronofacts inspect S --json
+    """
+    from pipeline.inspection import inspect as read_inspection
+
+    found = read_inspection(snapshot)
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), indent=1, ensure_ascii=False))
+        return
+    from flows.terminal import print_inspection
+
+    print_inspection(found)
+
+
+@command("verify")
+def verify(snapshot: Snapshot) -> None:
+    """Check a snapshot: sums, schemas, and every promise of the design. Exit 1 with what broke.
+
+    Example: chronofacts verify S
+    """
+    from pipeline.verify import CHECKS
+    from pipeline.verify import verify as find_problems
+
+    problems = find_problems(snapshot)
+    for problem in problems:
+        typer.echo(f"broken: {problem}", err=True)
+    if problems:
+        raise typer.Exit(1)
+    typer.echo(f"{snapshot} is sound ({len(CHECKS)} promises, every checksum)")
+
+
+def show_progress() -> None:
+    """Print what the loggers of the project tell, with the seconds since the start."""
+    started = time.monotonic()
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            sys.stderr.write(f"{time.monotonic() - started:6.1f} s  {record.getMessage()}\n")
+            sys.stderr.flush()
+
+    logger = logging.getLogger("chronofacts")
+    logger.handlers = [Lines()]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The `refresh` flow: a source and two dates to a snapshot folder."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import pyarrow as pa
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from pipeline.build import SnapshotSettings, Told, build_tables, check_days, read_source
+from pipeline.snapshot import write_snapshot
+from pipeline.sources import Freshness, Source
+from pipeline.sources.sample import open_sample
+from pipeline.verify import require_sound
+from schemas.catalogue import Catalogue, load_catalogue
+from schemas.errors import BadInput
+from schemas.folders import check_out
+from schemas.manifest import SnapshotManifest
+
+__all__ = ["open_source", "refresh"]
+
+log = logging.getLogger("chronofacts.refresh")
+
+
+def open_source(name: str) -> Source:
+    """The source that `--source` names; BadInput for a name that is none."""
+    if name == "sample":
+        return open_sample()
+    raise BadInput(f"--source {name!r} is not a source; use sample")
+
+
+@task(name="read-source", cache_policy=NO_CACHE)
+def read(source: Source, catalogue: Catalogue, language: str) -> Told:
+    return read_source(source, catalogue, language)
+
+
+@task(name="build-tables", cache_policy=NO_CACHE)
+def build(told: Told, catalogue: Catalogue, settings: SnapshotSettings) -> dict[str, pa.Table]:
+    return build_tables(told, catalogue, settings)
+
+
+@task(name="write-snapshot", cache_policy=NO_CACHE)
+def write(tables: dict[str, pa.Table], manifest: SnapshotManifest, out: Path) -> SnapshotManifest:
+    return write_snapshot(tables, manifest, out, check=require_sound)
+
+
+@flow(name="refresh", validate_parameters=False)
+def refresh(
+    source: str,
+    since: datetime.date,
+    as_of: datetime.date,
+    out: Path,
+    relations: Sequence[str] = (),
+    language: str = "en",
+    seed: int = 0,
+) -> Path:
+    """Make a snapshot of what changed between two days; returns its folder.
+
+    source: `sample`. relations: ids or PIDs of the catalogue; none means all.
+    Raises BadInput for wrong options, CheckFailed when the source or the result is not sound; then no
+    folder is left behind.
+    """
+    settings = SnapshotSettings(since, as_of, language, seed)
+    catalogue = load_catalogue()
+    if relations:
+        catalogue = catalogue.select(relations)
+    check_out(out)
+    opened = open_source(source)
+    freshness = opened.freshness()
+    check_days(settings, freshness.day)
+    log.info("reading %s", freshness.detail)
+    tables = build(read(opened, catalogue, language), catalogue, settings)
+    write(tables, describe(opened.name, freshness, catalogue, settings), out)
+    return out
+
+
+def describe(
+    source: str, freshness: Freshness, catalogue: Catalogue, settings: SnapshotSettings
+) -> SnapshotManifest:
+    """The manifest of a snapshot before its files are written."""
+    return SnapshotManifest(
+        name=f"{source} {settings.since} to {settings.as_of}",
+        since=settings.since,
+        as_of=settings.as_of,
+        language=settings.language,
+        source=source,
+        source_day=freshness.day,
+        source_detail=freshness.detail,
+        retrieved_at=freshness.retrieved_at,
+        code_version=version("chronofacts"),
+        catalogue_hash=catalogue.hash,
+        relations=tuple(relation.id for relation in catalogue.relations),
+        seed=settings.seed,
+    )

@@ -1,0 +1,39 @@
+"""Tables and examples for a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.inspection import Inspection
+from schemas.reasons import explain
+
+__all__ = ["print_inspection"]
+
+
+def print_inspection(found: Inspection) -> None:
+    """Counts per table, relation, kind and reason, with an example of each kind and reason."""
+    console = Console(highlight=False)
+    manifest = found.manifest
+    console.print(f"[bold]{escape(manifest.name)}[/bold]  ({escape(manifest.source_detail)}, language {manifest.language})")
+    _print_counts(console, "table", found.tables)
+    _print_counts(console, "edits by relation", found.edits_by_relation)
+    _print_counts(console, "edits by kind", found.edits_by_kind)
+    kinds = Table("questions by kind", "", "example", "answer", box=None, padding=(0, 1))
+    for kind, count in found.questions_by_kind.items():
+        kinds.add_row(kind, str(count), *(escape(text) for text in found.question_examples[kind]))
+    console.print(kinds)
+    _print_counts(console, "questions by hops", found.questions_by_hops)
+    reasons = Table("left out because", "", "meaning and an example", box=None, padding=(0, 1))
+    for reason, count in found.rejections_by_reason.items():
+        text = f"{escape(explain(reason))}\n[dim]{escape(found.rejection_examples[reason])}[/dim]"
+        reasons.add_row(reason, str(count), text)
+    console.print(reasons)
+
+
+def _print_counts(console: Console, title: str, counts: dict[str, int]) -> None:
+    table = Table(title, "", box=None, padding=(0, 1))
+    for name, count in counts.items():
+        table.add_row(escape(name), str(count))
+    console.print(table)

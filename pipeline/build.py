@@ -1,0 +1,120 @@
+"""From what a source told to the tables of a snapshot: the stages in their order, without input or output.
+
+Leaves out: reading a source and writing a folder (`flows.refresh` joins the three).
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.changes import check_dates, find_changes
+from pipeline.entities import LABELS, describe_entities, named_entities
+from pipeline.questions import QuestionSettings, build_questions
+from pipeline.rejections import collect, rejection_rows
+from pipeline.sources import EntityBatch, Source
+from pipeline.timelines import build_timelines, values_at
+from schemas.catalogue import Catalogue
+from schemas.errors import BadInput
+from schemas.tables import STATEMENTS
+
+__all__ = ["SnapshotSettings", "Told", "build_tables", "check_days", "read_source"]
+
+log = logging.getLogger("chronofacts.refresh")
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotSettings:
+    """Everything that decides a snapshot besides its source and the catalogue."""
+
+    since: datetime.date
+    as_of: datetime.date
+    language: str = "en"
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """All that a source told: `STATEMENTS` of the relations, `EntityBatch` of all entities named."""
+
+    statements: pa.Table
+    entities: EntityBatch
+    rejections: pa.Table
+
+
+def check_days(settings: SnapshotSettings, source_day: datetime.date) -> None:
+    """Raises BadInput unless since < as_of <= the day up to which the source knows the world."""
+    check_dates(settings.since, settings.as_of)
+    if settings.as_of > source_day:
+        raise BadInput(
+            f"--as-of {settings.as_of} lies after {source_day}, the last day that the source speaks of; "
+            f"choose {source_day} or an earlier day"
+        )
+
+
+def read_source(source: Source, catalogue: Catalogue, language: str) -> Told:
+    """Read all statements of the catalogue's properties, and every entity that they name."""
+    properties = sorted({relation.property for relation in catalogue.relations}, key=lambda pid: int(pid[1:]))
+    statements = _concat(source.statements(properties), STATEMENTS)
+    log.info("read %d statements of %d properties", statements.num_rows, len(properties))
+    statements, rejections = without_duplicates(statements)
+    batches = list(source.entities(named_entities(statements), language))
+    entities = EntityBatch(
+        _concat((batch.lifecycle for batch in batches), STATEMENTS), _concat((batch.labels for batch in batches), LABELS)
+    )
+    log.info("read %d entities", entities.labels.num_rows)
+    return Told(statements, entities, rejections)
+
+
+def _concat(parts: Iterable[pa.Table], schema: pa.Schema) -> pa.Table:
+    return pa.concat_tables([schema.empty_table(), *parts])
+
+
+def without_duplicates(statements: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """(each statement once, with its newest revision; `REJECTIONS` of the copies), sorted by id."""
+    ordered = statements.sort_by([("statement_id", "ascending"), ("revision", "descending")])
+    ids = ordered["statement_id"].combine_chunks()
+    if len(ids) < 2:
+        return ordered, rejection_rows([])
+    copy = pa.concat_arrays([pa.array([False]), pc.equal(ids[1:], ids[:-1])])
+    rejected = [
+        ("statements", "duplicate_statement", row["subject"], row["property"], [row["statement_id"]], "read again")
+        for row in ordered.filter(copy).to_pylist()
+    ]
+    return ordered.filter(pc.invert(copy)), rejection_rows(rejected)
+
+
+def build_tables(told: Told, catalogue: Catalogue, settings: SnapshotSettings) -> dict[str, pa.Table]:
+    """All tables of `schemas.tables.SNAPSHOT_TABLES`, sorted, the same for the same input."""
+    entities = describe_entities(told.entities.lifecycle, told.entities.labels)
+    timelines, timeline_rejections = build_timelines(told.statements, entities, catalogue, settings.as_of)
+    log.info("drew %d spans in timelines", timelines.num_rows)
+    changes, change_rejections = find_changes(timelines, told.statements, catalogue, settings.since, settings.as_of)
+    log.info("found %d changes from %s to %s", changes.num_rows, settings.since, settings.as_of)
+    made = build_questions(
+        changes,
+        timelines,
+        values_at(timelines, settings.since),
+        values_at(timelines, settings.as_of),
+        entities,
+        catalogue,
+        QuestionSettings(since=settings.since, as_of=settings.as_of, language=settings.language, seed=settings.seed),
+    )
+    log.info("wrote %d edits and %d questions", made.edits.num_rows, made.questions.num_rows)
+    lifecycle, copies = without_duplicates(told.entities.lifecycle)
+    return {
+        "statements": pa.concat_tables([told.statements, lifecycle]).sort_by("statement_id"),
+        "entities": entities,
+        "timelines": timelines,
+        "edits": made.edits,
+        "questions": made.questions,
+        "sentences": made.sentences,
+        "rejections": collect(
+            [told.rejections, copies, timeline_rejections, change_rejections, made.rejections]
+        ),
+    }
