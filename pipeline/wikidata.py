@@ -26,6 +26,7 @@ __all__ = [
     "ENTITY",
     "LIFECYCLE",
     "NOVALUE",
+    "SOMEVALUE",
     "Origin",
     "RdfTerm",
     "Snak",

@@ -1,0 +1,34 @@
+# Everything a fresh machine needs is Python >= 3.11 and make.
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin
+
+.PHONY: env demo test check bench sample clean
+
+env: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml
+	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('ChronoFacts needs Python 3.11 or newer: make PYTHON=python3.12 ...')"
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[edit,test]'
+	@touch $@
+
+demo: env
+	$(RUN)/chronofacts demo
+
+test: env
+	$(RUN)/python -m pytest
+
+check: env
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+
+bench: env
+	@for file in benchmarks/*.py; do echo "== $$file"; $(RUN)/python $$file || exit 1; done
+
+sample: env
+	$(RUN)/python data/sample/build.py
+
+clean:
+	rm -rf $(VENV) .prefect .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,263 @@
+"""The relation catalogue: what `data/relations.toml` may say, and its validation.
+
+A relation is a Wikidata property read in one direction, with what the pipeline must know of it (is it
+single-valued, how long may it stay open, what else moves with it) and with the words of every language.
+Everything is checked when it is loaded, so that no stage meets a half-written entry.
+Leaves out: putting a subject and a date into the words (`pipeline.wording`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from schemas.catalogue_checks import Entry, check_language, check_relation, check_words, wordings_of
+from schemas.errors import BadInput
+
+__all__ = ["CATALOGUE_PATH", "Catalogue", "Language", "Relation", "Words", "load_catalogue"]
+
+CATALOGUE_PATH = Path(__file__).resolve().parent.parent / "data" / "relations.toml"
+
+
+@dataclass(frozen=True)
+class Words:
+    """One relation in one language. Placeholders: {s} {n} subject, {d} date phrase, {o} object."""
+
+    answer: str
+    """What the question asks for: who, what, which or where."""
+    now: str
+    """The question in the present tense; the edit prompt."""
+    paraphrases: tuple[str, ...]
+    """Other wordings of `now`, at least four."""
+    cloze: str
+    """A sentence about now that ends right before the answer."""
+    noun: str
+    """The object as a phrase: "the spouse of {s}"; hops are composed from it."""
+    on_date: str | None = None
+    """The question about a past day; None for a fact that is true for ever."""
+    on_date_paraphrases: tuple[str, ...] = ()
+    before: str | None = None
+    """The question for the predecessor of {o}."""
+    cloze_on_date: str | None = None
+    noun_named: str | None = None
+    """`noun` when the subject is a name rather than a phrase, where that differs."""
+    nested: tuple[str, ...] = ()
+    """Questions about now for a subject that is a phrase; empty: those of `now` and `paraphrases` that fit."""
+    reverse: str | None = None
+    """Asks for the subject of {o}; None where that is not natural or not unique."""
+    subject: str = "name"
+    """Article of the subject: `the` always takes it (offices), `name` by the language's lists, `none` never."""
+
+    @property
+    def nested_questions(self) -> tuple[str, ...]:
+        """The questions that fit a subject such as "the capital of the country of …"."""
+        if self.nested:
+            return self.nested
+        return tuple(text for text in (self.now, *self.paraphrases) if "{s}'s" not in text and "{s}" in text)
+
+
+@dataclass(frozen=True)
+class Language:
+    """How a language writes dates and articles."""
+
+    code: str
+    months: tuple[str, ...]
+    in_year: str
+    in_month: str
+    on_day: str
+    article: str
+    """The article that names may want; empty for a language without."""
+    possessive: str
+    possessive_after_s: str
+    alias_clozes: tuple[str, ...]
+    """Sentences about another name {a}, which end right before the usual name."""
+    article_names: frozenset[str]
+    article_starts: tuple[str, ...]
+    article_ends: tuple[str, ...]
+    article_never: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Relation:
+    """One property in one direction."""
+
+    id: str
+    property: str
+    inverse: bool
+    """True when the property is read backwards: the relation's subject is the statement's value."""
+    subject_types: tuple[str, ...]
+    """QIDs of the classes of a subject; empty: any."""
+    object_types: tuple[str, ...]
+    object_kind: str
+    """item, string or quantity."""
+    single_valued: bool
+    max_years: float | None
+    """The usual longest tenure: beyond it an open end is not believed. None: no bound."""
+    undated: str
+    """A statement without dates: `always` holds for ever, `single` holds if it is the timeline's only one,
+    `unknown` decides nothing."""
+    ends_with_subject: bool
+    ends_with_object: bool
+    agrees_with: tuple[str, ...]
+    """Where Wikidata says the same: a relation, or a path `office_of_head_of_government/office_holder`."""
+    moves_with: tuple[str, ...]
+    """Relations whose value may move when this one does: they prove nothing about locality."""
+    restrictive_qualifiers: tuple[str, ...]
+    """PIDs that make a statement true only in part."""
+    words: tuple[tuple[str, Words], ...]
+    """(language code, words) pairs."""
+
+    def words_in(self, language: str) -> Words:
+        """The words of one language. Raises BadInput naming the relation and the languages that it has."""
+        for code, words in self.words:
+            if code == language:
+                return words
+        known = ", ".join(code for code, _ in self.words)
+        raise BadInput(
+            f"relation {self.id} has no words in {language!r}; it has {known}: add [relations.{self.id}.{language}]"
+        )
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All relations, in the file's order."""
+
+    relations: tuple[Relation, ...]
+    languages: tuple[Language, ...]
+    hash: str
+    """sha256 of the file."""
+
+    @cached_property
+    def by_id(self) -> dict[str, Relation]:
+        return {relation.id: relation for relation in self.relations}
+
+    def language(self, code: str) -> Language:
+        """One language. Raises BadInput naming those that the catalogue has."""
+        for language in self.languages:
+            if language.code == code:
+                return language
+        raise BadInput(f"no language {code!r} in the catalogue; it has {', '.join(x.code for x in self.languages)}")
+
+    def select(self, names: Iterable[str]) -> Catalogue:
+        """The catalogue with only the named relations, by id (`ceo`) or property (`P169`), in the file's order.
+
+        A property selects every relation that reads it. Raises BadInput naming the unknown one and the nearest.
+        """
+        chosen: set[str] = set()
+        for name in names:
+            found = {r.id for r in self.relations if name in (r.id, r.property)}
+            if not found:
+                raise BadInput(_unknown(name, self))
+            chosen |= found
+        if not chosen:
+            raise BadInput("no relation was chosen; name at least one, for example head_of_government or P6")
+        return Catalogue(tuple(r for r in self.relations if r.id in chosen), self.languages, self.hash)
+
+
+def load_catalogue(path: Path | None = None) -> Catalogue:
+    """The catalogue from a TOML file; by default the one that ships with the project.
+
+    Raises BadInput naming the file, the line and the mend for the first entry that is wrong.
+    """
+    path = path or CATALOGUE_PATH
+    try:
+        raw = path.read_bytes()
+        text = raw.decode("utf-8")
+        tables = tomllib.loads(text)
+    except OSError as error:
+        raise BadInput(f"cannot read the relation catalogue {path}: {error.strerror}; give an existing file") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInput(f"{path} is not TOML in UTF-8: {error}") from error
+    file = Entry(str(path), text)
+    file.only_keys(tables, ("languages", "relations"))
+    languages = tuple(_language(file.at("languages", x), x, part) for x, part in file.tables(tables, "languages"))
+    relations = tuple(
+        _relation(file.at("relations", name), name, table, {x.code for x in languages})
+        for name, table in file.tables(tables, "relations")
+    )
+    _check_together(file, relations)
+    return Catalogue(relations, languages, hashlib.sha256(raw).hexdigest())
+
+
+def _language(entry: Entry, code: str, table: dict[str, Any]) -> Language:
+    check_language(entry, table)
+
+    def texts(key: str) -> tuple[str, ...]:
+        return tuple(table.get(key, ()))
+
+    return Language(
+        code=code,
+        months=texts("months"),
+        in_year=table["in_year"],
+        in_month=table["in_month"],
+        on_day=table["on_day"],
+        article=table.get("article", ""),
+        possessive=table.get("possessive", ""),
+        possessive_after_s=table.get("possessive_after_s", ""),
+        alias_clozes=texts("alias_clozes"),
+        article_names=frozenset(texts("article_names")),
+        article_starts=texts("article_starts"),
+        article_ends=texts("article_ends"),
+        article_never=frozenset(texts("article_never")),
+    )
+
+
+def _relation(entry: Entry, name: str, table: dict[str, Any], languages: set[str]) -> Relation:
+    facts = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    words = {key: value for key, value in table.items() if isinstance(value, dict)}
+    check_relation(entry, name, facts, words, languages)
+    undated = facts.get("undated", "unknown")
+    read = []
+    for code, wording in words.items():
+        within = entry.at(code)
+        check_words(within, wording, for_ever=undated == "always")
+        texts: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in wording.items()}
+        read.append((code, Words(**texts)))
+    return Relation(
+        id=name,
+        property=facts["property"],
+        inverse=facts.get("inverse", False),
+        subject_types=tuple(facts.get("subject_types", ())),
+        object_types=tuple(facts.get("object_types", ())),
+        object_kind=facts["object_kind"],
+        single_valued=facts["single_valued"],
+        max_years=facts.get("max_years"),
+        undated=undated,
+        ends_with_subject=facts.get("ends_with_subject", True),
+        ends_with_object=facts.get("ends_with_object", True),
+        agrees_with=tuple(facts.get("agrees_with", ())),
+        moves_with=tuple(facts.get("moves_with", ())),
+        restrictive_qualifiers=tuple(facts.get("restrictive_qualifiers", ())),
+        words=tuple(read),
+    )
+
+
+def _check_together(file: Entry, relations: tuple[Relation, ...]) -> None:
+    """What can only be seen with all relations side by side: unknown names, one wording twice."""
+    known = {relation.id for relation in relations}
+    seen: dict[tuple[str, str], str] = {}
+    for relation in relations:
+        entry = file.at("relations", relation.id)
+        for named in (*relation.moves_with, *(part for path in relation.agrees_with for part in path.split("/"))):
+            if named not in known:
+                entry.fail(named, f"names the unknown relation {named!r}; use the id of another entry")
+        for code, words in relation.words:
+            for text in wordings_of(words):
+                key = (code, re.sub(r"\W+", " ", text.replace("{n}", "{s}")).casefold().strip())
+                if key in seen:
+                    entry.at(code).fail(text, f"the wording {text!r} is already used by {seen[key]}; word it otherwise")
+                seen[key] = relation.id
+
+
+def _unknown(name: str, catalogue: Catalogue) -> str:
+    names = sorted({*catalogue.by_id, *(relation.property for relation in catalogue.relations)})
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    mend = f"did you mean {near[0]}?" if near else f"known relations: {', '.join(catalogue.by_id)}"
+    return f"unknown relation {name!r}; {mend}"

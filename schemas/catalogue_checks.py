@@ -1,0 +1,249 @@
+"""What an entry of the relation catalogue must satisfy; each failure names the file, the line and the mend.
+
+Leaves out: building the objects (`schemas.catalogue`), and checks that need all relations at once.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NoReturn, Protocol
+
+from schemas.errors import BadInput
+
+__all__ = ["Entry", "check_language", "check_relation", "check_words", "wordings_of"]
+
+PID = re.compile(r"P[1-9][0-9]*")
+QID = re.compile(r"Q[1-9][0-9]*")
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+LEAST_PARAPHRASES, LEAST_DATED = 4, 2
+OBJECT_KINDS = ("item", "string", "quantity")
+UNDATED = ("always", "single", "unknown")
+ANSWERS = ("who", "what", "which", "where")
+SUBJECT_ARTICLES = ("the", "name", "none")
+
+# key -> type of the value; a list holds strings.
+RELATION_KEYS: dict[str, type | tuple[type, ...]] = {
+    "property": str,
+    "inverse": bool,
+    "subject_types": list,
+    "object_types": list,
+    "object_kind": str,
+    "single_valued": bool,
+    "max_years": (int, float),
+    "undated": str,
+    "ends_with_subject": bool,
+    "ends_with_object": bool,
+    "agrees_with": list,
+    "moves_with": list,
+    "restrictive_qualifiers": list,
+}
+# key -> (placeholders that the text must have, those that it may have besides); {n} may stand for {s}.
+TEXT_KEYS: dict[str, tuple[str, str]] = {
+    "now": ("s", ""),
+    "paraphrases": ("s", ""),
+    "nested": ("s", ""),
+    "cloze": ("s", ""),
+    "noun": ("s", ""),
+    "noun_named": ("s", ""),
+    "on_date": ("sd", ""),
+    "on_date_paraphrases": ("sd", ""),
+    "cloze_on_date": ("sd", ""),
+    "before": ("so", ""),
+    "reverse": ("o", ""),
+}
+LISTS = ("paraphrases", "on_date_paraphrases", "nested")
+QUESTIONS = ("now", "paraphrases", "nested", "on_date", "on_date_paraphrases", "before", "reverse")
+DATED = ("on_date", "on_date_paraphrases", "cloze_on_date", "before")
+LANGUAGE_KEYS: dict[str, type | tuple[type, ...]] = {
+    "months": list,
+    "in_year": str,
+    "in_month": str,
+    "on_day": str,
+    "article": str,
+    "possessive": str,
+    "possessive_after_s": str,
+    "alias_clozes": list,
+    "article_names": list,
+    "article_starts": list,
+    "article_ends": list,
+    "article_never": list,
+}
+
+
+class HasWordings(Protocol):
+    """What `wordings_of` reads: the words of one relation in one language."""
+
+    @property
+    def now(self) -> str: ...
+    @property
+    def paraphrases(self) -> tuple[str, ...]: ...
+    @property
+    def on_date(self) -> str | None: ...
+    @property
+    def on_date_paraphrases(self) -> tuple[str, ...]: ...
+    @property
+    def cloze(self) -> str: ...
+    @property
+    def cloze_on_date(self) -> str | None: ...
+    @property
+    def before(self) -> str | None: ...
+    @property
+    def reverse(self) -> str | None: ...
+    @property
+    def noun(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A place in the catalogue's file, from which errors get their line."""
+
+    path: str
+    text: str
+    keys: tuple[str, ...] = ()
+
+    def at(self, *keys: str) -> Entry:
+        return Entry(self.path, self.text, (*self.keys, *keys))
+
+    def fail(self, near: str, problem: str) -> NoReturn:
+        """Raise BadInput with the line on which `near` stands within this entry."""
+        where = f"{self.path}, line {self._line(near)}"
+        raise BadInput(f"{where}: [{'.'.join(self.keys)}] {problem}" if self.keys else f"{where}: {problem}")
+
+    def _line(self, near: str) -> int:
+        lines = self.text.splitlines()
+        start = next((i for i, line in enumerate(lines) if line.strip() == f"[{'.'.join(self.keys)}]"), 0)
+        # TOML may have written a quote or a backslash otherwise: look for the longest plain piece.
+        plain = max(re.split(r'["\\\n\t]', near), key=len)
+        for number in range(start, len(lines)):
+            if plain and plain in lines[number]:
+                return number + 1
+        return start + 1
+
+    def only_keys(self, table: dict[str, Any], known: Iterable[str]) -> None:
+        for key in table:
+            if key not in known:
+                self.fail(key, f"unknown key {key!r}; known are {', '.join(known)}")
+
+    def typed(self, table: dict[str, Any], types: dict[str, type | tuple[type, ...]]) -> None:
+        """Every key is known and of its type; lists hold strings."""
+        self.only_keys(table, types)
+        for key, value in table.items():
+            wanted = types[key]
+            wrong = not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool)
+            if wrong or (isinstance(value, list) and not all(isinstance(item, str) for item in value)):
+                self.fail(key, f"{key} has the wrong type; give {_type_name(wanted)}")
+
+    def tables(self, parent: dict[str, Any], key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The named tables under a key; there is at least one."""
+        tables = parent.get(key)
+        if not isinstance(tables, dict) or not tables:
+            self.fail(key, f"has no [{key}.…] table; add at least one")
+        for name, table in tables.items():
+            if not isinstance(table, dict):
+                self.at(key).fail(name, f"{name} must be a table [{key}.{name}]")
+            yield name, table
+
+
+def wordings_of(words: HasWordings) -> list[str]:
+    """Every text that must not stand twice in the catalogue."""
+    texts = [words.now, *words.paraphrases, words.on_date, *words.on_date_paraphrases, words.cloze]
+    return [text for text in (*texts, words.cloze_on_date, words.before, words.reverse, words.noun) if text]
+
+
+def check_relation(entry: Entry, name: str, facts: dict[str, Any], words: dict[str, Any], languages: set[str]) -> None:
+    """The facts of one relation, without its words. Raises BadInput."""
+    if not NAME.fullmatch(name):
+        entry.fail(name, f"{name!r} is not an id: use small letters, digits and _")
+    entry.typed(facts, RELATION_KEYS)
+    for key in ("property", "object_kind", "single_valued"):
+        if key not in facts:
+            entry.fail(name, f"lacks {key}; add it")
+    if not PID.fullmatch(facts["property"]):
+        entry.fail(facts["property"], f"property {facts['property']!r} is not a property id like P39")
+    for key, form in (("subject_types", QID), ("object_types", QID), ("restrictive_qualifiers", PID)):
+        for value in facts.get(key, ()):
+            if not form.fullmatch(value):
+                entry.fail(value, f"{key} holds {value!r}, which is not an id like {'Q5' if form is QID else 'P642'}")
+    for key, allowed in (("object_kind", OBJECT_KINDS), ("undated", UNDATED)):
+        if facts.get(key, allowed[0]) not in allowed:
+            entry.fail(facts[key], f"{key} is {facts[key]!r}; use one of {', '.join(allowed)}")
+    if facts.get("max_years", 1) <= 0:
+        entry.fail("max_years", "max_years must be positive; leave it out where there is no bound")
+    if not words:
+        entry.fail(name, f"has no words; add [relations.{name}.en]")
+    for code in words:
+        if code not in languages:
+            entry.at(code).fail(name, f"no [languages.{code}] in the file; add it, or correct the key {code!r}")
+
+
+def check_words(entry: Entry, words: dict[str, Any], *, for_ever: bool) -> None:
+    """The words of one relation in one language. Raises BadInput."""
+    types: dict[str, type | tuple[type, ...]] = {"answer": str, "subject": str}
+    entry.typed(words, types | {key: list if key in LISTS else str for key in TEXT_KEYS})
+    needed = ["answer", "now", "paraphrases", "cloze", "noun"]
+    if for_ever:
+        for key in set(DATED) & words.keys():
+            entry.fail(key, f"{key} makes no sense for a fact that is true for ever; remove it, or change `undated`")
+    else:
+        needed += DATED
+    for key in needed:
+        if key not in words:
+            entry.fail(entry.keys[-1], f"lacks {key}; add it")
+    for key, allowed in (("answer", ANSWERS), ("subject", SUBJECT_ARTICLES)):
+        if words.get(key, allowed[0]) not in allowed:
+            entry.fail(words[key], f"{key} is {words[key]!r}; use one of {', '.join(allowed)}")
+    for key, least in (("paraphrases", LEAST_PARAPHRASES), ("on_date_paraphrases", LEAST_DATED)):
+        if key in words and len(words[key]) < least:
+            entry.fail(key, f"{key} has {len(words[key])} wordings; give at least {least}")
+    for key in TEXT_KEYS:
+        for text in words.get(key, ()) if key in LISTS else [words[key]] if key in words else []:
+            _check_text(entry, key, text)
+
+
+def _check_text(entry: Entry, key: str, text: str) -> None:
+    try:
+        found = [name for _, name, spec, conversion in string.Formatter().parse(text) if name is not None]
+        plain = not any(spec or conversion for _, _, spec, conversion in string.Formatter().parse(text))
+    except ValueError:
+        found, plain = [], False
+    must, may = TEXT_KEYS[key]
+    as_subject = ["s" if name == "n" and "s" in must else name for name in found]
+    for name in must:
+        if as_subject.count(name) != 1:
+            entry.fail(text, f"{key} must have the placeholder {{{name}}} exactly once: {text!r}")
+    if not plain or set(as_subject) - set(must) - set(may):
+        entry.fail(text, f"{key} may have only the placeholders {', '.join('{' + x + '}' for x in must)}: {text!r}")
+    slips = {"  ": "a double space", " ?": "a space before ?", "the {s}": "an article before {s}, which brings its own"}
+    for slip, name in slips.items():
+        if slip in text.lower():
+            entry.fail(text, f"{key} has {name}: {text!r}")
+    if text != text.strip():
+        entry.fail(text, f"{key} begins or ends with a space: {text!r}")
+    if re.search(r"\b(the|a|an|of|is|was) \1\b", text, re.IGNORECASE):
+        entry.fail(text, f"{key} repeats a word: {text!r}")
+    if (key in QUESTIONS) != text.endswith("?"):
+        entry.fail(text, f"{key} must {'end' if key in QUESTIONS else 'not end'} with a question mark: {text!r}")
+
+
+def check_language(entry: Entry, table: dict[str, Any]) -> None:
+    """How a language writes dates and articles. Raises BadInput."""
+    entry.typed(table, LANGUAGE_KEYS)
+    for key in ("months", "in_year", "in_month", "on_day"):
+        if key not in table:
+            entry.fail(entry.keys[-1], f"lacks {key}; add it")
+    if len(table["months"]) != 12:
+        entry.fail("months", f"months has {len(table['months'])} names; give twelve")
+    for key, parts in (("in_year", {"year"}), ("in_month", {"year", "month"}), ("on_day", {"year", "month", "day"})):
+        if set(re.findall(r"\{(\w+)\}", table[key])) != parts:
+            entry.fail(key, f"{key} must have {', '.join('{' + part + '}' for part in sorted(parts))}: {table[key]!r}")
+    for text in table.get("alias_clozes", ()):
+        if text.count("{a}") != 1:
+            entry.fail(text, f"alias_clozes must have the placeholder {{a}} exactly once: {text!r}")
+
+
+def _type_name(wanted: type | tuple[type, ...]) -> str:
+    names = {str: "a text", bool: "true or false", list: "a list of texts"}
+    return names.get(wanted, "a number") if isinstance(wanted, type) else "a number"

@@ -1,0 +1,104 @@
+"""A small world of statements, written as a person would tell it:
+
+world().office("Q1").held_by("Q2", "2019-05", "2021-03-04").held_by("Q3", "2021-03-04").tables()
+
+Dates are `2019`, `2019-05` or `2019-05-03`; an end may also be `none` (explicit no value), `unknown` (some
+value) or left out.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from pipeline.entities import LABELS, describe_entities
+from pipeline.wikidata import NOVALUE, Origin, Snak, StatementRows
+from pipeline.wikidata import SOMEVALUE as SOMEBODY
+from schemas.dates import read_json_time, spell_interval
+
+GREGORIAN = "http://www.wikidata.org/entity/Q1985727"
+ORIGIN = Origin("test", datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC))
+
+
+class Tables(NamedTuple):
+    statements: pa.Table
+    entities: pa.Table
+
+
+def time(text: str) -> Snak:
+    if text == "none":
+        return NOVALUE
+    if text == "unknown":
+        return SOMEBODY
+    date = read_json_time(f"+{(text + '-00-00')[:10]}T00:00:00Z", 9 + text.count("-"), GREGORIAN)
+    if isinstance(date, str):
+        return Snak("time", fault=date)
+    return Snak("time", spell_interval(date), date)
+
+
+class World:
+    """Statements are numbered in the order told: `S1`, `S2` …"""
+
+    def __init__(self) -> None:
+        self.rows = StatementRows(ORIGIN)
+        self.lifecycle = StatementRows(ORIGIN)
+        self.names: set[str] = set()
+        self.subject = ""
+        self.property = ""
+
+    def office(self, qid: str) -> World:
+        self.subject, self.property = qid, "P39"
+        return self
+
+    def country(self, qid: str, property_: str = "P6") -> World:
+        self.subject, self.property = qid, property_
+        return self
+
+    def held_by(
+        self, holder: str | None, start: str = "", end: str = "", rank: str = "normal", **qualifiers: str
+    ) -> World:
+        """holder: QID, or None for "somebody"; qualifiers: P642="Q9"."""
+        told = {pid: [time(text)] for pid, text in (("P580", start), ("P582", end)) if text}
+        told |= {pid: [Snak("item", value)] for pid, value in qualifiers.items()}
+        subject, value = (holder, self.subject) if self.property == "P39" else (self.subject, holder)
+        assert subject is not None
+        self.rows.add(
+            f"S{len(self.rows) + 1}",
+            subject,
+            self.property,
+            rank,
+            SOMEBODY if value is None else Snak("item", value),
+            told,
+            None,
+        )
+        self.names |= {qid for qid in (subject, value) if qid}
+        return self
+
+    def fact(self, subject: str, property_: str, value: str, start: str = "", end: str = "") -> World:
+        self.country(subject, property_)
+        return self.held_by(value, start, end)
+
+    def died(self, qid: str, day: str) -> World:
+        return self._lived(qid, "P570", day)
+
+    def abolished(self, qid: str, day: str) -> World:
+        return self._lived(qid, "P576", day)
+
+    def _lived(self, qid: str, property_: str, day: str) -> World:
+        self.lifecycle.add(f"L{len(self.lifecycle) + 1}", qid, property_, "normal", time(day), {}, None)
+        self.names.add(qid)
+        return self
+
+    def tables(self) -> Tables:
+        labels = [
+            {"qid": qid, "label": f"name of {qid}", "label_language": "en", "aliases": []} for qid in sorted(self.names)
+        ]
+        return Tables(
+            self.rows.table(), describe_entities(self.lifecycle.table(), pa.Table.from_pylist(labels, schema=LABELS))
+        )
+
+
+def world() -> World:
+    return World()
