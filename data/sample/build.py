@@ -138,7 +138,7 @@ def of_tenures() -> Iterator[tuple[str, Statement]]:
     for where, row in read_rows("tenures"):
         rank = row["rank"] or "normal"
         qualifiers = dates(where, row["start"], row["end"])
-        if "acting" in row["note"].lower():
+        if re.split("[;,]", row["note"])[0].strip() == "acting":  # the whole term, not "acting until …"
             qualifiers = (*qualifiers, ("P5102", "Q4676846"))
         person, office, body, pid = row["person"], row["office"], row["body"], row["property"]
         if pid in OF_THE_BODY:

@@ -1,0 +1,24 @@
+"""Fixtures that several folders share: one snapshot of the sample, made once."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from pathlib import Path
+
+import pytest
+
+# Before anything imports Prefect: its own folder, no telemetry, no log server.
+os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
+os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
+
+
+@pytest.fixture(scope="session")
+def sample_snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The snapshot of the whole sample from 2021-01-01 to 2025-01-01, made without Prefect."""
+    from flows.refresh import refresh
+
+    return refresh.fn("sample", SINCE, AS_OF, tmp_path_factory.mktemp("sample") / "snapshot")

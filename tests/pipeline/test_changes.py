@@ -1,0 +1,105 @@
+"""Modifications and injections between two days, and why everything else is none."""
+
+import datetime
+
+import pytest
+
+from pipeline.changes import find_changes
+from pipeline.timelines import build_timelines
+from schemas.catalogue import load_catalogue
+from schemas.errors import BadInput
+from tests.pipeline.statement_world import World, world
+
+SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
+CATALOGUE = load_catalogue().select(["office_holder", "birthplace"])
+
+
+def changes(made: World) -> list[dict]:
+    statements, entities = made.tables()
+    timelines, _ = build_timelines(statements, entities, CATALOGUE, AS_OF)
+    return find_changes(timelines, statements, CATALOGUE, SINCE, AS_OF)[0].to_pylist()
+
+
+def rejected(made: World) -> list[tuple[str, list[str]]]:
+    statements, entities = made.tables()
+    timelines, _ = build_timelines(statements, entities, CATALOGUE, AS_OF)
+    found = find_changes(timelines, statements, CATALOGUE, SINCE, AS_OF)[1].to_pylist()
+    return [(row["reason"], row["ids"]) for row in found]
+
+
+def test_a_holder_who_gave_way_to_another_is_a_modification() -> None:
+    (change,) = changes(world().office("Q1").held_by("Q2", "2019-01-01", "2022-05-03").held_by("Q3", "2022-05-03"))
+    assert (change["kind"], change["old_object"], change["new_object"]) == ("modification", "Q2", "Q3")
+    assert change["changed_on_earliest"] == change["changed_on_latest"] == datetime.date(2022, 5, 3)
+    assert change["statement_ids"] == ["S1", "S2"]
+
+
+def test_a_holder_where_nobody_was_is_an_injection() -> None:
+    (change,) = changes(world().office("Q1").held_by("Q3", "2022-05"))
+    assert (change["kind"], change["old_object"]) == ("injection", None)
+    assert (change["changed_on_earliest"], change["changed_on_latest"], change["changed_on_precision"]) == (
+        datetime.date(2022, 5, 1), datetime.date(2022, 5, 31), 10,
+    )  # fmt: skip
+
+
+def test_the_same_holder_on_both_days_is_no_change() -> None:
+    assert changes(world().office("Q1").held_by("Q2", "2019-01-01")) == []
+    made = world().office("Q1").held_by("Q2", "2019-01-01", "2022-01-01").held_by("Q2", "2022-01-01")
+    assert changes(made) == [] and rejected(made) == []
+
+
+def test_a_return_to_office_after_somebody_else_is_no_change_between_two_days_of_the_same_holder() -> None:
+    made = (
+        world().office("Q1").held_by("Q2", "2019-01-01", "2022-01-01")
+        .held_by("Q3", "2022-01-01", "2023-01-01").held_by("Q2", "2023-01-01")
+    )  # fmt: skip
+    assert changes(made) == []
+
+
+def test_a_reelected_newcomer_changed_when_the_first_term_began() -> None:
+    made = (
+        world().office("Q1").held_by("Q2", "2019-01-01", "2022-01-01")
+        .held_by("Q3", "2022-01-01", "2024-01-01").held_by("Q3", "2024-01-01")
+    )  # fmt: skip
+    (change,) = changes(made)
+    assert change["changed_on_earliest"] == datetime.date(2022, 1, 1)
+
+
+def test_only_the_last_of_several_changes_counts() -> None:
+    made = (
+        world().office("Q1").held_by("Q2", "2019-01-01", "2022-01-01")
+        .held_by("Q3", "2022-01-01", "2024-01-01").held_by("Q4", "2024-01-01")
+    )  # fmt: skip
+    (change,) = changes(made)
+    assert (change["old_object"], change["new_object"]) == ("Q2", "Q4")
+
+
+def test_what_is_uncertain_on_one_of_the_days_is_no_change_and_says_so() -> None:
+    before = world().office("Q1").held_by("Q2", "2021", "2022-01-01").held_by("Q3", "2022-01-01")
+    after = world().office("Q1").held_by("Q2", "2019-01-01", "2022-01-01").held_by("Q3", "2022-01-01", "2025")
+    assert changes(before) == changes(after) == []
+    assert rejected(before)[0][0] == "uncertain_at_since"
+    assert rejected(after)[0][0] == "uncertain_at_as_of"
+
+
+def test_an_end_without_a_successor_is_no_edit_and_says_so() -> None:
+    assert rejected(world().office("Q1").held_by("Q2", "2019-01-01", "2022-01-01")) == [
+        ("ended_without_successor", ["S1"])
+    ]
+
+
+def test_a_holder_who_may_have_begun_before_since_is_no_injection() -> None:
+    made = world().office("Q1").held_by("Q2", "2021")
+    assert changes(made) == []
+    assert rejected(made)[0][0] == "uncertain_at_since"
+
+
+def test_a_fact_that_is_true_for_ever_does_not_change() -> None:
+    assert changes(world().fact("Q1", "P19", "Q7")) == []
+
+
+def test_since_must_lie_before_as_of() -> None:
+    statements, entities = world().office("Q1").held_by("Q2", "2019").tables()
+    timelines, _ = build_timelines(statements, entities, CATALOGUE, AS_OF)
+    with pytest.raises(BadInput, match="--since 2025-01-01 is not before --as-of 2021-01-01"):
+        find_changes(timelines, statements, CATALOGUE, AS_OF, SINCE)
