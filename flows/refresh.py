@@ -79,9 +79,7 @@ def refresh(
     return out
 
 
-def describe(
-    source: str, freshness: Freshness, catalogue: Catalogue, settings: SnapshotSettings
-) -> SnapshotManifest:
+def describe(source: str, freshness: Freshness, catalogue: Catalogue, settings: SnapshotSettings) -> SnapshotManifest:
     """The manifest of a snapshot before its files are written."""
     return SnapshotManifest(
         name=f"{source} {settings.since} to {settings.as_of}",

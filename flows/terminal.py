@@ -16,7 +16,9 @@ def print_inspection(found: Inspection) -> None:
     """Counts per table, relation, kind and reason, with an example of each kind and reason."""
     console = Console(highlight=False)
     manifest = found.manifest
-    console.print(f"[bold]{escape(manifest.name)}[/bold]  ({escape(manifest.source_detail)}, language {manifest.language})")
+    console.print(
+        f"[bold]{escape(manifest.name)}[/bold]  ({escape(manifest.source_detail)}, language {manifest.language})"
+    )
     _print_counts(console, "table", found.tables)
     _print_counts(console, "edits by relation", found.edits_by_relation)
     _print_counts(console, "edits by kind", found.edits_by_kind)

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.changes import check_dates, find_changes
+from pipeline.crosscheck import count_confidence, cross_check
 from pipeline.entities import LABELS, describe_entities, named_entities
 from pipeline.questions import QuestionSettings, build_questions
 from pipeline.rejections import collect, rejection_rows
@@ -65,7 +66,8 @@ def read_source(source: Source, catalogue: Catalogue, language: str) -> Told:
     statements, rejections = without_duplicates(statements)
     batches = list(source.entities(named_entities(statements), language))
     entities = EntityBatch(
-        _concat((batch.lifecycle for batch in batches), STATEMENTS), _concat((batch.labels for batch in batches), LABELS)
+        _concat((batch.lifecycle for batch in batches), STATEMENTS),
+        _concat((batch.labels for batch in batches), LABELS),
     )
     log.info("read %d entities", entities.labels.num_rows)
     return Told(statements, entities, rejections)
@@ -93,14 +95,20 @@ def build_tables(told: Told, catalogue: Catalogue, settings: SnapshotSettings) -
     """All tables of `schemas.tables.SNAPSHOT_TABLES`, sorted, the same for the same input."""
     entities = describe_entities(told.entities.lifecycle, told.entities.labels)
     timelines, timeline_rejections = build_timelines(told.statements, entities, catalogue, settings.as_of)
+    timelines = count_confidence(timelines, catalogue)
     log.info("drew %d spans in timelines", timelines.num_rows)
-    changes, change_rejections = find_changes(timelines, told.statements, catalogue, settings.since, settings.as_of)
+    values_since, values_as_of = (
+        cross_check(values_at(timelines, day), catalogue) for day in (settings.since, settings.as_of)
+    )
+    changes, change_rejections = find_changes(
+        timelines, values_since, values_as_of, told.statements, catalogue, settings.since, settings.as_of
+    )
     log.info("found %d changes from %s to %s", changes.num_rows, settings.since, settings.as_of)
     made = build_questions(
         changes,
         timelines,
-        values_at(timelines, settings.since),
-        values_at(timelines, settings.as_of),
+        values_since,
+        values_as_of,
         entities,
         catalogue,
         QuestionSettings(since=settings.since, as_of=settings.as_of, language=settings.language, seed=settings.seed),
@@ -114,7 +122,5 @@ def build_tables(told: Told, catalogue: Catalogue, settings: SnapshotSettings) -
         "edits": made.edits,
         "questions": made.questions,
         "sentences": made.sentences,
-        "rejections": collect(
-            [told.rejections, copies, timeline_rejections, change_rejections, made.rejections]
-        ),
+        "rejections": collect([told.rejections, copies, timeline_rejections, change_rejections, made.rejections]),
     }

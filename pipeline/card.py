@@ -44,7 +44,9 @@ def write_card(folder: Path, manifest: SnapshotManifest, tables: Mapping[str, pa
 def escape(text: str) -> str:
     """Text from Wikidata made safe inside a Markdown table: one line, nothing that is read as markup."""
     flat = " ".join(text.split())
-    return "".join(f"\\{c}" if c in r"\`*_{}[]()#+!|~" else {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(c, c) for c in flat)
+    return "".join(
+        f"\\{c}" if c in r"\`*_{}[]()#+!|~" else {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(c, c) for c in flat
+    )
 
 
 def _front_matter(manifest: SnapshotManifest) -> list[str]:
@@ -76,7 +78,8 @@ def _introduction(manifest: SnapshotManifest, tables: Mapping[str, pa.Table]) ->
         "itself, paraphrases, multi-hop questions whose answer changes with it, facts that must not move "
         "(locality), and the past, which stays what it was (history).",
         "",
-        f"Source: {escape(manifest.source_detail)}, read {manifest.retrieved_at:%Y-%m-%d}. Facts are CC0, from Wikidata.",
+        f"Source: {escape(manifest.source_detail)}, read {manifest.retrieved_at:%Y-%m-%d}. "
+        "Facts are CC0, from Wikidata.",
         f"Made by chronofacts {manifest.code_version}, relation catalogue `{manifest.catalogue_hash[:12]}`, "
         f"seed {manifest.seed}. Sums of all files: `manifest.json`.",
         "",

@@ -10,21 +10,29 @@ from __future__ import annotations
 
 import datetime
 
-import duckdb
 import pyarrow as pa
 
 from pipeline.duck import Tabular, connect, register
-from pipeline.timelines import create_values_at
 from schemas import tables
 from schemas.catalogue import Catalogue
 from schemas.errors import BadInput
 
-__all__ = ["CHANGES", "check_dates", "create_changes", "find_changes"]
+__all__ = ["CHANGES", "check_dates", "find_changes"]
 
-_WANTED = (
-    "kind relation subject old_object new_object object_kind object_unit changed_on_earliest changed_on_latest "
-    "changed_on_precision confidence statement_ids"
-).split()
+_WANTED = [
+    "kind",
+    "relation",
+    "subject",
+    "old_object",
+    "new_object",
+    "object_kind",
+    "object_unit",
+    "changed_on_earliest",
+    "changed_on_latest",
+    "changed_on_precision",
+    "confidence",
+    "statement_ids",
+]
 CHANGES = pa.schema([tables.EDITS.field(name) for name in _WANTED])
 """The columns of `edits` that are known before there are words."""
 
@@ -36,35 +44,35 @@ def check_dates(since: datetime.date, as_of: datetime.date) -> None:
 
 
 def find_changes(
-    timelines: Tabular, statements: Tabular, catalogue: Catalogue, since: datetime.date, as_of: datetime.date
+    timelines: Tabular,
+    values_since: Tabular,
+    values_as_of: Tabular,
+    statements: Tabular,
+    catalogue: Catalogue,
+    since: datetime.date,
+    as_of: datetime.date,
 ) -> tuple[pa.Table, pa.Table]:
     """(`CHANGES`, `REJECTIONS`) between two days, for the single-valued relations of the catalogue.
 
-    timelines: `TIMELINES`; statements: `STATEMENTS`, for the units of literal values.
+    timelines: `TIMELINES`; values_*: `values_at` of the two days, cross-checked or not; statements:
+    `STATEMENTS`, for the units of literal values.
     Raises BadInput when since is not before as_of.
     """
     check_dates(since, as_of)
+    single = [r.id for r in catalogue.relations if r.single_valued and r.undated != "always"]
     with connect() as connection:
         register(connection, "timelines", timelines)
+        register(connection, "values_since", values_since)
+        register(connection, "values_as_of", values_as_of)
         register(connection, "statements", statements)
-        create_changes(connection, catalogue, since, as_of)
+        register(connection, "single_valued", pa.table({"relation": pa.array(single, pa.string())}))
+        connection.execute(PAIRED)
+        connection.execute(BEGUN, [since])
+        connection.execute(CHANGES_SQL)
+        connection.execute(REJECTIONS_SQL)
         changes = connection.sql("SELECT * FROM changes ORDER BY relation, subject").to_arrow_table()
         rejections = connection.sql("SELECT * FROM change_rejections").to_arrow_table()
     return changes.cast(CHANGES), rejections.cast(tables.REJECTIONS)
-
-
-def create_changes(
-    connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, since: datetime.date, as_of: datetime.date
-) -> None:
-    """Create the tables `changes` and `change_rejections` from `timelines` and `statements`."""
-    single = [r.id for r in catalogue.relations if r.single_valued and r.undated != "always"]
-    connection.register("single_valued", pa.table({"relation": pa.array(single, pa.string())}))
-    create_values_at(connection, "values_since", since)
-    create_values_at(connection, "values_as_of", as_of)
-    connection.execute(PAIRED)
-    connection.execute(BEGUN, [since])
-    connection.execute(CHANGES_SQL)
-    connection.execute(REJECTIONS_SQL)
 
 
 PAIRED = """
@@ -119,8 +127,9 @@ WHERE changed_on_earliest IS NOT NULL
 
 REJECTIONS_SQL = """
 CREATE OR REPLACE TEMP TABLE change_rejections AS
-SELECT 'changes' AS stage,
+SELECT CASE WHEN 'disputed' IN (before, after) THEN 'crosscheck' ELSE 'changes' END AS stage,
     CASE
+        WHEN 'disputed' IN (before, after) THEN 'sources_disagree'
         WHEN before IN ('ambiguous', 'unknown') THEN 'uncertain_at_since'
         WHEN after IN ('ambiguous', 'unknown') THEN 'uncertain_at_as_of'
         ELSE 'ended_without_successor'

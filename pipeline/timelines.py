@@ -133,8 +133,8 @@ SELECT * EXCLUDE (faults, qualifiers, restrictive, inverse, main_kind, counted, 
             OR q = '{ACTING_ROLE}')) > 0 THEN 'restricted'
     END AS reason,
     coalesce(reason IN ('restricted', 'conflicting_dates', 'malformed_time', 'absurd_year', 'unknown_calendar',
-        'start_after_end'), false) AS blocked,
-    coalesce(blocked AND reason <> 'restricted', false) AS damaged
+        'start_after_end', 'young_statement'), false) AS blocked,
+    coalesce(blocked AND reason NOT IN ('restricted', 'young_statement'), false) AS damaged
 FROM directed LEFT JOIN (SELECT qid, types FROM entities) o ON o.qid = directed.object
 """
 
@@ -232,7 +232,8 @@ WITH decided AS (
             -- It began after its holder's death or its subject's end: one of the dates is wrong, and blocks.
             WHEN cap_latest < start_earliest THEN 'impossible'
             WHEN end_kind = 'known' AND end_earliest IS NOT NULL
-                THEN (CASE WHEN cap_latest < end_earliest AND cap_earliest >= start_latest THEN 'capped' ELSE 'stated' END)
+                THEN (CASE WHEN cap_latest < end_earliest AND cap_earliest >= start_latest THEN 'capped'
+                    ELSE 'stated' END)
             WHEN end_kind = 'known' THEN 'coarse'
             WHEN end_kind = 'unknown' THEN 'some_value'
             WHEN end_kind = 'none' THEN (CASE WHEN cap_earliest IS NOT NULL THEN 'capped' ELSE 'no_value' END)
@@ -279,9 +280,12 @@ SELECT subject, relation,
     ending NOT IN ('stated', 'coarse', 'no_value', 'some_value') AS end_inferred,
     CASE
         WHEN ending = 'coarse' THEN 'stated'
-        WHEN ending IN ('gone', 'capped', 'impossible') OR ending = 'followed' AND coalesce(cap_earliest <= follow_earliest, follow_earliest IS NULL)
-            THEN (CASE WHEN death_earliest = cap_earliest OR ending = 'gone' AND ends_with_object THEN 'death' ELSE 'abolition' END)
-        WHEN ending = 'followed' THEN (CASE WHEN twin_earliest = follow_earliest THEN 'stated' ELSE 'successor' END)
+        WHEN ending IN ('gone', 'capped', 'impossible')
+            OR ending = 'followed' AND coalesce(cap_earliest <= follow_earliest, follow_earliest IS NULL)
+            THEN (CASE WHEN death_earliest = cap_earliest OR ending = 'gone' AND ends_with_object THEN 'death'
+                ELSE 'abolition' END)
+        WHEN ending = 'followed' THEN (CASE WHEN twin_earliest = follow_earliest THEN 'stated'
+            ELSE 'successor' END)
         WHEN ending = 'dateless_unknown' THEN 'dateless'
         ELSE ending
     END AS end_reason,
@@ -318,7 +322,8 @@ GROUP BY relation, subject
 REJECTIONS_SQL = f"""
 CREATE TEMP TABLE timeline_rejections AS
 WITH statement_rejections AS (
-    SELECT CASE WHEN reason IN ('restricted', 'unknown_holder') THEN 'timelines' ELSE 'statements' END AS stage,
+    SELECT CASE WHEN reason IN ('restricted', 'unknown_holder') THEN 'timelines'
+            WHEN reason = 'young_statement' THEN 'crosscheck' ELSE 'statements' END AS stage,
         reason, subject, relation, [statement_id] AS ids,
         concat_ws(' ', coalesce(object, object_kind), 'for', coalesce(subject, 'an unknown subject'),
             CASE WHEN blocked THEN '(blocks the values that it may touch)' END) AS detail

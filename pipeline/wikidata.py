@@ -218,6 +218,7 @@ class StatementRows:
         main: Snak,
         qualifiers: Mapping[str, Sequence[Snak]],
         revision: int | None,
+        modified_at: datetime | None = None,
     ) -> None:
         """One row. Never raises: faults of values go into the row's `faults`."""
         put = self._columns
@@ -253,6 +254,7 @@ class StatementRows:
         )
         put["faults"].append(sorted(faults))
         put["revision"].append(revision)
+        put["modified_at"].append(modified_at)
 
     @staticmethod
     def _bound(snaks: Iterable[Snak], faults: set[str]) -> Bound:
@@ -302,7 +304,12 @@ def _certainly_after(start: Bound, end: Bound) -> bool:
 
 
 def read_json_statement(
-    rows: StatementRows, subject: str, property_: str, statement: Mapping[str, Any], revision: int | None
+    rows: StatementRows,
+    subject: str,
+    property_: str,
+    statement: Mapping[str, Any],
+    revision: int | None,
+    modified_at: datetime | None = None,
 ) -> None:
     """Add one element of an entity's `claims[PID]`."""
     qualifiers = statement.get("qualifiers") or {}  # an empty map may be written as []
@@ -314,4 +321,5 @@ def read_json_statement(
         json_snak(statement["mainsnak"]),
         {pid: [json_snak(snak) for snak in snaks] for pid, snaks in qualifiers.items()},
         revision,
+        modified_at,
     )

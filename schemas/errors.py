@@ -1,6 +1,6 @@
 """Errors that a user can meet: their text says what, where and the mend."""
 
-__all__ = ["BadInput", "ChronoFactsError", "CheckFailed", "SchemaMismatch"]
+__all__ = ["BadInput", "CheckFailed", "ChronoFactsError", "SchemaMismatch"]
 
 
 class ChronoFactsError(Exception):

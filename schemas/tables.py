@@ -41,7 +41,9 @@ def _interval(prefix: str, what: str) -> list[pa.Field]:
 
 STATEMENTS = pa.schema(
     [
-        field("statement_id", pa.string(), "Wikidata statement id, as in JSON with the first letter capital: Q60$5083…"),
+        field(
+            "statement_id", pa.string(), "Wikidata statement id, as in JSON with the first letter capital: Q60$5083…"
+        ),
         field("subject", pa.string(), "QID that the statement is about"),
         field("property", pa.string(), "PID of the main value"),
         field("object", pa.string(), "QID, or the literal in Wikidata's spelling; null for somevalue and novalue"),
@@ -54,24 +56,35 @@ STATEMENTS = pa.schema(
         field("replaces", pa.string(), "QID of P1365; null when absent or many"),
         field("replaced_by", pa.string(), "QID of P1366; null when absent or many"),
         field("qualifiers", pa.list_(pa.string()), "all other qualifiers as PID=value, sorted"),
-        field("faults", pa.list_(pa.string()), "what is wrong with the row, as reason codes of schemas.reasons, sorted"),
+        field(
+            "faults", pa.list_(pa.string()), "what is wrong with the row, as reason codes of schemas.reasons, sorted"
+        ),
         field("revision", pa.int64(), "revision of the subject that was read; null when the source has none"),
+        field(
+            "modified_at",
+            pa.timestamp("s", tz="UTC"),
+            "when the subject was last edited; null when the source has none",
+        ),
         field("retrieved_at", pa.timestamp("s", tz="UTC"), "when it was read from Wikidata"),
         field("source", pa.string(), "sample, dump, or the endpoint's address"),
     ]
 )
 # The columns that say where a row came from rather than what it says.
-SOURCE_COLUMNS = ("revision", "retrieved_at", "source")
+SOURCE_COLUMNS = ("revision", "modified_at", "retrieved_at", "source")
 
 ENTITIES = pa.schema(
     [
         field("qid", pa.string(), "Wikidata id"),
         field("label", pa.string(), "name in the snapshot's language; null when there is none"),
-        field("label_language", pa.string(), "language the label was found in (the snapshot's, mul, or en as fallback)"),
+        field(
+            "label_language", pa.string(), "language the label was found in (the snapshot's, mul, or en as fallback)"
+        ),
         field("description", pa.string(), "Wikidata's description in the snapshot's language"),
         field("aliases", pa.list_(pa.string()), "other names, sorted, without the label"),
         field("types", pa.list_(pa.string()), "QIDs of P31, sorted"),
-        field("sitelinks", pa.int32(), "number of Wikipedia and sister pages, a measure of popularity; null if unknown"),
+        field(
+            "sitelinks", pa.int32(), "number of Wikipedia and sister pages, a measure of popularity; null if unknown"
+        ),
         field("began_earliest", pa.date32(), "first day of birth (P569) or inception (P571)"),
         field("began_latest", pa.date32(), "last day of birth or inception"),
         field("ended_earliest", pa.date32(), "first day of death (P570) or abolition (P576); null while it exists"),
@@ -85,7 +98,9 @@ TIMELINES = pa.schema(
         field("subject", pa.string(), "QID"),
         field("relation", pa.string(), "id of the relation in the catalogue"),
         field("ordinal", pa.int32(), "place in the timeline, from 0, by start"),
-        field("object", pa.string(), "QID or literal that held; null for somevalue (held by somebody unknown) and novalue"),
+        field(
+            "object", pa.string(), "QID or literal that held; null for somevalue (held by somebody unknown) and novalue"
+        ),
         field("object_kind", pa.string(), "item, string, quantity, somevalue or novalue"),
         field("valid_from_earliest", pa.date32(), "first day on which it may have begun; null: unknown"),
         field("valid_from_latest", pa.date32(), "last day on which it may have begun; null: unknown"),
@@ -95,9 +110,15 @@ TIMELINES = pa.schema(
         field("valid_to_precision", pa.int8(), "Wikidata precision of the end; null: unknown or inferred"),
         field("valid_to_kind", pa.string(), "known, none (has not ended), unknown, open (assumed to hold until as_of)"),
         field("end_inferred", pa.bool_(), "true when no statement says the end and it was inferred or assumed"),
-        field("end_reason", pa.string(), "stated, no_value, some_value, successor, death, abolition, open, too_old, dateless"),
+        field(
+            "end_reason",
+            pa.string(),
+            "stated, no_value, some_value, successor, death, abolition, open, too_old, dateless",
+        ),
         field("rank", pa.string(), "best rank among its statements"),
-        field("confidence", pa.int8(), "in how many places Wikidata says it (statement, office's P1308, person's P39 …)"),
+        field(
+            "confidence", pa.int8(), "in how many places Wikidata says it (statement, office's P1308, person's P39 …)"
+        ),
         field("statement_ids", pa.list_(pa.string()), "statements that say it, sorted"),
     ]
 )
@@ -123,7 +144,9 @@ _CHAIN = pa.list_(
 
 EDITS = pa.schema(
     [
-        field("edit_id", pa.string(), "sha256 of (relation, subject, old_object, new_object, changed_on), 16 hex digits"),
+        field(
+            "edit_id", pa.string(), "sha256 of (relation, subject, old_object, new_object, changed_on), 16 hex digits"
+        ),
         field("kind", pa.string(), "modification (o -> o') or injection (nothing -> o')"),
         field("relation", pa.string(), "id of the relation in the catalogue"),
         field("property", pa.string(), "PID that the relation reads"),
@@ -142,7 +165,9 @@ EDITS = pa.schema(
         field("changed_on_earliest", pa.date32(), "first day on which the new value may have begun"),
         field("changed_on_latest", pa.date32(), "last day on which the new value may have begun"),
         field("changed_on_precision", pa.int8(), "Wikidata precision of that day"),
-        field("prompt", pa.string(), "the edit question, in the present tense: Who is the head of government of France?"),
+        field(
+            "prompt", pa.string(), "the edit question, in the present tense: Who is the head of government of France?"
+        ),
         field("target_new", pa.string(), "the answer at as_of (= new_label)"),
         field("target_old", pa.string(), "the answer at since (= old_label)"),
         field("paraphrases", pa.list_(pa.string()), "other wordings of prompt, at least four"),
@@ -162,14 +187,22 @@ QUESTIONS = pa.schema(
             pa.string(),
             "edit, paraphrase, cloze, alias, reverse, multi_hop, locality, history or timeline",
         ),
-        field("locality_kind", pa.string(), "relation (other subject), subject (other relation), object (neighbour); else null"),
+        field(
+            "locality_kind",
+            pa.string(),
+            "relation (other subject), subject (other relation), object (neighbour); else null",
+        ),
         field("hops", pa.int8(), "number of facts walked from the named entity to the answer"),
         field("edited_hops", pa.int8(), "how many of them are edited facts"),
         field("relation", pa.string(), "relation of the last fact walked"),
         field("subject", pa.string(), "QID of the entity that the question names"),
         field("subject_label", pa.string(), "its name in the question"),
         field("question", pa.string(), "the question"),
-        field("phrasings", pa.list_(pa.string()), "other wordings with the same answer (a multi-hop question has three in all)"),
+        field(
+            "phrasings",
+            pa.list_(pa.string()),
+            "other wordings with the same answer (a multi-hop question has three in all)",
+        ),
         field("answer", pa.string(), "the right answer at as_of (history: at asked_on)"),
         field("answer_id", pa.string(), "QID or literal of the answer"),
         field("answer_aliases", pa.list_(pa.string()), "other names of the answer"),
@@ -187,7 +220,11 @@ QUESTIONS = pa.schema(
 SENTENCES = pa.schema(
     [
         field("sentence_id", pa.string(), "sha256 of (subject, relation, asked_on, prompt), 16 hex digits"),
-        field("role", pa.string(), "current (true at since), history (past day, true for ever), stable, composed (several hops)"),
+        field(
+            "role",
+            pa.string(),
+            "current (true at since), history (past day, true for ever), stable, composed (several hops)",
+        ),
         field("subject", pa.string(), "QID of the entity that the prompt names"),
         field("relation", pa.string(), "relation asked for (the last one of a composed prompt)"),
         field("form", pa.string(), "question or cloze"),
@@ -196,7 +233,11 @@ SENTENCES = pa.schema(
         field("prompt", pa.string(), "text up to the answer"),
         field("answer", pa.string(), "the answer as of since (role history: as of asked_on)"),
         field("asked_on", pa.date32(), "the past day named in the prompt; null otherwise"),
-        field("edit_ids", pa.list_(pa.string()), "edits that change this answer at as_of (current, composed) or share its subject"),
+        field(
+            "edit_ids",
+            pa.list_(pa.string()),
+            "edits that change this answer at as_of (current, composed) or share its subject",
+        ),
     ]
 )
 

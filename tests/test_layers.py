@@ -59,6 +59,8 @@ def test_help_loads_none_of_the_heavy_libraries() -> None:
 
 
 def test_the_data_side_loads_no_torch() -> None:
-    code = "import sys; import flows.refresh, pipeline.verify; print({'torch', 'peft', 'transformers'} & set(sys.modules))"
+    code = (
+        "import sys; import flows.refresh, pipeline.verify; print({'torch', 'peft', 'transformers'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -70,7 +70,9 @@ class Statement:
 
     @property
     def iri(self) -> str:
-        digest = uuid.uuid5(NAMESPACE, "\t".join((self.subject, self.property, self.value, self.rank, *map(str, self.qualifiers))))
+        digest = uuid.uuid5(
+            NAMESPACE, "\t".join((self.subject, self.property, self.value, self.rank, *map(str, self.qualifiers)))
+        )
         return f"<{ENTITY}statement/{self.subject}-{str(digest).upper()}>"
 
 
@@ -115,7 +117,10 @@ def read_entities() -> dict[str, Entity]:
                 raise Fault(f"{where}: {column} {row[column]!r} is not a day, a month or a year")
         entity = entities.setdefault(qid, Entity(qid, row["label"]))
         if entity.label != row["label"]:
-            print(f"{where}: {qid} is {entity.label!r} elsewhere, {row['label']!r} here; kept as another name", file=sys.stderr)
+            print(
+                f"{where}: {qid} is {entity.label!r} elsewhere, {row['label']!r} here; kept as another name",
+                file=sys.stderr,
+            )
         entity.aliases |= {alias.strip() for alias in [row["label"], *row["aliases"].split("|")] if alias.strip()}
         entity.type = entity.type or row["type"]
         entity.description = entity.description or row["description"]

@@ -66,7 +66,9 @@ def can_be_same(a: Row, b: Row, what: str) -> bool:
     return bool(first[0] <= second[1] and second[0] <= first[1])
 
 
-def differences(ours: dict, theirs: dict, until: datetime.date) -> Iterator[tuple[str, tuple[str, str], Row, Row | None]]:
+def differences(
+    ours: dict, theirs: dict, until: datetime.date
+) -> Iterator[tuple[str, tuple[str, str], Row, Row | None]]:
     for key in sorted(ours.keys() & theirs.keys()):
         for mine in ours[key]:
             same = [row for row in theirs[key] if row["holder"] == mine["holder"]]
@@ -99,8 +101,13 @@ def main() -> None:
         counts[kind] += 1
         spell = f"{row['start_earliest']}/{row['end_earliest']}"
         than = f" (extract: {against['start_earliest']}/{against['end_earliest']})" if against else ""
-        print(f"{kind}: {pid} {names.get(about, about)} ({about}): {names.get(row['holder'])} ({row['holder']}) {spell}{than}")
-    print(f"{compared} terms of the sample compared; " + ", ".join(f"{kind}: {n}" for kind, n in sorted(counts.items())))
+        print(
+            f"{kind}: {pid} {names.get(about, about)} ({about}): "
+            f"{names.get(row['holder'])} ({row['holder']}) {spell}{than}"
+        )
+    print(
+        f"{compared} terms of the sample compared; " + ", ".join(f"{kind}: {n}" for kind, n in sorted(counts.items()))
+    )
 
 
 if __name__ == "__main__":

@@ -6,9 +6,11 @@ A solution is a mapping from variable to `RdfTerm`; solutions may come in any or
 
 from __future__ import annotations
 
+import datetime
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -26,7 +28,15 @@ from pipeline.wikidata import (
     statement_id_from_iri,
 )
 
-__all__ = ["Solution", "label_table", "read_counts", "read_items", "statement_table"]
+__all__ = [
+    "Revision",
+    "Solution",
+    "label_table",
+    "read_counts",
+    "read_items",
+    "read_revisions",
+    "statement_table",
+]
 
 Solution = Mapping[str, RdfTerm]
 
@@ -59,7 +69,7 @@ def read_items(solutions: Iterable[Solution]) -> list[str]:
     return sorted({qid for solution in solutions if (qid := _local_id(solution["item"])) is not None})
 
 
-def statement_table(solutions: Iterable[Solution], origin: Origin, revisions: Mapping[str, int]) -> pa.Table:
+def statement_table(solutions: Iterable[Solution], origin: Origin, revisions: Mapping[str, Revision]) -> pa.Table:
     """`STATEMENTS` from the answer to `queries.statements`, sorted by subject, property and id."""
     gathered: dict[str, _Gathered] = {}
     for row in solutions:
@@ -83,7 +93,7 @@ def statement_table(solutions: Iterable[Solution], origin: Origin, revisions: Ma
             statement.rank,
             main[0] if main else NOVALUE,
             qualifiers,
-            revisions.get(statement.subject),
+            *revisions.get(statement.subject, Revision()),
         )
     return rows.table()
 
@@ -114,8 +124,32 @@ def _value_node(row: Solution) -> ValueNode:
     return ValueNode()
 
 
+class Revision(NamedTuple):
+    """Which revision of an item was read, and when it was made."""
+
+    number: int | None = None
+    modified_at: datetime.datetime | None = None
+
+
+def read_revisions(solutions: Iterable[Solution]) -> dict[str, Revision]:
+    """The newest revision told of each item, from the answer to `queries.revisions`."""
+    found: dict[str, Revision] = {}
+    for row in solutions:
+        qid, value = _local_id(row["item"]), row["v"].value
+        if qid is None:
+            continue
+        known = found.get(qid, Revision())
+        if row["p"].value.endswith("/version") and value.isdecimal():
+            found[qid] = known._replace(number=max(int(value), known.number or 0))
+        elif row["p"].value.endswith("/dateModified"):
+            moment = datetime.datetime.fromisoformat(value)
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
+            found[qid] = known._replace(modified_at=max(moment, known.modified_at or moment))
+    return found
+
+
 def read_counts(solutions: Iterable[Solution]) -> dict[str, int]:
-    """`?v` as a number by QID (sitelinks, revisions); of several the largest."""
+    """`?v` as a number by QID (sitelinks); of several the largest."""
     counts: dict[str, int] = {}
     for row in solutions:
         qid = _local_id(row["item"])

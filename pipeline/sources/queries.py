@@ -86,17 +86,14 @@ def sitelinks(qids: Sequence[str]) -> str:
 
 
 def revisions(qids: Sequence[str]) -> str:
-    """Revision of each item, kept in the same two places."""
-    return _of_item_or_document(qids, "schema:version")
+    """Revision of each item and when it was edited (`?p`, `?v`), kept in the same two places."""
+    return _of_item_or_document(qids, "schema:version", "schema:dateModified")
 
 
-def _of_item_or_document(qids: Sequence[str], predicate: str) -> str:
+def _of_item_or_document(qids: Sequence[str], *predicates: str) -> str:
     documents = " ".join(f"data:{qid}" for qid in qids)
-    return (
-        f"{PREFIXES}SELECT ?item ?v WHERE {{\n"
-        f"  VALUES ?item {{ {_items(qids)} {documents} }}\n"
-        f"  ?item {predicate} ?v .\n}}"
-    )
+    told = " UNION ".join(f"{{ ?item {name} ?v . BIND({name} AS ?p) }}" for name in predicates)
+    return f"{PREFIXES}SELECT ?item ?p ?v WHERE {{\n  VALUES ?item {{ {_items(qids)} {documents} }}\n  {told}\n}}"
 
 
 def _items(qids: Sequence[str]) -> str:

@@ -70,9 +70,8 @@ def load_triples(files: list[Path]) -> pyoxigraph.Store:
     store = pyoxigraph.Store()
     for path in files:
         turtle = path.name.removesuffix(".gz").endswith(".ttl")
-        opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
         try:
-            with opened as stream:
+            with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
                 form = pyoxigraph.RdfFormat.TURTLE if turtle else pyoxigraph.RdfFormat.N_TRIPLES
                 store.bulk_load(stream, format=form)
         except (SyntaxError, EOFError, OSError) as error:
@@ -93,9 +92,7 @@ def solutions(answer: pyoxigraph.QuerySolutions) -> Iterator[Solution]:
     """Solutions of the engine, or of an endpoint's answer that it has parsed, in our terms."""
     names = [variable.value for variable in answer.variables]
     for solution in answer:
-        yield {
-            name: read_term(term) for name, term in zip(names, solution, strict=True) if term is not None
-        }
+        yield {name: read_term(term) for name, term in zip(names, solution, strict=True) if term is not None}
 
 
 def read_term(term: object) -> RdfTerm:

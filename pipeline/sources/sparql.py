@@ -14,7 +14,7 @@ from typing import TypeVar
 import pyarrow as pa
 
 from pipeline.sources import EntityBatch, Freshness, Window, queries
-from pipeline.sources.answers import Solution, label_table, read_counts, read_items, statement_table
+from pipeline.sources.answers import Solution, label_table, read_counts, read_items, read_revisions, statement_table
 from pipeline.wikidata import LIFECYCLE, Origin
 from schemas.errors import ChronoFactsError
 
@@ -54,7 +54,7 @@ class SparqlSource:
 
     def _detail(self, properties: Sequence[str], subjects: Sequence[str]) -> Iterator[pa.Table]:
         def read(part: Sequence[str]) -> pa.Table:
-            revisions = read_counts(self._ask(queries.revisions(part))) if self._with_revisions else {}
+            revisions = read_revisions(self._ask(queries.revisions(part))) if self._with_revisions else {}
             return statement_table(self._ask(queries.statements(properties, part)), self._origin(), revisions)
 
         return halving(read, subjects)

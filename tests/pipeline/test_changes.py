@@ -2,10 +2,12 @@
 
 import datetime
 
+import pyarrow as pa
 import pytest
 
 from pipeline.changes import find_changes
-from pipeline.timelines import build_timelines
+from pipeline.crosscheck import cross_check
+from pipeline.timelines import build_timelines, values_at
 from schemas.catalogue import load_catalogue
 from schemas.errors import BadInput
 from tests.pipeline.statement_world import World, world
@@ -16,15 +18,18 @@ CATALOGUE = load_catalogue().select(["office_holder", "birthplace"])
 
 def changes(made: World) -> list[dict]:
     statements, entities = made.tables()
-    timelines, _ = build_timelines(statements, entities, CATALOGUE, AS_OF)
-    return find_changes(timelines, statements, CATALOGUE, SINCE, AS_OF)[0].to_pylist()
+    return found(statements, entities)[0].to_pylist()
 
 
 def rejected(made: World) -> list[tuple[str, list[str]]]:
     statements, entities = made.tables()
+    return [(row["reason"], row["ids"]) for row in found(statements, entities)[1].to_pylist()]
+
+
+def found(statements: pa.Table, entities: pa.Table) -> tuple[pa.Table, pa.Table]:
     timelines, _ = build_timelines(statements, entities, CATALOGUE, AS_OF)
-    found = find_changes(timelines, statements, CATALOGUE, SINCE, AS_OF)[1].to_pylist()
-    return [(row["reason"], row["ids"]) for row in found]
+    before, after = (cross_check(values_at(timelines, day), CATALOGUE) for day in (SINCE, AS_OF))
+    return find_changes(timelines, before, after, statements, CATALOGUE, SINCE, AS_OF)
 
 
 def test_a_holder_who_gave_way_to_another_is_a_modification() -> None:
@@ -102,4 +107,4 @@ def test_since_must_lie_before_as_of() -> None:
     statements, entities = world().office("Q1").held_by("Q2", "2019").tables()
     timelines, _ = build_timelines(statements, entities, CATALOGUE, AS_OF)
     with pytest.raises(BadInput, match="--since 2025-01-01 is not before --as-of 2021-01-01"):
-        find_changes(timelines, statements, CATALOGUE, AS_OF, SINCE)
+        find_changes(timelines, timelines, timelines, statements, CATALOGUE, AS_OF, SINCE)

@@ -109,7 +109,11 @@ def test_every_edit_is_confirmed_by_a_second_reading_of_the_triples(sample_snaps
             assert sure <= {value}, edit
             # Whoever else may hold by what is written must have been followed by a successor since.
             for other in possible - {value}:
-                starts = [t.start for t in terms if other in (t.subject, t.value) and t.property == edit["property"] and t.start]
+                starts = [
+                    t.start
+                    for t in terms
+                    if other in (t.subject, t.value) and t.property == edit["property"] and t.start
+                ]
                 assert min(starts) < max(
                     t.start for t in terms
                     if t.start and t.start[1] <= day and t.property == edit["property"]
@@ -153,7 +157,9 @@ def test_the_same_command_twice_gives_the_same_bytes(sample_snapshot: Path, tmp_
     from flows.refresh import refresh
 
     again = refresh.fn("sample", SINCE, AS_OF, tmp_path / "again")
-    first = {path.relative_to(sample_snapshot): path.read_bytes() for path in sample_snapshot.rglob("*") if path.is_file()}
+    first = {
+        path.relative_to(sample_snapshot): path.read_bytes() for path in sample_snapshot.rglob("*") if path.is_file()
+    }
     second = {path.relative_to(again): path.read_bytes() for path in again.rglob("*") if path.is_file()}
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []
@@ -167,5 +173,7 @@ def test_load_dataset_opens_every_config(sample_snapshot: Path) -> None:
     for name in names:
         splits = load_dataset(str(sample_snapshot), name)
         rows = sum(split.num_rows for split in splits.values())
-        files = [*(sample_snapshot / name).glob("*.parquet")] or [*(sample_snapshot / "questions").glob(f"{name}-*.parquet")]
+        files = [*(sample_snapshot / name).glob("*.parquet")] or [
+            *(sample_snapshot / "questions").glob(f"{name}-*.parquet")
+        ]
         assert rows == sum(pq.read_metadata(file).num_rows for file in files)

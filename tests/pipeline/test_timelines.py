@@ -31,7 +31,9 @@ def reasons(made: World) -> dict[str, list[str]]:
 def holder(made: World, day: str, subject: str = "Q1") -> str:
     """The certain holder on a day, or how uncertain it is."""
     timelines = build_timelines(*made.tables(), CATALOGUE, AS_OF)[0]
-    found = [row for row in values_at(timelines, datetime.date.fromisoformat(day)).to_pylist() if row["subject"] == subject]
+    found = [
+        row for row in values_at(timelines, datetime.date.fromisoformat(day)).to_pylist() if row["subject"] == subject
+    ]
     if not found:
         return "nobody"
     return found[0]["object"] or found[0]["certainty"]
@@ -144,7 +146,9 @@ def test_one_term_told_once_with_and_once_without_its_end_has_that_end() -> None
 
 
 def test_a_deprecated_statement_does_not_count_and_is_rejected_by_name() -> None:
-    made = world().office("Q1").held_by("Q2", "2019-05-03", "none", rank="deprecated").held_by("Q3", "2019-05-03", "none")
+    made = (
+        world().office("Q1").held_by("Q2", "2019-05-03", "none", rank="deprecated").held_by("Q3", "2019-05-03", "none")
+    )
     assert holder(made, "2020-01-01") == "Q3"
     assert reasons(made)["deprecated"] == ["S1"]
 
@@ -164,7 +168,9 @@ def test_two_holders_at_once_are_ambiguous_and_reported() -> None:
 def test_a_relation_that_is_plural_in_fact_is_reported() -> None:
     made = world()
     for number in range(30):
-        made.office(f"Q{100 + number}").held_by("Q2", "2015-01-01", "2020-01-01").held_by("Q3", "2017-01-01", "2021-01-01")
+        made.office(f"Q{100 + number}").held_by("Q2", "2015-01-01", "2020-01-01").held_by(
+            "Q3", "2017-01-01", "2021-01-01"
+        )
     assert "plural_relation" in reasons(made)
 
 
@@ -246,7 +252,10 @@ def test_every_statement_is_either_in_a_span_or_in_a_rejection(listed: list[tupl
     timelines, rejections = build_timelines(*made.tables(), CATALOGUE, AS_OF)
     kept = [i for row in timelines.to_pylist() if row["object_kind"] != "blocked" for i in row["statement_ids"]]
     left = [
-        i for row in rejections.to_pylist() if row["reason"] not in ("not_single_valued", "plural_relation") for i in row["ids"]
+        i
+        for row in rejections.to_pylist()
+        if row["reason"] not in ("not_single_valued", "plural_relation")
+        for i in row["ids"]
     ]
     assert Counter(kept + left) == Counter(f"S{number + 1}" for number in range(len(listed)))
 
@@ -267,7 +276,11 @@ def test_a_certain_value_is_stated_and_contradicted_by_nobody(
         assert row["object"] in {who for who, _, _, rank in listed if rank != "deprecated"}
         for who, start, end, rank in listed:
             surely_in = (
-                rank != "deprecated" and start != "" and latest(start) <= day and end[:1].isdigit() and earliest(end) > day
+                rank != "deprecated"
+                and start != ""
+                and latest(start) <= day
+                and end[:1].isdigit()
+                and earliest(end) > day
             )
             assert who == row["object"] or not surely_in
 
@@ -286,9 +299,12 @@ def latest(text: str) -> datetime.date:
 
 @settings(deadline=None, max_examples=20)
 @given(terms, st.randoms())
-def test_timelines_do_not_depend_on_the_order_of_statements(listed: list[tuple[str, str, str, str]], random) -> None:  # noqa: ANN001
+def test_timelines_do_not_depend_on_the_order_of_statements(listed: list[tuple[str, str, str, str]], random) -> None:
     statements, entities = told(listed).tables()
     order = list(range(statements.num_rows))
     random.shuffle(order)
     shuffled = statements.take(pa.array(order, pa.int64()))
-    assert build_timelines(statements, entities, CATALOGUE, AS_OF)[0] == build_timelines(shuffled, entities, CATALOGUE, AS_OF)[0]
+    assert (
+        build_timelines(statements, entities, CATALOGUE, AS_OF)[0]
+        == build_timelines(shuffled, entities, CATALOGUE, AS_OF)[0]
+    )

@@ -112,10 +112,10 @@ def test_what_does_not_read_as_a_date_is_a_fault_by_name(time: str, precision: i
     assert read_json_time(time, precision, calendar) == fault
 
 
-@given(
-    st.integers(-3000, 3000).filter(bool), st.integers(1, 12), st.integers(1, 28), st.integers(9, 11), st.booleans()
-)
-def test_the_json_and_the_rdf_form_of_one_date_agree(year: int, month: int, dom: int, precision: int, is_julian: bool) -> None:
+@given(st.integers(-3000, 3000).filter(bool), st.integers(1, 12), st.integers(1, 28), st.integers(9, 11), st.booleans())
+def test_the_json_and_the_rdf_form_of_one_date_agree(
+    year: int, month: int, dom: int, precision: int, is_julian: bool
+) -> None:
     """The RDF form is made here by the exporter's rules (Wikibase DateTimeValueCleaner)."""
     calendar = JULIAN if is_julian else GREGORIAN
     astronomical = year + 1 if year < 0 else year
@@ -128,7 +128,9 @@ def test_the_json_and_the_rdf_form_of_one_date_agree(year: int, month: int, dom:
 
 
 @given(bounds(), bounds(), day_numbers, st.integers(0, 5000))
-def test_what_has_begun_stays_begun_and_what_has_ended_stays_ended(start: Bound, end: Bound, at: int, later: int) -> None:
+def test_what_has_begun_stays_begun_and_what_has_ended_stays_ended(
+    start: Bound, end: Bound, at: int, later: int
+) -> None:
     """Over time a statement goes from no through yes to no, and never from yes back to not yet begun."""
     now, then = holds(start, end, at), holds(start, end, at + later)
     begun = start.date is not None and start.date.latest is not None and start.date.latest <= at
@@ -145,7 +147,7 @@ def test_widening_an_interval_never_makes_a_certainty(
     assert start.earliest is not None and start.latest is not None
     narrow = holds(Bound("known", start), Bound("known", end), at)
     wide = holds(Bound("known", DayInterval(start.earliest - before, start.latest + after, 9)), Bound("known", end), at)
-    assert wide in (narrow, "maybe") or narrow == "maybe" and wide == "maybe"
+    assert wide in (narrow, "maybe") or (narrow == "maybe" and wide == "maybe")
 
 
 @given(intervals(), intervals(), day_numbers)
@@ -153,11 +155,7 @@ def test_a_certain_answer_is_right_for_every_day_that_the_dates_may_mean(
     start: DayInterval, end: DayInterval, at: int
 ) -> None:
     assert None not in (start.earliest, start.latest, end.earliest, end.latest)
-    worlds = {
-        first <= at < last
-        for first in (start.earliest, start.latest)
-        for last in (end.earliest, end.latest)
-    }
+    worlds = {first <= at < last for first in (start.earliest, start.latest) for last in (end.earliest, end.latest)}
     truth = holds(Bound("known", start), Bound("known", end), at)
     if truth != "maybe":
         assert worlds == {truth == "yes"}

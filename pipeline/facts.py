@@ -1,0 +1,120 @@
+"""Facts on both dates: the edits that may be asked, and everything that is certainly the same before and after.
+
+`create_facts` makes `accepted` (the changes that become edits), `facts` (edits and stable facts, one row per
+(subject, relation) with its object before and after) and `question_rejections`.
+All later stages walk over `facts` alone, so that every question is true under *all* edits of the set.
+Leaves out: words (`pipeline.wording`) and choice (`pipeline.hops`, `pipeline.locality`).
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from schemas.reasons import REASONS
+
+__all__ = ["create_facts"]
+
+
+def create_facts(connection: duckdb.DuckDBPyConnection, as_of: object, since: object, seed: int) -> None:
+    """Create `accepted`, `facts`, `shared_names` and `question_rejections`.
+
+    Reads `changes`, `values_since`, `values_as_of`, `names`, `relation_facts` and the macros.
+    """
+    connection.execute("SET VARIABLE since = $1::DATE", [since])
+    connection.execute("SET VARIABLE as_of = $1::DATE", [as_of])
+    connection.execute("SET VARIABLE seed = $1::VARCHAR", [str(seed)])
+    stages = ", ".join(f"('{code}', '{stage}')" for code, (stage, _) in REASONS.items())
+    connection.execute(f"CREATE TEMP TABLE stages AS SELECT * FROM (VALUES {stages}) AS s(reason, stage)")
+    for macro in MACROS:
+        connection.execute(macro)
+    for step in (SHARED_NAMES, JUDGED, ACCEPTED, FACTS, REJECTIONS):
+        connection.execute(step)
+
+
+MACROS = (
+    # The same draw for the same seed and key, on every machine and with any number of threads.
+    "CREATE TEMP MACRO drawn(key) AS md5_number_lower(concat(getvariable('seed'), '/', key))",
+    "CREATE TEMP MACRO content_id(parts) AS left(sha256(parts), 16)",
+    # A name that is part of the other, or shares so many telling words that it can be guessed from it.
+    """CREATE TEMP MACRO gives_away(said, answer) AS contains(said.words, answer.words)
+        OR len(list_filter(answer.alias_words, lambda a: length(a) > 5 AND contains(said.words, a))) > 0
+        OR (len(answer.telling) > 0 AND len(list_intersect(said.telling, answer.telling)) * 2
+            >= len(answer.telling) + CASE WHEN answer.human THEN 1 ELSE 0 END)""",
+    """CREATE TEMP MACRO same_name(one, other) AS one.words = other.words
+        OR list_contains(other.alias_words, one.words) OR list_contains(one.alias_words, other.words)
+        OR list_has_any(one.alias_words, other.alias_words)""",
+    "CREATE TEMP MACRO alive_on(name, day) AS name.ended_kind = 'absent' OR coalesce(name.ended_earliest > day, false)",
+    """CREATE TEMP MACRO named_subject(article, name) AS CASE article
+        WHEN 'the' THEN with_the(name.label) WHEN 'none' THEN name.label ELSE name.shown END""",
+)
+
+# Two subjects of one name in one relation cannot be told apart by a question.
+SHARED_NAMES = """
+CREATE TEMP TABLE shared_names AS
+WITH asked AS (
+    SELECT DISTINCT relation, subject FROM (
+        SELECT relation, subject FROM values_since UNION ALL SELECT relation, subject FROM values_as_of
+        UNION ALL SELECT relation, subject FROM changes)
+)
+SELECT relation, n.words, count(*) AS subjects
+FROM asked JOIN names n ON n.id = asked.subject AND n.kind = 'item' AND n.words IS NOT NULL
+GROUP BY relation, n.words HAVING count(*) > 1
+"""
+
+JUDGED = """
+CREATE TEMP TABLE judged AS
+SELECT c.*,
+    content_id(CAST(to_json([c.relation, c.subject, c.old_object, c.new_object,
+        CAST(c.changed_on_earliest AS VARCHAR)]) AS VARCHAR)) AS edit_id,
+    CASE
+        WHEN s.reason = 'no_label' OR n.reason = 'no_label' OR o.reason = 'no_label' THEN 'no_label'
+        WHEN s.reason IS NOT NULL OR n.reason IS NOT NULL OR o.reason IS NOT NULL THEN 'unusable_label'
+        WHEN same_name(o, n) THEN 'same_name'
+        WHEN shared.words IS NOT NULL THEN 'ambiguous_name'
+        WHEN c.object_kind <> 'string' AND (gives_away(s, n) OR coalesce(gives_away(s, o), false))
+            OR contains(s.words, n.words) OR coalesce(contains(s.words, o.words), false) THEN 'answer_in_question'
+    END AS reason,
+    s.label AS subject_label, o.label AS old_label, n.label AS new_label
+FROM changes c
+JOIN relation_facts USING (relation)
+JOIN names s ON s.id = c.subject AND s.kind = 'item'
+JOIN names n ON n.id = c.new_object AND n.kind = c.object_kind
+LEFT JOIN names o ON o.id = c.old_object AND o.kind = c.object_kind
+LEFT JOIN shared_names shared ON shared.relation = c.relation AND shared.words = s.words
+"""
+
+ACCEPTED = "CREATE TEMP TABLE accepted AS SELECT * EXCLUDE (reason) FROM judged WHERE reason IS NULL"
+
+FACTS = """
+CREATE TEMP TABLE facts AS
+WITH stable AS (
+    SELECT a.subject, a.relation, a.object AS before, a.object AS after, a.object_kind, NULL AS edit_id
+    FROM values_as_of a JOIN values_since b USING (subject, relation)
+    WHERE a.certainty = 'certain' AND b.certainty = 'certain' AND a.object = b.object
+),
+all_facts AS (
+    SELECT * FROM stable
+    UNION ALL
+    SELECT subject, relation, old_object, new_object, object_kind, edit_id FROM accepted
+)
+SELECT CAST(row_number() OVER (ORDER BY f.relation, f.subject) AS INTEGER) AS fact_id, f.*, r.for_ever,
+    shared.words IS NULL AS nameable,
+    f.edit_id IS NULL AND (gives_away(s, o) OR shared.words IS NOT NULL) AS unaskable,
+    r.for_ever OR alive_on(s, getvariable('since')) AS alive_before,
+    r.for_ever OR alive_on(s, getvariable('as_of')) AS alive_after,
+    drawn(concat(f.relation, '/', f.subject)) AS draw
+FROM all_facts f
+JOIN relation_facts r USING (relation)
+JOIN names s ON s.id = f.subject AND s.kind = 'item' AND s.reason IS NULL
+JOIN names o ON o.id = f.after AND o.kind = f.object_kind AND o.reason IS NULL
+LEFT JOIN shared_names shared ON shared.relation = f.relation AND shared.words = s.words
+WHERE f.edit_id IS NOT NULL OR alive_before
+"""
+
+REJECTIONS = """
+CREATE TEMP TABLE question_rejections AS
+SELECT stages.stage, reason, subject, relation, [edit_id] AS ids,
+    concat('subject: ', coalesce(subject_label, subject), '; from ', coalesce(old_label, old_object, 'nothing'),
+        ' to ', coalesce(new_label, new_object)) AS detail
+FROM judged JOIN stages USING (reason)
+"""

@@ -1,0 +1,115 @@
+"""Names: what each entity and each literal is called, and whether that name may stand in a question.
+
+`create_names` makes the table `names`, one row per (id, kind) that a value or a span names.
+A name is unusable when it is an id, too long, or holds control characters, brackets or a script that runs
+against the sentence; aliases that are unusable, or made of the questions' own words, are dropped.
+Leaves out: whether two entities share a name (`pipeline.facts`, where it is known what is asked).
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from schemas.catalogue import Catalogue
+
+from pipeline.wording import vocabulary
+
+__all__ = ["create_names"]
+
+LONGEST_NAME = 100
+MOST_ALIASES = 8
+# Control characters and marks of direction, brackets that formats and templates read as their own, new lines.
+UNUSABLE = r"[\x00-\x1F\x7F-\x9F\u200B-\u200F\u2028-\u202E\u2066-\u2069\uFEFF\uFFFD{}\[\]<>|\\`_]"
+RIGHT_TO_LEFT = r"[\u0590-\u08FF\uFB1D-\uFDFF\uFE70-\uFEFC]"
+RIGHT_TO_LEFT_LANGUAGES = ("ar", "arz", "ckb", "fa", "he", "ps", "sd", "ug", "ur", "yi")
+SHORTEST_TELLING_WORD = 4
+"""A shared word shorter than this gives nothing away: "of", "the", "von"."""
+
+
+def create_names(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, language: str) -> None:
+    """Create `names` (id, kind, label, reason, aliases, alias_words, words, telling, shown, human, sitelinks, ended).
+
+    Reads `entities`, `values_since`, `values_as_of`, `changes`, `timelines`, `relation_facts` and the macros
+    of `pipeline.wording`. reason: no_label, unusable_label or null. words: the label as plain words; telling:
+    those that would give an answer away. shown: the label with its article.
+    """
+    pattern = UNUSABLE if language in RIGHT_TO_LEFT_LANGUAGES else f"{UNUSABLE}|{RIGHT_TO_LEFT}"
+    connection.execute(_macro("unusable", f"regexp_matches(name, {_text(pattern)})"))
+    connection.execute("SET VARIABLE vocabulary = $1::VARCHAR[]", [vocabulary(catalogue, language)])
+    connection.execute(NAMED)
+    connection.execute(NAMES)
+
+
+def _macro(name: str, body: str) -> str:
+    return (
+        f"CREATE TEMP MACRO {name}(name) AS {body} OR length(name) > {LONGEST_NAME}"
+        " OR regexp_full_match(name, '[QPL][0-9]+') OR name <> trim(name) OR contains(name, '  ')"
+        " OR NOT regexp_matches(name, '[\\p{L}\\p{N}]')"
+    )
+
+
+def _text(pattern: str) -> str:
+    """A RE2 pattern as an SQL text: RE2 writes a code point as \\x{...}."""
+    spelled = pattern.replace("\\u", "\\x{").replace("-\\x", "}-\\x") if "\\u" in pattern else pattern
+    return "'" + spelled.replace("'", "''") + "'"
+
+
+NAMED = """
+CREATE TEMP TABLE named AS
+WITH all_values AS (SELECT * FROM values_since UNION ALL SELECT * FROM values_as_of),
+spans AS (SELECT object, object_kind FROM timelines SEMI JOIN changes USING (relation, subject))
+SELECT DISTINCT id, kind FROM (
+    SELECT subject AS id, 'item' AS kind FROM all_values
+    UNION ALL SELECT object, object_kind FROM all_values
+    UNION ALL SELECT subject, 'item' FROM changes
+    UNION ALL SELECT old_object, object_kind FROM changes
+    UNION ALL SELECT new_object, object_kind FROM changes
+    UNION ALL SELECT object, object_kind FROM spans
+    UNION ALL SELECT object_unit, 'item' FROM changes WHERE object_kind = 'quantity'
+) WHERE id IS NOT NULL AND kind IN ('item', 'string', 'quantity')
+"""
+
+NAMES = f"""
+CREATE TEMP TABLE names AS
+WITH offices AS (
+    SELECT DISTINCT subject AS id FROM (SELECT subject, relation FROM values_since UNION ALL
+        SELECT subject, relation FROM values_as_of)
+    SEMI JOIN (SELECT relation FROM relation_facts WHERE article = 'the') USING (relation)
+),
+numbers AS (
+    SELECT id, kind, TRY_CAST(ltrim(id, '+') AS DECIMAL(38, 6)) AS number FROM named WHERE kind = 'quantity'
+),
+called AS (
+    SELECT n.id, n.kind, e.label, coalesce(e.aliases, []) AS aliases, coalesce(list_contains(e.types, 'Q5'), false) AS human,
+        e.sitelinks, e.ended_earliest, coalesce(e.ended_kind, 'absent') AS ended_kind
+    FROM named n LEFT JOIN entities e ON e.qid = n.id WHERE n.kind = 'item'
+    UNION ALL
+    SELECT id, kind, id, [], false, NULL, NULL, 'absent' FROM named WHERE kind = 'string'
+    UNION ALL
+    SELECT id, kind,
+        -- People write 1,234,567 and 12.5; both spellings count as right.
+        CASE WHEN number = trunc(number) THEN format('{{:,}}', CAST(number AS HUGEINT))
+            ELSE rtrim(rtrim(CAST(number AS VARCHAR), '0'), '.') END,
+        CASE WHEN abs(number) >= 1000 AND number = trunc(number) THEN [CAST(CAST(number AS HUGEINT) AS VARCHAR)] ELSE [] END,
+        false, NULL, NULL, 'absent'
+    FROM numbers
+),
+cleaned AS (
+    SELECT * REPLACE (list_sort(list_distinct(list_filter(aliases, lambda a: a IS NOT NULL AND length(a) >= 2
+            AND NOT unusable(a) AND plain_words(a) <> plain_words(label)
+            AND NOT list_has_all(getvariable('vocabulary'), string_split(trim(plain_words(a)), ' ')))))[1:{MOST_ALIASES}]
+            AS aliases),
+        CASE WHEN label IS NULL OR trim(label) = '' THEN 'no_label'
+            WHEN unusable(label) OR length(trim(plain_words(label))) = 0 THEN 'unusable_label' END AS reason,
+        plain_words(label) AS words
+    FROM called
+)
+SELECT c.id, c.kind, c.label, c.reason, c.aliases, list_transform(c.aliases, lambda a: plain_words(a)) AS alias_words,
+    c.words, c.human, c.sitelinks, c.ended_earliest, c.ended_kind,
+    list_distinct(list_filter(string_split(trim(c.words), ' '),
+        lambda w: length(w) >= {SHORTEST_TELLING_WORD} AND NOT list_contains(getvariable('vocabulary'), w))) AS telling,
+    o.id IS NOT NULL AS is_office,
+    CASE WHEN c.human OR c.kind <> 'item' THEN c.label WHEN o.id IS NOT NULL THEN with_the(c.label)
+        ELSE listed_name(c.label) END AS shown
+FROM cleaned c LEFT JOIN offices o ON o.id = c.id AND c.kind = 'item'
+"""

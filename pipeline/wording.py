@@ -1,0 +1,177 @@
+"""Words: a relation, a name and a date to the sentence that a person would write.
+
+The catalogue's wordings are cut at their placeholders once, here, and put together again in SQL by
+`concat`; no name is ever read as a pattern, so braces and quotes in names are harmless.
+Works on a connection: `create_wordings` makes the tables `wordings` and `relation_facts` and the macros
+`worded`, `capital`, `date_phrase`, `listed_name` and `plain_words` that the other stages use.
+Leaves out: which names may stand in a question (`pipeline.naming`).
+"""
+
+from __future__ import annotations
+
+import re
+
+import duckdb
+import pyarrow as pa
+
+from schemas.catalogue import Catalogue, Language, Relation, Words
+
+__all__ = ["create_wordings", "vocabulary"]
+
+_SLOTS = re.compile(r"\{s\}'s|\{[sndo]\}")
+_SLOT_NAMES = {"{s}": "subject", "{n}": "bare", "{d}": "date", "{o}": "object", "{s}'s": "possessive"}
+_FORM = pa.struct([(name, pa.string()) for name in ("lead", "slot", "middle", "other_slot", "tail")])
+_NESTED_WORDINGS = 3
+
+
+def create_wordings(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, language: str) -> None:
+    """Create `wordings` (relation, use, number, form), `relation_facts` (relation, property, …) and the macros.
+
+    use: now, cloze, on_date, cloze_on_date, before, reverse, noun, noun_named, nested; number from 0.
+    Raises BadInput when a relation has no words in the language.
+    """
+    for relation in catalogue.relations:
+        relation.words_in(language)
+    connection.register("wordings_arrow", _wording_table(catalogue, language))
+    connection.register("relation_facts_arrow", _relation_table(catalogue, language))
+    connection.register("moves_arrow", _moves_table(catalogue))
+    for name in ("wordings", "relation_facts", "moves"):
+        connection.execute(f"CREATE TEMP TABLE {name} AS SELECT * FROM {name}_arrow")
+        connection.unregister(f"{name}_arrow")
+    _create_macros(connection, catalogue.language(language))
+
+
+def vocabulary(catalogue: Catalogue, language: str) -> list[str]:
+    """The words of the wordings themselves, small and sorted: a name made of these alone gives itself away."""
+    texts = " ".join(text for r in catalogue.relations for _, _, text in _uses(r.words_in(language)))
+    return sorted(set(re.findall(r"\w+", _SLOTS.sub(" ", texts).lower())))
+
+
+def _uses(words: Words) -> list[tuple[str, int, str]]:
+    """(use, number, wording) of one relation."""
+    single = [("cloze", words.cloze), ("noun", words.noun), ("noun_named", words.noun_named or words.noun)]
+    single += [("cloze_on_date", words.cloze_on_date), ("before", words.before), ("reverse", words.reverse)]
+    uses = [(use, 0, text) for use, text in single if text is not None]
+    uses += [("now", i, text) for i, text in enumerate((words.now, *words.paraphrases))]
+    if words.on_date is not None:
+        uses += [("on_date", i, text) for i, text in enumerate((words.on_date, *words.on_date_paraphrases))]
+    uses += [("nested", i, text) for i, text in enumerate(words.nested_questions[:_NESTED_WORDINGS])]
+    return uses
+
+
+def _wording_table(catalogue: Catalogue, language: str) -> pa.Table:
+    rows = [
+        {"relation": r.id, "use": use, "number": number, "form": _cut(text)}
+        for r in catalogue.relations
+        for use, number, text in _uses(r.words_in(language))
+    ]
+    schema = pa.schema([("relation", pa.string()), ("use", pa.string()), ("number", pa.int8()), ("form", _FORM)])
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _cut(text: str) -> dict[str, str]:
+    """The pieces between the (one or two) placeholders of a wording."""
+    slots = [_SLOT_NAMES[slot] for slot in _SLOTS.findall(text)] + ["", ""]
+    pieces = [*_SLOTS.split(text), "", ""]
+    return {"lead": pieces[0], "slot": slots[0], "middle": pieces[1], "other_slot": slots[1], "tail": pieces[2]}
+
+
+def _relation_table(catalogue: Catalogue, language: str) -> pa.Table:
+    schema = pa.schema(
+        [
+            ("relation", pa.string()),
+            ("property", pa.string()),
+            ("inverse", pa.bool_()),
+            ("for_ever", pa.bool_()),
+            ("article", pa.string()),
+            ("paraphrases", pa.int8()),
+        ]
+    )
+    rows = [
+        {
+            "relation": r.id,
+            "property": r.property,
+            "inverse": r.inverse,
+            "for_ever": r.undated == "always",
+            "article": r.words_in(language).subject,
+            "paraphrases": len(r.words_in(language).paraphrases),
+        }
+        for r in catalogue.relations
+    ]
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _moves_table(catalogue: Catalogue) -> pa.Table:
+    """(relation, other): `other` may move when `relation` does, in both directions, itself included."""
+    pairs: set[tuple[str, str]] = set()
+    for relation in catalogue.relations:
+        for other in (relation.id, *_moving_with(relation, catalogue)):
+            pairs |= {(relation.id, other), (other, relation.id)}
+    schema = pa.schema([("relation", pa.string()), ("other", pa.string())])
+    return pa.Table.from_pylist([{"relation": a, "other": b} for a, b in sorted(pairs)], schema=schema)
+
+
+def _moving_with(relation: Relation, catalogue: Catalogue) -> list[str]:
+    twins = [other.id for other in catalogue.relations if other.property == relation.property]
+    return [*relation.moves_with, *(part for path in relation.agrees_with for part in path.split("/")), *twins]
+
+
+def _create_macros(connection: duckdb.DuckDBPyConnection, language: Language) -> None:
+    article = f"{language.article} " if language.article else ""
+    texts = {
+        "article": _quote(article),
+        "possessive": _quote(language.possessive),
+        "after_s": _quote(language.possessive_after_s),
+        "starts": _quote(_any_of(language.article_starts, "^(", ")")),
+        "ends": _quote(_any_of(language.article_ends, "(", ")$")),
+        "names": _list(language.article_names),
+        "never": _list(language.article_never),
+        "months": _list(language.months, in_order=True),
+        "in_year": _quote(language.in_year),
+        "in_month": _quote(language.in_month),
+        "on_day": _quote(language.on_day),
+    }
+    for macro in MACROS:
+        for key, text in texts.items():
+            macro = macro.replace(f"<{key}>", text)
+        connection.execute(macro)
+
+
+MACROS = (
+    # A sentence begins with a capital, whatever article its first name brought.
+    "CREATE TEMP MACRO capital(phrase) AS upper(left(phrase, 1)) || substr(phrase, 2)",
+    "CREATE TEMP MACRO plain_words(name) AS"
+    " concat(' ', trim(regexp_replace(lower(strip_accents(name)), '[^\\p{L}\\p{N}]+', ' ', 'g')), ' ')",
+    "CREATE TEMP MACRO with_the(name) AS"
+    " CASE WHEN starts_with(lower(name), lower(<article>)) THEN name ELSE concat(<article>, name) END",
+    """CREATE TEMP MACRO listed_name(name) AS CASE
+        WHEN list_contains(<never>, name) THEN name
+        WHEN list_contains(<names>, name) OR regexp_matches(name, <starts>) OR regexp_matches(name, <ends>)
+            THEN with_the(name)
+        ELSE name END""",
+    "CREATE TEMP MACRO possessive(name) AS"
+    " concat(name, CASE WHEN lower(right(name, 1)) = 's' THEN <after_s> ELSE <possessive> END)",
+    """CREATE TEMP MACRO filled(slot, subject, bare, day, object) AS CASE slot
+        WHEN 'subject' THEN subject WHEN 'bare' THEN bare WHEN 'possessive' THEN possessive(subject)
+        WHEN 'date' THEN day WHEN 'object' THEN object ELSE '' END""",
+    """CREATE TEMP MACRO worded(form, subject, bare, day, object) AS concat(
+        form.lead, filled(form.slot, subject, bare, day, object),
+        form.middle, filled(form.other_slot, subject, bare, day, object), form.tail)""",
+    # precision: Wikidata's 11 day, 10 month, 9 year; the phrase says no more than it.
+    """CREATE TEMP MACRO date_phrase(day, precision) AS replace(replace(replace(
+        CASE precision WHEN 9 THEN <in_year> WHEN 10 THEN <in_month> ELSE <on_day> END,
+        '{year}', CAST(year(day) AS VARCHAR)), '{month}', <months>[month(day)]), '{day}', CAST(day(day) AS VARCHAR))""",
+)
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _list(texts: tuple[str, ...] | frozenset[str], *, in_order: bool = False) -> str:
+    return f"[{', '.join(_quote(text) for text in (texts if in_order else sorted(texts)))}]::VARCHAR[]"
+
+
+def _any_of(texts: tuple[str, ...], before: str, after: str) -> str:
+    """A pattern for any of the texts; one that matches nothing when there are none."""
+    return before + "|".join(re.escape(text) for text in texts) + after if texts else "^\\b$"
