@@ -61,6 +61,9 @@ def refresh(
     ] = "",
     language: Annotated[str, typer.Option(help="Language of names and questions.")] = "en",
     seed: Annotated[int, typer.Option(help="Seed of everything that is sampled.")] = 0,
+    quarantine_days: Annotated[
+        int, typer.Option(help="Leave out what was edited in so many days before the source's day; 0 keeps it.")
+    ] = 3,
 ) -> None:
     """Make a snapshot: what changed between two days, with its questions.
 
@@ -78,16 +81,30 @@ def refresh(
     with quiet_flows():
         from flows.refresh import refresh as refresh_flow
 
-        refresh_flow(source, first, second, out, wanted, language, seed)
+        refresh_flow(source, first, second, out, wanted, language, seed, quarantine_days)
     typer.echo(f"snapshot: {out}")
 
 
 @command("inspect")
-def inspect(snapshot: Snapshot, as_json: AsJson = False) -> None:
+def inspect(
+    snapshot: Snapshot,
+    as_json: AsJson = False,
+    why: Annotated[str, typer.Option(help="Audit one entity: all that was kept and left out about this QID.")] = "",
+) -> None:
     """Show what is in a snapshot: counts, examples, and what was left out and why.
 
-    Example: chronofacts inspect S --json
+    Example: chronofacts inspect S --why Q142
     """
+    if why:
+        from flows.terminal import print_audit
+        from pipeline.audit import audit
+
+        found_about = audit(snapshot, why)
+        if as_json:
+            typer.echo(json.dumps([finding._asdict() for finding in found_about], indent=1, ensure_ascii=False))
+        else:
+            print_audit(why, found_about)
+        return
     from pipeline.inspection import inspect as read_inspection
 
     found = read_inspection(snapshot)
@@ -114,6 +131,31 @@ def verify(snapshot: Snapshot) -> None:
     if problems:
         raise typer.Exit(1)
     typer.echo(f"{snapshot} is sound ({len(CHECKS)} promises, every checksum)")
+
+
+@command("diff")
+def diff(
+    old: Annotated[Path, typer.Argument(help="The older snapshot.", show_default=False)],
+    new: Annotated[Path, typer.Argument(help="The newer snapshot.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Tell two snapshots apart: how the world changed, and how Wikidata was corrected.
+
+    Example: chronofacts diff OLD NEW --json
+    """
+    from pipeline.compare import compare_snapshots, count_kinds
+    from schemas.catalogue import load_catalogue
+    from schemas.manifest import read_manifest
+
+    relations = read_manifest(new).relations
+    differences = compare_snapshots(old, new, load_catalogue().select(relations))
+    if as_json:
+        told = {"counts": count_kinds(differences), "differences": differences.to_pylist()}
+        typer.echo(json.dumps(told, indent=1, ensure_ascii=False, default=str))
+        return
+    from flows.terminal import print_differences
+
+    print_differences(differences)
 
 
 def show_progress() -> None:

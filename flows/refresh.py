@@ -40,8 +40,10 @@ def read(source: Source, catalogue: Catalogue, language: str) -> Told:
 
 
 @task(name="build-tables", cache_policy=NO_CACHE)
-def build(told: Told, catalogue: Catalogue, settings: SnapshotSettings) -> dict[str, pa.Table]:
-    return build_tables(told, catalogue, settings)
+def build(
+    told: Told, catalogue: Catalogue, settings: SnapshotSettings, source_day: datetime.date
+) -> dict[str, pa.Table]:
+    return build_tables(told, catalogue, settings, source_day)
 
 
 @task(name="write-snapshot", cache_policy=NO_CACHE)
@@ -58,6 +60,7 @@ def refresh(
     relations: Sequence[str] = (),
     language: str = "en",
     seed: int = 0,
+    quarantine_days: int = 3,
 ) -> Path:
     """Make a snapshot of what changed between two days; returns its folder.
 
@@ -65,7 +68,7 @@ def refresh(
     Raises BadInput for wrong options, CheckFailed when the source or the result is not sound; then no
     folder is left behind.
     """
-    settings = SnapshotSettings(since, as_of, language, seed)
+    settings = SnapshotSettings(since, as_of, language, seed, quarantine_days)
     catalogue = load_catalogue()
     if relations:
         catalogue = catalogue.select(relations)
@@ -74,7 +77,7 @@ def refresh(
     freshness = opened.freshness()
     check_days(settings, freshness.day)
     log.info("reading %s", freshness.detail)
-    tables = build(read(opened, catalogue, language), catalogue, settings)
+    tables = build(read(opened, catalogue, language), catalogue, settings, freshness.day)
     write(tables, describe(opened.name, freshness, catalogue, settings), out)
     return out
 

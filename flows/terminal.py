@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.audit import Finding
+from pipeline.compare import count_kinds
 from pipeline.inspection import Inspection
 from schemas.reasons import explain
 
-__all__ = ["print_inspection"]
+__all__ = ["print_audit", "print_differences", "print_inspection"]
 
 
 def print_inspection(found: Inspection) -> None:
@@ -32,6 +35,31 @@ def print_inspection(found: Inspection) -> None:
         text = f"{escape(explain(reason))}\n[dim]{escape(found.rejection_examples[reason])}[/dim]"
         reasons.add_row(reason, str(count), text)
     console.print(reasons)
+
+
+def print_audit(qid: str, findings: list[Finding]) -> None:
+    """What was kept and left out about one entity, stage by stage."""
+    console = Console(highlight=False)
+    stage = ""
+    for finding in findings:
+        if finding.stage != stage:
+            stage = finding.stage
+            console.print(f"[bold]{stage}[/bold] about {qid}")
+        sign = "kept    " if finding.kept else "left out"
+        console.print(f"  {sign}  {escape(finding.what)}", soft_wrap=True)
+        console.print(f"            [dim]{escape(finding.why)}  {escape(' '.join(finding.ids))}[/dim]", soft_wrap=True)
+
+
+def print_differences(differences: pa.Table) -> None:
+    """Counts per kind, and every difference in one line."""
+    console = Console(highlight=False)
+    _print_counts(console, "difference", count_kinds(differences))
+    for row in differences.to_pylist():
+        day = f" on {row['changed_on_earliest']}" if row["changed_on_earliest"] else ""
+        change = f"{row['old_label'] or '(nothing)'} -> {row['new_label'] or '(nothing)'}"
+        line = f"{row['kind']}: {row['relation']} of {row['subject_label'] or row['subject']}: {change}{day}"
+        console.print(escape(line), soft_wrap=True)
+        console.print(f"    [dim]{escape(row['detail'] or '')}  {escape(' '.join(row['statement_ids']))}[/dim]", soft_wrap=True)
 
 
 def _print_counts(console: Console, title: str, counts: dict[str, int]) -> None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.changes import check_dates, find_changes
-from pipeline.crosscheck import count_confidence, cross_check
+from pipeline.crosscheck import count_confidence, cross_check, quarantine
 from pipeline.entities import LABELS, describe_entities, named_entities
 from pipeline.questions import QuestionSettings, build_questions
 from pipeline.rejections import collect, rejection_rows
@@ -37,6 +37,8 @@ class SnapshotSettings:
     as_of: datetime.date
     language: str = "en"
     seed: int = 0
+    quarantine_days: int = 3
+    """A statement whose subject was edited so lately is no answer yet; 0 turns this off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +93,27 @@ def without_duplicates(statements: pa.Table) -> tuple[pa.Table, pa.Table]:
     return ordered.filter(pc.invert(copy)), rejection_rows(rejected)
 
 
-def build_tables(told: Told, catalogue: Catalogue, settings: SnapshotSettings) -> dict[str, pa.Table]:
-    """All tables of `schemas.tables.SNAPSHOT_TABLES`, sorted, the same for the same input."""
+def build_tables(
+    told: Told,
+    catalogue: Catalogue,
+    settings: SnapshotSettings,
+    source_day: datetime.date,
+    known: pa.Table | None = None,
+) -> dict[str, pa.Table]:
+    """All tables of `schemas.tables.SNAPSHOT_TABLES`, sorted, the same for the same input.
+
+    known: `STATEMENTS` of an earlier snapshot, which the quarantine takes as old.
+    """
+    statements = quarantine(told.statements, source_day, settings.quarantine_days, known)
     entities = describe_entities(told.entities.lifecycle, told.entities.labels)
-    timelines, timeline_rejections = build_timelines(told.statements, entities, catalogue, settings.as_of)
+    timelines, timeline_rejections = build_timelines(statements, entities, catalogue, settings.as_of)
     timelines = count_confidence(timelines, catalogue)
     log.info("drew %d spans in timelines", timelines.num_rows)
     values_since, values_as_of = (
         cross_check(values_at(timelines, day), catalogue) for day in (settings.since, settings.as_of)
     )
     changes, change_rejections = find_changes(
-        timelines, values_since, values_as_of, told.statements, catalogue, settings.since, settings.as_of
+        timelines, values_since, values_as_of, statements, catalogue, settings.since, settings.as_of
     )
     log.info("found %d changes from %s to %s", changes.num_rows, settings.since, settings.as_of)
     made = build_questions(
@@ -116,7 +128,7 @@ def build_tables(told: Told, catalogue: Catalogue, settings: SnapshotSettings) -
     log.info("wrote %d edits and %d questions", made.edits.num_rows, made.questions.num_rows)
     lifecycle, copies = without_duplicates(told.entities.lifecycle)
     return {
-        "statements": pa.concat_tables([told.statements, lifecycle]).sort_by("statement_id"),
+        "statements": pa.concat_tables([statements, lifecycle]).sort_by("statement_id"),
         "entities": entities,
         "timelines": timelines,
         "edits": made.edits,

@@ -8,6 +8,8 @@ Leaves out: words (`pipeline.wording`) and choice (`pipeline.hops`, `pipeline.lo
 
 from __future__ import annotations
 
+import datetime
+
 import duckdb
 
 from schemas.reasons import REASONS
@@ -15,7 +17,9 @@ from schemas.reasons import REASONS
 __all__ = ["create_facts"]
 
 
-def create_facts(connection: duckdb.DuckDBPyConnection, as_of: object, since: object, seed: int) -> None:
+def create_facts(
+    connection: duckdb.DuckDBPyConnection, since: datetime.date, as_of: datetime.date, seed: int, train_share: float
+) -> None:
     """Create `accepted`, `facts`, `shared_names` and `question_rejections`.
 
     Reads `changes`, `values_since`, `values_as_of`, `names`, `relation_facts` and the macros.
@@ -23,6 +27,7 @@ def create_facts(connection: duckdb.DuckDBPyConnection, as_of: object, since: ob
     connection.execute("SET VARIABLE since = $1::DATE", [since])
     connection.execute("SET VARIABLE as_of = $1::DATE", [as_of])
     connection.execute("SET VARIABLE seed = $1::VARCHAR", [str(seed)])
+    connection.execute("SET VARIABLE train_per_mille = $1::INTEGER", [round(train_share * 1000)])
     stages = ", ".join(f"('{code}', '{stage}')" for code, (stage, _) in REASONS.items())
     connection.execute(f"CREATE TEMP TABLE stages AS SELECT * FROM (VALUES {stages}) AS s(reason, stage)")
     for macro in MACROS:
@@ -63,6 +68,11 @@ GROUP BY relation, n.words HAVING count(*) > 1
 
 JUDGED = """
 CREATE TEMP TABLE judged AS
+WITH asked AS (
+    SELECT c.relation, c.subject, worded(w.form, s.label, s.label, '', '') AS text
+    FROM changes c JOIN names s ON s.id = c.subject AND s.kind = 'item'
+    JOIN wordings w ON w.relation = c.relation AND w.use = 'now' AND w.number = 0
+)
 SELECT c.*,
     content_id(CAST(to_json([c.relation, c.subject, c.old_object, c.new_object,
         CAST(c.changed_on_earliest AS VARCHAR)]) AS VARCHAR)) AS edit_id,
@@ -72,7 +82,8 @@ SELECT c.*,
         WHEN same_name(o, n) THEN 'same_name'
         WHEN shared.words IS NOT NULL THEN 'ambiguous_name'
         WHEN c.object_kind <> 'string' AND (gives_away(s, n) OR coalesce(gives_away(s, o), false))
-            OR contains(s.words, n.words) OR coalesce(contains(s.words, o.words), false) THEN 'answer_in_question'
+            OR contains(plain_words(w.text), n.words) OR coalesce(contains(plain_words(w.text), o.words), false)
+            THEN 'answer_in_question'
     END AS reason,
     s.label AS subject_label, o.label AS old_label, n.label AS new_label
 FROM changes c
@@ -80,10 +91,17 @@ JOIN relation_facts USING (relation)
 JOIN names s ON s.id = c.subject AND s.kind = 'item'
 JOIN names n ON n.id = c.new_object AND n.kind = c.object_kind
 LEFT JOIN names o ON o.id = c.old_object AND o.kind = c.object_kind
+JOIN asked w ON w.relation = c.relation AND w.subject = c.subject
 LEFT JOIN shared_names shared ON shared.relation = c.relation AND shared.words = s.words
 """
 
-ACCEPTED = "CREATE TEMP TABLE accepted AS SELECT * EXCLUDE (reason) FROM judged WHERE reason IS NULL"
+ACCEPTED = """
+CREATE TEMP TABLE accepted AS
+SELECT * EXCLUDE (reason), drawn(edit_id) AS draw,
+    -- By subject, so that no edited entity is in both splits.
+    drawn(concat('split/', subject)) % 1000 < getvariable('train_per_mille') AS train
+FROM judged WHERE reason IS NULL
+"""
 
 FACTS = """
 CREATE TEMP TABLE facts AS

@@ -19,8 +19,10 @@ __all__ = ["create_names"]
 LONGEST_NAME = 100
 MOST_ALIASES = 8
 # Control characters and marks of direction, brackets that formats and templates read as their own, new lines.
-UNUSABLE = r"[\x00-\x1F\x7F-\x9F\u200B-\u200F\u2028-\u202E\u2066-\u2069\uFEFF\uFFFD{}\[\]<>|\\`_]"
-RIGHT_TO_LEFT = r"[\u0590-\u08FF\uFB1D-\uFDFF\uFE70-\uFEFC]"
+UNUSABLE = (
+    r"[\x00-\x1F\x7F-\x{9F}\x{200B}-\x{200F}\x{2028}-\x{202E}\x{2066}-\x{2069}\x{FEFF}\x{FFFD}{}\[\]<>|\\`_]"
+)
+RIGHT_TO_LEFT = r"[\x{0590}-\x{08FF}\x{FB1D}-\x{FDFF}\x{FE70}-\x{FEFC}]"
 RIGHT_TO_LEFT_LANGUAGES = ("ar", "arz", "ckb", "fa", "he", "ps", "sd", "ug", "ur", "yi")
 SHORTEST_TELLING_WORD = 4
 """A shared word shorter than this gives nothing away: "of", "the", "von"."""
@@ -34,25 +36,17 @@ def create_names(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, la
     those that would give an answer away. shown: the label with its article.
     """
     pattern = UNUSABLE if language in RIGHT_TO_LEFT_LANGUAGES else f"{UNUSABLE}|{RIGHT_TO_LEFT}"
-    connection.execute(_macro("unusable", f"regexp_matches(name, {_text(pattern)})"))
+    connection.execute(UNUSABLE_MACRO.replace("<pattern>", pattern))
     connection.execute("SET VARIABLE vocabulary = $1::VARCHAR[]", [vocabulary(catalogue, language)])
     connection.execute(NAMED)
     connection.execute(NAMES)
 
 
-def _macro(name: str, body: str) -> str:
-    return (
-        f"CREATE TEMP MACRO {name}(name) AS {body} OR length(name) > {LONGEST_NAME}"
-        " OR regexp_full_match(name, '[QPL][0-9]+') OR name <> trim(name) OR contains(name, '  ')"
-        " OR NOT regexp_matches(name, '[\\p{L}\\p{N}]')"
-    )
-
-
-def _text(pattern: str) -> str:
-    """A RE2 pattern as an SQL text: RE2 writes a code point as \\x{...}."""
-    spelled = pattern.replace("\\u", "\\x{").replace("-\\x", "}-\\x") if "\\u" in pattern else pattern
-    return "'" + spelled.replace("'", "''") + "'"
-
+UNUSABLE_MACRO = f"""
+CREATE TEMP MACRO unusable(name) AS regexp_matches(name, '<pattern>') OR length(name) > {LONGEST_NAME}
+    OR regexp_full_match(name, '[QPL][0-9]+') OR name <> trim(name) OR contains(name, '  ')
+    OR NOT regexp_matches(name, '[\\p{{L}}\\p{{N}}]')
+"""
 
 NAMED = """
 CREATE TEMP TABLE named AS

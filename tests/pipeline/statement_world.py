@@ -45,6 +45,7 @@ class World:
         self.rows = StatementRows(ORIGIN)
         self.lifecycle = StatementRows(ORIGIN)
         self.names: set[str] = set()
+        self.number = 0
         self.subject = ""
         self.property = ""
 
@@ -64,8 +65,9 @@ class World:
         told |= {pid: [Snak("item", value)] for pid, value in qualifiers.items()}
         subject, value = (holder, self.subject) if self.property == "P39" else (self.subject, holder)
         assert subject is not None
+        self.number += 1
         self.rows.add(
-            f"S{len(self.rows) + 1}",
+            f"S{self.number}",
             subject,
             self.property,
             rank,
@@ -74,6 +76,11 @@ class World:
             None,
         )
         self.names |= {qid for qid in (subject, value) if qid}
+        return self
+
+    def untold(self) -> World:
+        """Leave out one number, as if a statement had stood here."""
+        self.number += 1
         return self
 
     def fact(self, subject: str, property_: str, value: str, start: str = "", end: str = "") -> World:

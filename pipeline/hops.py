@@ -1,0 +1,190 @@
+"""Chains of two to four facts through an edited one: the answer moves because a fact on the way moved.
+
+A chain starts at an entity that the question names, walks stable facts up to the edited one (the prefix) and
+goes on from both its old and its new object by the same relations (the suffix). Both walks use `facts` alone,
+so that each hop is certain, every changed hop is itself an edit, and the chain holds under all edits at once
+(the fault that MQuAKE-Remastered found in a third of MQuAKE).
+No join can explode: a subject has one value per relation, and the ways that lead to an entity are capped
+before they are joined.
+Leaves out: rendering (`pipeline.asking`).
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from pipeline.settings import QuestionSettings
+
+__all__ = ["create_chosen_hops"]
+
+WAYS_IN = 4
+"""Facts that lead to an entity, kept for the prefix of each edit and again for each of these."""
+WAYS_ON = (5, 6, 4)
+"""Walks kept per edit after one, two and three facts beyond the edited one."""
+SPARE = 3
+"""How many times the wanted number is drawn before names are looked at."""
+
+
+def create_chosen_hops(connection: duckdb.DuckDBPyConnection, settings: QuestionSettings, parts: int) -> None:
+    """Create `chosen_hops`, one row per multi-hop question, and add to `question_rejections`.
+
+    Columns: edit_id, hops, start, path (relations, joined by /), fact_ids (walked at as_of), facts_before
+    (walked at since), answer_id, answer_kind, before_id. Works through the edits in `parts` parts.
+    """
+    connection.execute(CHOSEN)
+    connection.execute("SET VARIABLE per_hop = $1::INTEGER", [settings.hops_per_edit])
+    for part in range(parts):
+        connection.execute("SET VARIABLE part = $1::INTEGER", [part])
+        for step in (START, *(extension(level) for level in (1, 2, 3)), PREFIXES, JOINED, CHECKED, KEEP):
+            connection.execute(step)
+    connection.execute(REJECTED)
+    connection.execute(CAPPED, [settings.hops_per_subject, settings.hops_per_path])
+
+
+CHOSEN = """
+CREATE OR REPLACE TEMP TABLE candidates (edit_id VARCHAR, hops INTEGER, start VARCHAR, path VARCHAR, fact_ids INTEGER[],
+    facts_before INTEGER[], answer_id VARCHAR, answer_kind VARCHAR, before_id VARCHAR, draw UBIGINT);
+CREATE OR REPLACE TEMP TABLE hop_verdicts (edit_id VARCHAR, reason VARCHAR, times BIGINT)
+"""
+
+# The edited fact itself. words: names that must not stand in the question, besides the subject's.
+START = """
+CREATE OR REPLACE TEMP TABLE walks AS
+SELECT a.edit_id, 0 AS level, [f.fact_id] AS facts_after, [f.fact_id] AS facts_before,
+    a.new_object AS node_after, a.old_object AS node_before, a.object_kind AS kind,
+    [a.subject, a.new_object] AS nodes_after, [a.subject, a.old_object] AS nodes_before,
+    [n.words, o.words] AS words, a.relation AS path
+FROM accepted a
+JOIN facts f ON f.edit_id = a.edit_id
+JOIN names n ON n.id = a.new_object AND n.kind = a.object_kind
+JOIN names o ON o.id = a.old_object AND o.kind = a.object_kind
+WHERE a.part = getvariable('part')
+"""
+
+
+def extension(level: int) -> str:
+    """One more fact on both walks, by the same relation; converged and circular walks end here."""
+    return f"""
+    CREATE OR REPLACE TEMP TABLE steps AS
+    SELECT w.edit_id, {level} AS level, list_append(w.facts_after, fa.fact_id) AS facts_after,
+        list_append(w.facts_before, fb.fact_id) AS facts_before,
+        fa.after AS node_after, fb.before AS node_before, fa.object_kind AS kind,
+        list_append(w.nodes_after, fa.after) AS nodes_after, list_append(w.nodes_before, fb.before) AS nodes_before,
+        w.words, concat(w.path, '/', fa.relation) AS path,
+        CASE WHEN fa.after = fb.before THEN 'hop_unchanged'
+            WHEN list_contains(w.nodes_after, fa.after) OR list_contains(w.nodes_before, fb.before) THEN 'hop_loop'
+        END AS verdict
+    FROM walks w
+    JOIN facts fa ON fa.subject = w.node_after AND fa.alive_after
+    JOIN facts fb ON fb.subject = w.node_before AND fb.relation = fa.relation AND fb.alive_before
+        AND fb.object_kind = fa.object_kind AND fb.before IS NOT NULL
+    WHERE w.level = {level - 1} AND w.kind = 'item';
+    INSERT INTO hop_verdicts SELECT edit_id, verdict, count(*) FROM steps WHERE verdict IS NOT NULL GROUP BY ALL;
+    INSERT INTO walks
+    SELECT s.* EXCLUDE (verdict, words), list_concat(words, [n.words, o.words]) AS words, path
+        -- the columns of `walks` in their order
+    FROM (SELECT * EXCLUDE (path), path AS way FROM steps
+        WHERE verdict IS NULL
+        QUALIFY row_number() OVER (PARTITION BY edit_id ORDER BY drawn(concat(edit_id, path)), path) <= {WAYS_ON[level - 1]}
+    ) s
+    JOIN names n ON n.id = s.node_after AND n.kind = s.kind
+    JOIN names o ON o.id = s.node_before AND o.kind = s.kind
+    """
+
+
+PREFIXES = f"""
+CREATE OR REPLACE TEMP TABLE prefixes AS
+WITH goals AS (
+    SELECT edit_id, subject FROM accepted WHERE part = getvariable('part')
+),
+-- The hub's ways in are cut to a few before anything is joined to them; relations take turns.
+near AS (
+    SELECT f.* FROM facts f SEMI JOIN goals g ON f.after = g.subject
+    WHERE f.edit_id IS NULL AND f.object_kind = 'item' AND f.alive_after AND f.subject <> f.after
+    QUALIFY row_number() OVER (PARTITION BY f.after, f.relation ORDER BY f.draw) <= {WAYS_IN}
+),
+few_near AS (
+    SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY after, relation ORDER BY draw) AS turn FROM near)
+    QUALIFY row_number() OVER (PARTITION BY after ORDER BY turn, draw) <= {WAYS_IN}
+),
+far AS (
+    SELECT f.* FROM facts f SEMI JOIN few_near n ON f.after = n.subject
+    WHERE f.edit_id IS NULL AND f.object_kind = 'item' AND f.alive_after AND f.subject <> f.after
+    QUALIFY row_number() OVER (PARTITION BY f.after, f.relation ORDER BY f.draw) <= {WAYS_IN}
+),
+few_far AS (
+    SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY after, relation ORDER BY draw) AS turn FROM far)
+    QUALIFY row_number() OVER (PARTITION BY after ORDER BY turn, draw) <= 2
+),
+ways AS (
+    SELECT g.edit_id, g.subject AS start, 0 AS level, []::INTEGER[] AS fact_ids, []::VARCHAR[] AS nodes, '' AS path
+    FROM goals g
+    UNION ALL
+    SELECT g.edit_id, n.subject, 1, [n.fact_id], [n.subject], concat(n.relation, '/')
+    FROM goals g JOIN few_near n ON n.after = g.subject WHERE n.nameable
+    UNION ALL
+    SELECT g.edit_id, f.subject, 2, [f.fact_id, n.fact_id], [f.subject, n.subject],
+        concat(f.relation, '/', n.relation, '/')
+    FROM goals g JOIN few_near n ON n.after = g.subject JOIN few_far f ON f.after = n.subject
+    WHERE f.nameable AND f.subject <> g.subject
+)
+SELECT w.*, s.words AS start_words,
+    CASE level WHEN 0 THEN [] WHEN 1 THEN [g.words] ELSE [g.words, b.words] END AS bridge_words
+FROM ways w JOIN accepted a USING (edit_id)
+JOIN names s ON s.id = w.start AND s.kind = 'item'
+JOIN names g ON g.id = a.subject AND g.kind = 'item'
+LEFT JOIN names b ON w.level = 2 AND b.id = w.nodes[2] AND b.kind = 'item'
+"""
+
+JOINED = f"""
+CREATE OR REPLACE TEMP TABLE joined AS
+WITH chains AS (
+    SELECT w.edit_id, CAST(p.level + w.level + 1 AS INTEGER) AS hops, p.start, concat(p.path, w.path) AS path,
+        list_concat(p.fact_ids, w.facts_after) AS fact_ids, list_concat(p.fact_ids, w.facts_before) AS facts_before,
+        w.node_after AS answer_id, w.kind AS answer_kind, w.node_before AS before_id,
+        p.start_words, list_concat(p.bridge_words, w.words) AS hidden_words
+    FROM walks w JOIN prefixes p ON p.edit_id = w.edit_id
+    WHERE p.level + w.level BETWEEN 1 AND 3
+        AND NOT list_has_any(p.nodes, w.nodes_after) AND NOT list_has_any(p.nodes, w.nodes_before)
+),
+drawn_chains AS (SELECT *, drawn(concat(edit_id, start, path)) AS draw FROM chains)
+-- Each path has its turn before any has a second; a few more than wanted, since names may forbid some.
+SELECT * FROM (
+    SELECT *, row_number() OVER (PARTITION BY edit_id, hops, path ORDER BY draw) AS turn FROM drawn_chains
+)
+QUALIFY row_number() OVER (PARTITION BY edit_id, hops ORDER BY turn, draw) <= {SPARE} * getvariable('per_hop')
+"""
+
+CHECKED = """
+CREATE OR REPLACE TEMP TABLE checked AS
+SELECT j.* FROM joined j
+JOIN names n ON n.id = j.answer_id AND n.kind = j.answer_kind
+JOIN names o ON o.id = j.before_id AND o.kind = j.answer_kind
+WHERE len(list_filter(hidden_words, lambda w: contains(start_words, w))) = 0 AND NOT same_name(n, o)
+"""
+
+KEEP = """
+INSERT INTO hop_verdicts
+SELECT edit_id, 'hop_over_cap', count(*) - getvariable('per_hop') FROM checked GROUP BY edit_id, hops
+HAVING count(*) > getvariable('per_hop');
+INSERT INTO candidates
+SELECT edit_id, hops, start, path, fact_ids, facts_before, answer_id, answer_kind, before_id, draw FROM checked
+QUALIFY row_number() OVER (PARTITION BY edit_id, hops ORDER BY turn, draw) <= getvariable('per_hop')
+"""
+
+REJECTED = """
+INSERT INTO question_rejections
+SELECT 'hops', v.reason, a.subject, a.relation, [v.edit_id], concat(sum(v.times), ' chains through the edit')
+FROM hop_verdicts v JOIN accepted a USING (edit_id) GROUP BY v.reason, a.subject, a.relation, v.edit_id
+"""
+
+# Popular starting points and common paths take their share and no more.
+CAPPED = """
+CREATE OR REPLACE TEMP TABLE chosen_hops AS
+WITH by_start AS (
+    SELECT * FROM candidates
+    QUALIFY row_number() OVER (PARTITION BY start ORDER BY draw, path) <= $1::INTEGER
+)
+SELECT * FROM by_start
+QUALIFY row_number() OVER (PARTITION BY path ORDER BY draw, start) <= $2::INTEGER
+"""

@@ -1,0 +1,69 @@
+"""Between two snapshots: the world moved, or Wikidata was edited."""
+
+import datetime
+
+import pyarrow as pa
+
+from pipeline.compare import count_kinds, find_differences
+from pipeline.timelines import build_timelines
+from schemas.catalogue import load_catalogue
+from tests.pipeline.statement_world import World, world
+
+OLD, NEW = datetime.date(2022, 1, 1), datetime.date(2023, 1, 1)
+CATALOGUE = load_catalogue().select(["office_holder", "capital"])
+
+
+def tables(made: World, as_of: datetime.date) -> dict[str, pa.Table]:
+    statements, entities = made.tables()
+    timelines, _ = build_timelines(statements, entities, CATALOGUE, as_of)
+    return {"statements": statements, "entities": entities, "timelines": timelines}
+
+
+def differences(before: World, after: World) -> list[tuple]:
+    found = find_differences(tables(before, OLD), tables(after, NEW), CATALOGUE, OLD, NEW)
+    return [(row["kind"], row["old"], row["new"], row["statement_ids"]) for row in found.to_pylist()]
+
+
+def test_a_new_holder_is_a_world_change_with_its_statements() -> None:
+    before = world().office("Q1").held_by("Q2", "2019-01-01")
+    after = world().office("Q1").held_by("Q2", "2019-01-01", "2022-05-03").held_by("Q3", "2022-05-03")
+    assert differences(before, after) == [("world_change", "Q2", "Q3", ["S1", "S2"])]
+
+
+def test_another_holder_of_the_same_day_is_a_correction() -> None:
+    before = world().office("Q1").held_by("Q2", "2019-01-01")
+    after = world().office("Q1").held_by("Q4", "2019-01-01")
+    found = differences(before, after)
+    assert ("correction", "Q2", "Q4", ["S1"]) in found
+    assert "world_change" not in {kind for kind, *_ in found}
+
+
+def test_a_statement_about_the_past_is_an_addition() -> None:
+    before = world().office("Q1").held_by("Q2", "2019-01-01")
+    after = world().office("Q1").held_by("Q2", "2019-01-01").held_by("Q3", "2015-01-01", "2019-01-01")
+    assert differences(before, after) == [("addition", None, "Q1", ["S2"])]
+
+
+def test_a_statement_that_is_gone_is_a_removal() -> None:
+    before = world().office("Q1").held_by("Q2", "2019-01-01").held_by("Q3", "2015-01-01", "2019-01-01")
+    after = world().office("Q1").held_by("Q2", "2019-01-01")
+    assert differences(before, after) == [("removal", "Q1", None, ["S2"])]
+
+
+def test_an_item_that_became_a_redirect_is_a_merge() -> None:
+    before = world().office("Q1").held_by("Q2", "2019-01-01", "2020-01-01")
+    after = world().untold().office("Q1").held_by("Q22", "2019-01-01", "2020-01-01")
+    assert differences(before, after) == [("merge", "Q1", "Q1", ["S1", "S2"])]
+
+
+def test_a_date_made_exact_is_an_edit_and_no_change_of_the_world() -> None:
+    before = world().office("Q1").held_by("Q2", "2019", "none")
+    after = world().office("Q1").held_by("Q2", "2019-05-03", "none")
+    assert differences(before, after) == [("edited", "Q1", "Q1", ["S1"])]
+
+
+def test_a_snapshot_does_not_differ_from_itself() -> None:
+    made = tables(world().office("Q1").held_by("Q2", "2019-01-01").held_by("Q3", "2021-03-04"), OLD)
+    found = find_differences(made, made, CATALOGUE, OLD, OLD)
+    assert found.num_rows == 0
+    assert set(count_kinds(found).values()) == {0}

@@ -1,0 +1,109 @@
+"""Where Wikidata says a thing in several places."""
+
+import datetime
+
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.crosscheck import count_confidence, cross_check, quarantine
+from pipeline.timelines import build_timelines, values_at
+from schemas.catalogue import load_catalogue
+from tests.pipeline.statement_world import World, world
+
+DAY = datetime.date(2022, 1, 1)
+CATALOGUE = load_catalogue().select(
+    ["head_of_government", "office_holder", "officeholder", "office_of_head_of_government"]
+)
+
+
+def country(p6: str = "Q2", p39: str = "Q2", p1308: str = "Q2", office: str = "Q9") -> World:
+    """The country Q1, whose head of government is told in three places; an empty name is not told."""
+    made = world().fact("Q1", "P1313", office)
+    if p6:
+        made.country("Q1", "P6").held_by(p6, "2020-01-01")
+    if p39:
+        made.office("Q9").held_by(p39, "2020-01-01")
+    if p1308:
+        made.country("Q9", "P1308").held_by(p1308, "2020-01-01")
+    return made
+
+
+def values(made: World) -> dict[str, tuple[str | None, str, int]]:
+    timelines, _ = build_timelines(*made.tables(), CATALOGUE, DAY)
+    return {
+        row["relation"]: (row["object"], row["certainty"], row["confidence"])
+        for row in cross_check(values_at(timelines, DAY), CATALOGUE).to_pylist()
+    }
+
+
+def test_places_that_agree_raise_the_confidence() -> None:
+    assert values(country())["head_of_government"] == ("Q2", "certain", 3)
+    assert values(country(p1308=""))["head_of_government"] == ("Q2", "certain", 2)
+    assert values(country(p39="", p1308=""))["head_of_government"] == ("Q2", "certain", 1)
+
+
+def test_one_place_that_certainly_says_otherwise_disputes_the_value() -> None:
+    found = values(country(p1308="Q3"))
+    assert found["head_of_government"][:2] == (None, "disputed")
+    assert found["office_holder"][:2] == found["officeholder"][:2] == (None, "disputed")
+
+
+def test_an_uncertain_place_has_no_vote() -> None:
+    made = country(p39="", p1308="").office("Q9").held_by("Q3", "2022")
+    assert values(made)["head_of_government"] == ("Q2", "certain", 1)
+
+
+def test_another_office_has_no_vote() -> None:
+    assert values(country(p39="Q3", p1308="", office="Q8"))["head_of_government"] == ("Q2", "certain", 1)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.sampled_from(["", "Q2", "Q3"]), min_size=3, max_size=3))
+def test_a_value_stays_certain_only_if_nobody_says_otherwise(told: list[str]) -> None:
+    if not told[0]:
+        return
+    found = values(country(*told))["head_of_government"]
+    others = {name for name in told[1:] if name}
+    assert (found[1] == "certain") == (others <= {told[0]})
+    if found[1] == "certain":
+        assert found[2] == 1 + sum(1 for name in told[1:] if name)
+
+
+def test_the_confidence_of_a_span_counts_the_places_that_give_its_holder_for_its_time() -> None:
+    made = (
+        country().country("Q1", "P6").held_by("Q5", "2010-01-01", "2015-01-01")
+        .office("Q9").held_by("Q5", "2016-01-01", "2017-01-01")
+    )  # fmt: skip
+    timelines, _ = build_timelines(*made.tables(), CATALOGUE, DAY)
+    spans = {
+        (row["relation"], row["object"]): row["confidence"]
+        for row in count_confidence(timelines, CATALOGUE).to_pylist()
+    }
+    assert spans["head_of_government", "Q2"] == 3
+    assert spans["head_of_government", "Q5"] == 1
+
+
+def edited(table: pa.Table, day: str) -> pa.Table:
+    place = table.schema.get_field_index("modified_at")
+    moment = datetime.datetime.fromisoformat(f"{day}T12:00:00+00:00")
+    column = pa.array([moment] * table.num_rows, table.schema.field(place).type)
+    return table.set_column(place, table.schema.field(place), column)
+
+
+def test_a_statement_edited_in_the_last_days_is_possible_but_no_answer() -> None:
+    statements, entities = world().office("Q1").held_by("Q2", "2020-01-01").tables()
+    young = quarantine(edited(statements, "2021-12-30"), DAY, 3)
+    timelines, rejections = build_timelines(young, entities, CATALOGUE, DAY)
+    assert [row["certainty"] for row in values_at(timelines, DAY).to_pylist()] == ["unknown"]
+    assert [(row["reason"], row["ids"]) for row in rejections.to_pylist()] == [("young_statement", ["S1"])]
+    assert quarantine(edited(statements, "2021-12-29"), DAY, 3)["faults"].to_pylist() == [[]]
+    assert quarantine(edited(statements, "2021-12-30"), DAY, 0)["faults"].to_pylist() == [[]]
+
+
+def test_a_statement_that_stood_before_is_old_whoever_edited_its_subject_since() -> None:
+    statements, _ = world().office("Q1").held_by("Q2", "2020-01-01").tables()
+    changed, _ = world().office("Q1").held_by("Q2", "2020-01-02").tables()
+    now = edited(statements, "2021-12-31")
+    assert quarantine(now, DAY, 3, known=statements)["faults"].to_pylist() == [[]]
+    assert quarantine(now, DAY, 3, known=changed)["faults"].to_pylist() == [["young_statement"]]
