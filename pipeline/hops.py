@@ -80,12 +80,12 @@ def extension(level: int) -> str:
         AND fb.object_kind = fa.object_kind AND fb.before IS NOT NULL
     WHERE w.level = {level - 1} AND w.kind = 'item';
     INSERT INTO hop_verdicts SELECT edit_id, verdict, count(*) FROM steps WHERE verdict IS NOT NULL GROUP BY ALL;
-    INSERT INTO walks
-    SELECT s.* EXCLUDE (verdict, words), list_concat(words, [n.words, o.words]) AS words, path
-        -- the columns of `walks` in their order
-    FROM (SELECT * EXCLUDE (path), path AS way FROM steps
-        WHERE verdict IS NULL
-        QUALIFY row_number() OVER (PARTITION BY edit_id ORDER BY drawn(concat(edit_id, path)), path) <= {WAYS_ON[level - 1]}
+    INSERT INTO walks BY NAME
+    SELECT s.* EXCLUDE (verdict) REPLACE (list_concat(s.words, [n.words, o.words]) AS words)
+    FROM (
+        SELECT * FROM steps WHERE verdict IS NULL
+        QUALIFY row_number() OVER (PARTITION BY edit_id ORDER BY drawn(concat(edit_id, path)), path)
+            <= {WAYS_ON[level - 1]}
     ) s
     JOIN names n ON n.id = s.node_after AND n.kind = s.kind
     JOIN names o ON o.id = s.node_before AND o.kind = s.kind

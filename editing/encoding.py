@@ -1,0 +1,109 @@
+"""Prompts and answers as tokens: one form of question, one seam between prompt and answer, right padding.
+
+Every other module works on `Encoded`, so that training, teacher forcing and free generation all see the same
+prompt tokens. Leaves out chat templates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from schemas.errors import BadInput
+
+__all__ = ["Batch", "Encoded", "batches_by_length", "encode", "pad", "render"]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One prompt with one answer: `ids[:start]` is the prompt, `ids[start:end]` the answer, `ids[end:]` its EOS."""
+
+    ids: tuple[int, ...]
+    start: int
+    end: int
+    merged: bool = False
+    """The tokenizer would have merged across the seam; prompt and answer were encoded apart."""
+
+    @property
+    def prompt(self) -> tuple[int, ...]:
+        return self.ids[: self.start]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Several `Encoded`, padded on the right: a causal model never looks there, so no mask is needed."""
+
+    ids: torch.Tensor  # (rows, length) int64
+    labels: torch.Tensor  # (rows, length) int64; the id itself where it is scored, else -100
+    first: int  # no position before this one is scored
+
+
+def render(text: str, form: str) -> str:
+    """The prompt of a question or a cloze, up to the answer (which follows after one space)."""
+    return text.rstrip() if form == "cloze" else f"Q: {text} A:"
+
+
+def encode(tokenizer: Any, prompts: Sequence[str], answers: Sequence[str], context: int | None = None) -> list[Encoded]:
+    """Prompt, space, answer, EOS as tokens, encoded together and split at the seam.
+
+    The split is where the prompt's own tokens end; a tokenizer that merges characters of both sides gives the prompt's
+    own tokens followed by those of the answer alone, since free generation starts from the prompt's tokens too.
+    Names that contain a special token's spelling ("</s>") are encoded as plain text.
+    Raises BadInput for a text longer than `context` tokens or an empty answer.
+    """
+    lead, plain = _lead(tokenizer), _plain_encoder(tokenizer)
+    prompt_ids = plain(list(prompts))
+    joint_ids = plain([f"{prompt} {answer}" for prompt, answer in zip(prompts, answers, strict=True)])
+    tail = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
+    encoded = []
+    for prompt, answer, own, joint in zip(prompts, answers, prompt_ids, joint_ids, strict=True):
+        if not answer.strip():
+            raise BadInput(f"the prompt {prompt[:80]!r} has an empty answer; drop it from the table")
+        merged = joint[: len(own)] != own or len(joint) == len(own)
+        ids = [*lead, *(own + plain([f" {answer}"])[0] if merged else joint)]
+        if context is not None and len(ids) + 1 > context:
+            raise BadInput(f"{prompt[:80]!r} has {len(ids) + 1} tokens, more than the model's context of {context}")
+        encoded.append(Encoded(tuple(ids + tail), len(lead) + len(own), len(ids), merged))
+    return encoded
+
+
+def pad(rows: Sequence[Encoded], answer_only: bool, device: torch.device | str, with_end: bool = True) -> Batch:
+    """Rows as one batch. Scored are the answers (and EOS, `with_end`), or everything after the first token."""
+    length = max(len(row.ids) for row in rows)
+    ids = torch.zeros((len(rows), length), dtype=torch.int64)
+    labels = torch.full((len(rows), length), -100, dtype=torch.int64)
+    for index, row in enumerate(rows):
+        tokens = torch.tensor(row.ids)
+        ids[index, : len(tokens)] = tokens
+        start, end = (row.start if answer_only else 1), (len(tokens) if with_end else row.end)
+        labels[index, start:end] = tokens[start:end]
+    first = min(row.start for row in rows) if answer_only else 1
+    return Batch(ids.to(device), labels.to(device), first)
+
+
+def batches_by_length(lengths: Sequence[int], rows: int) -> Iterator[list[int]]:
+    """Indices in batches of at most `rows`, sorted by length so that little is padded."""
+    order = sorted(range(len(lengths)), key=lambda index: lengths[index])
+    for begin in range(0, len(order), rows):
+        yield order[begin : begin + rows]
+
+
+def _lead(tokenizer: Any) -> list[int]:
+    """What the tokenizer puts before every text (BOS, for most)."""
+    marked, bare = tokenizer("x")["input_ids"], tokenizer("x", add_special_tokens=False)["input_ids"]
+    for begin in range(len(marked) - len(bare) + 1):
+        if marked[begin : begin + len(bare)] == bare:
+            return list(marked[:begin])
+    return []
+
+
+def _plain_encoder(tokenizer: Any) -> Any:
+    def plain(texts: list[str]) -> list[list[int]]:
+        if not texts:
+            return []
+        return list(tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+
+    return plain

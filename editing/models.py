@@ -1,0 +1,120 @@
+"""Load a causal language model with its tokenizer; tell one model from another; find its parts by structure.
+
+Leaves out: downloads' credentials (huggingface_hub's own), `trust_remote_code`, pickled weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from schemas.errors import BadInput
+
+__all__ = ["answer_logits", "context_length", "find_linears", "load_model", "model_hash", "save_model"]
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "auto": "auto"}
+
+
+def load_model(
+    name_or_dir: str, dtype: str = "float32", device: str = "auto", revision: str | None = None
+) -> tuple[Any, Any]:
+    """A causal LM in eval mode and its tokenizer, which is given a pad token when it has none.
+
+    Weights come from safetensors only. Raises BadInput when the model cannot be found or is no causal LM.
+    """
+    if dtype not in DTYPES:
+        raise BadInput(f"dtype {dtype!r} is not known; take one of {', '.join(DTYPES)}")
+    options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name_or_dir, **options)
+        model = AutoModelForCausalLM.from_pretrained(
+            name_or_dir, dtype=DTYPES[dtype], use_safetensors=True, **options
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInput(
+            f"the model {name_or_dir!r} cannot be loaded ({str(error).splitlines()[0]}); "
+            "name a Hub model, a folder with config.json and safetensors, or small-world"
+        ) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    return model.to(chosen).eval(), tokenizer
+
+
+def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
+    """An ordinary Hugging Face folder: config, safetensors, tokenizer."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def model_hash(model: nn.Module) -> str:
+    """sha256 over the names, types, shapes and bytes of all parameters and buffers, 16 hex digits."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def context_length(model: Any) -> int | None:
+    """How many tokens the model can read; None where it does not say."""
+    length = getattr(model.config, "max_position_embeddings", None)
+    return int(length) if length else None
+
+
+def answer_logits(model: Any, ids: torch.Tensor, first: int) -> torch.Tensor:
+    """Logits that predict the tokens from position `first` on.
+
+    ids: (rows, length). Returns (rows, length - first, vocabulary). The vocabulary head, the dearest part of a small
+    model, runs on these positions alone where the architecture allows it.
+    """
+    if _keeps_some_logits(model):
+        wanted = torch.arange(first - 1, ids.shape[1] - 1, device=ids.device)
+        return model(input_ids=ids, logits_to_keep=wanted, use_cache=False).logits  # type: ignore[no-any-return]
+    return model(input_ids=ids, use_cache=False).logits[:, first - 1 : -1]  # type: ignore[no-any-return]
+
+
+def find_linears(model: nn.Module, targets: str, layers: range | None = None) -> list[str]:
+    """Full names of the weight matrices inside the transformer blocks.
+
+    targets: `attention` (inside a module whose class is an attention), `mlp` (the others) or `all`.
+    layers: which blocks; None for all. Raises BadInput when nothing is found or the range lies outside the model.
+    """
+    blocks_name, blocks = _find_blocks(model)
+    chosen = range(len(blocks)) if layers is None else layers
+    if not len(chosen) or chosen[0] < 0 or chosen[-1] >= len(blocks):
+        raise BadInput(f"layers {chosen[0]}-{chosen[-1]} are not in this model; it has layers 0-{len(blocks) - 1}")
+    found = []
+    for index in chosen:
+        attentions = [name for name, part in blocks[index].named_modules() if "attention" in type(part).__name__.lower()]
+        for name, part in blocks[index].named_modules():
+            if isinstance(part, nn.Linear) or type(part).__name__ == "Conv1D":
+                inside = any(name.startswith(f"{attention}.") for attention in attentions if attention)
+                if targets == "all" or inside == (targets == "attention"):
+                    found.append(f"{blocks_name}.{index}.{name}")
+    if not found:
+        raise BadInput(f"{type(model).__name__} has no {targets} matrices that can be found by structure")
+    return found
+
+
+def _find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
+    """The longest list of modules of one class: the stack of transformer blocks."""
+    lists = [
+        (name, part)
+        for name, part in model.named_modules()
+        if isinstance(part, nn.ModuleList) and len(part) and len({type(block) for block in part}) == 1
+    ]
+    if not lists:
+        raise BadInput(f"{type(model).__name__} has no stack of equal transformer blocks")
+    return max(lists, key=lambda pair: (len(pair[1]), -len(pair[0])))
+
+
+def _keeps_some_logits(model: Any) -> bool:
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return "logits_to_keep" in inspect.signature(inner.forward).parameters

@@ -1,0 +1,181 @@
+"""The small world: a language model made in about a minute from a snapshot's sentences, with no download.
+
+A byte-level BPE tokenizer and a small Llama learn the world as of `since` by heart; an editor then has something real
+to bring up to date. Leaves out any claim about language: it knows these sentences and their wordings only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from tokenizers import Tokenizer, decoders, pre_tokenizers, processors, trainers
+from tokenizers.models import BPE
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from editing.encoding import Encoded, encode, render
+from editing.training import TrainingSettings, share_recalled, train
+from schemas.errors import BadInput
+
+__all__ = ["PretrainingReport", "WorldSettings", "encode_sentences", "pretrain"]
+
+
+@dataclass(frozen=True)
+class WorldSettings:
+    vocabulary: int = 4096
+    hidden: int = 128
+    layers: int = 2
+    heads: int = 4
+    learning_rate: float = 3e-3
+    batch_size: int = 64
+    steps: int = 3000
+    """At most so many; the learning rate falls over them."""
+    target_recall: float = 0.98
+    deadline_s: float = 100.0
+    check_every: int = 100
+    sample: int = 600
+    """Trained sentences of which recall is measured while training."""
+    answer_only: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class PretrainingReport:
+    steps: int
+    seconds: float
+    loss: float
+    stopped: str
+    parameters: int
+    vocabulary: int
+    sentences: int
+    recall: float
+    """Share of the trained sentences (a fixed sample) answered word for word."""
+    recall_held_out: float | None
+    """The same in wordings that were never trained; None when there are none."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def pretrain(
+    sentences: pa.Table,
+    edits: pa.Table,
+    questions: pa.Table,
+    settings: WorldSettings,
+    progress: Callable[[str], None] = lambda line: None,
+) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast, PretrainingReport]:
+    """Train a small Llama from scratch on the sentences that are not held out, until it recalls them.
+
+    The tokenizer also sees the questions and the new answers, so that an edit needs no letters it never met.
+    Stops at `target_recall`, after `steps` or at the deadline. Raises BadInput when there are no sentences.
+    """
+    trained = sentences.filter(pa.compute.invert(sentences["held_out"]))
+    if not trained.num_rows:
+        raise BadInput("the snapshot has no sentences to learn a small world from; refresh it, or name a --model")
+    begun = time.perf_counter()
+    tokenizer = _make_tokenizer(_texts(sentences, edits, questions), settings.vocabulary)
+    examples, unseen = encode_sentences(tokenizer, trained), _held_out(tokenizer, sentences)
+    model = _make_model(tokenizer, max(len(e.ids) for e in examples + unseen), settings)
+    sample = _choose(examples, settings.sample, settings.seed)
+
+    def recalls(step: int, loss: float) -> bool:
+        recall = share_recalled(model, sample)
+        progress(f"pretraining: step {step}, loss {loss:.2f}, recall {recall:.2f}")
+        return recall >= settings.target_recall
+
+    report = train(model, examples, _training(settings, time.perf_counter() - begun), recalls)
+    return (
+        model,
+        tokenizer,
+        PretrainingReport(
+            steps=report.steps,
+            seconds=round(time.perf_counter() - begun, 2),
+            loss=round(report.loss, 4),
+            stopped=report.stopped,
+            parameters=model.num_parameters(),
+            vocabulary=len(tokenizer),
+            sentences=len(examples),
+            recall=share_recalled(model, sample),
+            recall_held_out=share_recalled(model, _choose(unseen, settings.sample, settings.seed)) if unseen else None,
+        ),
+    )
+
+
+def encode_sentences(tokenizer: Any, sentences: pa.Table, context: int | None = None) -> list[Encoded]:
+    """`tables.SENTENCES` as tokens: questions as `Q: … A:`, clozes as they are, each with its answer and EOS."""
+    forms, prompts = sentences["form"].to_pylist(), sentences["prompt"].to_pylist()
+    rendered = [render(prompt, form) for prompt, form in zip(prompts, forms, strict=True)]
+    return encode(tokenizer, rendered, sentences["answer"].to_pylist(), context)
+
+
+def _texts(sentences: pa.Table, edits: pa.Table, questions: pa.Table) -> list[str]:
+    forms, prompts = sentences["form"].to_pylist(), sentences["prompt"].to_pylist()
+    answers = sentences["answer"].to_pylist()
+    texts = [f"{render(p, f)} {a}" for p, f, a in zip(prompts, forms, answers, strict=True)]
+    for prompt, new in zip(edits["prompt"].to_pylist(), edits["target_new"].to_pylist(), strict=True):
+        texts.append(f"{render(prompt, 'question')} {new}")
+    for question, answer in zip(questions["question"].to_pylist(), questions["answer"].to_pylist(), strict=True):
+        texts.append(f"{render(question, 'question')} {answer}")
+    return texts
+
+
+def _make_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    bpe = Tokenizer(BPE(unk_token=None))
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    bpe.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=vocabulary,
+            special_tokens=["<pad>", "<s>", "</s>"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    bpe.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token="<s>", eos_token="</s>", pad_token="<pad>")  # noqa: S106
+
+
+def _make_model(tokenizer: Any, longest: int, settings: WorldSettings) -> LlamaForCausalLM:
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.hidden,
+        intermediate_size=settings.hidden * 8 // 3 // 32 * 32,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        num_key_value_heads=settings.heads,
+        max_position_embeddings=max(256, 2 * longest),  # room for longer questions and free generation
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        return LlamaForCausalLM(config).eval()
+
+
+def _training(settings: WorldSettings, spent: float) -> TrainingSettings:
+    return TrainingSettings(
+        steps=settings.steps,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        answer_only=settings.answer_only,
+        check_every=settings.check_every,
+        deadline_s=max(0.0, settings.deadline_s - spent),
+        seed=settings.seed,
+    )
+
+
+def _held_out(tokenizer: Any, sentences: pa.Table) -> list[Encoded]:
+    return encode_sentences(tokenizer, sentences.filter(sentences["held_out"]))
+
+
+def _choose(examples: list[Encoded], most: int, seed: int) -> list[Encoded]:
+    order = np.random.default_rng(seed).permutation(len(examples))[:most]
+    return [examples[index] for index in sorted(order.tolist())]

@@ -1,0 +1,232 @@
+"""Questions in words: the edits of one part and everything that asks about them.
+
+`create_links` renders each fact that a question walks over once; every other function here adds rows to
+`drafts`, which `pipeline.questions` checks and finishes.
+Leaves out: questions about past days (`pipeline.history`).
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+__all__ = ["EDIT_ROWS", "create_alias_names", "create_reverse_names", "write_now_questions"]
+
+
+def create_alias_names(connection: duckdb.DuckDBPyConnection, per_edit: int) -> None:
+    """Create `alias_names` (edit_id, alias): other names that mean one subject only, within its relation."""
+    connection.execute(ALIAS_NAMES, [per_edit])
+
+
+def create_reverse_names(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create `reverse_subjects` (edit_id, before_id): edits whose new object points to one subject only."""
+    connection.execute(REVERSE_SUBJECTS)
+
+
+def write_now_questions(connection: duckdb.DuckDBPyConnection) -> None:
+    """Start `drafts` and `links` for the edits of the part, and add every kind that asks about now.
+
+    Reads `accepted`, `chosen_hops`, `chosen_locality`, `alias_names`, `reverse_subjects`, `names`, `wordings`
+    and the variable `part`.
+    """
+    for step in (PART, LINKS, DRAFTS, EDIT_WORDS, DIRECT, ALIAS, REVERSE, LOCALITY, MULTI_HOP):
+        connection.execute(step)
+
+
+ALIAS_NAMES = """
+CREATE OR REPLACE TEMP TABLE alias_names AS
+WITH taken AS (
+    SELECT DISTINCT relation, n.words FROM (SELECT relation, subject FROM values_since UNION ALL
+        SELECT relation, subject FROM values_as_of)
+    JOIN names n ON n.id = subject AND n.kind = 'item' AND n.words IS NOT NULL
+),
+offered AS (
+    SELECT a.edit_id, a.relation, alias, plain_words(alias) AS words
+    FROM accepted a JOIN names n ON n.id = a.subject AND n.kind = 'item', unnest(n.aliases) AS u(alias)
+)
+SELECT edit_id, alias FROM (
+    SELECT * FROM offered
+    QUALIFY count(*) OVER (PARTITION BY relation, words) = 1
+) o
+ANTI JOIN taken t ON t.relation = o.relation AND t.words = o.words
+QUALIFY row_number() OVER (PARTITION BY edit_id ORDER BY drawn(concat(edit_id, alias)), alias) <= $1::INTEGER
+"""
+
+REVERSE_SUBJECTS = """
+CREATE OR REPLACE TEMP TABLE reverse_subjects AS
+WITH reversible AS (
+    SELECT relation FROM wordings WHERE use = 'reverse'
+),
+held AS (
+    SELECT v.relation, n.words, count(*) AS times FROM values_as_of v SEMI JOIN reversible r USING (relation)
+    JOIN names n ON n.id = v.object AND n.kind = v.object_kind WHERE n.words IS NOT NULL GROUP BY ALL
+),
+held_before AS (
+    SELECT v.relation, v.object, count(*) AS times, min(v.subject) AS subject
+    FROM values_since v SEMI JOIN reversible r USING (relation) WHERE v.object_kind = 'item' GROUP BY ALL
+)
+SELECT a.edit_id, b.subject AS before_id
+FROM accepted a JOIN names n ON n.id = a.new_object AND n.kind = 'item'
+JOIN held h ON h.relation = a.relation AND h.words = n.words AND h.times = 1
+LEFT JOIN held_before b ON b.relation = a.relation AND b.object = a.new_object
+WHERE a.object_kind = 'item' AND coalesce(b.times, 1) = 1
+"""
+
+PART = """
+CREATE OR REPLACE TEMP TABLE part_edits AS
+SELECT a.*, r.property, r.inverse, r.article, f.fact_id, s.aliases AS subject_aliases, s.sitelinks,
+    named_subject(r.article, s) AS shown, n.aliases AS new_aliases, o.aliases AS old_aliases, s.human AS subject_human
+FROM accepted a
+JOIN relation_facts r USING (relation)
+JOIN facts f ON f.edit_id = a.edit_id
+JOIN names s ON s.id = a.subject AND s.kind = 'item'
+JOIN names n ON n.id = a.new_object AND n.kind = a.object_kind
+LEFT JOIN names o ON o.id = a.old_object AND o.kind = a.object_kind
+WHERE a.part = getvariable('part')
+"""
+
+# Each fact that a question of this part walks over, as an element of `chain`.
+LINKS = """
+CREATE OR REPLACE TEMP TABLE links AS
+WITH used AS (
+    SELECT fact_id FROM part_edits
+    UNION SELECT fact_id FROM chosen_locality WHERE part = getvariable('part')
+    UNION SELECT unnest(h.fact_ids) FROM chosen_hops h SEMI JOIN part_edits USING (edit_id)
+)
+SELECT f.fact_id, {
+    'subject': f.subject, 'relation': f.relation, 'property': r.property, 'inverse': r.inverse, 'object': f.after,
+    'subject_label': s.label, 'object_label': n.label, 'object_before': f.before, 'object_before_label': o.label,
+    'edit_id': f.edit_id,
+    'question': capital(worded(w.form, named_subject(r.article, s), s.label, '', '')),
+    'cloze': capital(worded(c.form, named_subject(r.article, s), s.label, '', ''))
+} AS link
+FROM facts f SEMI JOIN used u ON u.fact_id = f.fact_id
+JOIN relation_facts r USING (relation)
+JOIN names s ON s.id = f.subject AND s.kind = 'item'
+JOIN names n ON n.id = f.after AND n.kind = f.object_kind
+LEFT JOIN names o ON o.id = f.before AND o.kind = f.object_kind
+JOIN wordings w ON w.relation = f.relation AND w.use = 'now' AND w.number = 0
+JOIN wordings c ON c.relation = f.relation AND c.use = 'cloze' AND c.number = 0
+"""
+
+DRAFTS = """
+CREATE OR REPLACE TEMP TABLE drafts AS
+SELECT '' AS kind, '' AS locality_kind, 0::TINYINT AS hops, 0::TINYINT AS edited_hops, '' AS relation, '' AS subject,
+    '' AS subject_label, '' AS question, []::VARCHAR[] AS phrasings, '' AS answer_id, '' AS answer_kind,
+    '' AS before_id, NULL::DATE AS asked_on, []::VARCHAR[] AS edit_ids, [link] AS chain, true AS train
+FROM links LIMIT 0
+"""
+
+EDIT_WORDS = """
+CREATE OR REPLACE TEMP TABLE edit_words AS
+SELECT e.edit_id, w.use, w.number, capital(worded(w.form, e.shown, e.subject_label, '', '')) AS text
+FROM part_edits e JOIN wordings w ON w.relation = e.relation AND w.use IN ('now', 'cloze')
+"""
+
+EDIT_ROWS = """
+SELECT e.* EXCLUDE (object_unit), coalesce(u.label, CASE WHEN e.object_unit LIKE 'Q%' OR e.object_unit = '1' THEN NULL
+        ELSE e.object_unit END) AS object_unit,
+    w.prompt, e.new_label AS target_new, e.old_label AS target_old, w.paraphrases, w.cloze
+FROM part_edits e
+JOIN (
+    SELECT edit_id, max(text) FILTER (use = 'now' AND number = 0) AS prompt,
+        max(text) FILTER (use = 'cloze') AS cloze,
+        list(text ORDER BY number) FILTER (use = 'now' AND number > 0) AS paraphrases
+    FROM edit_words GROUP BY edit_id
+) w USING (edit_id)
+LEFT JOIN names u ON u.id = e.object_unit AND u.kind = 'item' AND e.object_kind = 'quantity'
+ORDER BY e.edit_id
+"""
+
+DIRECT = """
+INSERT INTO drafts
+SELECT CASE WHEN w.use = 'cloze' THEN 'cloze' WHEN w.number = 0 THEN 'edit' ELSE 'paraphrase' END, NULL, 1, 1,
+    e.relation, e.subject, e.subject_label, w.text, [], e.new_object, e.object_kind, e.old_object, NULL,
+    [e.edit_id], [l.link], e.train
+FROM part_edits e JOIN edit_words w USING (edit_id) JOIN links l USING (fact_id)
+"""
+
+ALIAS = """
+INSERT INTO drafts
+WITH aliased AS (
+    SELECT e.*, n.alias, CASE WHEN e.article = 'the' THEN with_the(n.alias)
+        WHEN e.article = 'none' OR e.subject_human THEN n.alias ELSE listed_name(n.alias) END AS shown_alias
+    FROM part_edits e JOIN alias_names n USING (edit_id)
+)
+SELECT 'alias', NULL, 1, 1, e.relation, e.subject, e.alias,
+    capital(worded(w.form, e.shown_alias, e.alias, '', '')), [capital(worded(p.form, e.shown_alias, e.alias, '', ''))],
+    e.new_object, e.object_kind, e.old_object, NULL, [e.edit_id], [l.link], e.train
+FROM aliased e JOIN links l USING (fact_id)
+JOIN wordings w ON w.relation = e.relation AND w.use = 'now' AND w.number = 0
+JOIN wordings p ON p.relation = e.relation AND p.use = 'now' AND p.number = 1
+"""
+
+REVERSE = """
+INSERT INTO drafts
+SELECT 'reverse', NULL, 1, 1, e.relation, e.new_object, e.new_label,
+    capital(worded(w.form, '', '', '', n.shown)), [], e.subject, 'item', v.before_id, NULL,
+    [e.edit_id], [l.link], e.train
+FROM part_edits e JOIN reverse_subjects v USING (edit_id) JOIN links l USING (fact_id)
+JOIN names n ON n.id = e.new_object AND n.kind = 'item'
+JOIN wordings w ON w.relation = e.relation AND w.use = 'reverse' AND w.number = 0
+"""
+
+LOCALITY = """
+INSERT INTO drafts
+WITH asked AS (
+    SELECT c.*, l.link, f.object_kind, named_subject(r.article, s) AS shown
+    FROM chosen_locality c JOIN links l USING (fact_id) JOIN facts f USING (fact_id)
+    JOIN relation_facts r USING (relation) JOIN names s ON s.id = f.subject AND s.kind = 'item'
+    WHERE c.part = getvariable('part')
+),
+others AS (
+    SELECT a.fact_id,
+        list(capital(worded(w.form, a.shown, a.link.subject_label, '', '')) ORDER BY w.number) AS phrasings
+    FROM asked a JOIN wordings w ON w.relation = a.link.relation AND w.use = 'now' AND w.number IN (1, 2)
+    GROUP BY a.fact_id
+)
+SELECT 'locality', a.locality_kind, 1, 0, a.link.relation, a.link.subject, a.link.subject_label, a.link.question,
+    o.phrasings, a.link.object, a.object_kind, a.link.object, NULL, a.edit_ids, [a.link], a.train
+FROM asked a JOIN others o USING (fact_id)
+"""
+
+# "the spouse of" + "the head of government of" + France; the last fact is asked, in three wordings.
+MULTI_HOP = """
+INSERT INTO drafts
+WITH chains AS (
+    SELECT h.*, string_split(h.path, '/') AS relations, row_number() OVER (ORDER BY h.start, h.path) AS number
+    FROM chosen_hops h SEMI JOIN part_edits USING (edit_id)
+),
+first_phrase AS (
+    SELECT c.number, worded(w.form, named_subject(r.article, s), s.label, '', '') AS phrase
+    FROM chains c JOIN names s ON s.id = c.start AND s.kind = 'item'
+    JOIN relation_facts r ON r.relation = c.relations[1]
+    JOIN wordings w ON w.relation = c.relations[1] AND w.use = 'noun_named'
+),
+phrases AS (
+    SELECT c.number, CASE c.hops WHEN 2 THEN p.phrase
+        WHEN 3 THEN worded(second.form, p.phrase, p.phrase, '', '')
+        ELSE worded(third.form, worded(second.form, p.phrase, p.phrase, '', ''), '', '', '') END AS phrase
+    FROM chains c JOIN first_phrase p USING (number)
+    LEFT JOIN wordings second ON c.hops > 2 AND second.relation = c.relations[2] AND second.use = 'noun'
+    LEFT JOIN wordings third ON c.hops > 3 AND third.relation = c.relations[3] AND third.use = 'noun'
+),
+texts AS (
+    SELECT c.number, list(capital(worded(w.form, p.phrase, p.phrase, '', '')) ORDER BY w.number) AS texts
+    FROM chains c JOIN phrases p USING (number)
+    JOIN wordings w ON w.relation = c.relations[c.hops] AND w.use = 'nested'
+    GROUP BY c.number
+),
+walked AS (
+    SELECT c.number, list(l.link ORDER BY u.place) AS chain
+    FROM chains c, unnest(c.fact_ids, range(1, 5)) AS u(fact_id, place) JOIN links l ON l.fact_id = u.fact_id
+    GROUP BY c.number
+),
+edited AS (
+    SELECT w.number, list_sort(list(DISTINCT a.edit_id)) AS edit_ids, bool_and(a.train) AS train
+    FROM walked w, unnest(w.chain) AS u(link) JOIN accepted a ON a.edit_id = u.link.edit_id
+    GROUP BY w.number
+)
+SELECT 'multi_hop', NULL, c.hops, len(e.edit_ids), c.relations[c.hops], c.start, w.chain[1].subject_label,
+    t.texts[1], t.texts[2:], c.answer_id, c.answer_kind, c.before_id, NULL, e.edit_ids, w.chain, e.train
+FROM chains c JOIN texts t USING (number) JOIN walked w USING (number) JOIN edited e USING (number)
+"""

@@ -1,0 +1,129 @@
+"""Questions about the past of an edited fact: who held it on a past day, and who came before.
+
+What held in 2019 is still what held in 2019 after the edit: `history` measures whether an editor knows that.
+A day is asked only where one span certainly holds and no other may; a year is named only when that is so on
+every day of it, else a month, else a single day that is not the first or the last.
+Leaves out: past days of facts that no edit touches.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+__all__ = ["create_past_days", "write_past_questions"]
+
+EARLIEST_YEAR = 1900
+
+
+def create_past_days(connection: duckdb.DuckDBPyConnection, per_edit: int) -> None:
+    """Create `past_days` (edit_id, object, object_kind, asked_on, precision, phrase, number) for the part's edits.
+
+    Reads `part_edits` and `timelines`. number: from 0, in the order of choice: first the holder at since.
+    """
+    connection.execute(FREE_SPANS)
+    connection.execute(PAST_DAYS, [per_edit])
+
+
+def write_past_questions(connection: duckdb.DuckDBPyConnection) -> None:
+    """Add the `history` and `timeline` questions of the part to `drafts`."""
+    connection.execute(HISTORY)
+    connection.execute(PREDECESSORS)
+
+
+# [free_from, free_until): the days on which the span certainly holds, no other may, and since has not passed.
+FREE_SPANS = """
+CREATE OR REPLACE TEMP TABLE part_spans AS
+SELECT e.edit_id, e.old_object, e.new_object, t.*,
+    max(coalesce(t.valid_to_latest, 'infinity'::DATE)) OVER earlier AS others_until,
+    min(coalesce(t.valid_from_earliest, '-infinity'::DATE)) OVER later AS others_from
+FROM timelines t JOIN part_edits e ON e.relation = t.relation AND e.subject = t.subject
+WINDOW earlier AS (PARTITION BY e.edit_id ORDER BY t.ordinal ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+    later AS (PARTITION BY e.edit_id ORDER BY t.ordinal ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING);
+CREATE OR REPLACE TEMP TABLE free_spans AS
+SELECT s.edit_id, s.ordinal, s.object, s.object_kind, s.object IS NOT DISTINCT FROM s.old_object AS by_old,
+    greatest(s.valid_from_latest, coalesce(s.others_until, '-infinity'::DATE)) AS free_from,
+    least(coalesce(s.valid_to_earliest,
+            CASE WHEN s.valid_to_kind IN ('none', 'open') THEN 'infinity'::DATE ELSE '-infinity'::DATE END),
+        coalesce(s.others_from, 'infinity'::DATE), getvariable('since') + INTERVAL 1 DAY)::DATE AS free_until
+FROM part_spans s JOIN names n ON n.id = s.object AND n.kind = s.object_kind AND n.reason IS NULL
+WHERE s.valid_from_latest IS NOT NULL AND free_from < free_until AND year(free_from) >= 1000
+"""
+
+PAST_DAYS = f"""
+CREATE OR REPLACE TEMP TABLE past_days AS
+WITH measured AS (
+    SELECT *, drawn(concat(edit_id, '/', ordinal)) AS draw,
+        greatest(year(free_from) + CASE WHEN dayofyear(free_from) = 1 THEN 0 ELSE 1 END, {EARLIEST_YEAR}) AS first_year,
+        greatest(year(free_until) - first_year, 0) AS years,
+        year(free_from) * 12 + month(free_from) - 1 + CASE WHEN day(free_from) = 1 THEN 0 ELSE 1 END AS first_month,
+        greatest(year(free_until) * 12 + month(free_until) - 1 - first_month, 0) AS months,
+        free_until - free_from AS days
+    FROM free_spans WHERE year(free_until) > {EARLIEST_YEAR}
+),
+placed AS (
+    SELECT edit_id, object, object_kind, by_old, ordinal, t.try,
+        CASE WHEN years > 0 THEN 9 WHEN months > 0 THEN 10 ELSE 11 END AS precision,
+        CASE
+            WHEN years > t.try THEN make_date(first_year + CAST((draw + t.try) % years AS BIGINT), 7, 1)
+            WHEN years = 0 AND months > t.try THEN make_date((first_month + CAST((draw + t.try) % months AS BIGINT)) // 12,
+                (first_month + CAST((draw + t.try) % months AS BIGINT)) % 12 + 1, 15)
+            WHEN years = 0 AND months = 0 AND t.try = 0 AND days >= 3 THEN free_from + CAST(days // 2 AS INTEGER)
+        END AS asked_on
+    FROM measured, range(2) AS t(try)
+)
+SELECT edit_id, object, object_kind, asked_on, precision, date_phrase(asked_on, precision) AS phrase,
+    row_number() OVER choice - 1 AS number
+FROM placed WHERE asked_on IS NOT NULL
+QUALIFY row_number() OVER choice <= $1::INTEGER
+-- The holder at since once, then earlier holders from the nearest, then second days.
+WINDOW choice AS (PARTITION BY edit_id ORDER BY try, NOT by_old, ordinal DESC, asked_on)
+"""
+
+HISTORY = """
+INSERT INTO drafts
+WITH asked AS (
+    SELECT e.*, d.object, d.object_kind AS answer_kind, d.asked_on, d.phrase
+    FROM past_days d JOIN part_edits e USING (edit_id)
+),
+texts AS (
+    SELECT a.edit_id, a.asked_on,
+        list(capital(worded(w.form, a.shown, a.subject_label, a.phrase, '')) ORDER BY w.number) AS texts
+    FROM asked a JOIN wordings w ON w.relation = a.relation AND w.use = 'on_date'
+    GROUP BY a.edit_id, a.asked_on
+)
+SELECT 'history', NULL, 1, 0, a.relation, a.subject, a.subject_label, t.texts[1], t.texts[2:], a.object, a.answer_kind,
+    a.object, a.asked_on, [a.edit_id],
+    [{'subject': a.subject, 'relation': a.relation, 'property': a.property, 'inverse': a.inverse, 'object': a.object,
+        'subject_label': a.subject_label, 'object_label': n.label, 'object_before': a.object,
+        'object_before_label': n.label, 'edit_id': NULL, 'question': t.texts[1],
+        'cloze': capital(worded(c.form, a.shown, a.subject_label, a.phrase, ''))}],
+    a.train
+FROM asked a JOIN texts t USING (edit_id, asked_on)
+JOIN names n ON n.id = a.object AND n.kind = a.answer_kind
+JOIN wordings c ON c.relation = a.relation AND c.use = 'cloze_on_date'
+"""
+
+# The span right before the new object's, when its place in the order is beyond doubt.
+PREDECESSORS = """
+INSERT INTO drafts
+WITH runs AS (
+    SELECT edit_id, min(ordinal) AS first, max(ordinal) - min(ordinal) + 1 = count(*) AS unbroken,
+        min_by(valid_from_earliest, ordinal) AS begun_earliest, min_by(valid_from_latest, ordinal) AS begun_latest
+    FROM part_spans WHERE object = new_object GROUP BY edit_id
+),
+predecessors AS (
+    SELECT p.edit_id, p.object, p.object_kind
+    FROM part_spans p JOIN runs r ON r.edit_id = p.edit_id AND p.ordinal = r.first - 1
+    WHERE r.unbroken AND p.object IS NOT NULL AND p.valid_from_latest < r.begun_earliest
+        AND p.valid_to_latest <= r.begun_latest
+        AND (p.ordinal = 0 OR p.others_until <= p.valid_from_latest)
+)
+SELECT 'timeline', NULL, 1, 1, e.relation, e.subject, e.subject_label,
+    capital(worded(w.form, e.shown, e.subject_label, '', o.shown)), [], p.object, p.object_kind, NULL, NULL,
+    [e.edit_id], [l.link], e.train
+FROM predecessors p JOIN part_edits e USING (edit_id) JOIN links l USING (fact_id)
+JOIN names o ON o.id = e.new_object AND o.kind = e.object_kind
+JOIN names n ON n.id = p.object AND n.kind = p.object_kind AND n.reason IS NULL
+JOIN wordings w ON w.relation = e.relation AND w.use = 'before'
+WHERE NOT same_name(n, o)
+"""

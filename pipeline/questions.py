@@ -1,0 +1,177 @@
+"""Changes to questions: the whole question set of a snapshot, in words.
+
+The order of work: what everything is called (`naming`), what is certainly so on both dates (`facts`), which
+neighbours and chains are asked (`locality`, `hops`), then, a part of the edits at a time, the words
+(`asking`, `history`) and the last checks; at the end the sentences of the small world (`sentences`).
+Everything is drawn from the seed and the content alone: the order of the input and the size of a part change
+nothing. Leaves out: what is a change (`pipeline.changes`) and writing files (`pipeline.snapshot`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.asking import EDIT_ROWS, create_alias_names, create_reverse_names, write_now_questions
+from pipeline.duck import Tabular, connect, register
+from pipeline.facts import create_facts
+from pipeline.history import create_past_days, write_past_questions
+from pipeline.hops import create_chosen_hops
+from pipeline.locality import create_chosen_locality
+from pipeline.naming import create_names
+from pipeline.sentences import write_sentences
+from pipeline.settings import QuestionSettings
+from pipeline.wording import create_wordings
+from schemas import tables
+from schemas.catalogue import Catalogue
+
+__all__ = ["QuestionInputs", "QuestionSettings", "QuestionTables", "build_questions", "question_parts"]
+
+
+@dataclass(frozen=True)
+class QuestionInputs:
+    """What the questions are made from; each an Arrow table or a folder of Parquet."""
+
+    changes: Tabular
+    """`pipeline.changes.CHANGES`."""
+    timelines: Tabular
+    values_since: Tabular
+    """`pipeline.timelines.values_at` on since."""
+    values_as_of: Tabular
+    entities: Tabular
+
+
+@dataclass(frozen=True)
+class QuestionTables:
+    """Tables of `schemas.tables`, each sorted by its id."""
+
+    edits: pa.Table
+    questions: pa.Table
+    sentences: pa.Table
+    rejections: pa.Table
+
+
+def build_questions(
+    changes: Tabular,
+    timelines: Tabular,
+    values_since: Tabular,
+    values_as_of: Tabular,
+    entities: Tabular,
+    catalogue: Catalogue,
+    settings: QuestionSettings,
+) -> QuestionTables:
+    """All questions about the changes, in memory; see `question_parts` for more than fits.
+
+    Raises BadInput when a relation of the catalogue has no words in the settings' language.
+    """
+    inputs = QuestionInputs(changes, timelines, values_since, values_as_of, entities)
+    parts = list(question_parts(inputs, catalogue, settings))
+    return QuestionTables(
+        edits=pa.concat_tables([part.edits for part in parts]).sort_by("edit_id"),
+        questions=pa.concat_tables([part.questions for part in parts]).sort_by("question_id"),
+        sentences=pa.concat_tables([part.sentences for part in parts]).sort_by("sentence_id"),
+        rejections=pa.concat_tables([part.rejections for part in parts]).sort_by(_REJECTION_ORDER),
+    )
+
+
+_REJECTION_ORDER = [(name, "ascending") for name in ("stage", "reason", "relation", "subject", "detail")]
+
+
+def question_parts(
+    inputs: QuestionInputs, catalogue: Catalogue, settings: QuestionSettings
+) -> Iterator[QuestionTables]:
+    """The question set in parts of about `settings.edits_per_part` edits; the last one brings all sentences.
+
+    The union of the parts does not depend on their size. One part is in memory at a time.
+    """
+    with connect(settings.threads, settings.memory_gib, settings.spill) as connection:
+        for name in ("changes", "timelines", "values_since", "values_as_of", "entities"):
+            register(connection, name, getattr(inputs, name))
+        parts = _prepare(connection, catalogue, settings)
+        for part in range(parts):
+            connection.execute("SET VARIABLE part = $1::INTEGER", [part])
+            yield _part(connection, settings)
+        sentences = write_sentences(connection, settings)
+        rejections = connection.sql("SELECT * FROM question_rejections ORDER BY ALL").to_arrow_table()
+        yield QuestionTables(
+            tables.EDITS.empty_table(), tables.QUESTIONS.empty_table(), sentences, rejections.cast(tables.REJECTIONS)
+        )
+
+
+def _prepare(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, settings: QuestionSettings) -> int:
+    """Everything that is decided over the whole set, before any words. Returns the number of parts."""
+    create_wordings(connection, catalogue, settings.language)
+    create_names(connection, catalogue, settings.language)
+    create_facts(connection, settings.since, settings.as_of, settings.seed, settings.train_share)
+    row = connection.execute("SELECT count(*) FROM accepted").fetchone()
+    parts = max(1, -(-(row[0] if row else 0) // settings.edits_per_part))
+    connection.execute("ALTER TABLE accepted ADD COLUMN part INTEGER")
+    connection.execute("UPDATE accepted SET part = CAST(draw % $1::UBIGINT AS INTEGER)", [parts])
+    create_alias_names(connection, settings.aliases_per_edit)
+    create_reverse_names(connection)
+    create_chosen_locality(connection, settings)
+    create_chosen_hops(connection, settings, parts)
+    connection.execute("CREATE TEMP TABLE asked_past AS SELECT NULL::VARCHAR AS edit_id LIMIT 0")
+    return parts
+
+
+def _part(connection: duckdb.DuckDBPyConnection, settings: QuestionSettings) -> QuestionTables:
+    write_now_questions(connection)
+    create_past_days(connection, settings.history_per_edit)
+    write_past_questions(connection)
+    for step in (CHECKED, REFUSED, WITHOUT_PROBE):
+        connection.execute(step)
+    edits = connection.sql(EDIT_ROWS).to_arrow_table()
+    questions = connection.sql(QUESTIONS).to_arrow_table()
+    return QuestionTables(
+        tables.conform(edits, tables.EDITS, "edits"),
+        tables.conform(questions, tables.QUESTIONS, "questions"),
+        tables.SENTENCES.empty_table(),
+        tables.REJECTIONS.empty_table(),
+    )
+
+
+# The last look at each finished text: does it say its answer, and does it have one answer only?
+CHECKED = """
+CREATE OR REPLACE TEMP TABLE checked_drafts AS
+WITH read AS (
+    SELECT d.*, plain_words(concat_ws(' | ', d.question, array_to_string(d.phrasings, ' | '))) AS said,
+        plain_words(d.question) AS text_words
+    FROM drafts d
+)
+SELECT r.*, a.label AS answer, a.aliases AS answer_aliases, b.label AS answer_before, b.aliases AS before_aliases,
+    CASE WHEN contains(r.said, a.words) OR coalesce(contains(r.said, b.words), false) THEN 'answer_in_question'
+        WHEN min(r.answer_id) OVER (PARTITION BY r.text_words) <> max(r.answer_id) OVER (PARTITION BY r.text_words)
+            THEN 'contradicting_answers' END AS reason
+FROM read r
+JOIN names a ON a.id = r.answer_id AND a.kind = r.answer_kind
+LEFT JOIN names b ON b.id = r.before_id AND b.kind = r.answer_kind
+"""
+
+REFUSED = """
+INSERT INTO question_rejections
+SELECT 'questions', reason, subject, relation, edit_ids, concat(kind, ': ', question) FROM checked_drafts
+WHERE reason IS NOT NULL
+"""
+
+WITHOUT_PROBE = """
+INSERT INTO question_rejections
+WITH kinds AS (SELECT unnest(['multi_hop', 'locality', 'history']) AS kind),
+asked AS (SELECT DISTINCT kind, unnest(edit_ids) AS edit_id FROM checked_drafts WHERE reason IS NULL
+    UNION SELECT 'locality', unnest(edit_ids) FROM chosen_locality)
+SELECT 'questions', 'no_probe', e.subject, e.relation, [e.edit_id],
+    concat('no question of kind ', string_agg(k.kind, ', ' ORDER BY k.kind))
+FROM part_edits e CROSS JOIN kinds k ANTI JOIN asked a ON a.kind = k.kind AND a.edit_id = e.edit_id
+GROUP BY e.subject, e.relation, e.edit_id
+"""
+
+QUESTIONS = """
+SELECT content_id(concat_ws('\x1f', kind, array_to_string(list_transform(chain,
+        lambda l: concat_ws('\x1e', l.subject, l.relation, l.object)), '\x1f'), CAST(asked_on AS VARCHAR), question))
+        AS question_id,
+    c.* EXCLUDE (train), b.before_aliases AS answer_before_aliases
+FROM checked_drafts c
+"""
