@@ -69,12 +69,18 @@ def refresh(
 
     Example: chronofacts refresh --source sample --since 2021-01-01 --as-of 2025-01-01 --out S
     """
-    from schemas.dates import parse_day
+    from schemas.catalogue import load_catalogue
+    from schemas.dates import check_dates, parse_day
     from schemas.folders import check_out
 
     first, second = parse_day(since, "--since"), parse_day(as_of, "--as-of")
     wanted = tuple(part for part in (piece.strip() for piece in relations.split(",")) if part)
-    check_out(out)  # before anything slow is imported
+    # Wrong use is told before anything slow begins.
+    check_dates(first, second)
+    check_out(out)
+    catalogue = load_catalogue()
+    if wanted:
+        catalogue.select(wanted)
     show_progress()
     from flows.environment import quiet_flows
 

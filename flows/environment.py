@@ -33,10 +33,10 @@ def prepare() -> None:
 
 @contextmanager
 def quiet_flows() -> Iterator[None]:
-    """Flows inside tell of errors only, keep their log here, and do not wait for a heartbeat thread."""
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+    """Flows inside are silent (the command line tells of errors itself), and do not wait for a heartbeat thread."""
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
-    os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     # No value of the environment turns the heartbeat off, and with it every flow waits a second to end.

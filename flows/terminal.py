@@ -59,7 +59,8 @@ def print_differences(differences: pa.Table) -> None:
         change = f"{row['old_label'] or '(nothing)'} -> {row['new_label'] or '(nothing)'}"
         line = f"{row['kind']}: {row['relation']} of {row['subject_label'] or row['subject']}: {change}{day}"
         console.print(escape(line), soft_wrap=True)
-        console.print(f"    [dim]{escape(row['detail'] or '')}  {escape(' '.join(row['statement_ids']))}[/dim]", soft_wrap=True)
+        ids = " ".join(row["statement_ids"])
+        console.print(f"    [dim]{escape(row['detail'] or '')}  {escape(ids)}[/dim]", soft_wrap=True)
 
 
 def _print_counts(console: Console, title: str, counts: dict[str, int]) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import duckdb
 
+from pipeline.wording import create_chain_texts
+
 __all__ = ["EDIT_ROWS", "create_alias_names", "create_reverse_names", "write_now_questions"]
 
 
@@ -28,8 +30,10 @@ def write_now_questions(connection: duckdb.DuckDBPyConnection) -> None:
     Reads `accepted`, `chosen_hops`, `chosen_locality`, `alias_names`, `reverse_subjects`, `names`, `wordings`
     and the variable `part`.
     """
-    for step in (PART, LINKS, DRAFTS, EDIT_WORDS, DIRECT, ALIAS, REVERSE, LOCALITY, MULTI_HOP):
+    for step in (PART, LINKS, DRAFTS, EDIT_WORDS, DIRECT, ALIAS, REVERSE, LOCALITY, PART_CHAINS):
         connection.execute(step)
+    create_chain_texts(connection, "part_chains", "part_chain_texts")
+    connection.execute(MULTI_HOP)
 
 
 ALIAS_NAMES = """
@@ -189,36 +193,17 @@ SELECT 'locality', a.locality_kind, 1, 0, a.link.relation, a.link.subject, a.lin
 FROM asked a JOIN others o USING (fact_id)
 """
 
-# "the spouse of" + "the head of government of" + France; the last fact is asked, in three wordings.
+PART_CHAINS = """
+CREATE OR REPLACE TEMP TABLE part_chains AS
+SELECT h.*, row_number() OVER (ORDER BY h.start, h.path) AS number FROM chosen_hops h SEMI JOIN part_edits USING (edit_id)
+"""
+
 MULTI_HOP = """
 INSERT INTO drafts
-WITH chains AS (
-    SELECT h.*, string_split(h.path, '/') AS relations, row_number() OVER (ORDER BY h.start, h.path) AS number
-    FROM chosen_hops h SEMI JOIN part_edits USING (edit_id)
-),
-first_phrase AS (
-    SELECT c.number, worded(w.form, named_subject(r.article, s), s.label, '', '') AS phrase
-    FROM chains c JOIN names s ON s.id = c.start AND s.kind = 'item'
-    JOIN relation_facts r ON r.relation = c.relations[1]
-    JOIN wordings w ON w.relation = c.relations[1] AND w.use = 'noun_named'
-),
-phrases AS (
-    SELECT c.number, CASE c.hops WHEN 2 THEN p.phrase
-        WHEN 3 THEN worded(second.form, p.phrase, p.phrase, '', '')
-        ELSE worded(third.form, worded(second.form, p.phrase, p.phrase, '', ''), '', '', '') END AS phrase
-    FROM chains c JOIN first_phrase p USING (number)
-    LEFT JOIN wordings second ON c.hops > 2 AND second.relation = c.relations[2] AND second.use = 'noun'
-    LEFT JOIN wordings third ON c.hops > 3 AND third.relation = c.relations[3] AND third.use = 'noun'
-),
-texts AS (
-    SELECT c.number, list(capital(worded(w.form, p.phrase, p.phrase, '', '')) ORDER BY w.number) AS texts
-    FROM chains c JOIN phrases p USING (number)
-    JOIN wordings w ON w.relation = c.relations[c.hops] AND w.use = 'nested'
-    GROUP BY c.number
-),
-walked AS (
-    SELECT c.number, list(l.link ORDER BY u.place) AS chain
-    FROM chains c, unnest(c.fact_ids, range(1, 5)) AS u(fact_id, place) JOIN links l ON l.fact_id = u.fact_id
+WITH walked AS (
+    SELECT c.number, list(l.link ORDER BY c.place) AS chain
+    FROM (SELECT number, unnest(fact_ids) AS fact_id, generate_subscripts(fact_ids, 1) AS place FROM part_chains) c
+    JOIN links l USING (fact_id)
     GROUP BY c.number
 ),
 edited AS (
@@ -226,7 +211,7 @@ edited AS (
     FROM walked w, unnest(w.chain) AS u(link) JOIN accepted a ON a.edit_id = u.link.edit_id
     GROUP BY w.number
 )
-SELECT 'multi_hop', NULL, c.hops, len(e.edit_ids), c.relations[c.hops], c.start, w.chain[1].subject_label,
+SELECT 'multi_hop', NULL, c.hops, len(e.edit_ids), w.chain[c.hops].relation, c.start, w.chain[1].subject_label,
     t.texts[1], t.texts[2:], c.answer_id, c.answer_kind, c.before_id, NULL, e.edit_ids, w.chain, e.train
-FROM chains c JOIN texts t USING (number) JOIN walked w USING (number) JOIN edited e USING (number)
+FROM part_chains c JOIN part_chain_texts t USING (number) JOIN walked w USING (number) JOIN edited e USING (number)
 """

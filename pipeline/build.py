@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.changes import check_dates, find_changes
+from pipeline.changes import find_changes
 from pipeline.crosscheck import count_confidence, cross_check, quarantine
 from pipeline.entities import LABELS, describe_entities, named_entities
 from pipeline.questions import QuestionSettings, build_questions
@@ -21,6 +21,7 @@ from pipeline.rejections import collect, rejection_rows
 from pipeline.sources import EntityBatch, Source
 from pipeline.timelines import build_timelines, values_at
 from schemas.catalogue import Catalogue
+from schemas.dates import check_dates
 from schemas.errors import BadInput
 from schemas.tables import STATEMENTS
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 from pipeline.duck import Tabular, connect, register
 from schemas import tables
 from schemas.catalogue import Catalogue
-from schemas.errors import BadInput
+from schemas.dates import check_dates
 
-__all__ = ["CHANGES", "check_dates", "find_changes"]
+__all__ = ["CHANGES", "find_changes"]
 
 _WANTED = [
     "kind",
@@ -35,12 +35,6 @@ _WANTED = [
 ]
 CHANGES = pa.schema([tables.EDITS.field(name) for name in _WANTED])
 """The columns of `edits` that are known before there are words."""
-
-
-def check_dates(since: datetime.date, as_of: datetime.date) -> None:
-    """Raises BadInput unless since lies before as_of."""
-    if since >= as_of:
-        raise BadInput(f"--since {since} is not before --as-of {as_of}; give two dates with since the earlier one")
 
 
 def find_changes(

@@ -74,9 +74,9 @@ placed AS (
 SELECT edit_id, object, object_kind, asked_on, precision, date_phrase(asked_on, precision) AS phrase,
     row_number() OVER choice - 1 AS number
 FROM placed WHERE asked_on IS NOT NULL
-QUALIFY row_number() OVER choice <= $1::INTEGER
 -- The holder at since once, then earlier holders from the nearest, then second days.
 WINDOW choice AS (PARTITION BY edit_id ORDER BY try, NOT by_old, ordinal DESC, asked_on)
+QUALIFY row_number() OVER choice <= $1::INTEGER
 """
 
 HISTORY = """

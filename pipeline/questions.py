@@ -114,7 +114,6 @@ def _prepare(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, settin
     create_reverse_names(connection)
     create_chosen_locality(connection, settings)
     create_chosen_hops(connection, settings, parts)
-    connection.execute("CREATE TEMP TABLE asked_past AS SELECT NULL::VARCHAR AS edit_id LIMIT 0")
     return parts
 
 
@@ -169,9 +168,15 @@ GROUP BY e.subject, e.relation, e.edit_id
 """
 
 QUESTIONS = """
-SELECT content_id(concat_ws('\x1f', kind, array_to_string(list_transform(chain,
-        lambda l: concat_ws('\x1e', l.subject, l.relation, l.object)), '\x1f'), CAST(asked_on AS VARCHAR), question))
+SELECT
+    content_id(concat_ws(chr(31), c.kind, array_to_string(list_transform(c.chain,
+        lambda l: concat_ws(chr(30), l.subject, l.relation, l.object)), chr(29)), CAST(c.asked_on AS VARCHAR), c.question))
         AS question_id,
-    c.* EXCLUDE (train), b.before_aliases AS answer_before_aliases
-FROM checked_drafts c
+    c.edit_ids, c.kind, c.locality_kind, c.hops, c.edited_hops, c.relation, c.subject, c.subject_label, c.question,
+    c.phrasings, c.answer, c.answer_id, c.answer_aliases, c.answer_before, c.before_id AS answer_before_id,
+    c.before_aliases AS answer_before_aliases, getvariable('as_of') AS as_of, c.asked_on, c.chain,
+    CASE WHEN c.train THEN 'train' ELSE 'test' END AS split, n.sitelinks
+FROM checked_drafts c JOIN names n ON n.id = c.subject AND n.kind = 'item'
+WHERE c.reason IS NULL
+ORDER BY question_id
 """

@@ -1,4 +1,4 @@
-"""A snapshot folder: Parquet tables, a manifest with their sums, and a dataset card.
+"""A snapshot folder: Parquet tables, a manifest with their sums, a dataset card and Croissant metadata.
 
 Written aside and renamed, so that a folder with a manifest is always whole. Questions lie in one file per
 kind and split, so that `load_dataset(DIR, "multi_hop", split="test")` reads only these.
@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.card import write_card
+from pipeline.croissant import write_croissant
 from schemas.errors import CheckFailed
 from schemas.folders import written_aside
 from schemas.manifest import FileEntry, SnapshotManifest
@@ -50,6 +51,7 @@ def write_snapshot(
         manifest = replace(manifest, files=entries)
         (folder / "manifest.json").write_text(manifest.as_json(), encoding="utf-8")
         write_card(folder, manifest, tables)
+        write_croissant(folder, manifest)
         check(folder)
     return manifest
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from schemas.catalogue import Catalogue, Language, Relation, Words
 
-__all__ = ["create_wordings", "vocabulary"]
+__all__ = ["create_chain_texts", "create_wordings", "vocabulary"]
 
 _SLOTS = re.compile(r"\{s\}'s|\{[sndo]\}")
 _SLOT_NAMES = {"{s}": "subject", "{n}": "bare", "{d}": "date", "{o}": "object", "{s}'s": "possessive"}
@@ -39,6 +39,40 @@ def create_wordings(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue,
         connection.execute(f"CREATE TEMP TABLE {name} AS SELECT * FROM {name}_arrow")
         connection.unregister(f"{name}_arrow")
     _create_macros(connection, catalogue.language(language))
+    connection.execute("CREATE TEMP TABLE alias_clozes (number TINYINT, lead VARCHAR, tail VARCHAR)")
+    for number, cloze in enumerate(catalogue.language(language).alias_clozes):
+        lead, tail = cloze.split("{a}")
+        connection.execute("INSERT INTO alias_clozes VALUES ($1, $2, $3)", [number, lead, tail])
+
+
+def create_chain_texts(connection: duckdb.DuckDBPyConnection, chains: str, texts: str) -> None:
+    """Create the table `texts` (number, texts): the wordings of each chain as one question.
+
+    chains: a table with number, start (QID), path (relations joined by /) and hops from 2 to 4.
+    "the spouse of" + "the head of government of" + France; the last fact is asked.
+    """
+    connection.execute(CHAIN_TEXTS.replace("<chains>", chains).replace("<texts>", texts))
+
+
+CHAIN_TEXTS = """
+CREATE OR REPLACE TEMP TABLE <texts> AS
+WITH chains AS (SELECT number, start, hops, string_split(path, '/') AS relations FROM <chains>),
+phrases AS (
+    SELECT c.number, c.relations[c.hops] AS last,
+        worded(first.form, named_subject(r.article, s), s.label, '', '') AS one,
+        worded(second.form, one, one, '', '') AS two,
+        worded(third.form, two, two, '', '') AS three,
+        CASE c.hops WHEN 2 THEN one WHEN 3 THEN two ELSE three END AS phrase
+    FROM chains c JOIN names s ON s.id = c.start AND s.kind = 'item'
+    JOIN relation_facts r ON r.relation = c.relations[1]
+    JOIN wordings first ON first.relation = c.relations[1] AND first.use = 'noun_named'
+    LEFT JOIN wordings second ON c.hops > 2 AND second.relation = c.relations[2] AND second.use = 'noun'
+    LEFT JOIN wordings third ON c.hops > 3 AND third.relation = c.relations[3] AND third.use = 'noun'
+)
+SELECT p.number, list(capital(worded(w.form, p.phrase, p.phrase, '', '')) ORDER BY w.number) AS texts
+FROM phrases p JOIN wordings w ON w.relation = p.last AND w.use = 'nested'
+GROUP BY p.number
+"""
 
 
 def vocabulary(catalogue: Catalogue, language: str) -> list[str]:
@@ -169,7 +203,7 @@ def _quote(text: str) -> str:
 
 
 def _list(texts: tuple[str, ...] | frozenset[str], *, in_order: bool = False) -> str:
-    return f"[{', '.join(_quote(text) for text in (texts if in_order else sorted(texts)))}]::VARCHAR[]"
+    return f"([{', '.join(_quote(text) for text in (texts if in_order else sorted(texts)))}]::VARCHAR[])"
 
 
 def _any_of(texts: tuple[str, ...], before: str, after: str) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "EndKind",
     "Fault",
     "Truth",
+    "check_dates",
     "combine",
     "gregorian",
     "holds",
@@ -211,6 +212,12 @@ def parse_day(text: str, option: str) -> datetime.date:
         return datetime.date.fromisoformat(text)
     except ValueError:
         raise BadInput(f"{option} {text!r} is not a date; write it as YYYY-MM-DD, for example 2021-01-01") from None
+
+
+def check_dates(since: datetime.date, as_of: datetime.date) -> None:
+    """Raises BadInput unless since lies before as_of."""
+    if since >= as_of:
+        raise BadInput(f"--since {since} is not before --as-of {as_of}; give two dates with since the earlier one")
 
 
 def gregorian(day: int) -> tuple[int, int, int]:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-__all__ = ["EntityBatch", "Freshness", "Source", "Window"]
+from schemas.errors import ChronoFactsError
+
+__all__ = ["EntityBatch", "Freshness", "QueryTooBig", "Reaching", "Source", "Window"]
+
+
+class QueryTooBig(ChronoFactsError):
+    """A source did not finish in its time, or cut its answer: ask for less at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +32,10 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Only subjects whose statements of a property start or end on a day in [first, last)."""
+    """Only subjects whose statements of a property start, end or lie on a day in [first, last); None: no bound."""
 
-    first: datetime.date
-    last: datetime.date
+    first: datetime.date | None
+    last: datetime.date | None
 
 
 class EntityBatch(NamedTuple):
@@ -54,4 +60,25 @@ class Source(Protocol):
 
     def entities(self, qids: Sequence[str], language: str) -> Iterator[EntityBatch]:
         """Names, types and lifecycle of the entities; an unknown id gives no row."""
+        ...
+
+
+@runtime_checkable
+class Reaching(Source, Protocol):
+    """A source that can be asked about some items only, so that a reading can start from what changed."""
+
+    def subjects(self, properties: Sequence[str], window: Window | None = None) -> list[str]:
+        """QIDs with a statement of one of the properties (dated in the window), sorted."""
+        ...
+
+    def subjects_naming(self, property_: str, qids: Sequence[str]) -> list[str]:
+        """QIDs whose statements of the property have one of these values, sorted."""
+        ...
+
+    def statements_of(self, qids: Sequence[str], properties: Sequence[str]) -> Iterator[pa.Table]:
+        """`STATEMENTS` of these subjects and properties, all ranks."""
+        ...
+
+    def redirects(self, qids: Sequence[str]) -> dict[str, str]:
+        """What each of these ids was merged into; ids that were not are left out."""
         ...

@@ -34,6 +34,7 @@ __all__ = [
     "label_table",
     "read_counts",
     "read_items",
+    "read_redirects",
     "read_revisions",
     "statement_table",
 ]
@@ -156,6 +157,16 @@ def read_counts(solutions: Iterable[Solution]) -> dict[str, int]:
         if qid is not None and row["v"].value.isdecimal():
             counts[qid] = max(int(row["v"].value), counts.get(qid, 0))
     return counts
+
+
+def read_redirects(solutions: Iterable[Solution]) -> dict[str, str]:
+    """`?v` as a QID by QID; of several the smallest."""
+    moved: dict[str, str] = {}
+    for row in solutions:
+        old, new = _local_id(row["item"]), _local_id(row["v"])
+        if old is not None and new is not None and old != new:
+            moved[old] = min(new, moved.get(old, new))
+    return moved
 
 
 def label_table(

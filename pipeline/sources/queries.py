@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pipeline.sources import Window
 from pipeline.wikidata import is_pid, is_qid
 
-__all__ = ["discover", "labels", "revisions", "sitelinks", "statements"]
+__all__ = ["discover", "freshness", "labels", "naming", "redirects", "revisions", "sitelinks", "statements"]
 
 PREFIXES = """\
 PREFIX xsd: <http://www.w3.org/2001/XMLSchema#>
@@ -24,22 +24,55 @@ PREFIX prov: <http://www.w3.org/ns/prov#>
 PREFIX wikibase: <http://wikiba.se/ontology#>
 PREFIX wd: <http://www.wikidata.org/entity/>
 PREFIX data: <https://www.wikidata.org/wiki/Special:EntityData/>
+PREFIX owl: <http://www.w3.org/2002/07/owl#>
 PREFIX p: <http://www.wikidata.org/prop/>
+PREFIX ps: <http://www.wikidata.org/prop/statement/>
 PREFIX pq: <http://www.wikidata.org/prop/qualifier/>
 """
+_DATES = ("P580", "P582", "P585")  # start, end, point in time
 
 
-def discover(property_: str, window: Window | None = None) -> str:
-    """Subjects (`?item`) with a statement of the property, or with one that starts or ends in the window."""
-    pid = _checked_pid(property_)
-    if window is None:
-        return f"{PREFIXES}SELECT DISTINCT ?item WHERE {{ ?item p:{pid} ?st }}"
+def discover(
+    properties: Sequence[str], window: Window | None = None, undated: bool = False, digits: str = ""
+) -> str:
+    """Subjects (`?item`) with a statement of one of the properties.
+
+    window: only statements with a start, an end or a point in time in it; undated: only those without any.
+    digits: only subjects the MD5 of whose IRI begins with these hexadecimal digits.
+    """
+    claims = " UNION ".join(f"{{ ?item p:{pid} ?st }}" for pid in map(_checked_pid, properties))
+    lines = []
+    if window is not None:
+        lines += [f"  {{ ?st pq:{pid} ?day }}{union}" for pid, union in zip(_DATES, (" UNION", " UNION", ""), strict=True)]
+        lines.append(f"  FILTER({_within(window)})")
+    lines.append(f"  {claims}")
+    if undated:
+        # A date that is "some value", or not a date at all, lies in no window.
+        lines += [
+            f"  FILTER NOT EXISTS {{ ?st pq:{pid} ?day{n} FILTER(DATATYPE(?day{n}) = xsd:dateTime) }}"
+            for n, pid in enumerate(_DATES)
+        ]
+    if digits:
+        lines.append(f'  FILTER(STRSTARTS(MD5(STR(?item)), "{_checked_digits(digits)}"))')
+    body = "\n".join(lines)
+    return f"{PREFIXES}SELECT DISTINCT ?item WHERE {{\n{body}\n}}"
+
+
+def _within(window: Window) -> str:
     # Full literals with time and zone: other spellings compare as false on some engines, without an error.
-    first, last = (f'"{day.isoformat()}T00:00:00Z"^^xsd:dateTime' for day in (window.first, window.last))
+    bounds = [(">=", window.first), ("<", window.last)]
+    return " && ".join(
+        f'?day {sign} "{day.isoformat()}T00:00:00Z"^^xsd:dateTime' for sign, day in bounds if day is not None
+    )
+
+
+def naming(property_: str, qids: Sequence[str]) -> str:
+    """Subjects (`?item`) whose statements of the property have one of the items as value."""
+    pid = _checked_pid(property_)
     return (
         f"{PREFIXES}SELECT DISTINCT ?item WHERE {{\n"
-        f"  {{ ?st pq:P580 ?day }} UNION {{ ?st pq:P582 ?day }}\n"
-        f"  FILTER(?day >= {first} && ?day < {last})\n"
+        f"  VALUES ?v {{ {_items(qids)} }}\n"
+        f"  ?st ps:{pid} ?v .\n"
         f"  ?item p:{pid} ?st .\n}}"
     )
 
@@ -96,6 +129,25 @@ def _of_item_or_document(qids: Sequence[str], *predicates: str) -> str:
     return f"{PREFIXES}SELECT ?item ?p ?v WHERE {{\n  VALUES ?item {{ {_items(qids)} {documents} }}\n  {told}\n}}"
 
 
+def redirects(qids: Sequence[str]) -> str:
+    """What an item was merged into (`?v`)."""
+    return (
+        f"{PREFIXES}SELECT ?item ?v WHERE {{\n"
+        f"  VALUES ?item {{ {_items(qids)} }}\n"
+        f"  ?item owl:sameAs ?v .\n}}"
+    )
+
+
+def freshness() -> str:
+    """Up to when the endpoint knows Wikidata (`?v`), as the query service (`?p` = schema:dateModified) or QLever
+    (`?p` = wikibase:updatesCompleteUntil) tell it."""
+    return (
+        f"{PREFIXES}SELECT ?p ?v WHERE {{\n"
+        f"  {{ <http://www.wikidata.org> schema:dateModified ?v . BIND(schema:dateModified AS ?p) }} UNION\n"
+        f"  {{ wikibase:Dump wikibase:updatesCompleteUntil ?v . BIND(wikibase:updatesCompleteUntil AS ?p) }}\n}}"
+    )
+
+
 def _items(qids: Sequence[str]) -> str:
     for qid in qids:
         if not is_qid(qid):
@@ -113,3 +165,9 @@ def _checked_language(code: str) -> str:
     if not code.replace("-", "").isalnum() or not code.isascii():
         raise ValueError(f"{code!r} is not a language code")
     return code
+
+
+def _checked_digits(digits: str) -> str:
+    if not set(digits) <= set("0123456789abcdef"):
+        raise ValueError(f"{digits!r} is not hexadecimal")
+    return digits

@@ -8,33 +8,51 @@ Leaves out: HTTP and its politeness (`pipeline.sources.endpoint`), and the embed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import pyarrow as pa
 
-from pipeline.sources import EntityBatch, Freshness, Window, queries
-from pipeline.sources.answers import Solution, label_table, read_counts, read_items, read_revisions, statement_table
+from pipeline.sources import EntityBatch, Freshness, QueryTooBig, Window, queries
+from pipeline.sources.answers import (
+    Revision,
+    Solution,
+    label_table,
+    read_counts,
+    read_items,
+    read_redirects,
+    read_revisions,
+    statement_table,
+)
+from pipeline.sources.windows import Part, discover
 from pipeline.wikidata import LIFECYCLE, Origin
-from schemas.errors import ChronoFactsError
 
-__all__ = ["Ask", "QueryTooBig", "SparqlSource"]
+__all__ = ["Ask", "QueryTooBig", "SparqlSource", "batches", "halving"]
 
 T = TypeVar("T")
 Ask = Callable[[str], Iterable[Solution]]
 STATEMENT_BATCH = 200  # ids in one detail query
 ENTITY_BATCH = 400
-
-
-class QueryTooBig(ChronoFactsError):
-    """The engine did not finish in its time: ask for less at once."""
+REVISION_BATCH = 5000  # a query service answers so many ids of one value each (wikidata.md, 2.1)
 
 
 class SparqlSource:
-    """The `Source` protocol over one engine."""
+    """The `Reaching` protocol over one engine.
 
-    def __init__(self, name: str, ask: Ask, freshness: Callable[[], Freshness], with_revisions: bool = True) -> None:
+    with_revisions: False for an engine that knows neither revisions nor redirects.
+    finish: called when all that was wanted has been read and written.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ask: Ask,
+        freshness: Callable[[], Freshness],
+        with_revisions: bool = True,
+        finish: Callable[[], None] = lambda: None,
+    ) -> None:
         self.name = name
+        self.finish = finish
         self._ask = ask
         self._freshness = freshness
         self._with_revisions = with_revisions
@@ -43,36 +61,74 @@ class SparqlSource:
         return self._freshness()
 
     def statements(self, properties: Sequence[str], window: Window | None = None) -> Iterator[pa.Table]:
-        for property_ in properties:
-            subjects = read_items(self._ask(queries.discover(property_, window)))
-            for batch in batches(subjects, STATEMENT_BATCH):
-                yield from self._detail([property_], batch)
+        return self.statements_of(self.subjects(properties, window), properties)
 
     def entities(self, qids: Sequence[str], language: str) -> Iterator[EntityBatch]:
         for batch in batches(sorted(set(qids)), ENTITY_BATCH):
             yield from self._entities(batch, language)
 
-    def _detail(self, properties: Sequence[str], subjects: Sequence[str]) -> Iterator[pa.Table]:
-        def read(part: Sequence[str]) -> pa.Table:
-            revisions = read_revisions(self._ask(queries.revisions(part))) if self._with_revisions else {}
-            return statement_table(self._ask(queries.statements(properties, part)), self._origin(), revisions)
+    def subjects(self, properties: Sequence[str], window: Window | None = None) -> list[str]:
+        """QIDs with a statement of one of the properties, sorted; with a window, with one dated in it."""
+        if window is None:
+            return sorted(discover(self._ask, properties))
+        # One property at a time: whoever asks for a window asks an engine that cannot do all at once.
+        return sorted(set().union(*(discover(self._ask, [pid], Part(window)) for pid in properties)))
 
-        return halving(read, subjects)
+    def subjects_naming(self, property_: str, qids: Sequence[str]) -> list[str]:
+        """QIDs whose statements of the property have one of these values, sorted."""
+        found: set[str] = set()
+        for batch in batches(sorted(set(qids)), ENTITY_BATCH):
+            for part in halving(lambda ids: read_items(self._ask(queries.naming(property_, ids))), batch):
+                found.update(part)
+        return sorted(found)
+
+    def statements_of(self, qids: Sequence[str], properties: Sequence[str]) -> Iterator[pa.Table]:
+        """`STATEMENTS` of these subjects and properties, all ranks."""
+
+        def read(part: Sequence[str]) -> pa.Table:
+            # Revisions first: statements may then be newer than their revision says, never older.
+            revisions = self._revisions(part)
+            return statement_table(self._ask(queries.statements(properties, part)), self.origin(), revisions)
+
+        for batch in batches(qids, STATEMENT_BATCH):
+            yield from halving(read, batch)
+
+    def revisions(self, qids: Sequence[str]) -> dict[str, Revision]:
+        """The revision of each item that has one."""
+        found: dict[str, Revision] = {}
+        for batch in batches(sorted(set(qids)), REVISION_BATCH):
+            for part in halving(self._revisions, batch):
+                found.update(part)
+        return found
+
+    def redirects(self, qids: Sequence[str]) -> dict[str, str]:
+        """What each of these ids was merged into; ids that were not are left out."""
+        moved: dict[str, str] = {}
+        if self._with_revisions:
+            for batch in batches(sorted(set(qids)), ENTITY_BATCH):
+                for part in halving(lambda ids: read_redirects(self._ask(queries.redirects(ids))), batch):
+                    moved.update(part)
+        return moved
+
+    def origin(self) -> Origin:
+        """What the rows of this reading say of where they come from."""
+        return Origin(self.name, self._freshness().retrieved_at)
+
+    def _revisions(self, qids: Sequence[str]) -> Mapping[str, Revision]:
+        return read_revisions(self._ask(queries.revisions(qids))) if self._with_revisions else {}
 
     def _entities(self, qids: Sequence[str], language: str) -> Iterator[EntityBatch]:
         languages = list(dict.fromkeys((language, "mul", "en")))
 
         def read(part: Sequence[str]) -> EntityBatch:
-            lifecycle = statement_table(self._ask(queries.statements(LIFECYCLE, part)), self._origin(), {})
+            revisions = self._revisions(part)
+            lifecycle = statement_table(self._ask(queries.statements(LIFECYCLE, part)), self.origin(), revisions)
             sitelinks = read_counts(self._ask(queries.sitelinks(part)))
             return EntityBatch(
                 lifecycle, label_table(part, self._ask(queries.labels(part, languages)), sitelinks, language)
             )
 
         return halving(read, qids)
-
-    def _origin(self) -> Origin:
-        return Origin(self.name, self._freshness().retrieved_at)
 
 
 def batches(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:

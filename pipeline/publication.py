@@ -1,0 +1,172 @@
+"""What a publication holds: the files of a snapshot, and a card that knows its repository and its past.
+
+The card and the Croissant metadata of a snapshot folder do not know where they will lie. Published, they
+name the repository and the tag, show a chart, and tell what differs from the snapshot published before.
+Everything is made from the snapshot, the earlier edits and the earlier tags, so that publishing again sends
+the same bytes. Leaves out: the Hub itself (`pipeline.hub`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import pyarrow as pa
+
+from pipeline.card import escape
+from pipeline.chart import edits_by_month_svg
+from pipeline.croissant import FILE as CROISSANT
+from pipeline.croissant import croissant_text
+from pipeline.snapshot import read_table
+from schemas.errors import CheckFailed
+from schemas.manifest import SnapshotManifest, read_manifest
+from schemas.tables import SNAPSHOT_TABLES
+
+__all__ = ["CARD", "CHART", "LocalFile", "Previous", "compose", "count_differences", "data_files", "is_ours"]
+
+CARD, CHART, MANIFEST = "README.md", "edits_by_month.svg", "manifest.json"
+_EXAMPLES = 8
+_FILE_NAME = re.compile(r"[a-z_]+/[A-Za-z0-9][A-Za-z0-9_.-]*\.parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """One file to publish: a path that is streamed, or the bytes of a small text made here."""
+
+    content: Path | bytes
+    size: int
+    sha256: str
+    git_oid: str
+    """The sha1 under which git and the Hub list a file that is not large; empty for Parquet, which is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """The snapshot published last before this one: its tag and its `EDITS`; null when they cannot be read."""
+
+    tag: str
+    edits: pa.Table | None
+
+
+def is_ours(path: str) -> bool:
+    """Whether a file of a repository is one that an earlier publication wrote and a later one may delete."""
+    return path.partition("/")[0] in SNAPSHOT_TABLES and PurePosixPath(path).suffix == ".parquet"
+
+
+def data_files(snapshot: Path) -> dict[str, LocalFile]:
+    """The Parquet files and the manifest of a snapshot that was verified, with the manifest's own sums.
+
+    Raises BadInput when the folder is no snapshot, CheckFailed for a name that is no file of a table.
+    """
+    files = {}
+    for name, entry in read_manifest(snapshot).files.items():
+        if not _FILE_NAME.fullmatch(name) or name.partition("/")[0] not in SNAPSHOT_TABLES:
+            raise CheckFailed(f"{snapshot / MANIFEST} names {name!r}, which is no file of a table; make it again")
+        path = snapshot / name
+        files[name] = LocalFile(path, path.stat().st_size, entry.sha256, "")
+    files[MANIFEST] = _text((snapshot / MANIFEST).read_bytes())
+    return files
+
+
+def compose(
+    snapshot: Path, data: Mapping[str, LocalFile], repo: str, page: str, tags: Sequence[str], previous: Previous | None
+) -> dict[str, LocalFile]:
+    """All files of a publication: `data_files` and the card, the chart and the metadata made for it.
+
+    page: address of the repository. tags: all earlier snapshots of it, sorted.
+    """
+    manifest = read_manifest(snapshot)
+    edits = read_table(snapshot, "edits")
+    card = (snapshot / CARD).read_text(encoding="utf-8").replace("PATH_OR_REPO", repo)
+    card = card.rstrip("\n") + "\n\n" + "\n".join(_sections(manifest, repo, tags, edits, previous)) + "\n"
+    sizes = {name: file.size for name, file in data.items() if name in manifest.files}
+    croissant = croissant_text(
+        manifest, sizes, url=page, files_at=f"{page}/resolve/{manifest.as_of}/", name=repo.rpartition("/")[2]
+    )
+    made = {CARD: card, CROISSANT: croissant, CHART: edits_by_month_svg(edits)}
+    return {**data, **{name: _text(text.encode()) for name, text in made.items()}}
+
+
+def _text(content: bytes) -> LocalFile:
+    oid = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    return LocalFile(content, len(content), hashlib.sha256(content).hexdigest(), oid)
+
+
+def _sections(
+    manifest: SnapshotManifest, repo: str, tags: Sequence[str], edits: pa.Table, previous: Previous | None
+) -> list[str]:
+    lines = [
+        "## Edits by month",
+        "",
+        f"![Edits by month]({CHART})",
+        "",
+        "## Snapshots",
+        "",
+        "Each snapshot is a tag of this repository, newest first: "
+        + ", ".join(f"`{tag}`" for tag in reversed([*tags, str(manifest.as_of)]))
+        + ".",
+        "",
+        "```python",
+        f'load_dataset("{repo}", "multi_hop", revision="{manifest.as_of}")',
+        "```",
+        "",
+    ]
+    return [*lines, *_changelog(manifest.as_of, edits, previous)]
+
+
+def count_differences(old: pa.Table, new: pa.Table) -> dict[str, dict[str, int]]:
+    """relation -> {`new`, `removed`, `changed`: edits}, for relations where something differs.
+
+    old, new: `EDITS`. An edit is changed when its (relation, subject) is in both with another value or day.
+    """
+    before, after = _by_fact(old), _by_fact(new)
+    counted: dict[str, Counter[str]] = {}
+    for fact in sorted(set(before) | set(after)):
+        if before.get(fact) != after.get(fact):
+            kind = "new" if fact not in before else "removed" if fact not in after else "changed"
+            counted.setdefault(fact[0], Counter())[kind] += 1
+    return {relation: {kind: counts[kind] for kind in ("new", "removed", "changed")} for relation, counts in counted.items()}
+
+
+def _by_fact(edits: pa.Table) -> dict[tuple[str, str], str]:
+    columns = (edits[name].to_pylist() for name in ("relation", "subject", "edit_id"))
+    return {(relation, subject): edit_id for relation, subject, edit_id in zip(*columns, strict=True)}
+
+
+def _changelog(as_of: datetime.date, edits: pa.Table, previous: Previous | None) -> list[str]:
+    """What differs from the snapshot before, in counts by relation and some of the new edits."""
+    if previous is None:
+        return ["## Changes since the last snapshot", "", f"{as_of} is the first snapshot of this repository."]
+    lines = [f"## Changes since {previous.tag}", ""]
+    if previous.edits is None:
+        return [*lines, f"The snapshot `{previous.tag}` has another layout and is not compared."]
+    counts = count_differences(previous.edits, edits)
+    if not counts:
+        return [*lines, f"No edit is new, gone or changed since `{previous.tag}`."]
+    totals = {kind: sum(row[kind] for row in counts.values()) for kind in ("new", "removed", "changed")}
+    lines += [
+        f"{totals['new']} edits are new, {totals['removed']} are gone, {totals['changed']} have another value or day.",
+        "",
+        "| relation | new | removed | changed |",
+        "|---|---|---|---|",
+        *(f"| {name} | {row['new']} | {row['removed']} | {row['changed']} |" for name, row in counts.items()),
+        "",
+    ]
+    return [*lines, *_examples(edits, previous.edits)]
+
+
+def _examples(edits: pa.Table, old: pa.Table) -> list[str]:
+    """The newest edits that the snapshot before had not, as a table."""
+    known = set(old["edit_id"].to_pylist())
+    fresh = [row for row in edits.to_pylist() if row["edit_id"] not in known]
+    fresh.sort(key=lambda row: (row["changed_on_earliest"], row["edit_id"]), reverse=True)
+    lines = ["| question | before | now | changed |", "|---|---|---|---|"] if fresh else []
+    for row in fresh[:_EXAMPLES]:
+        cells = (row["prompt"], row["target_old"] or "(nobody)", row["target_new"], str(row["changed_on_earliest"]))
+        lines.append("| " + " | ".join(escape(cell) for cell in cells) + " |")
+    return lines

@@ -1,0 +1,247 @@
+"""The raw layer: every answer of an endpoint as it came, so that a reading can be repeated without the network.
+
+    RAW/blobs/ab/ab12….zst               texts of queries and answers, named by the sha256 of their bytes, Zstandard
+    RAW/runs/STAMP/run.json              the endpoint and the moment of one reading
+    RAW/runs/STAMP/asked/ab/ab12….json   one query of it (named by its sha256): ids, time, status, answer
+    RAW/runs/STAMP/finished              there when the reading came to its end (`abandoned`: when it was given up)
+
+Nothing is ever changed: files are written aside, brought to the disk and renamed. A run without its mark is
+taken up again, and what it holds is not asked again; an older run serves only to be replayed.
+Leaves out: what is asked (`pipeline.sources.endpoint`), and what answers mean (`pipeline.sources.answers`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+
+from pipeline.sources.politeness import Clock
+from schemas.errors import BadInput, CheckFailed
+
+__all__ = ["AnswerWriter", "Asked", "RawRun", "find_run", "open_run"]
+
+_RESUMED_WITHIN = datetime.timedelta(hours=24)  # an older answer is no part of a fresh reading
+_TAIL = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What came of one query."""
+
+    endpoint: str
+    query_sha256: str
+    ids: tuple[str, ...]
+    """QIDs that the query names, sorted."""
+    asked_at: str
+    """UTC, ISO 8601."""
+    attempt: int
+    """How many times it had been asked by then."""
+    seconds: float
+    status: int
+    """HTTP status; 0 when there was none."""
+    freshness: str
+    """Up to when the endpoint said that it knows Wikidata; empty when not told."""
+    outcome: str
+    """`answer`, or `too_big` for a query that the endpoint did not finish."""
+    answer_sha256: str | None
+    answer_bytes: int
+
+
+class AnswerWriter:
+    """An answer on its way to the disk: compressed as it comes, its sha256 and its end kept."""
+
+    def __init__(self, folder: Path) -> None:
+        descriptor, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=folder)
+        os.close(descriptor)
+        self.path = Path(name)
+        self.bytes = 0
+        self.tail = b""
+        self._hash = hashlib.sha256()
+        self._stream = pa.CompressedOutputStream(pa.OSFile(name, "wb"), "zstd")
+
+    def write(self, data: bytes) -> None:
+        with _disk(self.path.parent):
+            self._stream.write(data)
+        self._hash.update(data)
+        self.bytes += len(data)
+        self.tail = (self.tail + data)[-_TAIL:]
+
+    def close(self) -> str:
+        """Finish the file; returns the sha256 of what was written."""
+        with _disk(self.path.parent):
+            self._stream.close()
+        return self._hash.hexdigest()
+
+
+class RawRun:
+    """One reading of one endpoint, while it goes on, or again."""
+
+    def __init__(self, folder: Path, about: dict[str, Any], clock: Clock) -> None:
+        self.endpoint: str = about["endpoint"]
+        self.started_at = datetime.datetime.fromisoformat(about["started_at"])
+        self.scope: str = about["scope"]
+        self._folder = folder
+        self._blobs = folder.parent.parent / "blobs"
+        self._clock = clock
+
+    def find(self, query: str) -> Asked | None:
+        """What came of a query in this run; None when it has not been asked, or its record is torn."""
+        try:
+            values = json.loads(self._record(_sha256(query)).read_text(encoding="utf-8"))
+            asked = Asked(**{**values, "ids": tuple(values["ids"])})
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        whole = asked.answer_sha256 is None or self._blob(asked.answer_sha256).is_file()
+        return asked if whole else None
+
+    @contextmanager
+    def writer(self) -> Iterator[AnswerWriter]:
+        """A place for one answer; what has not been kept at the end is removed."""
+        with _disk(self._folder):
+            self._blobs.mkdir(parents=True, exist_ok=True)
+            writer = AnswerWriter(self._blobs)
+        try:
+            yield writer
+            writer.close()
+        finally:
+            writer.path.unlink(missing_ok=True)
+
+    def keep(self, asked: Asked, query: str, writer: AnswerWriter | None) -> None:
+        """Record what came of a query; its answer, where there is one, first."""
+        with _disk(self._folder):
+            if writer is not None and asked.answer_sha256 is not None:
+                _settle(writer.path, self._blob(asked.answer_sha256))
+            if not self._blob(asked.query_sha256).exists():
+                with self.writer() as text:
+                    text.write(query.encode())
+                    text.close()
+                    _settle(text.path, self._blob(asked.query_sha256))
+            record = self._record(asked.query_sha256)
+            record.parent.mkdir(parents=True, exist_ok=True)
+            partial = record.with_suffix(".partial")
+            partial.write_text(json.dumps(asdict(asked), indent=1) + "\n", encoding="utf-8")
+            _settle(partial, record)
+
+    def open(self, sha256: str) -> IO[bytes]:
+        """The bytes of an answer; reading to the end raises CheckFailed when they are not what was kept."""
+        path = self._blob(sha256)
+        return _Checked(path, sha256)  # type: ignore[return-value]
+
+    def finish(self, mark: str = "finished") -> None:
+        """Close the run: no later reading takes it up."""
+        with _disk(self._folder):
+            (self._folder / mark).touch()
+
+    def _record(self, sha256: str) -> Path:
+        return self._folder / "asked" / sha256[:2] / f"{sha256}.json"
+
+    def _blob(self, sha256: str) -> Path:
+        return self._blobs / sha256[:2] / f"{sha256}.zst"
+
+
+class _Checked:
+    """A kept text, read once from its beginning to its end."""
+
+    def __init__(self, path: Path, sha256: str) -> None:
+        self._path, self._wanted, self._hash = path, sha256, hashlib.sha256()
+        try:
+            self._stream = pa.CompressedInputStream(pa.OSFile(str(path), "rb"), "zstd")
+        except OSError as error:
+            raise CheckFailed(f"{path} cannot be read ({error}); refresh again from the endpoint") from error
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            data: bytes = self._stream.read(None if size < 0 else size)
+        except OSError as error:
+            raise CheckFailed(f"{self._path} is damaged ({error}); refresh again from the endpoint") from error
+        self._hash.update(data)
+        if not data and self._hash.hexdigest() != self._wanted:
+            raise CheckFailed(f"{self._path} is damaged (its sha256 differs); refresh again from the endpoint")
+        return data
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def open_run(raw: Path, endpoint: str, scope: str, clock: Clock) -> RawRun:
+    """The unfinished run of this endpoint and scope whose last answer is not a day old, or else a new one.
+
+    scope: what is read, as one line; answers of another scope are not mixed in.
+    Raises BadInput when the folder cannot be written.
+    """
+    for folder in reversed(_runs(raw)):
+        run = _read_run(folder, clock)
+        closed = (folder / "finished").exists() or (folder / "abandoned").exists()
+        if run is None or closed or (run.endpoint, run.scope) != (endpoint, scope):
+            continue
+        if clock.now() - _last_touched(folder) < _RESUMED_WITHIN:
+            return run
+        break
+    started = clock.now().astimezone(datetime.UTC).replace(microsecond=0)
+    about = {"endpoint": endpoint, "scope": scope, "started_at": started.isoformat()}
+    try:
+        (raw / "runs").mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{started:%Y%m%dT%H%M%SZ}-", dir=raw / "runs"))
+        (folder / "run.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"--raw {raw} cannot be written ({error.strerror}); name another folder") from error
+    return RawRun(folder, about, clock)
+
+
+def find_run(raw: Path, clock: Clock) -> RawRun:
+    """The newest finished run, to be replayed; BadInput when there is none."""
+    for folder in reversed(_runs(raw)):
+        run = _read_run(folder, clock)
+        if run is not None and (folder / "finished").exists():
+            return run
+    raise BadInput(f"{raw} holds no finished reading of an endpoint; make one with `chronofacts refresh --raw {raw}`")
+
+
+def _runs(raw: Path) -> list[Path]:
+    return sorted(path for path in (raw / "runs").glob("*") if path.is_dir())
+
+
+def _read_run(folder: Path, clock: Clock) -> RawRun | None:
+    try:
+        return RawRun(folder, json.loads((folder / "run.json").read_text(encoding="utf-8")), clock)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None  # killed while it was being made
+
+
+def _last_touched(folder: Path) -> datetime.datetime:
+    newest = max(path.stat().st_mtime for path in (folder, *folder.glob("asked/*")))
+    return datetime.datetime.fromtimestamp(newest, datetime.UTC)
+
+
+def _settle(partial: Path, path: Path) -> None:
+    """Give a finished file its name, once it is on the disk; a file of that name has the same content."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with partial.open("rb") as stream:
+        os.fsync(stream.fileno())
+    partial.replace(path)
+
+
+@contextmanager
+def _disk(folder: Path) -> Iterator[None]:
+    """Errors of the disk, told as something to act on."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckFailed(
+            f"{folder} cannot be written ({error.strerror or error}); make room and run the same command again: "
+            "what was answered so far is kept"
+        ) from error
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,81 @@
+"""What an endpoint's reaction means: wait, ask again, ask for less, or give up.
+
+Every rule is a fact of wikidata.md: sections 2.1 (throttling and bans), 2.4 (truncated answers with status
+200) and 2.6 (QLever's time-outs).
+Leaves out: acting on it (`pipeline.sources.endpoint`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.sources.politeness import retry_after
+from schemas.errors import BadInput, ChronoFactsError
+
+__all__ = ["EndpointFailed", "Verdict", "is_sparql_json", "judge_cut", "judge_reply"]
+
+_THROTTLED_S = 60.0  # operators' advice for a 429 without Retry-After
+_TIMED_OUT = re.compile(r"TimeoutException|!!!!>>#|timed? ?out|timeout|cancell?ed|QueryTimeout", re.IGNORECASE)
+_WANTS_CONTACT = re.compile(r"user.?agent|robot.?policy|T400119", re.IGNORECASE)
+
+
+class EndpointFailed(ChronoFactsError):
+    """The endpoint cannot be reached, refuses, or does not give an answer that can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """act: `wait` (throttled: the same again after the wait), `retry` (broken on the way), `less` (too big)."""
+
+    act: Literal["wait", "retry", "less"]
+    why: str
+    wait_s: float | None = None
+    """Seconds that the endpoint asks for; None: as the asker thinks fit."""
+
+
+def is_sparql_json(content_type: str | None) -> bool:
+    name = (content_type or "").partition(";")[0].strip().lower()
+    return name in ("application/sparql-results+json", "application/json")
+
+
+def judge_reply(
+    status: int, headers: Mapping[str, str], body: str, address: str, splits_429: bool, now: datetime.datetime
+) -> Verdict:
+    """What a reply that is no answer means.
+
+    body: its beginning. splits_429: this engine says 429 for a time-out (QLever).
+    Raises BadInput or EndpointFailed when no repetition can help.
+    """
+    said = " ".join(body.split())[:200] or "nothing"
+    wait = retry_after(headers["Retry-After"], now, _THROTTLED_S) if "Retry-After" in headers else None
+    if status == 403 and "banned until" in body:
+        raise EndpointFailed(f"{address} has banned this machine: {said!r}; wait until then, and ask less")
+    if status in (200, 403) and _WANTS_CONTACT.search(body):
+        raise BadInput(f"{address} refuses the user agent: {said!r}; give --user-agent with your own URL or e-mail")
+    if status in (401, 403, 404, 405, 410, 501):
+        raise BadInput(f"{address} refuses with status {status}: {said!r}; check the address of the SPARQL endpoint")
+    if status == 400:
+        raise EndpointFailed(f"{address} does not understand the query: {said!r}; it may be no SPARQL 1.1 endpoint")
+    if status == 429:
+        timed_out = wait is None and bool(_TIMED_OUT.search(body))
+        if splits_429 or timed_out:
+            return Verdict("less", f"status 429: {said}")
+        return Verdict("wait", f"status 429: {said}", wait if wait is not None else _THROTTLED_S)
+    if status in (413, 414, 504) or (status in (408, 500, 503) and _TIMED_OUT.search(body)):
+        return Verdict("less", f"status {status}: {said}")
+    if status == 200:
+        return Verdict("less" if _TIMED_OUT.search(body) else "retry", f"status 200 without an answer: {said}")
+    return Verdict("retry", f"status {status}: {said}", wait)
+
+
+def judge_cut(tail: bytes, why: str) -> Verdict:
+    """What an answer that began well and did not end means; tail: its last bytes."""
+    # Only what follows the last line of an answer: a label may well speak of a timeout.
+    text = tail.decode("utf-8", "replace")
+    if "TimeoutException" in text or "!!!!>>#" in text:
+        return Verdict("less", "the endpoint ran out of time within its answer")
+    return Verdict("retry", f"the answer was cut off ({why})")
