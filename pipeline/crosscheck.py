@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from pipeline.duck import Tabular, connect, register
 from schemas.catalogue import Catalogue
-from schemas.tables import TIMELINES
+from schemas.tables import REJECTIONS, TIMELINES
 
-__all__ = ["DISPUTED", "count_confidence", "cross_check", "quarantine"]
+__all__ = ["DISPUTED", "count_confidence", "cross_check", "quarantine", "veto_injections", "without_echoes"]
 
 DISPUTED = "disputed"
 """`certainty` of a value that would be certain but for another place that certainly says otherwise."""
@@ -71,6 +71,87 @@ SELECT g.* REPLACE (
     1 + coalesce(agreeing, 0) AS confidence)
 FROM given g LEFT JOIN votes v ON v.relation = g.relation AND v.subject = g.subject
 ORDER BY g.relation, g.subject
+"""
+
+
+def without_echoes(
+    values_since: pa.Table, values_as_of: pa.Table, catalogue: Catalogue
+) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """(values_since, values_as_of, `REJECTIONS`) without what another relation of the same subject says, too.
+
+    An office's holder is told by P39 and by P1308: where the relation that comes first in the catalogue has a
+    value on either day, the other would only ask the same again.
+    """
+    order = {relation.id: number for number, relation in enumerate(catalogue.relations)}
+    echoes = [
+        {"relation": row["relation"], "first": row["other"]}
+        for row in paths(catalogue).to_pylist()
+        if row["via"] is None and order[row["other"]] < order[row["relation"]]
+    ]
+    with connect() as connection:
+        register(connection, "since", values_since)
+        register(connection, "as_of", values_as_of)
+        register(connection, "echoes", pa.Table.from_pylist(echoes, schema=_ECHOES))
+        connection.execute(ECHOED)
+        kept = [
+            connection.sql(f"SELECT * FROM {day} ANTI JOIN echoed USING (relation, subject) ORDER BY relation, subject")
+            .to_arrow_table()
+            .cast(values_since.schema)
+            for day in ("since", "as_of")
+        ]
+        rejections = connection.sql(ECHO_REJECTIONS).to_arrow_table().cast(REJECTIONS)
+    return kept[0], kept[1], rejections
+
+
+_ECHOES = pa.schema([("relation", pa.string()), ("first", pa.string())])
+
+ECHOED = """
+CREATE TEMP TABLE echoed AS
+SELECT DISTINCT v.relation, v.subject, e.first
+FROM (SELECT relation, subject FROM since UNION SELECT relation, subject FROM as_of) v
+JOIN echoes e ON e.relation = v.relation
+JOIN (SELECT relation, subject FROM since UNION SELECT relation, subject FROM as_of) f
+    ON f.relation = e.first AND f.subject = v.subject
+"""
+
+ECHO_REJECTIONS = """
+SELECT 'crosscheck' AS stage, 'said_elsewhere' AS reason, e.subject, e.relation,
+    list_sort(list_distinct(list_concat(coalesce(s.statement_ids, []), coalesce(a.statement_ids, [])))) AS ids,
+    concat('asked as ', e.first) AS detail
+FROM echoed e LEFT JOIN since s USING (relation, subject) LEFT JOIN as_of a USING (relation, subject)
+WHERE s.object IS DISTINCT FROM a.object
+"""
+
+
+def veto_injections(changes: pa.Table, values_since: pa.Table, catalogue: Catalogue) -> tuple[pa.Table, pa.Table]:
+    """(changes, `REJECTIONS`): an injection is none where another place names a holder at since.
+
+    changes: `CHANGES`; values_since: `values_at` of since, echoes and all.
+    """
+    with connect() as connection:
+        register(connection, "changes", changes)
+        register(connection, "given", values_since)
+        register(connection, "paths", paths(catalogue))
+        connection.execute(VETOED)
+        kept = connection.sql(
+            "SELECT * FROM changes ANTI JOIN vetoed USING (relation, subject) ORDER BY relation, subject"
+        )
+        rejections = connection.sql(
+            "SELECT 'crosscheck' AS stage, 'sources_disagree' AS reason, subject, relation, ids, detail FROM vetoed"
+        )
+        return kept.to_arrow_table().cast(changes.schema), rejections.to_arrow_table().cast(REJECTIONS)
+
+
+VETOED = """
+CREATE TEMP TABLE vetoed AS
+SELECT c.relation, c.subject,
+    list_sort(list_distinct(flatten(list(list_concat(c.statement_ids, o.statement_ids))))) AS ids,
+    concat('nothing at since, but ', min(p.path), ' says ', min(coalesce(o.object, o.certainty))) AS detail
+FROM changes c JOIN paths p ON p.relation = c.relation
+LEFT JOIN given v ON v.relation = p.via AND v.subject = c.subject
+JOIN given o ON o.relation = p.other AND o.subject = CASE WHEN p.via IS NULL THEN c.subject ELSE v.object END
+WHERE c.kind = 'injection'
+GROUP BY c.relation, c.subject
 """
 
 

@@ -80,6 +80,7 @@ SELECT c.*,
         WHEN s.reason = 'no_label' OR n.reason = 'no_label' OR o.reason = 'no_label' THEN 'no_label'
         WHEN s.reason IS NOT NULL OR n.reason IS NOT NULL OR o.reason IS NOT NULL THEN 'unusable_label'
         WHEN same_name(o, n) THEN 'same_name'
+        WHEN twin.subject IS NOT NULL THEN 'said_twice'
         WHEN shared.words IS NOT NULL THEN 'ambiguous_name'
         WHEN c.object_kind <> 'string' AND (gives_away(s, n) OR coalesce(gives_away(s, o), false))
             OR contains(plain_words(w.text), n.words) OR coalesce(contains(plain_words(w.text), o.words), false)
@@ -87,12 +88,14 @@ SELECT c.*,
     END AS reason,
     s.label AS subject_label, o.label AS old_label, n.label AS new_label
 FROM changes c
-JOIN relation_facts USING (relation)
+JOIN relation_facts r USING (relation)
 JOIN names s ON s.id = c.subject AND s.kind = 'item'
 JOIN names n ON n.id = c.new_object AND n.kind = c.object_kind
 LEFT JOIN names o ON o.id = c.old_object AND o.kind = c.object_kind
 JOIN asked w ON w.relation = c.relation AND w.subject = c.subject
 LEFT JOIN shared_names shared ON shared.relation = c.relation AND shared.words = s.words
+LEFT JOIN changes twin ON twin.relation = r.twin AND twin.subject = c.subject AND twin.new_object = c.new_object
+    AND twin.old_object IS NOT DISTINCT FROM c.old_object
 """
 
 ACCEPTED = """
@@ -111,7 +114,8 @@ WITH stable AS (
     WHERE a.certainty = 'certain' AND b.certainty = 'certain' AND a.object = b.object
 ),
 all_facts AS (
-    SELECT * FROM stable
+    SELECT s.* FROM stable s JOIN relation_facts r USING (relation)
+    ANTI JOIN stable twin ON twin.relation = r.twin AND twin.subject = s.subject AND twin.after = s.after
     UNION ALL
     SELECT subject, relation, old_object, new_object, object_kind, edit_id FROM accepted
 )

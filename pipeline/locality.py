@@ -62,6 +62,7 @@ found AS (
 SELECT f.edit_id, f.locality_kind, f.fact_id
 FROM found f JOIN accepted a USING (edit_id) JOIN facts k USING (fact_id)
 WHERE k.after IS DISTINCT FROM a.old_object AND k.after <> a.new_object
+    AND k.after <> a.subject
     AND NOT (f.locality_kind = 'relation' AND (k.subject = a.subject OR k.subject = a.new_object))
 QUALIFY row_number() OVER (PARTITION BY f.edit_id, f.locality_kind ORDER BY f.preference, f.fact_id)
     <= getvariable('per_kind')

@@ -73,17 +73,31 @@ WITH offices AS (
 numbers AS (
     SELECT id, kind, TRY_CAST(ltrim(id, '+') AS DECIMAL(38, 6)) AS number FROM named WHERE kind = 'quantity'
 ),
+-- Where an office is: said with its name when the name does not say it.
+places AS (
+    SELECT subject AS id, min_by(e.label, CASE relation WHEN 'jurisdiction' THEN 0 ELSE 1 END) AS place
+    FROM values_since v JOIN entities e ON e.qid = v.object
+    WHERE v.relation IN ('jurisdiction', 'country') AND v.certainty = 'certain' AND len(trim(e.label)) > 0
+    GROUP BY subject
+),
 called AS (
-    SELECT n.id, n.kind, e.label, coalesce(e.aliases, []) AS aliases, coalesce(list_contains(e.types, 'Q5'), false) AS human,
+    SELECT n.id, n.kind,
+        CASE WHEN o.id IS NOT NULL AND p.id IS NOT NULL AND is_generic_office(e.label)
+                AND NOT names_place(plain_words(e.label), plain_words(p.place))
+            THEN office_in(e.label, listed_name(p.place)) ELSE e.label END AS label,
+        CASE WHEN o.id IS NOT NULL THEN p.place END AS place,
+        coalesce(e.aliases, []) AS aliases, coalesce(list_contains(e.types, 'Q5'), false) AS human,
         e.sitelinks, e.ended_earliest, coalesce(e.ended_kind, 'absent') AS ended_kind
-    FROM named n LEFT JOIN entities e ON e.qid = n.id WHERE n.kind = 'item'
+    FROM named n LEFT JOIN entities e ON e.qid = n.id LEFT JOIN offices o ON o.id = n.id LEFT JOIN places p ON p.id = n.id
+    WHERE n.kind = 'item'
     UNION ALL
-    SELECT id, kind, id, [], false, NULL, NULL, 'absent' FROM named WHERE kind = 'string'
+    SELECT id, kind, id, NULL, [], false, NULL, NULL, 'absent' FROM named WHERE kind = 'string'
     UNION ALL
     SELECT id, kind,
         -- People write 1,234,567 and 12.5; both spellings count as right.
         CASE WHEN number = trunc(number) THEN format('{{:,}}', CAST(number AS HUGEINT))
             ELSE rtrim(rtrim(CAST(number AS VARCHAR), '0'), '.') END,
+        NULL,
         CASE WHEN abs(number) >= 1000 AND number = trunc(number) THEN [CAST(CAST(number AS HUGEINT) AS VARCHAR)] ELSE [] END,
         false, NULL, NULL, 'absent'
     FROM numbers
@@ -91,6 +105,9 @@ called AS (
 cleaned AS (
     SELECT * REPLACE (list_sort(list_distinct(list_filter(aliases, lambda a: a IS NOT NULL AND length(a) >= 2
             AND NOT unusable(a) AND plain_words(a) <> plain_words(label)
+            -- "Agriculture Secretary" is an office of many places.
+            AND (place IS NULL OR names_place(plain_words(a), plain_words(place)))
+            AND NOT tells_holder(plain_words(a), plain_words(label))
             AND NOT list_has_all(getvariable('vocabulary'), string_split(trim(plain_words(a)), ' ')))))[1:{MOST_ALIASES}]
             AS aliases),
         CASE WHEN label IS NULL OR trim(label) = '' THEN 'no_label'

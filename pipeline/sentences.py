@@ -36,7 +36,7 @@ def write_sentences(connection: duckdb.DuckDBPyConnection, settings: QuestionSet
         connection.execute(step)
     create_chain_texts(connection, "world_chains", "world_chain_texts")
     connection.execute(CHAIN_LINES)
-    table = connection.execute(SENTENCES, [settings.sentences]).to_arrow_table()
+    table = connection.sql(SENTENCES, params=[settings.sentences]).to_arrow_table()
     return tables.conform(table, tables.SENTENCES, "sentences")
 
 

@@ -119,8 +119,10 @@ def _relation_table(catalogue: Catalogue, language: str) -> pa.Table:
             ("for_ever", pa.bool_()),
             ("article", pa.string()),
             ("paraphrases", pa.int8()),
+            ("twin", pa.string()),
         ]
     )
+    ids = [relation.id for relation in catalogue.relations]
     rows = [
         {
             "relation": r.id,
@@ -129,8 +131,10 @@ def _relation_table(catalogue: Catalogue, language: str) -> pa.Table:
             "for_ever": r.undated == "always",
             "article": r.words_in(language).subject,
             "paraphrases": len(r.words_in(language).paraphrases),
+            # Of two relations that say the same of the same subject, the earlier one asks.
+            "twin": next((name for name in r.agrees_with if name in earlier), None),
         }
-        for r in catalogue.relations
+        for earlier, r in ((ids[:place], r) for place, r in enumerate(catalogue.relations))
     ]
     return pa.Table.from_pylist(rows, schema=schema)
 
@@ -161,6 +165,9 @@ def _create_macros(connection: duckdb.DuckDBPyConnection, language: Language) ->
         "names": _list(language.article_names),
         "never": _list(language.article_never),
         "months": _list(language.months, in_order=True),
+        "alias_never": _list(language.alias_never),
+        "generic": _quote(_any_of(language.generic_offices, "^(", ")\\b")),
+        "office_in": _list(tuple(language.office_in.split("{place}")[0].split("{office}")), in_order=True),
         "in_year": _quote(language.in_year),
         "in_month": _quote(language.in_month),
         "on_day": _quote(language.on_day),
@@ -191,6 +198,14 @@ MACROS = (
     """CREATE TEMP MACRO worded(form, subject, bare, day, object) AS concat(
         form.lead, filled(form.slot, subject, bare, day, object),
         form.middle, filled(form.other_slot, subject, bare, day, object), form.tail)""",
+    # "Minister of Education" is nobody's name for one office: say where, unless the name does.
+    "CREATE TEMP MACRO is_generic_office(name) AS regexp_matches(name, <generic>)",
+    "CREATE TEMP MACRO office_in(name, place) AS concat(<office_in>[1], name, <office_in>[2], place)",
+    """CREATE TEMP MACRO names_place(name_words, place_words) AS len(list_filter(string_split(trim(place_words), ' '),
+        lambda p: length(p) > 3 AND contains(name_words, ' ' || left(p, 4)))) > 0""",
+    # A king's office is not called "Queen" any more: such a name speaks of its holder.
+    "CREATE TEMP MACRO tells_holder(name_words, label_words) AS"
+    " len(list_filter(<alias_never>, lambda w: contains(name_words, w) AND NOT contains(label_words, w))) > 0",
     # precision: Wikidata's 11 day, 10 month, 9 year; the phrase says no more than it.
     """CREATE TEMP MACRO date_phrase(day, precision) AS replace(replace(replace(
         CASE precision WHEN 9 THEN <in_year> WHEN 10 THEN <in_month> ELSE <on_day> END,

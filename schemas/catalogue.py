@@ -82,6 +82,12 @@ class Language:
     article_starts: tuple[str, ...]
     article_ends: tuple[str, ...]
     article_never: frozenset[str]
+    office_in: str
+    """An office whose name does not say where: "{office} in {place}"."""
+    generic_offices: tuple[str, ...]
+    """Beginnings of office names that many places share."""
+    alias_never: tuple[str, ...]
+    """Words that make another name speak of the holder rather than of the office: queen, chairwoman."""
 
 
 @dataclass(frozen=True)
@@ -206,6 +212,9 @@ def _language(entry: Entry, code: str, table: dict[str, Any]) -> Language:
         article_starts=texts("article_starts"),
         article_ends=texts("article_ends"),
         article_never=frozenset(texts("article_never")),
+        office_in=table.get("office_in", "{office}, {place}"),
+        generic_offices=texts("generic_offices"),
+        alias_never=texts("alias_never"),
     )
 
 

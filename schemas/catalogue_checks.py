@@ -70,6 +70,9 @@ LANGUAGE_KEYS: dict[str, type | tuple[type, ...]] = {
     "article_starts": list,
     "article_ends": list,
     "article_never": list,
+    "office_in": str,
+    "generic_offices": list,
+    "alias_never": list,
 }
 
 
@@ -239,6 +242,8 @@ def check_language(entry: Entry, table: dict[str, Any]) -> None:
     for key, parts in (("in_year", {"year"}), ("in_month", {"year", "month"}), ("on_day", {"year", "month", "day"})):
         if set(re.findall(r"\{(\w+)\}", table[key])) != parts:
             entry.fail(key, f"{key} must have {', '.join('{' + part + '}' for part in sorted(parts))}: {table[key]!r}")
+    if not re.fullmatch(r"[^{}]*\{office\}[^{}]*\{place\}", table.get("office_in", "{office}, {place}")):
+        entry.fail("office_in", f"office_in must have {{office}} and end with {{place}}: {table['office_in']!r}")
     for text in table.get("alias_clozes", ()):
         if text.count("{a}") != 1:
             entry.fail(text, f"alias_clozes must have the placeholder {{a}} exactly once: {text!r}")

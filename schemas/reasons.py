@@ -32,6 +32,7 @@ REASONS: dict[str, tuple[str, str]] = {
     "not_single_valued": ("timelines", "Several objects hold at once for a subject of a single-valued relation."),
     "plural_relation": ("timelines", "The relation is declared single-valued, but the data says that it is not."),
     # Several places that say the same thing.
+    "said_elsewhere": ("crosscheck", "Another relation of the same subject says the same; that one is asked."),
     "sources_disagree": ("crosscheck", "Two places of Wikidata name different holders for the same time."),
     "young_statement": ("crosscheck", "The statement was edited so recently that it may yet be reverted."),
     # One (subject, relation) on the two dates.
@@ -43,6 +44,7 @@ REASONS: dict[str, tuple[str, str]] = {
     "no_label": ("changes", "The subject, the old or the new object has no name in the snapshot's language."),
     "unusable_label": ("changes", "A name cannot stand in a question (too long, control characters, an id)."),
     # Questions.
+    "said_twice": ("questions", "Another relation of the catalogue says the same change of the same subject."),
     "ambiguous_name": ("questions", "Two entities of the set share the name in the same relation."),
     "answer_in_question": ("questions", "The question gives its answer away."),
     "contradicting_answers": ("questions", "Two questions with one text have different answers."),

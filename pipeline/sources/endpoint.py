@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import io
 import logging
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyoxigraph
 import requests
@@ -29,7 +28,7 @@ from pipeline.sources.politeness import Budget, Clock, one_at_a_time
 from pipeline.sources.raw import AnswerWriter, Asked, RawRun
 from pipeline.sources.sample import solutions
 from pipeline.sources.verdicts import EndpointFailed, Verdict, is_sparql_json, judge_cut, judge_reply
-from schemas.errors import CheckFailed
+from schemas.errors import BadInput, CheckFailed
 
 __all__ = ["Endpoint", "EndpointSettings", "Replay", "RequestsSPARQL"]
 
@@ -121,24 +120,42 @@ class Endpoint:
 
     def _fetch(self, query: str) -> Asked:
         """Ask until there is an answer, or a verdict that it is too much at once."""
-        ids = tuple(sorted(set(re.findall(r"\bwd:(Q\d+)", query)), key=lambda qid: int(qid[1:])))
         verdict = Verdict("retry", "never asked")
         for attempt in range(1, self._settings.attempts + 1):
+            record = self._record(query, attempt)
             with one_at_a_time(self._settings.lock):
-                outcome = self._ask_once(query, ids, attempt)
+                outcome = self._ask_once(query, record)
             if isinstance(outcome, Asked):
                 return outcome
             verdict = outcome
             # A batch of one cannot be halved: it gets three chances.
-            if verdict.act == "less" and (len(ids) != 1 or attempt >= 3):
-                return self._note(query, ids, attempt, verdict)
+            if verdict.act == "less" and (len(record.ids) != 1 or attempt >= 3):
+                return self._note(query, record, verdict)
             self._pause(verdict, attempt)
-        if "cut off" in verdict.why:  # always at the same length, perhaps: a smaller answer may pass
-            return self._note(query, ids, self._settings.attempts, verdict)
+        if verdict.act == "retry" and verdict.cut:  # perhaps always at the same length: a smaller one may pass
+            return self._note(query, record, verdict)
         raise EndpointFailed(
             f"{self._settings.address} gave no answer in {self._settings.attempts} attempts ({verdict.why}); "
             "check the address and the network, or run the same command again later: finished batches are kept"
         )
+
+    def _record(self, query: str, attempt: int) -> Asked:
+        """What is known of a query before it is asked."""
+        ids = sorted(set(re.findall(r"\bwd:(Q\d+)", query)), key=lambda qid: int(qid[1:]))
+        return Asked(
+            endpoint=self._settings.address,
+            query_sha256=hashlib.sha256(query.encode()).hexdigest(),
+            ids=tuple(ids),
+            asked_at=self._clock.now().isoformat(timespec="seconds"),
+            attempt=attempt,
+            freshness=self.freshness,
+        )
+
+    def _note(self, query: str, record: Asked, verdict: Verdict) -> Asked:
+        """Keep that a query was too big, so that neither a resumed run nor a replay asks it again."""
+        log.info("%s; asking for less at once", verdict.why)
+        self._run.keep(record, query, None)
+        return record
 
     def _pause(self, verdict: Verdict, attempt: int) -> None:
         wait = verdict.wait_s if verdict.wait_s is not None else min(60.0, 2.0 ** (attempt - 1))
@@ -150,26 +167,32 @@ class Endpoint:
         log.info("%s; asking again in %.0f s", verdict.why, wait)
         self._clock.sleep(wait)
 
-    def _ask_once(self, query: str, ids: tuple[str, ...], attempt: int) -> Asked | Verdict:
+    def _ask_once(self, query: str, record: Asked) -> Asked | Verdict:
         self._budget.wait()
-        began, moment = self._clock.monotonic(), self._clock.now()
+        began = self._clock.monotonic()
         self.requests += 1
         try:
             with self._sparql.send(query) as response, self._run.writer() as writer:
-                outcome = self._receive(response, writer, began)
-                if outcome is not None:
-                    return outcome
+                verdict = self._receive(response, writer, began)
+                if verdict is not None:
+                    return verdict
                 sha256 = writer.close()
-                if (cut := self._unreadable(writer)) is not None:
+                if (cut := _unreadable(writer)) is not None:
                     return cut
-                seconds = self._clock.monotonic() - began
-                asked = self._asked(query, ids, moment, attempt, seconds, response.status_code, sha256, writer.bytes)
+                asked = replace(
+                    record,
+                    seconds=round(self._clock.monotonic() - began, 3),
+                    status=response.status_code,
+                    outcome="answer",
+                    answer_sha256=sha256,
+                    answer_bytes=writer.bytes,
+                )
                 self._run.keep(asked, query, writer)
                 return asked
         except requests.exceptions.ReadTimeout:
             return Verdict("less", f"no byte in {self._settings.silence_s:.0f} s")
-        except requests.exceptions.InvalidURL as error:
-            raise EndpointFailed(f"{self._settings.address} is no address ({error}); give http://… or https://…") from error
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
+            raise BadInput(f"{self._settings.address} is no address ({error}); give http://… or https://…") from error
         except requests.RequestException as error:
             return Verdict("retry", _plain(error))
         finally:
@@ -181,7 +204,9 @@ class Endpoint:
         if response.status_code != 200 or not is_sparql_json(response.headers.get("Content-Type")):
             body = _beginning(response)
             now = self._clock.now()
-            verdict = judge_reply(response.status_code, response.headers, body, settings.address, settings.splits_429, now)
+            verdict = judge_reply(
+                response.status_code, response.headers, body, settings.address, settings.splits_429, now
+            )
             if verdict.act == "less":
                 self._budget.spend(settings.budget_s)  # whatever it took here, it took all its time there
             return verdict
@@ -191,46 +216,66 @@ class Endpoint:
                 if self._clock.monotonic() - began > settings.whole_s:
                     return Verdict("less", f"no end of the answer in {settings.whole_s:.0f} s")
         except _BROKEN as error:
+            if "timed out" in str(error):
+                return Verdict("less", f"no byte in {settings.silence_s:.0f} s")
             return judge_cut(writer.tail, _plain(error))
         return None
 
-    def _unreadable(self, writer: AnswerWriter) -> Verdict | None:
-        """Read a written answer to its end; a verdict when it is not whole."""
-        try:
-            for _ in _parse(pa_stream(writer.path)):
-                pass
-        except (SyntaxError, ValueError, OSError) as error:
-            return judge_cut(writer.tail, _plain(error))
-        return None
 
-    def _note(self, query: str, ids: tuple[str, ...], attempt: int, verdict: Verdict) -> Asked:
-        """Keep that a query was too big, so that neither a resumed run nor a replay asks it again."""
-        log.info("%s; asking for less at once", verdict.why)
-        asked = self._asked(query, ids, self._clock.now(), attempt, 0.0, 0, None, 0)
-        self._run.keep(asked, query, None)
-        return asked
+class Replay:
+    """`ask` of a finished run, without any network."""
 
-    def _asked(
-        self,
-        query: str,
-        ids: tuple[str, ...],
-        moment: Any,
-        attempt: int,
-        seconds: float,
-        status: int,
-        sha256: str | None,
-        size: int,
-    ) -> Asked:
-        return Asked(
-            endpoint=self._settings.address,
-            query_sha256=hashlib.sha256(query.encode()).hexdigest(),
-            ids=ids,
-            asked_at=moment.isoformat(timespec="seconds"),
-            attempt=attempt,
-            seconds=round(seconds, 3),
-            status=status,
-            freshness=self.freshness,
-            outcome="answer" if sha256 else "too_big",
-            answer_sha256=sha256,
-            answer_bytes=size,
+    def __init__(self, run: RawRun, folder: Path) -> None:
+        self._run = run
+        self._folder = folder
+
+    def ask(self, query: str) -> Iterator[Solution]:
+        """Solutions as they were answered; CheckFailed for a query that was never asked in the run."""
+        asked = self._run.find(query)
+        if asked is None:
+            raise CheckFailed(
+                f"{self._folder} holds no answer to one of the queries (other relations, days or an --update were "
+                "read then); give the same options as then, or read from the endpoint again"
+            )
+        return _read(self._run, asked)
+
+
+def _read(run: RawRun, asked: Asked) -> Iterator[Solution]:
+    if asked.answer_sha256 is None:
+        raise QueryTooBig(
+            f"{asked.endpoint} does not finish a query about {len(asked.ids)} items, the smallest that can be asked; "
+            "try again when it is less busy, or choose fewer relations"
         )
+    return solutions(_parse(run.open(asked.answer_sha256)))
+
+
+def _parse(stream: IO[bytes]) -> pyoxigraph.QuerySolutions:
+    answer = pyoxigraph.parse_query_results(stream, pyoxigraph.QueryResultsFormat.JSON)
+    if not isinstance(answer, pyoxigraph.QuerySolutions):
+        raise ValueError("yes or no instead of rows")
+    return answer
+
+
+def _unreadable(writer: AnswerWriter) -> Verdict | None:
+    """Read a written answer to its end; a verdict when it is not whole."""
+    try:
+        with writer.reread() as stream:
+            for _ in _parse(stream):
+                pass
+    except (SyntaxError, ValueError, OSError) as error:
+        return judge_cut(writer.tail, _plain(error))
+    return None
+
+
+def _beginning(response: requests.Response) -> str:
+    """The first characters of an error's body, as far as they can be read."""
+    try:
+        return next(response.iter_content(_CHUNK), b"").decode("utf-8", "replace")
+    except _BROKEN:
+        return ""
+
+
+def _plain(error: Exception) -> str:
+    """An error as one short line, without the addresses of objects."""
+    text = " ".join(re.sub(r"<[^<>]* object at 0x[0-9a-f]+>", "", str(error)).split())
+    return f"{type(error).__name__}: {text}"[:200]

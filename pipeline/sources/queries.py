@@ -32,9 +32,7 @@ PREFIX pq: <http://www.wikidata.org/prop/qualifier/>
 _DATES = ("P580", "P582", "P585")  # start, end, point in time
 
 
-def discover(
-    properties: Sequence[str], window: Window | None = None, undated: bool = False, digits: str = ""
-) -> str:
+def discover(properties: Sequence[str], window: Window | None = None, undated: bool = False, digits: str = "") -> str:
     """Subjects (`?item`) with a statement of one of the properties.
 
     window: only statements with a start, an end or a point in time in it; undated: only those without any.
@@ -43,7 +41,9 @@ def discover(
     claims = " UNION ".join(f"{{ ?item p:{pid} ?st }}" for pid in map(_checked_pid, properties))
     lines = []
     if window is not None:
-        lines += [f"  {{ ?st pq:{pid} ?day }}{union}" for pid, union in zip(_DATES, (" UNION", " UNION", ""), strict=True)]
+        lines += [
+            f"  {{ ?st pq:{pid} ?day }}{union}" for pid, union in zip(_DATES, (" UNION", " UNION", ""), strict=True)
+        ]
         lines.append(f"  FILTER({_within(window)})")
     lines.append(f"  {claims}")
     if undated:
@@ -131,11 +131,7 @@ def _of_item_or_document(qids: Sequence[str], *predicates: str) -> str:
 
 def redirects(qids: Sequence[str]) -> str:
     """What an item was merged into (`?v`)."""
-    return (
-        f"{PREFIXES}SELECT ?item ?v WHERE {{\n"
-        f"  VALUES ?item {{ {_items(qids)} }}\n"
-        f"  ?item owl:sameAs ?v .\n}}"
-    )
+    return f"{PREFIXES}SELECT ?item ?v WHERE {{\n  VALUES ?item {{ {_items(qids)} }}\n  ?item owl:sameAs ?v .\n}}"
 
 
 def freshness() -> str:

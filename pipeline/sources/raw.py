@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import pyarrow as pa
 
@@ -46,15 +46,15 @@ class Asked:
     """UTC, ISO 8601."""
     attempt: int
     """How many times it had been asked by then."""
-    seconds: float
-    status: int
-    """HTTP status; 0 when there was none."""
-    freshness: str
+    freshness: str = ""
     """Up to when the endpoint said that it knows Wikidata; empty when not told."""
-    outcome: str
+    seconds: float = 0.0
+    status: int = 0
+    """HTTP status of the answer; 0 when there is none."""
+    outcome: str = "too_big"
     """`answer`, or `too_big` for a query that the endpoint did not finish."""
-    answer_sha256: str | None
-    answer_bytes: int
+    answer_sha256: str | None = None
+    answer_bytes: int = 0
 
 
 class AnswerWriter:
@@ -81,6 +81,10 @@ class AnswerWriter:
         with _disk(self.path.parent):
             self._stream.close()
         return self._hash.hexdigest()
+
+    def reread(self) -> pa.NativeFile:
+        """What was written, as it was written; after `close`."""
+        return pa.CompressedInputStream(pa.OSFile(str(self.path), "rb"), "zstd")
 
 
 class RawRun:
@@ -134,8 +138,7 @@ class RawRun:
 
     def open(self, sha256: str) -> IO[bytes]:
         """The bytes of an answer; reading to the end raises CheckFailed when they are not what was kept."""
-        path = self._blob(sha256)
-        return _Checked(path, sha256)  # type: ignore[return-value]
+        return cast(IO[bytes], _Checked(self._blob(sha256), sha256))
 
     def finish(self, mark: str = "finished") -> None:
         """Close the run: no later reading takes it up."""

@@ -35,6 +35,8 @@ class Verdict:
     why: str
     wait_s: float | None = None
     """Seconds that the endpoint asks for; None: as the asker thinks fit."""
+    cut: bool = False
+    """True for an answer that began and did not end."""
 
 
 def is_sparql_json(content_type: str | None) -> bool:
@@ -78,4 +80,4 @@ def judge_cut(tail: bytes, why: str) -> Verdict:
     text = tail.decode("utf-8", "replace")
     if "TimeoutException" in text or "!!!!>>#" in text:
         return Verdict("less", "the endpoint ran out of time within its answer")
-    return Verdict("retry", f"the answer was cut off ({why})")
+    return Verdict("retry", f"the answer was cut off ({why})", cut=True)

@@ -34,9 +34,7 @@ class Part:
 EVERYTHING = Part()
 
 
-def discover(
-    ask: Callable[[str], Iterable[Solution]], properties: Sequence[str], part: Part = EVERYTHING
-) -> set[str]:
+def discover(ask: Callable[[str], Iterable[Solution]], properties: Sequence[str], part: Part = EVERYTHING) -> set[str]:
     """QIDs of all subjects with a statement of one of the properties within the part.
 
     Raises QueryTooBig when even the smallest part is too big.

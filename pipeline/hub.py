@@ -1,0 +1,374 @@
+"""Publishing a snapshot to the Hugging Face Hub: a plan that is pure, and one atomic commit that follows it.
+
+The order is: verify the snapshot; read what the repository holds; plan; send the files; commit them all at
+once on the parent that was planned for; read every file back; only then name the commit by a tag, the
+snapshot's `as_of`. Stopped anywhere, publishing again takes up what is missing: large files that arrived are
+not sent again, a commit that arrived is not made twice, and a tag stands only on what was read back.
+A tag never moves unless it is asked for (`force_tag`), and `main` never goes back to an older snapshot.
+Tokens come from the Hub's own login or environment and are never part of a message.
+Leaves out: what the files hold (`pipeline.publication`), and experiments' adapters.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
+
+from pipeline.hub_errors import HeadMoved, HubUnavailable, check_endpoint, hub_errors
+from pipeline.publication import CARD, LocalFile, Previous, compose, data_files, is_ours
+from pipeline.snapshot import sha256_of
+from pipeline.verify import require_sound
+from schemas.errors import BadInput, CheckFailed, ChronoFactsError
+from schemas.manifest import read_manifest
+from schemas.tables import EDITS, conform
+
+__all__ = ["PublicationPlan", "PublishSettings", "Published", "RemoteFile", "RemoteState", "plan_publication", "publish"]
+
+log = logging.getLogger("chronofacts.publish")
+
+_SNAPSHOT_TAG = re.compile(r"\d{4}-\d{2}-\d{2}")
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One file as the Hub lists it."""
+
+    size: int
+    git_oid: str
+    """sha1 of the git blob; of a large file, of its pointer."""
+    sha256: str
+    """of a large file's content; empty for one that lies in git itself."""
+
+    def holds(self, local: LocalFile) -> bool:
+        same = self.sha256 == local.sha256 if self.sha256 else self.git_oid == local.git_oid
+        return same and self.size == local.size
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteState:
+    """What a repository holds: the head of `main` (empty: no such repository), and its snapshots."""
+
+    head: str = ""
+    files: Mapping[str, RemoteFile] | None = None
+    tags: tuple[str, ...] = ()
+    """Tags that name snapshots, sorted."""
+    tagged_commit: str = ""
+    """The commit under this snapshot's own tag, if the tag is there."""
+    tagged: Mapping[str, RemoteFile] | None = None
+    """The files of that commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationPlan:
+    """Everything that publishing will write, in the order of the fields; nothing when `is_no_op`."""
+
+    repo: str
+    create_repo: bool
+    parent: str
+    title: str
+    add: Mapping[str, LocalFile]
+    replace: Mapping[str, LocalFile]
+    delete: tuple[str, ...]
+    keep: tuple[str, ...]
+    tag: str
+    tag_step: str
+    """`create`, `move` or `keep`."""
+
+    @property
+    def commits(self) -> bool:
+        return bool(self.add or self.replace or self.delete)
+
+    @property
+    def is_no_op(self) -> bool:
+        return not self.commits and self.tag_step == "keep"
+
+    def lines(self) -> list[str]:
+        """The plan for a person: one line per step and file, with sizes and sums."""
+        if self.is_no_op:
+            return [f"nothing to do: {self.repo} holds this snapshot under the tag {self.tag}"]
+        lines = [f"create   {self.repo}"] if self.create_repo else []
+        for step, files in (("add", self.add), ("replace", self.replace)):
+            lines += [f"{step:8} {name}  {f.size} bytes  sha256 {f.sha256}" for name, f in sorted(files.items())]
+        lines += [f"delete   {name}" for name in self.delete]
+        if self.keep:
+            lines.append(f"keep     {len(self.keep)} files that are the same")
+        if self.commits:
+            size = sum(f.size for f in (*self.add.values(), *self.replace.values()))
+            lines.append(f"commit   {self.title!r} on {self.parent or 'the first commit'}: {size} bytes in all")
+        lines.append(f"tag      {self.tag} ({self.tag_step})")
+        return lines
+
+
+@dataclass(frozen=True, slots=True)
+class PublishSettings:
+    """How to publish; the endpoint is the Hub's own unless named here or in HF_ENDPOINT."""
+
+    endpoint: str | None = None
+    private: bool = False
+    force_tag: bool = False
+    dry_run: bool = False
+    attempts: int = 4
+    """How often a Hub that is busy or unreachable is tried, with waits of 1, 2, 4 … seconds between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What was done: the plan, and the address and commit under which the snapshot now lies."""
+
+    plan: PublicationPlan
+    url: str
+    commit: str
+
+
+def plan_publication(
+    files: Mapping[str, LocalFile], repo: str, tag: str, title: str, remote: RemoteState, force_tag: bool = False
+) -> PublicationPlan:
+    """What must be written so that `repo` holds `files` under `tag`.
+
+    files: everything to publish. Of what the repository has besides, only Parquet files of our tables are
+    deleted; what others put there stays.
+    Raises BadInput when the tag stands on other data and force_tag is not given, or when the repository
+    holds a newer snapshot.
+    """
+    if is_published(files, remote) and not force_tag:
+        return PublicationPlan(repo, False, remote.head, title, {}, {}, (), tuple(sorted(files)), tag, "keep")
+    if remote.tagged is not None and not force_tag:
+        raise BadInput(
+            f"the tag {tag} of {repo} stands on another snapshot of that day; "
+            "give --force-tag to move it to this one, or publish to another --repo"
+        )
+    if newer := [other for other in remote.tags if other > tag]:
+        raise BadInput(
+            f"{repo} already holds {newer[-1]}, which is newer than this snapshot of {tag}; "
+            "publish it to another --repo"
+        )
+    there = remote.files or {}
+    keep = {name for name, file in files.items() if name in there and there[name].holds(file)}
+    plan = PublicationPlan(
+        repo=repo,
+        create_repo=not remote.head,
+        parent=remote.head,
+        title=title,
+        add={name: file for name, file in files.items() if name not in there},
+        replace={name: file for name, file in files.items() if name in there and name not in keep},
+        delete=tuple(sorted(name for name in there if name not in files and is_ours(name))),
+        keep=tuple(sorted(keep)),
+        tag=tag,
+        tag_step="create" if remote.tagged is None else "move",
+    )
+    at_head = remote.tagged is not None and remote.tagged_commit == remote.head
+    return plan if plan.commits or not at_head else PublicationPlan(**{**_fields(plan), "tag_step": "keep"})
+
+
+def _fields(plan: PublicationPlan) -> dict[str, object]:
+    return {name: getattr(plan, name) for name in PublicationPlan.__slots__}
+
+
+def is_published(data: Mapping[str, LocalFile], remote: RemoteState) -> bool:
+    """Whether the tag stands on this snapshot: the same Parquet files and manifest, and no other Parquet.
+
+    The card may differ, since a later version of this program may write it otherwise.
+    """
+    if remote.tagged is None:
+        return False
+    ours = {name: file for name, file in data.items() if is_ours(name) or name == "manifest.json"}
+    if {name for name in remote.tagged if is_ours(name)} - set(ours):
+        return False
+    return all(name in remote.tagged and remote.tagged[name].holds(file) for name, file in ours.items())
+
+
+def publish(
+    snapshot: Path,
+    repo: str,
+    settings: PublishSettings = PublishSettings(),  # noqa: B008  (frozen)
+    check: Callable[[Path], None] = require_sound,
+    wait: Callable[[float], None] = time.sleep,
+) -> Published:
+    """Publish a snapshot folder as the dataset `repo` (ORG/NAME), tagged with its `as_of`.
+
+    check: verifies the snapshot before anything is sent.
+    Raises BadInput for wrong options, a missing login or a tag that stands on something else; CheckFailed
+    when the snapshot is not sound, the Hub serves other bytes than were sent, or another publication went on
+    at the same time; HubUnavailable when the Hub did not answer in any of the attempts.
+    """
+    if not _REPO.fullmatch(repo):
+        raise BadInput(f"--repo {repo!r} is not of the form ORG/NAME")
+    check(snapshot)
+    api = HfApi(endpoint=settings.endpoint)
+    check_endpoint(api.endpoint)
+    if not settings.dry_run and get_token() is None:
+        raise BadInput("you are not logged in to the Hub; run `hf auth login` or set HF_TOKEN")
+    moved = False
+    for attempt in range(1, settings.attempts + 1):
+        try:
+            return _publish_once(api, snapshot, repo, settings)
+        except HeadMoved:
+            if moved:
+                raise CheckFailed(
+                    f"{repo} changed twice while this snapshot was published; publish again when nobody else does"
+                ) from None
+            moved = True
+            log.info("%s has changed since it was read; planning again", repo)
+        except HubUnavailable as error:
+            if attempt == settings.attempts:
+                raise
+            log.info("%s; trying again (%d of %d)", error, attempt + 1, settings.attempts)
+            wait(2.0 ** (attempt - 1))
+    raise CheckFailed(f"{repo} changed while this snapshot was published; publish again")
+
+
+def _publish_once(api: HfApi, snapshot: Path, repo: str, settings: PublishSettings) -> Published:
+    tag = str(read_manifest(snapshot).as_of)
+    url = f"{api.endpoint}/datasets/{repo}"
+    plan, remote = _plan(api, snapshot, repo, url, settings.force_tag)
+    if settings.dry_run:
+        return Published(plan, url, remote.tagged_commit)
+    if plan.create_repo:
+        with hub_errors(repo):
+            api.create_repo(repo, repo_type="dataset", private=settings.private, exist_ok=True)
+        plan, remote = _plan(api, snapshot, repo, url, settings.force_tag)
+    if plan.is_no_op:
+        return Published(plan, f"{url}/tree/{tag}", remote.tagged_commit)
+    commit = remote.head
+    if plan.commits:
+        log.info("sending %d files to %s", len(plan.add) + len(plan.replace), repo)
+        with hub_errors(repo):
+            commit = api.create_commit(
+                repo,
+                _operations(plan),
+                commit_message=plan.title,
+                repo_type="dataset",
+                parent_commit=plan.parent,
+                num_threads=2,
+            ).oid
+    files = {**plan.add, **plan.replace, **_kept(snapshot, plan)}
+    log.info("reading %d files back", len(files))
+    _read_back(api, repo, commit, files)
+    _set_tag(api, plan, commit)
+    _check_tag(api, repo, tag, commit, files)
+    return Published(plan, f"{url}/tree/{tag}", commit)
+
+
+def _plan(
+    api: HfApi, snapshot: Path, repo: str, url: str, force_tag: bool
+) -> tuple[PublicationPlan, RemoteState]:
+    """The plan for what the repository holds now, and that; three requests when there is nothing to do."""
+    manifest = read_manifest(snapshot)
+    tag, data = str(manifest.as_of), data_files(snapshot)
+    remote = read_state(api, repo, tag)
+    title = f"Snapshot {tag}: what changed since {manifest.since}"
+    if is_published(data, remote) and not force_tag:
+        return plan_publication(data, repo, tag, title, remote), remote
+    earlier = [other for other in remote.tags if other < tag]
+    previous = Previous(earlier[-1], _edits_at(api, repo, earlier[-1])) if earlier else None
+    files = compose(snapshot, data, repo, url, earlier, previous)
+    return plan_publication(files, repo, tag, title, remote, force_tag), remote
+
+
+def read_state(api: HfApi, repo: str, tag: str) -> RemoteState:
+    """What the repository holds now: its head, its snapshots, and what stands under `tag`."""
+    with hub_errors(repo):
+        try:
+            head, files = _commit_files(api, repo, "main")
+        except RepositoryNotFoundError as error:
+            if error.response.status_code == 401:
+                raise
+            return RemoteState()
+        refs = api.list_repo_refs(repo, repo_type="dataset")
+        tags = tuple(sorted(ref.name for ref in refs.tags if _SNAPSHOT_TAG.fullmatch(ref.name)))
+        if tag not in tags:
+            return RemoteState(head, files, tags)
+        commit, tagged = _commit_files(api, repo, tag)
+        return RemoteState(head, files, tags, commit, tagged)
+
+
+def _commit_files(api: HfApi, repo: str, revision: str) -> tuple[str, dict[str, RemoteFile]]:
+    info = api.dataset_info(repo, revision=revision, files_metadata=True)
+    files = {
+        sibling.rfilename: RemoteFile(
+            sibling.size or 0, sibling.blob_id or "", sibling.lfs.sha256 if sibling.lfs else ""
+        )
+        for sibling in info.siblings or []
+    }
+    return info.sha or "", files
+
+
+def _edits_at(api: HfApi, repo: str, tag: str) -> pa.Table | None:
+    """`EDITS` of an earlier snapshot; null when it has none or has another layout."""
+    with tempfile.TemporaryDirectory() as folder, hub_errors(repo):
+        try:
+            path = api.hf_hub_download(
+                repo, "edits/edits.parquet", repo_type="dataset", revision=tag, local_dir=folder
+            )
+            return conform(pq.read_table(path), EDITS, f"edits of {tag}")
+        except (EntryNotFoundError, pa.ArrowInvalid, CheckFailed) as error:
+            if isinstance(error, FileNotFoundError):  # the client's word for "not reachable, not in the cache"
+                raise
+            return None
+
+
+def _operations(plan: PublicationPlan) -> list[CommitOperationAdd | CommitOperationDelete]:
+    sent = sorted({**plan.add, **plan.replace}.items())
+    return [
+        *(CommitOperationAdd(path_in_repo=name, path_or_fileobj=file.content) for name, file in sent),
+        *(CommitOperationDelete(path_in_repo=name) for name in plan.delete),
+    ]
+
+
+def _kept(snapshot: Path, plan: PublicationPlan) -> dict[str, LocalFile]:
+    """The files of a plan that were there already and that the tag will name too."""
+    return {name: file for name, file in data_files(snapshot).items() if name in plan.keep}
+
+
+def _read_back(api: HfApi, repo: str, commit: str, files: Mapping[str, LocalFile]) -> None:
+    """Download every file of a commit, one at a time, and compare its sha256; CheckFailed for the first that differs."""
+    with tempfile.TemporaryDirectory() as folder, hub_errors(repo):
+        for name, file in sorted(files.items()):
+            try:
+                got = Path(
+                    api.hf_hub_download(repo, name, repo_type="dataset", revision=commit, local_dir=folder)
+                )
+                differs = sha256_of(got) != file.sha256
+                got.unlink()
+            except EntryNotFoundError as error:
+                if isinstance(error, FileNotFoundError):
+                    raise
+                differs = True
+            if differs:
+                raise CheckFailed(
+                    f"{repo} serves other bytes of {name} at {commit[:12]} than were sent, so it got no tag; "
+                    "publish again, and tell the Hub if that does not help"
+                )
+
+
+def _set_tag(api: HfApi, plan: PublicationPlan, commit: str) -> None:
+    with hub_errors(plan.repo):
+        if plan.tag_step == "move":
+            api.delete_tag(plan.repo, tag=plan.tag, repo_type="dataset")
+        if plan.tag_step != "keep":
+            api.create_tag(
+                plan.repo, tag=plan.tag, tag_message=plan.title, revision=commit, repo_type="dataset", exist_ok=True
+            )
+
+
+def _check_tag(api: HfApi, repo: str, tag: str, commit: str, files: Mapping[str, LocalFile]) -> None:
+    """Raises CheckFailed unless the tag stands on the commit and the Hub lists every file's own sum there."""
+    with hub_errors(repo):
+        found, listed = _commit_files(api, repo, tag)
+    wrong = sorted(name for name, file in files.items() if name not in listed or not listed[name].holds(file))
+    if found != commit or wrong:
+        raise CheckFailed(
+            f"the tag {tag} of {repo} does not stand on what was sent ({', '.join(wrong) or found[:12]}); "
+            "publish again with --force-tag"
+        )

@@ -1,0 +1,115 @@
+"""What the Hub's client raises, told in one line with the mend, without tokens.
+
+Leaves out: retries (`pipeline.hub`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from huggingface_hub import get_token
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+from schemas.errors import BadInput, CheckFailed, ChronoFactsError
+
+__all__ = ["HeadMoved", "HubUnavailable", "check_endpoint", "hub_errors", "without_tokens"]
+
+# The root of everything that the client's HTTP library raises, whichever of its versions is installed.
+_HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
+_BUSY = {408, 409, 425, 429, 500, 502, 503, 504}
+_TOKEN = re.compile(r"hf_[A-Za-z0-9_]{4,}|(?<=Bearer )[^\s'\"]+|(?<=://)[^/\s@]+(?=@)")
+_SHOWN = 300  # characters of what a server says
+
+
+class HubUnavailable(ChronoFactsError):
+    """The Hub is busy or cannot be reached; the same call may well succeed later."""
+
+
+class HeadMoved(ChronoFactsError):
+    """Somebody else has committed since the repository was read (the Hub's 412)."""
+
+
+def without_tokens(text: str) -> str:
+    """The text with everything that is or looks like a token or a password replaced by `***`."""
+    token = get_token()
+    if token:
+        text = text.replace(token, "***")
+    return _TOKEN.sub("***", text)
+
+
+def check_endpoint(endpoint: str) -> None:
+    """Raises BadInput for an address to which a token must not be sent."""
+    parts = urlsplit(endpoint)
+    local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    if parts.username or parts.password:
+        raise BadInput("--endpoint holds a user name or password; give the address alone and log in by `hf auth login`")
+    if not parts.hostname or parts.scheme not in {"https", "http"}:
+        raise BadInput(f"--endpoint {without_tokens(endpoint)!r} is not an address; give one like https://huggingface.co")
+    if parts.scheme == "http" and not local:
+        raise BadInput(f"--endpoint {endpoint} would send your token unencrypted; use https")
+
+
+@contextmanager
+def hub_errors(repo: str) -> Iterator[None]:
+    """What the client raises inside becomes an error of ours: one line, with the mend."""
+    try:
+        yield
+    except ChronoFactsError:
+        raise
+    except Exception as error:
+        told = _tell(error, repo)
+        if told is None:
+            raise
+        raise told from None  # the client's own text may hold request headers
+
+
+def _tell(error: Exception, repo: str) -> ChronoFactsError | None:
+    """The error to raise instead; null for one that is not the Hub's."""
+    for cause in _causes(error):
+        if isinstance(cause, HfHubHTTPError):
+            return _answered(cause, repo)
+        if isinstance(cause, OfflineModeIsEnabled):
+            return BadInput("HF_HUB_OFFLINE is set, so the Hub is not asked; unset it to publish")
+        if isinstance(cause, HFValidationError):
+            return BadInput(f"--repo {repo!r} is not a name that the Hub takes: {_short(str(cause))}")
+        if isinstance(cause, (_HTTP_ERROR, LocalEntryNotFoundError)):
+            return HubUnavailable(f"the Hub cannot be reached ({type(cause).__name__}); try again later")
+    if isinstance(error, (ValueError, OSError)):
+        return CheckFailed(f"publishing to {repo} failed: {_short(str(error))}; publish again")
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it was raised from, the innermost first: the client wraps what uploads raise."""
+    found = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__
+    return reversed(found)
+
+
+def _answered(error: HfHubHTTPError, repo: str) -> ChronoFactsError:
+    status = error.response.status_code
+    said = f": {_short(error.server_message)}" if error.server_message else ""
+    if status == 401:
+        return BadInput(
+            f"the Hub does not take your login for {repo} (401{said}); run `hf auth login` or set HF_TOKEN to a "
+            "token that may write"
+        )
+    if status == 403:
+        return BadInput(f"your token may not write to {repo} (403{said}); make one that may, and run `hf auth login`")
+    if status == 404:
+        return BadInput(f"{repo} is not there, or is hidden from your login (404{said}); check --repo and --endpoint")
+    if status == 412:
+        return HeadMoved(f"{repo} changed while this snapshot was published (412); publish again")
+    if status in _BUSY:
+        return HubUnavailable(f"the Hub is busy ({status}{said}); try again later")
+    return CheckFailed(f"the Hub refused to change {repo} ({status}{said})")
+
+
+def _short(text: str) -> str:
+    flat = " ".join(without_tokens(text).split())
+    return flat if len(flat) <= _SHOWN else flat[:_SHOWN] + " …"
