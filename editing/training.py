@@ -76,7 +76,7 @@ def train(
         model.eval()
         return TrainingReport(0, 0.0, 0.0, 0, "steps")
     optimizer = torch.optim.AdamW(
-        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
+        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98), fused=True
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings))
     device, low_precision = parameters[0].device, settings.autocast and _has_bfloat16(parameters[0].device)
@@ -139,13 +139,20 @@ def _rate(step: int, settings: TrainingSettings) -> float:
 
 
 def _shuffled_batches(examples: Sequence[Encoded], settings: TrainingSettings) -> Iterator[list[int]]:
-    """Endless passes: shuffled, sorted by length within windows of eight batches, the batches shuffled again."""
+    """Endless passes: shuffled, sorted by length within windows of eight batches, the batches shuffled again.
+
+    Sorted by the prompt's length first when only answers count, so that they stand at the same positions.
+    """
+
+    def length(index: int) -> tuple[int, int]:
+        return examples[index].start if settings.answer_only else 0, len(examples[index].ids)
+
     generator, size = np.random.default_rng(settings.seed), settings.batch_size
     while True:
         order = generator.permutation(len(examples)).tolist()
         batches = []
         for begin in range(0, len(order), size * 8):
-            window = sorted(order[begin : begin + size * 8], key=lambda index: len(examples[index].ids))
+            window = sorted(order[begin : begin + size * 8], key=length)
             batches += [window[offset : offset + size] for offset in range(0, len(window), size)]
         for index in generator.permutation(len(batches)).tolist():
             yield batches[index]

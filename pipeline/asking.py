@@ -195,7 +195,8 @@ FROM asked a JOIN others o USING (fact_id)
 
 PART_CHAINS = """
 CREATE OR REPLACE TEMP TABLE part_chains AS
-SELECT h.*, row_number() OVER (ORDER BY h.start, h.path) AS number FROM chosen_hops h SEMI JOIN part_edits USING (edit_id)
+SELECT h.*, row_number() OVER (ORDER BY h.start, h.path) AS number
+FROM chosen_hops h SEMI JOIN part_edits USING (edit_id)
 """
 
 MULTI_HOP = """

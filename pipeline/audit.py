@@ -39,13 +39,13 @@ def audit(snapshot: Path, qid: str) -> list[Finding]:
             connection.from_parquet(files).create_view(name)
         connection.execute("CREATE TABLE about AS SELECT $1 AS qid", [qid])
         rows = [row for step in (SPANS, LEFT_OUT, EDITS, QUESTIONS) for row in connection.sql(step).fetchall()]
-        known = connection.sql("SELECT label FROM entities SEMI JOIN about USING (qid)").fetchone()
-    if not rows and known is None:
+        known = connection.sql("SELECT label FROM entities SEMI JOIN about USING (qid)").fetchall()
+    if not rows and not known:
         raise BadInput(f"{snapshot} names no {qid}; look at its entities table, or refresh with more relations")
     return [
         Finding(kept, stage, what, explain(why) if stage != "timelines" and not kept else why, tuple(ids))
         for kept, stage, what, why, ids in rows
-    ] or [Finding(True, "entities", f"{qid} {known[0] if known else ''}", "named only", ())]
+    ] or [Finding(True, "entities", f"{qid} {known[0][0]}", "named only", ())]
 
 
 _NAME = "coalesce((SELECT concat(label, ' (', qid, ')') FROM entities WHERE qid = {0}), {0}, '(' || {1} || ')')"
@@ -53,7 +53,8 @@ _NAME = "coalesce((SELECT concat(label, ' (', qid, ')') FROM entities WHERE qid 
 SPANS = f"""
 SELECT t.object_kind <> 'blocked' AS kept, 'timelines' AS stage,
     concat(t.relation, ' of ', {_NAME.format("t.subject", "'nobody'")}, ': ', {_NAME.format("t.object", "t.object_kind")},
-        ', from ', coalesce(CASE WHEN t.valid_from_earliest = t.valid_from_latest THEN t.valid_from_earliest::VARCHAR
+        ', from ', coalesce(CASE WHEN t.end_reason = 'dateless' AND t.valid_from_precision IS NULL THEN 'ever'
+            WHEN t.valid_from_earliest = t.valid_from_latest THEN t.valid_from_earliest::VARCHAR
             ELSE concat(t.valid_from_earliest, '..', t.valid_from_latest) END, '?'),
         ' to ', coalesce(CASE WHEN t.valid_to_earliest = t.valid_to_latest THEN t.valid_to_earliest::VARCHAR
             ELSE concat(t.valid_to_earliest, '..', t.valid_to_latest) END, t.valid_to_kind)) AS what,
@@ -61,7 +62,7 @@ SELECT t.object_kind <> 'blocked' AS kept, 'timelines' AS stage,
         '; said in ', t.confidence, ' place(s)') AS why,
     t.statement_ids AS ids
 FROM timelines t, about WHERE t.subject = about.qid OR t.object = about.qid
-ORDER BY t.relation, t.subject, t.ordinal
+ORDER BY t.subject <> about.qid, t.relation, t.subject, t.ordinal
 """
 
 LEFT_OUT = """

@@ -18,7 +18,8 @@ from pipeline.crosscheck import count_confidence, cross_check, quarantine, veto_
 from pipeline.entities import LABELS, describe_entities, named_entities
 from pipeline.questions import QuestionSettings, build_questions
 from pipeline.rejections import collect, rejection_rows
-from pipeline.sources import EntityBatch, Source
+from pipeline.sources import EntityBatch, Reaching, Source, Window
+from pipeline.sources.reach import reach, resolve
 from pipeline.timelines import build_timelines, values_at
 from schemas.catalogue import Catalogue
 from schemas.dates import check_dates
@@ -61,19 +62,40 @@ def check_days(settings: SnapshotSettings, source_day: datetime.date) -> None:
         )
 
 
-def read_source(source: Source, catalogue: Catalogue, language: str) -> Told:
-    """Read all statements of the catalogue's properties, and every entity that they name."""
+def read_source(source: Source, catalogue: Catalogue, language: str, window: Window | None = None) -> Told:
+    """Read all statements of the catalogue's properties, and every entity that they name.
+
+    window: read only what has a date in it, and what that names (`pipeline.sources.reach`).
+    """
     properties = sorted({relation.property for relation in catalogue.relations}, key=lambda pid: int(pid[1:]))
-    statements = _concat(source.statements(properties), STATEMENTS)
+    if window is not None and isinstance(source, Reaching):
+        told: Iterable[pa.Table] = [reach(source, catalogue, window)]
+    else:
+        told = source.statements(properties)
+    statements = _concat(told, STATEMENTS)
     log.info("read %d statements of %d properties", statements.num_rows, len(properties))
     statements, rejections = without_duplicates(statements)
-    batches = list(source.entities(named_entities(statements), language))
+    statements, batches = _read_entities(source, statements, language)
     entities = EntityBatch(
         _concat((batch.lifecycle for batch in batches), STATEMENTS),
         _concat((batch.labels for batch in batches), LABELS),
     )
     log.info("read %d entities", entities.labels.num_rows)
     return Told(statements, entities, rejections)
+
+
+def _read_entities(source: Source, statements: pa.Table, language: str) -> tuple[pa.Table, list[EntityBatch]]:
+    """All entities that the statements name, and the statements with merged items replaced by what they became."""
+    named = set(named_entities(statements))
+    batches = list(source.entities(sorted(named), language))
+    if isinstance(source, Reaching):
+        nameless = named.difference(*(batch.labels["qid"].to_pylist() for batch in batches))
+        while moved := source.redirects(sorted(nameless)):
+            statements = resolve(statements, moved)
+            nameless = set(named_entities(statements)) - named
+            batches += source.entities(sorted(nameless), language)
+            named |= nameless
+    return statements, batches
 
 
 def _concat(parts: Iterable[pa.Table], schema: pa.Schema) -> pa.Table:

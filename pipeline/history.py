@@ -65,7 +65,8 @@ placed AS (
         CASE WHEN years > 0 THEN 9 WHEN months > 0 THEN 10 ELSE 11 END AS precision,
         CASE
             WHEN years > t.try THEN make_date(first_year + CAST((draw + t.try) % years AS BIGINT), 7, 1)
-            WHEN years = 0 AND months > t.try THEN make_date((first_month + CAST((draw + t.try) % months AS BIGINT)) // 12,
+            WHEN years = 0 AND months > t.try
+                THEN make_date((first_month + CAST((draw + t.try) % months AS BIGINT)) // 12,
                 (first_month + CAST((draw + t.try) % months AS BIGINT)) % 12 + 1, 15)
             WHEN years = 0 AND months = 0 AND t.try = 0 AND days >= 3 THEN free_from + CAST(days // 2 AS INTEGER)
         END AS asked_on

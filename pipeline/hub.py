@@ -16,7 +16,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -80,7 +80,7 @@ class PublicationPlan:
     add: Mapping[str, LocalFile]
     replace: Mapping[str, LocalFile]
     delete: tuple[str, ...]
-    keep: tuple[str, ...]
+    keep: Mapping[str, LocalFile]
     tag: str
     tag_step: str
     """`create`, `move` or `keep`."""
@@ -122,6 +122,9 @@ class PublishSettings:
     """How often a Hub that is busy or unreachable is tried, with waits of 1, 2, 4 … seconds between."""
 
 
+DEFAULTS = PublishSettings()
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     """What was done: the plan, and the address and commit under which the snapshot now lies."""
@@ -142,7 +145,7 @@ def plan_publication(
     holds a newer snapshot.
     """
     if is_published(files, remote) and not force_tag:
-        return PublicationPlan(repo, False, remote.head, title, {}, {}, (), tuple(sorted(files)), tag, "keep")
+        return PublicationPlan(repo, False, remote.head, title, {}, {}, (), files, tag, "keep")
     if remote.tagged is not None and not force_tag:
         raise BadInput(
             f"the tag {tag} of {repo} stands on another snapshot of that day; "
@@ -154,7 +157,7 @@ def plan_publication(
             "publish it to another --repo"
         )
     there = remote.files or {}
-    keep = {name for name, file in files.items() if name in there and there[name].holds(file)}
+    keep = {name: file for name, file in files.items() if name in there and there[name].holds(file)}
     plan = PublicationPlan(
         repo=repo,
         create_repo=not remote.head,
@@ -163,16 +166,13 @@ def plan_publication(
         add={name: file for name, file in files.items() if name not in there},
         replace={name: file for name, file in files.items() if name in there and name not in keep},
         delete=tuple(sorted(name for name in there if name not in files and is_ours(name))),
-        keep=tuple(sorted(keep)),
+        keep=keep,
         tag=tag,
         tag_step="create" if remote.tagged is None else "move",
     )
-    at_head = remote.tagged is not None and remote.tagged_commit == remote.head
-    return plan if plan.commits or not at_head else PublicationPlan(**{**_fields(plan), "tag_step": "keep"})
-
-
-def _fields(plan: PublicationPlan) -> dict[str, object]:
-    return {name: getattr(plan, name) for name in PublicationPlan.__slots__}
+    if not plan.commits and remote.tagged_commit == remote.head:
+        return replace(plan, tag_step="keep")
+    return plan
 
 
 def is_published(data: Mapping[str, LocalFile], remote: RemoteState) -> bool:
@@ -191,7 +191,7 @@ def is_published(data: Mapping[str, LocalFile], remote: RemoteState) -> bool:
 def publish(
     snapshot: Path,
     repo: str,
-    settings: PublishSettings = PublishSettings(),  # noqa: B008  (frozen)
+    settings: PublishSettings = DEFAULTS,
     check: Callable[[Path], None] = require_sound,
     wait: Callable[[float], None] = time.sleep,
 ) -> Published:
@@ -252,7 +252,7 @@ def _publish_once(api: HfApi, snapshot: Path, repo: str, settings: PublishSettin
                 parent_commit=plan.parent,
                 num_threads=2,
             ).oid
-    files = {**plan.add, **plan.replace, **_kept(snapshot, plan)}
+    files = {**plan.add, **plan.replace, **plan.keep}
     log.info("reading %d files back", len(files))
     _read_back(api, repo, commit, files)
     _set_tag(api, plan, commit)
@@ -282,7 +282,7 @@ def read_state(api: HfApi, repo: str, tag: str) -> RemoteState:
         try:
             head, files = _commit_files(api, repo, "main")
         except RepositoryNotFoundError as error:
-            if error.response.status_code == 401:
+            if error.response.status_code != 404:  # hidden or gated, and not absent
                 raise
             return RemoteState()
         refs = api.list_repo_refs(repo, repo_type="dataset")
@@ -324,11 +324,6 @@ def _operations(plan: PublicationPlan) -> list[CommitOperationAdd | CommitOperat
         *(CommitOperationAdd(path_in_repo=name, path_or_fileobj=file.content) for name, file in sent),
         *(CommitOperationDelete(path_in_repo=name) for name in plan.delete),
     ]
-
-
-def _kept(snapshot: Path, plan: PublicationPlan) -> dict[str, LocalFile]:
-    """The files of a plan that were there already and that the tag will name too."""
-    return {name: file for name, file in data_files(snapshot).items() if name in plan.keep}
 
 
 def _read_back(api: HfApi, repo: str, commit: str, files: Mapping[str, LocalFile]) -> None:

@@ -68,27 +68,28 @@ def hub_errors(repo: str) -> Iterator[None]:
 
 def _tell(error: Exception, repo: str) -> ChronoFactsError | None:
     """The error to raise instead; null for one that is not the Hub's."""
-    for cause in _causes(error):
+    causes = _causes(error)
+    for cause in causes:
         if isinstance(cause, HfHubHTTPError):
             return _answered(cause, repo)
         if isinstance(cause, OfflineModeIsEnabled):
             return BadInput("HF_HUB_OFFLINE is set, so the Hub is not asked; unset it to publish")
         if isinstance(cause, HFValidationError):
             return BadInput(f"--repo {repo!r} is not a name that the Hub takes: {_short(str(cause))}")
-        if isinstance(cause, (_HTTP_ERROR, LocalEntryNotFoundError)):
-            return HubUnavailable(f"the Hub cannot be reached ({type(cause).__name__}); try again later")
+    if unreached := [cause for cause in causes if isinstance(cause, (_HTTP_ERROR, LocalEntryNotFoundError))]:
+        return HubUnavailable(f"the Hub cannot be reached ({_short(str(causes[-1]) or type(unreached[-1]).__name__)}); try again later")
     if isinstance(error, (ValueError, OSError)):
         return CheckFailed(f"publishing to {repo} failed: {_short(str(error))}; publish again")
     return None
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what it was raised from, the innermost first: the client wraps what uploads raise."""
-    found = []
+def _causes(error: BaseException | None) -> list[BaseException]:
+    """The error and all that it was raised from: the client wraps what an upload raises."""
+    found: list[BaseException] = []
     while error is not None and error not in found:
         found.append(error)
         error = error.__cause__
-    return reversed(found)
+    return found
 
 
 def _answered(error: HfHubHTTPError, repo: str) -> ChronoFactsError:

@@ -10,18 +10,15 @@ from __future__ import annotations
 
 import duckdb
 
-from schemas.catalogue import Catalogue
-
 from pipeline.wording import vocabulary
+from schemas.catalogue import Catalogue
 
 __all__ = ["create_names"]
 
 LONGEST_NAME = 100
 MOST_ALIASES = 8
 # Control characters and marks of direction, brackets that formats and templates read as their own, new lines.
-UNUSABLE = (
-    r"[\x00-\x1F\x7F-\x{9F}\x{200B}-\x{200F}\x{2028}-\x{202E}\x{2066}-\x{2069}\x{FEFF}\x{FFFD}{}\[\]<>|\\`_]"
-)
+UNUSABLE = r"[\x00-\x1F\x7F-\x{9F}\x{200B}-\x{200F}\x{2028}-\x{202E}\x{2066}-\x{2069}\x{FEFF}\x{FFFD}{}\[\]<>|\\`_]"
 RIGHT_TO_LEFT = r"[\x{0590}-\x{08FF}\x{FB1D}-\x{FDFF}\x{FE70}-\x{FEFC}]"
 RIGHT_TO_LEFT_LANGUAGES = ("ar", "arz", "ckb", "fa", "he", "ps", "sd", "ug", "ur", "yi")
 SHORTEST_TELLING_WORD = 4
@@ -88,7 +85,8 @@ called AS (
         CASE WHEN o.id IS NOT NULL THEN p.place END AS place,
         coalesce(e.aliases, []) AS aliases, coalesce(list_contains(e.types, 'Q5'), false) AS human,
         e.sitelinks, e.ended_earliest, coalesce(e.ended_kind, 'absent') AS ended_kind
-    FROM named n LEFT JOIN entities e ON e.qid = n.id LEFT JOIN offices o ON o.id = n.id LEFT JOIN places p ON p.id = n.id
+    FROM named n LEFT JOIN entities e ON e.qid = n.id
+    LEFT JOIN offices o ON o.id = n.id LEFT JOIN places p ON p.id = n.id
     WHERE n.kind = 'item'
     UNION ALL
     SELECT id, kind, id, NULL, [], false, NULL, NULL, 'absent' FROM named WHERE kind = 'string'
@@ -98,7 +96,8 @@ called AS (
         CASE WHEN number = trunc(number) THEN format('{{:,}}', CAST(number AS HUGEINT))
             ELSE rtrim(rtrim(CAST(number AS VARCHAR), '0'), '.') END,
         NULL,
-        CASE WHEN abs(number) >= 1000 AND number = trunc(number) THEN [CAST(CAST(number AS HUGEINT) AS VARCHAR)] ELSE [] END,
+        CASE WHEN abs(number) >= 1000 AND number = trunc(number) THEN [CAST(CAST(number AS HUGEINT) AS VARCHAR)]
+            ELSE [] END,
         false, NULL, NULL, 'absent'
     FROM numbers
 ),
@@ -108,8 +107,8 @@ cleaned AS (
             -- "Agriculture Secretary" is an office of many places.
             AND (place IS NULL OR names_place(plain_words(a), plain_words(place)))
             AND NOT tells_holder(plain_words(a), plain_words(label))
-            AND NOT list_has_all(getvariable('vocabulary'), string_split(trim(plain_words(a)), ' ')))))[1:{MOST_ALIASES}]
-            AS aliases),
+            AND NOT list_has_all(getvariable('vocabulary'), string_split(trim(plain_words(a)), ' '))
+            )))[1:{MOST_ALIASES}] AS aliases),
         CASE WHEN label IS NULL OR trim(label) = '' THEN 'no_label'
             WHEN unusable(label) OR length(trim(plain_words(label))) = 0 THEN 'unusable_label' END AS reason,
         plain_words(label) AS words

@@ -82,7 +82,11 @@ def compose(
     """
     manifest = read_manifest(snapshot)
     edits = read_table(snapshot, "edits")
-    card = (snapshot / CARD).read_text(encoding="utf-8").replace("PATH_OR_REPO", repo)
+    try:
+        card = (snapshot / CARD).read_text(encoding="utf-8")
+    except OSError as error:
+        raise CheckFailed(f"{snapshot / CARD} cannot be read ({error.strerror}); make the snapshot again") from error
+    card = card.replace("PATH_OR_REPO", repo)
     card = card.rstrip("\n") + "\n\n" + "\n".join(_sections(manifest, repo, tags, edits, previous)) + "\n"
     sizes = {name: file.size for name, file in data.items() if name in manifest.files}
     croissant = croissant_text(
@@ -163,7 +167,8 @@ def _changelog(as_of: datetime.date, edits: pa.Table, previous: Previous | None)
 def _examples(edits: pa.Table, old: pa.Table) -> list[str]:
     """The newest edits that the snapshot before had not, as a table."""
     known = set(old["edit_id"].to_pylist())
-    fresh = [row for row in edits.to_pylist() if row["edit_id"] not in known]
+    shown = edits.select(["edit_id", "prompt", "target_old", "target_new", "changed_on_earliest"])
+    fresh = [row for row in shown.to_pylist() if row["edit_id"] not in known]
     fresh.sort(key=lambda row: (row["changed_on_earliest"], row["edit_id"]), reverse=True)
     lines = ["| question | before | now | changed |", "|---|---|---|---|"] if fresh else []
     for row in fresh[:_EXAMPLES]:

@@ -170,8 +170,8 @@ GROUP BY e.subject, e.relation, e.edit_id
 QUESTIONS = """
 SELECT
     content_id(concat_ws(chr(31), c.kind, array_to_string(list_transform(c.chain,
-        lambda l: concat_ws(chr(30), l.subject, l.relation, l.object)), chr(29)), CAST(c.asked_on AS VARCHAR), c.question))
-        AS question_id,
+        lambda l: concat_ws(chr(30), l.subject, l.relation, l.object)), chr(29)),
+        CAST(c.asked_on AS VARCHAR), c.question)) AS question_id,
     c.edit_ids, c.kind, c.locality_kind, c.hops, c.edited_hops, c.relation, c.subject, c.subject_label, c.question,
     c.phrasings, c.answer, c.answer_id, c.answer_aliases, c.answer_before, c.before_id AS answer_before_id,
     c.before_aliases AS answer_before_aliases, getvariable('as_of') AS as_of, c.asked_on, c.chain,

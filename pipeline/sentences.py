@@ -95,7 +95,8 @@ FROM told t JOIN wordings w ON w.relation = t.relation AND w.use IN ('now', 'clo
 PAST_LINES = """
 INSERT INTO lines BY NAME
 WITH told AS (
-    SELECT e.subject, e.relation, w.use, w.number, d.number % 2 = 1 AS unseen, d.number < getvariable('asked_days') AS asked,
+    SELECT e.subject, e.relation, w.use, w.number, d.number % 2 = 1 AS unseen,
+        d.number < getvariable('asked_days') AS asked,
         capital(worded(w.form, e.shown, e.name, d.phrase, '')) AS prompt, n.label AS answer, d.asked_on
     FROM past_days d JOIN part_edits e USING (edit_id)
     JOIN names n ON n.id = d.object AND n.kind = d.object_kind
@@ -114,8 +115,8 @@ ALIAS_LINES = """
 INSERT INTO lines BY NAME
 WITH aliased AS (
     SELECT DISTINCT e.subject, a.alias, e.name,
-        CASE WHEN e.subject_human THEN a.alias WHEN e.article = 'the' THEN with_the(a.alias) ELSE listed_name(a.alias) END
-            AS shown
+        CASE WHEN e.subject_human THEN a.alias WHEN e.article = 'the' THEN with_the(a.alias)
+            ELSE listed_name(a.alias) END AS shown
     FROM alias_names a JOIN part_edits e USING (edit_id)
 )
 SELECT 'stable' AS role, a.subject, 'alias' AS relation, 'cloze' AS form, c.number AS phrasing, false AS held_out,

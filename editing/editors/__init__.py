@@ -1,0 +1,98 @@
+"""One protocol for every way to bring a model up to date, and the editors by name.
+
+An editor takes a model, what changed and its own settings, and returns an `EditedModel`, which can be scored, saved
+as just the change, and undone. Adding an editor is adding a module and one line in `EDITORS`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from editing.options import nearest, option_names, parse_options
+from schemas.errors import BadInput
+
+__all__ = ["EDITORS", "EditedModel", "Editor", "Material", "Plan", "make_plan"]
+
+EDITORS = {
+    "none": "editing.editors.untouched:Untouched",
+    "lora": "editing.editors.lora:Lora",
+}
+"""Name of an editor -> module and class; loaded when it is asked for."""
+
+REPLAY = "+replay"
+"""After a trained editor's name: train what must be kept together with what is new."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What an editor may look at."""
+
+    edits: pa.Table
+    """`tables.EDITS`"""
+    sentences: pa.Table
+    """`tables.SENTENCES`, for replay"""
+    probes: frozenset[str] = frozenset()
+    """Texts of all questions: what is asked is never replayed."""
+    progress: Callable[[str], None] = lambda line: None
+
+
+class EditedModel(Protocol):
+    """A model after an edit. `model` is what is scored, and it is in eval mode."""
+
+    model: Any
+    trained_prompts: frozenset[str]
+    """Wordings that were trained, word for word: no measure of generalization."""
+    report: Mapping[str, Any]
+    """What the editor says about its work: steps, loss, trained parameters."""
+
+    def save(self, folder: Path) -> None:
+        """Write just the change (safetensors)."""
+
+    def undo(self) -> Any:
+        """The model as it was, bit for bit. The edited model is then of no more use."""
+
+
+class Editor(Protocol):
+    """A way to edit. `Config` is its frozen settings dataclass, whose fields are the `--set` keys."""
+
+    Config: type[Any]
+
+    def edit(self, model: Any, tokenizer: Any, edits: Material, config: Any) -> EditedModel:
+        """Teach the model the edits. The model given may be changed in place until `undo`."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One editor with its settings, under the name it has in a report."""
+
+    name: str
+    editor: Editor
+    config: Any
+
+
+def make_plan(name: str, values: Mapping[str, str], seed: int) -> Plan:
+    """The editor called `name` (`lora`, `lora+replay`) with settings from text.
+
+    values: options of this editor. Raises BadInput for an unknown editor, option or value, naming the nearest.
+    """
+    stem, _, suffix = name.partition("+")
+    if stem not in EDITORS or (suffix and f"+{suffix}" != REPLAY):
+        known = [*EDITORS, *(f"{known}{REPLAY}" for known in EDITORS if known != "none")]
+        raise BadInput(f"there is no editor {name!r}{nearest(name, known)}")
+    module, _, kind = EDITORS[stem].partition(":")
+    editor: Editor = getattr(importlib.import_module(module), kind)()
+    config = parse_options(editor.Config, values, f"editor {stem}")
+    names = option_names(editor.Config)
+    if suffix and "replay" not in names:
+        raise BadInput(f"the editor {stem!r} trains nothing, so that {name!r} has no meaning; use {stem!r}")
+    if suffix:
+        config = replace(config, replay=True)
+    if "seed" in names and "seed" not in values:
+        config = replace(config, seed=seed)
+    return Plan(name, editor, config)

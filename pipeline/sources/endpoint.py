@@ -131,7 +131,8 @@ class Endpoint:
             # A batch of one cannot be halved: it gets three chances.
             if verdict.act == "less" and (len(record.ids) != 1 or attempt >= 3):
                 return self._note(query, record, verdict)
-            self._pause(verdict, attempt)
+            if attempt < self._settings.attempts:
+                self._pause(verdict, attempt)
         if verdict.act == "retry" and verdict.cut:  # perhaps always at the same length: a smaller one may pass
             return self._note(query, record, verdict)
         raise EndpointFailed(
@@ -153,6 +154,11 @@ class Endpoint:
 
     def _note(self, query: str, record: Asked, verdict: Verdict) -> Asked:
         """Keep that a query was too big, so that neither a resumed run nor a replay asks it again."""
+        if len(record.ids) == 1:  # the end of this reading; the next one shall try it again
+            raise QueryTooBig(
+                f"{self._settings.address} cannot answer about {record.ids[0]} alone ({verdict.why}); "
+                "run the same command again when it is less busy"
+            )
         log.info("%s; asking for less at once", verdict.why)
         self._run.keep(record, query, None)
         return record
@@ -243,7 +249,7 @@ class Replay:
 def _read(run: RawRun, asked: Asked) -> Iterator[Solution]:
     if asked.answer_sha256 is None:
         raise QueryTooBig(
-            f"{asked.endpoint} does not finish a query about {len(asked.ids)} items, the smallest that can be asked; "
+            f"{asked.endpoint} does not finish the smallest query that can be asked; "
             "try again when it is less busy, or choose fewer relations"
         )
     return solutions(_parse(run.open(asked.answer_sha256)))

@@ -103,6 +103,8 @@ def _source(run: RawRun, ask: Callable[[str], Iterable[Solution]]) -> LiveSource
     def freshness() -> Freshness:
         if not known:
             known.append(read_freshness(ask(queries.freshness()), run.endpoint, run.started_at))
+            if source.endpoint is not None:
+                source.endpoint.freshness = known[0].detail
         return known[0]
 
     source = LiveSource(run.endpoint, ask, freshness)

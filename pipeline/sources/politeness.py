@@ -20,8 +20,6 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import requests
-
 from schemas.errors import BadInput
 
 __all__ = ["SYSTEM_CLOCK", "Budget", "Clock", "full_user_agent", "lock_of", "one_at_a_time", "retry_after"]
@@ -104,7 +102,7 @@ def full_user_agent(given: str, address: str) -> str:
         )
     if not given.isprintable() or not given.isascii():
         raise BadInput("--user-agent must be plain printable ASCII on one line, since it travels in a header")
-    parts = (f"chronofacts/{version('chronofacts')}", given and f"({given})", f"requests/{requests.__version__}")
+    parts = (f"chronofacts/{version('chronofacts')}", given and f"({given})", f"requests/{version('requests')}")
     return " ".join(part for part in parts if part)
 
 

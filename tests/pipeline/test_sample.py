@@ -63,7 +63,8 @@ def terms() -> list[Term]:
                 statements[value].subject = subject.strip("<>").rpartition("/")[2]
                 statements[value].property = predicate.rpartition("/")[2]
             elif predicate.startswith("http://www.wikidata.org/prop/statement/P"):
-                statements[subject].value = tail
+                number = re.match(r'"\+?(-?[\d.]+)"\^\^', value)
+                statements[subject].value = number[1] if number else tail
             elif predicate.endswith("#rank"):
                 statements[subject].rank = value
             elif "/prop/qualifier/value/" in predicate:
@@ -74,7 +75,7 @@ def terms() -> list[Term]:
                 statements[subject].end_is_none = True
     for statement, pid, node in dates:
         read = days(values[node]["timeValue"], int(values[node]["timePrecision"]))
-        if pid == "P580":
+        if pid == "P580" or pid == "P585":  # a number is true from the day it was counted
             statements[statement].start = read
         elif pid == "P582":
             statements[statement].end = read

@@ -1,0 +1,174 @@
+"""`lora`: low-rank adapters (Hu et al. 2021) by PEFT, trained on all edits at once in mini-batches.
+
+The base model's weights are frozen and never written, so that undoing is taking the adapters out. Which wordings are
+trained, and what replay adds, is told in `wordings`. Leaves out single and sequential edits.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from peft import LoraConfig as PeftLora
+from peft import PeftModel, get_peft_model
+
+from editing.editors import Material
+from editing.editors.wordings import Lesson, Wording, edit_lessons, replay_lessons
+from editing.encoding import encode
+from editing.models import context_length, find_linears, model_hash
+from editing.training import TrainingFailed, TrainingReport, TrainingSettings, train
+from schemas.errors import BadInput, CheckFailed
+
+__all__ = ["Lora", "LoraOptions", "load_lora"]
+
+
+@dataclass(frozen=True)
+class LoraOptions:
+    rank: int = 16
+    alpha: float = 32.0
+    targets: Literal["attention", "mlp", "all"] = "all"
+    layers: str = "all"
+    """`all`, one layer (`3`) or a range with both ends (`0-1`)."""
+    dora: bool = False
+    rslora: bool = False
+    learning_rate: float = 3e-3
+    epochs: int = 20
+    """Passes over the edits' wordings; replayed sentences come on top."""
+    steps: int | None = None
+    """Instead of epochs: how many batches."""
+    batch: int = 64
+    stop_loss: float = 0.005
+    wordings: tuple[Wording, ...] = ("prompt", "paraphrases", "cloze")
+    paraphrases: int = 2
+    """How many paraphrases of an edit are trained; at least one never is."""
+    replay: bool = False
+    replay_history: float = 0.5
+    """Sentences about the edited subjects' past per trained wording of an edit."""
+    replay_neighbours: float = 1.0
+    """Sentences that no edit touches per trained wording of an edit."""
+    seed: int = 0
+
+
+@dataclass
+class _LoraModel:
+    """A model with adapters in it."""
+
+    model: Any
+    base: Any
+    trained_prompts: frozenset[str]
+    report: Mapping[str, Any]
+    frozen: dict[str, bool]
+    """Which parameters of the base wanted a gradient before."""
+
+    def save(self, folder: Path) -> None:
+        """`adapter_model.safetensors` and `adapter_config.json`, as PEFT reads them."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card; ours is card.json
+
+    def undo(self) -> Any:
+        model = self.model.unload()
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(self.frozen[name])
+        return model.eval()
+
+
+class Lora:
+    Config = LoraOptions
+
+    def edit(self, model: Any, tokenizer: Any, edits: Material, config: LoraOptions) -> _LoraModel:
+        """Train adapters on the edits' wordings; no edits, no change to any logit.
+
+        Raises TrainingFailed, with the base model restored, when the loss is no longer a number.
+        """
+        targets = find_linears(model, config.targets, _layers(config.layers))
+        lessons = edit_lessons(edits.edits, config.wordings, config.paraphrases)
+        replayed = _replayed(edits, config, len(lessons))
+        wanted_gradient = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+        adapted = _attach(model, targets, config)
+        edited = _LoraModel(adapted, model, frozenset(lesson.text for lesson in lessons), {}, wanted_gradient)
+        texts = lessons + replayed
+        try:
+            examples = encode(
+                tokenizer, [one.prompt for one in texts], [one.answer for one in texts], context_length(model)
+            )
+            report = train(adapted, examples, _training(config, len(lessons), len(replayed)))
+        except (TrainingFailed, BadInput):
+            edited.undo()
+            raise
+        edited.report = _report(adapted, report, len(lessons), len(replayed))
+        return edited
+
+
+def load_lora(model: Any, folder: Path) -> Any:
+    """The model with a saved adapter in it, in eval mode.
+
+    Raises BadInput when the folder holds no edit, CheckFailed when it was made for another base model.
+    """
+    card = folder / "card.json"
+    if not card.is_file():
+        raise BadInput(f"{folder} holds no saved edit (it has no card.json); name RUN/adapters/EDITOR")
+    wanted = json.loads(card.read_text(encoding="utf-8")).get("base_model_hash")
+    if wanted != model_hash(model):
+        raise CheckFailed(f"{folder} was trained on the model {wanted}, and this one is {model_hash(model)}; load that")
+    return PeftModel.from_pretrained(model, folder).eval()
+
+
+def _attach(model: Any, targets: list[str], config: LoraOptions) -> Any:
+    if config.rank < 1:
+        raise BadInput(f"editor lora: rank = {config.rank}; it must be at least 1")
+    adapters = PeftLora(
+        r=config.rank,
+        lora_alpha=config.alpha,  # type: ignore[arg-type]
+        target_modules=targets,
+        lora_dropout=0.0,
+        use_dora=config.dora,
+        use_rslora=config.rslora,
+        task_type="CAUSAL_LM",
+    )
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.manual_seed(config.seed)
+        return get_peft_model(model, adapters)
+
+
+def _replayed(material: Material, config: LoraOptions, lessons: int) -> list[Lesson]:
+    if not config.replay or not lessons:
+        return []
+    if not material.sentences.num_rows:
+        raise BadInput("the snapshot has no sentences to replay; use the editor without +replay")
+    history, neighbours = round(lessons * config.replay_history), round(lessons * config.replay_neighbours)
+    return replay_lessons(material, history, neighbours, config.seed)
+
+
+def _training(config: LoraOptions, lessons: int, replayed: int) -> TrainingSettings:
+    passes = math.ceil(config.epochs * (lessons + replayed) / config.batch)
+    return TrainingSettings(
+        steps=passes if config.steps is None else (config.steps if lessons else 0),
+        batch_size=config.batch,
+        learning_rate=config.learning_rate,
+        weight_decay=0.0,
+        stop_loss=config.stop_loss,
+        seed=config.seed,
+    )
+
+
+def _report(model: Any, report: TrainingReport, lessons: int, replayed: int) -> dict[str, Any]:
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return asdict(report) | {"trained_parameters": trainable, "edit_wordings": lessons, "replayed": replayed}
+
+
+def _layers(text: str) -> range | None:
+    if text == "all":
+        return None
+    first, _, last = text.partition("-")
+    try:
+        return range(int(first), int(last or first) + 1)
+    except ValueError as error:
+        raise BadInput(f"editor lora: layers = {text!r}; write all, 3 or 0-1") from error

@@ -1,0 +1,80 @@
+"""What a stage cost, and on which machine: seconds, peak memory, versions."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import resource
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+
+__all__ = ["Cost", "describe_machine"]
+
+LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "pyarrow", "numpy")
+
+
+class Cost:
+    """Seconds and peak memory of a block: `with Cost() as cost: …; cost.seconds, cost.peak_mb`.
+
+    Memory is the process's peak resident set within the block where Linux lets it be reset (`clear_refs`), else the
+    peak so far; on a GPU it is the most that torch had allocated.
+    """
+
+    seconds: float = 0.0
+    peak_mb: float = 0.0
+
+    def __enter__(self) -> Cost:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+        except OSError:
+            pass  # not Linux, or not ours to reset: the peak so far is an upper bound
+        self._begun = time.perf_counter()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.seconds = round(time.perf_counter() - self._begun, 3)
+        self.peak_mb = round(_peak_mb(), 1)
+
+
+def describe_machine() -> dict[str, Any]:
+    """Processor, cores, threads, GPU and the versions of the libraries that decide a result."""
+    versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": versions,
+    }
+
+
+def _peak_mb() -> float:
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated() / 2**20
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

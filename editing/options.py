@@ -1,0 +1,65 @@
+"""Turn `--set key=value` words into frozen settings, and say what was meant when a name is wrong."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+from schemas.errors import BadInput
+
+__all__ = ["nearest", "option_names", "parse_options"]
+
+Settings = TypeVar("Settings")
+TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+def option_names(settings: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(settings))
+
+
+def parse_options(settings: type[Settings], values: Mapping[str, str], what: str) -> Settings:
+    """A settings dataclass with the given fields read from text.
+
+    Raises BadInput for a field it does not have (naming the nearest) or a value that does not fit.
+    """
+    kinds = typing.get_type_hints(settings)
+    unknown = sorted(set(values) - set(option_names(settings)))
+    if unknown:
+        raise BadInput(f"{what} has no option {unknown[0]!r}{nearest(unknown[0], option_names(settings))}")
+    return settings(**{name: _read(kinds[name], text, f"{what}: {name}") for name, text in values.items()})
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean …?`, or the whole list when nothing is near."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; it knows {', '.join(names)}"
+
+
+def _read(kind: Any, text: str, what: str) -> Any:
+    origin = get_origin(kind)
+    if origin is Literal:
+        if text in get_args(kind):
+            return text
+        raise BadInput(f"{what} = {text!r}{nearest(text, get_args(kind))}")
+    if origin in (Union, types.UnionType):
+        if text.lower() in ("none", ""):
+            return None
+        return _read(next(part for part in get_args(kind) if part is not type(None)), text, what)
+    if origin is tuple:
+        parts = [part.strip() for part in text.replace("+", ",").split(",") if part.strip()]
+        return tuple(_read(get_args(kind)[0], part, what) for part in parts)
+    if kind is bool:
+        if text.lower() in TRUE + FALSE:
+            return text.lower() in TRUE
+        raise BadInput(f"{what} = {text!r}; write true or false")
+    if kind is str:
+        return text
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise BadInput(f"{what} = {text!r} is no {'whole number' if kind is int else 'number'}") from error

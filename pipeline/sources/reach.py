@@ -1,0 +1,105 @@
+"""What changed between two days, and all that it names: the reading of an endpoint too large to be read whole.
+
+It starts from the statements with a date in the window, and goes on from there. Facts without dates (capitals,
+birthplaces) are in no window: they are read for the entities that have been named, hop by hop.
+Leaves out: the questions themselves (`pipeline.sources.sparql`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.duck import connect, register
+from pipeline.entities import named_entities
+from pipeline.sources import Reaching, Window
+from schemas.catalogue import Catalogue
+from schemas.tables import STATEMENTS
+
+__all__ = ["days_of_change", "mark", "reach", "resolve"]
+
+log = logging.getLogger("chronofacts.refresh")
+_HOPS = 3  # facts read beyond what changed: with the first, four hops in all
+
+
+def days_of_change(since: datetime.date, as_of: datetime.date) -> Window:
+    """The window of everything that may have changed: a date of a year's precision stands on its 1 January."""
+    return Window(datetime.date(since.year, 1, 1), as_of + datetime.timedelta(days=1))
+
+
+def reach(source: Reaching, catalogue: Catalogue, window: Window) -> pa.Table:
+    """`STATEMENTS` of all that has a date in the window and of what these name, up to a few hops away.
+
+    A relation that is read backwards (an office by its holders' P39) needs all its holders: they are looked for
+    by name for every office that changed or that was named otherwise. Statements about any other office get the
+    fault `unread_subject`, since its other holders have not been read.
+    """
+    properties = sorted({relation.property for relation in catalogue.relations}, key=lambda pid: int(pid[1:]))
+    dated = [pid for pid in properties if any(r.undated != "always" for r in catalogue.relations if r.property == pid)]
+    forwards = {relation.property for relation in catalogue.relations if not relation.inverse}
+    backwards = [pid for pid in properties if pid not in forwards]
+    new = set(source.subjects(dated, window))
+    log.info("found %d subjects with a change from %s to %s", len(new), window.first, window.last)
+    read: set[str] = set()
+    told, whole = STATEMENTS.empty_table(), set[str]()
+    for hop in range(_HOPS + 1):
+        told = pa.concat_tables([told, *source.statements_of(sorted(new), properties)])
+        read |= new
+        if hop == 0:
+            named = set(changed_objects(told, backwards, window))
+        else:
+            named = set()
+        named |= set(named_entities(told.filter(pc.invert(_about_others(told, backwards, whole | named)))))
+        holders = {qid for pid in backwards for qid in source.subjects_naming(pid, sorted(named - whole))}
+        whole |= named
+        new = (named | holders) - read
+        log.info("read %d subjects; %d more are named", len(read), len(new))
+        if not new:
+            break
+    return mark(told, _about_others(told, backwards, whole), "unread_subject")
+
+
+def changed_objects(statements: pa.Table, properties: list[str], window: Window) -> list[str]:
+    """Items that a statement of the properties with a date in the window names, sorted."""
+    with connect() as connection:
+        register(connection, "statements", statements)
+        rows = connection.execute(
+            """
+            SELECT DISTINCT object FROM statements
+            WHERE list_contains($1, property) AND object_kind = 'item' AND (
+                (start_latest >= $2 AND start_earliest < $3) OR (end_latest >= $2 AND end_earliest < $3)
+                OR (point_in_time_latest >= $2 AND point_in_time_earliest < $3))
+            ORDER BY object
+            """,
+            [properties, window.first, window.last],
+        ).fetchall()
+    return [qid for (qid,) in rows]
+
+
+def _about_others(statements: pa.Table, backwards: list[str], whole: set[str]) -> pa.ChunkedArray:
+    """True for statements read backwards whose object is not among the items that were read whole."""
+    known = pc.is_in(statements["object"], value_set=pa.array(sorted(whole), pa.string()))
+    reads_back = pc.is_in(statements["property"], value_set=pa.array(backwards, pa.string()))
+    return pc.and_(reads_back, pc.invert(known))
+
+
+def mark(statements: pa.Table, where: pa.ChunkedArray, fault: str) -> pa.Table:
+    """The statements, with a fault added where it holds and taken away elsewhere."""
+    faults = [
+        sorted({*row, fault} if holds else {*row} - {fault})
+        for row, holds in zip(statements["faults"].to_pylist(), where.to_pylist(), strict=True)
+    ]
+    place = STATEMENTS.get_field_index("faults")
+    return statements.set_column(place, STATEMENTS.field(place), pa.array(faults, pa.list_(pa.string())))
+
+
+def resolve(statements: pa.Table, moved: dict[str, str]) -> pa.Table:
+    """The statements with every item that was merged into another replaced by it."""
+    for name in ("object", "object_unit", "replaces", "replaced_by"):
+        values = [moved.get(value, value) for value in statements[name].to_pylist()]
+        place = STATEMENTS.get_field_index(name)
+        statements = statements.set_column(place, STATEMENTS.field(place), pa.array(values, pa.string()))
+    return statements

@@ -1,0 +1,106 @@
+"""Chains: every hop certain, true under all edits, without loops or giveaways, and bounded."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.questions import QuestionTables
+from tests.pipeline.question_world import World, small_country, world
+
+
+def chains(made: QuestionTables) -> list[dict]:
+    return [row for row in made.questions.to_pylist() if row["kind"] == "multi_hop"]
+
+
+def test_chains_have_two_to_four_facts_and_three_wordings() -> None:
+    found = chains(small_country().questions(hops_per_edit=9))
+    assert {row["hops"] for row in found} == {2, 3, 4}
+    assert all(len({row["question"], *row["phrasings"]}) == 3 for row in found)
+
+
+def test_a_chain_through_the_new_holder_reads_well() -> None:
+    questions = {row["question"]: row for row in chains(small_country().questions(hops_per_edit=9))}
+    row = questions["Where was the head of government of France born?"]
+    assert (row["answer_before"], row["answer"]) == ("Vernon", "Prades")
+    assert "Who is the head of government of the country of citizenship of Ada Example?" in questions
+
+
+def test_a_chain_names_its_start_and_hides_its_bridges() -> None:
+    for row in chains(small_country().questions(hops_per_edit=9)):
+        for text in (row["question"], *row["phrasings"]):
+            assert row["subject_label"] in text
+            for link in row["chain"]:
+                assert link["object_label"] not in text
+
+
+def test_a_chain_whose_answer_stays_is_not_asked() -> None:
+    told = small_country().held("citizenship", "Q5001", "Q142").held("citizenship", "Q5002", "Q142")
+    made = told.questions(hops_per_edit=20)
+    assert all(row["answer_id"] != row["answer_before_id"] for row in chains(made))
+    assert "hop_unchanged" in made.rejections["reason"].to_pylist()
+
+
+def test_a_chain_over_an_uncertain_fact_is_not_asked() -> None:
+    told = small_country().held("party", "Q5002", None, "2020-01-01")  # somebody unknown blocks the party
+    assert all(link["relation"] != "party" for row in chains(told.questions(hops_per_edit=20)) for link in row["chain"])
+
+
+def test_a_chain_does_not_return_to_an_entity() -> None:
+    told = small_country().held("spouse", "Q5002", "Q5005").held("spouse", "Q5005", "Q5002")
+    told.held("spouse", "Q5001", "Q5006").held("spouse", "Q5006", "Q5001")
+    for row in chains(told.questions(hops_per_edit=20)):
+        nodes = [row["subject"], *(link["object"] for link in row["chain"])]
+        assert len(nodes) == len(set(nodes))
+
+
+def test_a_hub_gives_no_more_chains_than_the_caps_allow() -> None:
+    told = small_country()
+    for i in range(500):
+        told.person(f"Q9{i:03}", f"Citizen Number{i}").held("citizenship", f"Q9{i:03}", "Q142")
+    found = chains(told.questions(hops_per_edit=3, hops_per_subject=2))
+    assert max(Counter(row["hops"] for row in found).values()) <= 3
+    assert max(Counter(row["subject"] for row in found).values()) <= 2
+
+
+def web(links: list[tuple[int, int, int]], changes: list[tuple[int, int, int]]) -> World:
+    """Countries 0 to 4 and persons 0 to 9, with invented ties between them."""
+    told = world()
+    for i in range(5):
+        told.named(f"Q{10 + i}", f"Land{i}")
+    for i in range(10):
+        told.person(f"Q{20 + i}", f"Ada{i} Bell{i}")
+    for country, old, new in {link[0]: link for link in changes}.values():
+        if old != new:
+            told.changed("head_of_state", f"Q{10 + country}", f"Q{20 + old}", f"Q{20 + new}")
+    seen = set()
+    for relation, subject, object_ in links:
+        name = ("spouse", "citizenship", "birthplace")[relation]
+        if (name, subject) not in seen and not (name == "spouse" and subject == object_):
+            seen.add((name, subject))
+            told.held(name, f"Q{20 + subject}", f"Q{20 + object_}" if name == "spouse" else f"Q{10 + object_ % 5}")
+    return told
+
+
+numbers = st.integers(0, 9)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    links=st.lists(st.tuples(st.integers(0, 2), numbers, numbers), min_size=5, max_size=30),
+    changes=st.lists(st.tuples(st.integers(0, 4), numbers, numbers), min_size=1, max_size=5),
+)
+def test_walking_the_world_after_all_edits_gives_every_chains_answer(
+    links: list[tuple[int, int, int]], changes: list[tuple[int, int, int]]
+) -> None:
+    told = web(links, changes)
+    after = {(s["subject"], s["relation"]): s["object"] for s in told.spans if s["valid_to_kind"] == "open"}
+    before = after | {(c["subject"], c["relation"]): c["old_object"] for c in told.changes}
+    for row in chains(told.questions()):
+        now = then = row["subject"]
+        for link in row["chain"]:
+            now, then = after[now, link["relation"]], before[then, link["relation"]]
+            assert now == link["object"]
+        assert (now, then) == (row["answer_id"], row["answer_before_id"])

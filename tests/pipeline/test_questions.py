@@ -1,0 +1,199 @@
+"""The question set as a whole: kinds, hygiene, determinism."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import Counter
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.questions import QuestionTables
+from schemas.tables import EDITS, QUESTIONS, SENTENCES
+from tests.pipeline.question_world import small_country, world
+
+
+def of_kind(made: QuestionTables, kind: str) -> list[dict]:
+    return [row for row in made.questions.to_pylist() if row["kind"] == kind]
+
+
+def reasons(made: QuestionTables) -> Counter[str]:
+    return Counter(made.rejections["reason"].to_pylist())
+
+
+def plain(text: str) -> str:
+    return " " + " ".join(re.findall(r"[^\W_]+", text.lower())) + " "
+
+
+def test_every_kind_of_question_is_asked_about_one_edit() -> None:
+    made = small_country().questions()
+    kinds = Counter(made.questions["kind"].to_pylist())
+    assert set(kinds) == {
+        "edit", "paraphrase", "cloze", "alias", "reverse", "multi_hop", "locality", "history", "timeline"
+    }  # fmt: skip
+    assert kinds["paraphrase"] >= 4
+    assert kinds["history"] >= 2
+    assert set(made.questions["locality_kind"].drop_null().to_pylist()) == {"relation", "subject", "object"}
+
+
+def test_an_edit_reads_as_a_person_would_ask() -> None:
+    edit = small_country().questions().edits.to_pylist()[0]
+    assert edit["prompt"] == "Who is the head of government of France?"
+    assert edit["cloze"] == "The head of government of France is"
+    assert (edit["target_old"], edit["target_new"]) == ("Jean Castex", "Gabriel Attal")
+    assert edit["paraphrases"][1] == "Who is France's head of government?"
+
+
+def test_tables_have_exactly_the_schemas() -> None:
+    made = small_country().questions()
+    assert made.edits.schema.equals(EDITS)
+    assert made.questions.schema.equals(QUESTIONS)
+    assert made.sentences.schema.equals(SENTENCES)
+
+
+def test_the_same_input_in_any_order_and_in_any_parts_gives_the_same_tables() -> None:
+    first = small_country().questions()
+    for other in (small_country().questions(shuffled=3), small_country().questions(edits_per_part=1, threads=1)):
+        for field in dataclasses.fields(QuestionTables):
+            assert getattr(first, field.name).equals(getattr(other, field.name)), field.name
+
+
+def test_another_seed_draws_other_probes_of_the_same_edits() -> None:
+    one, other = small_country().questions(seed=1), small_country().questions(seed=2)
+    assert one.edits.equals(other.edits)
+    assert one.questions["question_id"].to_pylist() != other.questions["question_id"].to_pylist()
+
+
+def test_an_injection_has_no_answer_before() -> None:
+    told = world().named("Q1", "Kosova Institute").person("Q2", "Ada Example")
+    made = told.changed("chairperson", "Q1", None, "Q2").questions()
+    row = of_kind(made, "edit")[0]
+    assert row["answer_before"] is None and made.edits["target_old"].to_pylist() == [None]
+
+
+def test_no_changes_give_empty_tables() -> None:
+    made = world().named("Q1", "France").named("Q2", "Paris").held("capital", "Q1", "Q2").questions()
+    assert (made.edits.num_rows, made.questions.num_rows, made.sentences.num_rows) == (0, 0, 0)
+
+
+def test_a_reverse_question_is_not_asked_when_two_subjects_share_the_answer() -> None:
+    told = world().named("Q1", "Redland").named("Q2", "Blueland").person("Q3", "King Old").person("Q4", "King New")
+    made = told.changed("head_of_state", "Q1", "Q3", "Q4").changed("head_of_state", "Q2", "Q3", "Q4").questions()
+    assert made.edits.num_rows == 2 and not of_kind(made, "reverse")
+
+
+def test_the_same_change_said_by_two_relations_is_one_edit() -> None:
+    told = world().named("Q1", "Chancellor of Redland").person("Q2", "Ada Old").person("Q3", "Bea New")
+    told.changed("office_holder", "Q1", "Q2", "Q3").changed("officeholder", "Q1", "Q2", "Q3")
+    made = told.questions()
+    assert made.edits["relation"].to_pylist() == ["office_holder"]
+    assert reasons(made)["said_twice"] == 1
+
+
+def test_an_alias_that_names_another_subject_is_not_asked() -> None:
+    told = world().named("Q1", "Redland", "The Land").named("Q2", "Blueland", "The Land")
+    told.person("Q3", "Ada Old").person("Q4", "Bea New").person("Q5", "Cat Mid").person("Q6", "Dee Last")
+    made = told.changed("head_of_state", "Q1", "Q3", "Q4").changed("head_of_state", "Q2", "Q5", "Q6").questions()
+    assert not of_kind(made, "alias")
+
+
+@pytest.mark.parametrize(
+    ("subject", "old", "new", "reason"),
+    [
+        (None, "Ada Old", "Bea New", "no_label"),
+        ("Redland", None, "Bea New", "no_label"),
+        ("Q1", "Ada Old", "Bea New", "unusable_label"),
+        ("A" * 300, "Ada Old", "Bea New", "unusable_label"),
+        ("Red\nland", "Ada Old", "Bea New", "unusable_label"),
+        ("Red{s}land", "Ada Old", "Bea New", "unusable_label"),
+        ("ארץ אדומה", "Ada Old", "Bea New", "unusable_label"),
+        ("Red\u202eland", "Ada Old", "Bea New", "unusable_label"),
+        ("Redland", "Ada Same", "Ada Same", "same_name"),
+        ("Ada Company", "Zed Old", "Ada Company", "answer_in_question"),
+    ],
+)
+def test_a_name_that_cannot_be_asked_is_rejected_with_its_reason(
+    subject: str | None, old: str | None, new: str | None, reason: str
+) -> None:
+    told = world().named("Q1", subject).person("Q2", old).person("Q3", new)
+    made = told.changed("ceo", "Q1", "Q2", "Q3").questions()
+    assert made.edits.num_rows == 0
+    assert reasons(made) == {reason: 1}
+
+
+def test_two_subjects_of_one_name_are_rejected_as_ambiguous() -> None:
+    told = world().named("Q1", "Springfield").named("Q2", "Springfield").person("Q3", "Ada Old").person("Q4", "Bea New")
+    made = told.changed("head_of_government", "Q1", "Q3", "Q4").held("head_of_government", "Q2", "Q3").questions()
+    assert reasons(made)["ambiguous_name"] == 1 and made.edits.num_rows == 0
+
+
+@pytest.mark.parametrize("subject", ['Philip "Brave" Land', "O'Brien's Co", "100% Land $1", "Ünïted Çaña", "C++ & Sons"])
+def test_a_name_with_quotes_or_signs_stands_in_the_question_as_it_is(subject: str) -> None:
+    told = world().named("Q1", subject).person("Q2", "Ada Old").person("Q3", "Bea New")
+    made = told.changed("ceo", "Q1", "Q2", "Q3").questions()
+    assert of_kind(made, "edit")[0]["question"] == f"Who is the chief executive officer of {subject}?"
+
+
+def test_an_answer_that_is_a_year_is_not_asked_about_that_year() -> None:
+    told = world().named("Q1", "Redland").named("Q2", "2017").named("Q3", "Newtown").held("capital", "Q1", "Q3")
+    made = told.changed("anthem", "Q1", "Q2", "Q3").questions(history_per_edit=9)
+    assert all("2017" not in row["question"] for row in of_kind(made, "history"))
+
+
+def test_numbers_are_written_for_people_and_both_spellings_count() -> None:
+    told = world().named("Q1", "Redland").changed("population", "Q1", "+1234567", "+1300000")
+    edit = told.questions().edits.to_pylist()[0]
+    assert (edit["target_new"], edit["new_aliases"]) == ("1,300,000", ["1300000"])
+
+
+def test_an_office_of_many_places_is_asked_with_its_place() -> None:
+    told = world().named("Q1", "Minister of Education").named("Q2", "Philippines")
+    told.person("Q3", "Ada Old").person("Q4", "Bea New").held("jurisdiction", "Q1", "Q2")
+    edit = told.changed("office_holder", "Q1", "Q3", "Q4").questions().edits.to_pylist()[0]
+    assert edit["prompt"] == "Who is the Minister of Education in the Philippines?"
+
+
+def test_splits_follow_the_edited_subject_and_never_mix() -> None:
+    told = world()
+    for i in range(40):
+        told.named(f"Q{i + 1}", f"Land {i}").person(f"Q1{i:02}", f"Ada{i} Old{i}").person(f"Q2{i:02}", f"Bea{i} New{i}")
+        told.changed("head_of_state", f"Q{i + 1}", f"Q1{i:02}", f"Q2{i:02}")
+    made = told.questions(train_share=0.5)
+    splits: dict[str, set[str]] = {}
+    for row in made.questions.to_pylist():
+        for edit in row["edit_ids"]:
+            splits.setdefault(edit, set()).add(row["split"])
+    assert all(len(found) == 1 for edit, found in splits.items())
+    assert set.union(*splits.values()) == {"train", "test"}
+
+
+NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), min_size=1, max_size=12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(names=st.lists(NAMES, min_size=7, max_size=7), aliases=st.lists(NAMES, max_size=3))
+def test_no_question_says_its_answer_and_no_text_has_two_answers_whatever_the_names(
+    names: list[str], aliases: list[str]
+) -> None:
+    told = world().named("Q1", names[0], *aliases).named("Q2", names[1]).named("Q3", names[2])
+    for qid, name in zip(("Q4", "Q5", "Q6"), names[3:6], strict=True):
+        told.person(qid, name)
+    told.changed("head_of_state", "Q1", "Q4", "Q5").held("capital", "Q1", "Q3").held("head_of_state", "Q2", "Q6")
+    told.held("birthplace", "Q5", "Q3").held("birthplace", "Q4", "Q2").held("citizenship", "Q6", "Q1")
+    rows = told.questions().questions.to_pylist()
+    answers: dict[str, set[str]] = {}
+    for row in rows:
+        for text in (row["question"], *row["phrasings"]):
+            assert plain(row["answer"]) not in plain(text)
+            answers.setdefault(text, set()).add(row["answer_id"])
+    assert all(len(found) == 1 for found in answers.values())
+
+
+def test_rejections_are_sorted_and_of_the_closed_list() -> None:
+    made = small_country().questions()
+    table = made.rejections.select(["stage", "reason"]).to_pylist()
+    assert table == sorted(table, key=lambda row: (row["stage"], row["reason"]))
+    assert isinstance(made.rejections, pa.Table)
