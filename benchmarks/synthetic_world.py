@@ -281,7 +281,7 @@ class _Maker:
         holder = self.entity("person", HUMAN)
         self.claim(office, "P39", holder, P580=good, P582=end)
         plant["dateless"].append(self.claim(office, "P39", holder).statement_id)
-        self.world.terms[office, "office_holder"] = [Term(holder, self.day(2012), self.day(2016))]
+        self.world.terms[office, "office_holder"].insert(0, Term(holder, self.day(2012), self.day(2016)))
 
     def plant_cycles(self) -> None:
         """Two and three holders, each replaced by the next and the last by the first; and a real return, which

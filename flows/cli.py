@@ -55,7 +55,13 @@ def refresh(
     since: Annotated[str, typer.Option(help="First day, YYYY-MM-DD: the day the model knows.", show_default=False)],
     as_of: Annotated[str, typer.Option(help="Second day, YYYY-MM-DD: the day it should know.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder to make; it must not hold anything.", show_default=False)],
-    source: Annotated[str, typer.Option(help="sample: the slice of Wikidata that ships with the project.")] = "sample",
+    source: Annotated[
+        str,
+        typer.Option(
+            help="sample: the slice of Wikidata that ships with the project; wdqs, qlever or the address of a SPARQL "
+            "endpoint; raw:DIR: a reading kept by --raw."
+        ),
+    ] = "sample",
     relations: Annotated[
         str, typer.Option(help="Ids or properties of relations, joined by commas: P6,office_holder. Default: all.")
     ] = "",
@@ -64,6 +70,24 @@ def refresh(
     quarantine_days: Annotated[
         int, typer.Option(help="Leave out what was edited in so many days before the source's day; 0 keeps it.")
     ] = 3,
+    update: Annotated[
+        Path | None,
+        typer.Option(help="An older snapshot of the same endpoint: read only what changed since.", show_default=False),
+    ] = None,
+    raw: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps every answer of an endpoint.", show_default="OUT.raw"),
+    ] = None,
+    user_agent: Annotated[
+        str, typer.Option(help="Who asks, with your URL or e-mail.", envvar="CHRONOFACTS_USER_AGENT")
+    ] = "",
+    scope: Annotated[
+        str,
+        typer.Option(
+            help="Of an endpoint, read the whole or what changes. Default: changes for wdqs and qlever.",
+            show_default=False,
+        ),
+    ] = "",
 ) -> None:
     """Make a snapshot: what changed between two days, with its questions.
 
@@ -86,8 +110,10 @@ def refresh(
 
     with quiet_flows():
         from flows.refresh import refresh as refresh_flow
+        from pipeline.sources.live import EndpointOptions
 
-        refresh_flow(source, first, second, out, wanted, language, seed, quarantine_days)
+        endpoint = EndpointOptions(user_agent, raw or Path(f"{out}.raw"), scope)
+        refresh_flow(source, first, second, out, wanted, language, seed, quarantine_days, endpoint, update)
     typer.echo(f"snapshot: {out}")
 
 
@@ -162,6 +188,38 @@ def diff(
     from flows.terminal import print_differences
 
     print_differences(differences)
+
+
+@command("publish")
+def publish(
+    snapshot: Snapshot,
+    repo: Annotated[str, typer.Option(help="Dataset to publish to: ORG/NAME.", show_default=False)],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the exact plan; write nothing.")] = False,
+    endpoint: Annotated[
+        str | None, typer.Option(help="Address of the Hub. Default: HF_ENDPOINT, or huggingface.co.")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    force_tag: Annotated[
+        bool, typer.Option("--force-tag", help="Move a tag that stands on another snapshot of that day.")
+    ] = False,
+) -> None:
+    """Publish a snapshot to the Hugging Face Hub: one commit, tagged with its day, read back afterwards.
+
+    Log in first: `hf auth login`, or HF_TOKEN. Publishing again is safe and does only what is missing.
+
+    Example: chronofacts publish S --repo my-org/what-changed --dry-run
+    """
+    show_progress()
+    from flows.environment import quiet_flows
+
+    with quiet_flows():
+        from flows.publish import publish as publish_flow
+
+        published = publish_flow(snapshot, repo, endpoint, private, force_tag, dry_run)
+    for line in published.plan.lines():
+        typer.echo(line)
+    if not dry_run:
+        typer.echo(f"published: {published.url}")
 
 
 def show_progress() -> None:

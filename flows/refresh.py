@@ -14,7 +14,10 @@ from prefect.cache_policies import NO_CACHE
 
 from pipeline.build import SnapshotSettings, Told, build_tables, check_days, read_source
 from pipeline.snapshot import write_snapshot
-from pipeline.sources import Freshness, Source
+from pipeline.sources import Freshness, Source, Window
+from pipeline.sources.incremental import UpdatedSource, read_known
+from pipeline.sources.live import EndpointOptions, LiveSource, is_endpoint, open_live
+from pipeline.sources.reach import days_of_change
 from pipeline.sources.sample import open_sample
 from pipeline.verify import require_sound
 from schemas.catalogue import Catalogue, load_catalogue
@@ -27,16 +30,18 @@ __all__ = ["open_source", "refresh"]
 log = logging.getLogger("chronofacts.refresh")
 
 
-def open_source(name: str) -> Source:
+def open_source(name: str, endpoint: EndpointOptions | None = None) -> Source:
     """The source that `--source` names; BadInput for a name that is none."""
     if name == "sample":
         return open_sample()
-    raise BadInput(f"--source {name!r} is not a source; use sample")
+    if is_endpoint(name):
+        return open_live(name, endpoint or EndpointOptions())
+    raise BadInput(f"--source {name!r} is not a source; use sample, wdqs, qlever, an address http://… or raw:DIR")
 
 
 @task(name="read-source", cache_policy=NO_CACHE)
-def read(source: Source, catalogue: Catalogue, language: str) -> Told:
-    return read_source(source, catalogue, language)
+def read(source: Source, catalogue: Catalogue, language: str, window: Window | None) -> Told:
+    return read_source(source, catalogue, language, window)
 
 
 @task(name="build-tables", cache_policy=NO_CACHE)
@@ -61,10 +66,14 @@ def refresh(
     language: str = "en",
     seed: int = 0,
     quarantine_days: int = 3,
+    endpoint: EndpointOptions | None = None,
+    update: Path | None = None,
 ) -> Path:
     """Make a snapshot of what changed between two days; returns its folder.
 
-    source: `sample`. relations: ids or PIDs of the catalogue; none means all.
+    source: `sample`, `wdqs`, `qlever`, an endpoint's address, or `raw:DIR` (a kept reading of one).
+    endpoint: how an endpoint is asked. update: an older snapshot of the same endpoint, of which all is taken
+    over that has not changed since. relations: ids or PIDs of the catalogue; none means all.
     Raises BadInput for wrong options, CheckFailed when the source or the result is not sound; then no
     folder is left behind.
     """
@@ -73,13 +82,37 @@ def refresh(
     if relations:
         catalogue = catalogue.select(relations)
     check_out(out)
-    opened = open_source(source)
-    freshness = opened.freshness()
-    check_days(settings, freshness.day)
+    opened = open_source(source, endpoint)
+    freshness = _checked_freshness(opened, settings)
     log.info("reading %s", freshness.detail)
-    tables = build(read(opened, catalogue, language), catalogue, settings, freshness.day)
+    window = days_of_change(since, as_of) if isinstance(opened, LiveSource) and opened.scope == "changes" else None
+    told = read(_updated(opened, update, catalogue, language), catalogue, language, window)
+    tables = build(told, catalogue, settings, freshness.day)
     write(tables, describe(opened.name, freshness, catalogue, settings), out)
+    if isinstance(opened, LiveSource):
+        opened.finish()
     return out
+
+
+def _checked_freshness(source: Source, settings: SnapshotSettings) -> Freshness:
+    """How fresh the source is; BadInput when as_of lies beyond that, and then no kept answer of it is used again."""
+    try:
+        freshness = source.freshness()
+        check_days(settings, freshness.day)
+    except BadInput:
+        if isinstance(source, LiveSource):
+            source.abandon()
+        raise
+    return freshness
+
+
+def _updated(source: Source, update: Path | None, catalogue: Catalogue, language: str) -> Source:
+    """The source, or what an older snapshot knows of it and the source for the rest."""
+    if update is None:
+        return source
+    if not isinstance(source, LiveSource):
+        raise BadInput(f"--update {update} needs a source that tells revisions: use wdqs, qlever or an address")
+    return UpdatedSource(source, read_known(update, catalogue, language, source.name))
 
 
 def describe(source: str, freshness: Freshness, catalogue: Catalogue, settings: SnapshotSettings) -> SnapshotManifest:

@@ -5,8 +5,9 @@ The text is made from the tables and the manifest alone, so that the same snapsh
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -63,9 +64,20 @@ def _front_matter(manifest: SnapshotManifest) -> list[str]:
         lines.append(f"- config_name: {name}")
         if name == "edits":
             lines.append("  default: true")
+        lines.append(f"  version: {_content_version(manifest, splits.values())}")
         lines.append("  data_files:")
         lines.extend(f"  - split: {split}\n    path: {path}" for split, path in splits.items())
     return [*lines, "---", ""]
+
+
+def _content_version(manifest: SnapshotManifest, files: Iterable[str]) -> str:
+    """A version that changes with the bytes of a config's files.
+
+    `datasets` caches a local folder under its name and version alone: without this a second snapshot in a folder
+    of the same name would silently be read as the first.
+    """
+    sums = "".join(manifest.files[file].sha256 for file in files)
+    return f"{manifest.format}.0.{int(hashlib.sha256(sums.encode()).hexdigest()[:7], 16)}"
 
 
 def _introduction(manifest: SnapshotManifest, tables: Mapping[str, pa.Table]) -> list[str]:

@@ -47,7 +47,9 @@ def check_endpoint(endpoint: str) -> None:
     if parts.username or parts.password:
         raise BadInput("--endpoint holds a user name or password; give the address alone and log in by `hf auth login`")
     if not parts.hostname or parts.scheme not in {"https", "http"}:
-        raise BadInput(f"--endpoint {without_tokens(endpoint)!r} is not an address; give one like https://huggingface.co")
+        raise BadInput(
+            f"--endpoint {without_tokens(endpoint)!r} is not an address; give one like https://huggingface.co"
+        )
     if parts.scheme == "http" and not local:
         raise BadInput(f"--endpoint {endpoint} would send your token unencrypted; use https")
 
@@ -77,7 +79,9 @@ def _tell(error: Exception, repo: str) -> ChronoFactsError | None:
         if isinstance(cause, HFValidationError):
             return BadInput(f"--repo {repo!r} is not a name that the Hub takes: {_short(str(cause))}")
     if unreached := [cause for cause in causes if isinstance(cause, (_HTTP_ERROR, LocalEntryNotFoundError))]:
-        return HubUnavailable(f"the Hub cannot be reached ({_short(str(causes[-1]) or type(unreached[-1]).__name__)}); try again later")
+        return HubUnavailable(
+            f"the Hub cannot be reached ({_short(str(causes[-1]) or type(unreached[-1]).__name__)}); try again later"
+        )
     if isinstance(error, (ValueError, OSError)):
         return CheckFailed(f"publishing to {repo} failed: {_short(str(error))}; publish again")
     return None

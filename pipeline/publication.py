@@ -86,8 +86,9 @@ def compose(
         card = (snapshot / CARD).read_text(encoding="utf-8")
     except OSError as error:
         raise CheckFailed(f"{snapshot / CARD} cannot be read ({error.strerror}); make the snapshot again") from error
-    card = card.replace("PATH_OR_REPO", repo)
-    card = card.rstrip("\n") + "\n\n" + "\n".join(_sections(manifest, repo, tags, edits, previous)) + "\n"
+    made_here = "\n".join(_sections(manifest, repo, tags, edits, previous))
+    before, columns, after = card.replace("PATH_OR_REPO", repo).partition("\n## Columns\n")
+    card = before.rstrip("\n") + f"\n\n{made_here}\n{columns}{after}"
     sizes = {name: file.size for name, file in data.items() if name in manifest.files}
     croissant = croissant_text(
         manifest, sizes, url=page, files_at=f"{page}/resolve/{manifest.as_of}/", name=repo.rpartition("/")[2]
@@ -104,6 +105,7 @@ def _text(content: bytes) -> LocalFile:
 def _sections(
     manifest: SnapshotManifest, repo: str, tags: Sequence[str], edits: pa.Table, previous: Previous | None
 ) -> list[str]:
+    config = "multi_hop" if "questions/multi_hop-test.parquet" in manifest.files else "edits"
     lines = [
         "## Edits by month",
         "",
@@ -116,7 +118,7 @@ def _sections(
         + ".",
         "",
         "```python",
-        f'load_dataset("{repo}", "multi_hop", revision="{manifest.as_of}")',
+        f'load_dataset("{repo}", "{config}", revision="{manifest.as_of}")',
         "```",
         "",
     ]
@@ -134,7 +136,9 @@ def count_differences(old: pa.Table, new: pa.Table) -> dict[str, dict[str, int]]
         if before.get(fact) != after.get(fact):
             kind = "new" if fact not in before else "removed" if fact not in after else "changed"
             counted.setdefault(fact[0], Counter())[kind] += 1
-    return {relation: {kind: counts[kind] for kind in ("new", "removed", "changed")} for relation, counts in counted.items()}
+    return {
+        relation: {kind: counts[kind] for kind in ("new", "removed", "changed")} for relation, counts in counted.items()
+    }
 
 
 def _by_fact(edits: pa.Table) -> dict[tuple[str, str], str]:

@@ -22,7 +22,7 @@ REASONS: dict[str, tuple[str, str]] = {
     "malformed_id": ("statements", "An id is not a Wikidata id."),
     "deprecated": ("statements", "The statement has deprecated rank: Wikidata says it is wrong."),
     "broken_line": ("statements", "A line of the dump could not be read."),
-    "unread_subject": ("statements", "Nothing of its subject changed in the days read, so its other values are unknown."),
+    "unread_subject": ("statements", "Nothing about its subject changed in the days read: the rest is not known."),
     "duplicate_statement": ("statements", "The same statement id was read twice; the newer revision was kept."),
     # One statement within its timeline.
     "dateless": ("timelines", "Neither start nor end is known, and other statements of the timeline are dated."),

@@ -302,7 +302,8 @@ def _general_names(entity: Mapping[str, Any], languages: Sequence[str]) -> Names
 
     def text(name: Any) -> str | None:
         value = name.get("value") if isinstance(name, dict) else None
-        return value if isinstance(value, str) and value.isprintable() else None
+        half_character = isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value)
+        return value if isinstance(value, str) and not half_character else None
 
     links = entity.get("sitelinks")
     return Names(

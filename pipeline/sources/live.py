@@ -19,7 +19,7 @@ from pipeline.sources.answers import Solution
 from pipeline.sources.endpoint import Endpoint, EndpointSettings, Replay
 from pipeline.sources.politeness import SYSTEM_CLOCK, Clock, full_user_agent, lock_of
 from pipeline.sources.raw import RawRun, find_run, open_run
-from pipeline.sources.sparql import SparqlSource
+from pipeline.sources.sparql import Ask, SparqlSource
 from schemas.errors import BadInput
 
 __all__ = ["ENDPOINTS", "EndpointOptions", "LiveSource", "is_endpoint", "open_live", "open_replay"]
@@ -41,11 +41,34 @@ class EndpointOptions:
 
 
 class LiveSource(SparqlSource):
-    """A `SparqlSource` that knows how much of the endpoint it is meant to read."""
+    """A `SparqlSource` over an endpoint or a kept reading of one.
 
-    scope = "whole"
-    endpoint: Endpoint | None = None
-    abandon: Callable[[], None] = staticmethod(lambda: None)
+    endpoint: None for a kept reading. scope: `whole` or `changes`, what is meant to be read.
+    close: called with the mark that ends the run, `finished` or `abandoned`.
+    """
+
+    def __init__(self, run: RawRun, ask: Ask, endpoint: Endpoint | None, close: Callable[[str], None]) -> None:
+        super().__init__(run.endpoint, ask, self._fresh)
+        self.scope = run.scope
+        self.endpoint = endpoint
+        self._run = run
+        self._close = close
+        self._known: Freshness | None = None
+
+    def finish(self) -> None:
+        """All that was wanted has been read and written: a later reading asks anew."""
+        self._close("finished")
+
+    def abandon(self) -> None:
+        """The reading is given up: a later one asks anew."""
+        self._close("abandoned")
+
+    def _fresh(self) -> Freshness:
+        if self._known is None:
+            self._known = read_freshness(self._ask(queries.freshness()), self._run.endpoint, self._run.started_at)
+            if self.endpoint is not None:
+                self.endpoint.freshness = self._known.detail
+        return self._known
 
 
 def is_endpoint(name: str) -> bool:
@@ -72,8 +95,6 @@ def open_live(name: str, options: EndpointOptions, clock: Clock = SYSTEM_CLOCK) 
     run = open_run(options.raw or Path(aside.name if aside else ""), address, scope, clock)
     settings = EndpointSettings(address, agent, lock_of(address), splits_429="qlever" in address)
     endpoint = Endpoint(settings, run, clock, requests.Session())
-    source = _source(run, endpoint.ask)
-    source.endpoint = endpoint
 
     def close(mark: str) -> None:
         run.finish(mark)
@@ -81,35 +102,18 @@ def open_live(name: str, options: EndpointOptions, clock: Clock = SYSTEM_CLOCK) 
         if aside is not None:
             aside.cleanup()
 
-    source.finish = lambda: close("finished")
-    source.abandon = lambda: close("abandoned")
-    return source
+    return LiveSource(run, endpoint.ask, endpoint, close)
 
 
 def open_replay(folder: Path, clock: Clock = SYSTEM_CLOCK) -> LiveSource:
     """The newest finished reading in a raw folder; it gives the same bytes as the reading itself."""
     run = find_run(folder, clock)
-    return _source(run, Replay(run, folder).ask)
+    return LiveSource(run, Replay(run, folder).ask, None, lambda mark: None)
 
 
 def _is_public(address: str) -> bool:
     host = urlsplit(address).hostname or ""
     return host.endswith("wikidata.org") or "qlever" in host
-
-
-def _source(run: RawRun, ask: Callable[[str], Iterable[Solution]]) -> LiveSource:
-    known: list[Freshness] = []
-
-    def freshness() -> Freshness:
-        if not known:
-            known.append(read_freshness(ask(queries.freshness()), run.endpoint, run.started_at))
-            if source.endpoint is not None:
-                source.endpoint.freshness = known[0].detail
-        return known[0]
-
-    source = LiveSource(run.endpoint, ask, freshness)
-    source.scope = run.scope
-    return source
 
 
 def read_freshness(answer: Iterable[Solution], address: str, asked_at: datetime.datetime) -> Freshness:

@@ -45,20 +45,19 @@ def reach(source: Reaching, catalogue: Catalogue, window: Window) -> pa.Table:
     log.info("found %d subjects with a change from %s to %s", len(new), window.first, window.last)
     read: set[str] = set()
     told, whole = STATEMENTS.empty_table(), set[str]()
+    named: set[str] = set()
     for hop in range(_HOPS + 1):
         told = pa.concat_tables([told, *source.statements_of(sorted(new), properties)])
         read |= new
         if hop == 0:
             named = set(changed_objects(told, backwards, window))
-        else:
-            named = set()
-        named |= set(named_entities(told.filter(pc.invert(_about_others(told, backwards, whole | named)))))
+        if hop == _HOPS or not new:
+            break
+        named |= set(named_entities(told.filter(pc.invert(_about_others(told, backwards, named)))))
         holders = {qid for pid in backwards for qid in source.subjects_naming(pid, sorted(named - whole))}
         whole |= named
         new = (named | holders) - read
         log.info("read %d subjects; %d more are named", len(read), len(new))
-        if not new:
-            break
     return mark(told, _about_others(told, backwards, whole), "unread_subject")
 
 

@@ -40,19 +40,10 @@ class SparqlSource:
     """The `Reaching` protocol over one engine.
 
     with_revisions: False for an engine that knows neither revisions nor redirects.
-    finish: called when all that was wanted has been read and written.
     """
 
-    def __init__(
-        self,
-        name: str,
-        ask: Ask,
-        freshness: Callable[[], Freshness],
-        with_revisions: bool = True,
-        finish: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, name: str, ask: Ask, freshness: Callable[[], Freshness], with_revisions: bool = True) -> None:
         self.name = name
-        self.finish = finish
         self._ask = ask
         self._freshness = freshness
         self._with_revisions = with_revisions

@@ -206,7 +206,7 @@ class HubHandler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_any
 
     def suffer(self, fault: Fault) -> None:
         if fault.run is not None:
@@ -431,7 +431,9 @@ class HubHandler(BaseHTTPRequestHandler):
             if not path.startswith(prefix):
                 continue
             parts = path[len(prefix) :].split("/")
-            folders |= {prefix + "/".join(parts[:depth]) for depth in range(1, len(parts) if deep else min(2, len(parts)))}
+            folders |= {
+                prefix + "/".join(parts[:depth]) for depth in range(1, len(parts) if deep else min(2, len(parts)))
+            }
             if deep or len(parts) == 1:
                 entries.append(self.entry(path, file))
         self.send_json(200, [self.folder_entry(name) for name in sorted(folders)] + entries)

@@ -166,6 +166,19 @@ def test_the_same_command_twice_gives_the_same_bytes(sample_snapshot: Path, tmp_
     assert [name for name in first if first[name] != second[name]] == []
 
 
+def test_a_second_snapshot_in_a_folder_of_the_same_name_is_not_read_as_the_first(
+    sample_snapshot: Path, tmp_path: Path
+) -> None:
+    from datasets import load_dataset
+
+    from flows.refresh import refresh
+
+    other = refresh.fn("sample", SINCE, AS_OF, tmp_path / sample_snapshot.name, relations=["head_of_state"])
+    rows = [load_dataset(str(folder), "edits", split="train").num_rows for folder in (sample_snapshot, other)]
+    assert rows == [read_table(folder, "edits").num_rows for folder in (sample_snapshot, other)]
+    assert rows[0] > rows[1]
+
+
 def test_load_dataset_opens_every_config(sample_snapshot: Path) -> None:
     from datasets import get_dataset_config_names, load_dataset
 

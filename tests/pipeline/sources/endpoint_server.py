@@ -24,7 +24,7 @@ from pipeline.sources.politeness import Clock
 from pipeline.sources.raw import open_run
 
 NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)
-JAVA_TRACE = b'\nSPARQL-QUERY: queryStr=SELECT\njava.util.concurrent.TimeoutException\n\tat java.util.concurrent'
+JAVA_TRACE = b"\nSPARQL-QUERY: queryStr=SELECT\njava.util.concurrent.TimeoutException\n\tat java.util.concurrent"
 QLEVER_TAIL = b"\n !!!!>># An error has occurred while exporting the query result. Unfortunately due to limitations"
 REFUSAL = b"Please set a user-agent and respect our robot policy https://w.wiki/4wJS. See also T400119"
 BAN = b"You have been banned until 2026-11-22T12:00:00Z, please respect throttling and retry-after headers."

@@ -1,6 +1,6 @@
 """Small worlds in Wikidata's RDF form, built by one readable builder.
 
-    rdf_world().item("Q1", "Finland", revision=7).says("Q1", "P6", "Q2", start="2019-06-06", end="2019-12-10").store()
+rdf_world().item("Q1", "Finland", revision=7).says("Q1", "P6", "Q2", start="2019-06-06", end="2019-12-10").store()
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ class RdfWorld:
         self._store = pyoxigraph.Store()
         self._numbers = itertools.count()
 
-    def item(self, qid: str, label: str | None = None, revision: int | None = None, types: tuple[str, ...] = ()) -> RdfWorld:
+    def item(
+        self, qid: str, label: str | None = None, revision: int | None = None, types: tuple[str, ...] = ()
+    ) -> RdfWorld:
         """An item, with its label, its revision and what it is an instance of; again to change them."""
         subject = NamedNode(WD + qid)
         if label is not None:
@@ -35,7 +37,13 @@ class RdfWorld:
         return self
 
     def says(
-        self, subject: str, pid: str, value: str, start: str | None = None, end: str | None = None, at: str | None = None
+        self,
+        subject: str,
+        pid: str,
+        value: str,
+        start: str | None = None,
+        end: str | None = None,
+        at: str | None = None,
     ) -> RdfWorld:
         """A statement with an item as value. Dates: YYYY, YYYY-MM or YYYY-MM-DD; `?` is "some value"."""
         node = NamedNode(f"{WD}statement/{subject}-{next(self._numbers):08d}")

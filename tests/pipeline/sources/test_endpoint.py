@@ -73,7 +73,8 @@ def test_a_throttled_client_waits_as_long_as_it_is_told(
 
 
 @pytest.mark.parametrize(
-    "fault", ["time-out as 500", "time-out as 429", "time-out as 504", "cut with a Java trace", "cut with QLever's tail"]
+    "fault",
+    ["time-out as 500", "time-out as 429", "time-out as 504", "cut with a Java trace", "cut with QLever's tail"],
 )
 def test_a_time_out_asks_for_less_and_is_not_repeated(server: EndpointServer, tmp_path: Path, fault: str) -> None:
     server.fault = first(fault)
@@ -93,7 +94,10 @@ def test_a_query_about_one_item_gets_three_chances(server: EndpointServer, tmp_p
     with endpoint_at(server.url, tmp_path, FakeTime()) as endpoint:
         assert len(list(endpoint.ask(ONE))) == 5
     server.fault = lambda number, query: "time-out as 500"
-    with endpoint_at(server.url, tmp_path / "b", FakeTime()) as endpoint, pytest.raises(QueryTooBig, match="Q100 alone"):
+    with (
+        endpoint_at(server.url, tmp_path / "b", FakeTime()) as endpoint,
+        pytest.raises(QueryTooBig, match="Q100 alone"),
+    ):
         list(endpoint.ask(ONE))
 
 
@@ -123,7 +127,10 @@ def test_a_refusal_is_told_at_once(
 
 
 def test_a_query_that_is_not_understood_is_an_error(server: EndpointServer, tmp_path: Path) -> None:
-    with endpoint_at(server.url, tmp_path, FakeTime()) as endpoint, pytest.raises(EndpointFailed, match="does not understand"):
+    with (
+        endpoint_at(server.url, tmp_path, FakeTime()) as endpoint,
+        pytest.raises(EndpointFailed, match="does not understand"),
+    ):
         list(endpoint.ask("SELECT ?s WHERE { ?s ?o }"))
     assert len(server.queries) == 1
 

@@ -1,0 +1,60 @@
+"""The `publish` flow: a snapshot folder to a dataset of the Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub.utils import disable_progress_bars
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from pipeline.hub import Published, PublishSettings
+from pipeline.hub import publish as publish_snapshot
+from pipeline.hub_errors import HubUnavailable
+
+__all__ = ["publish"]
+
+
+def _is_worth_a_retry(task: Any, run: Any, state: Any) -> bool:  # noqa: ANN401  (Prefect's own signature)
+    """Only a Hub that is busy or away may answer otherwise later."""
+    return isinstance(state.result(raise_on_failure=False), HubUnavailable)
+
+
+@task(
+    name="publish-snapshot",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[10, 60],
+    retry_condition_fn=_is_worth_a_retry,
+)
+def send(snapshot: Path, repo: str, settings: PublishSettings) -> Published:
+    return publish_snapshot(snapshot, repo, settings)
+
+
+@flow(name="publish")
+def publish(
+    snapshot: Path,
+    repo: str,
+    endpoint: str | None = None,
+    private: bool = False,
+    force_tag: bool = False,
+    dry_run: bool = False,
+) -> Published:
+    """Publish a snapshot as the dataset ORG/NAME, in one commit with its day as tag; does nothing when it is there.
+
+    endpoint: address of the Hub; by default HF_ENDPOINT or huggingface.co. private: of a repository that is
+    made. force_tag: move a tag that stands on another snapshot of that day. dry_run: only plan.
+    Raises as `pipeline.hub.publish`.
+    """
+    disable_progress_bars()  # of every file; the log tells of the steps
+    published = send(snapshot, repo, PublishSettings(endpoint, private, force_tag, dry_run))
+    if not dry_run:
+        lines = "\n".join(published.plan.lines())
+        create_markdown_artifact(
+            f"[{repo} at {published.plan.tag}]({published.url})\n\n```text\n{lines}\n```",
+            key="published",
+            description=f"What was sent to {repo}",
+        )
+    return published

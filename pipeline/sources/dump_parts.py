@@ -1,0 +1,334 @@
+"""One part of a dump to Parquet, as one pure function that any engine may call, here or on another machine.
+
+`extract_part` writes its files aside and renames them, its marker last: a part with a marker of the same
+settings is whole and is not read again, whoever asks and whatever was killed in between.
+Leaves out: which parts there are and in which order they are read (`pipeline.sources.dump`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.rejections import rejection_rows
+from pipeline.sources.dump_entities import NAMES, EntityReader, NameRows
+from pipeline.sources.dump_lines import BrokenLine, DamagedDump, DumpLines, claim_filter
+from pipeline.wikidata import Origin, StatementRows
+from schemas.errors import BadInput
+from schemas.tables import REJECTIONS, STATEMENTS
+
+__all__ = ["PartReport", "PartSettings", "Tell", "extract_part", "read_qids", "write_qids"]
+
+FORMAT = 1
+"""Version of the part files; a part of another version is read again."""
+BATCH = 16_384  # rows held as Python objects, about 40 MB
+_TELL_EVERY = 16 << 20  # bytes of JSON between two calls of `tell`
+_TRIAL_LINES, _USELESS = 4096, 0.4  # a filter that lets more than this share of lines through costs more than it saves
+_HEAD = re.compile(rb'\{"type":"\w+","id":"Q(\d{1,12})"')
+_BITS = 1 << 30  # ids below it live in a bitmap (128 MiB at most; Wikidata has 140 million), others in a set
+
+Tell = Callable[[int, int], None]
+"""Called now and then with (bytes of the file read, bytes of JSON read) of one part."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartSettings:
+    """What decides the rows of a part besides the file and the properties.
+
+    day: the dump's day, which becomes `retrieved_at`. qids: a file of `write_qids` with the only subjects
+    that count, or None for all. language: read names too, in this language and its fallbacks.
+    keep_damaged: use what can be read of a file that ends inside its compression.
+    """
+
+    day: datetime.date
+    qids: Path | None = None
+    language: str | None = None
+    keep_damaged: bool = False
+    source: str = "dump"
+
+    def origin(self) -> Origin:
+        return Origin(self.source, datetime.datetime.combine(self.day, datetime.time(), datetime.UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class PartReport:
+    """What one part gave; `statements`, `names` and `rejections` are its Parquet files."""
+
+    path: str
+    statements: str
+    names: str | None
+    rejections: str
+    compressed_bytes: int
+    json_bytes: int
+    lines: int
+    entities: int
+    """Lines that have an entity's form."""
+    decoded: int
+    """Entities that passed the filter."""
+    rows: int
+    broken: int
+    opened: int
+    closed: int
+    newest: str | None
+    """The latest `modified` of the decoded entities, ISO 8601."""
+    damage: str | None
+    seconds: float
+    reused: bool = False
+
+
+def extract_part(
+    path: Path, properties: Sequence[str], out_dir: Path, settings: PartSettings, tell: Tell | None = None
+) -> PartReport:
+    """Read one part of a dump into Parquet files in out_dir.
+
+    properties: PIDs. Writes `STATEMENTS` of them, `NAMES` when settings.language is given, and `REJECTIONS`
+    (`broken_line`). Needs memory for one batch of rows, one line, and settings.qids, whatever the size.
+    Returns the report of an earlier run, with `reused` true, when that had the same file and settings.
+    Raises BadInput for a file that is no dump or a folder that cannot be written, DamagedDump for a file
+    that ends inside its compression (unless settings.keep_damaged); then the part stays unfinished.
+    """
+    stem = f"{path.name}-{hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:8]}"
+    marker = out_dir / f"{stem}.done.json"
+    key = _key(path, properties, settings)
+    finished = _finished(marker, key)
+    if finished is not None and (finished.damage is None or settings.keep_damaged):
+        return replace(finished, reused=True)
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        report = _extract(path, properties, out_dir / stem, settings, tell)
+        _write_whole(marker, json.dumps({"key": key, "report": asdict(report)}, indent=1).encode())
+    except OSError as error:
+        raise BadInput(f"{out_dir} cannot be written ({error.strerror or error}); free space or name another") from error
+    return report
+
+
+def _key(path: Path, properties: Sequence[str], settings: PartSettings) -> str:
+    """A hash of everything that decides a part's files."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror})") from error
+    # Another moment of writing is another file: nobody reads a terabyte twice to compare it.
+    told = [FORMAT, stat.st_size, stat.st_mtime_ns, sorted(properties), str(STATEMENTS.names), str(NAMES.names)]
+    told += [str(settings.day), settings.language, settings.source]
+    told += [None if settings.qids is None else hashlib.sha256(settings.qids.read_bytes()).hexdigest()]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _finished(marker: Path, key: str) -> PartReport | None:
+    try:
+        values: dict[str, Any] = json.loads(marker.read_bytes())
+        report = PartReport(**values["report"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    files = [name for name in (report.statements, report.names, report.rejections) if name is not None]
+    return report if values["key"] == key and all(Path(name).is_file() for name in files) else None
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)
+
+
+class _Sink:
+    """A Parquet file that gets its name when it is closed; `partial` until then."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.path = path
+        self.rows = 0
+        self._partial = path.with_name(f"{path.name}.partial")
+        self._writer = pq.ParquetWriter(self._partial, schema, compression="zstd", store_schema=True)
+
+    def write(self, table: pa.Table) -> None:
+        self.rows += table.num_rows
+        self._writer.write_table(table)
+
+    def close(self) -> None:
+        self._writer.close()
+        self._partial.replace(self.path)
+
+    def abandon(self) -> None:
+        try:
+            self._writer.close()
+        finally:
+            self._partial.unlink(missing_ok=True)
+
+
+def _extract(path: Path, properties: Sequence[str], stem: Path, settings: PartSettings, tell: Tell | None) -> PartReport:
+    started = time.monotonic()
+    sinks = {"statements": _Sink(stem.with_name(f"{stem.name}.statements.parquet"), STATEMENTS)}
+    sinks["rejections"] = _Sink(stem.with_name(f"{stem.name}.rejections.parquet"), REJECTIONS)
+    if settings.language is not None:
+        sinks["names"] = _Sink(stem.with_name(f"{stem.name}.names.parquet"), NAMES)
+    try:
+        with DumpLines(path) as lines:
+            decoded, newest, damage = _read(lines, properties, settings, sinks, tell)
+            size = lines.position()
+        sinks["rejections"].write(_rejections(lines))
+        for sink in sinks.values():
+            sink.close()
+    except BaseException:
+        for sink in sinks.values():
+            sink.abandon()
+        raise
+    return PartReport(
+        path=str(path),
+        statements=str(sinks["statements"].path),
+        names=str(sinks["names"].path) if "names" in sinks else None,
+        rejections=str(sinks["rejections"].path),
+        compressed_bytes=size,
+        json_bytes=lines.json_bytes,
+        lines=lines.lines,
+        entities=lines.entities,
+        decoded=decoded,
+        rows=sinks["statements"].rows,
+        broken=lines.broken,
+        opened=lines.opened,
+        closed=lines.closed,
+        newest=newest.isoformat() if newest else None,
+        damage=damage,
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+def _read(
+    lines: DumpLines, properties: Sequence[str], settings: PartSettings, sinks: dict[str, _Sink], tell: Tell | None
+) -> tuple[int, datetime.datetime | None, str | None]:
+    """All wanted entities of a file into the sinks; (their number, their newest edit, what cut the file off)."""
+    reader = EntityReader(properties, settings.language)
+    rows, names = StatementRows(settings.origin()), NameRows() if "names" in sinks else None
+    wanted = _Filter(properties, settings.qids)
+    newest: datetime.datetime | None = None
+    decoded, next_telling = 0, _TELL_EVERY
+    damage: str | None = None
+
+    def flush() -> None:
+        sinks["statements"].write(rows.table())
+        rows.clear()
+        if names is not None:
+            sinks["names"].write(names.table())
+            names.clear()
+
+    try:
+        for number, line in lines:
+            if tell is not None and lines.json_bytes >= next_telling:
+                tell(lines.position(), lines.json_bytes)
+                next_telling = lines.json_bytes + _TELL_EVERY
+            if not wanted(line):
+                continue
+            decoded += 1
+            modified, broken = reader.add(line.rstrip(b",\r\n"), rows, names)
+            if modified is not None and (newest is None or modified > newest):
+                newest = modified
+            for fault in broken:
+                lines.add_broken(replace(fault, line=number))
+            if len(rows) >= BATCH or (names is not None and len(names) >= BATCH):
+                flush()
+    except DamagedDump as error:
+        if not settings.keep_damaged:
+            raise
+        damage = str(error)
+        lines.add_broken(BrokenLine(lines.lines + 1, "the file ends inside its compression"))
+    flush()
+    if tell is not None:
+        tell(lines.position(), lines.json_bytes)
+    return decoded, newest, damage
+
+
+class _Filter:
+    """Whether a line is worth decoding: it is about a wanted item, or may have a wanted claim.
+
+    A filter of claims that lets most lines through is switched off after a while: decoding by type passes
+    over an unwanted line nearly as fast.
+    """
+
+    def __init__(self, properties: Sequence[str], qids: Path | None) -> None:
+        self._matches = claim_filter(properties)
+        self._items = read_qids(qids) if qids is not None else None
+        self._seen = self._passed = 0
+
+    def __call__(self, line: bytes) -> bool:
+        if self._items is not None:
+            head = _HEAD.match(line)
+            number = int(head[1]) if head else _number_of(line)
+            return number is not None and number in self._items
+        if self._seen < _TRIAL_LINES:
+            found = self._matches(line) is not None
+            self._seen += 1
+            self._passed += found
+            return found
+        return self._passed > _USELESS * _TRIAL_LINES or self._matches(line) is not None
+
+
+class _Head(msgspec.Struct):
+    id: str = ""
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+
+
+def _number_of(line: bytes) -> int | None:
+    """The number of an item whose line does not begin as those of Wikidata do."""
+    try:
+        qid = _decode_head(line.rstrip(b",\r\n")).id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        found = re.search(rb'"id"\s*:\s*"Q(\d{1,12})"', line)
+        return int(found[1]) if found else None
+    return int(qid[1:]) if qid[:1] == "Q" and qid[1:].isdecimal() else None
+
+
+class _Items:
+    """A set of item numbers that takes one bit each."""
+
+    def __init__(self, bits: bytes, others: Iterable[int]) -> None:
+        self._bits = bits
+        self._others = frozenset(others)
+
+    def __contains__(self, number: int) -> bool:
+        place = number >> 3
+        if place < len(self._bits):
+            return bool(self._bits[place] >> (number & 7) & 1)
+        return number in self._others
+
+
+def write_qids(qids: Iterable[str], path: Path) -> None:
+    """Write the numbers of some QIDs, sorted, as the file that `PartSettings.qids` names."""
+    numbers = np.unique(np.fromiter((int(qid[1:]) for qid in qids), dtype=np.int64))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_whole(path, numbers.tobytes())
+
+
+def read_qids(path: Path) -> _Items:
+    """The set that `write_qids` wrote."""
+    numbers = np.frombuffer(path.read_bytes(), dtype=np.int64)
+    near = numbers[numbers < _BITS]
+    bits = np.zeros((int(near[-1]) >> 3) + 1 if len(near) else 0, dtype=np.uint8)
+    np.bitwise_or.at(bits, near >> 3, (1 << (near & 7)).astype(np.uint8))
+    return _Items(bits.tobytes(), numbers[numbers >= _BITS].tolist())
+
+
+def _rejections(lines: DumpLines) -> pa.Table:
+    """`REJECTIONS` of what could not be read; one row counts those beyond the ones described."""
+    name = lines.path.name
+    found = [
+        ("statements", "broken_line", broken.subject, None, [broken.statement_id] if broken.statement_id else [],
+         f"{name} line {broken.line}: {broken.reason}")
+        for broken in lines.breaks
+    ]  # fmt: skip
+    if lines.broken > len(lines.breaks):
+        more = lines.broken - len(lines.breaks)
+        found.append(("statements", "broken_line", None, None, [], f"{name}: {more} more broken lines"))
+    return rejection_rows(found)

@@ -1,0 +1,150 @@
+"""A refresh that reads only what changed: an older snapshot answers for every entity that has its revision still.
+
+A revision covers all of an entity (statements, names, sitelinks), so that an equal revision means equal rows.
+Which subjects there are is always asked anew: that finds what is new, and what is gone is named no more.
+The result is that of a full refresh at the same moment, rows and all: an unchanged row counts as read now.
+Leaves out: how an endpoint is asked (`pipeline.sources.sparql`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.entities import LABELS
+from pipeline.snapshot import read_table
+from pipeline.sources import EntityBatch, Freshness, Window
+from pipeline.sources.sparql import SparqlSource
+from pipeline.wikidata import LIFECYCLE, Origin
+from schemas.catalogue import Catalogue
+from schemas.errors import BadInput
+from schemas.manifest import read_manifest
+from schemas.tables import STATEMENTS
+
+__all__ = ["Known", "UpdatedSource", "read_known"]
+
+log = logging.getLogger("chronofacts.refresh")
+# What other stages found out about a row; a new reading judges for itself.
+_JUDGED = frozenset({"young_statement", "unread_subject"})
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What an older snapshot holds of its source."""
+
+    statements: pa.Table
+    """`STATEMENTS` of relations."""
+    lifecycle: pa.Table
+    """`STATEMENTS` of types, births, deaths."""
+    labels: pa.Table
+    revisions: Mapping[str, int]
+    """The oldest revision that rows of an entity were read at; entities without any are left out."""
+
+
+def read_known(snapshot: Path, catalogue: Catalogue, language: str, address: str) -> Known:
+    """What a snapshot knows, if it was made from the same source, language and properties.
+
+    Raises BadInput saying what differs, CheckFailed when the snapshot is damaged.
+    """
+    manifest = read_manifest(snapshot)
+    mend = "leave out --update to read everything"
+    if manifest.source != address:
+        raise BadInput(f"--update {snapshot} was read from {manifest.source}, not from {address}; {mend}")
+    if manifest.language != language:
+        raise BadInput(f"--update {snapshot} is in {manifest.language}, not in {language}; {mend}")
+    wanted = {relation.property for relation in catalogue.relations}
+    had = {catalogue.by_id[name].property for name in manifest.relations if name in catalogue.by_id}
+    if wanted - had:
+        raise BadInput(f"--update {snapshot} was read without {', '.join(sorted(wanted - had))}; {mend}")
+    statements = read_table(snapshot, "statements")
+    of_entities = pc.is_in(statements["property"], value_set=pa.array(LIFECYCLE))
+    return Known(
+        _without_judgements(statements.filter(pc.invert(of_entities))),
+        statements.filter(of_entities),
+        read_table(snapshot, "entities").select(LABELS.names).cast(LABELS),
+        _oldest_revisions(statements),
+    )
+
+
+def _oldest_revisions(statements: pa.Table) -> dict[str, int]:
+    table = statements.group_by("subject").aggregate([("revision", "min")])
+    pairs = zip(table["subject"].to_pylist(), table["revision_min"].to_pylist(), strict=True)
+    return {subject: revision for subject, revision in pairs if revision is not None}
+
+
+def _without_judgements(statements: pa.Table) -> pa.Table:
+    faults = [[fault for fault in row if fault not in _JUDGED] for row in statements["faults"].to_pylist()]
+    place = STATEMENTS.get_field_index("faults")
+    return statements.set_column(place, STATEMENTS.field(place), pa.array(faults, pa.list_(pa.string())))
+
+
+class UpdatedSource:
+    """The `Reaching` protocol over a source and what an older snapshot knows of it."""
+
+    def __init__(self, source: SparqlSource, known: Known) -> None:
+        self.name = source.name
+        self._source = source
+        self._known = known
+        self._subjects = set(known.statements["subject"].to_pylist())
+        self._labelled = set(known.labels["qid"].to_pylist())
+        self._now: dict[str, int | None] = {}
+
+    def freshness(self) -> Freshness:
+        return self._source.freshness()
+
+    def statements(self, properties: Sequence[str], window: Window | None = None) -> Iterator[pa.Table]:
+        return self.statements_of(self.subjects(properties, window), properties)
+
+    def subjects(self, properties: Sequence[str], window: Window | None = None) -> list[str]:
+        return self._source.subjects(properties, window)
+
+    def subjects_naming(self, property_: str, qids: Sequence[str]) -> list[str]:
+        return self._source.subjects_naming(property_, qids)
+
+    def redirects(self, qids: Sequence[str]) -> dict[str, str]:
+        return self._source.redirects(qids)
+
+    def statements_of(self, qids: Sequence[str], properties: Sequence[str]) -> Iterator[pa.Table]:
+        same = self._unchanged([qid for qid in qids if qid in self._subjects])
+        rows = _of(self._known.statements, same)
+        yield restamp(rows.filter(pc.is_in(rows["property"], value_set=pa.array(properties))), self._source.origin())
+        changed = [qid for qid in qids if qid not in same]
+        log.info("%d subjects are unchanged, %d are new or changed", len(same), len(changed))
+        yield from self._source.statements_of(changed, properties)
+
+    def entities(self, qids: Sequence[str], language: str) -> Iterator[EntityBatch]:
+        same = self._unchanged([qid for qid in qids if qid in self._labelled])
+        labels = self._known.labels
+        yield EntityBatch(
+            restamp(_of(self._known.lifecycle, same), self._source.origin()),
+            labels.filter(pc.is_in(labels["qid"], value_set=pa.array(sorted(same), pa.string()))),
+        )
+        changed = [qid for qid in qids if qid not in same]
+        log.info("%d entities are unchanged, %d are new or changed", len(same), len(changed))
+        yield from self._source.entities(changed, language)
+
+    def _unchanged(self, qids: Sequence[str]) -> set[str]:
+        """Those of the ids whose revision is the one that the snapshot knows."""
+        known = self._known.revisions
+        unasked = [qid for qid in qids if qid in known and qid not in self._now]
+        told = self._source.revisions(unasked)
+        self._now.update({qid: told[qid].number if qid in told else None for qid in unasked})
+        return {qid for qid in qids if qid in known and self._now[qid] == known[qid]}
+
+
+def _of(statements: pa.Table, subjects: set[str]) -> pa.Table:
+    return statements.filter(pc.is_in(statements["subject"], value_set=pa.array(sorted(subjects), pa.string())))
+
+
+def restamp(statements: pa.Table, origin: Origin) -> pa.Table:
+    """The rows as read now and here: their revision has just been found to be the present one."""
+    stamp = pa.scalar(int(origin.retrieved_at.timestamp()), STATEMENTS.field("retrieved_at").type)
+    for name, value in (("retrieved_at", stamp), ("source", pa.scalar(origin.source))):
+        place = STATEMENTS.get_field_index(name)
+        statements = statements.set_column(place, STATEMENTS.field(place), pa.repeat(value, statements.num_rows))
+    return statements
