@@ -52,7 +52,9 @@ def command(name: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
 
 @command("refresh")
 def refresh(
-    since: Annotated[str, typer.Option(help="First day, YYYY-MM-DD: the day the model knows.", show_default=False)],
+    since: Annotated[
+        str, typer.Option(help="First day, YYYY-MM-DD, or model:NAME for a model's stated cutoff.", show_default=False)
+    ],
     as_of: Annotated[str, typer.Option(help="Second day, YYYY-MM-DD: the day it should know.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder to make; it must not hold anything.", show_default=False)],
     source: Annotated[
@@ -94,10 +96,11 @@ def refresh(
     Example: chronofacts refresh --source sample --since 2021-01-01 --as-of 2025-01-01 --out S
     """
     from schemas.catalogue import load_catalogue
+    from schemas.cutoffs import parse_since
     from schemas.dates import check_dates, parse_day
     from schemas.folders import check_out
 
-    first, second = parse_day(since, "--since"), parse_day(as_of, "--as-of")
+    first, second = parse_since(since), parse_day(as_of, "--as-of")
     wanted = tuple(part for part in (piece.strip() for piece in relations.split(",")) if part)
     # Wrong use is told before anything slow begins.
     check_dates(first, second)

@@ -49,8 +49,9 @@ _PID = re.compile(r"P[1-9]\d{0,9}")
 _STATEMENT_IRI = re.compile(r"(?:.*/statement/)?([A-Za-z]\d+)[$-](.+)")
 _COMMONS_FILE = re.compile(r"https?://commons\.wikimedia\.org/wiki/Special:FilePath/(.+)")
 _NO_UNIT = "Q199"  # Wikidata's "1": a plain number
-_TIMES = {"P580": "start", "P582": "end", "P585": "point_in_time"}
-_SUCCESSION = {"P1365": "replaces", "P1366": "replaced_by"}
+# in the order of their columns
+_TIMES = ("P580", "P582", "P585")  # start, end, point in time
+_SUCCESSION = ("P1365", "P1366")  # replaces, replaced by
 
 SnakKind = Literal["item", "string", "text", "quantity", "time", "other", "somevalue", "novalue"]
 
@@ -196,18 +197,17 @@ def statement_id_from_iri(iri: str) -> str:
 
 
 class StatementRows:
-    """Columns of `statements` while they are being filled; a table is cut from them in batches."""
+    """Rows of `statements` while they are being filled; a table is cut from them in batches."""
 
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
-        self._columns: dict[str, list[Any]] = {}
-        self.clear()
+        self._rows: list[tuple[object, ...]] = []
 
     def clear(self) -> None:
-        self._columns = {name: [] for name in tables.STATEMENTS.names if name not in ("retrieved_at", "source")}
+        self._rows = []
 
     def __len__(self) -> int:
-        return len(self._columns["subject"])
+        return len(self._rows)
 
     def add(
         self,
@@ -221,45 +221,40 @@ class StatementRows:
         modified_at: datetime | None = None,
     ) -> None:
         """One row. Never raises: faults of values go into the row's `faults`."""
-        put = self._columns
-        faults = {snak.fault for snak in (main, *(s for p in _TIMES for s in qualifiers.get(p, ()))) if snak.fault}
-        put["statement_id"].append(statement_id)
-        put["subject"].append(subject)
-        put["property"].append(property_)
-        put["object"].append(main.text)
-        put["object_kind"].append("string" if main.kind in ("text", "other") else main.kind)
-        put["object_unit"].append(main.unit)
-        put["rank"].append(rank)
+        faults = {main.fault} if main.fault else set()
         if not is_qid(subject) or not is_pid(property_):
             faults.add("malformed_id")
-        dates: dict[str, Bound] = {}
-        for pid, prefix in _TIMES.items():
-            dates[prefix] = bound = self._bound(qualifiers.get(pid, ()), faults)
-            put[f"{prefix}_kind"].append(bound.kind)
-            put[f"{prefix}_earliest"].append(bound.date.earliest if bound.date else None)
-            put[f"{prefix}_latest"].append(bound.date.latest if bound.date else None)
-            put[f"{prefix}_precision"].append(bound.date.precision if bound.date else None)
-        if _certainly_after(dates["start"], dates["end"]):
+        start, end, point_in_time = (
+            self._bound(qualifiers[pid], faults) if pid in qualifiers else ABSENT for pid in _TIMES
+        )
+        if _certainly_after(start, end):
             faults.add("start_after_end")
-        for pid, name in _SUCCESSION.items():
-            items = [snak.text for snak in qualifiers.get(pid, ()) if snak.kind == "item"]
-            put[name].append(items[0] if len(items) == 1 else None)
-        put["qualifiers"].append(
-            sorted(
-                f"{pid}={snak.spelled()}"
-                for pid, snaks in qualifiers.items()
-                if pid not in _TIMES and not (pid in _SUCCESSION and len(snaks) == 1)
-                for snak in snaks
+        self._rows.append(
+            (
+                statement_id,
+                subject,
+                property_,
+                main.text,
+                "string" if main.kind in ("text", "other") else main.kind,
+                main.unit,
+                rank,
+                *_interval_columns(start),
+                *_interval_columns(end),
+                *_interval_columns(point_in_time),
+                *(_one_item(qualifiers[pid]) if pid in qualifiers else None for pid in _SUCCESSION),
+                _other_qualifiers(qualifiers),
+                sorted(faults),
+                revision,
+                modified_at,
             )
         )
-        put["faults"].append(sorted(faults))
-        put["revision"].append(revision)
-        put["modified_at"].append(modified_at)
 
     @staticmethod
     def _bound(snaks: Iterable[Snak], faults: set[str]) -> Bound:
         bounds = []
         for snak in snaks:
+            if snak.fault:
+                faults.add(snak.fault)
             if snak.kind == "time" and snak.date is not None:
                 bounds.append(Bound("known", snak.date))
             elif snak.kind == "time":
@@ -279,18 +274,39 @@ class StatementRows:
     def table(self) -> pa.Table:
         """The rows so far as `tables.STATEMENTS`."""
         size = len(self)
-        arrays = []
-        for column in tables.STATEMENTS:
-            if column.name == "retrieved_at":
-                stamp = pa.scalar(int(self.origin.retrieved_at.timestamp()), column.type)
-                arrays.append(pa.repeat(stamp, size))
-            elif column.name == "source":
-                arrays.append(pa.repeat(pa.scalar(self.origin.source), size))
-            elif pa.types.is_date32(column.type):
-                arrays.append(pa.array(self._columns[column.name], pa.int32()).view(pa.date32()))
-            else:
-                arrays.append(pa.array(self._columns[column.name], column.type))
+        stamp = pa.scalar(int(self.origin.retrieved_at.timestamp()), tables.STATEMENTS.field("retrieved_at").type)
+        told = [column for column in tables.STATEMENTS if column.name not in ("retrieved_at", "source")]
+        values = zip(*self._rows, strict=True) if self._rows else [()] * len(told)
+        arrays = [
+            pa.array(cells, pa.int32()).view(pa.date32())
+            if pa.types.is_date32(column.type)
+            else pa.array(cells, column.type)
+            for column, cells in zip(told, values, strict=True)
+        ]
+        arrays += [pa.repeat(stamp, size), pa.repeat(pa.scalar(self.origin.source), size)]
         return pa.Table.from_arrays(arrays, schema=tables.STATEMENTS)
+
+
+def _interval_columns(bound: Bound) -> tuple[int | None, int | None, int | None, str]:
+    """(earliest, latest, precision, kind), as `tables.STATEMENTS` has them."""
+    if bound.date is None:
+        return None, None, None, bound.kind
+    return bound.date.earliest, bound.date.latest, bound.date.precision, bound.kind
+
+
+def _one_item(snaks: Sequence[Snak]) -> str | None:
+    items = [snak.text for snak in snaks if snak.kind == "item"]
+    return items[0] if len(items) == 1 else None
+
+
+def _other_qualifiers(qualifiers: Mapping[str, Sequence[Snak]]) -> list[str]:
+    """`PID=value` of what has no column of its own, sorted."""
+    return sorted(
+        f"{pid}={snak.spelled()}"
+        for pid, snaks in qualifiers.items()
+        if pid not in _TIMES and not (pid in _SUCCESSION and len(snaks) == 1)
+        for snak in snaks
+    )
 
 
 def _certainly_after(start: Bound, end: Bound) -> bool:

@@ -21,7 +21,6 @@ from pipeline.sources.dump_lines import BrokenLine
 from pipeline.wikidata import (
     NOVALUE,
     SOMEVALUE,
-    Origin,
     Snak,
     StatementRows,
     is_qid,
@@ -127,7 +126,12 @@ class EntityReader:
             ]
         return msgspec.defstruct("Entity", fields, gc=False)
 
-    def _add_typed(self, entity: Any, rows: StatementRows, names: NameRows | None) -> datetime.datetime | None:
+    def _add_typed(
+        self,
+        entity: Any,  # noqa: ANN401  its type is made at run time, by `_entity_type`
+        rows: StatementRows,
+        names: NameRows | None,
+    ) -> datetime.datetime | None:
         modified = _in_utc(entity.modified)
         ready = [
             (pid, statement, _typed_snak(statement.mainsnak), _typed_qualifiers(statement))
@@ -147,12 +151,12 @@ class EntityReader:
             names.add(entity.id, texts, self.languages, entity.lastrevid)
         return modified
 
-    def _typed_claims(self, claims: Any) -> Iterator[tuple[str, Sequence[_Statement]]]:
+    def _typed_claims(self, claims: object) -> Iterator[tuple[str, Sequence[_Statement]]]:
         if isinstance(claims, msgspec.Struct):
             for pid in self.properties:
                 yield pid, getattr(claims, pid)
 
-    def _members(self, names: Any) -> Iterator[tuple[str, Any]]:
+    def _members(self, names: object) -> Iterator[tuple[str, Any]]:
         if isinstance(names, msgspec.Struct):
             yield from zip(self.languages, msgspec.structs.astuple(names), strict=True)
 
@@ -222,7 +226,9 @@ class NameRows:
         if chosen is None and not aliases:
             return
         label = labels[chosen] if chosen is not None else None
-        description = next((d for code in (languages[0], "en") if (d := names.descriptions.get(code, qid)) != qid), None)
+        description = next(
+            (d for code in (languages[0], "en") if (d := names.descriptions.get(code, qid)) != qid), None
+        )
         self._rows.append(
             {
                 "qid": qid,
@@ -300,7 +306,7 @@ def _general_names(entity: Mapping[str, Any], languages: Sequence[str]) -> Names
         found = entity.get(key)
         yield from ((code, found[code]) for code in languages if code in found) if isinstance(found, dict) else ()
 
-    def text(name: Any) -> str | None:
+    def text(name: object) -> str | None:
         value = name.get("value") if isinstance(name, dict) else None
         half_character = isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value)
         return value if isinstance(value, str) and not half_character else None

@@ -88,10 +88,7 @@ class DumpLines:
         for line in self._raw_lines():
             self.lines += 1
             self.json_bytes += len(line)
-            if line.startswith(b"{") and line.endswith(b"},\n"):
-                self.entities += 1
-                yield self.lines, line
-            elif self._is_entity(line):
+            if (line.startswith(b"{") and line.endswith(b"},\n")) or self._is_entity(line):
                 self.entities += 1
                 yield self.lines, line
             elif not self.entities and self.broken >= PATIENCE:

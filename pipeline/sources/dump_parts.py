@@ -110,7 +110,9 @@ def extract_part(
         report = _extract(path, properties, out_dir / stem, settings, tell)
         _write_whole(marker, json.dumps({"key": key, "report": asdict(report)}, indent=1).encode())
     except OSError as error:
-        raise BadInput(f"{out_dir} cannot be written ({error.strerror or error}); free space or name another") from error
+        raise BadInput(
+            f"{out_dir} cannot be written ({error.strerror or error}); free space or name another"
+        ) from error
     return report
 
 
@@ -167,7 +169,9 @@ class _Sink:
             self._partial.unlink(missing_ok=True)
 
 
-def _extract(path: Path, properties: Sequence[str], stem: Path, settings: PartSettings, tell: Tell | None) -> PartReport:
+def _extract(
+    path: Path, properties: Sequence[str], stem: Path, settings: PartSettings, tell: Tell | None
+) -> PartReport:
     started = time.monotonic()
     sinks = {"statements": _Sink(stem.with_name(f"{stem.name}.statements.parquet"), STATEMENTS)}
     sinks["rejections"] = _Sink(stem.with_name(f"{stem.name}.rejections.parquet"), REJECTIONS)

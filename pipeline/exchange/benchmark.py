@@ -1,0 +1,262 @@
+"""A foreign benchmark as rows of our own tables: what was changed, what is asked, what was left out.
+
+A format's module tells its records to a `Benchmark` one by one; `Benchmark.tables` makes the tables. A benchmark
+that edits one fact in several ways (MQuAKE-CF does) cannot be applied as one set: the first way counts, the others
+and what is asked about them are rejections (MQuAKE-Remastered, ICLR 2025, is why).
+Leaves out: the sentences of a small world (`pipeline.exchange.world`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from pipeline.exchange.world import Told, sentences
+from pipeline.rejections import collect, rejection_rows
+from schemas import tables
+
+__all__ = ["Benchmark", "Edit", "Link", "Question", "content_id", "plain"]
+
+_UNIT, _FIELD, _ROW = "\x1f", "\x1e", "\x1d"
+
+
+class Link(NamedTuple):
+    """One fact of a chain, with the fields of `chain` in `tables.QUESTIONS`."""
+
+    subject: str
+    relation: str
+    property: str | None
+    inverse: bool
+    object: str
+    subject_label: str
+    object_label: str
+    object_before: str | None
+    object_before_label: str | None
+    edit_id: str | None
+    question: str | None
+    cloze: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """A row of `tables.EDITS`. What a benchmark does not know keeps its default.
+
+    An entity without a QID goes by its name: the benchmark has no other id for it.
+    """
+
+    subject: str
+    subject_label: str
+    relation: str
+    new_object: str
+    new_label: str
+    prompt: str
+    old_object: str | None = None
+    old_label: str | None = None
+    property: str | None = None
+    inverse: bool = False
+    subject_aliases: Sequence[str] = ()
+    old_aliases: Sequence[str] | None = None
+    new_aliases: Sequence[str] = ()
+    object_kind: str = "string"
+    object_unit: str | None = None
+    changed_on_earliest: datetime.date | None = None
+    changed_on_latest: datetime.date | None = None
+    changed_on_precision: int | None = None
+    paraphrases: Sequence[str] = ()
+    cloze: str | None = None
+    sitelinks: int | None = None
+    confidence: int | None = None
+    statement_ids: Sequence[str] = ()
+
+    @property
+    def edit_id(self) -> str:
+        content = [self.relation, self.subject, self.old_object, self.new_object]
+        changed_on = None if self.changed_on_earliest is None else str(self.changed_on_earliest)
+        return content_id(json.dumps([*content, changed_on], ensure_ascii=False, separators=(",", ":")))
+
+    @property
+    def link(self) -> Link:
+        """The edited fact as the chain of the questions that ask for it directly."""
+        return Link(
+            self.subject, self.relation, self.property, self.inverse, self.new_object, self.subject_label,
+            self.new_label, self.old_object, self.old_label, self.edit_id, self.prompt, self.cloze,
+        )  # fmt: skip
+
+    def row(self) -> dict[str, Any]:
+        return {
+            **asdict(self),
+            "edit_id": self.edit_id,
+            "kind": "injection" if self.old_object is None else "modification",
+            "target_new": self.new_label,
+            "target_old": self.old_label,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A row of `tables.QUESTIONS` but for `as_of`; an answer without a QID goes by its name."""
+
+    kind: str
+    edit_ids: tuple[str, ...]
+    question: str
+    answer: str
+    relation: str
+    subject: str
+    subject_label: str
+    answer_id: str = ""
+    answer_aliases: Sequence[str] = ()
+    answer_before: str | None = None
+    answer_before_id: str | None = None
+    answer_before_aliases: Sequence[str] | None = None
+    locality_kind: str | None = None
+    hops: int | None = 1
+    edited_hops: int | None = None
+    phrasings: Sequence[str] = ()
+    asked_on: datetime.date | None = None
+    chain: Sequence[Link] = ()
+    split: str = "test"
+    sitelinks: int | None = None
+    question_id: str = ""
+
+    @property
+    def content(self) -> str:
+        """The id that the content gives, by the rule of `tables.QUESTIONS`; without a chain, its triple."""
+        walked = [(link.subject, link.relation, link.object) for link in self.chain]
+        triples = walked or [(self.subject, self.relation, self.answer_id or self.answer)]
+        parts = [self.kind, _ROW.join(_FIELD.join(triple) for triple in triples)]
+        parts += [] if self.asked_on is None else [str(self.asked_on)]
+        return content_id(_UNIT.join([*parts, self.question]))
+
+    def row(self, as_of: datetime.date) -> dict[str, Any]:
+        row = asdict(self) | {"as_of": as_of, "chain": [link._asdict() for link in self.chain]}
+        row["answer_id"] = self.answer_id or self.answer
+        if self.answer_before is not None:
+            row["answer_before_id"] = self.answer_before_id or self.answer_before
+        return row
+
+
+class Benchmark:
+    """Collects edits and questions in the order of the file; the same calls give the same tables."""
+
+    def __init__(self) -> None:
+        self.edits: dict[str, Edit] = {}
+        self._facts: dict[tuple[str, str], str] = {}
+        self._questions: dict[str, Question] = {}
+        self._told: list[Told] = []
+        self._rejected: list[tuple[str, str, str | None, str | None, Sequence[str], str]] = []
+
+    def edit(self, edit: Edit) -> bool:
+        """Take an edit; False (and a rejection) when it changes nothing or another edit changes the fact."""
+        fact = (edit.relation, edit.subject)
+        if not edit.subject_label.strip() or not edit.new_label.strip() or not edit.prompt.strip():
+            return self.reject("no_label", edit, "an empty name or prompt")
+        if edit.old_label is not None and (
+            edit.old_object == edit.new_object or plain(edit.old_label) == plain(edit.new_label)
+        ):
+            return self.reject("same_name", edit, f"from {edit.old_label} to {edit.new_label}")
+        if (before := self._facts.setdefault(fact, edit.edit_id)) != edit.edit_id:
+            return self.reject("contradicting_edits", edit, f"to {edit.new_label}, and to {self.edits[before].new_label}")
+        self.edits.setdefault(edit.edit_id, edit)
+        return True
+
+    def ask(self, question: Question) -> None:
+        """Take a question; the same question about another edit guards both."""
+        key = question.question_id or question.content
+        if (known := self._questions.get(key)) is not None:
+            question = replace(known, edit_ids=tuple(sorted({*known.edit_ids, *question.edit_ids})))
+        self._questions[key] = replace(question, question_id=key, edit_ids=tuple(sorted(question.edit_ids)))
+
+    def ask_directly(self, edit: Edit, split: str = "test") -> None:
+        """Take the questions that an edit's own wordings are: its prompt, its paraphrases and its cloze."""
+        wordings = [("edit", edit.prompt), *(("paraphrase", text) for text in edit.paraphrases)]
+        for kind, text in [*wordings, *([("cloze", edit.cloze)] if edit.cloze else [])]:
+            self.ask(direct_question(edit, kind, text, split))
+
+    def tell(self, told: Told) -> None:
+        """Take a fact of the world before the edits, for the small world."""
+        self._told.append(told)
+
+    def reject(self, reason: str, about: Edit | Question, detail: str) -> bool:
+        """Record what is left out; always False."""
+        ids = [about.edit_id] if isinstance(about, Edit) else list(about.edit_ids)
+        stage = {"no_label": "changes", "same_name": "changes", "hop_unchanged": "hops"}.get(reason, "questions")
+        self._rejected.append((stage, reason, about.subject, about.relation, ids, detail))
+        return False
+
+    def tables(self, as_of: datetime.date) -> dict[str, pa.Table]:
+        """All tables of `tables.SNAPSHOT_TABLES`, sorted by their ids; statements and timelines are empty.
+
+        as_of: the day on which the new answers are taken to be right.
+        """
+        asked = [question for _, question in sorted(self._questions.items()) if self._may_ask(question)]
+        edits = [edit for _, edit in sorted(self.edits.items())]
+        filled = {
+            "entities": _table(_entities(edits), tables.ENTITIES),
+            "edits": _table((edit.row() for edit in edits), tables.EDITS),
+            "questions": _table((question.row(as_of) for question in asked), tables.QUESTIONS),
+            "rejections": collect([rejection_rows(self._rejected)]),
+        }
+        filled["sentences"] = sentences(filled["edits"], filled["questions"], self._told)
+        return {name: filled.get(name, schema.empty_table()) for name, schema in tables.SNAPSHOT_TABLES.items()}
+
+    def _may_ask(self, question: Question) -> bool:
+        """Is the question right under all edits of the set at once?"""
+        if lost := set(question.edit_ids) - set(self.edits):
+            return self.reject("contradicting_edits", question, f"{question.question} (needs {', '.join(sorted(lost))})")
+        if question.answer_before is not None and question.kind not in ("locality", "history"):
+            if plain(question.answer) == plain(question.answer_before):
+                return self.reject("hop_unchanged", question, question.question)
+        for link in question.chain:
+            other = self._facts.get((link.relation, link.subject))
+            if other is not None and question.asked_on is None and self.edits[other].new_object != link.object:
+                detail = f"{question.question} (walks over {link.subject_label}, which another edit changes)"
+                return self.reject("contradicting_edits", question, detail)
+        return True
+
+
+def direct_question(edit: Edit, kind: str, text: str, split: str) -> Question:
+    """A question that asks for the edited fact itself."""
+    return Question(
+        kind=kind, edit_ids=(edit.edit_id,), question=text, answer=edit.new_label, answer_id=edit.new_object,
+        answer_aliases=edit.new_aliases, answer_before=edit.old_label, answer_before_id=edit.old_object,
+        answer_before_aliases=edit.old_aliases, relation=edit.relation, subject=edit.subject,
+        subject_label=edit.subject_label, edited_hops=1, chain=(edit.link,), split=split, sitelinks=edit.sitelinks,
+    )  # fmt: skip
+
+
+def content_id(text: str) -> str:
+    """sha256 of the text, 16 hex digits."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def plain(text: str) -> str:
+    """Letters and digits in lower case without accents: names that are equal so are one name to a reader."""
+    folded = unicodedata.normalize("NFKD", text.casefold())
+    kept = "".join(c if c.isalnum() else "" if unicodedata.combining(c) else " " for c in folded)
+    return " ".join(kept.split())
+
+
+def _entities(edits: Iterable[Edit]) -> list[dict[str, Any]]:
+    """One row per subject and item of the edits, with the first name that it has there."""
+    named: dict[str, tuple[str, Sequence[str]]] = {}
+    for edit in edits:
+        named.setdefault(edit.subject, (edit.subject_label, edit.subject_aliases))
+        if edit.object_kind == "item":
+            named.setdefault(edit.new_object, (edit.new_label, edit.new_aliases))
+            if edit.old_object is not None:
+                named.setdefault(edit.old_object, (edit.old_label or edit.old_object, edit.old_aliases or ()))
+    return [
+        {"qid": qid, "label": label, "aliases": sorted(aliases), "types": [], "ended_kind": "absent"}
+        for qid, (label, aliases) in sorted(named.items())
+    ]
+
+
+def _table(rows: Iterable[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), schema=schema)

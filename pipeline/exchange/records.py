@@ -1,0 +1,147 @@
+"""JSON records of other people's files, read with errors that name the record and the field.
+
+Leaves out: what the fields mean (each format's own module).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import BadInput
+
+__all__ = ["Record", "read_document", "read_records", "records_in", "write_records"]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One JSON object of a file. Every method raises BadInput when a field is not what it asks for."""
+
+    file: Path
+    number: int
+    """Place in the file, from 1."""
+    values: Mapping[str, Any]
+    within: str = ""
+    """Where in the record this object lies: `requested_rewrite[0].`"""
+
+    def has(self, field: str) -> bool:
+        """Is the field there, and not null?"""
+        return self.values.get(field) is not None
+
+    def text(self, field: str) -> str:
+        """A text; a number is taken as one."""
+        value = self._value(field)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return str(value)
+        if not isinstance(value, str):
+            raise self.wrong(field, "a text", value)
+        return value.strip()
+
+    def texts(self, field: str) -> list[str]:
+        """A list of texts without empty ones; a lone text is a list of one."""
+        value = self._value(field)
+        listed = value if isinstance(value, list) else [value]
+        if not all(isinstance(item, str) for item in listed):
+            raise self.wrong(field, "a list of texts", value)
+        return [item.strip() for item in listed if item.strip()]
+
+    def answers(self, field: str) -> list[str]:
+        """All texts of a text, a list, or a list of lists (KnowEdit has all three), each once, in order."""
+        return list(dict.fromkeys(self._flat(field, self._value(field))))
+
+    def rows(self, field: str) -> list[list[str]]:
+        """A list of lists of texts: triples."""
+        value = self._value(field)
+        if not isinstance(value, list) or not all(isinstance(row, list) for row in value):
+            raise self.wrong(field, "a list of triples", value)
+        return [[str(cell) for cell in row] for row in value]
+
+    def record(self, field: str) -> Record:
+        value = self._value(field)
+        if not isinstance(value, dict):
+            raise self.wrong(field, "an object", value)
+        return Record(self.file, self.number, value, f"{self.within}{field}.")
+
+    def records(self, field: str) -> list[Record]:
+        value = self._value(field)
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise self.wrong(field, "a list of objects", value)
+        return [
+            Record(self.file, self.number, item, f"{self.within}{field}[{place}].") for place, item in enumerate(value)
+        ]
+
+    def wrong(self, field: str, wanted: str, found: object) -> BadInput:
+        """The error for a field that is there and is not what it should be."""
+        return BadInput(
+            f"{self.file}, record {self.number}: {self.within}{field} should be {wanted}, "
+            f"found {json.dumps(found, ensure_ascii=False, default=str)[:60]}; is --format the file's format?"
+        )
+
+    def _value(self, field: str) -> Any:
+        if field not in self.values:
+            raise BadInput(
+                f"{self.file}, record {self.number}: the field {self.within}{field} is missing; "
+                "is --format the file's format?"
+            )
+        return self.values[field]
+
+    def _flat(self, field: str, value: object) -> list[str]:
+        if isinstance(value, str):
+            return [value.strip()] if value.strip() else []
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return [str(value)]
+        if not isinstance(value, list):
+            raise self.wrong(field, "an answer or a list of answers", value)
+        return [text for item in value for text in self._flat(field, item)]
+
+
+def read_document(file: Path) -> Any:
+    """The JSON value of a file, or the list of its lines where each line is a JSON object.
+
+    Raises BadInput for a file that cannot be read or is neither.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise BadInput(f"{file} cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{file} is not JSON: it is no UTF-8 text ({error.reason} at byte {error.start})") from error
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        lines = [line for line in text.splitlines() if line.strip()]
+        try:
+            if len(lines) > 1:
+                return [json.loads(line) for line in lines]
+        except (json.JSONDecodeError, RecursionError):
+            pass
+        raise BadInput(f"{file} is not JSON ({error}); give the benchmark's .json or .jsonl file") from error
+
+
+def read_records(file: Path) -> list[Record]:
+    """The records of a file that holds a list of objects.
+
+    Raises BadInput for anything else, and for a list without records.
+    """
+    return records_in(file, read_document(file))
+
+
+def records_in(file: Path, document: Any) -> list[Record]:
+    """The objects of a list that was read from file, as records."""
+    if not isinstance(document, list):
+        raise BadInput(f"{file} holds no list of records but a single {type(document).__name__}")
+    if not document:
+        raise BadInput(f"{file} holds no record")
+    for number, value in enumerate(document, 1):
+        if not isinstance(value, dict):
+            raise BadInput(f"{file}, record {number}: an object is expected, found a {type(value).__name__}")
+    return [Record(file, number, value) for number, value in enumerate(document, 1)]
+
+
+def write_records(records: Sequence[Mapping[str, Any]], file: Path) -> Path:
+    """Write records as the JSON list that the other tools load whole; dates are written as YYYY-MM-DD."""
+    file.write_text(json.dumps(records, ensure_ascii=False, indent=1, default=str) + "\n", encoding="utf-8")
+    return file

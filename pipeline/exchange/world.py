@@ -1,0 +1,87 @@
+"""Sentences of the world before a benchmark's edits, so that a small world can be trained on them.
+
+What an imported benchmark says was true is all there is: the old answers of its edits, its locality questions,
+its single hops. The last of three or more wordings is held out. Leaves out: facts that it tells no answer of.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from schemas.tables import SENTENCES
+
+__all__ = ["Told", "sentences"]
+
+_ENOUGH_WORDINGS = 3  # with fewer, none can be spared
+_ROLES = {"history": "history", "multi_hop": "composed"}
+_FORMS = {"cloze": "cloze"}
+
+
+class Told(NamedTuple):
+    """One wording of a fact that was true before the edits."""
+
+    role: str
+    subject: str
+    relation: str
+    form: str
+    prompt: str
+    answer: str
+    phrasing: int = 0
+    held_out: bool = False
+    asked_on: datetime.date | None = None
+
+
+def sentences(edits: pa.Table, questions: pa.Table, told: Sequence[Told]) -> pa.Table:
+    """`tables.SENTENCES`, sorted by id, of the old answers and of `told`; of two answers to one prompt the first counts.
+
+    edits, questions: `tables.EDITS` and `tables.QUESTIONS`.
+    """
+    edit_rows, question_rows = edits.to_pylist(), questions.to_pylist()
+    touching: dict[str, set[str]] = {}
+    for edit in edit_rows:
+        touching.setdefault(edit["subject"], set()).add(edit["edit_id"])
+    rows: dict[str, dict[str, Any]] = {}
+    for line in (*_of_edits(edit_rows), *_of_questions(question_rows), *told):
+        day = "" if line.asked_on is None else str(line.asked_on)
+        content = "\x1f".join((line.subject, line.relation, day, line.prompt))
+        sentence_id = hashlib.sha256(content.encode()).hexdigest()[:16]
+        touched = sorted(touching.get(line.subject, ()))
+        rows.setdefault(sentence_id, {**line._asdict(), "sentence_id": sentence_id, "edit_ids": touched})
+    for question in question_rows:  # a composed answer moves with the edits on its way
+        for text in (question["question"], *question["phrasings"]):
+            content = "\x1f".join((question["subject"], question["relation"], "", text))
+            row = rows.get(hashlib.sha256(content.encode()).hexdigest()[:16])
+            if row is not None and row["role"] == "composed":
+                row["edit_ids"] = sorted({*row["edit_ids"], *question["edit_ids"]})
+    return pa.Table.from_pylist([row for _, row in sorted(rows.items())], schema=SENTENCES)
+
+
+def _of_edits(edits: Iterable[dict[str, Any]]) -> Iterator[Told]:
+    for edit in edits:
+        if edit["target_old"] is None:
+            continue
+        yield from _wordings(edit, "current", [edit["prompt"], *edit["paraphrases"]], edit["target_old"])
+        if edit["cloze"]:
+            yield Told("current", edit["subject"], edit["relation"], "cloze", edit["cloze"], edit["target_old"])
+
+
+def _of_questions(questions: Iterable[dict[str, Any]]) -> Iterator[Told]:
+    for question in questions:
+        if question["answer_before"] is None or question["kind"] in ("edit", "paraphrase", "cloze"):
+            continue
+        role = _ROLES.get(question["kind"], "current")
+        texts = [question["question"], *question["phrasings"]]
+        yield from _wordings(question, role, texts, question["answer_before"], question["asked_on"])
+
+
+def _wordings(
+    row: dict[str, Any], role: str, texts: list[str], answer: str, asked_on: datetime.date | None = None
+) -> Iterator[Told]:
+    for number, text in enumerate(texts[:100]):
+        held_out = number >= _ENOUGH_WORDINGS - 1 and number == len(texts) - 1
+        yield Told(role, row["subject"], row["relation"], "question", text, answer, number, held_out, asked_on)

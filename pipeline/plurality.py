@@ -1,0 +1,81 @@
+"""Timelines of single-valued relations that are plural in fact: several holders certainly at once.
+
+One overlap is usually a slip, and its days are ambiguous anyway. An office in which it happens again and again
+(a minister without portfolio) has several seats; then also the days on which only one holder is known prove
+nothing. `create_plurality` finds both, and relations in which this is so common that none of it is single-valued.
+"""
+
+from __future__ import annotations
+
+import datetime
+
+import duckdb
+
+__all__ = ["create_plurality"]
+
+HANDOVER_DAYS = 31
+"""Two holders at once for so long may still be a hand-over, or two ways to count the days of one."""
+# A relation counts as plural in fact when so large a part of its timelines has two holders at once.
+PLURAL_SHARE, PLURAL_TIMELINES = 0.3, 20
+
+
+def create_plurality(connection: duckdb.DuckDBPyConnection, as_of: datetime.date) -> None:
+    """Create `double_holders` and `plural_relations` from `timelines` and `single_valued` (relation).
+
+    double_holders: one row per (relation, subject) with two certain holders at once: `times`, the first pair
+    (`first_id`, `second_id`, `first_day`), `long` (for more than a hand-over) and `plural`: in two separate
+    periods, or on the terms of two holders. plural_relations: `relation`, `timelines_seen`, `timelines_plural`.
+    """
+    connection.execute("SET VARIABLE plurality_as_of = $1::DATE", [as_of])
+    connection.execute(DOUBLE_HOLDERS)
+    connection.execute(PLURAL_RELATIONS)
+
+
+# A span certainly overlaps with an earlier one when it begins before the furthest end so far. Whether any do is
+# asked first and cheaply; the pairs are drawn for those timelines alone.
+DOUBLE_HOLDERS = f"""
+CREATE OR REPLACE TEMP TABLE double_holders AS
+WITH certain AS (
+    SELECT relation, subject, object, valid_from_latest AS from_latest,
+        coalesce(valid_to_earliest, getvariable('plurality_as_of') + 1) AS to_earliest,
+        statement_ids
+    FROM timelines SEMI JOIN single_valued USING (relation)
+    WHERE object IS NOT NULL AND valid_from_latest IS NOT NULL
+        AND (valid_to_earliest > valid_from_latest
+            OR valid_to_earliest IS NULL AND valid_to_kind IN ('none', 'open')
+                AND valid_from_latest <= getvariable('plurality_as_of'))
+),
+running AS (
+    SELECT relation, subject, object, from_latest, to_earliest, statement_ids[1] AS statement_id,
+        max(to_earliest) OVER earlier AS reach,
+        arg_max(object, to_earliest) OVER earlier AS reaching_object,
+        arg_max(statement_ids[1], to_earliest) OVER earlier AS reaching_id
+    FROM certain
+    WINDOW earlier AS (PARTITION BY relation, subject ORDER BY from_latest, to_earliest, statement_ids[1]
+        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+),
+overlaps AS (
+    SELECT *, least(to_earliest, reach) AS until, until - from_latest > {HANDOVER_DAYS} AS long
+    FROM running WHERE reach > from_latest AND reaching_object <> object
+),
+periods AS (
+    SELECT *, long AND from_latest > coalesce(max(until) FILTER (long) OVER (PARTITION BY relation, subject
+        ORDER BY from_latest, until ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), DATE '-infinity') AS new_period
+    FROM overlaps
+)
+SELECT relation, subject, count(*) AS times, min_by(statement_id, from_latest) AS first_id,
+    min_by(reaching_id, from_latest) AS second_id, min(from_latest) AS first_day, bool_or(long) AS long,
+    count(*) FILTER (new_period) > 1 OR count(DISTINCT reaching_id) FILTER (long) > 1 AS plural
+FROM periods GROUP BY relation, subject
+"""
+
+PLURAL_RELATIONS = f"""
+CREATE OR REPLACE TEMP TABLE plural_relations AS
+WITH seen AS (
+    SELECT relation, count(DISTINCT subject) AS timelines_seen
+    FROM timelines SEMI JOIN single_valued USING (relation) GROUP BY relation
+),
+plural AS (SELECT relation, count(*) AS timelines_plural FROM double_holders WHERE long GROUP BY relation)
+SELECT relation, timelines_seen, timelines_plural FROM seen JOIN plural USING (relation)
+WHERE timelines_plural >= {PLURAL_TIMELINES} AND timelines_plural >= {PLURAL_SHARE} * timelines_seen
+"""

@@ -1,0 +1,179 @@
+"""Statements read in the direction of their relation, each with the reason why it cannot be an answer, if any.
+
+`create_readings` makes the table `readings`, one row per (statement, relation). Every row has a `holding`: what
+it may hold as, `value` (an answer), `blocked` (possible but no answer) or null (nothing that could hold).
+Leaves out: everything that needs other statements of the timeline but "replaced by" (`pipeline.ends`).
+"""
+
+from __future__ import annotations
+
+import duckdb
+import pyarrow as pa
+
+from schemas.catalogue import Catalogue
+
+__all__ = ["BLOCKED", "create_readings", "register_relations"]
+
+BLOCKED = "blocked"
+"""`object_kind` of a span that may hold but cannot be an answer; its object is null."""
+
+# P642 of, P768 district, P518 applies to part, P5102 nature of statement (acting, disputed), P1310 disputed by,
+# P794 as, P1480 sourcing circumstances, P1001 applies to jurisdiction: true only for a part, or only perhaps.
+RESTRICTIVE = ("P642", "P768", "P518", "P5102", "P1310", "P794", "P1480", "P1001")
+ACTING_ROLE = "P3831=Q4676846"  # object has role: acting
+HUMAN = "Q5"
+
+_DAMAGED = "'conflicting_dates', 'malformed_time', 'absurd_year', 'unknown_calendar', 'start_after_end'"
+"""Reasons that leave nothing of the dates."""
+
+
+def register_relations(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> None:
+    """Make `relations` visible: what the SQL needs of the catalogue, one row per relation."""
+    rows = [
+        {
+            "relation": r.id,
+            "property": r.property,
+            "inverse": r.inverse,
+            "single_valued": r.single_valued,
+            "wanted_kind": r.object_kind,
+            "max_days": round(r.max_years * 365.2425) if r.max_years is not None else None,
+            "undated": r.undated,
+            "ends_with_subject": r.ends_with_subject,
+            "ends_with_object": r.ends_with_object,
+            # Types are compared for humanity only: other classes need Wikidata's subclass tree.
+            "wants_human": (HUMAN in r.object_types) if r.object_types else None,
+            "restrictive": sorted({*RESTRICTIVE, *r.restrictive_qualifiers}),
+        }
+        for r in catalogue.relations
+    ]
+    connection.register("relations", pa.Table.from_pylist(rows, schema=_RELATIONS))
+
+
+_RELATIONS = pa.schema(
+    [
+        ("relation", pa.string()),
+        ("property", pa.string()),
+        ("inverse", pa.bool_()),
+        ("single_valued", pa.bool_()),
+        ("wanted_kind", pa.string()),
+        ("max_days", pa.int32()),
+        ("undated", pa.string()),
+        ("ends_with_subject", pa.bool_()),
+        ("ends_with_object", pa.bool_()),
+        ("wants_human", pa.bool_()),
+        ("restrictive", pa.list_(pa.string())),
+    ]
+)
+
+
+def create_readings(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the table `readings` from the views `statements`, `beings` and `relations`.
+
+    beings: (qid, human), null where an entity's types are unknown.
+    """
+    connection.execute(READINGS)
+    mark_cycles(connection)
+
+
+READINGS = f"""
+CREATE OR REPLACE TEMP TABLE readings AS
+WITH directed AS (
+    SELECT r.relation, r.inverse, r.wanted_kind, r.wants_human, r.restrictive,
+        s.statement_id, s.rank, s.faults, s.qualifiers, s.replaced_by,
+        CASE WHEN r.inverse THEN (CASE WHEN s.object_kind = 'item' THEN s.object END) ELSE s.subject END AS subject,
+        CASE WHEN r.inverse THEN s.subject ELSE s.object END AS object,
+        CASE WHEN r.inverse THEN 'item' ELSE s.object_kind END AS object_kind,
+        s.object_kind AS main_kind,
+        -- A number is true from the day it was counted.
+        r.wanted_kind = 'quantity' AND s.start_kind = 'absent' AND s.point_in_time_kind = 'known' AS counted,
+        CASE WHEN counted THEN s.point_in_time_earliest ELSE s.start_earliest END AS start_earliest,
+        CASE WHEN counted THEN s.point_in_time_latest ELSE s.start_latest END AS start_latest,
+        CASE WHEN counted THEN s.point_in_time_precision ELSE s.start_precision END AS start_precision,
+        CASE WHEN counted THEN 'known' ELSE s.start_kind END AS start_kind,
+        s.end_earliest, s.end_latest, s.end_precision, s.end_kind
+    FROM statements s JOIN relations r ON s.property = r.property
+),
+judged AS (
+    SELECT directed.*,
+        CASE
+            WHEN len(faults) > 0 THEN faults[1]
+            WHEN rank = 'deprecated' THEN 'deprecated'
+            WHEN inverse AND main_kind IN ('somevalue', 'novalue') THEN 'unknown_holder'
+            WHEN (inverse AND main_kind <> 'item')
+                OR (NOT inverse AND main_kind NOT IN ('somevalue', 'novalue') AND main_kind <> wanted_kind)
+                THEN 'wrong_object_type'
+            WHEN object_kind = 'item' AND wants_human <> o.human THEN 'wrong_object_type'
+            WHEN len(qualifiers) > 0 AND len(list_filter(qualifiers,
+                lambda q: list_contains(restrictive, split_part(q, '=', 1)) OR q = '{ACTING_ROLE}')) > 0
+                THEN 'restricted'
+            WHEN start_kind = 'known' AND start_earliest IS NULL THEN 'coarse_date'
+        END AS reason,
+        coalesce(reason IN ({_DAMAGED}), false) AS damaged
+    FROM directed LEFT JOIN beings o ON o.qid = directed.object
+)
+SELECT relation, subject, object, object_kind, statement_id, rank, replaced_by, reason,
+    CASE
+        WHEN subject IS NULL THEN NULL
+        WHEN reason IS NULL THEN 'value'
+        WHEN damaged OR reason IN ('restricted', 'young_statement', 'coarse_date') THEN '{BLOCKED}'
+    END AS holding,
+    -- Damaged dates are unknown dates: it may have held at any time.
+    CASE WHEN NOT damaged THEN start_earliest END AS start_earliest,
+    CASE WHEN NOT damaged THEN start_latest END AS start_latest,
+    start_precision,
+    CASE WHEN NOT damaged THEN end_earliest END AS end_earliest,
+    CASE WHEN NOT damaged THEN end_latest END AS end_latest,
+    end_precision,
+    CASE WHEN damaged THEN 'unknown' ELSE end_kind END AS end_kind
+FROM judged
+"""
+
+
+def mark_cycles(connection: duckdb.DuckDBPyConnection) -> None:
+    """Give the reason `replacement_cycle` to statements whose "replaced by" runs in a circle.
+
+    A statement is followed by the first statement about its successor that does not begin before it, and only
+    where there is none by an earlier one: a holder who returns makes no circle.
+    Steps of 1, 2, 4 … are taken until each walk is longer than there are statements; who is then still
+    walking goes in a circle.
+    """
+    connection.execute(FOLLOWERS)
+    row = connection.execute("SELECT count(*) FROM walks").fetchone()
+    left, taken = row[0] if row else 0, 1
+    while left and taken <= left:
+        connection.execute(TWICE_AS_FAR)
+        taken *= 2
+        row = connection.execute("SELECT count(*) FROM walks").fetchone()
+        left = row[0] if row else 0
+    connection.execute(f"""
+        UPDATE readings SET reason = 'replacement_cycle', holding = '{BLOCKED}'
+        FROM (SELECT DISTINCT relation, arrives FROM walks) circle
+        WHERE readings.relation = circle.relation AND readings.statement_id = circle.arrives
+            AND readings.reason IS NULL""")
+
+
+FOLLOWERS = """
+CREATE OR REPLACE TEMP TABLE walks AS
+WITH followed AS (
+    SELECT s.relation, s.subject, s.statement_id, s.start_earliest, t.statement_id AS follower,
+        coalesce(t.start_earliest >= s.start_earliest, false) AS onward, t.start_earliest AS follower_start
+    FROM readings s JOIN readings t
+        ON t.relation = s.relation AND t.subject = s.subject AND t.object = s.replaced_by
+    WHERE s.replaced_by IS NOT NULL AND s.holding IS NOT NULL AND t.holding IS NOT NULL
+        AND t.statement_id <> s.statement_id
+),
+chosen AS (
+    SELECT relation, subject, statement_id, min_by(follower, (NOT onward, follower_start, follower)) AS arrives,
+        bool_or(follower_start > start_earliest) AS certainly_on
+    FROM followed GROUP BY relation, subject, statement_id
+)
+-- Where every step goes on in time there is no way round.
+SELECT relation, statement_id, arrives FROM chosen
+SEMI JOIN (SELECT relation, subject FROM chosen WHERE certainly_on IS NOT TRUE) back USING (relation, subject)
+"""
+
+TWICE_AS_FAR = """
+CREATE OR REPLACE TEMP TABLE walks AS
+SELECT a.relation, a.statement_id, b.arrives
+FROM walks a JOIN walks b ON b.relation = a.relation AND b.statement_id = a.arrives
+"""

@@ -1,0 +1,293 @@
+"""Wikidata's JSON dump as a source: one file, a folder of parts, or a pattern.
+
+Two passes over the files: the statements of the wanted properties, then names and lifecycle of the entities
+that these name. One pass cannot do it: which of 120 million entities are named is known only at its end, and
+to keep the names of all of them would take more time and room than to decompress the files once more.
+Both passes write Parquet by parts (`pipeline.sources.dump_parts`); what is asked is answered from these files.
+Leaves out: on which machines the parts are read (`flows.dump`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from pipeline.duck import connect
+from pipeline.entities import LABELS
+from pipeline.rejections import rejection_rows
+from pipeline.sources import EntityBatch, Freshness, Window
+from pipeline.sources.dump_files import DumpDay, dump_day, find_parts
+from pipeline.sources.dump_parts import PartReport, PartSettings, Tell, extract_part, write_qids
+from pipeline.sources.dump_progress import Meter, Progress
+from pipeline.wikidata import LIFECYCLE
+from schemas.tables import REJECTIONS, STATEMENTS
+
+__all__ = ["DumpOptions", "DumpSource", "PartJob", "Runner", "open_dump", "run_one_by_one"]
+
+log = logging.getLogger("chronofacts.refresh")
+
+_BATCH = 65_536
+_LARGE = 4 << 30  # bytes of files; all statements of a larger dump are more than a snapshot can be built from
+
+
+class PartJob(NamedTuple):
+    """One call of `extract_part`."""
+
+    path: Path
+    properties: tuple[str, ...]
+    out_dir: Path
+    settings: PartSettings
+
+    def run(self, tell: Tell | None = None) -> PartReport:
+        return extract_part(self.path, self.properties, self.out_dir, self.settings, tell)
+
+
+Runner = Callable[[Sequence[PartJob], Callable[[int, int, int], None]], Iterator[tuple[int, PartReport]]]
+"""Does jobs in any order and yields (place of the job, its report) as they end; may call the second argument
+with (place, bytes read, bytes of JSON) while they run."""
+
+
+def run_one_by_one(jobs: Sequence[PartJob], tell: Callable[[int, int, int], None]) -> Iterator[tuple[int, PartReport]]:
+    """Do the jobs here, one after another."""
+    for place, job in enumerate(jobs):
+        yield place, job.run(partial(tell, place))
+
+
+@dataclass(frozen=True, slots=True)
+class DumpOptions:
+    """What a user may say about a dump."""
+
+    day: datetime.date | None = None
+    """The day up to which it knows the world; None: from its name, else from its newest edits."""
+    work: Path | None = None
+    """Where part files are kept; None: nowhere, once a snapshot is made."""
+    keep_damaged: bool = False
+    scope: str = ""
+    """`whole` or `changes`, as for an endpoint; empty: `changes` for a large dump, else `whole`."""
+
+
+def open_dump(
+    name: str,
+    properties: Sequence[str],
+    aside: Path,
+    options: DumpOptions = DumpOptions(),
+    run: Runner = run_one_by_one,
+    show: Callable[[Progress], None] = log.info,
+) -> DumpSource:
+    """The dump that `--source` names; aside: where part files lie when options.work is None.
+
+    properties: all that will be asked for. Raises BadInput when there is no such file or it is no dump.
+    """
+    parts = find_parts(name)
+    day = dump_day(parts, options.day)
+    return DumpSource(parts, day, properties, options.work or aside, options, run, show)
+
+
+class DumpSource:
+    """The `Reaching` protocol over the parts of one dump."""
+
+    name = "dump"
+
+    def __init__(
+        self,
+        parts: Sequence[Path],
+        day: DumpDay,
+        properties: Sequence[str],
+        work: Path,
+        options: DumpOptions = DumpOptions(),
+        run: Runner = run_one_by_one,
+        show: Callable[[Progress], None] = log.info,
+    ) -> None:
+        sizes = [path.stat().st_size for path in parts]
+        self.scope = options.scope or ("changes" if sum(sizes) > _LARGE else "whole")
+        self.reports: list[PartReport] = []
+        """What the parts of the passes so far gave."""
+        self._parts = tuple(parts)
+        self._day = day
+        self._properties = frozenset(properties)
+        self._work = work
+        self._kept = options.work is not None
+        self._settings = PartSettings(day.day, keep_damaged=options.keep_damaged)
+        self._run = run
+        self._meter = Meter(sizes, 2, time.monotonic, show)
+        self._statements: list[str] | None = None
+
+    def freshness(self) -> Freshness:
+        moment = datetime.datetime.combine(self._day.day, datetime.time(), datetime.UTC)
+        many = f" in {len(self._parts)} parts" if len(self._parts) > 1 else ""
+        # the folder of the parts is no part of the facts: the same dump elsewhere gives the same snapshot
+        return Freshness(self._day.day, moment, f"dump {self._parts[0].name}{many} as of {self._day}")
+
+    def statements(self, properties: Sequence[str], window: Window | None = None) -> Iterator[pa.Table]:
+        if window is not None:
+            return self.statements_of(self.subjects(properties, window), properties)
+        return self._filtered(properties, None)
+
+    def statements_of(self, qids: Sequence[str], properties: Sequence[str]) -> Iterator[pa.Table]:
+        """`STATEMENTS` of these subjects and properties, all ranks."""
+        return self._filtered(properties, pc.field("subject").isin(pa.array(qids, pa.string())))
+
+    def subjects(self, properties: Sequence[str], window: Window | None = None) -> list[str]:
+        """QIDs with a statement of one of the properties (dated in the window), sorted."""
+        first, last = (window.first, window.last) if window is not None else (None, None)
+        dated = " OR ".join(
+            f"({date}_earliest IS NOT NULL AND ({date}_earliest < $first) IS NOT TRUE"
+            f" AND ({date}_earliest >= $last) IS NOT TRUE)"
+            for date in ("start", "end", "point_in_time")
+        )
+        condition = "list_contains($properties, property)" + (f" AND ({dated})" if window is not None else "")
+        dates = {"first": first, "last": last} if window is not None else {}
+        return self._find(condition, properties, **dates)
+
+    def subjects_naming(self, property_: str, qids: Sequence[str]) -> list[str]:
+        """QIDs whose statements of the property have one of these values, sorted."""
+        return self._find(
+            "list_contains($properties, property) AND object_kind = 'item'"
+            " AND object IN (SELECT unnest($qids))",
+            [property_],
+            qids=list(qids),
+        )  # fmt: skip
+
+    def redirects(self, qids: Sequence[str]) -> dict[str, str]:
+        """Nothing: a dump has no merged items, and does not say what they became."""
+        return {}
+
+    def entities(self, qids: Sequence[str], language: str) -> Iterator[EntityBatch]:
+        if not qids:
+            return
+        wanted = self._work / "named.qids"
+        write_qids(qids, wanted)
+        self._meter.begin(2)
+        reports = self._read("entities", LIFECYCLE, replace(self._settings, qids=wanted, language=language))
+        for lifecycle in _batches([report.statements for report in reports], STATEMENTS):
+            yield EntityBatch(lifecycle, LABELS.empty_table())
+        for labels in _newest_names([report.names for report in reports if report.names is not None]):
+            yield EntityBatch(STATEMENTS.empty_table(), labels)
+
+    def rejections(self) -> pa.Table:
+        """`REJECTIONS` of the lines that the passes so far could not read, each once."""
+        tables = [pq.read_table(report.rejections, schema=REJECTIONS) for report in self.reports]
+        rows = {
+            (row["detail"], tuple(row["ids"])): (
+                row["stage"], row["reason"], row["subject"], row["relation"], row["ids"], row["detail"]
+            )
+            for table in tables
+            for row in table.to_pylist()
+        }  # fmt: skip
+        if _cut_off(self.reports):
+            detail = f"{self._parts[-1].name}: the array has no end, so that entities may be missing"
+            rows[detail, ()] = ("statements", "broken_line", None, None, [], detail)
+        return rejection_rows(rows.values())
+
+    def finish(self) -> None:
+        """All that was wanted has been read and written: part files go, unless the user has given them a place."""
+        if not self._kept:
+            shutil.rmtree(self._work, ignore_errors=True)
+
+    def _filtered(self, properties: Sequence[str], also: pc.Expression | None) -> Iterator[pa.Table]:
+        wanted = pc.field("property").isin(pa.array(properties, pa.string()))
+        yield from _batches(self._statement_files(properties), STATEMENTS, wanted if also is None else wanted & also)
+
+    def _find(self, condition: str, properties: Sequence[str], **parameters: object) -> list[str]:
+        """Sorted QIDs of the subjects whose statements meet a condition in SQL."""
+        with connect() as connection:
+            files = self._statement_files(properties)
+            connection.register("statements", ds.dataset(files, schema=STATEMENTS, format="parquet"))
+            query = f"SELECT DISTINCT subject FROM statements WHERE {condition} ORDER BY subject"
+            rows = connection.execute(query, {"properties": list(properties), **parameters}).fetchall()
+        return [qid for (qid,) in rows if re.fullmatch(r"Q\d+", qid)]
+
+    def _statement_files(self, properties: Sequence[str]) -> list[str]:
+        """Files with the statements of these properties; reads the dump when it has not been read for them."""
+        if self._statements is None or not self._properties.issuperset(properties):
+            self._properties = self._properties.union(properties)
+            self._meter.begin(1)
+            reports = self._read("statements", sorted(self._properties), self._settings)
+            self._statements = [report.statements for report in reports]
+        return self._statements
+
+    def _read(self, folder: str, properties: Sequence[str], settings: PartSettings) -> list[PartReport]:
+        """One pass over all parts; their reports in the order of the parts."""
+        jobs = [PartJob(path, tuple(properties), self._work / folder, settings) for path in self._parts]
+        done: dict[int, PartReport] = {}
+        for place, report in self._run(jobs, self._meter.tell):
+            done[place] = report
+            if report.reused:
+                self._meter.skip(place)
+            else:
+                self._meter.tell(place, report.compressed_bytes, report.json_bytes)
+        reports = [done[place] for place in range(len(jobs))]
+        self.reports += reports
+        _summarise(folder, reports)
+        return reports
+
+
+def _summarise(folder: str, reports: Sequence[PartReport]) -> None:
+    """Log what one pass gave, and warn of what it could not read."""
+    entities, seconds = sum(r.entities for r in reports), sum(r.seconds for r in reports if not r.reused)
+    size = sum(r.json_bytes for r in reports)
+    reused = sum(r.reused for r in reports)
+    log.info(
+        "%s: %d entities, %d wanted, %d statements in %.1f GB of JSON (%.0f s%s)",
+        folder,
+        entities,
+        sum(r.decoded for r in reports),
+        sum(r.rows for r in reports),
+        size / 1e9,
+        seconds,
+        f", {reused} of {len(reports)} parts from an earlier run" if reused else "",
+    )
+    if broken := sum(r.broken for r in reports):
+        log.warning("%d lines could not be read; `inspect` shows them as broken_line", broken)
+    if _cut_off(reports):
+        log.warning("the dump's array has no end: the file was cut off, and entities may be missing")
+
+
+def _cut_off(reports: Sequence[PartReport]) -> bool:
+    return sum(report.opened for report in reports) > sum(report.closed for report in reports)
+
+
+def _batches(files: Sequence[str], schema: pa.Schema, wanted: pc.Expression | None = None) -> Iterator[pa.Table]:
+    """Rows of Parquet files in their order, some thousands at a time."""
+    if not files:
+        return
+    scanner = ds.dataset(list(files), schema=schema, format="parquet").scanner(
+        filter=wanted, batch_size=_BATCH, batch_readahead=2, fragment_readahead=1
+    )
+    for batch in scanner.to_batches():
+        if batch.num_rows:
+            yield pa.Table.from_batches([batch]).cast(schema)
+
+
+def _newest_names(files: Sequence[str]) -> Iterator[pa.Table]:
+    """`LABELS` of every entity once: of copies in several parts the one of the newest revision."""
+    with connect() as connection:
+        connection.register("names", ds.dataset(list(files), format="parquet"))
+        copies = dict(
+            connection.execute(
+                "SELECT qid, max(coalesce(revision, 0)) FROM names GROUP BY qid HAVING count(*) > 1"
+            ).fetchall()
+        )
+    for names in _batches(files, pq.read_schema(files[0])):
+        if copies:
+            keep = []
+            for qid, revision in zip(names["qid"].to_pylist(), names["revision"].to_pylist(), strict=True):
+                newest = copies.get(qid)
+                keep.append(qid not in copies or newest == (revision or 0))
+                if newest is not None and newest == (revision or 0):
+                    copies[qid] = -1  # told: further copies of this revision say the same
+            names = names.filter(pa.array(keep))
+        yield names.select(LABELS.names).cast(LABELS)

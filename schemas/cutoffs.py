@@ -1,0 +1,36 @@
+"""Up to when well-known models say that they know the world (`data/cutoffs.toml`)."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import tomllib
+from pathlib import Path
+
+from schemas.dates import parse_day
+from schemas.errors import BadInput
+
+__all__ = ["CUTOFFS_PATH", "known_until", "parse_since"]
+
+CUTOFFS_PATH = Path(__file__).resolve().parent.parent / "data" / "cutoffs.toml"
+_PREFIX = "model:"
+
+
+def known_until(model: str, path: Path = CUTOFFS_PATH) -> datetime.date:
+    """The first day after the month that a model's makers state. Raises BadInput naming the nearest known model."""
+    stated = tomllib.loads(path.read_text(encoding="utf-8"))
+    if model not in stated:
+        near = difflib.get_close_matches(model, stated, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise BadInput(
+            f"no stated cutoff is known of the model {model!r}{hint} Known: {', '.join(stated)}; or give a day"
+        )
+    month = datetime.date.fromisoformat(f"{stated[model]['until']}-01")
+    return (month + datetime.timedelta(days=32)).replace(day=1)
+
+
+def parse_since(text: str) -> datetime.date:
+    """The day that `--since` means: `2021-01-01`, or `model:llama-2` for the day a model's knowledge ends."""
+    if text.startswith(_PREFIX):
+        return known_until(text[len(_PREFIX) :])
+    return parse_day(text, "--since")
