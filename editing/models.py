@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from schemas.errors import BadInput
 
-__all__ = ["answer_logits", "context_length", "find_linears", "load_model", "model_hash", "save_model"]
+__all__ = ["answer_logits", "context_length", "find_blocks", "find_linears", "load_model", "model_hash", "save_model"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "auto": "auto"}
 
@@ -86,7 +86,7 @@ def find_linears(model: nn.Module, targets: str, layers: range | None = None) ->
     targets: `attention` (inside a module whose class is an attention), `mlp` (the others) or `all`.
     layers: which blocks; None for all. Raises BadInput when nothing is found or the range lies outside the model.
     """
-    blocks_name, blocks = _find_blocks(model)
+    blocks_name, blocks = find_blocks(model)
     chosen = range(len(blocks)) if layers is None else layers
     if not len(chosen) or chosen[0] < 0 or chosen[-1] >= len(blocks):
         raise BadInput(f"layers {chosen[0]}-{chosen[-1]} are not in this model; it has layers 0-{len(blocks) - 1}")
@@ -103,7 +103,7 @@ def find_linears(model: nn.Module, targets: str, layers: range | None = None) ->
     return found
 
 
-def _find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
+def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
     """The longest list of modules of one class: the stack of transformer blocks."""
     lists = [
         (name, part)

@@ -46,6 +46,8 @@ SCORES = pa.schema(
         pa.field("p_new_over_old", pa.float32()),  # P(new) / (P(new) + P(old)), P = exp(-nll); null without an old one
     ]
 )
+ANY_WORDING = ("multi_hop",)
+"""Kinds of question that are right if any wording is answered rightly: only of these are the other wordings asked."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def score(
     settings: ScoringSettings = ScoringSettings(),  # noqa: B008 - frozen
     progress: Callable[[str], None] = lambda line: None,
 ) -> pa.Table:
-    """One row (`SCORES`) per wording of every question, in the order of the questions.
+    """One row (`SCORES`) per wording of every question (`ANY_WORDING`), in the order of the questions.
 
     questions: `tables.QUESTIONS`. The model is put into eval mode: dropout never scores.
     Raises BadInput when there are no questions or one is longer than the context, ChronoFactsError when the model
@@ -196,7 +198,8 @@ def _continue(model: Any, tokenizer: Any, ids: torch.Tensor, steps: int) -> list
 
 def _probes_of(index: int, row: dict[str, Any]) -> list[_Probe]:
     form = "cloze" if row["kind"] == "cloze" else "question"
-    wordings = [row["question"], *(row["phrasings"] or ())]
+    others = row["phrasings"] or () if row["kind"] in ANY_WORDING else ()
+    wordings = [row["question"], *others]
     return [_Probe(index, number, text, render(text, form)) for number, text in enumerate(wordings)]
 
 

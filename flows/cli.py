@@ -12,12 +12,14 @@ import sys
 import time
 from collections.abc import Callable
 from functools import wraps
+from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import Annotated, ParamSpec
 
 import typer
 
-from schemas.errors import ChronoFactsError
+from schemas.errors import BadInput, ChronoFactsError
 
 P = ParamSpec("P")
 app = typer.Typer(
@@ -48,6 +50,35 @@ def command(name: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
         return app.command(name)(guarded)
 
     return register
+
+
+@command("demo")
+def demo(
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to make. Default: the first free demo-output/N.", show_default=False)
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A part of the facts only: a result in about a minute.")
+    ] = False,
+) -> None:
+    """The main job end to end on the shipped sample: snapshot, model, LoRA, report. Downloads nothing.
+
+    Example: chronofacts demo --quick
+    """
+    from schemas.folders import check_out
+
+    folder = out or next(path for number in count(1) if not (path := Path("demo-output") / str(number)).exists())
+    check_out(folder)
+    show_progress()
+    require_editing()
+    from flows.environment import quiet_flows
+
+    with quiet_flows():
+        from flows.demo import run_demo
+
+        told = run_demo(folder, quick)
+    typer.echo(f"\n{told.table}\n")
+    typer.echo(f"snapshot: {told.snapshot}\nrun:      {told.run}\nreport:   {told.report}")
 
 
 @command("refresh")
@@ -212,6 +243,11 @@ def publish(
 
     Example: chronofacts publish S --repo my-org/what-changed --dry-run
     """
+    from pipeline.hub import PublishSettings, check_options
+    from schemas.manifest import read_manifest
+
+    read_manifest(snapshot)  # before anything slow starts
+    check_options(repo, PublishSettings(endpoint, private, force_tag, dry_run))
     show_progress()
     from flows.environment import quiet_flows
 
@@ -223,6 +259,85 @@ def publish(
         typer.echo(line)
     if not dry_run:
         typer.echo(f"published: {published.url}")
+
+
+@command("experiment")
+def experiment(
+    snapshot: Snapshot,
+    out: Annotated[Path, typer.Option(help="Folder to make; it must not hold anything.", show_default=False)],
+    model: Annotated[str, typer.Option(help="A folder, a name on the Hub, or small-world.")] = "small-world",
+    editor: Annotated[str, typer.Option(help="Editors by name, joined by commas.")] = "none,lora,lora+replay",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, for the run or for editors: lora.rank=8.")
+    ] = None,
+) -> None:
+    """Edit a model with a snapshot's changes, and measure what was learnt, what spread and what broke.
+
+    Example: chronofacts experiment S --model small-world --editor none,lora,lora+replay --out R
+    """
+    from schemas.folders import check_out
+    from schemas.manifest import read_manifest
+
+    settings = parse_settings(set_ or [])
+    editors = [name for name in (part.strip() for part in editor.split(",")) if name]
+    read_manifest(snapshot)
+    check_out(out)
+    require_editing()
+    from editing.experiment import read_settings
+
+    read_settings(editors, settings)
+    show_progress()
+    from flows.environment import quiet_flows
+
+    with quiet_flows():
+        from flows.experiment import experiment as experiment_flow
+
+        experiment_flow(snapshot, model, editors, out, settings)
+    from editing.report import terminal_table
+
+    typer.echo(f"\n{terminal_table([out])}\n")
+    typer.echo(f"run: {out}   (next: chronofacts report {out} --out page)")
+
+
+@command("report")
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, made by `experiment`.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Folder to make for the page.", show_default=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write runs as one self-contained HTML page with plots, and as Markdown.
+
+    Example: chronofacts report R --out page
+    """
+    require_editing()
+    from editing.report import as_json as read_figures
+    from editing.report import terminal_table, write_report
+
+    if as_json:
+        typer.echo(json.dumps(read_figures(runs), indent=1))
+    if out is not None:
+        page = write_report(runs, out)
+        typer.echo(f"report: {page}", err=as_json)
+    elif not as_json:
+        typer.echo(terminal_table(runs))
+
+
+def parse_settings(words: list[str]) -> dict[str, str]:
+    """`key=value` words as a mapping; BadInput for a word without a sign of equality."""
+    settings = {}
+    for word in words:
+        key, sign, value = word.partition("=")
+        if not sign or not key.strip():
+            raise BadInput(f"--set {word!r} is not key=value; write for example --set lora.rank=8")
+        settings[key.strip()] = value.strip()
+    return settings
+
+
+def require_editing() -> None:
+    """Raises BadInput where the libraries that edit models are not installed."""
+    missing = [name for name in ("torch", "transformers", "peft", "matplotlib") if find_spec(name) is None]
+    if missing:
+        raise BadInput(f"editing needs {', '.join(missing)}; install them with: pip install 'chronofacts[edit]'")
 
 
 def show_progress() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeAlias
 
 import duckdb
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pyarrow.dataset as ds
 
 __all__ = ["Tabular", "connect", "register"]
 
-Tabular = pa.Table | Path
+Tabular: TypeAlias = "pa.Table | Path"
 """A stage's input: an Arrow table, or a folder of Parquet files that need not fit in memory."""
 
 

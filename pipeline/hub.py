@@ -32,7 +32,7 @@ from schemas.errors import BadInput, CheckFailed
 from schemas.manifest import read_manifest
 from schemas.tables import EDITS, conform
 
-__all__ = ["PublishSettings", "Published", "publish", "read_state"]
+__all__ = ["PublishSettings", "Published", "check_options", "publish", "read_state"]
 
 log = logging.getLogger("chronofacts.publish")
 
@@ -64,6 +64,20 @@ class Published:
     commit: str
 
 
+def check_options(repo: str, settings: PublishSettings = DEFAULTS) -> HfApi:
+    """A client for the Hub that the options name; asks nothing yet.
+
+    Raises BadInput for a repository or an address that cannot be one, and when a login is needed and missing.
+    """
+    if not _REPO.fullmatch(repo):
+        raise BadInput(f"--repo {repo!r} is not of the form ORG/NAME")
+    api = HfApi(endpoint=settings.endpoint)
+    check_endpoint(api.endpoint)
+    if not settings.dry_run and get_token() is None:
+        raise BadInput("you are not logged in to the Hub; run `hf auth login` or set HF_TOKEN")
+    return api
+
+
 def publish(
     snapshot: Path,
     repo: str,
@@ -78,13 +92,8 @@ def publish(
     when the snapshot is not sound, the Hub serves other bytes than were sent, or another publication went on
     at the same time; HubUnavailable when the Hub did not answer in any of the attempts.
     """
-    if not _REPO.fullmatch(repo):
-        raise BadInput(f"--repo {repo!r} is not of the form ORG/NAME")
+    api = check_options(repo, settings)
     check(snapshot)
-    api = HfApi(endpoint=settings.endpoint)
-    check_endpoint(api.endpoint)
-    if not settings.dry_run and get_token() is None:
-        raise BadInput("you are not logged in to the Hub; run `hf auth login` or set HF_TOKEN")
     moved = False
     for attempt in range(1, settings.attempts + 1):
         try:

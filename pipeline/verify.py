@@ -56,7 +56,8 @@ def verify(snapshot: Path) -> list[Problem]:
         connection.execute("CREATE TABLE days AS SELECT $1::DATE AS since, $2::DATE AS as_of", _days(manifest))
         connection.execute("CREATE TABLE reason_codes AS SELECT unnest($1) AS reason", [list(REASONS)])
         connection.execute(FACTS_TO_CHECK)
-        problems += [problem for name, sql in CHECKS.items() if (problem := _run(connection, name, sql))]
+        promised = {name: sql for name, sql in CHECKS.items() if manifest.origin == "wikidata" or name not in OF_WIKIDATA}
+        problems += [problem for name, sql in promised.items() if (problem := _run(connection, name, sql))]
         problems += _ids(connection)
     return problems
 
@@ -256,6 +257,23 @@ CHECKS = {
     "every reason is in the closed list": """
         SELECT DISTINCT reason FROM rejections ANTI JOIN reason_codes USING (reason)""",
 }
+
+# What only a snapshot made from statements can promise. An imported benchmark has neither statements nor dates, and its
+# wordings are what its authors made them.
+OF_WIKIDATA = frozenset(
+    {
+        "every statement behind an edit is there",
+        "every edit names its statements",
+        "a change lies after since and not after as_of",
+        "nothing may hold at since where an edit is an injection",
+        "every fact used is certain on its day, by the timelines",
+        "every fact used is stated, by a statement that may count",
+        "no statement with both dates contradicts a fact used",
+        "a chain is joined",
+        "no question contains its answer",
+        "one text has one answer",
+    }
+)
 
 
 def require_sound(snapshot: Path) -> None:

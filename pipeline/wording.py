@@ -54,24 +54,27 @@ def create_chain_texts(connection: duckdb.DuckDBPyConnection, chains: str, texts
     connection.execute(CHAIN_TEXTS.replace("<chains>", chains).replace("<texts>", texts))
 
 
+# One level at a time: a macro's text is copied into its place, and three levels in one would grow eightfold each.
 CHAIN_TEXTS = """
 CREATE OR REPLACE TEMP TABLE <texts> AS
 WITH chains AS (SELECT number, start, hops, string_split(path, '/') AS relations FROM <chains>),
-phrases AS (
-    SELECT c.number, c.relations[c.hops] AS last,
-        worded(first.form, named_subject(r.article, s), s.label, '', '') AS one,
-        worded(second.form, one, one, '', '') AS two,
-        worded(third.form, two, two, '', '') AS three,
-        CASE c.hops WHEN 2 THEN one WHEN 3 THEN two ELSE three END AS phrase
+one AS MATERIALIZED (
+    SELECT c.*, worded(w.form, named_subject(r.article, s), s.label, '', '') AS phrase
     FROM chains c JOIN names s ON s.id = c.start AND s.kind = 'item'
     JOIN relation_facts r ON r.relation = c.relations[1]
-    JOIN wordings first ON first.relation = c.relations[1] AND first.use = 'noun_named'
-    LEFT JOIN wordings second ON c.hops > 2 AND second.relation = c.relations[2] AND second.use = 'noun'
-    LEFT JOIN wordings third ON c.hops > 3 AND third.relation = c.relations[3] AND third.use = 'noun'
+    JOIN wordings w ON w.relation = c.relations[1] AND w.use = 'noun_named'
+),
+two AS MATERIALIZED (
+    SELECT o.* REPLACE (CASE WHEN o.hops > 2 THEN worded(w.form, o.phrase, o.phrase, '', '') ELSE o.phrase END AS phrase)
+    FROM one o LEFT JOIN wordings w ON o.hops > 2 AND w.relation = o.relations[2] AND w.use = 'noun'
+),
+three AS MATERIALIZED (
+    SELECT t.* REPLACE (CASE WHEN t.hops > 3 THEN worded(w.form, t.phrase, t.phrase, '', '') ELSE t.phrase END AS phrase)
+    FROM two t LEFT JOIN wordings w ON t.hops > 3 AND w.relation = t.relations[3] AND w.use = 'noun'
 )
-SELECT p.number, list(capital(worded(w.form, p.phrase, p.phrase, '', '')) ORDER BY w.number) AS texts
-FROM phrases p JOIN wordings w ON w.relation = p.last AND w.use = 'nested'
-GROUP BY p.number
+SELECT t.number, list(capital(worded(w.form, t.phrase, t.phrase, '', '')) ORDER BY w.number) AS texts
+FROM three t JOIN wordings w ON w.relation = t.relations[t.hops] AND w.use = 'nested'
+GROUP BY t.number
 """
 
 

@@ -49,6 +49,7 @@ REASONS: dict[str, tuple[str, str]] = {
     "ambiguous_name": ("questions", "Two entities of the set share the name in the same relation."),
     "answer_in_question": ("questions", "The question gives its answer away."),
     "contradicting_answers": ("questions", "Two questions with one text have different answers."),
+    "contradicting_edits": ("questions", "Another edit of the imported set changes the same fact otherwise."),
     "no_probe": ("questions", "No fact was found that could serve as a probe of this kind for the edit."),
     "uncertain_hop": ("hops", "A fact of the chain is not certain on one of the two dates."),
     "hop_unchanged": ("hops", "The chain's final answer is the same before and after the edit."),

@@ -59,7 +59,8 @@ class Edit:
     prompt: str
     old_object: str | None = None
     old_label: str | None = None
-    property: str | None = None
+    pid: str | None = None
+    """The column `property`."""
     inverse: bool = False
     subject_aliases: Sequence[str] = ()
     old_aliases: Sequence[str] | None = None
@@ -85,13 +86,14 @@ class Edit:
     def link(self) -> Link:
         """The edited fact as the chain of the questions that ask for it directly."""
         return Link(
-            self.subject, self.relation, self.property, self.inverse, self.new_object, self.subject_label,
+            self.subject, self.relation, self.pid, self.inverse, self.new_object, self.subject_label,
             self.new_label, self.old_object, self.old_label, self.edit_id, self.prompt, self.cloze,
         )  # fmt: skip
 
     def row(self) -> dict[str, Any]:
         return {
             **asdict(self),
+            "property": self.pid,
             "edit_id": self.edit_id,
             "kind": "injection" if self.old_object is None else "modification",
             "target_new": self.new_label,

@@ -18,8 +18,8 @@ from schemas.tables import SENTENCES
 __all__ = ["Told", "sentences"]
 
 _ENOUGH_WORDINGS = 3  # with fewer, none can be spared
+_MOST_WORDINGS = 100  # `phrasing` is one byte
 _ROLES = {"history": "history", "multi_hop": "composed"}
-_FORMS = {"cloze": "cloze"}
 
 
 class Told(NamedTuple):
@@ -34,6 +34,8 @@ class Told(NamedTuple):
     phrasing: int = 0
     held_out: bool = False
     asked_on: datetime.date | None = None
+    edit_ids: tuple[str, ...] = ()
+    """Edits that move the answer, besides those that share the subject."""
 
 
 def sentences(edits: pa.Table, questions: pa.Table, told: Sequence[Told]) -> pa.Table:
@@ -50,14 +52,8 @@ def sentences(edits: pa.Table, questions: pa.Table, told: Sequence[Told]) -> pa.
         day = "" if line.asked_on is None else str(line.asked_on)
         content = "\x1f".join((line.subject, line.relation, day, line.prompt))
         sentence_id = hashlib.sha256(content.encode()).hexdigest()[:16]
-        touched = sorted(touching.get(line.subject, ()))
-        rows.setdefault(sentence_id, {**line._asdict(), "sentence_id": sentence_id, "edit_ids": touched})
-    for question in question_rows:  # a composed answer moves with the edits on its way
-        for text in (question["question"], *question["phrasings"]):
-            content = "\x1f".join((question["subject"], question["relation"], "", text))
-            row = rows.get(hashlib.sha256(content.encode()).hexdigest()[:16])
-            if row is not None and row["role"] == "composed":
-                row["edit_ids"] = sorted({*row["edit_ids"], *question["edit_ids"]})
+        edit_ids = sorted({*line.edit_ids, *touching.get(line.subject, ())})
+        rows.setdefault(sentence_id, {**line._asdict(), "sentence_id": sentence_id, "edit_ids": edit_ids})
     return pa.Table.from_pylist([row for _, row in sorted(rows.items())], schema=SENTENCES)
 
 
@@ -75,13 +71,13 @@ def _of_questions(questions: Iterable[dict[str, Any]]) -> Iterator[Told]:
         if question["answer_before"] is None or question["kind"] in ("edit", "paraphrase", "cloze"):
             continue
         role = _ROLES.get(question["kind"], "current")
+        moved_by = tuple(question["edit_ids"]) if role == "composed" else ()
         texts = [question["question"], *question["phrasings"]]
-        yield from _wordings(question, role, texts, question["answer_before"], question["asked_on"])
+        for line in _wordings(question, role, texts, question["answer_before"]):
+            yield line._replace(asked_on=question["asked_on"], edit_ids=moved_by)
 
 
-def _wordings(
-    row: dict[str, Any], role: str, texts: list[str], answer: str, asked_on: datetime.date | None = None
-) -> Iterator[Told]:
-    for number, text in enumerate(texts[:100]):
+def _wordings(row: dict[str, Any], role: str, texts: list[str], answer: str) -> Iterator[Told]:
+    for number, text in enumerate(texts[:_MOST_WORDINGS]):
         held_out = number >= _ENOUGH_WORDINGS - 1 and number == len(texts) - 1
-        yield Told(role, row["subject"], row["relation"], "question", text, answer, number, held_out, asked_on)
+        yield Told(role, row["subject"], row["relation"], "question", text, answer, number, held_out)

@@ -78,7 +78,7 @@ def naming(property_: str, qids: Sequence[str]) -> str:
 
 
 def statements(properties: Sequence[str], qids: Sequence[str]) -> str:
-    """Everything about the statements of some properties of some items, but their references.
+    """Everything about the statements of some properties of some items, but their references and RDF classes.
 
     One row per (`?st`, `?p`, `?v`), with what a value node says of its time or quantity.
     """
@@ -91,7 +91,7 @@ def statements(properties: Sequence[str], qids: Sequence[str]) -> str:
         f"  VALUES ?item {{ {_items(qids)} }}\n"
         f"  {claims}\n"
         f"  ?st ?p ?v .\n"
-        f"  FILTER(?p != prov:wasDerivedFrom)\n"
+        f"  FILTER(?p != prov:wasDerivedFrom && ?v NOT IN (wikibase:Statement, wikibase:BestRank))\n"
         f"  OPTIONAL {{ ?v wikibase:timeValue ?time ; wikibase:timePrecision ?precision ;"
         f" wikibase:timeCalendarModel ?calendar }}\n"
         f"  OPTIONAL {{ ?v wikibase:quantityAmount ?amount ; wikibase:quantityUnit ?unit }}\n}}"

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, cast
 
 import pyoxigraph
 
@@ -73,7 +74,7 @@ def load_triples(files: list[Path]) -> pyoxigraph.Store:
         try:
             with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
                 form = pyoxigraph.RdfFormat.TURTLE if turtle else pyoxigraph.RdfFormat.N_TRIPLES
-                store.bulk_load(stream, format=form)
+                store.bulk_load(cast(IO[bytes], stream), format=form)
         except (SyntaxError, EOFError, OSError) as error:
             raise CheckFailed(f"{path} cannot be read to its end ({error}); fetch it again") from error
     return store
@@ -83,7 +84,7 @@ def engine(store: pyoxigraph.Store) -> Ask:
     """The `ask` function of an embedded store."""
 
     def ask(query: str) -> Iterator[Solution]:
-        return solutions(store.query(query))
+        return solutions(cast(pyoxigraph.QuerySolutions, store.query(query)))
 
     return ask
 

@@ -224,6 +224,8 @@ class HubHandler(BaseHTTPRequestHandler):
         if found := _OBJECT.fullmatch(self.route):
             self.hub.tokens_at_storage += "Authorization" in self.headers
             return self.receive(found["oid"]) if found["what"] == "lfs" else self.serve(found["oid"])
+        if "Authorization" in self.headers:
+            self.require_token()
         if found := _RESOLVE.fullmatch(self.route):
             return self.resolve(self.repo(found["repo"]), found["revision"], found["path"])
         if self.route == "/api/validate-yaml":

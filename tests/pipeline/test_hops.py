@@ -87,7 +87,7 @@ def web(links: list[tuple[int, int, int]], changes: list[tuple[int, int, int]]) 
 numbers = st.integers(0, 9)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     links=st.lists(st.tuples(st.integers(0, 2), numbers, numbers), min_size=5, max_size=30),
     changes=st.lists(st.tuples(st.integers(0, 4), numbers, numbers), min_size=1, max_size=5),

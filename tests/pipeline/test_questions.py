@@ -173,7 +173,7 @@ def test_splits_follow_the_edited_subject_and_never_mix() -> None:
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), min_size=1, max_size=12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(names=st.lists(NAMES, min_size=7, max_size=7), aliases=st.lists(NAMES, max_size=3))
 def test_no_question_says_its_answer_and_no_text_has_two_answers_whatever_the_names(
     names: list[str], aliases: list[str]

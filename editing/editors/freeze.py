@@ -1,0 +1,43 @@
+"""`freeze`: full-rank training of a few layers' matrices while everything else stays frozen.
+
+The "freeze tuning" of CHRONOEDIT (Ge et al. 2024, arXiv 2406.04496); with `targets=mlp-out` and one layer it is LocFT
+(arXiv 2509.22072), breadth-first mini-batches on one matrix. Leaves out norms and embeddings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from editing.editors import Material
+from editing.editors.finetune import chosen_weights
+from editing.editors.trained import TrainedOptions, WeightEdit, gather_lessons, train_weights
+from editing.models import find_blocks
+
+__all__ = ["Freeze", "FreezeOptions"]
+
+
+@dataclass(frozen=True)
+class FreezeOptions(TrainedOptions):
+    learning_rate: float = 2e-3
+    targets: Literal["all", "attention", "mlp", "mlp-out"] = "mlp"
+    layers: str = "lower-half"
+    """Which layers are trained: `lower-half`, `upper-half`, `all`, one (`3`) or a range (`0-1`)."""
+
+
+class Freeze:
+    Config = FreezeOptions
+
+    def edit(self, model: Any, tokenizer: Any, edits: Material, config: FreezeOptions) -> WeightEdit:
+        """Train the chosen layers on all edits at once.
+
+        Raises TrainingFailed, with the base model restored, when the loss is no longer a number.
+        """
+        names = chosen_weights(model, config.targets, _layers(model, config.layers), "freeze")
+        return train_weights(model, tokenizer, names, gather_lessons(edits, config), config, edits)
+
+
+def _layers(model: Any, layers: str) -> str:
+    blocks = len(find_blocks(model)[1])
+    half = (blocks + 1) // 2
+    return {"lower-half": f"0-{half - 1}", "upper-half": f"{blocks - half}-{blocks - 1}"}.get(layers, layers)

@@ -1,0 +1,91 @@
+"""Where a causal LM stores facts, found by structure and not by name: the matrix that ends each feed-forward part.
+
+Holds for GPT-2 (whose Conv1D keeps its matrix transposed), GPT-NeoX, GPT-J, Llama, Mistral, Qwen, Gemma, Falcon and
+others of their build. Leaves out mixtures of experts, which have many such matrices in a block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from editing.models import find_blocks, find_linears
+from schemas.errors import BadInput
+
+__all__ = ["block_names", "hidden_of", "matrix_of", "output_matrices", "share_of_depth", "writes_to_stream"]
+
+
+def block_names(model: nn.Module) -> list[str]:
+    """Full names of the transformer blocks, in order."""
+    name, blocks = find_blocks(model)
+    return [f"{name}.{index}" for index in range(len(blocks))]
+
+
+def output_matrices(model: nn.Module, layers: Sequence[int] | None = None) -> dict[int, str]:
+    """Layer -> full name of the module whose matrix takes the feed-forward part back to the hidden size.
+
+    It is the one matrix outside attention whose output is as wide as the embeddings and whose input is not. Raises
+    BadInput where a block has none or several, and for a layer that the model does not have.
+    """
+    wanted = range(len(find_blocks(model)[1])) if layers is None else layers
+    hidden, parts = model.get_input_embeddings().weight.shape[1], dict(model.named_modules())
+    found = {}
+    for layer in wanted:
+        names = find_linears(model, "mlp", range(layer, layer + 1))
+        back = [name for name in names if matrix_of(parts[name]).shape[0] == hidden]
+        narrowing = [name for name in back if matrix_of(parts[name]).shape[1] != hidden]
+        back = narrowing or back[-1:]
+        if len(back) != 1:
+            raise BadInput(
+                f"{type(model).__name__}, layer {layer}: {len(back)} matrices could end its feed-forward part; "
+                "rome and memit need exactly one, so use lora, freeze or finetune"
+            )
+        found[layer] = back[0]
+    return found
+
+
+def matrix_of(module: Any) -> torch.Tensor:
+    """The module's weights as (out, in), a view: what is written to it is written to the module."""
+    weight = module.weight.data
+    return weight.T if type(module).__name__ == "Conv1D" else weight  # type: ignore[no-any-return]
+
+
+def hidden_of(output: Any) -> torch.Tensor:
+    """The hidden states that a block gives: older architectures wrap them in a tuple."""
+    return output[0] if isinstance(output, tuple) else output  # type: ignore[no-any-return]
+
+
+def share_of_depth(model: nn.Module, share: float) -> int:
+    """The layer at this share of the depth: 0.17 is layer 5 of 32."""
+    blocks = len(find_blocks(model)[1])
+    return min(blocks - 1, int(blocks * share))
+
+
+@torch.no_grad()
+def writes_to_stream(model: Any, layer: int) -> bool:
+    """Does what the layer's last feed-forward matrix writes reach the block's output unchanged, as MEMIT assumes?
+
+    Found out by adding a vector there and looking. It does not where a norm follows the feed-forward part (Gemma 2).
+    """
+    parts = dict(model.named_modules())
+    matrix, block = parts[output_matrices(model, [layer])[layer]], parts[block_names(model)[layer]]
+    generator = torch.Generator().manual_seed(0)
+    width, reference = model.get_input_embeddings().weight.shape[1], model.get_input_embeddings().weight
+    added = torch.randn(width, generator=generator).to(reference)
+    seen: list[torch.Tensor] = []
+    watch = block.register_forward_hook(lambda _module, _inputs, output: seen.append(hidden_of(output).float()))
+    ids = torch.zeros((1, 2), dtype=torch.int64, device=reference.device)
+    try:
+        model(input_ids=ids, use_cache=False)
+        push = matrix.register_forward_hook(lambda _module, _inputs, output: output + added)
+        try:
+            model(input_ids=ids, use_cache=False)
+        finally:
+            push.remove()
+    finally:
+        watch.remove()
+    moved = seen[1] - seen[0]
+    return bool(torch.allclose(moved, added.float().expand_as(moved), atol=0.02, rtol=0.02))

@@ -1,0 +1,42 @@
+"""The demonstration: the main job end to end on the sample, as its two flows and a report."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from editing.report import terminal_table, write_report
+from flows.experiment import experiment
+from flows.refresh import refresh
+
+__all__ = ["Demonstration", "run_demo"]
+
+SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
+EDITORS = ("none", "lora", "lora+replay")
+
+log = logging.getLogger("chronofacts.demo")
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """Where the results lie, and the table that sums them up."""
+
+    snapshot: Path
+    run: Path
+    report: Path
+    table: str
+
+
+def run_demo(out: Path, quick: bool) -> Demonstration:
+    """Snapshot, small model, LoRA with and without replay, report: all in the folder out.
+
+    quick: a part of the facts only. Raises BadInput when out is not empty.
+    """
+    log.info("what changed in the world between %s and %s?", SINCE, AS_OF)
+    snapshot = refresh("sample", SINCE, AS_OF, out / "snapshot")
+    log.info("a model that knows the world of %s, and is taught the changes", SINCE)
+    experiment(snapshot, "small-world", EDITORS, out / "run", {"quick": "true"} if quick else {})
+    page = write_report([out / "run"], out / "report")
+    return Demonstration(snapshot, out / "run", page, terminal_table([out / "run"]))

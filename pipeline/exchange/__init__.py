@@ -1,0 +1,130 @@
+"""Snapshots in the formats of other tools, and other people's benchmarks as snapshots.
+
+Each format is one module here; `EXPORTS` and `IMPORTS` say which there are.
+Leaves out: the command line (`flows.cli`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import hashlib
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from pipeline.exchange.benchmark import Benchmark
+from pipeline.exchange.contents import Contents, read_contents
+from pipeline.exchange.counterfact import read_counterfact
+from pipeline.exchange.easyedit import read_knowedit, write_knowedit
+from pipeline.exchange.lm_eval import write_lm_eval
+from pipeline.exchange.mquake import read_mquake, write_mquake
+from pipeline.exchange.zsre import read_zsre
+from pipeline.snapshot import write_snapshot
+from pipeline.verify import require_sound
+from schemas.dates import check_dates
+from schemas.errors import BadInput
+from schemas.folders import check_out, written_aside
+from schemas.manifest import SnapshotManifest
+
+__all__ = ["EXPORTS", "IMPORTS", "Import", "export_snapshot", "import_benchmark", "import_snapshot"]
+
+
+class Import(NamedTuple):
+    """One format that can be read, and the two days that stand for before and after its edits."""
+
+    read: Callable[[Path], Benchmark]
+    since: datetime.date
+    as_of: datetime.date
+
+
+EXPORTS: dict[str, Callable[[Contents, Path], list[Path]]] = {
+    "easyedit": write_knowedit,
+    "lm-eval": write_lm_eval,
+    "mquake": write_mquake,
+}
+
+# Only MQuAKE-T's edits have dates: its two Wikidata dumps. For the others the days are those of their papers and of
+# a year before: they say no more than which answer counts as the old one.
+IMPORTS: dict[str, Import] = {
+    "counterfact": Import(read_counterfact, datetime.date(2021, 2, 10), datetime.date(2022, 2, 10)),
+    "easyedit": Import(read_knowedit, datetime.date(2023, 1, 2), datetime.date(2024, 1, 2)),
+    "mquake": Import(read_mquake, datetime.date(2021, 4, 1), datetime.date(2023, 4, 1)),
+    "zsre": Import(read_zsre, datetime.date(2016, 6, 13), datetime.date(2017, 6, 13)),
+}
+
+
+def export_snapshot(snapshot: Path, format: str, out: Path) -> list[Path]:
+    """Write a snapshot into the new folder out in one of `EXPORTS`; returns the files, the main one first.
+
+    Raises BadInput for an unknown format, a folder that is no snapshot or one that is not empty, CheckFailed for a
+    damaged snapshot.
+    """
+    write = EXPORTS[_known(format, EXPORTS, IMPORTS, "imported")]
+    check_out(out)
+    contents = read_contents(snapshot)
+    with written_aside(out) as folder:
+        files = [path.relative_to(folder) for path in write(contents, folder)]
+    return [out / path for path in files]
+
+
+def import_benchmark(file: Path, format: str, as_of: datetime.date | None = None) -> dict[str, pa.Table]:
+    """All tables of `SNAPSHOT_TABLES` from a benchmark's file in one of `IMPORTS`.
+
+    Statements and timelines are empty: a benchmark does not say where its facts are from. as_of: the day on which
+    its new answers are taken to be right; by default the format's own.
+    Raises BadInput for an unknown format, and for a file that is not of it, naming the record and the field.
+    """
+    known = IMPORTS[_known(format, IMPORTS, EXPORTS, "exported")]
+    benchmark = known.read(file)
+    if not benchmark.edits:
+        raise BadInput(f"{file} has no edit that changes anything; is --format {format} its format?")
+    try:
+        return benchmark.tables(as_of or known.as_of)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise BadInput(f"{file}: a column under `chronofacts` is not what our exports write ({error})") from error
+
+
+def import_snapshot(
+    file: Path, format: str, out: Path, since: datetime.date | None = None, as_of: datetime.date | None = None
+) -> SnapshotManifest:
+    """A benchmark's file as a snapshot folder, verified; its `origin` is the format.
+
+    Raises BadInput as `import_benchmark` does, for since not before as_of, and when out is not empty.
+    """
+    known = IMPORTS[_known(format, IMPORTS, EXPORTS, "exported")]
+    since, as_of = since or known.since, as_of or known.as_of
+    check_dates(since, as_of)
+    check_out(out)
+    tables = import_benchmark(file, format, as_of)
+    manifest = SnapshotManifest(
+        name=f"{format} {file.name}",
+        since=since,
+        as_of=as_of,
+        language="en",
+        source=format,
+        source_day=as_of,
+        source_detail=f"{file.name}, sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}",
+        retrieved_at=datetime.datetime.combine(as_of, datetime.time(), datetime.UTC),
+        code_version=version("chronofacts"),
+        catalogue_hash="",
+        relations=tuple(sorted(tables["edits"]["relation"].unique().to_pylist())),
+        seed=0,
+        origin=format,
+    )
+    return write_snapshot(tables, manifest, out, check=require_sound)
+
+
+def _known(format: str, offered: Iterable[str], others: Iterable[str], done: str) -> str:
+    """The format, if it is offered; BadInput with the nearest one if not."""
+    names = sorted(offered)
+    if format in names:
+        return format
+    if format in others:
+        raise BadInput(f"--format {format} can only be {done}; here use one of {', '.join(names)}")
+    near = difflib.get_close_matches(format, names, 1)
+    hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(names)}"
+    raise BadInput(f"--format {format!r} is not known; {hint}")

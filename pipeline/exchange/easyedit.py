@@ -1,0 +1,261 @@
+"""KnowEdit records, as EasyEdit's `KnowEditDataset` reads them: one edit each, with its portability and locality.
+
+Written in the shape of `wiki_recent` (answers as lists of lists); read in the shapes of all six sets: wiki_recent,
+wiki_counterfact, ZsRE, WikiBio, ConvSent and Sanitation. What KnowEdit has no field for is carried under the extra
+key `chronofacts`, which EasyEdit does not look at.
+Source: Zhang et al. 2024 (arXiv 2401.01286), EasyEdit `examples/KnowEdit.md` and `easyeditor/dataset/knowedit.py`.
+Leaves out, on export: questions that need several edits (EasyEdit makes one at a time), and the phrasings beyond the
+first. On import: ConvSent's replies beyond the first, since its sentiment is no fact that one answer could show.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.exchange.benchmark import Benchmark, Edit, Question
+from pipeline.exchange.carried import carried_edit, read_edit
+from pipeline.exchange.contents import Contents
+from pipeline.exchange.records import Record, read_document, records_in, write_records
+from schemas.errors import BadInput
+
+__all__ = ["read_knowedit", "write_knowedit"]
+
+log = logging.getLogger("chronofacts.exchange")
+
+# Where each of our kinds goes. Forgetfulness: what the subject's relation was must still be known.
+PLACES = {
+    "alias": ("portability", "Subject_Aliasing"),
+    "multi_hop": ("portability", "Reasoning"),
+    "reverse": ("portability", "Logical_Generalization"),
+    "timeline": ("portability", "Logical_Generalization"),
+    "locality": ("locality", "Relation_Specificity"),
+    "history": ("locality", "Forgetfulness"),
+}
+# What a foreign probe is to us: (kind, locality_kind, hops). Reasoning is one hop beyond the edited fact.
+KINDS: dict[str, tuple[str, str | None, int | None]] = {
+    "Subject_Aliasing": ("alias", None, 1),
+    "Reasoning": ("multi_hop", None, 2),
+    "Logical_Generalization": ("reverse", None, 1),
+    "Relation_Specificity": ("locality", "subject", 1),
+    "Forgetfulness": ("locality", "subject", 1),
+}
+# Columns of a question that a probe ({prompt, ground_truth}) has no field for.
+PROBE_COLUMNS = (
+    "question_id", "kind", "locality_kind", "hops", "edited_hops", "relation", "subject", "subject_label",
+    "answer_id", "asked_on", "split", "sitelinks",
+)  # fmt: skip
+_PLACED = {"prompt", "new_label", "old_label", "subject_label"}
+SENTIMENT_QUESTIONS = ("What do you think of {}?", "What do you feel about {}?", "How do you view {}?")
+
+
+def write_knowedit(contents: Contents, folder: Path) -> list[Path]:
+    """`test.json` and, if any edit is in that split, `train.json`."""
+    probes: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    splits, several = {}, 0
+    for question in contents.questions:
+        if question["kind"] == "edit":
+            splits[question["edit_ids"][0]] = question["split"]
+        if question["kind"] not in PLACES:
+            continue
+        if PLACES[question["kind"]][0] == "portability" and len(question["edit_ids"]) > 1:
+            several += 1
+            continue
+        for edit_id in question["edit_ids"]:
+            probes[edit_id].append(question)
+    if several:
+        log.info("left out %d questions that need several edits, which EasyEdit makes one at a time", several)
+    files = []
+    for split in ("test", "train"):
+        edits = [edit for edit in contents.edits if splits.get(edit["edit_id"], "test") == split]
+        if edits or split == "test":
+            records = [knowedit_record(edit, probes[edit["edit_id"]], split) for edit in edits]
+            files.append(write_records(records, folder / f"{split}.json"))
+    return files
+
+
+def knowedit_record(edit: dict[str, Any], probes: Iterable[dict[str, Any]], split: str) -> dict[str, Any]:
+    """One edit and its questions; a list without probes is left out, as in KnowEdit, but `locality` is always there."""
+    record: dict[str, Any] = {
+        "subject": edit["subject_label"],
+        "prompt": edit["prompt"],
+        "target_new": edit["target_new"],
+        "portability": {},
+        "locality": {},
+    }
+    if edit["target_old"] is not None:
+        record["ground_truth"] = edit["target_old"]
+    if edit["paraphrases"]:
+        record["rephrase_prompt"] = edit["paraphrases"][0]
+    carried: dict[str, list[dict[str, Any]]] = {}
+    for question in probes:
+        family, name = PLACES[question["kind"]]
+        probe = {"prompt": question["question"], "ground_truth": [[question["answer"], *question["answer_aliases"]]]}
+        record[family].setdefault(name, []).append(probe)
+        carried.setdefault(name, []).append({column: question[column] for column in PROBE_COLUMNS})
+    record["chronofacts"] = {"edit": carried_edit(edit, _PLACED), "split": split, "probes": carried}
+    return record
+
+
+def read_knowedit(file: Path) -> Benchmark:
+    """Any of KnowEdit's six sets, or what `write_knowedit` wrote.
+
+    Raises BadInput for a file that is none of them, naming the record and the field.
+    """
+    benchmark, document = Benchmark(), read_document(file)
+    if isinstance(document, dict):
+        _read_sanitation(benchmark, file, document)
+        return benchmark
+    for record in records_in(file, document):
+        if record.has("ent") and record.has("pos"):
+            _read_sentiment(benchmark, record)
+        else:
+            _read_fact(benchmark, record)
+    return benchmark
+
+
+def _read_fact(benchmark: Benchmark, record: Record) -> None:
+    carried = record.record("chronofacts") if record.has("chronofacts") else None
+    split = carried.text("split") if carried else "test"
+    edit = read_edit(carried.record("edit"), _placed(record)) if carried else _foreign_edit(record)
+    if not benchmark.edit(edit):
+        return
+    benchmark.ask_directly(edit, split)
+    for family in ("portability", "locality"):
+        if not record.has(family):
+            continue
+        lists = record.record(family)
+        for name in KINDS:
+            if not lists.has(name):
+                continue
+            known = carried.record("probes").records(name) if carried else []
+            for place, probe in enumerate(lists.records(name)):
+                _ask(benchmark, edit, name, probe, known[place] if place < len(known) else None)
+
+
+def _placed(record: Record) -> dict[str, Any]:
+    return {
+        "subject_label": record.text("subject"),
+        "prompt": record.text("prompt"),
+        "new_label": record.text("target_new"),
+        "old_label": record.text("ground_truth") if record.has("ground_truth") else None,
+    }
+
+
+def _foreign_edit(record: Record) -> Edit:
+    """An edit of a set that gives no ids: entities go by their names, the relation by the prompt without its subject."""
+    biography = record.has("concept")
+    subject = record.text("concept" if biography else "subject")
+    prompt = record.text("text" if biography else "prompt")
+    new = record.text("labels" if biography else "target_new")
+    old = record.answers("ground_truth") if record.has("ground_truth") else []
+    rephrased = [text for field in ("rephrase_prompt", "rephrase") if record.has(field) for text in record.texts(field)]
+    return Edit(
+        subject=subject,
+        subject_label=subject,
+        relation=prompt.replace(subject, "{}") if subject else prompt,
+        prompt=prompt,
+        new_object=new,
+        new_label=new,
+        old_object=_first(old),
+        old_label=_first(old),
+        old_aliases=old[1:] if old else None,
+        paraphrases=tuple(dict.fromkeys(text for text in rephrased if text != prompt)),
+        cloze=None if prompt.endswith("?") else prompt,
+    )
+
+
+def _ask(benchmark: Benchmark, edit: Edit, name: str, probe: Record, known: Record | None) -> None:
+    """One probe; `ground_truth` is a text, a list of answers, or a list of lists (the first is shown, all count)."""
+    prompts, answers = probe.texts("prompt"), probe.answers("ground_truth")
+    kind, locality_kind, hops = KINDS[name]
+    columns: dict[str, Any] = {
+        "kind": kind,
+        "locality_kind": locality_kind,
+        "hops": hops,
+        "edited_hops": 0 if kind == "locality" else 1,
+        "relation": edit.relation,
+        "subject": edit.subject,
+        "subject_label": edit.subject_label,
+    }
+    if known is not None:
+        columns = {column: known.values.get(column) for column in PROBE_COLUMNS}
+        if columns["asked_on"] is not None:
+            columns["asked_on"] = datetime.date.fromisoformat(known.text("asked_on"))
+    question = Question(
+        **columns,
+        edit_ids=(edit.edit_id,),
+        question=prompts[0] if prompts else "",
+        phrasings=prompts[1:],
+        answer=answers[0] if answers else "",
+        answer_aliases=answers[1:],
+        **dict(_before(columns["kind"], edit, answers, columns.get("answer_id"))),
+    )
+    if not prompts or not answers:
+        benchmark.reject("no_probe", question, f"{name} without a prompt or an answer")
+        return
+    benchmark.ask(question)
+
+
+def _before(kind: str, edit: Edit, answers: list[str], answer_id: str | None) -> Iterator[tuple[str, Any]]:
+    """What the answer was before the edit, where it follows from the kind."""
+    if kind in ("locality", "history") and answers:
+        yield "answer_before", answers[0]
+        yield "answer_before_id", answer_id
+        yield "answer_before_aliases", answers[1:]
+    elif kind == "alias":
+        yield "answer_before", edit.old_label
+        yield "answer_before_id", edit.old_object
+        yield "answer_before_aliases", edit.old_aliases
+
+
+def _read_sentiment(benchmark: Benchmark, record: Record) -> None:
+    """ConvSent: a topic with friendly and unfriendly replies; we teach the first friendly one."""
+    topic, replies = record.text("ent"), record.texts("pos")
+    questions = [form.replace("{}", topic) for form in SENTIMENT_QUESTIONS]
+    edit = Edit(
+        subject=topic, subject_label=topic, relation="sentiment", prompt=questions[0], paraphrases=questions[1:],
+        new_object=replies[0] if replies else "", new_label=replies[0] if replies else "",
+    )  # fmt: skip
+    if benchmark.edit(edit):
+        benchmark.ask_directly(edit)
+
+
+def _read_sanitation(benchmark: Benchmark, file: Path, document: dict[str, Any]) -> None:
+    """Sanitation: questions whose answer is to be forgotten, and others that must not be (K_F and K_R in its files)."""
+    forget, keep = ("K_F", "K_R") if "K_F" in document else ("success", "locality")
+    kept = [(r.text("question"), r.answers("ground_truth")) for r in _listed(file, document, keep)]
+    edits = []
+    for record in _listed(file, document, forget):
+        question, old, new = record.text("question"), record.answers("ground_truth"), record.text("target_new")
+        edit = Edit(
+            subject=question, subject_label=question, relation="sanitation", prompt=question, new_object=new,
+            new_label=new, old_object=_first(old), old_label=_first(old), old_aliases=old[1:],
+        )  # fmt: skip
+        if benchmark.edit(edit):
+            benchmark.ask_directly(edit)
+            edits.append(edit)
+    for place, (question, answers) in enumerate(kept):  # each is guarded by one edit, as in the published loader
+        if edits and answers and question:
+            benchmark.ask(
+                Question(
+                    kind="locality", locality_kind="relation", edit_ids=(edits[place % len(edits)].edit_id,),
+                    question=question, answer=answers[0], answer_aliases=answers[1:], answer_before=answers[0],
+                    answer_before_aliases=answers[1:], relation="sanitation", subject=question,
+                    subject_label=question, edited_hops=0,
+                )
+            )  # fmt: skip
+
+
+def _listed(file: Path, document: dict[str, Any], name: str) -> list[Record]:
+    if name not in document:
+        raise BadInput(f"{file} is one object without {name}: neither a list of records nor Sanitation's two lists")
+    return records_in(file, document[name]) if document[name] != [] else []
+
+
+def _first(answers: list[str]) -> str | None:
+    return answers[0] if answers else None

@@ -1,0 +1,62 @@
+"""zsRE records, read only: a question with a false answer to teach, a rephrasing and an unrelated question.
+
+Source: Levy et al. 2017, in the form of Mitchell et al. 2022 (MEND), as ROME and EasyEdit use it:
+`zsre_mend_eval.json` and `zsre_mend_train.json`. `alt` is taught in place of the first of `answers`.
+Leaves out: `pred` (what one particular model answered) and `cond`. A record without an answer to teach is a
+rejection, as the published loaders skip it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.exchange.benchmark import Benchmark, Edit, Question
+from pipeline.exchange.records import Record, read_records
+
+__all__ = ["read_zsre"]
+
+_PREFIX = "nq question:"  # the unrelated questions are from Natural Questions, without capital and question mark
+
+
+def read_zsre(file: Path) -> Benchmark:
+    """All records of a zsRE file. Raises BadInput naming the record and the field."""
+    benchmark = Benchmark()
+    for record in read_records(file):
+        edit = _edit(record)
+        if not benchmark.edit(edit):
+            continue
+        benchmark.ask_directly(edit)
+        if record.has("loc") and record.has("loc_ans") and record.answers("loc_ans"):
+            benchmark.ask(_unrelated(record, edit))
+    return benchmark
+
+
+def _edit(record: Record) -> Edit:
+    subject, prompt, new = record.text("subject"), record.text("src"), record.text("alt")
+    true = record.answers("answers")
+    if not true:
+        raise record.wrong("answers", "a list with the true answer", true)
+    rephrased = [text for text in record.texts("rephrase") if text != prompt] if record.has("rephrase") else []
+    return Edit(
+        subject=subject,
+        subject_label=subject,
+        relation=prompt.replace(subject, "{}") if subject else prompt,
+        prompt=prompt,
+        paraphrases=rephrased,
+        new_object=new,
+        new_label=new,
+        old_object=true[0],
+        old_label=true[0],
+        old_aliases=true[1:],
+    )
+
+
+def _unrelated(record: Record, edit: Edit) -> Question:
+    question = record.text("loc").removeprefix(_PREFIX).strip()
+    question = question if question.endswith("?") else f"{question}?"
+    answers = record.answers("loc_ans")
+    return Question(
+        kind="locality", locality_kind="subject", edit_ids=(edit.edit_id,), question=question, answer=answers[0],
+        answer_aliases=answers[1:], answer_before=answers[0], answer_before_aliases=answers[1:], relation="unrelated",
+        subject=question, subject_label=question, edited_hops=0,
+    )  # fmt: skip

@@ -1,0 +1,58 @@
+"""One invented world, one model that knows it, and one whole experiment on it, made once for all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from editing.experiment import RunSummary, run_experiment
+from editing.models import load_model
+from editing.snapshot import Snapshot, load_snapshot
+from tests.editing.invented_world import write_invented
+
+SETTINGS = {"world.vocabulary": "1024", "world.steps": "900", "world.check_every": "50", "world.sample": "250"}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The run on the invented world, and what went into it."""
+
+    snapshot: Path
+    run: Path
+    summary: RunSummary
+
+
+@pytest.fixture(scope="session", autouse=True)
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def invented(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_invented(tmp_path_factory.mktemp("invented") / "snapshot")
+
+
+@pytest.fixture(scope="session")
+def snapshot(invented: Path) -> Snapshot:
+    return load_snapshot(invented)
+
+
+@pytest.fixture(scope="session")
+def experiment(invented: Path, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    summary = run_experiment(invented, "small-world", ["none", "lora", "lora+replay"], SETTINGS, out)
+    return Experiment(invented, out, summary)
+
+
+@pytest.fixture
+def model_and_tokenizer(experiment: Experiment) -> tuple[Any, Any]:
+    """The small world, freshly loaded: a test may edit it."""
+    return load_model(str(experiment.run / "model"))

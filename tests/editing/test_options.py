@@ -1,0 +1,45 @@
+"""Options in words, and what is said when they are wrong."""
+
+import pytest
+
+from editing.editors.lora import LoraOptions
+from editing.experiment import read_settings
+from schemas.errors import BadInput
+
+
+def test_an_option_alone_goes_to_every_editor_that_has_it() -> None:
+    plans = read_settings(["none", "lora", "lora+replay"], {"rank": "4", "lora+replay.epochs": "3"}).plans
+    assert [plan.config.rank for plan in plans[1:]] == [4, 4]
+    assert [plan.config.epochs for plan in plans[1:]] == [LoraOptions().epochs, 3]
+
+
+def test_the_suffix_turns_replay_on() -> None:
+    naive, replay = read_settings(["lora", "lora+replay"], {}).plans
+    assert not naive.config.replay and replay.config.replay
+
+
+def test_the_run_seed_reaches_the_world_and_the_editors_unless_they_have_their_own() -> None:
+    settings = read_settings(["lora"], {"seed": "7"})
+    assert (settings.world.seed, settings.plans[0].config.seed) == (7, 7)
+    assert read_settings(["lora"], {"seed": "7", "lora.seed": "1"}).plans[0].config.seed == 1
+
+
+@pytest.mark.parametrize(
+    ("editors", "values", "message"),
+    [
+        (["lorra"], {}, "did you mean 'lora'"),
+        (["lora+reply"], {}, r"did you mean 'lora\+replay'"),
+        (["none+replay"], {}, "trains nothing"),
+        (["lora"], {"rnak": "8"}, "did you mean 'rank'"),
+        (["lora"], {"world.step": "8"}, "did you mean 'steps'"),
+        (["lora"], {"wrld.steps": "8"}, "did you mean 'world'"),
+        (["lora"], {"rank": "many"}, "no whole number"),
+        (["lora"], {"dora": "perhaps"}, "write true or false"),
+        (["lora"], {"targets": "attentoin"}, "did you mean 'attention'"),
+        (["lora"], {"wordings": "prompt,clozes"}, "did you mean 'cloze'"),
+        ([], {}, "no editor"),
+    ],
+)
+def test_a_wrong_name_or_value_is_told_with_the_mend(editors: list[str], values: dict[str, str], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        read_settings(editors, values)
