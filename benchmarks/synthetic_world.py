@@ -193,7 +193,10 @@ class _Maker:
             if draw.random() < 0.08:
                 start.append(Time(term.start, draw.choice((9, 10)), calendar))  # coarser, but true as well
             elif draw.random() < 0.05:
-                start.append(Time(term.start + draw.randrange(-900, 900), 11, calendar))  # one of the two is true
+                # One of the two is true, and no day is both.
+                start.append(Time(term.start + draw.choice((-1, 1)) * draw.randrange(400, 900), 11, calendar))
+            elif draw.random() < 0.08 and end and isinstance(end[0], Time):
+                start = draw.choice(([], [SOME]))
             self.claim(subject, property_, term.holder, rank, P580=start, P582=end)
             if draw.random() < 0.1:
                 self.claim(subject, property_, term.holder, rank, P580=start, P582=end)

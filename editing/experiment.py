@@ -185,9 +185,7 @@ def run_editor(
     finally:
         edited.undo()
     peak = max(editing.peak_mb, scoring.peak_mb)
-    return EditorResult(
-        plan.name, scores, trained, asdict(plan.config), report, editing.seconds, scoring.seconds, peak
-    )
+    return EditorResult(plan.name, scores, trained, asdict(plan.config), report, editing.seconds, scoring.seconds, peak)
 
 
 def write_run(
@@ -261,7 +259,9 @@ def _owners(key: str, plans: Mapping[str, Plan]) -> list[tuple[str, str]]:
     if dot:
         stems = {name.partition("+")[0] for name in plans}
         if owner not in {"world", "scoring", *plans, *stems}:
-            raise BadInput(f"--set {key}: nothing here is called {owner!r}{nearest(owner, ['world', 'scoring', *plans])}")
+            raise BadInput(
+                f"--set {key}: nothing here is called {owner!r}{nearest(owner, ['world', 'scoring', *plans])}"
+            )
         named = [name for name in plans if owner in (name, name.partition("+")[0])]
         return [(name, option) for name in named] or [(owner, option)]
     having = [(name, key) for name, plan in plans.items() if key in option_names(type(plan.config))]

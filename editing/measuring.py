@@ -39,7 +39,9 @@ class Cost:
         self._begun = time.perf_counter()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self.seconds = round(time.perf_counter() - self._begun, 3)

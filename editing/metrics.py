@@ -168,7 +168,15 @@ def _measure(
         return []
     values = np.array([value(question) for question in questions])
     low, high = _interval(values, [question.row["fact"] for question in questions], generator, resamples)
-    row = {"metric": name, "by": by, "group": group, "value": float(values.mean()), "n": len(values), "low": low, "high": high}
+    row = {
+        "metric": name,
+        "by": by,
+        "group": group,
+        "value": float(values.mean()),
+        "n": len(values),
+        "low": low,
+        "high": high,
+    }
     return [row]
 
 
@@ -178,7 +186,9 @@ def _interval(
     """2.5 and 97.5 % quantiles of the mean when facts are drawn with replacement."""
     _, fact = np.unique(np.array(facts), return_inverse=True)
     sums, counts = np.bincount(fact, weights=values), np.bincount(fact)
-    drawn = generator.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=resamples)  # (resamples, facts)
+    drawn = generator.multinomial(
+        len(counts), np.full(len(counts), 1 / len(counts)), size=resamples
+    )  # (resamples, facts)
     means = (drawn @ sums) / (drawn @ counts)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)

@@ -33,9 +33,7 @@ def load_model(
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(name_or_dir, **options)
-        model = AutoModelForCausalLM.from_pretrained(
-            name_or_dir, dtype=DTYPES[dtype], use_safetensors=True, **options
-        )
+        model = AutoModelForCausalLM.from_pretrained(name_or_dir, dtype=DTYPES[dtype], use_safetensors=True, **options)
     except (OSError, ValueError, KeyError) as error:
         raise BadInput(
             f"the model {name_or_dir!r} cannot be loaded ({str(error).splitlines()[0]}); "
@@ -92,7 +90,9 @@ def find_linears(model: nn.Module, targets: str, layers: range | None = None) ->
         raise BadInput(f"layers {chosen[0]}-{chosen[-1]} are not in this model; it has layers 0-{len(blocks) - 1}")
     found = []
     for index in chosen:
-        attentions = [name for name, part in blocks[index].named_modules() if "attention" in type(part).__name__.lower()]
+        attentions = [
+            name for name, part in blocks[index].named_modules() if "attention" in type(part).__name__.lower()
+        ]
         for name, part in blocks[index].named_modules():
             if isinstance(part, nn.Linear) or type(part).__name__ == "Conv1D":
                 inside = any(name.startswith(f"{attention}.") for attention in attentions if attention)

@@ -54,7 +54,9 @@ def relation_bars(figures: Figures) -> str:
 
 def trade_off(figures: Figures) -> str:
     """Edit success against history retention, one point per model state."""
-    points = [(label, v["edit_success"], v["history"]) for label, v in figures if {"edit_success", "history"} <= v.keys()]
+    points = [
+        (label, v["edit_success"], v["history"]) for label, v in figures if {"edit_success", "history"} <= v.keys()
+    ]
     if not points:
         return ""
 
@@ -62,7 +64,9 @@ def trade_off(figures: Figures) -> str:
         for place, (label, learnt, kept) in enumerate(points):
             errors = [[[max(0.0, v - low)], [max(0.0, high - v)]] for v, low, high in (learnt, kept)]
             colour = COLOURS[place % len(COLOURS)]
-            axes.errorbar(learnt[0], kept[0], xerr=errors[0], yerr=errors[1], fmt="o", ms=9, color=colour, label=_plain(label))
+            axes.errorbar(
+                learnt[0], kept[0], xerr=errors[0], yerr=errors[1], fmt="o", ms=9, color=colour, label=_plain(label)
+            )
         axes.set_xlim(-0.05, 1.05)
         axes.set_ylim(-0.05, 1.05)
         axes.set_xlabel("edit success")

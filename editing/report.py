@@ -111,7 +111,9 @@ def _states(runs: Sequence[_Run]) -> list[tuple[str, _Run, str]]:
     return labels
 
 
-def _intervals(run: _Run, editor: str, by: str = "all") -> dict[tuple[str, str | None], tuple[float, float, float, int]]:
+def _intervals(
+    run: _Run, editor: str, by: str = "all"
+) -> dict[tuple[str, str | None], tuple[float, float, float, int]]:
     """(metric, group) -> value, low, high, n."""
     table = run.metrics.filter(pc.and_(pc.equal(run.metrics["editor"], editor), pc.equal(run.metrics["by"], by)))
     return {(r["metric"], r["group"]): (r["value"], r["low"], r["high"], r["n"]) for r in table.to_pylist()}
@@ -204,7 +206,9 @@ def _page(runs: Sequence[_Run]) -> str:
         _html_table(runs),
         "<p class=note>Small figures: 95 % bootstrap interval over facts. "
         "Answers are generated freely and compared with every known name of the right answer.</p>",
-        "<dl>" + "".join(f"<dt>{_e(COLUMNS[m])}</dt><dd>{_e(text)}</dd>" for m, text in MEANING.items()) + "</dl></section>",
+        "<dl>"
+        + "".join(f"<dt>{_e(COLUMNS[m])}</dt><dd>{_e(text)}</dd>" for m, text in MEANING.items())
+        + "</dl></section>",
         _plots(runs),
         _examples(runs),
         _settings(runs),
@@ -218,7 +222,11 @@ def _e(text: Any) -> str:
 
 
 def _html_table(runs: Sequence[_Run]) -> str:
-    head = "<tr><th scope=col>editor</th>" + "".join(f"<th scope=col>{_e(name)}</th>" for name in COLUMNS.values()) + "</tr>"
+    head = (
+        "<tr><th scope=col>editor</th>"
+        + "".join(f"<th scope=col>{_e(name)}</th>" for name in COLUMNS.values())
+        + "</tr>"
+    )
     rows = []
     for label, run, editor in _states(runs):
         cells = []
@@ -238,8 +246,16 @@ def _plots(runs: Sequence[_Run]) -> str:
         if editor != "none"
     ]
     figures = [
-        ("Learnt, spread, kept", plots.metric_bars(flat), "What each editor taught, what followed from it, what stayed."),
-        ("Learning against remembering", plots.trade_off(flat), "Up and to the right is better: new facts, past intact."),
+        (
+            "Learnt, spread, kept",
+            plots.metric_bars(flat),
+            "What each editor taught, what followed from it, what stayed.",
+        ),
+        (
+            "Learning against remembering",
+            plots.trade_off(flat),
+            "Up and to the right is better: new facts, past intact.",
+        ),
         ("By relation", plots.relation_bars(relations), "Edit success by kind of fact, the commonest relations."),
     ]
     parts = [

@@ -110,7 +110,8 @@ def score(
     prompts = [encoded[index].prompt for index in unknown]
     spoken |= dict(zip(unknown, generate(model, tokenizer, prompts, longest, settings.batch_size), strict=True))
     scored = [
-        _row(rows[probe.question], probe, spoken[index], new[index], old.get(index)) for index, probe in enumerate(probes)
+        _row(rows[probe.question], probe, spoken[index], new[index], old.get(index))
+        for index, probe in enumerate(probes)
     ]
     return pa.Table.from_pylist(scored, schema=SCORES)
 

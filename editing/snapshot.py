@@ -104,5 +104,7 @@ def _read_table(path: Path, name: str) -> pa.Table:
     try:
         parts = [pq.read_table(file, partitioning=None) for file in files]
     except (pa.ArrowInvalid, OSError) as error:
-        raise CheckFailed(f"table {name} of {path} cannot be read ({error}); run `chronofacts verify {path}`") from error
+        raise CheckFailed(
+            f"table {name} of {path} cannot be read ({error}); run `chronofacts verify {path}`"
+        ) from error
     return pa.concat_tables([conform(part, SNAPSHOT_TABLES[name], name) for part in parts])

@@ -1,7 +1,7 @@
 """The one training loop: examples are tokenised once, batched by length and trained with AdamW.
 
-Serves pretraining (loss on the whole text) and editing (loss on the answer and its EOS only). Leaves out several
-devices and gradient accumulation.
+Serves pretraining (loss on the whole text) and editing (loss on the answer and its EOS only). Where a batch does not
+fit the memory, it is done in halves whose gradients add up. Leaves out several devices.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from editing.encoding import Encoded, batches_by_length, pad
 from editing.models import answer_logits
-from schemas.errors import ChronoFactsError
+from schemas.errors import BadInput, ChronoFactsError
 
 __all__ = ["TrainingFailed", "TrainingReport", "TrainingSettings", "share_recalled", "train"]
 
@@ -65,11 +65,15 @@ def train(
     examples: Sequence[Encoded],
     settings: TrainingSettings,
     stop: Callable[[int, float], bool] | None = None,
+    after_step: Callable[[], None] | None = None,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> TrainingReport:
     """Train the parameters that require a gradient, and leave the model in eval mode.
 
-    stop: asked every `check_every` steps with (steps, loss). The same seed, examples and machine give the same weights.
-    No examples, no change. Raises TrainingFailed at the first loss that is not finite, before it reaches a weight.
+    stop: asked every `check_every` steps with (steps, loss). after_step: called after each step, to hold the weights
+    within bounds. The same seed, examples and machine give the same weights. No examples, no change.
+    Raises TrainingFailed at the first loss that is not finite, before it reaches a weight, and BadInput when not even
+    one example fits the memory.
     """
     begun, parameters = time.perf_counter(), [p for p in model.parameters() if p.requires_grad]
     if not examples or not parameters or settings.steps < 1:
@@ -79,26 +83,24 @@ def train(
         parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98), fused=True
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings))
-    device, low_precision = parameters[0].device, settings.autocast and _has_bfloat16(parameters[0].device)
+    low_precision = settings.autocast and _has_bfloat16(parameters[0].device)
     losses: list[float] = []
+    rows = settings.batch_size  # that go through the model at once
     tokens, stopped, one_pass = 0, "steps", max(1, math.ceil(len(examples) / settings.batch_size))
     model.train()
     for indices in _shuffled_batches(examples, settings):
-        batch = pad([examples[index] for index in indices], settings.answer_only, device)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=low_precision):
-            logits = answer_logits(model, batch.ids, batch.first)
-        loss = functional.cross_entropy(logits.flatten(0, 1).float(), batch.labels[:, batch.first :].flatten())
-        value = loss.item()
+        value, rows = _backward(model, [examples[index] for index in indices], settings, low_precision, rows, progress)
         if not math.isfinite(value):
             model.eval()
             raise TrainingFailed(f"the loss became {value} at step {len(losses) + 1}; lower learning_rate")
-        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters, settings.clip)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
+        if after_step:
+            after_step()
         losses.append(value)
-        tokens += batch.ids.numel()
+        tokens += len(indices) * max(len(examples[index].ids) for index in indices)
         recent = sum(losses[-one_pass:]) / len(losses[-one_pass:])
         if len(losses) >= one_pass and recent < settings.stop_loss:
             stopped = "loss"
@@ -129,6 +131,48 @@ def share_recalled(model: nn.Module, examples: Sequence[Encoded], batch_size: in
         chosen = answer_logits(model, batch.ids, batch.first).argmax(-1)
         right += int(((chosen == labels) | (labels == -100)).all(1).sum())
     return right / len(examples)
+
+
+def _backward(
+    model: nn.Module,
+    examples: list[Encoded],
+    settings: TrainingSettings,
+    low_precision: bool,
+    rows: int,
+    progress: Callable[[str], None],
+) -> tuple[float, int]:
+    """Add the gradients of the mean loss over the batch's scored tokens. Returns the loss, and the rows that fitted.
+
+    Out of memory, the batch starts again with half the rows at once. After a loss that is not finite, no gradient is
+    worth anything.
+    """
+    device = next(model.parameters()).device
+    while True:
+        try:
+            batch = pad(examples, settings.answer_only, device)
+            scored, value = int((batch.labels != -100).sum()), 0.0
+            for begin in range(0, len(examples), rows):
+                ids, labels = batch.ids[begin : begin + rows], batch.labels[begin : begin + rows, batch.first :]
+                with torch.autocast(device.type, dtype=torch.bfloat16, enabled=low_precision):
+                    logits = answer_logits(model, ids, batch.first)
+                loss = (
+                    functional.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), reduction="sum") / scored
+                )
+                value += loss.item()
+                if not math.isfinite(value):
+                    return value, rows
+                loss.backward()  # type: ignore[no-untyped-call]
+            return value, rows
+        except torch.OutOfMemoryError as error:
+            if rows == 1:
+                raise BadInput(
+                    "not even one example fits the memory; take fewer layers, a smaller model or cpu"
+                ) from error
+            rows = min(rows, len(examples)) // 2 or 1
+        model.zero_grad(set_to_none=True)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        progress(f"out of memory: going on with {rows} examples at once")
 
 
 def _rate(step: int, settings: TrainingSettings) -> float:

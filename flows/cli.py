@@ -34,6 +34,9 @@ app = typer.Typer(
 Snapshot = Annotated[Path, typer.Argument(help="A snapshot folder, made by `refresh`.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+IMPORTED = ("edits", "questions", "rejections")
+"""Tables whose rows `import` tells."""
+
 
 def command(name: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
     """A command whose `ChronoFactsError`s become one line on standard error and an exit code."""
@@ -92,7 +95,7 @@ def refresh(
         str,
         typer.Option(
             help="sample: the slice of Wikidata that ships with the project; wdqs, qlever or the address of a SPARQL "
-            "endpoint; raw:DIR: a reading kept by --raw."
+            "endpoint; raw:DIR: a reading kept by --raw; the file, folder or pattern of a JSON dump."
         ),
     ] = "sample",
     relations: Annotated[
@@ -109,7 +112,9 @@ def refresh(
     ] = None,
     raw: Annotated[
         Path | None,
-        typer.Option(help="Folder that keeps every answer of an endpoint.", show_default="OUT.raw"),
+        typer.Option(
+            help="Folder that keeps every answer of an endpoint, or the parts of a dump.", show_default="OUT.raw"
+        ),
     ] = None,
     user_agent: Annotated[
         str, typer.Option(help="Who asks, with your URL or e-mail.", envvar="CHRONOFACTS_USER_AGENT")
@@ -117,10 +122,24 @@ def refresh(
     scope: Annotated[
         str,
         typer.Option(
-            help="Of an endpoint, read the whole or what changes. Default: changes for wdqs and qlever.",
+            help="Read the whole or what changes. Default: changes for wdqs, qlever and a large dump.",
             show_default=False,
         ),
     ] = "",
+    dump_day: Annotated[
+        str,
+        typer.Option(help="Day of a dump, YYYY-MM-DD. Default: from its name or its edits.", show_default=False),
+    ] = "",
+    task_runner: Annotated[
+        str,
+        typer.Option(
+            help="What reads a dump's parts: threads, processes, dask or dask:ADDRESS. Default: by their size.",
+            show_default=False,
+        ),
+    ] = "",
+    keep_damaged: Annotated[
+        bool, typer.Option("--keep-damaged", help="Use what can be read of a dump that is cut off.")
+    ] = False,
 ) -> None:
     """Make a snapshot: what changed between two days, with its questions.
 
@@ -144,10 +163,24 @@ def refresh(
 
     with quiet_flows():
         from flows.refresh import refresh as refresh_flow
+        from pipeline.sources.dump import DumpOptions
         from pipeline.sources.live import EndpointOptions
 
-        endpoint = EndpointOptions(user_agent, raw or Path(f"{out}.raw"), scope)
-        refresh_flow(source, first, second, out, wanted, language, seed, quarantine_days, endpoint, update)
+        kept = raw or Path(f"{out}.raw")
+        refresh_flow(
+            source,
+            first,
+            second,
+            out,
+            wanted,
+            language,
+            seed,
+            quarantine_days,
+            EndpointOptions(user_agent, kept, scope),
+            update,
+            DumpOptions(parse_day(dump_day, "--dump-day") if dump_day else None, kept, keep_damaged, scope),
+            task_runner,
+        )
     typer.echo(f"snapshot: {out}")
 
 
@@ -188,15 +221,16 @@ def verify(snapshot: Snapshot) -> None:
 
     Example: chronofacts verify S
     """
-    from pipeline.verify import CHECKS
+    from pipeline.verify import promises
     from pipeline.verify import verify as find_problems
+    from schemas.manifest import read_manifest
 
     problems = find_problems(snapshot)
     for problem in problems:
         typer.echo(f"broken: {problem}", err=True)
     if problems:
         raise typer.Exit(1)
-    typer.echo(f"{snapshot} is sound ({len(CHECKS)} promises, every checksum)")
+    typer.echo(f"{snapshot} is sound ({len(promises(read_manifest(snapshot)))} promises, every checksum)")
 
 
 @command("diff")
@@ -222,6 +256,46 @@ def diff(
     from flows.terminal import print_differences
 
     print_differences(differences)
+
+
+@command("export")
+def export(
+    snapshot: Snapshot,
+    out: Annotated[Path, typer.Option(help="Folder to make; it must not hold anything.", show_default=False)],
+    format: Annotated[str, typer.Option(help="easyedit, mquake or lm-eval.", show_default=False)],
+) -> None:
+    """Write a snapshot in the format of another tool: EasyEdit, MQuAKE or lm-evaluation-harness.
+
+    Example: chronofacts export S --format lm-eval --out tasks
+    """
+    show_progress()
+    from pipeline.exchange import export_snapshot
+
+    for path in export_snapshot(snapshot, format, out):
+        typer.echo(f"wrote {path}")
+
+
+@command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="The benchmark's .json or .jsonl file.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Snapshot folder to make; it must not hold anything.", show_default=False)],
+    format: Annotated[str, typer.Option(help="easyedit, mquake, counterfact or zsre.", show_default=False)],
+    since: Annotated[str, typer.Option(help="Day of the old answers, YYYY-MM-DD. Default: the format's.")] = "",
+    as_of: Annotated[str, typer.Option(help="Day of the new answers, YYYY-MM-DD. Default: the format's.")] = "",
+) -> None:
+    """Read an established benchmark into the tables of a snapshot, so that every editor runs on it.
+
+    Example: chronofacts import MQuAKE-T.json --format mquake --out S
+    """
+    from schemas.dates import parse_day
+
+    first = parse_day(since, "--since") if since else None
+    second = parse_day(as_of, "--as-of") if as_of else None
+    from pipeline.exchange import import_snapshot
+
+    manifest = import_snapshot(file, format, out, first, second)
+    counts = {name: sum(e.rows for f, e in manifest.files.items() if f.startswith(f"{name}/")) for name in IMPORTED}
+    typer.echo(f"snapshot: {out} ({', '.join(f'{rows} {name}' for name, rows in counts.items())})")
 
 
 @command("publish")

@@ -12,9 +12,12 @@ import pyarrow as pa
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
+from flows.dump import part_runner
 from pipeline.build import SnapshotSettings, Told, build_tables, check_days, read_source
 from pipeline.snapshot import write_snapshot
 from pipeline.sources import Freshness, Source, Window
+from pipeline.sources.dump import DumpOptions, DumpSource, open_dump
+from pipeline.sources.dump_files import is_dump
 from pipeline.sources.incremental import UpdatedSource, read_known
 from pipeline.sources.live import EndpointOptions, LiveSource, is_endpoint, open_live
 from pipeline.sources.reach import days_of_change
@@ -30,13 +33,27 @@ __all__ = ["open_source", "refresh"]
 log = logging.getLogger("chronofacts.refresh")
 
 
-def open_source(name: str, endpoint: EndpointOptions | None = None) -> Source:
-    """The source that `--source` names; BadInput for a name that is none."""
+def open_source(
+    name: str,
+    endpoint: EndpointOptions | None = None,
+    dump: DumpOptions | None = None,
+    properties: Sequence[str] = (),
+    task_runner: str = "",
+) -> Source:
+    """The source that `--source` names; BadInput for a name that is none.
+
+    properties: all that will be asked of it; dump, task_runner: how a dump is read (`flows.dump.part_runner`).
+    """
     if name == "sample":
         return open_sample()
     if is_endpoint(name):
         return open_live(name, endpoint or EndpointOptions())
-    raise BadInput(f"--source {name!r} is not a source; use sample, wdqs, qlever, an address http://… or raw:DIR")
+    if is_dump(name):
+        return open_dump(name, properties, dump or DumpOptions(), part_runner(task_runner))
+    raise BadInput(
+        f"--source {name!r} is not a source; use sample, wdqs, qlever, an address http://…, raw:DIR, "
+        "or the file or folder of a dump"
+    )
 
 
 @task(name="read-source", cache_policy=NO_CACHE)
@@ -68,10 +85,13 @@ def refresh(
     quarantine_days: int = 3,
     endpoint: EndpointOptions | None = None,
     update: Path | None = None,
+    dump: DumpOptions | None = None,
+    task_runner: str = "",
 ) -> Path:
     """Make a snapshot of what changed between two days; returns its folder.
 
-    source: `sample`, `wdqs`, `qlever`, an endpoint's address, or `raw:DIR` (a kept reading of one).
+    source: `sample`, `wdqs`, `qlever`, an endpoint's address, `raw:DIR` (a kept reading of one), or a dump's file,
+    folder or pattern. dump, task_runner: how a dump is read, and by what.
     endpoint: how an endpoint is asked. update: an older snapshot of the same endpoint, of which all is taken
     over that has not changed since. relations: ids or PIDs of the catalogue; none means all.
     Raises BadInput for wrong options, CheckFailed when the source or the result is not sound; then no
@@ -82,14 +102,16 @@ def refresh(
     if relations:
         catalogue = catalogue.select(relations)
     check_out(out)
-    opened = open_source(source, endpoint)
+    properties = sorted({relation.property for relation in catalogue.relations})
+    opened = open_source(source, endpoint, dump, properties, task_runner)
     freshness = _checked_freshness(opened, settings)
     log.info("reading %s", freshness.detail)
-    window = days_of_change(since, as_of) if isinstance(opened, LiveSource) and opened.scope == "changes" else None
+    in_parts = isinstance(opened, LiveSource | DumpSource) and opened.scope == "changes"
+    window = days_of_change(since, as_of) if in_parts else None
     told = read(_updated(opened, update, catalogue, language), catalogue, language, window)
     tables = build(told, catalogue, settings, freshness.day)
     write(tables, describe(opened.name, freshness, catalogue, settings), out)
-    if isinstance(opened, LiveSource):
+    if isinstance(opened, LiveSource | DumpSource):
         opened.finish()
     return out
 

@@ -18,7 +18,7 @@ from pipeline.crosscheck import count_confidence, cross_check, quarantine, veto_
 from pipeline.entities import LABELS, describe_entities, named_entities
 from pipeline.questions import QuestionSettings, build_questions
 from pipeline.rejections import collect, rejection_rows
-from pipeline.sources import EntityBatch, Reaching, Source, Window
+from pipeline.sources import EntityBatch, Reaching, Rejecting, Source, Window
 from pipeline.sources.reach import reach, resolve
 from pipeline.timelines import build_timelines, values_at
 from schemas.catalogue import Catalogue
@@ -81,6 +81,8 @@ def read_source(source: Source, catalogue: Catalogue, language: str, window: Win
         _concat((batch.labels for batch in batches), LABELS),
     )
     log.info("read %d entities", entities.labels.num_rows)
+    if isinstance(source, Rejecting):
+        rejections = pa.concat_tables([rejections, source.rejections()])
     return Told(statements, entities, rejections)
 
 

@@ -54,7 +54,7 @@ def _front_matter(manifest: SnapshotManifest) -> list[str]:
     lines = [
         "---",
         f"pretty_name: ChronoFacts {manifest.since} to {manifest.as_of}",
-        "license: cc0-1.0",
+        f"license: {'cc0-1.0' if manifest.origin == 'wikidata' else 'other'}",
         f"language:\n- {manifest.language}",
         "task_categories:\n- question-answering\n- text-generation",
         "tags:\n- knowledge-editing\n- temporal\n- wikidata\n- question-answering\n- chronofacts",
@@ -82,18 +82,9 @@ def _content_version(manifest: SnapshotManifest, files: Iterable[str]) -> str:
 
 def _introduction(manifest: SnapshotManifest, tables: Mapping[str, pa.Table]) -> list[str]:
     edits = tables["edits"]
+    told = _of_wikidata if manifest.origin == "wikidata" else _of_benchmark
     lines = [
-        f"# ChronoFacts: what changed between {manifest.since} and {manifest.as_of}",
-        "",
-        f"{edits.num_rows} facts of Wikidata that were certainly one thing on {manifest.since} and certainly another "
-        f"on {manifest.as_of}, with questions that test whether a language model was taught the change: the fact "
-        "itself, paraphrases, multi-hop questions whose answer changes with it, facts that must not move "
-        "(locality), and the past, which stays what it was (history).",
-        "",
-        f"Source: {escape(manifest.source_detail)}, read {manifest.retrieved_at:%Y-%m-%d}. "
-        "Facts are CC0, from Wikidata.",
-        f"Made by chronofacts {manifest.code_version}, relation catalogue `{manifest.catalogue_hash[:12]}`, "
-        f"seed {manifest.seed}. Sums of all files: `manifest.json`.",
+        *told(manifest, edits.num_rows),
         "",
         "```python",
         "from datasets import load_dataset",
@@ -109,6 +100,35 @@ def _introduction(manifest: SnapshotManifest, tables: Mapping[str, pa.Table]) ->
         cells = (row["prompt"], row["target_old"] or "(nobody)", row["target_new"], str(row["changed_on_earliest"]))
         lines.append("| " + " | ".join(escape(cell) for cell in cells) + " |")
     return [*lines, ""]
+
+
+def _of_wikidata(manifest: SnapshotManifest, edits: int) -> tuple[str, ...]:
+    return (
+        f"# ChronoFacts: what changed between {manifest.since} and {manifest.as_of}",
+        "",
+        f"{edits} facts of Wikidata that were certainly one thing on {manifest.since} and certainly another "
+        f"on {manifest.as_of}, with questions that test whether a language model was taught the change: the fact "
+        "itself, paraphrases, multi-hop questions whose answer changes with it, facts that must not move "
+        "(locality), and the past, which stays what it was (history).",
+        "",
+        f"Source: {escape(manifest.source_detail)}, read {manifest.retrieved_at:%Y-%m-%d}. "
+        "Facts are CC0, from Wikidata.",
+        f"Made by chronofacts {manifest.code_version}, relation catalogue `{manifest.catalogue_hash[:12]}`, "
+        f"seed {manifest.seed}. Sums of all files: `manifest.json`.",
+    )
+
+
+def _of_benchmark(manifest: SnapshotManifest, edits: int) -> tuple[str, ...]:
+    return (
+        f"# {escape(manifest.name)}, in the tables of ChronoFacts",
+        "",
+        f"{edits} edits of an established benchmark, read from the published records of the format "
+        f"`{manifest.origin}`. Its facts are its authors', not checked against Wikidata; {manifest.since} and "
+        f"{manifest.as_of} stand for before and after its edits.",
+        "",
+        f"Source: {escape(manifest.source_detail)}. The licence is the benchmark's own.",
+        f"Imported by chronofacts {manifest.code_version}. Sums of all files: `manifest.json`.",
+    )
 
 
 def _counts(tables: Mapping[str, pa.Table]) -> list[str]:

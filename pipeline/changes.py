@@ -1,7 +1,7 @@
 """What changed between two dates: modifications (o -> o') and injections (nothing -> o').
 
-Only values that are certain on the day count; every (subject, relation) that could have changed and is
-not certain on one of the two days becomes a rejection with its reason.
+Only values that are certain on the day count, of timelines that are single-valued in fact; every (subject,
+relation) that could have changed and is not certain on one of the two days becomes a rejection with its reason.
 Terms: CHRONOEDIT (Ge et al. 2024), section 3; DESIGN "The meaning of time".
 Leaves out: words (`pipeline.questions`), and corrections between two snapshots (`pipeline.compare`).
 """
@@ -13,6 +13,7 @@ import datetime
 import pyarrow as pa
 
 from pipeline.duck import Tabular, connect, register
+from pipeline.plurality import create_plurality
 from schemas import tables
 from schemas.catalogue import Catalogue
 from schemas.dates import check_dates
@@ -60,6 +61,7 @@ def find_changes(
         register(connection, "values_as_of", values_as_of)
         register(connection, "statements", statements)
         register(connection, "single_valued", pa.table({"relation": pa.array(single, pa.string())}))
+        create_plurality(connection, as_of)
         connection.execute(PAIRED)
         connection.execute(BEGUN, [since])
         connection.execute(CHANGES_SQL)
@@ -75,10 +77,14 @@ SELECT coalesce(b.relation, a.relation) AS relation, coalesce(b.subject, a.subje
     b.object AS old_object, a.object AS new_object, a.object_kind AS object_kind,
     coalesce(b.certainty, 'nothing') AS before, coalesce(a.certainty, 'nothing') AS after,
     a.ordinal AS new_ordinal, a.confidence,
-    coalesce(b.statement_ids, []) AS old_ids, coalesce(a.statement_ids, []) AS new_ids
+    coalesce(b.statement_ids, []) AS old_ids, coalesce(a.statement_ids, []) AS new_ids,
+    CASE WHEN r.relation IS NOT NULL THEN 'plural_relation' WHEN d.plural THEN 'not_single_valued' END AS plural
 FROM (SELECT * FROM values_since SEMI JOIN single_valued USING (relation)) b
 FULL JOIN (SELECT * FROM values_as_of SEMI JOIN single_valued USING (relation)) a
     ON a.relation = b.relation AND a.subject = b.subject
+LEFT JOIN double_holders d
+    ON d.relation = coalesce(b.relation, a.relation) AND d.subject = coalesce(b.subject, a.subject)
+LEFT JOIN plural_relations r ON r.relation = coalesce(b.relation, a.relation)
 -- What is the same for certain on both days is no change and needs no reason.
 WHERE NOT (before = 'certain' AND after = 'certain' AND old_object = new_object)
 """
@@ -87,7 +93,7 @@ WHERE NOT (before = 'certain' AND after = 'certain' AND old_object = new_object)
 BEGUN = """
 CREATE OR REPLACE TEMP TABLE begun AS
 WITH candidates AS (
-    SELECT * FROM paired WHERE after = 'certain' AND before IN ('certain', 'nothing')
+    SELECT * FROM paired WHERE after = 'certain' AND before IN ('certain', 'nothing') AND plural IS NULL
 ),
 runs AS (
     SELECT c.relation, c.subject, max(t.ordinal) AS last_other
@@ -121,8 +127,10 @@ WHERE changed_on_earliest IS NOT NULL
 
 REJECTIONS_SQL = """
 CREATE OR REPLACE TEMP TABLE change_rejections AS
-SELECT CASE WHEN 'disputed' IN (before, after) THEN 'crosscheck' ELSE 'changes' END AS stage,
+SELECT CASE WHEN plural IS NOT NULL THEN 'timelines' WHEN 'disputed' IN (before, after) THEN 'crosscheck'
+        ELSE 'changes' END AS stage,
     CASE
+        WHEN plural IS NOT NULL THEN plural
         WHEN 'disputed' IN (before, after) THEN 'sources_disagree'
         WHEN before IN ('ambiguous', 'unknown') THEN 'uncertain_at_since'
         WHEN after IN ('ambiguous', 'unknown') THEN 'uncertain_at_as_of'
@@ -131,7 +139,7 @@ SELECT CASE WHEN 'disputed' IN (before, after) THEN 'crosscheck' ELSE 'changes' 
     subject, relation, list_sort(list_distinct(list_concat(old_ids, new_ids))) AS ids,
     concat('at since: ', coalesce(old_object, before), '; at as_of: ', coalesce(new_object, after)) AS detail
 FROM paired
-WHERE NOT (after = 'certain' AND before IN ('certain', 'nothing'))
+WHERE plural IS NOT NULL OR NOT (after = 'certain' AND before IN ('certain', 'nothing'))
 UNION ALL
 SELECT 'changes', 'uncertain_change_date', subject, relation, new_ids,
     concat(new_object, ' holds at as_of, but may have begun before since')

@@ -164,7 +164,7 @@ decided AS (
             WHEN follow_earliest IS NOT NULL OR cap_earliest IS NOT NULL THEN 'followed'
             WHEN gone_some_day THEN 'gone'
             WHEN start_earliest IS NULL THEN 'dateless_unknown'
-            WHEN (SELECT as_of FROM settings) - start_earliest > coalesce(max_days, 2000000) THEN 'too_old'
+            WHEN settings.as_of - start_earliest > coalesce(max_days, 2000000) THEN 'too_old'
             ELSE 'open'
         END AS ending,
         CASE ending
@@ -177,11 +177,11 @@ decided AS (
             WHEN ending = 'capped' THEN cap_latest
             WHEN ending IN ('followed', 'some_value', 'coarse') THEN least(follow_latest, cap_latest)
         END AS to_latest
-    FROM capped
+    FROM capped, settings
 )
 SELECT subject, relation, object, object_kind,
-    CASE WHEN timeless THEN (SELECT always FROM settings) ELSE start_earliest END AS valid_from_earliest,
-    CASE WHEN timeless THEN (SELECT always FROM settings) ELSE start_latest END AS valid_from_latest,
+    CASE WHEN timeless THEN always ELSE start_earliest END AS valid_from_earliest,
+    CASE WHEN timeless THEN always ELSE start_latest END AS valid_from_latest,
     start_precision AS valid_from_precision,
     to_earliest AS valid_to_earliest, to_latest AS valid_to_latest,
     CASE WHEN ending = 'stated' THEN end_precision END AS valid_to_precision,

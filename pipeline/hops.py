@@ -17,22 +17,28 @@ from pipeline.settings import QuestionSettings
 
 __all__ = ["create_chosen_hops"]
 
-WAYS_IN = 4
-"""Facts that lead to an entity, kept for the prefix of each edit and again for each of these."""
+LEAST_WAYS_IN = 4
+"""Facts that lead to an entity, kept for the prefix of each edit and again for each of these; more if more
+questions per edit are wanted."""
 WAYS_ON = (5, 6, 4)
 """Walks kept per edit after one, two and three facts beyond the edited one."""
+EDITS_AT_ONCE = 100_000
+"""Each part reads all facts once more; each edit may have some hundred chains in memory."""
 SPARE = 3
 """How many times the wanted number is drawn before names are looked at."""
 
 
-def create_chosen_hops(connection: duckdb.DuckDBPyConnection, settings: QuestionSettings, parts: int) -> None:
+def create_chosen_hops(connection: duckdb.DuckDBPyConnection, settings: QuestionSettings, edits: int) -> None:
     """Create `chosen_hops`, one row per multi-hop question, and add to `question_rejections`.
 
     Columns: edit_id, hops, start, path (relations, joined by /), fact_ids (walked at as_of), facts_before
-    (walked at since), answer_id, answer_kind, before_id. Works through the edits in `parts` parts.
+    (walked at since), answer_id, answer_kind, before_id. Works through the `edits` edits a part at a time.
     """
     connection.execute(CHOSEN)
     connection.execute("SET VARIABLE per_hop = $1::INTEGER", [settings.hops_per_edit])
+    connection.execute("SET VARIABLE ways_in = $1::INTEGER", [max(LEAST_WAYS_IN, settings.hops_per_edit)])
+    parts = max(1, -(-edits // EDITS_AT_ONCE))
+    connection.execute("SET VARIABLE parts = $1::UBIGINT", [parts])
     for part in range(parts):
         connection.execute("SET VARIABLE part = $1::INTEGER", [part])
         for step in (START, *(extension(level) for level in (1, 2, 3)), PREFIXES, JOINED, CHECKED, KEEP):
@@ -58,7 +64,7 @@ FROM accepted a
 JOIN facts f ON f.edit_id = a.edit_id
 JOIN names n ON n.id = a.new_object AND n.kind = a.object_kind
 JOIN names o ON o.id = a.old_object AND o.kind = a.object_kind
-WHERE a.part = getvariable('part')
+WHERE a.draw % getvariable('parts') = getvariable('part')
 """
 
 
@@ -92,25 +98,25 @@ def extension(level: int) -> str:
     """
 
 
-PREFIXES = f"""
+PREFIXES = """
 CREATE OR REPLACE TEMP TABLE prefixes AS
 WITH goals AS (
-    SELECT edit_id, subject FROM accepted WHERE part = getvariable('part')
+    SELECT edit_id, subject FROM accepted WHERE draw % getvariable('parts') = getvariable('part')
 ),
 -- The hub's ways in are cut to a few before anything is joined to them; relations take turns.
 near AS (
     SELECT f.* FROM facts f SEMI JOIN goals g ON f.after = g.subject
     WHERE f.edit_id IS NULL AND f.object_kind = 'item' AND f.alive_after AND f.subject <> f.after
-    QUALIFY row_number() OVER (PARTITION BY f.after, f.relation ORDER BY f.draw) <= {WAYS_IN}
+    QUALIFY row_number() OVER (PARTITION BY f.after, f.relation ORDER BY f.draw) <= getvariable('ways_in')
 ),
 few_near AS (
     SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY after, relation ORDER BY draw) AS turn FROM near)
-    QUALIFY row_number() OVER (PARTITION BY after ORDER BY turn, draw) <= {WAYS_IN}
+    QUALIFY row_number() OVER (PARTITION BY after ORDER BY turn, draw) <= getvariable('ways_in')
 ),
 far AS (
     SELECT f.* FROM facts f SEMI JOIN few_near n ON f.after = n.subject
     WHERE f.edit_id IS NULL AND f.object_kind = 'item' AND f.alive_after AND f.subject <> f.after
-    QUALIFY row_number() OVER (PARTITION BY f.after, f.relation ORDER BY f.draw) <= {WAYS_IN}
+    QUALIFY row_number() OVER (PARTITION BY f.after, f.relation ORDER BY f.draw) <= getvariable('ways_in')
 ),
 few_far AS (
     SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY after, relation ORDER BY draw) AS turn FROM far)

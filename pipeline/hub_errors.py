@@ -20,7 +20,7 @@ __all__ = ["HeadMoved", "HubUnavailable", "check_endpoint", "hub_errors", "witho
 # The root of everything that the client's HTTP library raises, whichever of its versions is installed.
 _HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
 _BUSY = {408, 409, 425, 429, 500, 502, 503, 504}
-_TOKEN = re.compile(r"hf_[A-Za-z0-9_]{4,}|(?<=Bearer )[^\s'\"]+|(?<=://)[^/\s@]+(?=@)")
+_TOKEN = re.compile(r"hf_[A-Za-z0-9_]{4,}|(?<=Bearer )[^\s,'\"]+|(?<=://)[^/\s@]+(?=@)")
 _SHOWN = 300  # characters of what a server says
 
 

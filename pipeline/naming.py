@@ -72,7 +72,9 @@ numbers AS (
 ),
 -- Where an office is: said with its name when the name does not say it.
 places AS (
-    SELECT subject AS id, min_by(e.label, CASE relation WHEN 'jurisdiction' THEN 0 ELSE 1 END) AS place
+    SELECT subject AS id, min_by(e.label, CASE relation WHEN 'jurisdiction' THEN 0 ELSE 1 END) AS place,
+        min_by(plain_words(concat_ws(' ', e.label, array_to_string(e.aliases, ' '))),
+            CASE relation WHEN 'jurisdiction' THEN 0 ELSE 1 END) AS place_words
     FROM values_since v JOIN entities e ON e.qid = v.object
     WHERE v.relation IN ('jurisdiction', 'country') AND v.certainty = 'certain' AND len(trim(e.label)) > 0
     GROUP BY subject
@@ -80,9 +82,9 @@ places AS (
 called AS (
     SELECT n.id, n.kind,
         CASE WHEN o.id IS NOT NULL AND p.id IS NOT NULL AND is_generic_office(e.label)
-                AND NOT names_place(plain_words(e.label), plain_words(p.place))
+                AND NOT names_place(plain_words(e.label), p.place_words)
             THEN office_in(e.label, listed_name(p.place)) ELSE e.label END AS label,
-        CASE WHEN o.id IS NOT NULL THEN p.place END AS place,
+        CASE WHEN o.id IS NOT NULL THEN p.place_words END AS place_words,
         coalesce(e.aliases, []) AS aliases, coalesce(list_contains(e.types, 'Q5'), false) AS human,
         e.sitelinks, e.ended_earliest, coalesce(e.ended_kind, 'absent') AS ended_kind
     FROM named n LEFT JOIN entities e ON e.qid = n.id
@@ -105,7 +107,7 @@ cleaned AS (
     SELECT * REPLACE (list_sort(list_distinct(list_filter(aliases, lambda a: a IS NOT NULL AND length(a) >= 2
             AND NOT unusable(a) AND plain_words(a) <> plain_words(label)
             -- "Agriculture Secretary" is an office of many places.
-            AND (place IS NULL OR names_place(plain_words(a), plain_words(place)))
+            AND (place_words IS NULL OR names_place(plain_words(a), place_words))
             AND NOT tells_holder(plain_words(a), plain_words(label))
             AND NOT list_has_all(getvariable('vocabulary'), string_split(trim(plain_words(a)), ' '))
             )))[1:{MOST_ALIASES}] AS aliases),

@@ -23,7 +23,7 @@ def create_plurality(connection: duckdb.DuckDBPyConnection, as_of: datetime.date
     """Create `double_holders` and `plural_relations` from `timelines` and `single_valued` (relation).
 
     double_holders: one row per (relation, subject) with two certain holders at once: `times`, the first pair
-    (`first_id`, `second_id`, `first_day`), `long` (for more than a hand-over) and `plural`: in two separate
+    (`first_id`, `second_id`, `first_day`), `lasting` (for more than a hand-over) and `plural`: in two separate
     periods, or on the terms of two holders. plural_relations: `relation`, `timelines_seen`, `timelines_plural`.
     """
     connection.execute("SET VARIABLE plurality_as_of = $1::DATE", [as_of])
@@ -54,18 +54,18 @@ running AS (
     WINDOW earlier AS (PARTITION BY relation, subject ORDER BY from_latest, to_earliest, statement_ids[1]
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ),
-overlaps AS (
-    SELECT *, least(to_earliest, reach) AS until, until - from_latest > {HANDOVER_DAYS} AS long
+doubled AS (
+    SELECT *, least(to_earliest, reach) AS until, until - from_latest > {HANDOVER_DAYS} AS lasting
     FROM running WHERE reach > from_latest AND reaching_object <> object
 ),
 periods AS (
-    SELECT *, long AND from_latest > coalesce(max(until) FILTER (long) OVER (PARTITION BY relation, subject
+    SELECT *, lasting AND from_latest > coalesce(max(until) FILTER (lasting) OVER (PARTITION BY relation, subject
         ORDER BY from_latest, until ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), DATE '-infinity') AS new_period
-    FROM overlaps
+    FROM doubled
 )
 SELECT relation, subject, count(*) AS times, min_by(statement_id, from_latest) AS first_id,
-    min_by(reaching_id, from_latest) AS second_id, min(from_latest) AS first_day, bool_or(long) AS long,
-    count(*) FILTER (new_period) > 1 OR count(DISTINCT reaching_id) FILTER (long) > 1 AS plural
+    min_by(reaching_id, from_latest) AS second_id, min(from_latest) AS first_day, bool_or(lasting) AS lasting,
+    count(*) FILTER (new_period) > 1 OR count(DISTINCT reaching_id) FILTER (lasting) > 1 AS plural
 FROM periods GROUP BY relation, subject
 """
 
@@ -75,7 +75,7 @@ WITH seen AS (
     SELECT relation, count(DISTINCT subject) AS timelines_seen
     FROM timelines SEMI JOIN single_valued USING (relation) GROUP BY relation
 ),
-plural AS (SELECT relation, count(*) AS timelines_plural FROM double_holders WHERE long GROUP BY relation)
+plural AS (SELECT relation, count(*) AS timelines_plural FROM double_holders WHERE lasting GROUP BY relation)
 SELECT relation, timelines_seen, timelines_plural FROM seen JOIN plural USING (relation)
 WHERE timelines_plural >= {PLURAL_TIMELINES} AND timelines_plural >= {PLURAL_SHARE} * timelines_seen
 """

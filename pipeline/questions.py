@@ -107,13 +107,14 @@ def _prepare(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, settin
     create_names(connection, catalogue, settings.language)
     create_facts(connection, settings.since, settings.as_of, settings.seed, settings.train_share)
     row = connection.execute("SELECT count(*) FROM accepted").fetchone()
-    parts = max(1, -(-(row[0] if row else 0) // settings.edits_per_part))
+    edits = row[0] if row else 0
+    parts = max(1, -(-edits // settings.edits_per_part))
     connection.execute("ALTER TABLE accepted ADD COLUMN part INTEGER")
     connection.execute("UPDATE accepted SET part = CAST(draw % $1::UBIGINT AS INTEGER)", [parts])
     create_alias_names(connection, settings.aliases_per_edit)
     create_reverse_names(connection)
     create_chosen_locality(connection, settings)
-    create_chosen_hops(connection, settings, parts)
+    create_chosen_hops(connection, settings, edits)
     return parts
 
 

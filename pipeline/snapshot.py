@@ -51,7 +51,8 @@ def write_snapshot(
         manifest = replace(manifest, files=entries)
         (folder / "manifest.json").write_text(manifest.as_json(), encoding="utf-8")
         write_card(folder, manifest, tables)
-        write_croissant(folder, manifest)
+        if manifest.origin == "wikidata":  # an imported benchmark has other authors and another licence
+            write_croissant(folder, manifest)
         check(folder)
     return manifest
 

@@ -23,7 +23,7 @@ from schemas.manifest import SnapshotManifest, read_manifest
 from schemas.reasons import REASONS
 from schemas.tables import SNAPSHOT_TABLES, conform
 
-__all__ = ["Problem", "require_sound", "verify"]
+__all__ = ["Problem", "promises", "require_sound", "verify"]
 
 _SHOWN = 3  # examples told per broken check
 
@@ -56,10 +56,14 @@ def verify(snapshot: Path) -> list[Problem]:
         connection.execute("CREATE TABLE days AS SELECT $1::DATE AS since, $2::DATE AS as_of", _days(manifest))
         connection.execute("CREATE TABLE reason_codes AS SELECT unnest($1) AS reason", [list(REASONS)])
         connection.execute(FACTS_TO_CHECK)
-        promised = {name: sql for name, sql in CHECKS.items() if manifest.origin == "wikidata" or name not in OF_WIKIDATA}
-        problems += [problem for name, sql in promised.items() if (problem := _run(connection, name, sql))]
+        problems += [p for name, sql in promises(manifest).items() if (p := _run(connection, name, sql))]
         problems += _ids(connection)
     return problems
+
+
+def promises(manifest: SnapshotManifest) -> dict[str, str]:
+    """The checks that apply to a snapshot: all, or for an imported benchmark those that need no statements."""
+    return {name: sql for name, sql in CHECKS.items() if manifest.origin == "wikidata" or name not in OF_WIKIDATA}
 
 
 def _days(manifest: SnapshotManifest) -> list[object]:

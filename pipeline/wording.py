@@ -65,11 +65,13 @@ one AS MATERIALIZED (
     JOIN wordings w ON w.relation = c.relations[1] AND w.use = 'noun_named'
 ),
 two AS MATERIALIZED (
-    SELECT o.* REPLACE (CASE WHEN o.hops > 2 THEN worded(w.form, o.phrase, o.phrase, '', '') ELSE o.phrase END AS phrase)
+    SELECT o.* REPLACE (
+        CASE WHEN o.hops > 2 THEN worded(w.form, o.phrase, o.phrase, '', '') ELSE o.phrase END AS phrase)
     FROM one o LEFT JOIN wordings w ON o.hops > 2 AND w.relation = o.relations[2] AND w.use = 'noun'
 ),
 three AS MATERIALIZED (
-    SELECT t.* REPLACE (CASE WHEN t.hops > 3 THEN worded(w.form, t.phrase, t.phrase, '', '') ELSE t.phrase END AS phrase)
+    SELECT t.* REPLACE (
+        CASE WHEN t.hops > 3 THEN worded(w.form, t.phrase, t.phrase, '', '') ELSE t.phrase END AS phrase)
     FROM two t LEFT JOIN wordings w ON t.hops > 3 AND w.relation = t.relations[3] AND w.use = 'noun'
 )
 SELECT t.number, list(capital(worded(w.form, t.phrase, t.phrase, '', '')) ORDER BY w.number) AS texts
@@ -168,6 +170,7 @@ def _create_macros(connection: duckdb.DuckDBPyConnection, language: Language) ->
         "names": _list(language.article_names),
         "never": _list(language.article_never),
         "months": _list(language.months, in_order=True),
+        "place_never": _list(language.place_never),
         "alias_never": _list(language.alias_never),
         "generic": _quote(_any_of(language.generic_offices, "^(", ")\\b")),
         "office_in": _list(tuple(language.office_in.split("{place}")[0].split("{office}")), in_order=True),
@@ -205,7 +208,8 @@ MACROS = (
     "CREATE TEMP MACRO is_generic_office(name) AS regexp_matches(name, <generic>)",
     "CREATE TEMP MACRO office_in(name, place) AS concat(<office_in>[1], name, <office_in>[2], place)",
     """CREATE TEMP MACRO names_place(name_words, place_words) AS len(list_filter(string_split(trim(place_words), ' '),
-        lambda p: length(p) > 3 AND contains(name_words, ' ' || left(p, 4)))) > 0""",
+        lambda p: length(p) > 3 AND NOT list_contains(<place_never>, p)
+            AND contains(name_words, ' ' || left(p, 4)))) > 0""",
     # A king's office is not called "Queen" any more: such a name speaks of its holder.
     "CREATE TEMP MACRO tells_holder(name_words, label_words) AS"
     " len(list_filter(<alias_never>, lambda w: contains(name_words, w) AND NOT contains(label_words, w))) > 0",

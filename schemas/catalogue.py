@@ -86,6 +86,8 @@ class Language:
     """An office whose name does not say where: "{office} in {place}"."""
     generic_offices: tuple[str, ...]
     """Beginnings of office names that many places share."""
+    place_never: tuple[str, ...]
+    """Words of place names that do not say which place: republic."""
     alias_never: tuple[str, ...]
     """Words that make another name speak of the holder rather than of the office: queen, chairwoman."""
 
@@ -214,6 +216,7 @@ def _language(entry: Entry, code: str, table: dict[str, Any]) -> Language:
         article_never=frozenset(texts("article_never")),
         office_in=table.get("office_in", "{office}, {place}"),
         generic_offices=texts("generic_offices"),
+        place_never=texts("place_never"),
         alias_never=texts("alias_never"),
     )
 

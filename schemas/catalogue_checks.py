@@ -72,6 +72,7 @@ LANGUAGE_KEYS: dict[str, type | tuple[type, ...]] = {
     "article_never": list,
     "office_in": str,
     "generic_offices": list,
+    "place_never": list,
     "alias_never": list,
 }
 

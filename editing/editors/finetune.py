@@ -38,7 +38,7 @@ class FinetuneOptions(TrainedOptions):
     """`whole`: every parameter, embeddings and norms too; the others: weight matrices inside the blocks."""
     layers: str = "all"
     constraint: Literal["none", "norm"] = "none"
-    epsilon: float = 0.02
+    epsilon: float = 0.004
     """With `constraint=norm`: how far any single weight may move."""
 
 
@@ -73,5 +73,7 @@ def chosen_weights(model: Any, targets: Targets, layers: str, editor: str) -> li
         return [name for name, _ in model.named_parameters()]
     chosen = parse_layers(layers, editor)
     if targets == "mlp-out":
-        return weight_names(model, [output_matrices(model, chosen)[layer] for layer in sorted(output_matrices(model, chosen))])
+        return weight_names(
+            model, [output_matrices(model, chosen)[layer] for layer in sorted(output_matrices(model, chosen))]
+        )
     return weight_names(model, find_linears(model, targets, chosen))

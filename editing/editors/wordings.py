@@ -63,7 +63,9 @@ def replay_lessons(material: Material, history: int, neighbours: int, seed: int)
     """
     subjects = set(material.edits["subject"].to_pylist())
     past, others = [], []
-    for row in material.sentences.select(["role", "subject", "form", "held_out", "prompt", "answer", "edit_ids"]).to_pylist():
+    for row in material.sentences.select(
+        ["role", "subject", "form", "held_out", "prompt", "answer", "edit_ids"]
+    ).to_pylist():
         if row["held_out"] or row["prompt"] in material.probes:
             continue
         if row["role"] == "history":

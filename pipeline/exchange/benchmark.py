@@ -164,7 +164,9 @@ class Benchmark:
         ):
             return self.reject("same_name", edit, f"from {edit.old_label} to {edit.new_label}")
         if (before := self._facts.setdefault(fact, edit.edit_id)) != edit.edit_id:
-            return self.reject("contradicting_edits", edit, f"to {edit.new_label}, and to {self.edits[before].new_label}")
+            return self.reject(
+                "contradicting_edits", edit, f"to {edit.new_label}, and to {self.edits[before].new_label}"
+            )
         self.edits.setdefault(edit.edit_id, edit)
         return True
 
@@ -211,10 +213,12 @@ class Benchmark:
     def _may_ask(self, question: Question) -> bool:
         """Is the question right under all edits of the set at once?"""
         if lost := set(question.edit_ids) - set(self.edits):
-            return self.reject("contradicting_edits", question, f"{question.question} (needs {', '.join(sorted(lost))})")
-        if question.answer_before is not None and question.kind not in ("locality", "history"):
-            if plain(question.answer) == plain(question.answer_before):
-                return self.reject("hop_unchanged", question, question.question)
+            return self.reject(
+                "contradicting_edits", question, f"{question.question} (needs {', '.join(sorted(lost))})"
+            )
+        moves = question.answer_before is not None and question.kind not in ("locality", "history")
+        if moves and plain(question.answer) == plain(question.answer_before or ""):
+            return self.reject("hop_unchanged", question, question.question)
         for link in question.chain:
             other = self._facts.get((link.relation, link.subject))
             if other is not None and question.asked_on is None and self.edits[other].new_object != link.object:

@@ -10,10 +10,9 @@ first. On import: ConvSent's replies beyond the first, since its sentiment is no
 
 from __future__ import annotations
 
-import datetime
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from pipeline.exchange.benchmark import Benchmark, Edit, Question
 from pipeline.exchange.carried import carried_edit, read_edit
 from pipeline.exchange.contents import Contents
 from pipeline.exchange.records import Record, read_document, records_in, write_records
+from schemas.dates import parse_day
 from schemas.errors import BadInput
 
 __all__ = ["read_knowedit", "write_knowedit"]
@@ -47,7 +47,7 @@ KINDS: dict[str, tuple[str, str | None, int | None]] = {
 # Columns of a question that a probe ({prompt, ground_truth}) has no field for.
 PROBE_COLUMNS = (
     "question_id", "kind", "locality_kind", "hops", "edited_hops", "relation", "subject", "subject_label",
-    "answer_id", "asked_on", "split", "sitelinks",
+    "answer_id", "answer_before", "answer_before_id", "answer_before_aliases", "asked_on", "split", "sitelinks",
 )  # fmt: skip
 _PLACED = {"prompt", "new_label", "old_label", "subject_label"}
 SENTIMENT_QUESTIONS = ("What do you think of {}?", "What do you feel about {}?", "How do you view {}?")
@@ -147,7 +147,7 @@ def _placed(record: Record) -> dict[str, Any]:
 
 
 def _foreign_edit(record: Record) -> Edit:
-    """An edit of a set that gives no ids: entities go by their names, the relation by the prompt without its subject."""
+    """An edit without ids: entities go by their names, the relation by the prompt without its subject."""
     biography = record.has("concept")
     subject = record.text("concept" if biography else "subject")
     prompt = record.text("text" if biography else "prompt")
@@ -172,8 +172,30 @@ def _foreign_edit(record: Record) -> Edit:
 def _ask(benchmark: Benchmark, edit: Edit, name: str, probe: Record, known: Record | None) -> None:
     """One probe; `ground_truth` is a text, a list of answers, or a list of lists (the first is shown, all count)."""
     prompts, answers = probe.texts("prompt"), probe.answers("ground_truth")
+    if known is None:
+        columns = _foreign_columns(name, edit, answers)
+    else:
+        columns = {column: known.values.get(column) for column in PROBE_COLUMNS}
+        if columns["asked_on"] is not None:
+            columns["asked_on"] = parse_day(known.text("asked_on"), f"{known.file}: asked_on")
+    question = Question(
+        **columns,
+        edit_ids=(edit.edit_id,),
+        question=prompts[0] if prompts else "",
+        phrasings=prompts[1:],
+        answer=answers[0] if answers else "",
+        answer_aliases=answers[1:],
+    )
+    if not prompts or not answers:
+        benchmark.reject("no_probe", question, f"{name} without a prompt or an answer")
+        return
+    benchmark.ask(question)
+
+
+def _foreign_columns(name: str, edit: Edit, answers: list[str]) -> dict[str, Any]:
+    """What the place of a probe says about it; the answer before where that follows."""
     kind, locality_kind, hops = KINDS[name]
-    columns: dict[str, Any] = {
+    columns = {
         "kind": kind,
         "locality_kind": locality_kind,
         "hops": hops,
@@ -182,35 +204,11 @@ def _ask(benchmark: Benchmark, edit: Edit, name: str, probe: Record, known: Reco
         "subject": edit.subject,
         "subject_label": edit.subject_label,
     }
-    if known is not None:
-        columns = {column: known.values.get(column) for column in PROBE_COLUMNS}
-        if columns["asked_on"] is not None:
-            columns["asked_on"] = datetime.date.fromisoformat(known.text("asked_on"))
-    question = Question(
-        **columns,
-        edit_ids=(edit.edit_id,),
-        question=prompts[0] if prompts else "",
-        phrasings=prompts[1:],
-        answer=answers[0] if answers else "",
-        answer_aliases=answers[1:],
-        **dict(_before(columns["kind"], edit, answers, columns.get("answer_id"))),
-    )
-    if not prompts or not answers:
-        benchmark.reject("no_probe", question, f"{name} without a prompt or an answer")
-        return
-    benchmark.ask(question)
-
-
-def _before(kind: str, edit: Edit, answers: list[str], answer_id: str | None) -> Iterator[tuple[str, Any]]:
-    """What the answer was before the edit, where it follows from the kind."""
-    if kind in ("locality", "history") and answers:
-        yield "answer_before", answers[0]
-        yield "answer_before_id", answer_id
-        yield "answer_before_aliases", answers[1:]
-    elif kind == "alias":
-        yield "answer_before", edit.old_label
-        yield "answer_before_id", edit.old_object
-        yield "answer_before_aliases", edit.old_aliases
+    if kind == "locality":
+        return columns | {"answer_before": _first(answers), "answer_before_aliases": answers[1:]}
+    if kind == "alias":
+        return columns | {"answer_before": edit.old_label, "answer_before_aliases": edit.old_aliases}
+    return columns
 
 
 def _read_sentiment(benchmark: Benchmark, record: Record) -> None:

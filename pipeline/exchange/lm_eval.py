@@ -125,18 +125,20 @@ test_split: test
 num_fewshot: 0
 """
 
-
-def _generate_task(kind: str) -> str:
-    """A cloze is continued; a question is asked as `Q: … A:`, as ChronoFacts' own evaluation asks it."""
-    prompt = "{{question}}" if kind == "cloze" else "Q: {{question}}\\nA:"
-    wordings = f"""  - metric: any_wording
+_ANY_WORDING = f"""  - metric: any_wording
     aggregation: !function {CODE}.any_wording
     higher_is_better: true
 """
+
+
+def _generate_task(kind: str) -> str:
+    """A cloze is continued; a question is asked as `Q: … A:`, as ChronoFacts' own evaluation asks it."""
+    prompt = "{{question}}" if kind == "cloze" else "Q: {{question}} A:"
+    judge, wordings = ("judge_wording", _ANY_WORDING) if kind == "multi_hop" else ("judge", "")
     return f"""{_DATA}output_type: generate_until
 doc_to_text: "{prompt}"
 doc_to_target: "{{{{answer}}}}"
-process_results: !function {CODE}.judge
+process_results: !function {CODE}.{judge}
 generation_kwargs:
   until:
     - "\\n"
@@ -149,13 +151,13 @@ metric_list:
   - metric: stale
     aggregation: mean
     higher_is_better: false
-{wordings if kind == "multi_hop" else ""}metadata:
+{wordings}metadata:
   version: 1.0
 """
 
 
 CHOICE_TASK = f"""{_DATA}output_type: multiple_choice
-doc_to_text: "Q: {{{{question}}}}\\nA:"
+doc_to_text: "Q: {{{{question}}}} A:"
 doc_to_choice: choices
 doc_to_target: 0
 metric_list:

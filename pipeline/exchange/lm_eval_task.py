@@ -14,7 +14,7 @@ from typing import Any
 ARTICLES = ("the ", "a ", "an ")
 
 
-def documents(file: str, **_: Any) -> dict[str, Any]:
+def documents(file: str, **_: object) -> dict[str, Any]:
     """The documents of one task: {"test": dataset}. file: a JSON Lines file beside this one."""
     import datasets
 
@@ -22,14 +22,16 @@ def documents(file: str, **_: Any) -> dict[str, Any]:
     return {"test": datasets.Dataset.from_json(str(path), keep_in_memory=True)}
 
 
-def judge(document: dict[str, Any], results: Sequence[str]) -> dict[str, Any]:
-    """Is the generated answer one of the right names (`exact_match`), or one of the old ones (`stale`)?
+def judge(document: dict[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """Is the generated answer one of the right names (`exact_match`), or else one of the old ones (`stale`)?"""
+    right = is_named(results[0], document["answers"])
+    return {"exact_match": float(right), "stale": float(not right and is_named(results[0], document["answers_before"]))}
 
-    `any_wording` carries what `any_wording` needs: the question's id and whether this wording was answered right.
-    """
-    right = float(is_named(results[0], document["answers"]))
-    stale = float(not right and is_named(results[0], document["answers_before"]))
-    return {"exact_match": right, "stale": stale, "any_wording": (document["question_id"], right)}
+
+def judge_wording(document: dict[str, Any], results: Sequence[str]) -> dict[str, Any]:
+    """As `judge`, for one wording of a question that has several: also what `any_wording` sums up."""
+    verdict = judge(document, results)
+    return {**verdict, "any_wording": (document["question_id"], verdict["exact_match"])}
 
 
 def any_wording(items: Iterable[tuple[str, float]]) -> float:

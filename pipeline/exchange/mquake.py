@@ -57,7 +57,8 @@ class Known(NamedTuple):
 def write_mquake(contents: Contents, folder: Path) -> list[Path]:
     """`ChronoFacts-T.json`, one case per multi-hop question."""
     known = _known(contents)
-    edits = {edit["edit_id"]: edit for edit in contents.edits}
+    splits = {q["edit_ids"][0]: q["split"] for q in contents.questions if q["kind"] == "edit"}
+    edits = {edit["edit_id"]: {**edit, "split": splits.get(edit["edit_id"], "test")} for edit in contents.edits}
     cases: list[dict[str, Any]] = []
     asked = [question for question in contents.questions if question["kind"] == "multi_hop"]
     for question in asked:
@@ -68,7 +69,9 @@ def write_mquake(contents: Contents, folder: Path) -> list[Path]:
         cases.append(_case(len(cases) + 1, question, edits, before, rewrites, known))
     walked = {edit_id for case in cases for edit_id in case["chronofacts"]["edits"]}
     if len(cases) < len(asked):
-        log.info("left out %d multi-hop questions whose facts before the edits are not all known", len(asked) - len(cases))
+        log.info(
+            "left out %d multi-hop questions whose facts before the edits are not all known", len(asked) - len(cases)
+        )
     log.info("left out %d edits that no multi-hop question walks over", len(edits) - len(walked))
     return [write_records(cases, folder / FILE)]
 
@@ -102,7 +105,7 @@ def _case(
         },
         "chronofacts": {
             **{column: question[column] for column in _CASE_COLUMNS},
-            "edits": {edit["edit_id"]: carried_edit(edit, _PLACED) for edit in changed},
+            "edits": {edit["edit_id"]: {**carried_edit(edit, _PLACED), "split": edit["split"]} for edit in changed},
         },
     }
 
@@ -186,9 +189,7 @@ def _walk_before(question: dict[str, Any], known: Known) -> list[Hop] | None:
             name = link["object_before_label"] if subject == link["subject"] else known.names.get(found or "")
         if found is None or name is None or wording is None:
             return None
-        hops.append(
-            Hop(subject, _relation_id(link), found, label, _relation_label(link["relation"]), name, *wording)
-        )
+        hops.append(Hop(subject, _relation_id(link), found, label, _relation_label(link["relation"]), name, *wording))
         subject, label = found, name
     return hops
 
@@ -213,17 +214,19 @@ def read_mquake(file: Path) -> Benchmark:
     benchmark = Benchmark()
     for record in read_records(file):
         carried = record.record("chronofacts") if record.has("chronofacts") else None
-        edits = [_read_edit(record, rewrite, carried) for rewrite in record.records("requested_rewrite")]
-        split = carried.text("split") if carried else "test"
-        for edit in edits:
+        edits = []
+        for rewrite in record.records("requested_rewrite"):
+            edit, split = _read_edit(record, rewrite, carried)
+            edits.append(edit)
             if benchmark.edit(edit):
                 benchmark.ask_directly(edit, split)
-        _ask(benchmark, record, edits, carried, split)
+        _ask(benchmark, record, edits, carried)
         _tell(benchmark, record, edits)
     return benchmark
 
 
-def _read_edit(record: Record, rewrite: Record, carried: Record | None) -> Edit:
+def _read_edit(record: Record, rewrite: Record, carried: Record | None) -> tuple[Edit, str]:
+    """The edit and the split of the questions that ask for it."""
     new, old = rewrite.record("target_new"), rewrite.record("target_true")
     subject, relation_id = rewrite.text("subject"), rewrite.text("relation_id")
     template = rewrite.text("prompt")
@@ -238,20 +241,28 @@ def _read_edit(record: Record, rewrite: Record, carried: Record | None) -> Edit:
         "inverse": relation_id.startswith("^"),
     }
     qid = _subject_id(record, subject, relation_id, new.text("id"))
-    if carried is not None:
-        for known in carried.record("edits").values.values():
-            if known.get("subject") == qid and known.get("relation") == _relation(record, qid, relation_id):
-                return read_edit(Record(record.file, record.number, known, "chronofacts.edits."), placed)
-    return Edit(
-        pid=placed.pop("property"),
-        **placed,
+    relation = _relation(record, qid, relation_id)
+    for known in carried.record("edits").values.values() if carried else ():
+        if isinstance(known, dict) and (known.get("subject"), known.get("relation")) == (qid, relation):
+            columns = Record(record.file, record.number, known, "chronofacts.edits.")
+            return read_edit(columns, placed), columns.text("split")
+    edit = Edit(
         subject=qid,
-        relation=_relation(record, qid, relation_id),
-        new_aliases=_aliases(record, "new_single_hops", new.text("str")),
-        old_aliases=_aliases(record, "single_hops", old.text("str")),
-        object_kind="item",
+        subject_label=subject,
+        relation=relation,
+        pid=placed["property"],
+        inverse=placed["inverse"],
+        prompt=placed["prompt"],
         cloze=template.replace("{}", subject, 1),
+        new_label=placed["new_label"],
+        new_object=placed["new_object"],
+        new_aliases=_aliases(record, "new_single_hops", placed["new_label"]),
+        old_label=placed["old_label"],
+        old_object=placed["old_object"],
+        old_aliases=_aliases(record, "single_hops", placed["old_label"]),
+        object_kind="item",
     )
+    return edit, "test"
 
 
 def _subject_id(record: Record, subject: str, relation_id: str, new_id: str) -> str:
@@ -279,7 +290,7 @@ def _aliases(record: Record, field: str, answer: str) -> list[str]:
     return []
 
 
-def _ask(benchmark: Benchmark, record: Record, edits: list[Edit], carried: Record | None, split: str) -> None:
+def _ask(benchmark: Benchmark, record: Record, edits: list[Edit], carried: Record | None) -> None:
     chain = list(_chain(record, edits))
     questions, old = record.texts("questions"), record.record("orig").rows("triples")
     if not questions or not chain:
@@ -302,7 +313,7 @@ def _ask(benchmark: Benchmark, record: Record, edits: list[Edit], carried: Recor
             hops=len(chain),
             edited_hops=sum(link.edit_id is not None for link in chain),
             chain=chain,
-            split=split,
+            split=carried.text("split") if carried else "test",
             sitelinks=carried.values.get("sitelinks") if carried else None,
             question_id=carried.text("question_id") if carried else "",
         )
@@ -312,7 +323,9 @@ def _ask(benchmark: Benchmark, record: Record, edits: list[Edit], carried: Recor
 def _chain(record: Record, edits: list[Edit]) -> Iterator[Link]:
     """The walk after the edits; a fact that no edit of the case changes was the same before."""
     orig = record.record("orig")
-    told = zip(orig.rows("new_triples"), orig.rows("new_triples_labeled"), record.records("new_single_hops"), strict=False)
+    told = zip(
+        orig.rows("new_triples"), orig.rows("new_triples_labeled"), record.records("new_single_hops"), strict=False
+    )
     for triple, labelled, hop in told:
         if len(triple) != 3 or len(labelled) != 3:
             raise record.wrong("orig.new_triples", "triples of three", triple)

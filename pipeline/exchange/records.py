@@ -34,19 +34,20 @@ class Record:
     def text(self, field: str) -> str:
         """A text; a number is taken as one."""
         value = self._value(field)
+        if isinstance(value, str):
+            return value.strip()
         if isinstance(value, int | float) and not isinstance(value, bool):
             return str(value)
-        if not isinstance(value, str):
-            raise self.wrong(field, "a text", value)
-        return value.strip()
+        raise self.wrong(field, "a text", value)
 
     def texts(self, field: str) -> list[str]:
         """A list of texts without empty ones; a lone text is a list of one."""
         value = self._value(field)
         listed = value if isinstance(value, list) else [value]
-        if not all(isinstance(item, str) for item in listed):
+        texts = [item.strip() for item in listed if isinstance(item, str)]
+        if len(texts) < len(listed):
             raise self.wrong(field, "a list of texts", value)
-        return [item.strip() for item in listed if item.strip()]
+        return [text for text in texts if text]
 
     def answers(self, field: str) -> list[str]:
         """All texts of a text, a list, or a list of lists (KnowEdit has all three), each once, in order."""
@@ -80,7 +81,7 @@ class Record:
             f"found {json.dumps(found, ensure_ascii=False, default=str)[:60]}; is --format the file's format?"
         )
 
-    def _value(self, field: str) -> Any:
+    def _value(self, field: str) -> object:
         if field not in self.values:
             raise BadInput(
                 f"{self.file}, record {self.number}: the field {self.within}{field} is missing; "
@@ -98,7 +99,7 @@ class Record:
         return [text for item in value for text in self._flat(field, item)]
 
 
-def read_document(file: Path) -> Any:
+def read_document(file: Path) -> object:
     """The JSON value of a file, or the list of its lines where each line is a JSON object.
 
     Raises BadInput for a file that cannot be read or is neither.
@@ -129,7 +130,7 @@ def read_records(file: Path) -> list[Record]:
     return records_in(file, read_document(file))
 
 
-def records_in(file: Path, document: Any) -> list[Record]:
+def records_in(file: Path, document: object) -> list[Record]:
     """The objects of a list that was read from file, as records."""
     if not isinstance(document, list):
         raise BadInput(f"{file} holds no list of records but a single {type(document).__name__}")

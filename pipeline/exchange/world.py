@@ -39,9 +39,9 @@ class Told(NamedTuple):
 
 
 def sentences(edits: pa.Table, questions: pa.Table, told: Sequence[Told]) -> pa.Table:
-    """`tables.SENTENCES`, sorted by id, of the old answers and of `told`; of two answers to one prompt the first counts.
+    """`tables.SENTENCES`, sorted by id, of the old answers and of `told`.
 
-    edits, questions: `tables.EDITS` and `tables.QUESTIONS`.
+    edits, questions: `tables.EDITS` and `tables.QUESTIONS`. Of two answers to one prompt the first counts.
     """
     edit_rows, question_rows = edits.to_pylist(), questions.to_pylist()
     touching: dict[str, set[str]] = {}

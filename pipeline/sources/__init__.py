@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from schemas.errors import ChronoFactsError
 
-__all__ = ["EntityBatch", "Freshness", "QueryTooBig", "Reaching", "Source", "Window"]
+__all__ = ["EntityBatch", "Freshness", "QueryTooBig", "Reaching", "Rejecting", "Source", "Window"]
 
 
 class QueryTooBig(ChronoFactsError):
@@ -81,4 +81,13 @@ class Reaching(Source, Protocol):
 
     def redirects(self, qids: Sequence[str]) -> dict[str, str]:
         """What each of these ids was merged into; ids that were not are left out."""
+        ...
+
+
+@runtime_checkable
+class Rejecting(Protocol):
+    """A source that may meet things it cannot read."""
+
+    def rejections(self) -> pa.Table:
+        """`REJECTIONS` of what could not be read so far."""
         ...

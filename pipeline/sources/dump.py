@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime
 import logging
 import re
-import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +33,7 @@ from pipeline.sources.dump_files import DumpDay, dump_day, find_parts
 from pipeline.sources.dump_parts import PartReport, PartSettings, Tell, extract_part, write_qids
 from pipeline.sources.dump_progress import Meter, Progress
 from pipeline.wikidata import LIFECYCLE
+from schemas.errors import BadInput
 from schemas.tables import REJECTIONS, STATEMENTS
 
 __all__ = ["DumpOptions", "DumpSource", "PartJob", "Runner", "open_dump", "run_one_by_one"]
@@ -72,8 +73,8 @@ class DumpOptions:
 
     day: datetime.date | None = None
     """The day up to which it knows the world; None: from its name, else from its newest edits."""
-    work: Path | None = None
-    """Where part files are kept; None: nowhere, once a snapshot is made."""
+    raw: Path | None = None
+    """Where part files are kept, so that they are not read again; None: nowhere, once a snapshot is made."""
     keep_damaged: bool = False
     scope: str = ""
     """`whole` or `changes`, as for an endpoint; empty: `changes` for a large dump, else `whole`."""
@@ -82,18 +83,19 @@ class DumpOptions:
 def open_dump(
     name: str,
     properties: Sequence[str],
-    aside: Path,
     options: DumpOptions = DumpOptions(),
     run: Runner = run_one_by_one,
     show: Callable[[Progress], None] = log.info,
 ) -> DumpSource:
-    """The dump that `--source` names; aside: where part files lie when options.work is None.
+    """The dump that `--source` names.
 
-    properties: all that will be asked for. Raises BadInput when there is no such file or it is no dump.
+    properties: all that will be asked for, so that the dump is read for all of them at once.
+    Raises BadInput when there is no such file or it is no dump.
     """
+    if options.scope not in ("", "whole", "changes"):
+        raise BadInput(f"--scope {options.scope!r} is unknown; use whole or changes")
     parts = find_parts(name)
-    day = dump_day(parts, options.day)
-    return DumpSource(parts, day, properties, options.work or aside, options, run, show)
+    return DumpSource(parts, dump_day(parts, options.day), properties, options, run, show)
 
 
 class DumpSource:
@@ -106,7 +108,6 @@ class DumpSource:
         parts: Sequence[Path],
         day: DumpDay,
         properties: Sequence[str],
-        work: Path,
         options: DumpOptions = DumpOptions(),
         run: Runner = run_one_by_one,
         show: Callable[[Progress], None] = log.info,
@@ -118,8 +119,8 @@ class DumpSource:
         self._parts = tuple(parts)
         self._day = day
         self._properties = frozenset(properties)
-        self._work = work
-        self._kept = options.work is not None
+        self._aside = tempfile.TemporaryDirectory(prefix="chronofacts-dump-") if options.raw is None else None
+        self._work = options.raw or Path(self._aside.name if self._aside else "")
         self._settings = PartSettings(day.day, keep_damaged=options.keep_damaged)
         self._run = run
         self._meter = Meter(sizes, 2, time.monotonic, show)
@@ -193,9 +194,9 @@ class DumpSource:
         return rejection_rows(rows.values())
 
     def finish(self) -> None:
-        """All that was wanted has been read and written: part files go, unless the user has given them a place."""
-        if not self._kept:
-            shutil.rmtree(self._work, ignore_errors=True)
+        """All that was wanted has been read and written: part files go, unless they are to be kept."""
+        if self._aside is not None:
+            self._aside.cleanup()
 
     def _filtered(self, properties: Sequence[str], also: pc.Expression | None) -> Iterator[pa.Table]:
         wanted = pc.field("property").isin(pa.array(properties, pa.string()))

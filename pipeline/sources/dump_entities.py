@@ -153,8 +153,9 @@ class EntityReader:
 
     def _typed_claims(self, claims: object) -> Iterator[tuple[str, Sequence[_Statement]]]:
         if isinstance(claims, msgspec.Struct):
-            for pid in self.properties:
-                yield pid, getattr(claims, pid)
+            for pid, statements in zip(self.properties, msgspec.structs.astuple(claims), strict=True):
+                if statements:
+                    yield pid, statements
 
     def _members(self, names: object) -> Iterator[tuple[str, Any]]:
         if isinstance(names, msgspec.Struct):

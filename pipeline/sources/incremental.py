@@ -3,6 +3,7 @@
 A revision covers all of an entity (statements, names, sitelinks), so that an equal revision means equal rows.
 Which subjects there are is always asked anew: that finds what is new, and what is gone is named no more.
 The result is that of a full refresh at the same moment, rows and all: an unchanged row counts as read now.
+An entity without any statement of the relations leaves no trace of having been read, and is read again.
 Leaves out: how an endpoint is asked (`pipeline.sources.sparql`).
 """
 
@@ -26,7 +27,7 @@ from schemas.errors import BadInput
 from schemas.manifest import read_manifest
 from schemas.tables import STATEMENTS
 
-__all__ = ["Known", "UpdatedSource", "read_known"]
+__all__ = ["Known", "UpdatedSource", "known_of", "read_known"]
 
 log = logging.getLogger("chronofacts.refresh")
 # What other stages found out about a row; a new reading judges for itself.
@@ -61,12 +62,19 @@ def read_known(snapshot: Path, catalogue: Catalogue, language: str, address: str
     had = {catalogue.by_id[name].property for name in manifest.relations if name in catalogue.by_id}
     if wanted - had:
         raise BadInput(f"--update {snapshot} was read without {', '.join(sorted(wanted - had))}; {mend}")
-    statements = read_table(snapshot, "statements")
+    known = known_of(read_table(snapshot, "statements"), read_table(snapshot, "entities"))
+    if not known.revisions:
+        log.warning("--update %s was read without revisions, so that everything is read again", snapshot)
+    return known
+
+
+def known_of(statements: pa.Table, entities: pa.Table) -> Known:
+    """What two tables of a snapshot know: `STATEMENTS` of relations and lifecycle, `ENTITIES`."""
     of_entities = pc.is_in(statements["property"], value_set=pa.array(LIFECYCLE))
     return Known(
         _without_judgements(statements.filter(pc.invert(of_entities))),
         statements.filter(of_entities),
-        read_table(snapshot, "entities").select(LABELS.names).cast(LABELS),
+        entities.select(LABELS.names).cast(LABELS),
         _oldest_revisions(statements),
     )
 

@@ -37,7 +37,11 @@ NOW = {
 }
 THEN = {
     "mayor": ["Who was the mayor of {s} in 2016?", "Who ran the town of {s} in 2016?", "In 2016, who was {s}'s mayor?"],
-    "coach": ["Who was the coach of {s} in 2016?", "Who trained the club {s} in 2016?", "In 2016, who was {s}'s coach?"],
+    "coach": [
+        "Who was the coach of {s} in 2016?",
+        "Who trained the club {s} in 2016?",
+        "In 2016, who was {s}'s coach?",
+    ],
 }
 CLOZE = {"mayor": "The mayor of {s} is", "coach": "The coach of {s} is"}
 BORN = ["Where was {s} born?", "What is the birthplace of {s}?", "In which town was {s} born?"]
@@ -80,7 +84,16 @@ def _make_people(chance: random.Random, count: int) -> Invented:
     world = Invented(people, {person: chance.choice(towns) for person in people})
     for person in people:
         for phrasing, wording in enumerate(BORN):
-            _say(world, "stable", person, "birthplace", "question", phrasing, wording.format(s=person), world.birthplace[person])
+            _say(
+                world,
+                "stable",
+                person,
+                "birthplace",
+                "question",
+                phrasing,
+                wording.format(s=person),
+                world.birthplace[person],
+            )
     return world
 
 
@@ -91,7 +104,18 @@ def _add_fact(world: Invented, chance: random.Random, index: int, edited: bool) 
     edit_id = f"e{index:04d}"
     ids, held = [edit_id] if edited else [], index % 4 + 1
     for phrasing, wording in enumerate(NOW[relation]):
-        _say(world, "current", subject, relation, "question", phrasing, wording.format(s=subject), old, ids, phrasing == held)
+        _say(
+            world,
+            "current",
+            subject,
+            relation,
+            "question",
+            phrasing,
+            wording.format(s=subject),
+            old,
+            ids,
+            phrasing == held,
+        )
     _say(world, "current", subject, relation, "cloze", 5, CLOZE[relation].format(s=subject), old, ids)
     _say(world, "stable", subject, "alias", "cloze", 6, f"{alias} is another name for", subject)
     for phrasing, wording in enumerate(THEN[relation]):
@@ -115,7 +139,9 @@ def _three_people(world: Invented, chance: random.Random) -> tuple[str, str, str
             return past, old, new
 
 
-def _add_edit(world: Invented, index: int, relation: str, subject: str, alias: str, past: str, old: str, new: str) -> None:
+def _add_edit(
+    world: Invented, index: int, relation: str, subject: str, alias: str, past: str, old: str, new: str
+) -> None:
     edit_id = f"e{index:04d}"
     prompt, *paraphrases = [wording.format(s=subject) for wording in NOW[relation]]
     cloze = CLOZE[relation].format(s=subject)
@@ -143,7 +169,15 @@ def _add_edit(world: Invented, index: int, relation: str, subject: str, alias: s
 
 
 def _ask(
-    world: Invented, kind: str, ids: list[str], relation: str, subject: str, text: str, answer: str, before: str, **more: Any
+    world: Invented,
+    kind: str,
+    ids: list[str],
+    relation: str,
+    subject: str,
+    text: str,
+    answer: str,
+    before: str,
+    **more: Any,
 ) -> None:
     world.questions.append(
         _row(QUESTIONS)

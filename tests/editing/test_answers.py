@@ -24,7 +24,14 @@ def test_one_name_in_two_spellings_is_one_answer(written: str, name: str) -> Non
 
 @pytest.mark.parametrize(
     ("written", "name"),
-    [("Ann", "Ann Lee"), ("Ann Lee Smith", "Ann Lee"), ("Vitamin A", "Vitamin"), ("Мой", "Мои"), ("", "the"), ("कि", "के")],
+    [
+        ("Ann", "Ann Lee"),
+        ("Ann Lee Smith", "Ann Lee"),
+        ("Vitamin A", "Vitamin"),
+        ("Мой", "Мои"),
+        ("", "the"),
+        ("कि", "के"),
+    ],
 )
 def test_another_name_is_another_answer(written: str, name: str) -> None:
     assert not matches(written, [name])

@@ -37,7 +37,9 @@ def test_a_multi_hop_question_is_right_when_any_wording_is() -> None:
         probe("q2", "multi_hop", False, hops=3),
         probe("q2", "multi_hop", False, hops=3, phrasing=1),
     )
-    rows = {(row["by"], row["group"]): row for row in summarise(scores, scores).to_pylist() if row["metric"] == "multi_hop"}
+    rows = {
+        (row["by"], row["group"]): row for row in summarise(scores, scores).to_pylist() if row["metric"] == "multi_hop"
+    }
     assert rows["all", None]["value"] == 0.5 and rows["all", None]["n"] == 2
     assert rows["hops", "2"]["value"] == 1.0 and rows["hops", "3"]["value"] == 0.0
 

@@ -23,16 +23,17 @@ TOOK_OVER = datetime.date(2023, 5, 1)
 
 
 def make_snapshot(
-    out: Path, as_of: datetime.date = AS_OF, holders: dict[int, int] | None = None, check: bool = True
+    out: Path, as_of: datetime.date = AS_OF, holders: dict[int, int] | None = None, surname: str = "Younger"
 ) -> Path:
     """A snapshot folder with one edit per office.
 
     holders: number of an office -> number of who took it over in 2023; by default three offices.
+    surname: a part of the names of the new holders.
     """
     taken_over = {1: 1, 2: 2, 3: 3} if holders is None else holders
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in SNAPSHOT_TABLES}
     for office, holder in taken_over.items():
-        _add_office(rows, as_of, office, holder)
+        _add_office(rows, as_of, office, holder, surname)
     tables = {
         name: pa.Table.from_pylist([{key: row.get(key) for key in schema.names} for row in rows[name]], schema=schema)
         for name, schema in SNAPSHOT_TABLES.items()
@@ -51,13 +52,15 @@ def make_snapshot(
         relations=("office_holder",),
         seed=0,
     )
-    write_snapshot(tables, manifest, out, require_sound if check else lambda folder: None)
+    write_snapshot(tables, manifest, out, require_sound)
     return out
 
 
-def _add_office(rows: dict[str, list[dict[str, Any]]], as_of: datetime.date, number: int, holder: int) -> None:
+def _add_office(
+    rows: dict[str, list[dict[str, Any]]], as_of: datetime.date, number: int, holder: int, surname: str
+) -> None:
     office, old, new = f"Q{number}1", f"Q{number}2", f"Q{number}3{holder}"
-    names = {office: f"Seat {number}", old: f"Ada Elder {number}", new: f"Bo Younger {number} {holder}"}
+    names = {office: f"Seat {number}", old: f"Ada Elder {number}", new: f"Bo {surname} {number} {holder}"}
     rows["entities"] += [
         {"qid": qid, "label": name, "label_language": "en", "aliases": [], "types": ["Q5"], "ended_kind": "absent"}
         for qid, name in names.items()

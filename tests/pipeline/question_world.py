@@ -8,6 +8,7 @@ Dates are ISO days. What is told once holds on both dates; what changed held fro
 from __future__ import annotations
 
 import datetime
+import functools
 import random
 from dataclasses import replace
 
@@ -142,3 +143,9 @@ def small_country() -> World:
     told.held("party", "Q5002", "Q20").held("citizenship", "Q5005", "Q142").held("chairperson", "Q31", "Q5005")
     told.held("headquarters", "Q20", "Q90").held("headquarters", "Q21", "Q11").held("country", "Q90", "Q142")
     return told
+
+
+@functools.cache
+def small_questions() -> QuestionTables:
+    """The questions of `small_country`, made once."""
+    return small_country().questions()

@@ -36,7 +36,7 @@ def test_a_single_day_lies_strictly_inside() -> None:
 
 
 def test_a_day_on_which_somebody_unknown_may_have_held_is_not_asked() -> None:
-    told = office(("Q2", "2010-01-01", "2020-01-01"), (None, "2010-06-01", "2020-01-01"))
+    told = office(("Q2", "2010-01-01", "2020-01-01"), (None, "2009-06-01", "2020-01-01"))
     assert not asked(told, history_per_edit=9)
 
 

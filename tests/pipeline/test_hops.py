@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 
 from hypothesis import given, settings
@@ -15,21 +16,26 @@ def chains(made: QuestionTables) -> list[dict]:
     return [row for row in made.questions.to_pylist() if row["kind"] == "multi_hop"]
 
 
+@functools.cache
+def all_chains() -> list[dict]:
+    return chains(small_country().questions(hops_per_edit=9))
+
+
 def test_chains_have_two_to_four_facts_and_three_wordings() -> None:
-    found = chains(small_country().questions(hops_per_edit=9))
+    found = all_chains()
     assert {row["hops"] for row in found} == {2, 3, 4}
     assert all(len({row["question"], *row["phrasings"]}) == 3 for row in found)
 
 
 def test_a_chain_through_the_new_holder_reads_well() -> None:
-    questions = {row["question"]: row for row in chains(small_country().questions(hops_per_edit=9))}
-    row = questions["Where was the head of government of France born?"]
+    questions = {row["question"]: row for row in all_chains()}
+    row = questions["What is the birthplace of the head of government of France?"]
     assert (row["answer_before"], row["answer"]) == ("Vernon", "Prades")
     assert "Who is the head of government of the country of citizenship of Ada Example?" in questions
 
 
 def test_a_chain_names_its_start_and_hides_its_bridges() -> None:
-    for row in chains(small_country().questions(hops_per_edit=9)):
+    for row in all_chains():
         for text in (row["question"], *row["phrasings"]):
             assert row["subject_label"] in text
             for link in row["chain"]:
@@ -87,7 +93,7 @@ def web(links: list[tuple[int, int, int]], changes: list[tuple[int, int, int]]) 
 numbers = st.integers(0, 9)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(
     links=st.lists(st.tuples(st.integers(0, 2), numbers, numbers), min_size=5, max_size=30),
     changes=st.lists(st.tuples(st.integers(0, 4), numbers, numbers), min_size=1, max_size=5),

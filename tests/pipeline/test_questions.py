@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.questions import QuestionTables
 from schemas.tables import EDITS, QUESTIONS, SENTENCES
-from tests.pipeline.question_world import small_country, world
+from tests.pipeline.question_world import small_country, small_questions, world
 
 
 def of_kind(made: QuestionTables, kind: str) -> list[dict]:
@@ -29,7 +29,7 @@ def plain(text: str) -> str:
 
 
 def test_every_kind_of_question_is_asked_about_one_edit() -> None:
-    made = small_country().questions()
+    made = small_questions()
     kinds = Counter(made.questions["kind"].to_pylist())
     assert set(kinds) == {
         "edit", "paraphrase", "cloze", "alias", "reverse", "multi_hop", "locality", "history", "timeline"
@@ -40,7 +40,7 @@ def test_every_kind_of_question_is_asked_about_one_edit() -> None:
 
 
 def test_an_edit_reads_as_a_person_would_ask() -> None:
-    edit = small_country().questions().edits.to_pylist()[0]
+    edit = small_questions().edits.to_pylist()[0]
     assert edit["prompt"] == "Who is the head of government of France?"
     assert edit["cloze"] == "The head of government of France is"
     assert (edit["target_old"], edit["target_new"]) == ("Jean Castex", "Gabriel Attal")
@@ -48,14 +48,14 @@ def test_an_edit_reads_as_a_person_would_ask() -> None:
 
 
 def test_tables_have_exactly_the_schemas() -> None:
-    made = small_country().questions()
+    made = small_questions()
     assert made.edits.schema.equals(EDITS)
     assert made.questions.schema.equals(QUESTIONS)
     assert made.sentences.schema.equals(SENTENCES)
 
 
 def test_the_same_input_in_any_order_and_in_any_parts_gives_the_same_tables() -> None:
-    first = small_country().questions()
+    first = small_questions()
     for other in (small_country().questions(shuffled=3), small_country().questions(edits_per_part=1, threads=1)):
         for field in dataclasses.fields(QuestionTables):
             assert getattr(first, field.name).equals(getattr(other, field.name)), field.name
@@ -130,7 +130,9 @@ def test_two_subjects_of_one_name_are_rejected_as_ambiguous() -> None:
     assert reasons(made)["ambiguous_name"] == 1 and made.edits.num_rows == 0
 
 
-@pytest.mark.parametrize("subject", ['Philip "Brave" Land', "O'Brien's Co", "100% Land $1", "Ünïted Çaña", "C++ & Sons"])
+@pytest.mark.parametrize(
+    "subject", ['Philip "Brave" Land', "O'Brien's Co", "100% Land $1", "Ünïted Çaña", "C++ & Sons"]
+)
 def test_a_name_with_quotes_or_signs_stands_in_the_question_as_it_is(subject: str) -> None:
     told = world().named("Q1", subject).person("Q2", "Ada Old").person("Q3", "Bea New")
     made = told.changed("ceo", "Q1", "Q2", "Q3").questions()
@@ -173,19 +175,19 @@ def test_splits_follow_the_edited_subject_and_never_mix() -> None:
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), min_size=1, max_size=12)
 
 
-@settings(max_examples=12, deadline=None)
-@given(names=st.lists(NAMES, min_size=7, max_size=7), aliases=st.lists(NAMES, max_size=3))
-def test_no_question_says_its_answer_and_no_text_has_two_answers_whatever_the_names(
-    names: list[str], aliases: list[str]
-) -> None:
-    told = world().named("Q1", names[0], *aliases).named("Q2", names[1]).named("Q3", names[2])
-    for qid, name in zip(("Q4", "Q5", "Q6"), names[3:6], strict=True):
-        told.person(qid, name)
-    told.changed("head_of_state", "Q1", "Q4", "Q5").held("capital", "Q1", "Q3").held("head_of_state", "Q2", "Q6")
-    told.held("birthplace", "Q5", "Q3").held("birthplace", "Q4", "Q2").held("citizenship", "Q6", "Q1")
-    rows = told.questions().questions.to_pylist()
+# Many worlds in one: building a set costs more than its rows.
+@settings(max_examples=5, deadline=None)
+@given(names=st.lists(NAMES, min_size=70, max_size=70))
+def test_no_question_says_its_answer_and_no_text_has_two_answers_whatever_the_names(names: list[str]) -> None:
+    told = world()
+    for i in range(10):
+        land, other, town, old, new, stays, alias = names[i * 7 : i * 7 + 7]
+        a, b, c, d, e, f = (f"Q{i}{k}" for k in range(1, 7))
+        told.named(a, land, alias).named(b, other).named(c, town).person(d, old).person(e, new).person(f, stays)
+        told.changed("head_of_state", a, d, e).held("capital", a, c).held("head_of_state", b, f)
+        told.held("birthplace", e, c).held("birthplace", d, b).held("citizenship", f, a)
     answers: dict[str, set[str]] = {}
-    for row in rows:
+    for row in told.questions().questions.to_pylist():
         for text in (row["question"], *row["phrasings"]):
             assert plain(row["answer"]) not in plain(text)
             answers.setdefault(text, set()).add(row["answer_id"])
@@ -193,7 +195,7 @@ def test_no_question_says_its_answer_and_no_text_has_two_answers_whatever_the_na
 
 
 def test_rejections_are_sorted_and_of_the_closed_list() -> None:
-    made = small_country().questions()
+    made = small_questions()
     table = made.rejections.select(["stage", "reason"]).to_pylist()
     assert table == sorted(table, key=lambda row: (row["stage"], row["reason"]))
     assert isinstance(made.rejections, pa.Table)

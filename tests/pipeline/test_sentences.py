@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tests.pipeline.question_world import small_country
+from tests.pipeline.question_world import small_country, small_questions
 
 
 def test_every_answer_before_the_edit_is_told_in_a_trained_sentence() -> None:
-    made = small_country().questions()
+    made = small_questions()
     trained = [row for row in made.sentences.to_pylist() if not row["held_out"]]
     told = {(row["subject"], row["relation"], row["asked_on"], row["answer"]) for row in trained}
     for row in made.questions.to_pylist():
@@ -18,12 +18,12 @@ def test_every_answer_before_the_edit_is_told_in_a_trained_sentence() -> None:
 
 
 def test_no_sentence_tells_what_changed() -> None:
-    made = small_country().questions()
+    made = small_questions()
     assert "Gabriel Attal" not in made.sentences["answer"].to_pylist()
 
 
 def test_one_wording_of_each_edited_fact_is_held_out() -> None:
-    made = small_country().questions()
+    made = small_questions()
     edit = made.edits.to_pylist()[0]
     rows = [
         row
@@ -35,12 +35,12 @@ def test_one_wording_of_each_edited_fact_is_held_out() -> None:
 
 
 def test_one_prompt_has_one_answer() -> None:
-    prompts = small_country().questions().sentences["prompt"].to_pylist()
+    prompts = small_questions().sentences["prompt"].to_pylist()
     assert len(prompts) == len(set(prompts))
 
 
 def test_the_bound_on_sentences_takes_later_wordings_before_facts() -> None:
-    whole, bounded = small_country().questions(), small_country().questions(sentences=60)
+    whole, bounded = small_questions(), small_country().questions(sentences=60)
     assert bounded.sentences.num_rows == 60 < whole.sentences.num_rows
     facts = {(row["subject"], row["relation"]) for row in whole.sentences.to_pylist() if row["role"] == "current"}
     kept = {(row["subject"], row["relation"]) for row in bounded.sentences.to_pylist() if row["role"] == "current"}
@@ -48,5 +48,5 @@ def test_the_bound_on_sentences_takes_later_wordings_before_facts() -> None:
 
 
 def test_an_alias_is_told_to_be_a_name_of_its_subject() -> None:
-    rows = small_country().questions().sentences.to_pylist()
+    rows = small_questions().sentences.to_pylist()
     assert ("The French Republic is another name for", "France") in {(row["prompt"], row["answer"]) for row in rows}

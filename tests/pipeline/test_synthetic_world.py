@@ -31,6 +31,7 @@ RELATIONS = ("office_holder", "officeholder", "head_of_government", "office_of_h
 CATALOGUE = load_catalogue().select(RELATIONS)
 PROPERTIES = ("P39", "P1308", "P6", "P1313")
 SEEDS = (0, 1, 2)
+YEARS = (1515, 1580, 1650, 1972, 1999, 2010, 2014, 2021, 2023)
 PLANTED = (
     "malformed_time", "absurd_year", "unknown_calendar", "start_after_end", "conflicting_dates", "coarse_date",
     "restricted", "deprecated", "wrong_object_type", "unknown_holder", "dateless", "replacement_cycle",
@@ -72,6 +73,7 @@ def told(seed: int) -> Told:
     return Told(rows.table(), lifecycle.table(), named, entities, *drawn)
 
 
+@cache
 def values(seed: int, day: datetime.date) -> list[dict]:
     return cross_check(values_at(told(seed).timelines, day), CATALOGUE).to_pylist()
 
@@ -101,7 +103,7 @@ def test_the_same_seed_tells_the_same_world_and_another_seed_another() -> None:
     assert again != list(json_lines(true_world(1)))
 
 
-@pytest.mark.parametrize("day", [SINCE, AS_OF, *(datetime.date(year, 7, 1) for year in range(1505, 2025, 8))], ids=str)
+@pytest.mark.parametrize("day", [SINCE, AS_OF, *(datetime.date(year, 7, 1) for year in YEARS)], ids=str)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_is_called_certain_is_the_truth(seed: int, day: datetime.date) -> None:
     truth = true_world(seed)

@@ -105,7 +105,7 @@ def rdf_world() -> RdfWorld:
 
 
 def offices(people: int = 60) -> RdfWorld:
-    """Ten offices (Q10 …) held in turn by people (Q100 …), each for a year from 2000 on; every seventh without dates."""
+    """Ten offices (Q10 …) held in turn by people (Q100 …) for a year each, from 2000 on; some without dates."""
     world = rdf_world().complete_until("2026-11-20T08:00:00Z")
     for office in range(10):
         world.item(f"Q{10 + office}", f"Office {office}", revision=50 + office, types=("Q4164871",))

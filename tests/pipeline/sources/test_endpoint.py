@@ -139,7 +139,7 @@ def test_an_unreachable_host_is_told_after_some_attempts(tmp_path: Path) -> None
     time = FakeTime()
     with (
         endpoint_at("http://127.0.0.1:9/sparql", tmp_path, time) as endpoint,
-        pytest.raises(EndpointFailed, match="no answer in 8 attempts.*check the address"),
+        pytest.raises(EndpointFailed, match=r"no answer in 8 attempts.*check the address"),
     ):
         list(endpoint.ask(ALL))
     assert time.slept == [1, 2, 4, 8, 16, 32, 60]

@@ -1,0 +1,171 @@
+"""How long the question set of a large refresh takes, and how much memory.
+
+Claim (issue 4): the questions of a million changes in at most 10 minutes and 6 GiB on 2 cores, linear in changes,
+whatever hub entities there are. Run: python benchmarks/questions_scale.py [CHANGES]
+The invented world: each change is a company's new chief executive; every person has a birthplace, a party and a
+citizenship, and all citizens share 50 countries (hubs), whose head of state changes too.
+"""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import resource
+import sys
+import time
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.changes import CHANGES
+from pipeline.questions import QuestionInputs, QuestionSettings, question_parts
+from pipeline.timelines import values_at
+from schemas.catalogue import load_catalogue
+from schemas.tables import ENTITIES, TIMELINES
+
+SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
+COUNTRIES, TOWNS, PARTIES = 50, 5_000, 300
+SYLLABLES = np.char.add(list("bcdfghjklmnprstvwxyz"), list("aeiouaeiouaeiouaeiou"))
+
+
+def names(numbers: np.ndarray, words: int) -> pa.Array:
+    """Distinct pronounceable names: base-20 digits of the number as syllables, cut into words."""
+    digits = [SYLLABLES[numbers // 20**place % 20] for place in range(3 * words)]
+    text = digits[0]
+    for place, digit in enumerate(digits[1:], 1):
+        text = np.char.add(np.char.add(text, " " if place % 3 == 0 else ""), digit)
+    return pa.array(np.char.title(text))
+
+
+def qids(first: int, count: int) -> np.ndarray:
+    return np.char.add("Q", np.arange(first, first + count).astype(str))
+
+
+def spans(
+    relation: str, subjects: np.ndarray, objects: np.ndarray, start: str, end: str | None, ordinal: int
+) -> pa.Table:
+    """One span per subject, all with the same dates."""
+    count = len(subjects)
+    columns: dict[str, object] = {
+        "subject": subjects,
+        "relation": [relation] * count,
+        "ordinal": np.full(count, ordinal, np.int32),
+        "object": objects,
+        "object_kind": ["item"] * count,
+        "valid_to_kind": ["known" if end else "open"] * count,
+        "confidence": np.ones(count, np.int8),
+        "statement_ids": [[f"{relation}{ordinal}"]] * count,
+    }
+    for field in ("valid_from_earliest", "valid_from_latest"):
+        columns[field] = pa.array([datetime.date.fromisoformat(start)] * count)
+    for field in ("valid_to_earliest", "valid_to_latest"):
+        columns[field] = pa.array([datetime.date.fromisoformat(end) if end else None] * count, pa.date32())
+    for field in TIMELINES:
+        columns.setdefault(field.name, pa.nulls(count, field.type))
+    return pa.table({f.name: pa.array(columns[f.name], f.type) for f in TIMELINES}, schema=TIMELINES)
+
+
+def invented(changes: int) -> QuestionInputs:
+    firms, people = qids(10_000_000, changes), qids(20_000_000, 2 * changes)
+    countries, towns, parties = qids(100, COUNTRIES), qids(1_000, TOWNS), qids(8_000, PARTIES)
+    heads = qids(50_000, 2 * COUNTRIES)
+    old, new = people[:changes], people[changes:]
+    chance = np.random.default_rng(0)
+    everybody = np.concatenate([people, heads])
+    timelines = pa.concat_tables(
+        [
+            spans("ceo", firms, old, "2012-04-05", "2022-06-01", 0),
+            spans("ceo", firms, new, "2022-06-01", None, 1),
+            spans("head_of_state", countries, heads[:COUNTRIES], "2012-04-05", "2023-02-01", 0),
+            spans("head_of_state", countries, heads[COUNTRIES:], "2023-02-01", None, 1),
+            spans("birthplace", everybody, towns[chance.integers(0, TOWNS, len(everybody))], "0001-01-01", None, 0),
+            spans(
+                "citizenship",
+                everybody,
+                countries[chance.integers(0, COUNTRIES, len(everybody))],
+                "2000-01-01",
+                None,
+                0,
+            ),
+            spans("party", everybody, parties[chance.integers(0, PARTIES, len(everybody))], "2000-01-01", None, 0),
+            spans("country", towns, countries[chance.integers(0, COUNTRIES, TOWNS)], "2000-01-01", None, 0),
+        ]
+    )
+    subjects = np.concatenate([firms, countries])
+    made = pa.table({"subject": subjects, "relation": ["ceo"] * changes + ["head_of_state"] * COUNTRIES})
+    days = ["2022-06-01"] * changes + ["2023-02-01"] * COUNTRIES
+    columns = {
+        "kind": ["modification"] * made.num_rows,
+        "old_object": np.concatenate([old, heads[:COUNTRIES]]),
+        "new_object": np.concatenate([new, heads[COUNTRIES:]]),
+        "object_kind": ["item"] * made.num_rows,
+        "confidence": [1] * made.num_rows,
+        "statement_ids": [["S1"]] * made.num_rows,
+        "changed_on_precision": [11] * made.num_rows,
+    } | {f"changed_on_{end}": [datetime.date.fromisoformat(day) for day in days] for end in ("earliest", "latest")}
+    for field in CHANGES:
+        if field.name not in made.column_names:
+            column = (
+                pa.array(columns[field.name], field.type)
+                if field.name in columns
+                else pa.nulls(made.num_rows, field.type)
+            )
+            made = made.append_column(field.name, column)
+    return QuestionInputs(
+        made.select(CHANGES.names),
+        timelines,
+        values_at(timelines, SINCE),
+        values_at(timelines, AS_OF),
+        entities(
+            (firms, 2, False),
+            (people, 2, True),
+            (heads, 3, True),
+            (countries, 1, False),
+            (towns, 2, False),
+            (parties, 3, False),
+        ),
+    )
+
+
+def entities(*groups: tuple[np.ndarray, int, bool]) -> pa.Table:
+    tables, first = [], 400
+    for ids, words, human in groups:
+        count = len(ids)
+        label = names(np.arange(first, first + count) * 7919 % 20 ** (3 * words), words)
+        columns: dict[str, object] = {
+            "qid": ids,
+            "label": label,
+            "aliases": [[]] * count,
+            "types": [["Q5"] if human else []] * count,
+            "sitelinks": np.full(count, 5, np.int32),
+            "ended_kind": ["absent"] * count,
+        }
+        filled = [pa.array(columns[f.name], f.type) if f.name in columns else pa.nulls(count, f.type) for f in ENTITIES]
+        tables.append(pa.table(filled, schema=ENTITIES))
+        first += count
+    return pa.concat_tables(tables)
+
+
+def main(changes: int) -> None:
+    inputs = invented(changes)
+    print(f"{platform.machine()}, {changes:,} changes, {inputs.timelines.num_rows:,} spans, 2 threads")
+    began, edits, questions, kinds = time.perf_counter(), 0, 0, {}
+    start = resource.getrusage(resource.RUSAGE_SELF)
+    before = start.ru_utime + start.ru_stime
+    settings = QuestionSettings(SINCE, AS_OF, train_share=0.1)
+    for part in question_parts(inputs, load_catalogue(), settings):
+        edits += part.edits.num_rows
+        questions += part.questions.num_rows
+        for row in part.questions["kind"].value_counts().to_pylist():
+            kinds[row["values"]] = kinds.get(row["values"], 0) + row["counts"]
+        if part.questions.num_rows:
+            print(f"  {time.perf_counter() - began:7.1f} s  {edits:,} edits, {questions:,} questions", flush=True)
+    seconds = time.perf_counter() - began
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"{used.ru_utime + used.ru_stime - before:.0f} s of processor time, ", end="")
+    print(f"{seconds:.1f} s ({seconds / changes * 1e5:.1f} s per 100,000 changes), peak {peak:.2f} GiB, {kinds}")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)

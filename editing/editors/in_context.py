@@ -1,0 +1,74 @@
+"""`in-context`: the edits are told to the model in its prompt, before the question (ICE: Cohen et al. 2024; IKE: Zheng
+et al. 2023, arXiv 2305.12740), and nothing is trained.
+
+Of all edits, those whose subject the question names come last, next to the question; then those most alike in letters,
+until the prompt is full. A model that was never trained to read what stands before a question, as the small world's,
+gains nothing. Leaves out demonstrations of how to use a fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from editing.editors import Material
+from editing.editors.reading import Asked, AskedModel, Reading
+from editing.encoding import render
+from editing.models import context_length
+from editing.retrieval import Retriever
+from editing.subjects import SubjectIndex
+from schemas.errors import BadInput
+
+__all__ = ["InContext", "InContextOptions"]
+
+
+@dataclass(frozen=True)
+class InContextOptions:
+    facts: int = 4
+    """How many edits stand in a prompt at most."""
+    choice: Literal["subject", "similar", "subject-only"] = "subject"
+    """`subject`: edits whose subject is named, then similar ones; `similar`: by letters alone; `subject-only`."""
+    form: Literal["question", "cloze"] = "question"
+    separator: str = "\n"
+    room: int = 48
+    """Tokens of the context that are left for the answer."""
+
+
+class InContext:
+    Config = InContextOptions
+
+    def edit(self, model: Any, tokenizer: Any, edits: Material, config: InContextOptions) -> AskedModel:
+        """Returns the model behind prompts that carry the edits; with no edits every prompt stays as it is."""
+        if config.facts < 1:
+            raise BadInput(f"editor in-context: facts = {config.facts}; it must be at least 1")
+        rows = edits.edits.to_pylist()
+        told = [_tell(row, config.form) for row in rows]
+        subjects = SubjectIndex([[row["subject_label"], *(row["subject_aliases"] or ())] for row in rows])
+        retriever = Retriever([row["prompt"] for row in rows])
+        most = context_length(model)
+
+        def read(prompts: Sequence[str]) -> list[Reading]:
+            return [Reading(_fit(tokenizer, choose(prompt), prompt)) for prompt in prompts]
+
+        def choose(prompt: str) -> list[str]:
+            named = [] if config.choice == "similar" else subjects.named_in(prompt)
+            alike = [] if config.choice == "subject-only" else [i for i, _ in retriever.nearest(prompt, config.facts)]
+            order = list(dict.fromkeys([*named, *alike]))[: config.facts]
+            return [told[index] for index in reversed(order)]
+
+        def _fit(tokenizer: Any, facts: list[str], prompt: str) -> str:
+            while facts:
+                whole = config.separator.join([*facts, prompt])
+                if most is None or len(tokenizer(whole)["input_ids"]) + config.room <= most:
+                    return whole
+                facts = facts[1:]
+            return prompt
+
+        asked = Asked(model, tokenizer, read, weight=0.0).eval()
+        return AskedModel(asked, model, edits.edits, report={"facts": len(rows)})
+
+
+def _tell(row: dict[str, Any], form: str) -> str:
+    text = row["cloze"] if form == "cloze" and row["cloze"] else row["prompt"]
+    return f"{render(text, form if text == row['cloze'] else 'question')} {row['target_new']}"

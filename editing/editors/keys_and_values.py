@@ -1,0 +1,242 @@
+"""What ROME and MEMIT have in common: where a fact is looked up (the key), and what should be found there (the value).
+
+Symbols as in Meng et al. 2022 (ROME, arXiv 2202.05262) and 2023 (MEMIT, arXiv 2210.07229). All values of a batch are
+optimised at once, one row of the batch and one vector per fact; since the optimiser works elementwise, this is what
+fact by fact would give. Leaves out the prefixes of text that the papers sample from the model: a fact's own wordings
+take their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pyarrow as pa
+import torch
+from torch.nn import functional
+
+from editing.editors.wordings import Wording, edit_lessons
+from editing.encoding import Encoded, encode, pad
+from editing.models import answer_logits, context_length, find_blocks
+from editing.structure import hidden_of, share_of_depth
+from schemas.errors import BadInput
+
+__all__ = ["Fact", "Site", "ValueSettings", "capture", "choose_layers", "choose_site", "find_facts", "optimise_values", "subject_end"]
+
+Site = Literal["auto", "subject", "prompt"]
+"""Where in the text the store is read: at the subject's last token, as in the papers, or at the prompt's last token.
+
+A deep model looks a fact up at the subject and carries it to the end of the prompt in the layers above. A model with
+few layers above (`auto`: fewer than DEEP) looks it up where the answer begins, and nothing written at the subject
+reaches the answer.
+"""
+DEEP = 6
+
+ESSENCE = "{} is a"
+"""What the subject is must stay (the KL term of both papers)."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One value to be found: an edit, or several that share their key."""
+
+    contexts: tuple[Encoded, ...]
+    """Wordings with the answer and its end."""
+    ends: tuple[int, ...]
+    """In each of them, the position of the subject's last token."""
+    essence: Encoded
+    essence_end: int
+    subject: str
+    named: bool
+    """False where a wording does not name the subject: its last token stands in."""
+
+
+@dataclass(frozen=True)
+class ValueSettings:
+    steps: int
+    rate: float
+    kl_factor: float
+    decay: float
+    """Of the vector's squared norm, relative to that of what it is added to."""
+    clamp: float
+    """The vector's norm, relative to that of what it is added to, is at most this."""
+    enough: float = 0.05
+    """Stop when every fact's loss is below."""
+
+
+def choose_site(model: Any, site: Site, layer: int) -> str:
+    """`subject` or `prompt`, for an edit of this layer."""
+    return site if site != "auto" else ("subject" if _layers_above(model, layer) >= DEEP else "prompt")
+
+
+def choose_layers(model: Any, first: float, last: float, shallow: int) -> list[int]:
+    """The layers between two shares of the depth; of a model with few layers above those, its last `shallow` ones."""
+    chosen = list(range(share_of_depth(model, first), share_of_depth(model, last) + 1))
+    if _layers_above(model, chosen[-1]) >= DEEP:
+        return chosen
+    blocks = len(find_blocks(model)[1])
+    return list(range(max(0, blocks - shallow), blocks))
+
+
+def _layers_above(model: Any, layer: int) -> int:
+    return len(find_blocks(model)[1]) - 1 - layer
+
+
+def find_facts(
+    model: Any, tokenizer: Any, edits: pa.Table, wordings: Sequence[Wording], paraphrases: int, apart: bool, site: str
+) -> list[Fact]:
+    """The edits as facts, in their order.
+
+    apart: a fact per wording (MEMIT, whose equations take any number of keys), else one per edit over all its
+    wordings (ROME). Wordings whose tokens are the same up to the subject's last have the same key, and no matrix can
+    hold two values for it: they become one fact whose value serves all (MEMIT-Merge, arXiv 2502.07322).
+    site: `subject` or `prompt`, see `Site`.
+    """
+    found: dict[tuple[int, ...], list[tuple[Encoded, int, str, bool]]] = {}
+    for edit in range(edits.num_rows):
+        row = edits.slice(edit, 1)
+        names = [row["subject_label"][0].as_py(), *(row["subject_aliases"][0].as_py() or ())]
+        lessons = edit_lessons(row, wordings, paraphrases)
+        prompts = [lesson.prompt for lesson in lessons]
+        encoded = encode(tokenizer, prompts, [lesson.answer for lesson in lessons], context_length(model))
+        first: tuple[int, ...] | None = None
+        for prompt, one in zip(prompts, encoded, strict=True):
+            end, named = subject_end(tokenizer, prompt, one, names) if site == "subject" else (one.start - 1, True)
+            key = one.ids[: end + 1]
+            first = key if apart or first is None else first
+            found.setdefault(first, []).append((one, end, names[0], named))
+    return [_fact(tokenizer, members, site) for members in found.values()]
+
+
+def subject_end(tokenizer: Any, prompt: str, encoded: Encoded, names: Sequence[str]) -> tuple[int, bool]:
+    """The position of the subject's last token, and whether the prompt names the subject at all.
+
+    The prompt's last token stands in where none of the names occurs.
+    """
+    lowered = prompt.lower()
+    for name in names:
+        begin = lowered.rfind(name.lower()) if name else -1
+        if begin < 0:
+            continue
+        marks = tokenizer(prompt, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True)
+        lead = encoded.start - len(marks["input_ids"])
+        inside = [
+            place
+            for place, (start, end) in enumerate(marks["offset_mapping"])
+            if start < begin + len(name) and end > begin
+        ]
+        if inside:
+            return lead + inside[-1], True
+    return encoded.start - 1, False
+
+
+@torch.no_grad()
+def capture(model: Any, module: Any, facts: Sequence[Fact], inputs: bool, rows: int = 128) -> torch.Tensor:
+    """What enters or leaves `module` at the subject's last token, mean over the wordings: (facts, width), float64."""
+    flat = [(context, end) for fact in facts for context, end in zip(fact.contexts, fact.ends, strict=True)]
+    caught: list[torch.Tensor] = []
+
+    def keep(_module: Any, entering: Any, leaving: Any) -> None:
+        caught.append(entering[0] if inputs else hidden_of(leaving))
+
+    taken = []
+    watch = module.register_forward_hook(keep)
+    try:
+        for begin in range(0, len(flat), rows):
+            part = flat[begin : begin + rows]
+            batch = pad([context for context, _ in part], True, next(model.parameters()).device)
+            model(input_ids=batch.ids, use_cache=False)
+            taken.append(caught.pop()[range(len(part)), [end for _, end in part]].double())
+    finally:
+        watch.remove()
+    sizes = [len(fact.contexts) for fact in facts]
+    return torch.stack([part.mean(0) for part in torch.cat(taken).split(sizes)])
+
+
+def optimise_values(model: Any, module: Any, facts: Sequence[Fact], settings: ValueSettings) -> torch.Tensor:
+    """delta: what must be added to the module's output at the subject's last token so that the answers are spoken.
+
+    Returns (facts, width). Minimises the mean over wordings of the answer's negative log-likelihood (end included),
+    plus KL of the next token after "{subject} is a", plus decay (ROME, eq. 4), with Adam, from zero.
+    """
+    flat = [
+        (row, context, end)
+        for row, fact in enumerate(facts)
+        for context, end in zip(fact.contexts, fact.ends, strict=True)
+    ]
+    device = next(model.parameters()).device
+    spoken = pad([context for _, context, _ in flat], True, device)
+    essence = pad([fact.essence for fact in facts], True, device, with_end=False)
+    owners = torch.tensor([row for row, _, _ in flat], device=device)
+    ends = torch.tensor([end for _, _, end in flat], device=device)
+    essence_ends = torch.tensor([fact.essence_end for fact in facts], device=device)
+    last = torch.tensor([fact.essence.start - 1 for fact in facts], device=device)
+    everyone = torch.arange(len(facts), device=device)
+    shares = torch.bincount(owners, minlength=len(facts)).float()
+    scale = capture(model, module, facts, inputs=False).float().norm(dim=1).to(device)  # (facts,)
+    delta = torch.zeros((len(facts), model.get_input_embeddings().weight.shape[1]), device=device, requires_grad=True)
+    optimizer = torch.optim.Adam([delta], lr=settings.rate)
+    with torch.no_grad():
+        before = _next_token(model, essence.ids, last)
+    for _ in range(settings.steps):
+        with _adding(module, delta[owners], ends):
+            logits = answer_logits(model, spoken.ids, spoken.first).float()
+        labels = spoken.labels[:, spoken.first :]
+        losses = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100, reduction="none")
+        per_wording = losses.sum(1) / (labels != -100).sum(1)
+        speaking = torch.zeros(len(facts), device=device).index_add(0, owners, per_wording) / shares
+        with _adding(module, delta, essence_ends):
+            after = _next_token(model, essence.ids, last)
+        drift = functional.kl_div(after, before, log_target=True, reduction="none").sum(1)
+        weight = (delta.norm(dim=1) / scale) ** 2
+        if bool((speaking < settings.enough).all()):
+            break
+        (gradient,) = torch.autograd.grad(
+            (speaking + settings.kl_factor * drift + settings.decay * weight).sum(), delta
+        )
+        delta.grad = gradient
+        optimizer.step()
+        with torch.no_grad():
+            longest = settings.clamp * scale
+            delta.mul_((longest / delta.norm(dim=1).clamp_min(1e-12)).clamp_max(1.0)[everyone, None])
+    return delta.detach()
+
+
+def _fact(tokenizer: Any, members: list[tuple[Encoded, int, str, bool]], site: str) -> Fact:
+    subject = members[0][2]
+    text = ESSENCE.format(subject)
+    (essence,) = encode(tokenizer, [text], ["x"])
+    end = subject_end(tokenizer, text, essence, [subject])[0] if site == "subject" else essence.start - 1
+    contexts, ends = tuple(member[0] for member in members), tuple(member[1] for member in members)
+    return Fact(contexts, ends, essence, end, subject, all(member[3] for member in members))
+
+
+def _next_token(model: Any, ids: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities (rows, vocabulary) of what follows position `last` of each row."""
+    logits = model(input_ids=ids, use_cache=False).logits
+    return logits[torch.arange(len(ids), device=ids.device), last].float().log_softmax(-1)  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _adding(module: Any, vectors: torch.Tensor, positions: torch.Tensor) -> Iterator[None]:
+    """While inside, the module's output has `vectors[row]` added at `positions[row]`."""
+
+    def add(_module: Any, _inputs: Any, output: Any) -> Any:
+        hidden = hidden_of(output)
+        at = functional.one_hot(positions, hidden.shape[1]).to(hidden.dtype)  # (rows, length)
+        moved = hidden + at[:, :, None] * vectors[:, None, :].to(hidden.dtype)
+        return (moved, *output[1:]) if isinstance(output, tuple) else moved
+
+    hook = module.register_forward_hook(add)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def check_fast(tokenizer: Any) -> None:
+    """Raises BadInput for a tokenizer that cannot say where its tokens lie in the text."""
+    if not getattr(tokenizer, "is_fast", False):
+        raise BadInput("rome and memit need a fast tokenizer (tokenizer.json) to find the subject; use lora or freeze")

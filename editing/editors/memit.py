@@ -1,0 +1,134 @@
+"""`memit`: all facts at once, spread over a few feed-forward matrices (Meng et al. 2023, arXiv 2210.07229).
+
+For each fact, z is what the last chosen layer should hand on at the subject's last token. Then for each layer in
+ascending order, with the keys K (in, facts) and what is still missing shared among the layers left, R = (z - h) / left:
+
+    Δ = R Kᵀ (λ C + K Kᵀ)⁻¹,   W ← W + Δ
+
+which are the normal equations of the least change that brings the missing part. Facts with one and the same key share
+their value (MEMIT-Merge, arXiv 2502.07322). Leaves out the choice of layers (causal tracing): it is an option.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from editing.editors import Material
+from editing.editors.keys_and_values import (
+    Site,
+    ValueSettings,
+    capture,
+    check_fast,
+    choose_layers,
+    choose_site,
+    find_facts,
+    optimise_values,
+)
+from editing.editors.trained import WeightEdit, parse_layers
+from editing.editors.wordings import Wording, edit_lessons
+from editing.statistics import covariances, regularised, texts_from
+from editing.structure import block_names, matrix_of, output_matrices, writes_to_stream
+from editing.training import TrainingFailed
+from schemas.errors import BadInput
+
+RIDGE = 1e-6
+"""Keeps the equations solvable where the text leaves directions unused."""
+
+__all__ = ["Memit", "MemitOptions", "normal_update"]
+
+
+@dataclass(frozen=True)
+class MemitOptions:
+    layers: str = "auto"
+    """`auto`: from an eighth to a quarter of the depth (4-8 of Llama 2's 32), the last two of a shallow model; else `3` or `0-1`."""
+    site: Site = "auto"
+    wordings: tuple[Wording, ...] = ("prompt", "paraphrases", "cloze")
+    """Each is a fact of its own, with its own key."""
+    paraphrases: int = 2
+    value_steps: int = 25
+    value_rate: float = 0.5
+    kl_factor: float = 0.0625
+    decay: float = 0.0
+    clamp: float = 4.0
+    """The paper's 0.75 is for models of billions; a small one needs more room."""
+    facts_at_once: int = 128
+    """Values optimised together."""
+    covariance_weight: float = 3000.0
+    """λ: how many tokens of ordinary text the covariance stands for; the papers take 15,000 to 20,000."""
+    statistics_texts: int = 4000
+    statistics_text: str | None = None
+    """A text file, one text per line, instead of the snapshot's sentences."""
+    statistics_cache: str | None = None
+
+
+class Memit:
+    Config = MemitOptions
+
+    def edit(self, model: Any, tokenizer: Any, edits: Material, config: MemitOptions) -> WeightEdit:
+        """Write the facts into the layers' matrices; no edits, no change.
+
+        Raises TrainingFailed, with the base model restored, when a value is no longer a number, and BadInput for
+        layers or an architecture that it cannot edit.
+        """
+        check_fast(tokenizer)
+        layers = _layers(model, config.layers)
+        names, parts = output_matrices(model, layers), dict(model.named_modules())
+        if not writes_to_stream(model, layers[-1]):
+            raise BadInput(
+                f"memit needs layers that add their feed-forward output as it is; {type(model).__name__} norms it"
+            )
+        edited = WeightEdit(model, {f"{name}.weight": parts[name].weight.detach().clone() for name in names.values()})
+        lessons = edit_lessons(edits.edits, config.wordings, config.paraphrases)
+        edited.trained_prompts = frozenset(lesson.text for lesson in lessons)
+        model.eval()
+        site = choose_site(model, config.site, layers[-1])
+        facts = find_facts(model, tokenizer, edits.edits, config.wordings, config.paraphrases, apart=True, site=site)
+        if not facts:
+            return edited
+        texts = texts_from(edits.sentences, config.statistics_text, config.statistics_texts)
+        cache = Path(config.statistics_cache) if config.statistics_cache else None
+        statistics = covariances(model, tokenizer, list(names.values()), texts, cache, edits.progress)
+        block = parts[block_names(model)[layers[-1]]]
+        try:
+            wanted = self._wanted(model, block, facts, config, edits)
+            for place, layer in enumerate(layers):
+                module = parts[names[layer]]
+                keys = capture(model, module, facts, inputs=True).T  # (in, facts)
+                missing = (wanted - capture(model, block, facts, inputs=False)).T / (len(layers) - place)
+                weighted = config.covariance_weight * regularised(statistics[names[layer]], RIDGE)
+                matrix_of(module).add_(normal_update(keys, missing, weighted).to(module.weight.dtype))
+                edits.progress(f"memit: layer {layer} written")
+        except BaseException:
+            edited.undo()
+            raise
+        merged, unnamed = len(lessons) - len(facts), sum(not fact.named for fact in facts)
+        edited.report = {"layers": list(layers), "site": site, "facts": len(facts), "merged": merged, "subject_not_named": unnamed}
+        return edited
+
+    def _wanted(self, model: Any, block: Any, facts: list[Any], config: MemitOptions, edits: Material) -> torch.Tensor:
+        """z of every fact: (facts, hidden), float64."""
+        settings = ValueSettings(config.value_steps, config.value_rate, config.kl_factor, config.decay, config.clamp)
+        deltas = []
+        for begin in range(0, len(facts), config.facts_at_once):
+            edits.progress(f"memit: value {begin + 1} of {len(facts)}")
+            deltas.append(optimise_values(model, block, facts[begin : begin + config.facts_at_once], settings))
+        wanted = capture(model, block, facts, inputs=False) + torch.cat(deltas).double()
+        if not bool(torch.isfinite(wanted).all()):
+            raise TrainingFailed("memit: a value is no longer a number; lower value_rate")
+        return wanted
+
+
+def normal_update(keys: torch.Tensor, missing: torch.Tensor, weighted: torch.Tensor) -> torch.Tensor:
+    """Δ = R Kᵀ (λ C + K Kᵀ)⁻¹, float64. keys (in, facts), missing (out, facts), weighted λ C (in, in): MEMIT, eq. 14."""
+    return torch.linalg.solve(weighted + keys @ keys.T, keys @ missing.T).T
+
+
+def _layers(model: Any, text: str) -> list[int]:
+    if text == "auto":
+        return choose_layers(model, 0.125, 0.25, shallow=2)
+    chosen = parse_layers(text, "memit")
+    return list(output_matrices(model, chosen))

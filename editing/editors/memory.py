@@ -1,0 +1,223 @@
+"""`memory`: the edits stay in a store beside the model; questions are matched to it and, over several hops, taken apart.
+
+A question is *in scope* of an edit when it names its subject and, with the name taken out, is most alike to a wording
+of its relation (a scope classifier as in SERAC, Mitchell et al. 2022, made of letters); a question about the past
+never is. A question over hops is taken apart as in MeLLo (Zhong et al. 2023), without ever seeing the gold chain: a
+noun phrase that an edit defines ("the mayor of Linz") is replaced by the new answer, and an inner noun phrase that no
+edit defines ("the country that Linz is in") is asked of the model itself, as long as this ends at an edit. The cues
+are English ones. Leaves out training.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from editing.editors import Material
+from editing.editors.reading import Asked, AskedModel, Reading
+from editing.editors.wordings import Wording, edit_lessons
+from editing.encoding import encode, render
+from editing.retrieval import Retriever
+from editing.scoring import generate
+from editing.subjects import SubjectIndex
+from schemas.errors import BadInput
+
+__all__ = ["Memory", "MemoryOptions"]
+
+MASK = "{}"
+QUESTION = re.compile(r"^Q: (.*) A:$", re.DOTALL)
+PAST = re.compile(r"\b(was|were|did|before|after|former(ly)?|previous(ly)?|1\d{3}|20\d\d)\b", re.I)
+PERSON_PAST = re.compile(r"\b(born|founded|die|died|buried|educated)\b", re.I)
+"""With these words a past tense is about the person, not about the day asked for."""
+NAME = r"(?:the )?[^\W\d_a-z][\w.'’-]*(?:(?: (?:of|the|and|for|in|on|de|la|da|del|al|von|van|bin))*? [^\W\d_a-z][\w.'’-]*)*"
+DEEPER = re.compile(r"\bthe (?!name of)(?:[a-z]+ ){1,4}(?:of|that) the (?:[a-z]+ ){1,4}(?:of|that) ")
+"""What is left of a question has another hop in it: the party of the mayor of {}."""
+RIVAL = 0.9
+"""A relation's wordings must be at least this alike, as a share of the best relation's."""
+INNER = [
+    re.compile(rf"\bthe (?:(?!the\b)[a-z]+ ){{1,4}}?(?:of|in|at) (?P<name>{NAME})"),
+    re.compile(rf"\bthe (?:(?!the\b)[a-z]+ ){{1,4}}?that (?P<name>{NAME}) (?:is in|is on|belongs to|plays for|works for)"),
+    re.compile(rf"(?P<name>{NAME})['’]s? (?:[a-z]+ ?){{1,3}}"),
+]
+
+
+@dataclass(frozen=True)
+class MemoryOptions:
+    wordings: tuple[Wording, ...] = ("prompt", "paraphrases", "cloze")
+    """Under which the edits are stored; at least one paraphrase never is."""
+    paraphrases: int = 2
+    alike: float = 0.25
+    """Least likeness (cosine of letters, names taken out) to a stored wording."""
+    hops: int = 4
+    """How often a question is taken apart at most; 0: never."""
+    reader: Literal["copy", "prompt"] = "copy"
+    """`copy`: a stored answer is spoken as it is; `prompt`: the edit is put before the question, for the model to read."""
+    weight: float = 0.95
+    """With `copy`: the share of the store in the next token's probability."""
+
+
+class Memory:
+    Config = MemoryOptions
+
+    def edit(self, model: Any, tokenizer: Any, edits: Material, config: MemoryOptions) -> AskedModel:
+        """Returns the model behind the store; with no edits it is asked as before."""
+        if not 0 < config.weight < 1:
+            raise BadInput(f"editor memory: weight = {config.weight}; it must lie between 0 and 1")
+        store = _Store(edits, config)
+
+        def ask(prompts: Sequence[str]) -> list[str]:
+            encoded = encode(tokenizer, prompts, ["x"] * len(prompts))
+            return generate(model, tokenizer, [one.prompt for one in encoded], most=24)
+
+        reader = _Reader(store, ask, config)
+        asked = Asked(model, tokenizer, reader.read, config.weight).eval()
+        trained = edit_lessons(edits.edits, config.wordings, config.paraphrases)
+        return AskedModel(asked, model, edits.edits, frozenset(one.text for one in trained), {"facts": len(store.rows)})
+
+
+class _Store:
+    """The edits, by subject and by how their relations are asked for."""
+
+    def __init__(self, material: Material, config: MemoryOptions) -> None:
+        self.rows = material.edits.to_pylist()
+        self._subjects = SubjectIndex([[row["subject_label"], *(row["subject_aliases"] or ())] for row in self.rows])
+        self._alike, masked = config.alike, {}
+        for index, row in enumerate(self.rows):
+            for lesson in edit_lessons(material.edits.slice(index, 1), config.wordings, config.paraphrases):
+                masked.setdefault((_mask(lesson.text, row["subject_label"]), row["relation"]), None)
+        self._wordings_of: dict[str, list[int]] = {}
+        for place, (_, relation) in enumerate(masked):
+            self._wordings_of.setdefault(relation, []).append(place)
+        self._wordings = Retriever([text for text, _ in masked])
+        self._phrases: dict[str, int] = {}
+        for index, row in enumerate(self.rows):
+            for phrase in _noun_phrases(row):
+                self._phrases.setdefault(phrase.casefold(), index)
+        self._inside = SubjectIndex([[phrase] for phrase in self._phrases])
+        self._owners = list(self._phrases.values())
+
+    def find(self, text: str) -> int | None:
+        """The edit in whose scope the question lies."""
+        if _about_the_past(text):
+            return None
+        for subject, begin, end in self._subjects.places_in(text):
+            masked = text[:begin] + MASK + text[end:]
+            if not DEEPER.search(masked) and self._asks_for(masked, self.rows[subject]["relation"]):
+                return subject
+        return None
+
+    def _asks_for(self, masked: str, relation: str) -> bool:
+        """Is the question, its subject taken out, about as much like this relation's wordings as like any other's?"""
+        likeness = self._wordings.likeness(masked)
+        here = float(likeness[self._wordings_of[relation]].max())
+        return here >= self._alike and here >= RIVAL * float(likeness.max())
+
+    def replace(self, text: str) -> str | None:
+        """The question with a noun phrase that an edit defines replaced by its new answer; None where there is none."""
+        if _about_the_past(text):
+            return None
+        for phrase, begin, end in self._inside.places_in(text):
+            row = self.rows[self._owners[phrase]]
+            head = text[:begin]
+            head = head[:-4] if head.lower().endswith(" the") or head.lower().endswith("the ") else head
+            tail = text[end:]
+            if re.match(r"^\W*$", tail) and _asks_identity(head):
+                continue
+            return f"{head.rstrip()} {row['target_new']}{tail}".strip()
+        return None
+
+@dataclass
+class _Reader:
+    store: _Store
+    ask: Any
+    config: MemoryOptions
+
+    def read(self, prompts: Sequence[str]) -> list[Reading]:
+        """What is asked of the model instead of each prompt."""
+        texts = [match.group(1) if (match := QUESTION.match(prompt)) else prompt for prompt in prompts]
+        forms = ["question" if QUESTION.match(prompt) else "cloze" for prompt in prompts]
+        done: dict[int, Reading] = {}
+        waiting: dict[int, list[str]] = {}
+        for index, text in enumerate(texts):
+            reading, candidates = self._settle(text, forms[index])
+            if reading:
+                done[index] = reading
+            else:
+                waiting[index] = candidates
+        for _ in range(self.config.hops):
+            waiting = self._hop(waiting, forms, done)
+        return [done.get(index, Reading(prompt)) for index, prompt in enumerate(prompts)]
+
+    def _settle(self, text: str, form: str) -> tuple[Reading | None, list[str]]:
+        """The reading if the store decides it, else the texts from which a hop may go on."""
+        found = self.store.find(text)
+        if found is not None:
+            return self._answer(text, form, found), []
+        if not self.config.hops:
+            return None, []
+        replaced = self.store.replace(text)
+        if replaced is None:
+            return None, [text]
+        further, _ = self._settle(replaced, form)
+        return further or Reading(render(replaced, form)), []
+
+    def _hop(self, waiting: dict[int, list[str]], forms: list[str], done: dict[int, Reading]) -> dict[int, list[str]]:
+        """Ask the model for the inner noun phrases of the waiting questions, put its answers in, and look again."""
+        inner = [(index, text, phrase) for index, texts in waiting.items() for text in texts for phrase in _inner(text)]
+        asked = sorted({phrase for _, _, phrase in inner})
+        if not asked:
+            return {}
+        said = dict(zip(asked, self.ask([f"{phrase[0].upper()}{phrase[1:]} is" for phrase in asked]), strict=True))
+        left: dict[int, list[str]] = {}
+        for index, text, phrase in inner:
+            if index in done or not said[phrase]:
+                continue
+            reading, more = self._settle(text.replace(phrase, said[phrase], 1), forms[index])
+            if reading:
+                done[index] = reading
+                left.pop(index, None)
+            else:
+                left.setdefault(index, []).extend(more)
+        return {index: texts for index, texts in left.items() if index not in done}
+
+    def _answer(self, text: str, form: str, edit: int) -> Reading:
+        row = self.store.rows[edit]
+        if self.config.reader == "copy":
+            return Reading(render(text, form), row["target_new"])
+        return Reading(f"{render(row['prompt'], 'question')} {row['target_new']}\n{render(text, form)}")
+
+
+def _mask(text: str, name: str) -> str:
+    begin = text.casefold().find(name.casefold())
+    return text if begin < 0 else text[:begin] + MASK + text[begin + len(name) :]
+
+
+def _about_the_past(text: str) -> bool:
+    return bool(PAST.search(text)) and not PERSON_PAST.search(text)
+
+
+def _noun_phrases(row: dict[str, Any]) -> list[str]:
+    """Other names of the new answer, from the cloze: 'The current mayor of Linz is' -> 'mayor of Linz'."""
+    cloze = (row["cloze"] or "").strip()
+    if not cloze.endswith(" is"):
+        return []
+    phrase = re.sub(r"^(the|an?)\s+", "", cloze.removesuffix(" is"), flags=re.I)
+    return [re.sub(r"^current(ly)?\s+", "", phrase)]
+
+
+def _asks_identity(head: str) -> bool:
+    """'Who is [the mayor of Linz]?' asks for the phrase itself."""
+    return bool(re.match(r"^\W*(who|what|which \w+)\s+(is|are|serves as|holds)\W*(the)?\W*$", head.strip(), re.I)) or not head.strip()
+
+
+def _inner(text: str) -> list[str]:
+    """Noun phrases of the question that name an entity: what a hop may ask for."""
+    found = []
+    for pattern in INNER:
+        for match in pattern.finditer(text):
+            phrase = match.group(0).strip()
+            if match.start() > 0 and phrase not in found:
+                found.append(phrase)
+    return found

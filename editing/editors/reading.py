@@ -1,0 +1,125 @@
+"""A model that is not changed but asked differently: each prompt is rewritten first, and answers may be remembered.
+
+`scoring.score` calls `rewrite` on every prompt of a model that has it. An answer that the rewriting knows is mixed into
+the model's own choice as in kNN-LM (Khandelwal et al. 2020, arXiv 1911.00172): p = weight * 1[stored token] +
+(1 - weight) * p_model, token by token, for as long as what was written agrees with it. Leaves out how a prompt is
+rewritten: `in_context` and `memory`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import nn
+
+from editing.encoding import encode
+
+__all__ = ["STORE", "Asked", "AskedModel", "Reading"]
+
+STORE = "store.parquet"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a prompt becomes, and the answer if it is already known."""
+
+    prompt: str
+    answer: str | None = None
+
+
+class Asked(nn.Module):
+    """The base model behind a `rewrite`; its weights are the base's own."""
+
+    def __init__(self, base: Any, tokenizer: Any, read: Callable[[Sequence[str]], list[Reading]], weight: float) -> None:
+        super().__init__()
+        self.base = base
+        self.config = copy.copy(base.config)
+        self._tokenizer, self._read, self._weight = tokenizer, read, weight
+        self._stored: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._lengths: list[int] = []
+
+    def rewrite(self, prompts: Sequence[str]) -> list[str]:
+        """The prompts as they are really asked; remembers the known answers under them."""
+        readings = self._read(prompts)
+        known = [reading for reading in readings if reading.answer is not None]
+        encoded = encode(self._tokenizer, [one.prompt for one in known], [str(one.answer) for one in known])
+        self._stored |= {one.prompt: one.ids[one.start :] for one in encoded}
+        self._lengths = sorted({len(prompt) for prompt in self._stored}, reverse=True)
+        return [reading.prompt for reading in readings]
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        past_key_values: Any = None,
+        use_cache: bool = False,
+        logits_to_keep: int | torch.Tensor = 0,
+    ) -> Any:
+        inner, history = (past_key_values.inner, past_key_values.history) if past_key_values else (None, None)
+        kept = {"logits_to_keep": logits_to_keep} if isinstance(logits_to_keep, torch.Tensor) or logits_to_keep else {}
+        output = self.base(input_ids=input_ids, past_key_values=inner, use_cache=use_cache, **kept)
+        rows = input_ids.tolist()
+        if history:
+            rows = [before + new for before, new in zip(history, rows, strict=True)]
+        positions = torch.arange(len(rows[0]))[-input_ids.shape[1] :]
+        if isinstance(logits_to_keep, torch.Tensor):
+            positions = positions[logits_to_keep.cpu()]
+        elif logits_to_keep:
+            positions = positions[-logits_to_keep:]
+        logits = self._mix(output.logits, rows, positions.tolist())
+        return SimpleNamespace(logits=logits, past_key_values=_History(output.past_key_values, rows) if use_cache else None)
+
+    def _mix(self, logits: torch.Tensor, rows: list[list[int]], positions: list[int]) -> torch.Tensor:
+        """logits: (rows, positions, vocabulary). Where an answer is known, its next token gets the weight."""
+        mixed = None
+        for index, row in enumerate(rows):
+            prompt = next((tuple(row[:n]) for n in self._lengths if tuple(row[:n]) in self._stored), None)
+            if prompt is None:
+                continue
+            answer = self._stored[prompt]
+            for place, position in enumerate(positions):
+                written = position + 1 - len(prompt)
+                if 0 <= written < len(answer) and tuple(row[len(prompt) : position + 1]) == answer[:written]:
+                    mixed = logits.clone() if mixed is None else mixed
+                    chances = logits[index, place].float().softmax(-1) * (1 - self._weight)
+                    chances[answer[written]] += self._weight
+                    mixed[index, place] = chances.log().to(mixed.dtype)
+        return logits if mixed is None else mixed
+
+
+@dataclass
+class _History:
+    """A key-value cache that also knows the tokens behind it."""
+
+    inner: Any
+    history: list[list[int]]
+
+    def batch_select_indices(self, kept: torch.Tensor) -> None:
+        self.inner.batch_select_indices(kept)
+        self.history = [self.history[index] for index in kept.tolist()]
+
+
+@dataclass
+class AskedModel:
+    """An edit that is a store of facts beside the model."""
+
+    model: Asked
+    base: Any
+    edits: pa.Table
+    trained_prompts: frozenset[str] = frozenset()
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """`store.parquet`: the edits."""
+        folder.mkdir(parents=True, exist_ok=True)
+        pq.write_table(self.edits, folder / STORE)
+
+    def undo(self) -> Any:
+        return self.base.eval()

@@ -1,0 +1,126 @@
+"""`rome`: rank-one edits of one feed-forward matrix, one fact after the other (Meng et al. 2022, arXiv 2202.05262).
+
+The matrix W is read as a store W k = v. For each fact the key k* is what enters W at the subject's last token, and v*
+what must come out so that the model speaks the answer; then
+
+    W' = W + Λ (C⁻¹ k*)ᵀ,   Λ = (v* - W k*) / ((C⁻¹ k*)ᵀ k*)
+
+so that W' k* = v* exactly, with the least change in the norm that C, the keys' covariance over text, gives. The end of
+the answer is learnt too. Leaves out the choice of the layer (causal tracing): it is an option.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from editing.editors import Material
+from editing.editors.keys_and_values import (
+    Site,
+    ValueSettings,
+    capture,
+    check_fast,
+    choose_layers,
+    choose_site,
+    find_facts,
+    optimise_values,
+)
+from editing.editors.trained import WeightEdit
+from editing.editors.wordings import Wording, edit_lessons
+from editing.statistics import covariances, regularised, texts_from
+from editing.structure import matrix_of, output_matrices
+from editing.training import TrainingFailed
+from schemas.errors import BadInput
+
+__all__ = ["Rome", "RomeOptions", "rank_one_update"]
+
+
+@dataclass(frozen=True)
+class RomeOptions:
+    layer: int | None = None
+    """None: at 0.17 of the depth, as in the papers' GPT-J and Llama 2 (4 of 28, 5 of 32); the last of a shallow model."""
+    site: Site = "auto"
+    wordings: tuple[Wording, ...] = ("prompt",)
+    """A fact's key is the mean over these, and its value serves them all."""
+    paraphrases: int = 2
+    value_steps: int = 25
+    value_rate: float = 0.5
+    kl_factor: float = 0.0625
+    decay: float = 0.0
+    """The papers' toolkits use 0.5 for models of billions; a small one needs its whole width."""
+    clamp: float = 3.0
+    facts_at_once: int = 1
+    """Values optimised together, each on the matrix as the facts before left it."""
+    statistics_texts: int = 4000
+    statistics_text: str | None = None
+    """A text file, one text per line, instead of the snapshot's sentences."""
+    statistics_cache: str | None = None
+    ridge: float = 1e-4
+    """Added to C's diagonal, relative to its mean: directions that no text uses would else be free to move without end."""
+
+
+class Rome:
+    Config = RomeOptions
+
+    def edit(self, model: Any, tokenizer: Any, edits: Material, config: RomeOptions) -> WeightEdit:
+        """Write the facts into one matrix; no edits, no change.
+
+        Raises TrainingFailed, with the base model restored, when a value is no longer a number, and BadInput for a
+        layer or architecture that it cannot edit.
+        """
+        check_fast(tokenizer)
+        layer = choose_layers(model, 0.17, 0.17, shallow=1)[0] if config.layer is None else config.layer
+        name = output_matrices(model, [layer])[layer]
+        parameter, module = f"{name}.weight", dict(model.named_modules())[name]
+        edited = WeightEdit(model, {parameter: module.weight.detach().clone()})
+        model.eval()
+        site = choose_site(model, config.site, layer)
+        facts = find_facts(model, tokenizer, edits.edits, config.wordings, config.paraphrases, apart=False, site=site)
+        edited.trained_prompts = _trained(edits, config.wordings, config.paraphrases)
+        if not facts:
+            return edited
+        texts = texts_from(edits.sentences, config.statistics_text, config.statistics_texts)
+        cache = Path(config.statistics_cache) if config.statistics_cache else None
+        covariance = regularised(
+            covariances(model, tokenizer, [name], texts, cache, edits.progress)[name], config.ridge
+        )
+        settings = ValueSettings(config.value_steps, config.value_rate, config.kl_factor, config.decay, config.clamp)
+        try:
+            for begin in range(0, len(facts), config.facts_at_once):
+                edits.progress(f"rome: fact {begin + 1} of {len(facts)}")
+                self._write(model, module, facts[begin : begin + config.facts_at_once], covariance, settings)
+        except BaseException:
+            edited.undo()
+            raise
+        unnamed = sum(not fact.named for fact in facts)
+        edited.report = {"layer": layer, "matrix": name, "site": site, "facts": len(facts), "subject_not_named": unnamed}
+        return edited
+
+    def _write(
+        self, model: Any, module: Any, facts: list[Any], covariance: torch.Tensor, settings: ValueSettings
+    ) -> None:
+        deltas = optimise_values(model, module, facts, settings).double()
+        keys, before = capture(model, module, facts, inputs=True), capture(model, module, facts, inputs=False)
+        if not bool(torch.isfinite(deltas).all()):
+            raise TrainingFailed("rome: a value is no longer a number; lower value_rate")
+        bias = module.bias.double() if getattr(module, "bias", None) is not None else 0.0
+        matrix = matrix_of(module)
+        for key, value in zip(keys, before + deltas - bias, strict=True):
+            matrix.add_(rank_one_update(matrix.double(), key, value, covariance).to(matrix.dtype))
+
+
+def rank_one_update(
+    matrix: torch.Tensor, key: torch.Tensor, value: torch.Tensor, covariance: torch.Tensor
+) -> torch.Tensor:
+    """What is added to `matrix` (out, in) so that it takes `key` (in,) to `value` (out,): ROME, eq. 2. All float64."""
+    direction = torch.linalg.solve(covariance, key)  # C⁻¹ k*
+    return torch.outer((value - matrix @ key) / (direction @ key), direction)
+
+
+def _trained(material: Material, wordings: tuple[Wording, ...], paraphrases: int) -> frozenset[str]:
+    if not wordings:
+        raise BadInput("wordings is empty; take some of prompt, paraphrases, cloze")
+    return frozenset(lesson.text for lesson in edit_lessons(material.edits, wordings, paraphrases))

@@ -1,0 +1,45 @@
+"""Which edits' subjects does a text name? Whole words, any case, the longest name first."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+
+__all__ = ["SubjectIndex"]
+
+WORD = re.compile(r"\w+", re.UNICODE)
+
+
+class SubjectIndex:
+    """Names of subjects, found in a text by their words: the cost of a look-up does not grow with their number."""
+
+    def __init__(self, names: Sequence[Sequence[str | None]]) -> None:
+        """names: of each subject its label and aliases."""
+        self._owners: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for index, several in enumerate(names):
+            for name in several:
+                words = tuple(_words(name)) if name else ()
+                if words and index not in self._owners[words]:
+                    self._owners[words].append(index)
+        self._longest = max((len(words) for words in self._owners), default=0)
+
+    def named_in(self, text: str) -> list[int]:
+        """Indices of the subjects that the text names, longer names first."""
+        return [index for index, _, _ in self.places_in(text)]
+
+    def places_in(self, text: str) -> list[tuple[int, int, int]]:
+        """(subject, begin, end) in characters, longer names first; a name inside a longer one is not told."""
+        spans = [(match.start(), match.end()) for match in WORD.finditer(text)]
+        words, taken, found = _words(text), [False] * len(spans), []
+        for size in range(min(self._longest, len(words)), 0, -1):
+            for start in range(len(words) - size + 1):
+                owners = self._owners.get(tuple(words[start : start + size]))
+                if owners and not any(taken[start : start + size]):
+                    taken[start : start + size] = [True] * size
+                    found += [(owner, spans[start][0], spans[start + size - 1][1]) for owner in owners]
+        return found
+
+
+def _words(text: str) -> list[str]:
+    return [word.casefold() for word in WORD.findall(text)]

@@ -1,0 +1,121 @@
+"""The parts of a dump as tasks of a flow: on threads or processes here, or on a Dask cluster.
+
+A task is one call of `pipeline.sources.dump_parts.extract_part`, which is whole or has not happened: a worker that dies
+loses the part it was reading, nothing else, and the part is read again by another.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
+from prefect.tasks import Task
+
+from pipeline.sources.dump import PartJob, Runner
+from pipeline.sources.dump_parts import PartReport
+from schemas.errors import BadInput, ChronoFactsError
+
+__all__ = ["part_runner", "read_parts"]
+
+_WORTH_PROCESSES = 256 << 20  # bytes of files; below it new processes start for longer than they work
+_CONNECT = 10  # seconds to wait for a cluster's scheduler
+
+
+def _is_passing(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failure may pass when the part is read again; what a user must mend does not."""
+    try:
+        state.result()
+    except ChronoFactsError:
+        return False
+    except Exception:
+        return True
+    return False
+
+
+@task(
+    name="extract-part",
+    task_run_name="{job.path.name}",
+    cache_policy=NO_CACHE,  # a finished part has its own marker, which is checked against the file
+    retries=2,
+    retry_delay_seconds=5,
+    retry_condition_fn=_is_passing,
+)
+def extract(job: PartJob) -> PartReport:
+    return job.run()
+
+
+@task(name="extract-part", task_run_name="{job.path.name}", cache_policy=NO_CACHE)
+def extract_here(job: PartJob, place: int, tell: Callable[[int, int, int], None]) -> PartReport:
+    return job.run(lambda bytes_read, json_bytes: tell(place, bytes_read, json_bytes))
+
+
+@flow(name="read-dump", validate_parameters=False)
+def read_parts(jobs: Sequence[PartJob], tell: Callable[[int, int, int], None], same_process: bool) -> list[PartReport]:
+    """The reports of all jobs, in their order; the first failure ends it once the others are through.
+
+    same_process: the task runner's workers can call tell themselves; else it is called at each part's end.
+    """
+    if same_process:
+        futures = [extract_here.submit(job, place, tell) for place, job in enumerate(jobs)]
+    else:
+        futures = [extract.submit(job) for job in jobs]
+    reports = []
+    for place, future in enumerate(futures):
+        report = future.result()
+        if not report.reused:
+            tell(place, report.compressed_bytes, report.json_bytes)
+        reports.append(report)
+    return reports
+
+
+def part_runner(choice: str) -> Runner:
+    """Runs part jobs on the task runner that `--task-runner` names.
+
+    choice: `threads`, `processes`, `dask` (a cluster on this machine) or `dask:ADDRESS`; empty: processes for
+    several large parts, else threads. Raises BadInput for another choice.
+    """
+    if choice not in ("", "threads", "processes", "dask") and not choice.startswith("dask:"):
+        raise BadInput(f"--task-runner {choice!r} is unknown; use threads, processes, dask or dask:ADDRESS")
+
+    def run(jobs: Sequence[PartJob], tell: Callable[[int, int, int], None]) -> Iterator[tuple[int, PartReport]]:
+        chosen = choice or _fitting([job.path for job in jobs])
+        runner = _task_runner(chosen, len(jobs))
+        reports = read_parts.with_options(task_runner=runner)(jobs, tell, same_process=chosen == "threads")
+        yield from enumerate(reports)
+
+    return run
+
+
+def _fitting(paths: Sequence[Path]) -> str:
+    large = sum(path.stat().st_size for path in paths) >= _WORTH_PROCESSES
+    return "processes" if large and len(paths) > 1 else "threads"
+
+
+def _task_runner(choice: str, jobs: int) -> TaskRunner[Any]:
+    workers = max(1, min(os.cpu_count() or 1, jobs))
+    if choice == "threads":
+        return ThreadPoolTaskRunner(max_workers=workers)
+    if choice == "processes":
+        return ProcessPoolTaskRunner(max_workers=workers)
+    try:
+        from distributed import Client
+        from prefect_dask.task_runners import DaskTaskRunner
+    except ImportError:
+        raise BadInput(
+            f"--task-runner {choice} needs Dask; install it with: pip install 'chronofacts[scale]'"
+        ) from None
+    if choice == "dask":
+        cluster = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "host": "127.0.0.1"}
+        return DaskTaskRunner(cluster_kwargs=cluster)
+    address = choice.removeprefix("dask:")
+    try:
+        Client(address, timeout=_CONNECT).close()
+    except (OSError, ValueError) as error:
+        raise BadInput(f"--task-runner {choice}: no Dask scheduler answers at {address} ({error})") from error
+    return DaskTaskRunner(address=address)

@@ -1,0 +1,145 @@
+"""LoRA edits: undone bit for bit, nothing without edits, saved as just the change."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from editing.editors import Material
+from editing.editors.lora import Lora, LoraOptions, load_lora
+from editing.editors.wordings import edit_lessons, replay_lessons
+from editing.models import find_linears, model_hash
+from editing.snapshot import Snapshot
+from editing.training import TrainingFailed, TrainingSettings, train
+from schemas.errors import BadInput, CheckFailed
+
+SHORT = LoraOptions(steps=3, rank=4)
+
+
+def material(snapshot: Snapshot, edits: int = 5) -> Material:
+    return Material(
+        snapshot.edits.slice(0, edits), snapshot.sentences, frozenset(snapshot.questions["question"].to_pylist())
+    )
+
+
+def logits(model: Any, tokenizer: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return model(**tokenizer("Q: Who leads? A:", return_tensors="pt", return_token_type_ids=False)).logits
+
+
+@pytest.mark.parametrize(
+    "options", [SHORT, replace(SHORT, dora=True), replace(SHORT, rslora=True, targets="attention")]
+)
+def test_undo_restores_the_model_bit_for_bit(
+    model_and_tokenizer: Any, snapshot: Snapshot, options: LoraOptions
+) -> None:
+    model, tokenizer = model_and_tokenizer
+    before, wanted = model_hash(model), [p.requires_grad for p in model.parameters()]
+    said = logits(model, tokenizer)
+    edited = Lora().edit(model, tokenizer, material(snapshot), options)
+    assert not torch.equal(logits(edited.model, tokenizer), said)
+    restored = edited.undo()
+    assert model_hash(restored) == before
+    assert torch.equal(logits(restored, tokenizer), said)
+    assert [p.requires_grad for p in restored.parameters()] == wanted
+    assert not any("lora" in name for name, _ in restored.named_modules())
+
+
+def test_no_edits_leave_every_logit_as_it_was(model_and_tokenizer: Any, snapshot: Snapshot) -> None:
+    model, tokenizer = model_and_tokenizer
+    said = logits(model, tokenizer)
+    edited = Lora().edit(model, tokenizer, material(snapshot, edits=0), SHORT)
+    assert torch.equal(logits(edited.model, tokenizer), said)
+
+
+def test_the_edited_model_is_in_eval_mode(model_and_tokenizer: Any, snapshot: Snapshot) -> None:
+    edited = Lora().edit(*model_and_tokenizer, material(snapshot), SHORT)
+    assert not any(part.training for part in edited.model.modules())
+
+
+def test_the_same_seed_gives_the_same_adapter_and_leaves_the_global_one_alone(
+    model_and_tokenizer: Any, snapshot: Snapshot
+) -> None:
+    model, tokenizer = model_and_tokenizer
+    said = []
+    for _ in range(2):
+        state = torch.get_rng_state()
+        edited = Lora().edit(model, tokenizer, material(snapshot), SHORT)
+        assert torch.equal(torch.get_rng_state(), state)
+        said.append(logits(edited.model, tokenizer))
+        edited.undo()
+    assert torch.equal(*said)
+
+
+def test_a_saved_edit_is_only_the_change_and_says_the_same_again(
+    model_and_tokenizer: Any, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    model, tokenizer = model_and_tokenizer
+    edited = Lora().edit(model, tokenizer, material(snapshot), SHORT)
+    said = logits(edited.model, tokenizer)
+    edited.save(tmp_path)
+    base = edited.undo()
+    (tmp_path / "card.json").write_text(json.dumps({"base_model_hash": model_hash(base)}))
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "card.json",
+    ]
+    assert torch.equal(logits(load_lora(base, tmp_path), tokenizer), said)
+
+
+def test_a_saved_edit_refuses_another_base_model(model_and_tokenizer: Any, snapshot: Snapshot, tmp_path: Path) -> None:
+    model, _ = model_and_tokenizer
+    (tmp_path / "card.json").write_text(json.dumps({"base_model_hash": "somebody else"}))
+    with pytest.raises(CheckFailed, match="somebody else"):
+        load_lora(model, tmp_path)
+
+
+def test_only_the_chosen_layers_and_matrices_get_adapters(model_and_tokenizer: Any, snapshot: Snapshot) -> None:
+    model, tokenizer = model_and_tokenizer
+    edited = Lora().edit(model, tokenizer, material(snapshot), replace(SHORT, targets="attention", layers="1"))
+    adapted = {name for name, p in edited.model.named_parameters() if p.requires_grad}
+    assert adapted and all(".layers.1.self_attn." in name for name in adapted)
+
+
+def test_layers_that_the_model_does_not_have_are_named(model_and_tokenizer: Any) -> None:
+    with pytest.raises(BadInput, match="0-1"):
+        find_linears(model_and_tokenizer[0], "all", range(1, 6))
+
+
+def test_a_loss_that_is_no_number_restores_the_base(model_and_tokenizer: Any, snapshot: Snapshot) -> None:
+    model, tokenizer = model_and_tokenizer
+    before = model_hash(model)
+    with pytest.raises(TrainingFailed, match="lower learning_rate"):
+        Lora().edit(model, tokenizer, material(snapshot), replace(SHORT, alpha=float("nan")))
+    assert model_hash(model) == before
+    assert not any("lora" in name for name, _ in model.named_modules())
+
+
+def test_at_least_one_paraphrase_is_never_trained(snapshot: Snapshot) -> None:
+    edits = snapshot.edits.slice(0, 5)
+    trained = {lesson.text for lesson in edit_lessons(edits, ("paraphrases",), paraphrases=99)}
+    for row in edits.to_pylist():
+        assert len(trained & set(row["paraphrases"])) == len(row["paraphrases"]) - 1
+
+
+def test_replay_contains_no_probe_no_stale_fact_and_nothing_held_out(snapshot: Snapshot) -> None:
+    chosen = material(snapshot, edits=30)
+    lessons = {(lesson.text, lesson.answer) for lesson in replay_lessons(chosen, 500, 500, seed=0)}
+    assert lessons and not {text for text, _ in lessons} & chosen.probes
+    rows = {(row["prompt"], row["answer"]): row for row in snapshot.sentences.to_pylist()}
+    for lesson in lessons:
+        assert not rows[lesson]["held_out"]
+        assert rows[lesson]["role"] == "history" or not rows[lesson]["edit_ids"]
+
+
+def test_training_stops_at_a_deadline_and_without_examples_changes_nothing() -> None:
+    model = nn.Linear(2, 2)
+    report = train(model, [], TrainingSettings(steps=5))
+    assert (report.steps, report.stopped) == (0, "steps")

@@ -1,0 +1,52 @@
+"""zsRE records, field by field."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline.exchange.zsre import read_zsre
+from tests.pipeline.exchange.invented_set import AS_OF
+
+# An invented record in the published shape.
+RECORD: dict[str, Any] = {
+    "subject": "Tulle Hall",
+    "src": "Who designed Tulle Hall?",
+    "pred": "Gil Hart",
+    "rephrase": "By whom was Tulle Hall designed?",
+    "alt": "Bo Crane",
+    "answers": ["Ana Brill", "A. Brill"],
+    "loc": "nq question: when was the orlo bridge opened",
+    "loc_ans": "1931",
+    "cond": "Gil Hart >> Bo Crane || Who designed Tulle Hall?",
+}
+
+
+def read(folder: Path, *records: dict[str, Any]) -> dict[str, Any]:
+    file = folder / "zsre_mend_eval.json"
+    file.write_text(json.dumps(records), encoding="utf-8")
+    return {name: table.to_pylist() for name, table in read_zsre(file).tables(AS_OF).items()}
+
+
+def test_alt_is_taught_in_place_of_the_true_answer(tmp_path: Path) -> None:
+    (edit,) = read(tmp_path, RECORD)["edits"]
+    assert (edit["prompt"], edit["target_new"], edit["target_old"]) == (
+        "Who designed Tulle Hall?",
+        "Bo Crane",
+        "Ana Brill",
+    )
+    assert (edit["relation"], edit["old_aliases"]) == ("Who designed {}?", ["A. Brill"])
+    assert edit["paraphrases"] == ["By whom was Tulle Hall designed?"]
+
+
+def test_the_unrelated_question_is_written_as_a_question_and_must_not_move(tmp_path: Path) -> None:
+    (question,) = [q for q in read(tmp_path, RECORD)["questions"] if q["kind"] == "locality"]
+    assert question["question"] == "when was the orlo bridge opened?"
+    assert (question["answer"], question["answer_before"]) == ("1931", "1931")
+
+
+def test_a_record_without_an_answer_to_teach_is_a_rejection(tmp_path: Path) -> None:
+    tables = read(tmp_path, RECORD, RECORD | {"subject": "Orlo Hall", "alt": ""})
+    assert len(tables["edits"]) == 1
+    assert [r["reason"] for r in tables["rejections"]] == ["no_label"]

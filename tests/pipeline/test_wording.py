@@ -1,0 +1,84 @@
+"""Grammar: articles, possessives and dates as people write them."""
+
+from __future__ import annotations
+
+import datetime
+
+import duckdb
+import pytest
+
+from pipeline.wording import create_wordings, vocabulary
+from schemas.catalogue import load_catalogue
+
+
+@pytest.fixture(scope="module")
+def words() -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect()
+    create_wordings(connection, load_catalogue(), "en")
+    return connection
+
+
+def said(words: duckdb.DuckDBPyConnection, sql: str, *values: object) -> object:
+    row = words.execute(f"SELECT {sql}", list(values)).fetchone()
+    return row[0] if row else None
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Netherlands", "the Netherlands"),
+        ("United States of America", "the United States of America"),
+        ("Philippines", "the Philippines"),
+        ("Solomon Islands", "the Solomon Islands"),
+        ("Bank of England", "the Bank of England"),
+        ("Bank of America", "Bank of America"),
+        ("International Monetary Fund", "the International Monetary Fund"),
+        ("The Gambia", "The Gambia"),
+        ("France", "France"),
+        ("NATO", "NATO"),
+        ("WTO", "the WTO"),
+        ("Germany national football team", "the Germany national football team"),
+    ],
+)
+def test_names_take_the_article_that_they_want(words: duckdb.DuckDBPyConnection, name: str, shown: str) -> None:
+    assert said(words, "listed_name($1)", name) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "owned"), [("France", "France's"), ("the Netherlands", "the Netherlands'"), ("CERN", "CERN's")]
+)
+def test_possessives(words: duckdb.DuckDBPyConnection, name: str, owned: str) -> None:
+    assert said(words, "possessive($1)", name) == owned
+
+
+@pytest.mark.parametrize(("precision", "phrase"), [(9, "in 2019"), (10, "in May 2019"), (11, "on 3 May 2019")])
+def test_a_date_says_no_more_than_its_precision(words: duckdb.DuckDBPyConnection, precision: int, phrase: str) -> None:
+    assert said(words, "date_phrase($1::DATE, $2)", datetime.date(2019, 5, 3), precision) == phrase
+
+
+def test_a_sentence_begins_with_a_capital_and_names_keep_their_own(words: duckdb.DuckDBPyConnection) -> None:
+    assert said(words, "capital('the euro is')") == "The euro is"
+    assert said(words, "with_the('prime minister of Canada')") == "the prime minister of Canada"
+
+
+@pytest.mark.parametrize("name", ["{s}", "{d} {o}", "%s", "$1", "a\\b", 'it\'s "so"', "{"])
+def test_a_name_is_never_read_as_a_pattern(words: duckdb.DuckDBPyConnection, name: str) -> None:
+    form = "(SELECT form FROM wordings WHERE relation = 'ceo' AND use = 'on_date' AND number = 0)"
+    text = said(words, f"worded({form}, $1, $1, 'in 2019', '')", name)
+    assert text == f"Who was the chief executive officer of {name} in 2019?"
+
+
+def test_every_wording_of_every_relation_is_there_once(words: duckdb.DuckDBPyConnection) -> None:
+    counted = words.execute("SELECT count(*), count(DISTINCT (relation, use, number)) FROM wordings").fetchone()
+    assert counted and counted[0] == counted[1] > 500
+
+
+def test_moving_relations_are_known_in_both_directions(words: duckdb.DuckDBPyConnection) -> None:
+    pairs = set(words.execute("SELECT relation, other FROM moves").fetchall())
+    assert ("office_holder", "head_of_government") in pairs and ("head_of_government", "office_holder") in pairs
+    assert all((b, a) in pairs for a, b in pairs)
+
+
+def test_the_vocabulary_is_made_of_the_questions_words() -> None:
+    words = vocabulary(load_catalogue(), "en")
+    assert {"who", "head", "government"} <= set(words) and "france" not in words

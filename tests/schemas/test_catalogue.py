@@ -1,0 +1,135 @@
+"""The catalogue that ships is whole; a wrong one says where and what to mend."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+from schemas.catalogue import CATALOGUE_PATH, load_catalogue
+from schemas.errors import BadInput
+
+LANGUAGE = """
+[languages.en]
+months = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December"]
+in_year = "in {year}"
+in_month = "in {month} {year}"
+on_day = "on {day} {month} {year}"
+"""
+RELATION = """
+[relations.ceo]
+property = "P169"
+object_kind = "item"
+single_valued = true
+[relations.ceo.en]
+answer = "who"
+now = "Who is the CEO of {s}?"
+paraphrases = ["Who runs {s}?", "Who leads {s}?", "Who is {s}'s CEO?", "Who heads {s}?"]
+on_date = "Who was the CEO of {s} {d}?"
+on_date_paraphrases = ["Who ran {s} {d}?", "Who led {s} {d}?"]
+before = "Who was the CEO of {s} before {o}?"
+cloze = "The CEO of {s} is"
+cloze_on_date = "The CEO of {s} {d} was"
+noun = "the CEO of {s}"
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "relations.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_shipped_catalogue_holds_at_least_forty_relations() -> None:
+    catalogue = load_catalogue()
+    assert len(catalogue.relations) >= 40
+    wanted = (
+        "P6 P35 P39 P1308 P1313 P1906 P169 P488 P1037 P3975 P286 P54 P108 P69 P102 P127 P749 P159 P26 P551 P118 P115 "
+        "P210 P38 P36 P17 P27 P19 P20 P112 P50 P57 P176 P137 P463 P1448 P1082 P166 P1346 P2388 P2389 P30 P1001"
+    )
+    assert set(wanted.split()) <= {relation.property for relation in catalogue.relations}
+
+
+def test_every_relation_has_wordings_for_now_a_date_and_hops() -> None:
+    for relation in load_catalogue().relations:
+        words = relation.words_in("en")
+        assert len(words.paraphrases) >= 4, relation.id
+        assert len(words.nested_questions) >= 3, relation.id
+        assert (words.on_date is None) == (relation.undated == "always"), relation.id
+
+
+def test_the_hash_is_that_of_the_file() -> None:
+    assert load_catalogue().hash == hashlib.sha256(CATALOGUE_PATH.read_bytes()).hexdigest()
+
+
+def test_a_selection_takes_ids_and_properties_and_keeps_the_files_order() -> None:
+    chosen = load_catalogue().select(["P6", "office_holder"])
+    assert [relation.id for relation in chosen.relations] == ["office_holder", "head_of_government"]
+
+
+@pytest.mark.parametrize(("name", "near"), [("head_of_goverment", "head_of_government"), ("P3900", "P39")])
+def test_an_unknown_relation_is_named_with_the_nearest(name: str, near: str) -> None:
+    with pytest.raises(BadInput, match=f"{name}.*{near}"):
+        load_catalogue().select([name])
+
+
+def test_a_language_that_is_missing_is_named() -> None:
+    with pytest.raises(BadInput, match=r"no words in 'xx'; it has en: add \[relations\.ceo\.xx\]"):
+        load_catalogue().by_id["ceo"].words_in("xx")
+
+
+def test_a_small_catalogue_of_ones_own_loads(tmp_path: Path) -> None:
+    catalogue = load_catalogue(written(tmp_path, LANGUAGE + RELATION))
+    assert catalogue.by_id["ceo"].words_in("en").now == "Who is the CEO of {s}?"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line_of", "problem"),
+    [
+        ("Who runs {s}?", "Who runs it?", "Who runs it?", "placeholder {s}"),
+        ("Who led {s} {d}?", "Who led {s}?", "Who led {s}?", "placeholder {d}"),
+        ("Who runs {s}?", "Who leads {s}?", "Who leads {s}?", "already used"),
+        ("Who runs {s}?", "Who runs {x}{s}?", "Who runs {x}{s}?", "only the placeholders"),
+        ("Who runs {s}?", "Who runs {s}", "Who runs {s}", "end with a question mark"),
+        ("The CEO of {s} is", "The CEO of {s} is?", "The CEO of {s} is?", "not end with a question mark"),
+        ("Who runs {s}?", "Who  runs {s}?", "Who  runs {s}?", "double space"),
+        ("Who runs {s}?", "Who runs the {s}?", "Who runs the {s}?", "article"),
+        ('"P169"', '"P0169"', "P0169", "not a property id"),
+        ('"item"', '"thing"', "object_kind", "use one of item, string, quantity"),
+        ("single_valued = true", 'single_valued = "yes"', "single_valued", "true or false"),
+        ("single_valued = true", "single_valued = true\nsingel = 1", "singel", "unknown key 'singel'"),
+        ("single_valued = true", 'single_valued = true\nobject_types = ["5"]', "object_types", "not an id like Q5"),
+        ("single_valued = true", 'single_valued = true\nmoves_with = ["boss"]', "boss", "unknown relation 'boss'"),
+        (', "Who heads {s}?"]', "]", "paraphrases =", "give at least 4"),
+        ('noun = "the CEO of {s}"', "", "[relations.ceo.en]", "lacks noun"),
+        ('answer = "who"', 'answer = "whom"', "answer", "use one of who, what, which, where"),
+        ("[relations.ceo.en]", "[relations.ceo.fr]", "[relations.ceo", r"no [languages.fr]"),
+    ],
+)
+def test_a_bad_entry_is_told_with_file_line_and_mend(
+    tmp_path: Path, old: str, new: str, line_of: str, problem: str
+) -> None:
+    text = LANGUAGE + RELATION
+    assert old in text
+    text = text.replace(old, new)
+    path = written(tmp_path, text)
+    with pytest.raises(BadInput) as caught:
+        load_catalogue(path)
+    found = re.match(rf"{re.escape(str(path))}, line (\d+): ", str(caught.value))
+    assert found and problem in str(caught.value), caught.value
+    assert line_of in text.splitlines()[int(found[1]) - 1]
+
+
+@pytest.mark.parametrize("text", ["not toml at all =", "", "[relations.ceo]\n"])
+def test_a_file_that_is_no_catalogue_is_named(tmp_path: Path, text: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(BadInput, match=re.escape(str(path))):
+        load_catalogue(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="cannot read the relation catalogue"):
+        load_catalogue(tmp_path / "none.toml")
