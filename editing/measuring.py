@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -32,10 +33,8 @@ class Cost:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
-        try:
+        with contextlib.suppress(OSError):  # not Linux, or not ours to reset: the peak so far is an upper bound
             Path("/proc/self/clear_refs").write_text("5")
-        except OSError:
-            pass  # not Linux, or not ours to reset: the peak so far is an upper bound
         self._begun = time.perf_counter()
         return self
 

@@ -42,7 +42,8 @@ def load_model(
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    return model.to(chosen).eval(), tokenizer
+    model = model.to(torch.device(chosen))  # type: ignore[arg-type]
+    return model.eval(), tokenizer
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:

@@ -93,7 +93,7 @@ def _draw(size: tuple[float, float], paint: Callable[[Any], None], salt: str) ->
     import matplotlib
     from matplotlib.figure import Figure
 
-    settings = {
+    settings: dict[Any, Any] = {
         "svg.hashsalt": salt, "svg.id": f"plot-{salt}", "text.parse_math": False, "font.size": 11,
         "axes.spines.top": False, "axes.spines.right": False,
     }  # fmt: skip

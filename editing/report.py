@@ -1,6 +1,7 @@
 """Runs as one self-contained page that a person can read, as Markdown, as a terminal table and as JSON.
 
-The page loads nothing: plots are inline SVG, style and the little script are inline, every text is escaped. It reads
+The page loads nothing: plots are inline SVG, style and the little script (`report_page.html`) are inline, every text is
+escaped. It reads
 run folders only (`experiment`), and takes names in them for what they may be: hostile. Leaves out a leaderboard over
 time.
 """
@@ -49,6 +50,8 @@ MEANING = {
     "peak_memory_mb": "most memory of the process while editing or scoring",
 }
 EXAMPLES_PER_KIND = 12
+SENTENCES_FOR_ALL = 3
+"""With more editors than these, the headline speaks of the best only."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def _states(runs: Sequence[_Run]) -> list[tuple[str, _Run, str]]:
     """(label, run, editor) of every model state; labels are unique."""
     named = [(editor, run) for run in runs for editor in run.about["metrics"]]
     seen = [editor for editor, _ in named]
-    labels = []
+    labels: list[tuple[str, _Run, str]] = []
     for editor, run in named:
         label = editor if seen.count(editor) == 1 else f"{run.folder.name}/{editor}"
         while label in [used for used, _, _ in labels]:
@@ -163,35 +166,45 @@ def _bracketed(cell: tuple[str, str]) -> tuple[str, str]:
 
 
 def _headline(runs: Sequence[_Run]) -> list[str]:
-    """The result in two or three sentences."""
+    """The result in a few sentences: before, and after the editors that taught most and that kept most of the past."""
     lines = []
     for run in runs:
-        about, figures = run.about, run.about["metrics"]
-        edited = {name: values for name, values in figures.items() if name != "none"}
+        snapshot, figures = run.about["snapshot"], run.about["metrics"]
+        before = figures["none"]
         lines.append(
-            f"Between {about['snapshot']['since']} and {about['snapshot']['as_of']}, {about['snapshot']['edits']} facts "
-            f"changed that the model {about['model']['name']} was asked about. Untouched, it gave the new answer to "
-            f"{figures['none'].get('edit_success', 0):.0%} of them, and the outdated one to "
-            f"{figures['none'].get('stale_rate', 0):.0%} of the questions about now."
+            f"Between {snapshot['since']} and {snapshot['as_of']}, {snapshot['edits']} facts changed about which the "
+            f"model {run.about['model']['name']} was asked. Untouched, it gave the new answer to "
+            f"{_share(before, 'edit_success')} of them, and the outdated one to {_share(before, 'stale_rate')} of the "
+            "questions about now."
+        )
+        edited = {name: values for name, values in figures.items() if name != "none"}
+        best = (
+            {max(edited, key=lambda n: edited[n].get(m, 0.0)) for m in ("edit_success", "history")} if edited else set()
         )
         for name, values in edited.items():
-            lines.append(
-                f"After {name} ({values['seconds']:.0f} s) it gave the new answer to {values.get('edit_success', 0):.0%}, "
-                f"used it over several hops in {values.get('multi_hop', 0):.0%}, answered "
-                f"{values.get('locality', 0):.0%} of what did not change as before, and still knew "
-                f"{values.get('history', 0):.0%} of the past (before: {figures['none'].get('history', 0):.0%})."
-            )
+            if name in best or len(edited) <= SENTENCES_FOR_ALL:
+                lines.append(
+                    f"After {name} ({values['seconds']:.0f} s) it gave the new answer to "
+                    f"{_share(values, 'edit_success')}, was right over several hops in {_share(values, 'multi_hop')}, "
+                    f"answered {_share(values, 'locality')} of what did not change as before, and still knew "
+                    f"{_share(values, 'history')} of the past (untouched: {_share(before, 'history')})."
+                )
     return lines
+
+
+def _share(values: Mapping[str, float], metric: str) -> str:
+    return f"{values[metric]:.0%}" if metric in values else "(not asked)"
 
 
 def _command(run: _Run) -> str:
     about = run.about
     editors = ",".join(about["metrics"])
     given = "".join(f" --set {key}={value}" for key, value in about["settings"]["given"].items())
-    return (
+    command = (
         f"chronofacts experiment SNAPSHOT --model {about['model']['name']} --editor {editors}{given} --out RUN"
         f"   # SNAPSHOT: {about['snapshot']['name']}, {about['snapshot']['hash']}"
     )
+    return " ".join(command.split())  # one line, whatever the names: in Markdown a new line would end the code
 
 
 # ------------------------------------------------------------------------------------------------ page
@@ -214,7 +227,8 @@ def _page(runs: Sequence[_Run]) -> str:
         _settings(runs),
         "</main>",
     ]
-    return PAGE.replace("@BODY@", "\n".join(body))
+    shell = (Path(__file__).parent / "report_page.html").read_text(encoding="utf-8")
+    return shell.replace("@BODY@", "\n".join(body))
 
 
 def _e(text: Any) -> str:
@@ -241,7 +255,7 @@ def _plots(runs: Sequence[_Run]) -> str:
     states = [(label, _intervals(run, editor)) for label, run, editor in _states(runs)]
     flat = [(label, {m: v[:3] for (m, group), v in found.items() if group is None}) for label, found in states]
     relations = [
-        (label, {group: v[:3] for (m, group), v in _intervals(run, editor, "relation").items() if m == "edit_success"})
+        (label, {str(of): v[:3] for (m, of), v in _intervals(run, editor, "relation").items() if m == "edit_success"})
         for label, run, editor in _states(runs)
         if editor != "none"
     ]
@@ -268,18 +282,15 @@ def _plots(runs: Sequence[_Run]) -> str:
 
 def _examples(runs: Sequence[_Run]) -> str:
     """Literal answers before and after, the same questions for every editor of a run."""
-    kinds: dict[str, int] = {}
+    kinds: dict[str, None] = {}
     cards = []
     for run in runs:
         labels = [(label, editor) for label, of, editor in _states(runs) if of is run]
         columns = {editor: table.to_pylist() for editor, table in run.scores.items()}
-        for place, row in enumerate(columns["none"]):
-            kind = row["kind"]
-            if row["phrasing"] or kinds.get(kind, 0) >= EXAMPLES_PER_KIND * len(runs) or place % _stride(run, kind):
-                continue
-            kinds[kind] = kinds.get(kind, 0) + 1
-            answers = [(label, columns[editor][place]) for label, editor in labels]
-            cards.append(_card(row, answers))
+        for place in _chosen(columns["none"]):
+            row = columns["none"][place]
+            kinds[row["kind"]] = None
+            cards.append(_card(row, [(label, columns[editor][place]) for label, editor in labels]))
     buttons = "".join(f"<button type=button data-show='{_e(kind)}'>{_e(kind)}</button>" for kind in kinds)
     return (
         "<section><h2>Examples</h2><p class=note>What the model said, word for word.</p>"
@@ -288,10 +299,18 @@ def _examples(runs: Sequence[_Run]) -> str:
     )
 
 
-def _stride(run: _Run, kind: str) -> int:
-    """Take every n-th row, so that the examples come from the whole table."""
-    count = pc.sum(pc.equal(run.scores["none"]["kind"], kind)).as_py()
-    return max(1, count // (EXAMPLES_PER_KIND * 2))
+def _chosen(rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Of every kind at most so many questions, evenly from the whole table; the kinds in the order of their names."""
+    places: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        if not row["phrasing"]:
+            places.setdefault(row["kind"], []).append(place)
+    chosen = []
+    for kind in sorted(places):
+        of_kind = places[kind]
+        count = min(EXAMPLES_PER_KIND, len(of_kind))
+        chosen += [of_kind[index * len(of_kind) // count] for index in range(count)]
+    return chosen
 
 
 def _card(row: Mapping[str, Any], answers: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
@@ -315,35 +334,3 @@ def _settings(runs: Sequence[_Run]) -> str:
         parts.append(f"<pre>{_e(_command(run))}</pre><details><summary>{_e(run.folder.name)}: all settings</summary>")
         parts.append(f"<pre>{_e(text)}</pre></details>")
     return "".join(parts) + "</section>"
-
-
-PAGE = """<!doctype html>
-<html lang=en><head><meta charset=utf-8><meta name=viewport content="width=device-width, initial-scale=1">
-<meta http-equiv=Content-Security-Policy content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>ChronoFacts: what changed, and did the model learn it?</title>
-<style>
-:root{color-scheme:light;--ink:#1c2430;--soft:#5b6675;--line:#d9dee5;--good:#0b6e4f;--bad:#a3262a;--old:#8a5a00}
-*{box-sizing:border-box}body{margin:0;background:#fff;color:var(--ink);font:16px/1.5 system-ui,sans-serif}
-header,main{max-width:68rem;margin:0 auto;padding:1rem}h1{font-size:1.6rem;line-height:1.2;margin:.5rem 0}
-h2{font-size:1.25rem;margin:2rem 0 .5rem}h3{font-size:1rem;margin:0 0 .3rem}.lead{max-width:44rem;margin:.5rem 0}
-.note,figcaption{color:var(--soft);font-size:.9rem}.wide{overflow-x:auto}table{border-collapse:collapse}
-.wide table{min-width:100%}th,td{padding:.35rem .6rem;border-bottom:1px solid var(--line);text-align:right;vertical-align:top}
-th:first-child{text-align:left}td small{display:block;color:var(--soft);font-size:.72rem;white-space:nowrap}
-.wide th:first-child{position:sticky;left:0;background:#fff}dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;font-size:.9rem}
-dt{font-weight:600}dd{margin:0;color:var(--soft)}.plots{display:grid;gap:1.5rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,28rem),1fr))}
-figure{margin:0}.plot svg{width:100%;height:auto}.filter{display:flex;flex-wrap:wrap;gap:.4rem;margin:.5rem 0}
-button{font:inherit;font-size:.9rem;min-height:2.4rem;padding:.2rem .8rem;border:1px solid var(--line);border-radius:1.2rem;background:#fff;color:var(--ink)}
-button[aria-pressed=true]{background:var(--ink);color:#fff}article{border:1px solid var(--line);border-radius:.5rem;padding:.6rem .8rem;margin:.6rem 0}
-article p{margin:.1rem 0;overflow-wrap:anywhere}article table{width:100%;margin-top:.3rem;table-layout:fixed}article th,article td{text-align:left;padding:.2rem .4rem;overflow-wrap:anywhere}
-article th{width:8.5rem;font-weight:500;color:var(--soft)}article td:last-child{width:4.2rem;font-size:.85rem;color:var(--soft)}
-.kind{font-size:.75rem;background:#eef1f5;padding:.1rem .4rem;border-radius:.3rem}.gold{font-size:.9rem;color:var(--soft)}.right{color:var(--good)}.wrong{color:var(--bad)}.stale{color:var(--old)}
-pre{overflow-x:auto;background:#f5f7f9;padding:.7rem;border-radius:.4rem;font-size:.82rem;white-space:pre-wrap;overflow-wrap:anywhere}
-@media(max-width:30rem){dl{display:block}dd{margin-bottom:.4rem}article th{width:6.2rem}}
-</style></head><body>
-@BODY@
-<script>
-document.querySelectorAll('[data-show]').forEach(function(button){button.addEventListener('click',function(){
-document.querySelectorAll('[data-show]').forEach(function(other){other.setAttribute('aria-pressed',other===button)});
-document.querySelectorAll('article').forEach(function(card){card.hidden=button.dataset.show!==''&&card.dataset.kind!==button.dataset.show})})})
-</script></body></html>
-"""

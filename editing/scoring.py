@@ -80,7 +80,7 @@ def score(
     model: Any,
     tokenizer: Any,
     questions: pa.Table,
-    settings: ScoringSettings = ScoringSettings(),  # noqa: B008 - frozen
+    settings: ScoringSettings = ScoringSettings(),
     progress: Callable[[str], None] = lambda line: None,
 ) -> pa.Table:
     """One row (`SCORES`) per wording of every question (`ANY_WORDING`), in the order of the questions.

@@ -205,5 +205,6 @@ def _shuffled_batches(examples: Sequence[Encoded], settings: TrainingSettings) -
 def _has_bfloat16(device: torch.device) -> bool:
     """Only where bfloat16 is faster: an emulated one is slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+        return bool(torch.cuda.is_bf16_supported())
+    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return device.type == "cpu" and any(getattr(torch.cpu, test, bool)() for test in tests)

@@ -396,6 +396,25 @@ def report(
         typer.echo(terminal_table(runs))
 
 
+@command("serve")
+def serve(
+    cron: Annotated[str, typer.Option(help="When to run: minute, hour, day, month, weekday (UTC).")] = "0 4 3 * *",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, a parameter of the monthly flow: repo=ORG/NAME.")
+    ] = None,
+) -> None:
+    """Register the monthly flow and run it on schedule, on this machine, until stopped.
+
+    Example: chronofacts serve --set source=qlever --set repo=ORG/NAME
+    """
+    from flows.monthly import monthly
+    from flows.parameters import read_parameters
+
+    parameters = read_parameters(monthly, parse_settings(set_ or []))
+    typer.echo(f"serving monthly at {cron!r} (UTC); stop with Ctrl-C")
+    monthly.serve(name="monthly", cron=cron, parameters=parameters, limit=1)
+
+
 def parse_settings(words: list[str]) -> dict[str, str]:
     """`key=value` words as a mapping; BadInput for a word without a sign of equality."""
     settings = {}

@@ -88,8 +88,8 @@ class StoreLock:
         guard = f"{self._path}.takeover"
         other = self._read(guard)
         if other is not None and other.is_stale(_now(), _TAKEOVER_MAY_LAST):
-            pass
-        if False:
+            self._filesystem.rm_file(guard)
+        if not self._create(guard, mine.as_json()):
             raise self._held(other)
         try:
             found = self.holder()

@@ -22,6 +22,13 @@ __all__ = ["EDITORS", "EditedModel", "Editor", "Material", "Plan", "make_plan"]
 EDITORS = {
     "none": "editing.editors.untouched:Untouched",
     "lora": "editing.editors.lora:Lora",
+    "p-tuning": "editing.editors.prompt_tuning:PromptTuning",
+    "freeze": "editing.editors.freeze:Freeze",
+    "finetune": "editing.editors.finetune:Finetune",
+    "rome": "editing.editors.rome:Rome",
+    "memit": "editing.editors.memit:Memit",
+    "in-context": "editing.editors.in_context:InContext",
+    "memory": "editing.editors.memory:Memory",
 }
 """Name of an editor -> module and class; loaded when it is asked for."""
 

@@ -34,7 +34,7 @@ PERSON_PAST = re.compile(r"\b(born|founded|die|died|buried|educated)\b", re.I)
 NAME = r"(?:the )?[^\W\d_a-z][\w.'’-]*(?:(?: (?:of|the|and|for|in|on|de|la|da|del|al|von|van|bin))*? [^\W\d_a-z][\w.'’-]*)*"
 DEEPER = re.compile(r"\bthe (?!name of)(?:[a-z]+ ){1,4}(?:of|that) the (?:[a-z]+ ){1,4}(?:of|that) ")
 """What is left of a question has another hop in it: the party of the mayor of {}."""
-RIVAL = 0.9
+RIVAL = 0.75
 """A relation's wordings must be at least this alike, as a share of the best relation's."""
 INNER = [
     re.compile(rf"\bthe (?:(?!the\b)[a-z]+ ){{1,4}}?(?:of|in|at) (?P<name>{NAME})"),
@@ -48,7 +48,7 @@ class MemoryOptions:
     wordings: tuple[Wording, ...] = ("prompt", "paraphrases", "cloze")
     """Under which the edits are stored; at least one paraphrase never is."""
     paraphrases: int = 2
-    alike: float = 0.25
+    alike: float = 0.3
     """Least likeness (cosine of letters, names taken out) to a stored wording."""
     hops: int = 4
     """How often a question is taken apart at most; 0: never."""
@@ -102,17 +102,18 @@ class _Store:
         """The edit in whose scope the question lies."""
         if _about_the_past(text):
             return None
+        likely: list[tuple[float, int]] = []
         for subject, begin, end in self._subjects.places_in(text):
             masked = text[:begin] + MASK + text[end:]
-            if not DEEPER.search(masked) and self._asks_for(masked, self.rows[subject]["relation"]):
-                return subject
-        return None
+            if not DEEPER.search(masked) and not _goes_on(text, begin, end):
+                likely.append((-self._asks_for(masked, self.rows[subject]["relation"]), subject))
+        return min(likely)[1] if likely and min(likely)[0] < 0 else None
 
-    def _asks_for(self, masked: str, relation: str) -> bool:
-        """Is the question, its subject taken out, about as much like this relation's wordings as like any other's?"""
+    def _asks_for(self, masked: str, relation: str) -> float:
+        """How much the question, its subject taken out, is like this relation's wordings; 0 where others are more so."""
         likeness = self._wordings.likeness(masked)
         here = float(likeness[self._wordings_of[relation]].max())
-        return here >= self._alike and here >= RIVAL * float(likeness.max())
+        return here if here >= self._alike and here >= RIVAL * float(likeness.max()) else 0.0
 
     def replace(self, text: str) -> str | None:
         """The question with a noun phrase that an edit defines replaced by its new answer; None where there is none."""
@@ -192,6 +193,11 @@ class _Reader:
 def _mask(text: str, name: str) -> str:
     begin = text.casefold().find(name.casefold())
     return text if begin < 0 else text[:begin] + MASK + text[begin + len(name) :]
+
+
+def _goes_on(text: str, begin: int, end: int) -> bool:
+    """Is the name a part of a longer one: 'Mexico' in 'of New Mexico'?"""
+    return bool(re.search(r"\W[A-Z]\w* $", text[:begin])) or bool(re.match(r" [A-Z]", text[end:]))
 
 
 def _about_the_past(text: str) -> bool:

@@ -19,6 +19,7 @@ import torch
 
 from editing.editors import Material
 from editing.editors.keys_and_values import (
+    Fact,
     Site,
     ValueSettings,
     capture,
@@ -30,6 +31,7 @@ from editing.editors.keys_and_values import (
 )
 from editing.editors.trained import WeightEdit
 from editing.editors.wordings import Wording, edit_lessons
+from editing.scoring import teacher_force
 from editing.statistics import covariances, regularised, texts_from
 from editing.structure import matrix_of, output_matrices
 from editing.training import TrainingFailed
@@ -54,11 +56,13 @@ class RomeOptions:
     clamp: float = 3.0
     facts_at_once: int = 1
     """Values optimised together, each on the matrix as the facts before left it."""
+    passes: int = 2
+    """The papers write each fact once; a second pass writes again those that later facts overwrote."""
     statistics_texts: int = 4000
     statistics_text: str | None = None
     """A text file, one text per line, instead of the snapshot's sentences."""
     statistics_cache: str | None = None
-    ridge: float = 1e-4
+    ridge: float = 1e-5
     """Added to C's diagonal, relative to its mean: directions that no text uses would else be free to move without end."""
 
 
@@ -88,15 +92,18 @@ class Rome:
             covariances(model, tokenizer, [name], texts, cache, edits.progress)[name], config.ridge
         )
         settings = ValueSettings(config.value_steps, config.value_rate, config.kl_factor, config.decay, config.clamp)
+        left = facts
         try:
-            for begin in range(0, len(facts), config.facts_at_once):
-                edits.progress(f"rome: fact {begin + 1} of {len(facts)}")
-                self._write(model, module, facts[begin : begin + config.facts_at_once], covariance, settings)
+            for _ in range(config.passes):
+                for begin in range(0, len(left), config.facts_at_once):
+                    edits.progress(f"rome: fact {begin + 1} of {len(left)}")
+                    self._write(model, module, left[begin : begin + config.facts_at_once], covariance, settings)
+                left = [fact for fact in facts if not _spoken(model, fact)]
         except BaseException:
             edited.undo()
             raise
         unnamed = sum(not fact.named for fact in facts)
-        edited.report = {"layer": layer, "matrix": name, "site": site, "facts": len(facts), "subject_not_named": unnamed}
+        edited.report = {"layer": layer, "matrix": name, "site": site, "facts": len(facts), "overwritten": len(left), "subject_not_named": unnamed}
         return edited
 
     def _write(
@@ -110,6 +117,10 @@ class Rome:
         matrix = matrix_of(module)
         for key, value in zip(keys, before + deltas - bias, strict=True):
             matrix.add_(rank_one_update(matrix.double(), key, value, covariance).to(matrix.dtype))
+
+
+def _spoken(model: Any, fact: Fact) -> bool:
+    return all(forced.spoken for forced in teacher_force(model, fact.contexts, len(fact.contexts)))
 
 
 def rank_one_update(

@@ -62,7 +62,8 @@ def replay_lessons(material: Material, history: int, neighbours: int, seed: int)
     Both are a seeded choice among the sentences that are trained in the small world (not held out) and are no probe.
     """
     subjects = set(material.edits["subject"].to_pylist())
-    past, others = [], []
+    past: list[Lesson] = []
+    others: list[Lesson] = []
     for row in material.sentences.select(
         ["role", "subject", "form", "held_out", "prompt", "answer", "edit_ids"]
     ).to_pylist():

@@ -49,12 +49,19 @@ def sentences(edits: pa.Table, questions: pa.Table, told: Sequence[Told]) -> pa.
         touching.setdefault(edit["subject"], set()).add(edit["edit_id"])
     rows: dict[str, dict[str, Any]] = {}
     for line in (*_of_edits(edit_rows), *_of_questions(question_rows), *told):
-        day = "" if line.asked_on is None else str(line.asked_on)
-        content = "\x1f".join((line.subject, line.relation, day, line.prompt))
-        sentence_id = hashlib.sha256(content.encode()).hexdigest()[:16]
+        sentence_id = _sentence_id(line)
+        if rows.get(sentence_id, {}).get("form", line.form) != line.form:  # a benchmark may ask by its cloze
+            sentence_id = _sentence_id(line, line.form)
         edit_ids = sorted({*line.edit_ids, *touching.get(line.subject, ())})
         rows.setdefault(sentence_id, {**line._asdict(), "sentence_id": sentence_id, "edit_ids": edit_ids})
     return pa.Table.from_pylist([row for _, row in sorted(rows.items())], schema=SENTENCES)
+
+
+def _sentence_id(line: Told, *form: str) -> str:
+    """The id of `tables.SENTENCES`; form: only where one prompt is told in two forms."""
+    day = "" if line.asked_on is None else str(line.asked_on)
+    content = "\x1f".join((line.subject, line.relation, day, line.prompt, *form))
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def _of_edits(edits: Iterable[dict[str, Any]]) -> Iterator[Told]:

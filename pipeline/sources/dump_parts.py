@@ -37,7 +37,7 @@ BATCH = 16_384  # rows held as Python objects, about 40 MB
 _TELL_EVERY = 16 << 20  # bytes of JSON between two calls of `tell`
 _TRIAL_LINES, _USELESS = 4096, 0.4  # a filter that lets more than this share of lines through costs more than it saves
 _HEAD = re.compile(rb'\{"type":"\w+","id":"Q(\d{1,12})"')
-_BITS = 1 << 30  # ids below it live in a bitmap (128 MiB at most; Wikidata has 140 million), others in a set
+_BITS = 1 << 28  # ids below it live in a bitmap (32 MiB at most; Wikidata has 140 million), others in a set
 
 Tell = Callable[[int, int], None]
 """Called now and then with (bytes of the file read, bytes of JSON read) of one part."""

@@ -20,7 +20,7 @@ from typing import IO, Any
 import pyoxigraph
 import requests
 import urllib3
-from SPARQLWrapper import JSON, POST, SPARQLWrapper
+from SPARQLWrapper import JSON, POST, POSTDIRECTLY, SPARQLWrapper
 
 from pipeline.sources import QueryTooBig
 from pipeline.sources.answers import Solution
@@ -67,6 +67,7 @@ class RequestsSPARQL(SPARQLWrapper):  # type: ignore[misc]
         super().__init__(settings.address, returnFormat=JSON, agent=settings.user_agent)
         self.setOnlyConneg(True)
         self.setMethod(POST)  # no limit of length, and no answer of five minutes ago
+        self.setRequestMethod(POSTDIRECTLY)  # thousands of ids would grow by half in a form
         self._session = session
         self._timeout = (settings.connect_s, settings.silence_s)
 
@@ -76,7 +77,7 @@ class RequestsSPARQL(SPARQLWrapper):  # type: ignore[misc]
         request = self._createRequest()
         return self._session.request(
             request.get_method(),
-            request.full_url,
+            request.full_url.removesuffix("?"),
             data=request.data,
             headers={**dict(request.header_items()), "Accept-Encoding": "gzip"},
             stream=True,

@@ -19,7 +19,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -133,7 +133,9 @@ class RawRun:
             record = self._record(asked.query_sha256)
             record.parent.mkdir(parents=True, exist_ok=True)
             partial = record.with_suffix(".partial")
-            partial.write_text(json.dumps(asdict(asked), indent=1) + "\n", encoding="utf-8")
+            partial.write_text(
+                json.dumps({name: getattr(asked, name) for name in Asked.__slots__}, indent=1) + "\n", encoding="utf-8"
+            )
             _settle(partial, record)
 
     def open(self, sha256: str) -> IO[bytes]:

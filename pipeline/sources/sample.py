@@ -24,6 +24,7 @@ from schemas.errors import BadInput, CheckFailed
 
 __all__ = ["SAMPLE_DIR", "engine", "load_triples", "open_sample", "read_term", "solutions"]
 
+_TERMS_KNOWN = 10_000
 SAMPLE_DIR = Path(__file__).resolve().parents[2] / "data" / "sample"
 
 
@@ -92,8 +93,17 @@ def engine(store: pyoxigraph.Store) -> Ask:
 def solutions(answer: pyoxigraph.QuerySolutions) -> Iterator[Solution]:
     """Solutions of the engine, or of an endpoint's answer that it has parsed, in our terms."""
     names = [variable.value for variable in answer.variables]
+    known: dict[object, RdfTerm] = {}  # the rows of a statement repeat most of their terms
     for solution in answer:
-        yield {name: read_term(term) for name, term in zip(names, solution, strict=True) if term is not None}
+        row = {}
+        for name, term in zip(names, solution, strict=True):
+            if term is not None:
+                if (read := known.get(term)) is None:
+                    read = known[term] = read_term(term)
+                row[name] = read
+        yield row
+        if len(known) > _TERMS_KNOWN:
+            known.clear()
 
 
 def read_term(term: object) -> RdfTerm:

@@ -218,6 +218,6 @@ def _row(schema: pa.Schema) -> dict[str, Any]:
 
 
 def _word(chance: random.Random, syllables: int) -> str:
-    onsets, vowels, codas = "b d f g k l m n p r s t v z br dr kr st".split(), "aeiou", "nrlskmt"
-    parts = [chance.choice(onsets) + chance.choice(vowels) + chance.choice(["", *codas]) for _ in range(syllables)]
+    onsets, vowels, codas = [*"bdfgklmnprstvz", "br", "dr", "kr", "st"], "aeiou", ["", *"nrlskmt"]
+    parts = [chance.choice(onsets) + chance.choice(vowels) + chance.choice(codas) for _ in range(syllables)]
     return "".join(parts).capitalize()

@@ -50,7 +50,7 @@ def test_the_chart_has_a_bar_for_every_month_between_the_first_and_the_last(tmp_
     rows = edits.to_pylist()
     rows[0]["changed_on_earliest"] = rows[0]["changed_on_earliest"].replace(year=2022, month=11)
     months = edits_by_month(edits.from_pylist(rows, schema=EDITS))
-    assert [count for count in months.values()] == [1, 0, 0, 0, 0, 0, 2]
+    assert list(months.values()) == [1, 0, 0, 0, 0, 0, 2]
     assert edits_by_month_svg(edits.from_pylist(rows, schema=EDITS)).count("<rect") == 7
 
 

@@ -1,5 +1,6 @@
 """The snapshot store: whole snapshots or none, one refresh at a time, and recovery from a crash at any line."""
 
+import contextlib
 import datetime
 import json
 import os
@@ -258,14 +259,14 @@ def test_of_many_who_find_a_stale_lock_one_gets_it(tmp_path: Path) -> None:
 
         def contend() -> None:
             lock = store.lock("contender")
-            start.wait()  # noqa: B023
+            start.wait(timeout=30)  # noqa: B023
             try:
                 held.append(lock.__enter__())  # noqa: B023
             except CheckFailed:
-                lock = None
-            done.wait()  # noqa: B023
-            if lock is not None:
-                lock.__exit__(None, None, None)
+                pass
+            finally:
+                done.wait(timeout=30)  # noqa: B023
+            lock.__exit__(None, None, None)
 
         threads = [threading.Thread(target=contend) for _ in range(8)]
         for thread in threads:
@@ -273,6 +274,29 @@ def test_of_many_who_find_a_stale_lock_one_gets_it(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
         assert len(held) == 1
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_who_takes_over_between_anothers_look_and_move_is_not_pushed_out(tmp_path: Path, at: int) -> None:
+    store = on_disk(tmp_path)
+    write_lock(store, datetime.timedelta(days=3))
+    quick, slow = store.lock("quick"), store.lock("slow")
+    look, looks, held = slow.holder, [], []
+
+    def enter(lock) -> None:
+        with contextlib.suppress(CheckFailed):
+            held.append(lock.__enter__())
+
+    def look_and_be_overtaken():
+        found = look()
+        looks.append(found)
+        if len(looks) == at:
+            enter(quick)
+        return found
+
+    slow.holder = look_and_be_overtaken
+    enter(slow)
+    assert len(held) == 1 and look() == held[0]
 
 
 # ---- crashes

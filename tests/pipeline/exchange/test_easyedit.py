@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline.exchange.benchmark import plain
@@ -107,6 +107,7 @@ def test_a_question_that_needs_two_edits_is_left_out(tmp_path: Path) -> None:
 NAME = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=12).filter(plain)
 
 
+@settings(max_examples=25, deadline=None)
 @given(subject=NAME, old=NAME, new=NAME, aliases=st.lists(NAME, max_size=3, unique=True))
 def test_what_is_written_and_read_again_is_the_same(subject: str, old: str, new: str, aliases: list[str]) -> None:
     assume(plain(old) != plain(new) and new not in aliases)

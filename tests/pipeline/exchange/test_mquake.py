@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 
 from pipeline.exchange.benchmark import plain
 from pipeline.exchange.mquake import read_mquake, write_mquake
@@ -30,7 +30,7 @@ CASE: dict[str, Any] = {
             "question": "Who is the premier of Veldor?",
         }
     ],
-    "questions": ["Who is the spouse of Veldor's premier?", "Whom did Veldor's premier marry?", "Veldor's first spouse?"],
+    "questions": ["Who is the spouse of Veldor's premier?", "Whom did Veldor's premier marry?", "Veldor's first pair?"],
     "answer": "Tom Ash",
     "answer_alias": ["T. Ash"],
     "new_answer": "Ida Dell",
@@ -131,6 +131,7 @@ def test_a_question_whose_old_walk_is_not_known_is_left_out(tmp_path: Path) -> N
     assert json.loads(file.read_text()) == []
 
 
+@settings(max_examples=25, deadline=None)
 @given(subject=NAME, old=NAME, new=NAME)
 def test_what_is_written_and_read_again_is_the_same(subject: str, old: str, new: str) -> None:
     assume(plain(old) != plain(new) and not set("{}") & set(subject))

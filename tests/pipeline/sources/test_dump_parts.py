@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 from pipeline.sources.dump_lines import DamagedDump
 from pipeline.sources.dump_parts import PartSettings, extract_part, read_qids, write_qids
-from schemas.errors import BadInput
 from schemas.tables import REJECTIONS, STATEMENTS
 from tests.pipeline.sources.dump_world import as_dump, as_lines, compressed, entity, holder, holders, write_dump
 
@@ -153,20 +152,21 @@ def test_a_full_disk_is_told_with_its_mend(tmp_path: Path) -> None:
 
 
 def test_memory_stays_bounded_while_rows_go_on_without_end(tmp_path: Path) -> None:
-    few, many = (write_dump(tmp_path / f"{count}.json.zst", holders(1, count)) for count in (25_000, 75_000))
+    thousand = b"".join(as_lines(holders(1, 1000)))
     told = "import atexit, resource\natexit.register(lambda: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))"
-
-    peaks = [
-        int(subprocess.run(extraction(path, tmp_path / "out", told), cwd=ROOT, capture_output=True, check=True).stdout)
-        for path in (few, many)
-    ]
+    peaks = []
+    for thousands in (20, 60):
+        path = tmp_path / f"{thousands}.json.zst"
+        path.write_bytes(compressed(thousand * thousands, "zst"))
+        done = subprocess.run(extraction(path, tmp_path / "out", told), cwd=ROOT, capture_output=True, check=True)
+        peaks.append(int(done.stdout))
 
     assert peaks[1] < 600 * 1024  # KiB
     assert peaks[1] - peaks[0] < 60 * 1024
 
 
 @given(
-    st.sets(st.one_of(st.integers(1, 3000), st.integers(2**30 - 9, 2**30 + 9), st.integers(1, 10**12 - 1))), st.data()
+    st.sets(st.one_of(st.integers(1, 3000), st.integers(2**28 - 9, 2**28 + 9), st.integers(1, 10**12 - 1))), st.data()
 )
 def test_a_written_set_of_items_has_exactly_its_members(
     tmp_path_factory: pytest.TempPathFactory, numbers, data

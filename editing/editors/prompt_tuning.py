@@ -1,0 +1,211 @@
+"""`p-tuning`: a few trained vectors before every prompt, made by a small encoder (P-tuning, Liu et al. 2021,
+arXiv 2103.10385), while the model stays frozen.
+
+The encoder is PEFT's `PromptEncoder`; after training only its vectors are kept. `depth=all` gives every layer vectors
+of its own as keys and values (P-tuning v2, Liu et al. 2022, arXiv 2110.07602). The vectors stand before *every* prompt
+and do not know which fact is asked for, so that they bend the model as a whole and hold few facts. Leaves out
+discrete prompts.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from peft import PromptEncoder, PromptEncoderConfig
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import DynamicCache
+
+from editing.editors import Material
+from editing.editors.trained import TrainedOptions, gather_lessons
+from editing.models import context_length, find_blocks
+from editing.training import TrainingSettings, train
+from schemas.errors import BadInput
+
+__all__ = ["VECTORS", "PromptTuning", "PromptTuningOptions", "Prompted", "load_prompted"]
+
+VECTORS = "prompt.safetensors"
+
+
+@dataclass(frozen=True)
+class PromptTuningOptions(TrainedOptions):
+    learning_rate: float = 3e-3
+    epochs: int = 60
+    vectors: int = 32
+    """Virtual tokens before every prompt."""
+    depth: Literal["input", "all"] = "all"
+    """`input`: before the embeddings alone (P-tuning); `all`: before every layer's keys and values (P-tuning v2)."""
+    encoder: int = 128
+    """Width of the encoder that makes the vectors while they are trained."""
+
+
+class Prompted(nn.Module):
+    """A model with vectors before every prompt; asked and cached like the model itself."""
+
+    def __init__(self, base: Any, vectors: int, depth: str, encoder: nn.Module | None) -> None:
+        super().__init__()
+        self.base, self.encoder, self.depth, self.count = base, encoder, depth, vectors
+        self.config = copy.copy(base.config)
+        longest = context_length(base)
+        if longest is not None:
+            self.config.max_position_embeddings = longest - vectors
+        self.register_buffer("kept", None)
+
+    def vectors(self) -> torch.Tensor:
+        """(vectors, width): width is that of the embeddings, or all layers' keys and values side by side."""
+        if self.encoder is None or self.kept is not None:
+            return self.kept
+        device = next(self.encoder.parameters()).device
+        return self.encoder(torch.arange(self.count, device=device))  # type: ignore[no-any-return]
+
+    def keep(self) -> None:
+        """End of training: the vectors stay, the encoder goes."""
+        with torch.no_grad():
+            self.kept = self.vectors().detach().clone()
+        self.encoder = None
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        past_key_values: Any = None,
+        use_cache: bool = False,
+        logits_to_keep: int | torch.Tensor = 0,
+    ) -> Any:
+        if past_key_values is not None:
+            return self.base(
+                input_ids=input_ids, past_key_values=past_key_values, use_cache=use_cache, logits_to_keep=logits_to_keep
+            )
+        if self.depth == "all":
+            return self.base(
+                input_ids=input_ids,
+                past_key_values=self._cache(len(input_ids)),
+                use_cache=True,
+                logits_to_keep=logits_to_keep,
+            )
+        tokens = self.base.get_input_embeddings()(input_ids)
+        before = self.vectors().to(tokens.dtype).expand(len(input_ids), -1, -1)
+        kept = logits_to_keep + self.count if isinstance(logits_to_keep, torch.Tensor) else logits_to_keep
+        output = self.base(inputs_embeds=torch.cat([before, tokens], 1), use_cache=use_cache, logits_to_keep=kept)
+        if isinstance(logits_to_keep, int) and not logits_to_keep:
+            output.logits = output.logits[:, self.count :]
+        return output
+
+    def _cache(self, rows: int) -> DynamicCache:
+        """The vectors as keys and values of every layer."""
+        layers, heads, width = prefix_shape(self.base)
+        made = self.vectors().to(self.base.dtype).view(self.count, layers, 2, heads, width)
+        per_layer = made.permute(1, 2, 3, 0, 4)[:, :, None].expand(-1, -1, rows, -1, -1, -1)
+        cache = DynamicCache(config=self.base.config)
+        for layer in range(layers):
+            cache.update(per_layer[layer, 0], per_layer[layer, 1], layer)
+        return cache
+
+
+@dataclass
+class _PromptedModel:
+    model: Prompted
+    base: Any
+    trained_prompts: frozenset[str]
+    frozen: dict[str, bool]
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """`prompt.safetensors`: the vectors."""
+        folder.mkdir(parents=True, exist_ok=True)
+        vectors = self.model.vectors().detach().cpu().contiguous()
+        save_file({"vectors": vectors}, folder / VECTORS, metadata={"depth": self.model.depth})
+
+    def undo(self) -> Any:
+        for name, parameter in self.base.named_parameters():
+            parameter.requires_grad_(self.frozen[name])
+        return self.base.eval()
+
+
+class PromptTuning:
+    Config = PromptTuningOptions
+
+    def edit(self, model: Any, tokenizer: Any, edits: Material, config: PromptTuningOptions) -> _PromptedModel:
+        """Train the vectors on all edits at once; with no edits there are none, and no logit changes.
+
+        Raises TrainingFailed, with the base model restored, when the loss is no longer a number, and BadInput when
+        the vectors leave no room in the context.
+        """
+        longest = context_length(model)
+        if config.vectors < 1 or (longest is not None and config.vectors >= longest):
+            raise BadInput(f"editor p-tuning: vectors = {config.vectors}; between 1 and the context of {longest} tokens")
+        lessons = gather_lessons(edits, config)
+        frozen = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+        if not lessons.edits:
+            return _PromptedModel(model, model, frozenset(), frozen)
+        prompted = Prompted(model, config.vectors, config.depth, _make_encoder(model, config))
+        edited = _PromptedModel(prompted, model, lessons.texts, frozen)
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+        try:
+            trained = sum(p.numel() for p in prompted.parameters() if p.requires_grad)
+            examples = lessons.encode(prompted, tokenizer)
+            report = train(prompted, examples, _settings(config, len(examples)), progress=edits.progress)
+        except BaseException:
+            edited.undo()
+            raise
+        prompted.keep()
+        edited.report = asdict(report) | {"trained_parameters": trained, "kept_parameters": prompted.kept.numel()}
+        return edited
+
+
+def prefix_shape(model: Any) -> tuple[int, int, int]:
+    """(layers, key-value heads, width of a head) as the model's own cache has them."""
+    with torch.no_grad():
+        ids = torch.zeros((1, 1), dtype=torch.int64, device=next(model.parameters()).device)
+        cache = model(input_ids=ids, use_cache=True).past_key_values
+    layers = len(find_blocks(model)[1])
+    keys = cache.layers[0].keys
+    return layers, int(keys.shape[1]), int(keys.shape[3])
+
+
+def load_prompted(model: Any, folder: Path) -> Prompted:
+    """The model behind saved vectors."""
+    from safetensors import safe_open
+
+    with safe_open(folder / VECTORS, framework="pt") as file:
+        depth = file.metadata()["depth"]
+    vectors = load_file(folder / VECTORS)["vectors"].to(next(model.parameters()).device)
+    prompted = Prompted(model, len(vectors), depth, None)
+    prompted.kept = vectors
+    return prompted.eval()
+
+
+def _make_encoder(model: Any, config: PromptTuningOptions) -> nn.Module:
+    width = model.get_input_embeddings().weight.shape[1]
+    layers, heads, head = prefix_shape(model)
+    made = PromptEncoderConfig(
+        num_virtual_tokens=config.vectors,
+        token_dim=width,
+        num_transformer_submodules=1,
+        encoder_hidden_size=config.encoder,
+        encoder_reparameterization_type="MLP",
+        task_type="CAUSAL_LM",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        encoder: nn.Module = PromptEncoder(made)
+        if config.depth == "all":
+            encoder.mlp_head[-1] = nn.Linear(config.encoder, layers * 2 * heads * head)
+    return encoder.to(next(model.parameters()).device)
+
+
+def _settings(config: PromptTuningOptions, examples: int) -> TrainingSettings:
+    return TrainingSettings(
+        steps=math.ceil(config.epochs * examples / config.batch) if config.steps is None else config.steps,
+        batch_size=config.batch,
+        learning_rate=config.learning_rate,
+        weight_decay=0.0,
+        stop_loss=config.stop_loss,
+        seed=config.seed,
+    )

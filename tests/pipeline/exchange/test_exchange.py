@@ -1,0 +1,173 @@
+"""Exports and imports as a user meets them: whole snapshots, the two commands, and their errors."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+from pipeline.exchange import EXPORTS, IMPORTS, export_snapshot, import_benchmark, import_snapshot
+from pipeline.snapshot import read_table
+from pipeline.verify import CHECKS, OF_WIKIDATA, verify
+from schemas.errors import BadInput
+from schemas.manifest import read_manifest
+from schemas.tables import SNAPSHOT_TABLES
+from tests.pipeline.exchange.test_counterfact import RECORD as COUNTERFACT
+from tests.pipeline.exchange.test_mquake import CASE as MQUAKE
+from tests.pipeline.exchange.test_zsre import RECORD as ZSRE
+
+PUBLISHED = {
+    "counterfact": COUNTERFACT,
+    "easyedit": {"subject": "Veldor", "prompt": "Veldor's premier is", "target_new": "Bo Crane", "locality": {}},
+    "mquake": MQUAKE,
+    "zsre": ZSRE,
+}
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> dict[str, Path]:
+    """format -> a file with one record in its published shape."""
+    files = {format: tmp_path / f"{format}.json" for format in PUBLISHED}
+    for format, file in files.items():
+        file.write_text(json.dumps([PUBLISHED[format]]), encoding="utf-8")
+    return files
+
+
+def rows(snapshot: Path, table: str, key: str) -> dict[str, dict[str, Any]]:
+    return {row[key]: row for row in read_table(snapshot, table).to_pylist()}
+
+
+@pytest.mark.parametrize(
+    ("format", "file", "lost"),
+    [("easyedit", "test.json", {"phrasings", "chain", "edit_ids"}), ("mquake", "ChronoFacts-T.json", set())],
+)
+def test_the_sample_exported_and_imported_has_the_same_rows(
+    sample_snapshot: Path, tmp_path: Path, format: str, file: str, lost: set[str]
+) -> None:
+    as_of = read_manifest(sample_snapshot).as_of
+    export_snapshot(sample_snapshot, format, tmp_path / "out")
+    import_snapshot(tmp_path / "out" / file, format, tmp_path / "in", as_of=as_of)
+    edits, again = rows(sample_snapshot, "edits", "edit_id"), rows(tmp_path / "in", "edits", "edit_id")
+    assert len(again) > len(edits) / 2
+    assert all(row == edits[edit_id] for edit_id, row in again.items())
+    questions = rows(sample_snapshot, "questions", "question_id")
+    for question_id, row in rows(tmp_path / "in", "questions", "question_id").items():
+        known = questions[question_id]
+        kept = [name for name in row if name not in lost or row["kind"] in ("edit", "paraphrase", "cloze")]
+        assert [row[name] for name in kept] == [known[name] for name in kept]
+        assert set(row["edit_ids"]) <= set(known["edit_ids"])  # easyedit's file holds one split
+
+
+@pytest.mark.parametrize("format", sorted(IMPORTS))
+def test_an_imported_benchmark_is_a_sound_snapshot_that_says_where_it_is_from(
+    published: dict[str, Path], tmp_path: Path, format: str
+) -> None:
+    written = import_snapshot(published[format], format, tmp_path / "out")
+    assert verify(tmp_path / "out") == []
+    assert (written.origin, written.since, written.as_of) == (format, IMPORTS[format].since, IMPORTS[format].as_of)
+    assert "license: other" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert {name for name in SNAPSHOT_TABLES if read_table(tmp_path / "out", name).num_rows} >= {"edits", "questions"}
+
+
+@pytest.mark.parametrize("format", sorted(IMPORTS))
+def test_the_same_file_gives_the_same_bytes(published: dict[str, Path], tmp_path: Path, format: str) -> None:
+    first, second = (import_snapshot(published[format], format, tmp_path / name) for name in ("one", "two"))
+    assert first == second
+
+
+def test_what_is_said_of_wikidata_is_checked_of_wikidata_only() -> None:
+    assert set(CHECKS) > OF_WIKIDATA
+
+
+def test_an_imported_file_that_was_changed_is_found(published: dict[str, Path], tmp_path: Path) -> None:
+    import_snapshot(published["zsre"], "zsre", tmp_path / "out")
+    file = tmp_path / "out" / "edits" / "edits.parquet"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    assert [problem.check for problem in verify(tmp_path / "out")] == ["every file is the one that was written"]
+
+
+def test_days_given_are_the_days_of_the_snapshot(published: dict[str, Path], tmp_path: Path) -> None:
+    since, as_of = datetime.date(2001, 1, 1), datetime.date(2002, 1, 1)
+    import_snapshot(published["mquake"], "mquake", tmp_path / "out", since, as_of)
+    manifest = read_manifest(tmp_path / "out")
+    assert (manifest.since, manifest.as_of) == (since, as_of)
+    assert set(read_table(tmp_path / "out", "questions")["as_of"].to_pylist()) == {as_of}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("not json", ["not JSON"]),
+        ("[]", ["no record"]),
+        ('{"a": 1}', ["single dict"]),
+        ("[1]", ["record 1", "an object"]),
+        ('[{"subject": "x"}]', ["record 1", "src", "missing"]),
+        ('[{"subject": ["x"], "src": "y", "alt": "z"}]', ["record 1", "subject", "a text"]),
+        (json.dumps([ZSRE, ZSRE | {"answers": []}]), ["record 2", "answers"]),
+        (json.dumps([ZSRE | {"alt": "Ana Brill"}]), ["no edit that changes anything"]),
+    ],
+)
+def test_a_file_that_is_not_of_the_format_names_the_record_and_the_field(
+    tmp_path: Path, text: str, words: list[str]
+) -> None:
+    file = tmp_path / "file.json"
+    file.write_text(text)
+    with pytest.raises(BadInput) as raised:
+        import_benchmark(file, "zsre")
+    assert str(file) in str(raised.value) and all(word in str(raised.value) for word in words), raised.value
+
+
+def test_a_file_that_is_no_text_or_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
+    for name in ("bytes.json", "absent.json"):
+        with pytest.raises(BadInput, match=name):
+            import_benchmark(tmp_path / name, "mquake")
+
+
+def test_a_spoiled_own_export_is_refused_and_not_a_traceback(published: dict[str, Path], tmp_path: Path) -> None:
+    import_snapshot(published["mquake"], "mquake", tmp_path / "S")
+    (file, *_) = export_snapshot(tmp_path / "S", "easyedit", tmp_path / "out")
+    records = json.loads(file.read_text())
+    records[0]["chronofacts"]["edit"]["sitelinks"] = "many"
+    file.write_text(json.dumps(records))
+    with pytest.raises(BadInput, match="chronofacts"):
+        import_benchmark(file, "easyedit")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["export", "S", "--format", "easyedt", "--out", "new"], ["easyedt", "did you mean easyedit?"]),
+        (["export", "S", "--format", "zsre", "--out", "new"], ["can only be imported", "mquake"]),
+        (["import", "F", "--format", "lm-eval", "--out", "new"], ["can only be exported", "zsre"]),
+        (["import", "F", "--format", "xml", "--out", "new"], ["xml", "counterfact"]),
+        (["import", "F", "--format", "zsre", "--out", "new", "--since", "2030-01-01"], ["--since 2030-01-01"]),
+        (["export", "F", "--format", "mquake", "--out", "new"], ["not a snapshot"]),
+    ],
+)
+def test_wrong_use_is_one_line_and_leaves_nothing(
+    sample_snapshot: Path, published: dict[str, Path], tmp_path: Path, arguments: list[str], words: list[str]
+) -> None:
+    places = {"S": sample_snapshot, "F": published["zsre"], "new": tmp_path / "new"}
+    result = CliRunner().invoke(app, [str(places.get(argument, argument)) for argument in arguments])
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("chronofacts")]
+    assert result.exit_code == 2 and all(word in line for word in words), line
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_commands_say_what_they_wrote(sample_snapshot: Path, published: dict[str, Path], tmp_path: Path) -> None:
+    runner = CliRunner()
+    for format in EXPORTS:
+        out = tmp_path / f"to {format}"
+        result = runner.invoke(app, ["export", str(sample_snapshot), "--format", format, "--out", str(out)])
+        assert result.exit_code == 0, result.stderr
+        assert all(f"wrote {path}" in result.stdout for path in out.iterdir())
+    result = runner.invoke(
+        app, ["import", str(published["mquake"]), "--format", "mquake", "--out", str(tmp_path / "from")]
+    )
+    assert result.exit_code == 0 and "1 edits, 3 questions, 0 rejections" in result.stdout
