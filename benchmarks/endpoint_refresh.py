@@ -15,6 +15,7 @@ import platform
 import random
 import resource
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
@@ -68,21 +69,19 @@ def world(people: int) -> Iterator[str]:
 
 
 def serve(people: int, pipe: Connection) -> None:
-    """The endpoint; told `change N` it gives N people another revision, told `faults` it begins to fail."""
+    """The endpoint; told `change N` it gives N people another revision, told `faults` it begins to fail.
+    Answers each time with the seconds of CPU that it has used."""
     store = pyoxigraph.Store()
     store.bulk_load("\n".join(world(people)).encode(), format=pyoxigraph.RdfFormat.N_TRIPLES)
     with EndpointServer(store) as server:
-        import threading
-
         threading.Thread(target=server.serve_forever, daemon=True).start()
         pipe.send(server.url)
         while (told := pipe.recv()) != "stop":
             if told == "faults":
                 server.fault = faulty(random.Random(1))
-            else:
+            elif told.startswith("change"):
                 change(store, int(told.split()[1]))
-            server.queries.clear()
-            pipe.send("done")
+            pipe.send(time.process_time())
 
 
 def faulty(chance: random.Random) -> Callable[[int, str], str | None]:
@@ -97,6 +96,12 @@ def change(store: pyoxigraph.Store, people: int) -> None:
             store.remove(quad)
         number = pyoxigraph.Literal("21", datatype=pyoxigraph.NamedNode("http://www.w3.org/2001/XMLSchema#integer"))
         store.add(pyoxigraph.Quad(node, version, number))
+
+
+def ask(pipe: Connection, what: str) -> float:
+    pipe.send(what)
+    seconds: float = pipe.recv()
+    return seconds
 
 
 def opened(url: str, folder: Path) -> LiveSource:
@@ -124,17 +129,18 @@ def main() -> None:
     url = here.recv()
     with tempfile.TemporaryDirectory() as folder:
         source = opened(url, Path(folder) / "full")
+        there_cpu = -ask(here, "cpu")
         began, cpu = time.perf_counter(), time.process_time()
         full = read_source(source, catalogue, "en")
         wall, cpu = time.perf_counter() - began, time.process_time() - cpu
+        there_cpu += ask(here, "cpu")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         requests_full = source.endpoint.requests if source.endpoint else 0
         print(f"machine          {platform.machine()}, Python {platform.python_version()}")
         print(f"full reading     {full.statements.num_rows} statements, {full.entities.labels.num_rows} entities")
-        print(f"                 {wall:.1f} s ({cpu:.1f} s of CPU here, the rest waiting for the endpoint)")
+        print(f"                 {wall:.1f} s ({cpu:.1f} s of CPU here, {there_cpu:.1f} s in the endpoint)")
         print(f"                 peak {peak:.0f} MB, {requests_full} requests")
-        here.send(f"change {options.statements // 100}")
-        here.recv()
+        ask(here, f"change {options.statements // 100}")
         source = opened(url, Path(folder) / "update")
         statements = pa.concat_tables([full.statements, full.entities.lifecycle])
         known = known_of(statements, describe_entities(full.entities.lifecycle, full.entities.labels))
@@ -146,8 +152,7 @@ def main() -> None:
         expected = read_source(opened(url, Path(folder) / "again"), catalogue, "en")
         print(f"                 equal to a full reading: {same(updated, expected)}")
         if options.soak:
-            here.send("faults")
-            here.recv()
+            ask(here, "faults")
             source = opened(url, Path(folder) / "soak")
             began = time.perf_counter()
             soaked = read_source(source, catalogue, "en")

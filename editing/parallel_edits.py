@@ -138,7 +138,9 @@ def _train(
         with _rows(model, adapters, options.alpha / options.rank, owners):
             losses = _fact_losses(model, batch, owners, count)
         if not bool(torch.isfinite(losses).all()):
-            raise TrainingFailed(f"the loss of {int((~torch.isfinite(losses)).sum())} edits is no number; lower learning_rate")
+            raise TrainingFailed(
+                f"the loss of {int((~torch.isfinite(losses)).sum())} edits is no number; lower learning_rate"
+            )
         optimizer.zero_grad(set_to_none=True)
         losses.sum().backward()  # type: ignore[no-untyped-call]
         _clip_each(leaves, options.clip)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
 from editing.models import find_blocks, find_linears
 from schemas.errors import BadInput
@@ -18,13 +17,13 @@ from schemas.errors import BadInput
 __all__ = ["block_names", "hidden_of", "matrix_of", "output_matrices", "share_of_depth", "writes_to_stream"]
 
 
-def block_names(model: nn.Module) -> list[str]:
+def block_names(model: Any) -> list[str]:
     """Full names of the transformer blocks, in order."""
     name, blocks = find_blocks(model)
     return [f"{name}.{index}" for index in range(len(blocks))]
 
 
-def output_matrices(model: nn.Module, layers: Sequence[int] | None = None) -> dict[int, str]:
+def output_matrices(model: Any, layers: Sequence[int] | None = None) -> dict[int, str]:
     """Layer -> full name of the module whose matrix takes the feed-forward part back to the hidden size.
 
     It is the one matrix outside attention whose output is as wide as the embeddings and whose input is not. Raises
@@ -58,7 +57,7 @@ def hidden_of(output: Any) -> torch.Tensor:
     return output[0] if isinstance(output, tuple) else output  # type: ignore[no-any-return]
 
 
-def share_of_depth(model: nn.Module, share: float) -> int:
+def share_of_depth(model: Any, share: float) -> int:
     """The layer at this share of the depth: 0.17 is layer 5 of 32."""
     blocks = len(find_blocks(model)[1])
     return min(blocks - 1, int(blocks * share))

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.changes import find_changes
-from pipeline.crosscheck import count_confidence, cross_check, quarantine, veto_injections, without_echoes
+from pipeline.crosscheck import count_confidence, cross_check, quarantine, veto_injections
 from pipeline.entities import LABELS, describe_entities, named_entities
 from pipeline.questions import QuestionSettings, build_questions
 from pipeline.rejections import collect, rejection_rows
@@ -137,12 +137,10 @@ def build_tables(
     values_since, values_as_of = (
         cross_check(values_at(timelines, day), catalogue) for day in (settings.since, settings.as_of)
     )
-    all_since = values_since
-    values_since, values_as_of, echoes = without_echoes(values_since, values_as_of, catalogue)
     changes, change_rejections = find_changes(
         timelines, values_since, values_as_of, statements, catalogue, settings.since, settings.as_of
     )
-    changes, vetoed = veto_injections(changes, all_since, catalogue)
+    changes, vetoed = veto_injections(changes, values_since, catalogue)
     log.info("found %d changes from %s to %s", changes.num_rows, settings.since, settings.as_of)
     made = build_questions(
         changes,
@@ -163,6 +161,6 @@ def build_tables(
         "questions": made.questions,
         "sentences": made.sentences,
         "rejections": collect(
-            [told.rejections, copies, timeline_rejections, echoes, change_rejections, vetoed, made.rejections]
+            [told.rejections, copies, timeline_rejections, change_rejections, vetoed, made.rejections]
         ),
     }

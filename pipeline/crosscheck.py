@@ -18,7 +18,7 @@ from pipeline.duck import Tabular, connect, register
 from schemas.catalogue import Catalogue
 from schemas.tables import REJECTIONS, TIMELINES
 
-__all__ = ["DISPUTED", "count_confidence", "cross_check", "quarantine", "veto_injections", "without_echoes"]
+__all__ = ["DISPUTED", "count_confidence", "cross_check", "quarantine", "veto_injections"]
 
 DISPUTED = "disputed"
 """`certainty` of a value that would be certain but for another place that certainly says otherwise."""
@@ -74,59 +74,10 @@ ORDER BY g.relation, g.subject
 """
 
 
-def without_echoes(
-    values_since: pa.Table, values_as_of: pa.Table, catalogue: Catalogue
-) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """(values_since, values_as_of, `REJECTIONS`) without what another relation of the same subject says, too.
-
-    An office's holder is told by P39 and by P1308: where the relation that comes first in the catalogue has a
-    value on either day, the other would only ask the same again.
-    """
-    order = {relation.id: number for number, relation in enumerate(catalogue.relations)}
-    echoes = [
-        {"relation": row["relation"], "first": row["other"]}
-        for row in paths(catalogue).to_pylist()
-        if row["via"] is None and order[row["other"]] < order[row["relation"]]
-    ]
-    with connect() as connection:
-        register(connection, "since", values_since)
-        register(connection, "as_of", values_as_of)
-        register(connection, "echoes", pa.Table.from_pylist(echoes, schema=_ECHOES))
-        connection.execute(ECHOED)
-        kept = [
-            connection.sql(f"SELECT * FROM {day} ANTI JOIN echoed USING (relation, subject) ORDER BY relation, subject")
-            .to_arrow_table()
-            .cast(values_since.schema)
-            for day in ("since", "as_of")
-        ]
-        rejections = connection.sql(ECHO_REJECTIONS).to_arrow_table().cast(REJECTIONS)
-    return kept[0], kept[1], rejections
-
-
-_ECHOES = pa.schema([("relation", pa.string()), ("first", pa.string())])
-
-ECHOED = """
-CREATE TEMP TABLE echoed AS
-SELECT DISTINCT v.relation, v.subject, e.first
-FROM (SELECT relation, subject FROM since UNION SELECT relation, subject FROM as_of) v
-JOIN echoes e ON e.relation = v.relation
-JOIN (SELECT relation, subject FROM since UNION SELECT relation, subject FROM as_of) f
-    ON f.relation = e.first AND f.subject = v.subject
-"""
-
-ECHO_REJECTIONS = """
-SELECT 'crosscheck' AS stage, 'said_elsewhere' AS reason, e.subject, e.relation,
-    list_sort(list_distinct(list_concat(coalesce(s.statement_ids, []), coalesce(a.statement_ids, [])))) AS ids,
-    concat('asked as ', e.first) AS detail
-FROM echoed e LEFT JOIN since s USING (relation, subject) LEFT JOIN as_of a USING (relation, subject)
-WHERE s.object IS DISTINCT FROM a.object
-"""
-
-
 def veto_injections(changes: pa.Table, values_since: pa.Table, catalogue: Catalogue) -> tuple[pa.Table, pa.Table]:
     """(changes, `REJECTIONS`): an injection is none where another place names a holder at since.
 
-    changes: `CHANGES`; values_since: `values_at` of since, echoes and all.
+    changes: `CHANGES`; values_since: `values_at` of since.
     """
     with connect() as connection:
         register(connection, "changes", changes)

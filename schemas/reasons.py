@@ -33,7 +33,6 @@ REASONS: dict[str, tuple[str, str]] = {
     "not_single_valued": ("timelines", "Several objects hold at once for a subject of a single-valued relation."),
     "plural_relation": ("timelines", "The relation is declared single-valued, but the data says that it is not."),
     # Several places that say the same thing.
-    "said_elsewhere": ("crosscheck", "Another relation of the same subject says the same; that one is asked."),
     "sources_disagree": ("crosscheck", "Two places of Wikidata name different holders for the same time."),
     "young_statement": ("crosscheck", "The statement was edited so recently that it may yet be reverted."),
     # One (subject, relation) on the two dates.

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from editing.editors.presets import with_preset
 from editing.options import nearest, option_names, parse_options
 from schemas.errors import BadInput
 
@@ -94,6 +95,7 @@ def make_plan(name: str, values: Mapping[str, str], seed: int) -> Plan:
         raise BadInput(f"there is no editor {name!r}{nearest(name, known)}")
     module, _, kind = EDITORS[stem].partition(":")
     editor: Editor = getattr(importlib.import_module(module), kind)()
+    values = with_preset(stem, values)
     config = parse_options(editor.Config, values, f"editor {stem}")
     names = option_names(editor.Config)
     if suffix and "replay" not in names:

@@ -23,7 +23,17 @@ from editing.models import answer_logits, context_length, find_blocks
 from editing.structure import hidden_of, share_of_depth
 from schemas.errors import BadInput
 
-__all__ = ["Fact", "Site", "ValueSettings", "capture", "choose_layers", "choose_site", "find_facts", "optimise_values", "subject_end"]
+__all__ = [
+    "Fact",
+    "Site",
+    "ValueSettings",
+    "capture",
+    "choose_layers",
+    "choose_site",
+    "find_facts",
+    "optimise_values",
+    "subject_end",
+]
 
 Site = Literal["auto", "subject", "prompt"]
 """Where in the text the store is read: at the subject's last token, as in the papers, or at the prompt's last token.

@@ -30,6 +30,8 @@ __all__ = ["Lora", "LoraOptions", "load_lora"]
 
 @dataclass(frozen=True)
 class LoraOptions:
+    preset: str | None = None
+    """Settings of a paper, by name (`presets`)."""
     rank: int = 16
     alpha: float = 32.0
     targets: Literal["attention", "mlp", "all"] = "all"

@@ -43,6 +43,8 @@ __all__ = ["Memit", "MemitOptions", "normal_update"]
 
 @dataclass(frozen=True)
 class MemitOptions:
+    preset: str | None = None
+    """Settings of a paper, by name (`presets`)."""
     layers: str = "auto"
     """`auto`: from an eighth to a quarter of the depth (4-8 of Llama 2's 32), the last two of a shallow model; else `3` or `0-1`."""
     site: Site = "auto"
@@ -106,7 +108,13 @@ class Memit:
             edited.undo()
             raise
         merged, unnamed = len(lessons) - len(facts), sum(not fact.named for fact in facts)
-        edited.report = {"layers": list(layers), "site": site, "facts": len(facts), "merged": merged, "subject_not_named": unnamed}
+        edited.report = {
+            "layers": list(layers),
+            "site": site,
+            "facts": len(facts),
+            "merged": merged,
+            "subject_not_named": unnamed,
+        }
         return edited
 
     def _wanted(self, model: Any, block: Any, facts: list[Any], config: MemitOptions, edits: Material) -> torch.Tensor:
@@ -124,7 +132,8 @@ class Memit:
 
 def normal_update(keys: torch.Tensor, missing: torch.Tensor, weighted: torch.Tensor) -> torch.Tensor:
     """Δ = R Kᵀ (λ C + K Kᵀ)⁻¹, float64. keys (in, facts), missing (out, facts), weighted λ C (in, in): MEMIT, eq. 14."""
-    return torch.linalg.solve(weighted + keys @ keys.T, keys @ missing.T).T
+    solved: torch.Tensor = torch.linalg.solve(weighted + keys @ keys.T, keys @ missing.T)
+    return solved.T
 
 
 def _layers(model: Any, text: str) -> list[int]:

@@ -38,7 +38,9 @@ RIVAL = 0.75
 """A relation's wordings must be at least this alike, as a share of the best relation's."""
 INNER = [
     re.compile(rf"\bthe (?:(?!the\b)[a-z]+ ){{1,4}}?(?:of|in|at) (?P<name>{NAME})"),
-    re.compile(rf"\bthe (?:(?!the\b)[a-z]+ ){{1,4}}?that (?P<name>{NAME}) (?:is in|is on|belongs to|plays for|works for)"),
+    re.compile(
+        rf"\bthe (?:(?!the\b)[a-z]+ ){{1,4}}?that (?P<name>{NAME}) (?:is in|is on|belongs to|plays for|works for)"
+    ),
     re.compile(rf"(?P<name>{NAME})['’]s? (?:[a-z]+ ?){{1,3}}"),
 ]
 
@@ -83,7 +85,8 @@ class _Store:
     def __init__(self, material: Material, config: MemoryOptions) -> None:
         self.rows = material.edits.to_pylist()
         self._subjects = SubjectIndex([[row["subject_label"], *(row["subject_aliases"] or ())] for row in self.rows])
-        self._alike, masked = config.alike, {}
+        self._alike = config.alike
+        masked: dict[tuple[str, str], None] = {}
         for index, row in enumerate(self.rows):
             for lesson in edit_lessons(material.edits.slice(index, 1), config.wordings, config.paraphrases):
                 masked.setdefault((_mask(lesson.text, row["subject_label"]), row["relation"]), None)
@@ -128,6 +131,7 @@ class _Store:
                 continue
             return f"{head.rstrip()} {row['target_new']}{tail}".strip()
         return None
+
 
 @dataclass
 class _Reader:
@@ -215,7 +219,10 @@ def _noun_phrases(row: dict[str, Any]) -> list[str]:
 
 def _asks_identity(head: str) -> bool:
     """'Who is [the mayor of Linz]?' asks for the phrase itself."""
-    return bool(re.match(r"^\W*(who|what|which \w+)\s+(is|are|serves as|holds)\W*(the)?\W*$", head.strip(), re.I)) or not head.strip()
+    return (
+        bool(re.match(r"^\W*(who|what|which \w+)\s+(is|are|serves as|holds)\W*(the)?\W*$", head.strip(), re.I))
+        or not head.strip()
+    )
 
 
 def _inner(text: str) -> list[str]:

@@ -138,7 +138,9 @@ class PromptTuning:
         """
         longest = context_length(model)
         if config.vectors < 1 or (longest is not None and config.vectors >= longest):
-            raise BadInput(f"editor p-tuning: vectors = {config.vectors}; between 1 and the context of {longest} tokens")
+            raise BadInput(
+                f"editor p-tuning: vectors = {config.vectors}; between 1 and the context of {longest} tokens"
+            )
         lessons = gather_lessons(edits, config)
         frozen = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
         if not lessons.edits:
@@ -194,10 +196,11 @@ def _make_encoder(model: Any, config: PromptTuningOptions) -> nn.Module:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        encoder: nn.Module = PromptEncoder(made)
+        encoder: Any = PromptEncoder(made)
         if config.depth == "all":
             encoder.mlp_head[-1] = nn.Linear(config.encoder, layers * 2 * heads * head)
-    return encoder.to(next(model.parameters()).device)
+    moved: nn.Module = encoder.to(next(model.parameters()).device)
+    return moved
 
 
 def _settings(config: PromptTuningOptions, examples: int) -> TrainingSettings:

@@ -38,7 +38,9 @@ class Reading:
 class Asked(nn.Module):
     """The base model behind a `rewrite`; its weights are the base's own."""
 
-    def __init__(self, base: Any, tokenizer: Any, read: Callable[[Sequence[str]], list[Reading]], weight: float) -> None:
+    def __init__(
+        self, base: Any, tokenizer: Any, read: Callable[[Sequence[str]], list[Reading]], weight: float
+    ) -> None:
         super().__init__()
         self.base = base
         self.config = copy.copy(base.config)
@@ -74,7 +76,9 @@ class Asked(nn.Module):
         elif logits_to_keep:
             positions = positions[-logits_to_keep:]
         logits = self._mix(output.logits, rows, positions.tolist())
-        return SimpleNamespace(logits=logits, past_key_values=_History(output.past_key_values, rows) if use_cache else None)
+        return SimpleNamespace(
+            logits=logits, past_key_values=_History(output.past_key_values, rows) if use_cache else None
+        )
 
     def _mix(self, logits: torch.Tensor, rows: list[list[int]], positions: list[int]) -> torch.Tensor:
         """logits: (rows, positions, vocabulary). Where an answer is known, its next token gets the weight."""

@@ -42,6 +42,8 @@ __all__ = ["Rome", "RomeOptions", "rank_one_update"]
 
 @dataclass(frozen=True)
 class RomeOptions:
+    preset: str | None = None
+    """Settings of a paper, by name (`presets`)."""
     layer: int | None = None
     """None: at 0.17 of the depth, as in the papers' GPT-J and Llama 2 (4 of 28, 5 of 32); the last of a shallow model."""
     site: Site = "auto"
@@ -103,7 +105,14 @@ class Rome:
             edited.undo()
             raise
         unnamed = sum(not fact.named for fact in facts)
-        edited.report = {"layer": layer, "matrix": name, "site": site, "facts": len(facts), "overwritten": len(left), "subject_not_named": unnamed}
+        edited.report = {
+            "layer": layer,
+            "matrix": name,
+            "site": site,
+            "facts": len(facts),
+            "overwritten": len(left),
+            "subject_not_named": unnamed,
+        }
         return edited
 
     def _write(

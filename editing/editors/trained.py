@@ -32,6 +32,8 @@ DELTA = "delta.safetensors"
 class TrainedOptions:
     """The `--set` keys of every editor that trains."""
 
+    preset: str | None = None
+    """Settings of a paper, by name (`presets`)."""
     learning_rate: float = 1e-3
     epochs: int = 20
     """Passes over the edits' wordings; replayed sentences come on top."""

@@ -217,7 +217,7 @@ class HubHandler(BaseHTTPRequestHandler):
             self.close_connection = True
             raise ConnectionResetError
         if fault.status:
-            self.body()
+            self.discard()
             raise Refused(fault.status, "InjectedFault", fault.message)
 
     def answer(self) -> None:
@@ -245,7 +245,7 @@ class HubHandler(BaseHTTPRequestHandler):
 
     def require_token(self) -> None:
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-            self.body()
+            self.discard()
             raise Refused(401, "", "Invalid username or password.")
 
     def repo(self, name: str) -> Repo:
@@ -255,7 +255,7 @@ class HubHandler(BaseHTTPRequestHandler):
         if repo is not None and repo.private:
             self.require_token()
         if repo is None:
-            self.body()
+            self.discard()
             raise Refused(404, "RepoNotFound", "Repository not found")
         return repo
 
@@ -495,6 +495,11 @@ class HubHandler(BaseHTTPRequestHandler):
 
     def body(self) -> bytes:
         return b"".join(self.blocks())
+
+    def discard(self) -> None:
+        """Read what an answer does not depend on, so that the next request on the connection is found."""
+        for _ in self.blocks():
+            pass
 
     def send_json(self, status: int, content: object, headers: dict[str, str] | None = None) -> None:
         if self.late is not None and self.late.late_status:

@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import huggingface_hub.constants
+import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import HfApi
 
+from pipeline.card import configs
 from pipeline.hub import Published, PublishSettings, publish
 from pipeline.hub_errors import HubUnavailable, without_tokens
 from schemas.errors import BadInput, CheckFailed, ChronoFactsError
@@ -48,21 +50,25 @@ def test_a_snapshot_becomes_one_commit_under_its_day(hub: LocalHub, snapshot: Pa
     assert hub.tokens_at_storage == 0
 
 
+def run_datasets(hub: LocalHub, code: str, home: Path) -> list[str]:
+    """Lines that a fresh process prints which uses `datasets` with this Hub as its own."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    environment |= {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(home)}
+    code = f"import json\nfrom datasets import load_dataset\nREPO = {REPO!r}\n{code}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    return done.stdout.strip().splitlines()
+
+
 def test_both_months_load_by_their_tags(hub: LocalHub, snapshot: Path, tmp_path: Path) -> None:
     send(hub, snapshot)
     send(hub, make_snapshot(tmp_path / "next", NEXT, {1: 1, 2: 7, 4: 4, 5: 5}))
     code = (
-        "from datasets import load_dataset\n"
-        "def load(name, tag, split):\n"
-        f"    return load_dataset({REPO!r}, name, revision=tag, split=split)['answer']\n"
-        "import json; print(json.dumps([list(load('edit', tag, split)) "
-        "for tag in ('2025-01-01', '2025-02-01') for split in ('train', 'test')]))\n"
-        f"print(load_dataset({REPO!r}, split='train').num_rows)"
+        "def load(tag, split): return list(load_dataset(REPO, 'edit', revision=tag, split=split)['answer'])\n"
+        "tags, splits = ('2025-01-01', '2025-02-01'), ('train', 'test')\n"
+        "print(json.dumps([load(tag, split) for tag in tags for split in splits]))\n"
+        "print(load_dataset(REPO, split='train').num_rows)"
     )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    environment |= {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "home")}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
-    answers, default = done.stdout.strip().splitlines()[-2:]
+    answers, default = run_datasets(hub, code, tmp_path / "home")
     assert json.loads(answers) == [
         ["Bo Younger 2 2"],
         ["Bo Younger 1 1", "Bo Younger 3 3"],
@@ -70,6 +76,22 @@ def test_both_months_load_by_their_tags(hub: LocalHub, snapshot: Path, tmp_path:
         ["Bo Younger 1 1", "Bo Younger 5 5"],
     ]
     assert int(default) == 4  # edits of the newest month
+
+
+def test_the_sample_loads_every_config_from_the_hub(hub: LocalHub, sample_snapshot: Path, tmp_path: Path) -> None:
+    send(hub, sample_snapshot)
+    wanted = {
+        f"{name} {split}": pq.read_metadata(sample_snapshot / file).num_rows
+        for name, splits in configs(read_manifest(sample_snapshot)).items()
+        for split, file in splits.items()
+    }
+    code = (
+        f"for name, split in {[tuple(key.split()) for key in wanted]!r}:\n"
+        f"    print(name, split, load_dataset(REPO, name, revision={TAG!r}, split=split).num_rows)"
+    )
+    told = dict(line.rsplit(" ", 1) for line in run_datasets(hub, code, tmp_path / "home"))
+    assert {key: int(rows) for key, rows in told.items()} == wanted
+    assert wanted["multi_hop test"] > 0
 
 
 def test_publishing_again_asks_three_times_and_writes_nothing(hub: LocalHub, snapshot: Path) -> None:

@@ -51,12 +51,12 @@ def test_a_dump_in_parts_tells_what_the_whole_one_tells(tmp_path: Path) -> None:
         write_dump(parts / f"part-{place}{form}", people[place * 8 : place * 8 + 8])
     (parts / "md5sums.txt").write_text("not a part")
 
-    tables = [
-        (told(source).sort_by("statement_id"), *map(pa.concat_tables, zip(*source.entities(["Q3", "Q11696"], "en"), strict=True)))
-        for source in (
-            opened(whole, tmp_path / "1"), opened(parts, tmp_path / "2"), opened(parts / "part-*.json*", tmp_path / "3")
-        )
-    ]  # fmt: skip
+    tables = []
+    for number, path in enumerate((whole, parts, parts / "part-*.json*")):
+        source = opened(path, tmp_path / str(number))
+        statements, batches = told(source), list(source.entities(["Q3", "Q11696"], "en"))
+        lifecycle, labels = (pa.concat_tables(column) for column in zip(*batches, strict=True))
+        tables.append((statements, lifecycle, labels))
 
     assert tables[0][0].num_rows == 30
     assert tables[0][2]["label"].to_pylist() == ["item 3", "president"]

@@ -36,7 +36,8 @@ def test_a_part_gives_the_statements_of_the_wanted_properties_only(tmp_path: Pat
     report = extract_part(path, PIDS, tmp_path / "out", SETTINGS)
 
     table = rows(report.statements)
-    assert table.schema.equals(STATEMENTS)
+    assert table.cast(STATEMENTS).num_rows == 50
+    assert table.schema.names == STATEMENTS.names
     assert (report.entities, report.decoded, report.rows, report.broken) == (51, 50, 50, 0)
     assert set(table["property"].to_pylist()) == {"P39"}
     assert set(table["retrieved_at"].to_pylist()) == {datetime.datetime(2025, 3, 5, tzinfo=datetime.UTC)}
@@ -151,18 +152,19 @@ def test_a_full_disk_is_told_with_its_mend(tmp_path: Path) -> None:
     assert not list((tmp_path / "out").glob("*.done.json"))
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of a process's own peak")
 def test_memory_stays_bounded_while_rows_go_on_without_end(tmp_path: Path) -> None:
     thousand = b"".join(as_lines(holders(1, 1000)))
-    told = "import atexit, resource\natexit.register(lambda: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))"
+    told = "import atexit\natexit.register(lambda: print(open('/proc/self/status').read()))"
     peaks = []
     for thousands in (20, 60):
         path = tmp_path / f"{thousands}.json.zst"
         path.write_bytes(compressed(thousand * thousands, "zst"))
         done = subprocess.run(extraction(path, tmp_path / "out", told), cwd=ROOT, capture_output=True, check=True)
-        peaks.append(int(done.stdout))
+        peaks.append(int(done.stdout.partition(b"VmHWM:")[2].split()[0]))
 
-    assert peaks[1] < 600 * 1024  # KiB
-    assert peaks[1] - peaks[0] < 60 * 1024
+    assert peaks[1] < 400 * 1024  # KiB
+    assert peaks[1] - peaks[0] < 40 * 1024
 
 
 @given(

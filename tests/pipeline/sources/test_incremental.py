@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.build import Told, read_source
 from pipeline.entities import describe_entities
-from pipeline.snapshot import write_snapshot
+from pipeline.snapshot import read_table, write_snapshot
 from pipeline.sources.incremental import UpdatedSource, read_known
 from pipeline.sources.live import EndpointOptions, LiveSource, open_live
 from pipeline.sources.reach import days_of_change
@@ -163,3 +163,26 @@ def test_an_update_from_another_source_language_or_relation_is_wrong_use(
         read_known(old, reader.catalogue, "fi", address)
     with pytest.raises(BadInput, match="was read without P6"):
         read_known(old, load_catalogue().select(["head_of_government"]), "en", address)
+
+
+def test_the_command_updates_a_snapshot_to_what_a_full_refresh_gives(tmp_path: Path) -> None:
+    from flows.refresh import refresh
+
+    world = offices()
+    with serving(world.store()) as server:
+
+        def run(name: str, update: Path | None = None) -> Path:
+            options = EndpointOptions(raw=tmp_path / "raw")
+            relations = ("office_holder", "birthplace")
+            return refresh.fn(server.url, SINCE, AS_OF, tmp_path / name, relations, endpoint=options, update=update)
+
+        old = run("old")
+        world.says("Q5000", "P39", "Q11", start="2005-04-01").item("Q5000", "Somebody new", revision=9, types=("Q5",))
+        full, updated = run("full"), run("updated", old)
+    for name in SNAPSHOT_TABLES:
+        if name != "questions":
+            tables = [read_table(snapshot, name) for snapshot in (full, updated)]
+            kept = [column for column in tables[0].column_names if column != "retrieved_at"]
+            assert tables[0].select(kept).equals(tables[1].select(kept)), name
+    with pytest.raises(BadInput, match="--update"):
+        refresh.fn("sample", SINCE, AS_OF, tmp_path / "no", update=old)

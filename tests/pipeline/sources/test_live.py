@@ -6,6 +6,9 @@ import datetime
 import gzip
 import json
 import random
+import resource
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,7 +30,8 @@ from schemas.errors import BadInput, CheckFailed
 from tests.pipeline.sources.endpoint_server import NOON, TRANSIENT, EndpointServer, FakeTime, serving
 from tests.pipeline.sources.rdf_world import RdfWorld, offices, rdf_world
 
-EXTRACTS = Path(__file__).resolve().parents[4] / "shared" / "wikidata"
+ROOT = Path(__file__).resolve().parents[3]
+EXTRACTS = ROOT.parent / "shared" / "wikidata"
 
 
 @pytest.fixture
@@ -147,6 +151,61 @@ def test_a_crash_at_any_request_repeats_no_finished_batch(
         assert rows(read(server, catalogue, tmp_path / f"b{crash}")) == expected
         assert len(server.queries) == whole + 1
         assert max(Counter(server.queries).values()) == (2 if crash < whole else 1)
+
+
+READ_IN_A_PROCESS = """
+import sys
+from pathlib import Path
+from pipeline.build import read_source
+from pipeline.sources.live import EndpointOptions, open_live
+from schemas.catalogue import load_catalogue
+url, raw, relations = sys.argv[1:]
+print("ready", flush=True)
+read_source(open_live(url, EndpointOptions(raw=Path(raw))), load_catalogue().select(relations.split(",")), "en")
+"""
+
+
+def test_a_killed_process_repeats_no_finished_batch(
+    server: EndpointServer, catalogue: Catalogue, tmp_path: Path
+) -> None:
+    expected = rows(read(server, catalogue, tmp_path / "a"))
+    whole = len(server.queries)
+    server.queries.clear()
+    relations = ",".join(relation.id for relation in catalogue.relations)
+    command = [sys.executable, "-c", READ_IN_A_PROCESS, server.url, str(tmp_path / "b"), relations]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+
+        def kill(number: int, query: str) -> None:
+            if number == 5:
+                process.kill()
+
+        server.fault = kill
+        process.wait(timeout=120)
+    assert process.returncode == -9 and len(server.queries) == 6
+    server.fault = lambda number, query: None
+    source = open_live(server.url, EndpointOptions(raw=tmp_path / "b"))
+    assert values(read_source(source, catalogue, "en").statements) == {
+        (row["subject"], row["property"], row["object"]) for row in expected[0]
+    }
+    assert len(server.queries) in (whole, whole + 1)  # the sixth answer may have been on its way
+
+
+def test_a_full_disk_is_told_and_what_was_kept_serves(
+    server: EndpointServer, catalogue: Catalogue, tmp_path: Path
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        server.fault = lambda number, query: (
+            resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1])) if number == 3 else None
+        )
+        with pytest.raises(CheckFailed, match="make room and run the same command again"):
+            read(server, catalogue, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    asked = len(server.queries)
+    assert read(server, catalogue, tmp_path).statements.num_rows == 60
+    assert len(set(server.queries)) == len(server.queries) - 1 and asked == 4
+    assert not list(tmp_path.rglob("*.partial"))
 
 
 def test_a_finished_reading_is_asked_anew_and_shares_its_answers(

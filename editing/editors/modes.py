@@ -1,0 +1,141 @@
+"""In which order edits are made: all at once, in chunks one upon the other, or each alone on the untouched model.
+
+All at once is what every editor does by itself. In chunks, each starts from what the chunks before it left, as edits
+arrive over time. Alone is the protocol of most papers: edit one fact, ask about it, start over. Leaves out many single
+LoRA edits in one pass (`parallel_edits`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from editing.editors import EditedModel, Material, Plan
+from editing.editors.trained import WeightEdit
+from editing.models import find_linears
+from editing.scoring import ScoringSettings, score
+from schemas.errors import BadInput
+
+__all__ = ["Chunked", "edit_in_chunks", "edited_alone", "score_each_alone"]
+
+
+@dataclass
+class Chunked:
+    """A model after several edits one upon the other."""
+
+    model: Any
+    parts: list[EditedModel]
+    trained_prompts: frozenset[str] = frozenset()
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """One change for all chunks: the weights as they are now, or the last store of edits."""
+        first, last = self.parts[0], self.parts[-1]
+        if not isinstance(first, WeightEdit):
+            last.save(folder)
+            return
+        before: dict[str, Any] = {}
+        for part in self.parts:
+            if isinstance(part, WeightEdit):
+                before = {**part.before, **before}  # of a weight changed twice, the older value
+        WeightEdit(self.model, before).save(folder)
+
+    def undo(self) -> Any:
+        model = self.model
+        for part in reversed(self.parts):
+            model = part.undo()
+        return model
+
+
+def edit_in_chunks(plan: Plan, model: Any, tokenizer: Any, material: Material, size: int) -> Chunked:
+    """Edit `size` facts at a time, each chunk on the model that the ones before it left.
+
+    Adapters are merged into the weights between chunks (and taken out by `undo`, bit for bit); a store of edits grows.
+    Raises BadInput for a size below 1 and for p-tuning, whose vectors cannot be laid one upon the other. At any error
+    the model is restored.
+    """
+    if size < 1:
+        raise BadInput(f"chunk = {size}; it must be at least 1")
+    parts: list[EditedModel] = []
+    trained: frozenset[str] = frozenset()
+    try:
+        for begin in range(0, max(1, material.edits.num_rows), size):
+            part = _next_chunk(plan, model, tokenizer, material, begin, size)
+            parts.append(part)
+            trained |= part.trained_prompts
+            material.progress(f"{plan.name}: {min(begin + size, material.edits.num_rows)} facts edited")
+    except BaseException:
+        for part in reversed(parts):
+            part.undo()
+        raise
+    return Chunked(parts[-1].model, parts, trained, {"chunks": len(parts), "chunk": size})
+
+
+@contextmanager
+def edited_alone(plan: Plan, model: Any, tokenizer: Any, material: Material, edit: int) -> Iterator[EditedModel]:
+    """The model with one of the edits alone; restored at the end."""
+    edited = plan.editor.edit(model, tokenizer, replace(material, edits=material.edits.slice(edit, 1)), plan.config)
+    try:
+        yield edited
+    finally:
+        edited.undo()
+
+
+def score_each_alone(
+    plan: Plan,
+    model: Any,
+    tokenizer: Any,
+    material: Material,
+    questions: pa.Table,
+    settings: ScoringSettings = ScoringSettings(),  # noqa: B008 - frozen
+) -> pa.Table:
+    """`scoring.SCORES` of every question that needs or guards exactly one edit, under that edit alone.
+
+    A question about several edits has no answer after one of them and is left out. In the order of the edits.
+    """
+    needs = questions["edit_ids"].to_pylist()
+    tables = []
+    for edit, edit_id in enumerate(material.edits["edit_id"].to_pylist()):
+        asked = questions.filter(pa.array([ids == [edit_id] for ids in needs], pa.bool_()))
+        if asked.num_rows:
+            with edited_alone(plan, model, tokenizer, material, edit) as edited:
+                tables.append(score(edited.model, tokenizer, asked, settings))
+    if not tables:
+        raise BadInput("no question is about one edit alone; score all edits at once")
+    return pa.concat_tables(tables)
+
+
+def _next_chunk(plan: Plan, model: Any, tokenizer: Any, material: Material, begin: int, size: int) -> EditedModel:
+    if plan.name.startswith("p-tuning"):
+        raise BadInput("p-tuning cannot edit in chunks: its vectors stand before every prompt; edit all at once")
+    chunk = replace(material, edits=material.edits.slice(begin, size))
+    wanted = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    before = _matrices(model) if plan.name.startswith("lora") else {}
+    edited = plan.editor.edit(model, tokenizer, chunk, plan.config)
+    if hasattr(edited.model, "merge_and_unload"):
+        return _merged(edited, wanted, before)
+    if edited.model is not model:  # a store: ask with everything told so far
+        return plan.editor.edit(
+            model, tokenizer, replace(material, edits=material.edits.slice(0, begin + size)), plan.config
+        )
+    return edited
+
+
+def _matrices(model: Any) -> dict[str, torch.Tensor]:
+    """The weights that an adapter may be merged into, as they are."""
+    names = {f"{name}.weight" for name in find_linears(model, "all")}
+    return {name: tensor.detach().clone() for name, tensor in model.named_parameters() if name in names}
+
+
+def _merged(edited: EditedModel, wanted: Mapping[str, bool], before: dict[str, torch.Tensor]) -> WeightEdit:
+    """An adapter as a change of the weights themselves."""
+    merged = edited.model.merge_and_unload().eval()
+    for name, parameter in merged.named_parameters():
+        parameter.requires_grad_(wanted[name])
+    return WeightEdit(merged, before, edited.trained_prompts, edited.report)

@@ -1,0 +1,193 @@
+"""ROME and MEMIT do to the weights what their equations say, checked against computations of our own in float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from editing.editors.keys_and_values import ValueSettings, capture, find_facts, optimise_values, subject_end
+from editing.editors.memit import Memit, MemitOptions, normal_update
+from editing.editors.rome import Rome, RomeOptions, rank_one_update
+from editing.encoding import encode
+from editing.models import model_hash
+from editing.statistics import covariances, regularised, texts_from
+from editing.structure import block_names, matrix_of, output_matrices
+from tests.editing.editors.families import CONFIGS, tiny, tiny_tokenizer
+from tests.editing.editors.made_edits import made_edits, made_material
+
+TOKENIZER = tiny_tokenizer()
+QUICK_ROME = RomeOptions(layer=1, site="subject", value_steps=4, passes=1, facts_at_once=1)
+QUICK_MEMIT = MemitOptions(layers="0-1", site="subject", wordings=("prompt",), value_steps=4, covariance_weight=10)
+
+
+def random_problem(out: int = 5, width: int = 7, facts: int = 4) -> tuple[torch.Tensor, ...]:
+    generator = torch.Generator().manual_seed(1)
+    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    samples = draw(50, width)
+    return draw(out, width), draw(width, facts), draw(out, facts), samples.T @ samples / 50
+
+
+def test_a_rank_one_update_maps_the_key_to_the_value_exactly() -> None:
+    matrix, keys, values, covariance = random_problem()
+    changed = matrix + rank_one_update(matrix, keys[:, 0], values[:, 0], covariance)
+    assert torch.allclose(changed @ keys[:, 0], values[:, 0], atol=1e-12)
+    assert torch.linalg.matrix_rank(changed - matrix) == 1
+
+
+def test_other_keys_move_as_their_likeness_in_the_covariance_norm_says() -> None:
+    matrix, keys, values, covariance = random_problem()
+    update = rank_one_update(matrix, keys[:, 0], values[:, 0], covariance).numpy()
+    inverse, key, other = np.linalg.inv(covariance.numpy()), keys[:, 0].numpy(), keys[:, 1].numpy()
+    share = (other @ inverse @ key) / (key @ inverse @ key)
+    np.testing.assert_allclose(update @ other, share * (values[:, 0].numpy() - matrix.numpy() @ key), atol=1e-10)
+
+
+def test_a_rank_one_update_is_the_least_change_in_the_covariance_norm() -> None:
+    """Solved as a constrained problem by its Lagrange (KKT) system, which shares no code with the closed form."""
+    matrix, keys, values, covariance = random_problem()
+    update = rank_one_update(matrix, keys[:, 0], values[:, 0], covariance).numpy()
+    width, key = len(covariance), keys[:, 0].numpy()
+    system = np.block([[2 * covariance.numpy(), key[:, None]], [key[None, :], np.zeros((1, 1))]])
+    for row in range(len(matrix)):
+        wanted = values[row, 0].item() - matrix[row].numpy() @ key
+        solved = np.linalg.solve(system, np.append(np.zeros(width), wanted))
+        np.testing.assert_allclose(update[row], solved[:width], atol=1e-10)
+
+
+def test_memits_update_fulfils_the_normal_equations() -> None:
+    _, keys, missing, covariance = random_problem()
+    update = normal_update(keys, missing, 3.0 * covariance).numpy()
+    k, r, c = keys.numpy(), missing.numpy(), 3.0 * covariance.numpy()
+    np.testing.assert_allclose(update @ (c + k @ k.T), r @ k.T, atol=1e-10)
+    stacked = np.vstack([k.T, np.linalg.cholesky(c).T])  # the same as ridge least squares
+    targets = np.vstack([r.T, np.zeros((len(c), len(r)))])
+    np.testing.assert_allclose(update.T, np.linalg.lstsq(stacked, targets, rcond=None)[0], atol=1e-8)
+
+
+def test_the_covariance_is_the_mean_outer_product_over_all_tokens(tmp_path: Any) -> None:
+    model, material = tiny("llama"), made_material()
+    name = output_matrices(model)[1]
+    texts = texts_from(material.sentences, None, 5)
+    counted = covariances(model, TOKENIZER, [name], texts, tmp_path)[name]
+    keys: list[torch.Tensor] = []
+    hook = dict(model.named_modules())[name].register_forward_pre_hook(lambda _m, x: keys.append(x[0][0].double()))
+    with torch.no_grad():
+        for text in texts:
+            model(input_ids=torch.tensor([TOKENIZER(text)["input_ids"]]))
+    hook.remove()
+    every = torch.cat(keys)
+    assert torch.allclose(counted, every.T @ every / len(every), atol=1e-6)
+
+
+def test_a_kept_covariance_is_read_back_and_another_models_is_not(tmp_path: Any) -> None:
+    texts = texts_from(made_material().sentences, None, 5)
+    model, other = tiny("llama"), tiny("llama", seed=1)
+    name, lines = output_matrices(model)[1], []
+    first = covariances(model, TOKENIZER, [name], texts, tmp_path, lines.append)[name]
+    again = covariances(model, TOKENIZER, [name], texts, tmp_path, lines.append)[name]
+    assert torch.equal(first, again) and len(lines) == 1
+    assert not torch.equal(covariances(other, TOKENIZER, [name], texts, tmp_path, lines.append)[name], first)
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gptj"])
+def test_after_rome_the_matrix_gives_the_value_at_the_key(family: str) -> None:
+    """One edit: the matrix's output at the subject moves by just the optimised vector, Conv1D or not, bias or not."""
+    model, material = tiny(family), made_material([("Linz", "Ada Moor")])
+    name = output_matrices(model)[1]
+    module = dict(model.named_modules())[name]
+    facts = find_facts(model, TOKENIZER, material.edits, ("prompt",), 2, apart=False, site="subject")
+    before = capture(model, module, facts, inputs=False)
+    settings = ValueSettings(4, 0.5, 0.0625, 0.0, 3.0)
+    delta = optimise_values(model, module, facts, settings).double()
+    Rome().edit(model, TOKENIZER, material, QUICK_ROME)
+    after = capture(model, module, facts, inputs=False)
+    assert torch.allclose(after, before + delta, atol=1e-4 * float(delta.abs().max()))
+    assert float(delta.norm()) > 0
+
+
+def test_memit_changes_the_matrices_as_its_equations_say_layer_after_layer() -> None:
+    """Our own walk over the layers, with numpy's solver, gives the same matrices."""
+    model, reference, material = tiny("llama"), tiny("llama"), made_material()
+    names = output_matrices(model, [0, 1])
+    Memit().edit(model, TOKENIZER, material, QUICK_MEMIT)
+    parts = dict(reference.named_modules())
+    facts = find_facts(reference, TOKENIZER, material.edits, ("prompt",), 2, apart=True, site="subject")
+    texts = texts_from(material.sentences, None, 4000)
+    c = covariances(reference, TOKENIZER, list(names.values()), texts)
+    block = parts[block_names(reference)[1]]
+    delta = optimise_values(reference, block, facts, ValueSettings(4, 0.5, 0.0625, 0.0, QUICK_MEMIT.clamp)).double()
+    wanted = capture(reference, block, facts, inputs=False) + delta
+    for left, layer in ((2, 0), (1, 1)):
+        keys = capture(reference, parts[names[layer]], facts, inputs=True).T.numpy()
+        missing = ((wanted - capture(reference, block, facts, inputs=False)).T / left).numpy()
+        weighted = 10 * regularised(c[names[layer]], 1e-6).numpy()
+        update = missing @ keys.T @ np.linalg.inv(weighted + keys @ keys.T)
+        with torch.no_grad():
+            matrix_of(parts[names[layer]]).add_(torch.from_numpy(update).float())
+        edited = matrix_of(dict(model.named_modules())[names[layer]])
+        assert torch.allclose(edited, matrix_of(parts[names[layer]]), atol=1e-5)
+
+
+def test_values_found_together_are_those_found_one_by_one() -> None:
+    model = tiny("llama")
+    module = dict(model.named_modules())[output_matrices(model)[0]]
+    facts = find_facts(model, TOKENIZER, made_edits(), ("prompt", "cloze"), 2, apart=False, site="subject")
+    settings = ValueSettings(5, 0.1, 0.0625, 0.1, 3.0, enough=0.0)
+    together = optimise_values(model, module, facts, settings)
+    alone = torch.cat([optimise_values(model, module, [fact], settings) for fact in facts])
+    assert torch.allclose(together, alone, atol=1e-4)
+    assert float((together[0] - together[1]).abs().max()) > 1e-3
+
+
+def test_a_value_makes_the_answer_likelier_and_stays_within_its_clamp() -> None:
+    model = tiny("llama")
+    module = dict(model.named_modules())[output_matrices(model)[0]]
+    facts = find_facts(model, TOKENIZER, made_edits(), ("prompt",), 2, apart=False, site="subject")
+    delta = optimise_values(model, module, facts, ValueSettings(20, 0.5, 0.0, 0.0, 1.5))
+    original = capture(model, module, facts, inputs=False).norm(dim=1)
+    assert bool((delta.norm(dim=1) <= 1.5 * original * 1.001).all())
+
+
+def test_facts_with_one_key_share_one_value() -> None:
+    model = tiny("llama")
+    same = made_edits([("Linz", "Ada Moor"), ("Linz", "Bob Tann")])
+    facts = find_facts(model, TOKENIZER, same, ("prompt",), 2, apart=True, site="subject")
+    assert [len(fact.contexts) for fact in facts] == [2]
+    apart = find_facts(model, TOKENIZER, made_edits(), ("prompt", "cloze"), 2, apart=True, site="subject")
+    assert len(apart) == 8
+
+
+def test_the_subjects_last_token_is_found_by_its_place_in_the_text() -> None:
+    prompt = "Q: Who is the mayor of Linz? A:"
+    (one,) = encode(TOKENIZER, [prompt], ["Ada Moor"])
+    end, named = subject_end(TOKENIZER, prompt, one, ["Linz"])
+    assert named and TOKENIZER.decode(one.ids[: end + 1]).endswith("mayor of Linz")
+    assert subject_end(TOKENIZER, prompt, one, ["Graz"]) == (one.start - 1, False)
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+@pytest.mark.parametrize("editor", ["rome", "memit"])
+def test_every_family_is_edited_and_restored_bit_for_bit(family: str, editor: str) -> None:
+    model = tiny(family)
+    before, material = model_hash(model), made_material([("Linz", "Ada Moor")])
+    edit = Rome().edit(model, TOKENIZER, material, QUICK_ROME) if editor == "rome" else None
+    edit = edit or Memit().edit(model, TOKENIZER, material, QUICK_MEMIT)
+    assert model_hash(model) != before
+    assert model_hash(edit.undo()) == before
+
+
+@pytest.mark.parametrize("family", ["llama"])
+def test_a_value_that_is_no_number_stops_and_restores(family: str) -> None:
+    from editing.training import TrainingFailed
+
+    model, material = tiny(family), made_material()
+    before = model_hash(model)
+    with pytest.raises(TrainingFailed, match="value_rate"):
+        Rome().edit(model, TOKENIZER, material, RomeOptions(layer=1, value_rate=float("nan"), value_steps=3))
+    with pytest.raises(TrainingFailed, match="value_rate"):
+        Memit().edit(model, TOKENIZER, material, MemitOptions(layers="1", value_rate=float("nan"), value_steps=3))
+    assert model_hash(model) == before
