@@ -107,8 +107,25 @@ twins AS (
         AND a.start_earliest <= b.start_latest AND b.start_earliest <= a.start_latest
     WHERE a.end_kind = 'absent' AND b.end_kind IN ('known', 'unknown')
     GROUP BY a.number
+),
+-- Somebody else may have begun after it, but perhaps before: from then on it is open who held it.
+starts AS (
+    SELECT *, unnest(range(year(start_earliest), year(start_latest) + 1)) AS year
+    FROM merged SEMI JOIN open_ended USING (relation, subject)
+    SEMI JOIN (SELECT relation FROM relations WHERE single_valued) USING (relation)
+    WHERE start_earliest IS NOT NULL
+),
+overtaken AS (
+    SELECT DISTINCT number FROM (
+        SELECT *, unnest(range(year(start_earliest), year(start_latest) + 1)) AS year
+        FROM open_ended WHERE end_kind = 'absent' AND start_earliest IS NOT NULL) a
+    SEMI JOIN starts b ON b.relation = a.relation AND b.subject = a.subject AND b.year = a.year
+        AND b.object IS DISTINCT FROM a.object
+        AND b.start_latest > a.start_earliest AND b.start_earliest <= a.start_latest
+        AND NOT coalesce(b.end_latest <= a.start_earliest, false)
 )
 SELECT s.*, t.number IS NOT NULL AS twin_ended, twin_earliest, twin_latest,
+    coalesce(s.number IN (SELECT number FROM overtaken), false) AS overtaken,
     CASE WHEN some_day_before THEN s.start_latest ELSE next_earliest END AS next_earliest, next_latest
 FROM open_ended s
 ASOF LEFT JOIN next_days n
@@ -120,7 +137,7 @@ SPANS = f"""
 CREATE OR REPLACE TEMP TABLE spans AS
 WITH all_spans AS (
     SELECT *, NULL::BOOLEAN AS twin_ended, NULL::DATE AS twin_earliest, NULL::DATE AS twin_latest,
-        NULL::DATE AS next_earliest, NULL::DATE AS next_latest
+        NULL::BOOLEAN AS overtaken, NULL::DATE AS next_earliest, NULL::DATE AS next_latest
     FROM merged
     WHERE NOT (end_kind IN ('absent', 'unknown') OR end_kind = 'known' AND end_earliest IS NULL)
     UNION ALL
@@ -161,6 +178,7 @@ decided AS (
             WHEN end_kind = 'known' THEN 'coarse'
             WHEN end_kind = 'unknown' OR twin_ended AND twin_earliest IS NULL THEN 'some_value'
             WHEN end_kind = 'none' THEN (CASE WHEN cap_earliest IS NOT NULL THEN 'capped' ELSE 'no_value' END)
+            WHEN overtaken AND twin_earliest IS NULL THEN 'overtaken'
             WHEN follow_earliest IS NOT NULL OR cap_earliest IS NOT NULL THEN 'followed'
             WHEN gone_some_day THEN 'gone'
             WHEN start_earliest IS NULL THEN 'dateless_unknown'
@@ -175,7 +193,7 @@ decided AS (
         CASE
             WHEN ending = 'stated' THEN end_latest
             WHEN ending = 'capped' THEN cap_latest
-            WHEN ending IN ('followed', 'some_value', 'coarse') THEN least(follow_latest, cap_latest)
+            WHEN ending IN ('followed', 'overtaken', 'some_value', 'coarse') THEN least(follow_latest, cap_latest)
         END AS to_latest
     FROM capped, settings
 )
@@ -200,6 +218,7 @@ SELECT subject, relation, object, object_kind,
                 ELSE 'abolition' END)
         WHEN ending = 'followed' THEN (CASE WHEN twin_earliest = follow_earliest THEN 'stated'
             ELSE 'successor' END)
+        WHEN ending = 'overtaken' THEN 'successor'
         WHEN ending = 'dateless_unknown' THEN 'dateless'
         ELSE ending
     END AS end_reason,

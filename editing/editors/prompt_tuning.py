@@ -35,8 +35,8 @@ VECTORS = "prompt.safetensors"
 
 @dataclass(frozen=True)
 class PromptTuningOptions(TrainedOptions):
-    learning_rate: float = 3e-3
-    epochs: int = 60
+    learning_rate: float = 1e-2
+    steps: int | None = 400
     vectors: int = 32
     """Virtual tokens before every prompt."""
     depth: Literal["input", "all"] = "all"

@@ -55,7 +55,7 @@ class RomeOptions:
     kl_factor: float = 0.0625
     decay: float = 0.0
     """The papers' toolkits use 0.5 for models of billions; a small one needs its whole width."""
-    clamp: float = 3.0
+    clamp: float = 2.0
     facts_at_once: int = 1
     """Values optimised together, each on the matrix as the facts before left it."""
     passes: int = 2

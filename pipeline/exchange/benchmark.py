@@ -13,7 +13,7 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -92,7 +92,7 @@ class Edit:
 
     def row(self) -> dict[str, Any]:
         return {
-            **asdict(self),
+            **_columns(self),
             "property": self.pid,
             "edit_id": self.edit_id,
             "kind": "injection" if self.old_object is None else "modification",
@@ -137,7 +137,7 @@ class Question:
         return content_id(_UNIT.join([*parts, self.question]))
 
     def row(self, as_of: datetime.date) -> dict[str, Any]:
-        row = asdict(self) | {"as_of": as_of, "chain": [link._asdict() for link in self.chain]}
+        row = _columns(self) | {"as_of": as_of, "chain": [link._asdict() for link in self.chain]}
         row["answer_id"] = self.answer_id or self.answer
         if self.answer_before is not None:
             row["answer_before_id"] = self.answer_before_id or self.answer_before
@@ -247,6 +247,11 @@ def plain(text: str) -> str:
     folded = unicodedata.normalize("NFKD", text.casefold())
     kept = "".join(c if c.isalnum() else "" if unicodedata.combining(c) else " " for c in folded)
     return " ".join(kept.split())
+
+
+def _columns(row: Edit | Question) -> dict[str, Any]:
+    """Field by field, not copied: `dataclasses.asdict` is ten times slower on half a million questions."""
+    return {field.name: getattr(row, field.name) for field in fields(row)}
 
 
 def _entities(edits: Iterable[Edit]) -> list[dict[str, Any]]:

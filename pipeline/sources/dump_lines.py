@@ -23,7 +23,7 @@ from isal import igzip, isal_zlib
 
 from schemas.errors import BadInput, CheckFailed
 
-__all__ = ["BrokenLine", "DamagedDump", "DumpLines", "claim_filter"]
+__all__ = ["BrokenLine", "DamagedDump", "DumpLines", "claim_filter", "decompressed"]
 
 MAX_LINE = 64 << 20  # bytes; Wikibase refuses entities far smaller than this
 KEPT_BREAKS = 1000  # broken lines described one by one; the rest is counted
@@ -69,7 +69,7 @@ class DumpLines:
     def __enter__(self) -> DumpLines:
         try:
             self._raw = self.path.open("rb", buffering=0)
-            self._stream = _decompressed(self._raw, self.path)
+            self._stream = decompressed(self._raw, self.path)
         except OSError as error:
             raise BadInput(f"{self.path} cannot be read ({error.strerror or error})") from error
         return self
@@ -133,7 +133,7 @@ class DumpLines:
         return False
 
 
-def _decompressed(raw: BinaryIO, path: Path) -> io.BufferedReader:
+def decompressed(raw: BinaryIO, path: Path) -> io.BufferedReader:
     """The bytes of a file whose compression is told by its first bytes."""
     magic = raw.read(6)
     raw.seek(0)

@@ -8,10 +8,12 @@ Leaves out: which parts there are and in which order they are read (`pipeline.so
 from __future__ import annotations
 
 import datetime
+import glob
 import hashlib
 import json
 import re
 import time
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -36,6 +38,7 @@ FORMAT = 1
 BATCH = 16_384  # rows held as Python objects, about 40 MB
 _TELL_EVERY = 16 << 20  # bytes of JSON between two calls of `tell`
 _TRIAL_LINES, _USELESS = 4096, 0.4  # a filter that lets more than this share of lines through costs more than it saves
+_PARTIAL = ".partial"
 _HEAD = re.compile(rb'\{"type":"\w+","id":"Q(\d{1,12})"')
 _BITS = 1 << 28  # ids below it live in a bitmap (32 MiB at most; Wikidata has 140 million), others in a set
 
@@ -109,7 +112,11 @@ def extract_part(
         out_dir.mkdir(parents=True, exist_ok=True)
         report = _extract(path, properties, out_dir / stem, settings, tell)
         _write_whole(marker, json.dumps({"key": key, "report": asdict(report)}, indent=1).encode())
+        for left in out_dir.glob(f"{glob.escape(stem)}.*{_PARTIAL}"):
+            left.unlink(missing_ok=True)  # of a killed reading, or of one that a cluster had given up
     except OSError as error:
+        if (finished := _finished(marker, key)) is not None:
+            return replace(finished, reused=True)
         raise BadInput(
             f"{out_dir} cannot be written ({error.strerror or error}); free space or name another"
         ) from error
@@ -139,19 +146,25 @@ def _finished(marker: Path, key: str) -> PartReport | None:
     return report if values["key"] == key and all(Path(name).is_file() for name in files) else None
 
 
+def _aside(path: Path) -> Path:
+    """Where a file is written before it has its name: a place of its own for each writer, since a cluster may
+    give a part to a second worker while the first, believed dead, still writes."""
+    return path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{_PARTIAL}")
+
+
 def _write_whole(path: Path, data: bytes) -> None:
-    partial = path.with_name(f"{path.name}.partial")
+    partial = _aside(path)
     partial.write_bytes(data)
     partial.replace(path)
 
 
 class _Sink:
-    """A Parquet file that gets its name when it is closed; `partial` until then."""
+    """A Parquet file that gets its name when it is closed."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.path = path
         self.rows = 0
-        self._partial = path.with_name(f"{path.name}.partial")
+        self._partial = _aside(path)
         self._writer = pq.ParquetWriter(self._partial, schema, compression="zstd", store_schema=True)
 
     def write(self, table: pa.Table) -> None:

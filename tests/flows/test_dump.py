@@ -86,7 +86,7 @@ def test_a_worker_killed_in_the_middle_loses_nothing(server: None, tmp_path: Pat
         """Kill one worker as soon as a part is being written."""
         until = time.monotonic() + 120
         while time.monotonic() < until:
-            if list(raw.rglob("*.statements.parquet.partial")):
+            if list(raw.rglob("*.statements.parquet.*.partial")):
                 os.kill(workers[0], signal.SIGKILL)
                 killed.append(len(list(raw.rglob("*.done.json"))))
                 return
@@ -102,4 +102,4 @@ def test_a_worker_killed_in_the_middle_loses_nothing(server: None, tmp_path: Pat
     assert killed
     assert killed[0] < 4
     assert table["subject"].to_pylist() == [f"Q{number}" for number in range(1, 80_001)]
-    assert not list(raw.rglob("*.done.json.partial"))
+    assert not list(raw.rglob("*.partial"))

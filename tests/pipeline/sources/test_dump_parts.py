@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -128,11 +129,23 @@ def test_a_killed_reading_leaves_no_finished_part_and_the_next_one_is_whole(tmp_
             assert running.poll() is None
             time.sleep(0.01)
         os.kill(running.pid, signal.SIGKILL)
+    assert list(out.glob("*.partial"))
     assert not list(out.glob("*.json"))
 
     report = extract_part(path, PIDS, out, SETTINGS)
 
     assert (report.reused, report.rows) == (False, 40_000)
+    assert not list(out.glob("*.partial"))
+
+
+def test_two_readers_of_one_part_do_not_disturb_each_other(tmp_path: Path) -> None:
+    path, out = write_dump(tmp_path / "dump.json", holders(1, 20_000)), tmp_path / "out"
+
+    with ThreadPoolExecutor(2) as pool:
+        reports = list(pool.map(lambda _: extract_part(path, PIDS, out, SETTINGS), range(2)))
+
+    assert [report.rows for report in reports] == [20_000, 20_000]
+    assert rows(reports[0].statements)["subject"].to_pylist() == [f"Q{number}" for number in range(1, 20_001)]
     assert not list(out.glob("*.partial"))
 
 

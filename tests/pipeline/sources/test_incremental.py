@@ -75,10 +75,10 @@ class Reader:
 def world_and_reader(
     request: pytest.FixtureRequest, catalogue: Catalogue, tmp_path: Path
 ) -> Iterator[tuple[RdfWorld, Reader]]:
-    world = offices(400)
-    for person in range(400):
-        world.says(f"Q{100 + person}", "P19", f"Q{1000 + person % 40}")
-    for town in range(40):
+    world = offices(150)
+    for person in range(150):
+        world.says(f"Q{100 + person}", "P19", f"Q{1000 + person % 20}")
+    for town in range(20):
         world.item(f"Q{1000 + town}", f"Town {town}", revision=30 + town, types=("Q515",)).says(
             f"Q{1000 + town}", "P17", "Q7"
         )

@@ -202,9 +202,8 @@ def test_a_full_disk_is_told_and_what_was_kept_serves(
             read(server, catalogue, tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    asked = len(server.queries)
     assert read(server, catalogue, tmp_path).statements.num_rows == 60
-    assert len(set(server.queries)) == len(server.queries) - 1 and asked == 4
+    assert len(server.queries) == len(set(server.queries)) + 1  # only the one that could not be kept
     assert not list(tmp_path.rglob("*.partial"))
 
 

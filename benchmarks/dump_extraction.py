@@ -1,0 +1,211 @@
+"""Claim: a dump is read into Parquet nearly as fast as it is decompressed, many times faster than with `json`.
+
+Peers: decompression alone (the limit), a plain `gzip` + `json.loads` loop, and qwikidata when it is installed.
+Each runs in a process of its own; seconds are of processor time, which other work on the machine changes little.
+Usage: python benchmarks/dump_extraction.py [--gigabytes 2] [--source FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import importlib.util
+import json
+import os
+import platform
+import random
+import string
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+PIDS = ("P39", "P6", "P35", "P169", "P54", "P286", "P488", "P1308")
+BLOCK = 64_000_000  # bytes of different entities, repeated until the size is reached
+LANGUAGES = [a + b for a in "abcdefghij" for b in "klmno"]
+WORDS = "river council league museum village station academy bridge garden harbour island market".split()
+
+
+def snak(pid: str, rng: random.Random) -> dict:
+    kind = rng.choice(["wikibase-item"] * 6 + ["time", "external-id", "quantity"])
+    value: object = {"amount": f"+{rng.randrange(10**6)}", "unit": "1"}
+    type_ = "quantity"
+    if kind == "wikibase-item":
+        number = rng.randrange(1, 120_000_000)
+        value, type_ = {"entity-type": "item", "numeric-id": number, "id": f"Q{number}"}, "wikibase-entityid"
+    elif kind == "time":
+        date = f"+{rng.randrange(1900, 2026)}-{rng.randrange(1, 13):02d}-{rng.randrange(1, 28):02d}T00:00:00Z"
+        calendar = "http://www.wikidata.org/entity/Q1985727"
+        value = {"time": date, "timezone": 0, "before": 0, "after": 0, "precision": 11, "calendarmodel": calendar}
+        type_ = "time"
+    elif kind == "external-id":
+        value, type_ = "".join(rng.choices(string.hexdigits, k=14)), "string"
+    return {
+        "snaktype": "value", "property": pid, "hash": f"{rng.getrandbits(160):040x}",
+        "datavalue": {"value": value, "type": type_}, "datatype": kind,
+    }  # fmt: skip
+
+
+def statement(pid: str, number: int, rng: random.Random) -> dict:
+    made = {"mainsnak": snak(pid, rng), "type": "statement", "id": f"Q{number}${rng.getrandbits(64):016x}",
+            "rank": "normal"}  # fmt: skip
+    if rng.random() < 0.3:
+        made |= {"qualifiers": {"P580": [snak("P580", rng)], "P582": [snak("P582", rng)]},
+                 "qualifiers-order": ["P580", "P582"]}  # fmt: skip
+    if rng.random() < 0.7:
+        made["references"] = [{"hash": f"{rng.getrandbits(160):040x}", "snaks-order": ["P248", "P813"],
+                               "snaks": {"P248": [snak("P248", rng)], "P813": [snak("P813", rng)]}}]  # fmt: skip
+    return made
+
+
+def entity(number: int, rng: random.Random) -> dict:
+    """About 30 KB of JSON: 30 statements, 3 to 50 languages; one in twenty has wanted statements."""
+    name = " ".join(rng.choices(WORDS, k=2)) + rng.choice(["", " é", " 駅", " мост"])
+    codes = rng.sample(LANGUAGES, rng.choice([3, 10, 20, 49])) + ["en"]
+    claims = {pid: [statement(pid, number, rng)] for pid in (f"P{rng.randrange(1310, 9999)}" for _ in range(30))}
+    claims["P31"] = [statement("P31", number, rng)]
+    if rng.random() < 0.05:
+        pid = rng.choice(PIDS)
+        claims[pid] = [statement(pid, number, rng) for _ in range(rng.randrange(1, 6))]
+    return {
+        "type": "item", "id": f"Q{number}",
+        "labels": {code: {"language": code, "value": name} for code in codes},
+        "descriptions": {code: {"language": code, "value": " ".join(rng.choices(WORDS, k=5))} for code in codes},
+        "aliases": {"en": [{"language": "en", "value": f"{name} too"}]}, "claims": claims,
+        "sitelinks": {f"{code}wiki": {"site": f"{code}wiki", "title": name, "badges": []} for code in codes},
+        "pageid": number, "ns": 0, "title": f"Q{number}", "lastrevid": 2 * 10**9 + number,
+        "modified": "2025-03-04T05:06:07Z",
+    }  # fmt: skip
+
+
+def generate(folder: Path, size: int) -> list[Path]:
+    """The synthetic dump as .gz (level 6, as Wikidata's) and .zst."""
+    rng, block, number = random.Random(7), bytearray(), 0
+    while len(block) < min(BLOCK, size):
+        number += 1
+        block += json.dumps(entity(number, rng), separators=(",", ":")).encode() + b",\n"
+    paths = [folder / "dump.json.gz", folder / "dump.json.zst"]
+    with gzip.open(paths[0], "wb", 6) as one, pa.CompressedOutputStream(str(paths[1]), "zstd") as two:
+        for stream in (one, two):
+            stream.write(b"[\n")
+            for _ in range(max(1, round(size / len(block)))):
+                stream.write(bytes(block))
+            stream.write(b"{}\n]\n")
+    return paths
+
+
+def decompress(path: Path) -> str:
+    from pipeline.sources.dump_lines import decompressed
+
+    size = 0
+    with path.open("rb", buffering=0) as raw, decompressed(raw, path) as stream:
+        while data := stream.read(1 << 20):
+            size += len(data)
+    return str(size)
+
+
+def ours(path: Path) -> str:
+    import datetime
+
+    from pipeline.sources.dump_parts import PartSettings, extract_part
+
+    with tempfile.TemporaryDirectory() as out:
+        report = extract_part(path, PIDS, Path(out), PartSettings(datetime.date(2025, 3, 5)))
+    return f"{report.json_bytes} {report.rows}"
+
+
+def plain_json(path: Path) -> str:
+    size = rows = 0
+    with gzip.open(path) as lines:
+        for line in lines:
+            size += len(line)
+            if line.startswith(b"{"):
+                claims = json.loads(line.rstrip(b",\n")).get("claims") or {}
+                rows += sum(len(claims.get(pid, ())) for pid in PIDS)
+    return f"{size} {rows}"
+
+
+def qwikidata(path: Path) -> str:
+    from qwikidata.entity import WikidataItem
+    from qwikidata.json_dump import WikidataJsonDump
+
+    rows = 0
+    for one in WikidataJsonDump(str(path)):
+        if one.get("type") == "item":
+            groups = WikidataItem(one).get_claim_groups()
+            rows += sum(len(groups[pid]) for pid in PIDS if pid in groups)
+    return f"0 {rows}"
+
+
+READERS: dict[str, Callable[[Path], str]] = {
+    "decompression alone": decompress,
+    "chronofacts to Parquet": ours,
+    "gzip + json loop": plain_json,
+    "qwikidata": qwikidata,
+}
+
+
+def measure(name: str, path: Path) -> tuple[float, int, str]:
+    """(seconds of processor time, peak MiB, what it counted) of one reader in a process of its own."""
+    command = [sys.executable, __file__, "--reader", name, "--source", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    seconds, peak, told = done.stdout.strip().split(" ", 2)
+    return float(seconds), int(peak) // 1024, told
+
+
+def run_reader(name: str, path: Path) -> None:
+    before = time.process_time()
+    told = READERS[name](path)
+    seconds = time.process_time() - before
+    status = Path("/proc/self/status")
+    peak = status.read_text().partition("VmHWM:")[2].split()[0] if status.exists() else "0"
+    print(f"{seconds:.3f} {peak} {told}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gigabytes", type=float, default=0.5)
+    parser.add_argument("--source", type=Path)
+    parser.add_argument("--reader", choices=READERS)
+    options = parser.parse_args()
+    if options.reader:
+        run_reader(options.reader, options.source)
+        return
+    print(
+        f"machine: {platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {sys.version.split()[0]}"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [options.source] if options.source else generate(Path(folder), int(options.gigabytes * 1e9))
+        for path in paths:
+            report(path)
+
+
+def report(path: Path) -> None:
+    names = ["decompression alone", "chronofacts to Parquet"]
+    if path.suffix == ".gz":
+        names.append("gzip + json loop")
+        if importlib.util.find_spec("qwikidata"):
+            names.append("qwikidata")
+    found = {name: min((measure(name, path) for _ in range(3 if "json" not in name else 1)), key=lambda m: m[0])
+             for name in names}  # fmt: skip
+    size = int(found[names[0]][2].split()[0])
+    limit, own = found[names[0]][0], found[names[1]][0]
+    print(f"\n{path.name}: {size / 1e9:.2f} GB of JSON in {path.stat().st_size / 1e9:.2f} GB")
+    print("| reader | MB/s of JSON, one core | times decompression | times as long as ours | peak MiB | statements |")
+    print("|---|---|---|---|---|---|")
+    for name, (seconds, peak, told) in found.items():
+        rows = told.split()[1] if " " in told else ""
+        print(
+            f"| {name} | {size / 1e6 / seconds:.0f} | {seconds / limit:.2f} | {seconds / own:.2f} | {peak} | {rows} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Many single edits in one pass are the same edits as one by one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from editing.encoding import encode
+from editing.models import model_hash
+from editing.parallel_edits import ParallelOptions, edit_in_parallel
+from editing.scoring import teacher_force
+from editing.training import TrainingFailed
+from schemas.errors import BadInput
+from tests.editing.editors.families import tiny, tiny_tokenizer
+from tests.editing.editors.made_edits import FACTS, made_edits
+
+TOKENIZER = tiny_tokenizer()
+OPTIONS = ParallelOptions(rank=4, steps=12, learning_rate=1e-2)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "falcon"])
+def test_edits_in_one_pass_equal_separate_runs(family: str) -> None:
+    model, edits = tiny(family), made_edits()
+    together = edit_in_parallel(model, TOKENIZER, edits, OPTIONS)
+    for number in range(len(FACTS)):
+        alone = edit_in_parallel(model, TOKENIZER, edits.slice(number, 1), OPTIONS)
+        assert float(together.losses[number]) == pytest.approx(float(alone.losses[0]), rel=1e-3)
+        for name, (_, b) in alone.adapters.items():
+            theirs = together.adapters[name][1][number]
+            assert torch.allclose(theirs, b[0], atol=2e-3 * float(b.abs().max()) + 1e-5), name
+        prompt = torch.tensor([TOKENIZER(f"Q: Who runs {FACTS[number][0]}? A:")["input_ids"]])
+        with torch.no_grad(), together.only(number):
+            one = model(input_ids=prompt).logits
+        with torch.no_grad(), alone.only(0):
+            assert torch.allclose(one, model(input_ids=prompt).logits, atol=2e-3)
+
+
+def test_edits_differ_from_each_other_and_each_learns_its_own_fact() -> None:
+    model = tiny("llama")
+    trained = edit_in_parallel(model, TOKENIZER, made_edits(), replace(OPTIONS, steps=60, rank=8))
+    encoded = encode(TOKENIZER, [f"Q: Who is the mayor of {town}? A:" for town, _ in FACTS], [new for _, new in FACTS])
+    with trained.one_per_row(range(len(FACTS))):
+        assert all(one.spoken for one in teacher_force(_InOrder(model), encoded, 1))
+    shuffled = [encoded[1]]
+    with trained.only(0):
+        assert not teacher_force(model, shuffled, 1)[0].spoken
+
+
+class _InOrder:
+    """Asks all rows at once, so that row n meets adapter n; teacher forcing sorts by length otherwise."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.place = model, 0
+
+    def parameters(self) -> Any:
+        return self.model.parameters()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def __call__(self, **given: Any) -> Any:
+        raise NotImplementedError
+
+
+def test_the_model_is_as_before_outside_of_an_edit() -> None:
+    model = tiny("llama")
+    before, ids = model_hash(model), torch.tensor([[1, 20, 30]])
+    with torch.no_grad():
+        said = model(input_ids=ids).logits
+        trained = edit_in_parallel(model, TOKENIZER, made_edits(), OPTIONS)
+        with trained.only(2):
+            assert not torch.equal(model(input_ids=ids).logits, said)
+        assert torch.equal(model(input_ids=ids).logits, said)
+    assert model_hash(model) == before
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_batches_of_edits_make_no_difference() -> None:
+    model = tiny("llama")
+    whole = edit_in_parallel(model, TOKENIZER, made_edits(), OPTIONS)
+    split = edit_in_parallel(model, TOKENIZER, made_edits(), replace(OPTIONS, facts_at_once=3))
+    assert torch.allclose(whole.losses, split.losses, rtol=1e-3)
+
+
+def test_out_of_memory_halves_the_edits_at_once_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, lines = tiny("llama"), []
+    plain = type(model).forward
+
+    def tight(self: Any, input_ids: torch.Tensor, **given: Any) -> Any:
+        if len(input_ids) > 10:  # four wordings each: two edits fit
+            raise torch.OutOfMemoryError("too much")
+        return plain(self, input_ids=input_ids, **given)
+
+    whole = edit_in_parallel(model, TOKENIZER, made_edits(), OPTIONS)
+    monkeypatch.setattr(type(model), "forward", tight)
+    monkeypatch.setattr("editing.models._keeps_some_logits", lambda model: True)
+    split = edit_in_parallel(model, TOKENIZER, made_edits(), OPTIONS, lines.append)
+    assert lines[0] == "out of memory: going on with 2 edits at once"
+    assert torch.allclose(whole.losses, split.losses, rtol=1e-3)
+
+
+def test_no_edits_and_a_loss_that_is_no_number_are_told() -> None:
+    with pytest.raises(BadInput, match="no edits"):
+        edit_in_parallel(tiny("llama"), TOKENIZER, made_edits([]), OPTIONS)
+    model = tiny("llama")
+    with pytest.raises(TrainingFailed, match="learning_rate"):
+        edit_in_parallel(model, TOKENIZER, made_edits(), replace(OPTIONS, learning_rate=1e30))
+    assert all(parameter.requires_grad for parameter in model.parameters())

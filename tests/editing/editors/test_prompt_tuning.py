@@ -1,0 +1,63 @@
+"""`p-tuning`: vectors before a prompt shift no position, with and without a cache, in both depths."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from editing.editors import make_plan
+from editing.models import answer_logits, context_length
+from schemas.errors import BadInput
+from tests.editing.editors.families import tiny, tiny_tokenizer
+from tests.editing.editors.made_edits import made_material
+
+TOKENIZER = tiny_tokenizer()
+
+
+@pytest.fixture(params=[("llama", "input"), ("llama", "all"), ("gpt2", "input"), ("gpt2", "all"), ("qwen", "all")])
+def prompted(request: pytest.FixtureRequest) -> Any:
+    family, depth = request.param
+    plan = make_plan("p-tuning", {"steps": "3", "vectors": "5", "depth": depth}, 0)
+    return plan.editor.edit(tiny(family), TOKENIZER, made_material(), plan.config).model
+
+
+@torch.no_grad()
+def test_some_logits_are_those_of_all(prompted: Any) -> None:
+    ids = torch.tensor([[1, 20, 30, 40, 50], [1, 60, 70, 80, 90]])
+    every = prompted(input_ids=ids).logits
+    assert every.shape[:2] == (2, 5)
+    assert torch.allclose(answer_logits(prompted, ids, 3), every[:, 2:4], atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_cached_step_is_the_whole_prompts(prompted: Any) -> None:
+    ids = torch.tensor([[1, 20, 30, 40], [1, 60, 70, 80]])
+    first = prompted(input_ids=ids[:, :3], use_cache=True)
+    second = prompted(input_ids=ids[:, 3:], past_key_values=first.past_key_values, use_cache=True)
+    assert torch.allclose(second.logits[:, -1], prompted(input_ids=ids).logits[:, -1], atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_score_does_not_depend_on_its_batch(prompted: Any) -> None:
+    ids = torch.tensor([[1, 20, 30, 40], [1, 60, 70, 80]])
+    assert torch.allclose(prompted(input_ids=ids).logits[:1], prompted(input_ids=ids[:1]).logits, atol=1e-5)
+
+
+def test_the_vectors_take_their_room_from_the_context(prompted: Any) -> None:
+    assert context_length(prompted) == 96 - 5
+
+
+def test_the_model_itself_is_never_trained() -> None:
+    plan = make_plan("p-tuning", {"steps": "3", "vectors": "5"}, 0)
+    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_material(), plan.config)
+    base = tiny("llama").state_dict()
+    assert all(torch.equal(value, base[name]) for name, value in edited.base.state_dict().items())
+    assert edited.report["kept_parameters"] == 5 * 3 * 2 * 2 * 8
+
+
+def test_more_vectors_than_context_are_refused() -> None:
+    plan = make_plan("p-tuning", {"vectors": "200"}, 0)
+    with pytest.raises(BadInput, match="vectors = 200"):
+        plan.editor.edit(tiny("llama"), TOKENIZER, made_material(), plan.config)

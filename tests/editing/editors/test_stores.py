@@ -1,0 +1,134 @@
+"""`memory` and `in-context`: which questions an edit concerns, which it must leave alone, and how hops are taken apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from editing.editors import make_plan
+from editing.editors.memory import MemoryOptions, _Reader, _Store
+from editing.encoding import encode
+from editing.retrieval import Retriever
+from editing.scoring import generate, teacher_force
+from editing.subjects import SubjectIndex
+from schemas.errors import BadInput
+from tests.editing.editors.families import tiny, tiny_tokenizer
+from tests.editing.editors.made_edits import made_material
+
+TOKENIZER = tiny_tokenizer()
+
+
+def read(text: str, said: dict[str, str] | None = None, **options: Any) -> tuple[str, str | None]:
+    """How the store of made edits reads a question, with a model that says `said`."""
+    config = MemoryOptions(**options)
+    reader = _Reader(_Store(made_material(), config), lambda asked: [(said or {}).get(one, "") for one in asked], config)
+    (reading,) = reader.read([f"Q: {text} A:"])
+    return reading.prompt, reading.answer
+
+
+@pytest.mark.parametrize(
+    "question", ["Who is the mayor of Linz?", "Name the mayor of Linz.", "Who is the mayor of Old Linz?"]
+)
+def test_a_wording_that_was_never_stored_and_an_alias_are_in_scope(question: str) -> None:
+    assert read(question)[1] == "Ada Moor"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Who was the mayor of Linz in 2016?",
+        "Who is the mayor of Bonn?",
+        "On which continent is Linz?",
+        "Who is the mayor of New Linz?",
+        "Who runs Linzer?",
+    ],
+)
+def test_the_past_other_subjects_other_relations_and_longer_names_are_left_alone(question: str) -> None:
+    assert read(question) == (f"Q: {question} A:", None)
+
+
+def test_a_hop_over_an_edit_is_replaced_by_its_new_answer() -> None:
+    assert read("Where was the mayor of Linz born?") == ("Q: Where was Ada Moor born? A:", None)
+
+
+def test_a_hop_before_an_edit_is_asked_of_the_model() -> None:
+    said = {"The birthplace of Max Hull is": "Graz"}
+    assert read("Who is the mayor of the birthplace of Max Hull?", said) == ("Q: Who is the mayor of Graz? A:", "Bob Tann")
+
+
+def test_two_hops_before_an_edit_are_asked_one_after_the_other() -> None:
+    said = {"The spouse of Max Hull is": "Mia Dorn", "The birthplace of Mia Dorn is": "Wels"}
+    asked = "Who is the mayor of the birthplace of the spouse of Max Hull?"
+    assert read(asked, said)[1] == "Cyd Rook"
+    assert read(asked, said, hops=0) == (f"Q: {asked} A:", None)
+
+
+def test_a_hop_that_leads_to_no_edit_leaves_the_question_as_it_was() -> None:
+    asked = "What is the capital of the country of Max Hull?"
+    assert read(asked, {"The country of Max Hull is": "Peru"}) == (f"Q: {asked} A:", None)
+
+
+def test_a_stored_answer_is_spoken_with_and_without_a_cache() -> None:
+    model, plan = tiny("llama"), make_plan("memory", {}, 0)
+    edited = plan.editor.edit(model, TOKENIZER, made_material(), plan.config)
+    asked = ["Q: Who is the mayor of Linz? A:", "Q: Who is the mayor of Graz? A:", "Q: Who is the baker of Bonn? A:"]
+    prompts = edited.model.rewrite(asked)
+    encoded = encode(TOKENIZER, prompts, ["Ada Moor", "Bob Tann", "Nobody"])
+    assert [one.spoken for one in teacher_force(edited.model, encoded, 8)] == [True, True, False]
+    written = generate(edited.model, TOKENIZER, [one.prompt for one in encoded], 12)
+    assert written[:2] == ["Ada Moor", "Bob Tann"]
+    untouched = generate(model, TOKENIZER, [encoded[2].prompt], 12)
+    assert written[2] == untouched[0]
+
+
+def test_probabilities_with_a_store_still_add_up_to_one() -> None:
+    model, plan = tiny("llama"), make_plan("memory", {}, 0)
+    edited = plan.editor.edit(model, TOKENIZER, made_material(), plan.config)
+    (prompt,) = edited.model.rewrite(["Q: Who is the mayor of Linz? A:"])
+    ids = torch.tensor([encode(TOKENIZER, [prompt], ["x"])[0].prompt])
+    with torch.no_grad():
+        logits = edited.model(input_ids=ids).logits[0, -1]
+    chances = logits.softmax(-1)
+    assert float(logits.exp().sum()) == pytest.approx(1, abs=1e-5)
+    assert float(chances.max()) == pytest.approx(0.95, abs=0.05)
+
+
+def test_in_context_puts_the_named_subjects_edit_next_to_the_question() -> None:
+    plan = make_plan("in-context", {"facts": "2"}, 0)
+    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_material(), plan.config)
+    lines = edited.model.rewrite(["Q: Where was the mayor of Graz born? A:"])[0].split("\n")
+    assert lines[-2:] == ["Q: Who is the mayor of Graz? A: Bob Tann", "Q: Where was the mayor of Graz born? A:"]
+    assert len(lines) == 3
+
+
+def test_in_context_never_fills_the_context() -> None:
+    plan = make_plan("in-context", {"facts": "4", "room": "20"}, 0)
+    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_material(), plan.config)
+    for prompt in edited.model.rewrite(["Q: Who is the mayor of Linz? A:", "Q: " + "Who? " * 8 + "A:"]):
+        assert len(TOKENIZER(prompt)["input_ids"]) <= 96 - 20
+
+
+def test_wrong_options_are_refused() -> None:
+    for editor, values in (("in-context", {"facts": "0"}), ("memory", {"weight": "1"})):
+        plan = make_plan(editor, values, 0)
+        with pytest.raises(BadInput, match=next(iter(values))):
+            plan.editor.edit(tiny("llama"), TOKENIZER, made_material(), plan.config)
+
+
+def test_a_text_is_nearest_to_itself_and_a_stranger_to_none() -> None:
+    texts = ["Who is the mayor of Linz?", "What is the capital of Peru?", "Who coaches the team?"]
+    retriever = Retriever(texts)
+    for index, text in enumerate(texts):
+        (found,) = retriever.nearest(text, 1)
+        assert found == (index, pytest.approx(1.0))
+    assert retriever.nearest("zzzz", 3) == []
+    assert Retriever([]).nearest("Linz", 1) == []
+
+
+def test_the_longest_name_wins_and_only_whole_words_count() -> None:
+    index = SubjectIndex([["York"], ["New York"], ["Old Town", "York Hill"]])
+    assert index.named_in("Who runs new york?") == [1]
+    assert index.named_in("Is York Hill in York?") == [2, 0]
+    assert index.named_in("Yorkshire") == []
