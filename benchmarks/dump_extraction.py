@@ -8,6 +8,7 @@ Usage: python benchmarks/dump_extraction.py [--gigabytes 2] [--source FILE]
 from __future__ import annotations
 
 import argparse
+import datetime
 import gzip
 import importlib.util
 import json
@@ -26,11 +27,26 @@ import pyarrow as pa
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+from pipeline.sources.dump_lines import decompressed  # noqa: E402
+from pipeline.sources.dump_parts import PartSettings, extract_part  # noqa: E402
 
 PIDS = ("P39", "P6", "P35", "P169", "P54", "P286", "P488", "P1308")
 BLOCK = 64_000_000  # bytes of different entities, repeated until the size is reached
 LANGUAGES = [a + b for a in "abcdefghij" for b in "klmno"]
-WORDS = "river council league museum village station academy bridge garden harbour island market".split()
+WORDS = (
+    "river",
+    "council",
+    "league",
+    "museum",
+    "village",
+    "station",
+    "academy",
+    "bridge",
+    "garden",
+    "harbour",
+    "island",
+    "market",
+)
 
 
 def snak(pid: str, rng: random.Random) -> dict:
@@ -68,7 +84,7 @@ def statement(pid: str, number: int, rng: random.Random) -> dict:
 def entity(number: int, rng: random.Random) -> dict:
     """About 30 KB of JSON: 30 statements, 3 to 50 languages; one in twenty has wanted statements."""
     name = " ".join(rng.choices(WORDS, k=2)) + rng.choice(["", " é", " 駅", " мост"])
-    codes = rng.sample(LANGUAGES, rng.choice([3, 10, 20, 49])) + ["en"]
+    codes = [*rng.sample(LANGUAGES, rng.choice([3, 10, 20, 49])), "en"]
     claims = {pid: [statement(pid, number, rng)] for pid in (f"P{rng.randrange(1310, 9999)}" for _ in range(30))}
     claims["P31"] = [statement("P31", number, rng)]
     if rng.random() < 0.05:
@@ -102,8 +118,6 @@ def generate(folder: Path, size: int) -> list[Path]:
 
 
 def decompress(path: Path) -> str:
-    from pipeline.sources.dump_lines import decompressed
-
     size = 0
     with path.open("rb", buffering=0) as raw, decompressed(raw, path) as stream:
         while data := stream.read(1 << 20):
@@ -112,10 +126,6 @@ def decompress(path: Path) -> str:
 
 
 def ours(path: Path) -> str:
-    import datetime
-
-    from pipeline.sources.dump_parts import PartSettings, extract_part
-
     with tempfile.TemporaryDirectory() as out:
         report = extract_part(path, PIDS, Path(out), PartSettings(datetime.date(2025, 3, 5)))
     return f"{report.json_bytes} {report.rows}"
@@ -178,9 +188,7 @@ def main() -> None:
     if options.reader:
         run_reader(options.reader, options.source)
         return
-    print(
-        f"machine: {platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {sys.version.split()[0]}"
-    )
+    print(f"machine: {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     with tempfile.TemporaryDirectory() as folder:
         paths = [options.source] if options.source else generate(Path(folder), int(options.gigabytes * 1e9))
         for path in paths:

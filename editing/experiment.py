@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import torch
 
 from editing.editors import Material, Plan, make_plan
+from editing.editors.modes import edit_in_chunks
 from editing.measuring import Cost, describe_machine
 from editing.metrics import as_mapping, summarise
 from editing.models import load_model, model_hash, save_model
@@ -56,6 +57,8 @@ class RunSettings:
     seed: int = 0
     threads: int | None = None
     """Of torch on a CPU; none: torch's own choice."""
+    chunk: int | None = None
+    """Edit so many facts at a time, each chunk on what the ones before it left; none: all at once."""
     dtype: str = "float32"
     device: str = "auto"
     revision: str | None = None
@@ -173,7 +176,10 @@ def run_editor(
     material = Material(snapshot.edits, snapshot.sentences, _probe_texts(snapshot.questions), progress)
     progress(f"{plan.name}: editing {snapshot.edits.num_rows} facts")
     with Cost() as editing:
-        edited = plan.editor.edit(prepared.model, prepared.tokenizer, material, plan.config)
+        if settings.run.chunk is None:
+            edited = plan.editor.edit(prepared.model, prepared.tokenizer, material, plan.config)
+        else:
+            edited = edit_in_chunks(plan, prepared.model, prepared.tokenizer, material, settings.run.chunk)
     try:
         with Cost() as scoring:
             scores = score(edited.model, prepared.tokenizer, snapshot.questions, settings.scoring, progress)

@@ -5,9 +5,9 @@ work. Here the frozen model reads all facts together, and each row's linear laye
 
     y[n] += scale * B[n] A[n] x[n]        A (facts, rank, in), B (facts, out, rank)
 
-by forward hooks. The loss is the sum of the facts' own means and Adam works elementwise, so each fact's adapter is what
-it would have become alone, but for the order in which floats are added. Leaves out DoRA, replay, and facts that share an
-adapter (`editors.lora`).
+by forward hooks. The loss is the sum of the facts' own means and Adam works elementwise, so each fact's adapter is
+what it would have become alone, but for the order in which floats are added. Leaves out DoRA, replay, and facts that
+share an adapter (`editors.lora`).
 """
 
 from __future__ import annotations

@@ -94,21 +94,24 @@ def score(
     model.eval()
     rows = questions.to_pylist()
     probes = [probe for index, row in enumerate(rows) for probe in _probes_of(index, row)]
-    context = context_length(model)
+    context, rewrite = context_length(model), getattr(model, "rewrite", None)
+    prompts = [probe.prompt for probe in probes]
+    if rewrite:  # an editor that asks differently: in-context, memory
+        prompts = rewrite(prompts)
     answers = [rows[probe.question]["answer"] for probe in probes]
-    encoded = encode(tokenizer, [probe.prompt for probe in probes], answers, context)
+    encoded = encode(tokenizer, prompts, answers, context)
     new = teacher_force(model, encoded, settings.batch_size)
     with_old = [index for index, probe in enumerate(probes) if _old_answer(rows[probe.question])]
     old_answers = [str(_old_answer(rows[probes[index].question])) for index in with_old]
-    old_encoded = encode(tokenizer, [probes[index].prompt for index in with_old], old_answers, context)
+    old_encoded = encode(tokenizer, [prompts[index] for index in with_old], old_answers, context)
     old = dict(zip(with_old, teacher_force(model, old_encoded, settings.batch_size), strict=True))
     spoken = {index: answers[index] for index in range(len(probes)) if new[index].spoken}
     spoken |= {index: text for index, text in zip(with_old, old_answers, strict=True) if old[index].spoken}
     unknown = [index for index in range(len(probes)) if index not in spoken]
     progress(f"scoring: {len(probes)} probes, {len(unknown)} of them to be generated freely")
     longest = max(len(row.ids) - row.start for row in [*encoded, *old_encoded]) + settings.margin
-    prompts = [encoded[index].prompt for index in unknown]
-    spoken |= dict(zip(unknown, generate(model, tokenizer, prompts, longest, settings.batch_size), strict=True))
+    starts = [encoded[index].prompt for index in unknown]
+    spoken |= dict(zip(unknown, generate(model, tokenizer, starts, longest, settings.batch_size), strict=True))
     scored = [
         _row(rows[probe.question], probe, spoken[index], new[index], old.get(index))
         for index, probe in enumerate(probes)

@@ -73,7 +73,7 @@ def writes_to_stream(model: Any, layer: int) -> bool:
     matrix, block = parts[output_matrices(model, [layer])[layer]], parts[block_names(model)[layer]]
     generator = torch.Generator().manual_seed(0)
     width, reference = model.get_input_embeddings().weight.shape[1], model.get_input_embeddings().weight
-    added = torch.randn(width, generator=generator).to(reference)
+    added = 3 * torch.randn(width, generator=generator).to(reference)
     seen: list[torch.Tensor] = []
     watch = block.register_forward_hook(lambda _module, _inputs, output: seen.append(hidden_of(output).float()))
     ids = torch.zeros((1, 2), dtype=torch.int64, device=reference.device)

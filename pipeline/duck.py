@@ -7,9 +7,8 @@ from typing import TypeAlias
 
 import duckdb
 import pyarrow as pa
-import pyarrow.dataset as ds
 
-__all__ = ["Tabular", "connect", "register"]
+__all__ = ["Tabular", "connect", "copy_to_parquet", "quoted", "register"]
 
 Tabular: TypeAlias = "pa.Table | Path"
 """A stage's input: an Arrow table, or a folder of Parquet files that need not fit in memory."""
@@ -32,4 +31,18 @@ def connect(threads: int = 2, memory_gib: float = 2.0, spill: Path | None = None
 
 def register(connection: duckdb.DuckDBPyConnection, name: str, data: Tabular) -> None:
     """Make the input visible to SQL under a name, without copying it."""
-    connection.register(name, data if isinstance(data, pa.Table) else ds.dataset(data, format="parquet"))
+    if isinstance(data, pa.Table):
+        connection.register(name, data)
+    else:
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM read_parquet({quoted(data)})")
+
+
+def quoted(path: Path) -> str:
+    """A Parquet file, or all those of a folder, as a string of SQL."""
+    text = str(path if path.suffix == ".parquet" else path / "*.parquet")
+    return "'" + text.replace("'", "''") + "'"
+
+
+def copy_to_parquet(connection: duckdb.DuckDBPyConnection, sql: str, file: Path) -> None:
+    """Write the result of a query to one Parquet file, in the query's order where it has one."""
+    connection.execute(f"COPY ({sql}) TO {quoted(file)} (FORMAT parquet, COMPRESSION zstd)")

@@ -7,12 +7,15 @@ Leaves out: everything that needs other statements of the timeline but "replaced
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import duckdb
 import pyarrow as pa
 
+from pipeline.duck import quoted
 from schemas.catalogue import Catalogue
 
-__all__ = ["BLOCKED", "create_readings", "register_relations"]
+__all__ = ["BLOCKED", "HUMAN", "create_readings", "mark_cycles", "readings_to_parquet", "register_relations"]
 
 BLOCKED = "blocked"
 """`object_kind` of a span that may hold but cannot be an answer; its object is null."""
@@ -71,12 +74,19 @@ def create_readings(connection: duckdb.DuckDBPyConnection) -> None:
 
     beings: (qid, human), null where an entity's types are unknown.
     """
-    connection.execute(READINGS)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE readings AS {READINGS}")
     mark_cycles(connection)
 
 
+def readings_to_parquet(connection: duckdb.DuckDBPyConnection, folder: Path, parts: int) -> list[Path]:
+    """The same as `parts` folders of Parquet, all readings of a subject in one; cycles are not yet marked."""
+    connection.execute(f"""
+        COPY (SELECT *, hash(subject) % {int(parts)} AS part FROM ({READINGS}))
+        TO {quoted(folder / "readings.parquet")} (FORMAT parquet, PARTITION_BY (part))""")
+    return sorted((folder / "readings.parquet").iterdir())
+
+
 READINGS = f"""
-CREATE OR REPLACE TEMP TABLE readings AS
 WITH directed AS (
     SELECT r.relation, r.inverse, r.wanted_kind, r.wants_human, r.restrictive,
         s.statement_id, s.rank, s.faults, s.qualifiers, s.replaced_by,

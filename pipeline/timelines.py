@@ -11,19 +11,30 @@ Leaves out: agreement between several sources (`pipeline.crosscheck`), and the c
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 import pyarrow as pa
 
-from pipeline.duck import Tabular, connect, register
+from pipeline.duck import Tabular, connect, copy_to_parquet, quoted, register
 from pipeline.ends import ALWAYS, create_spans
 from pipeline.plurality import create_plurality
-from pipeline.readings import BLOCKED, HUMAN, create_readings, register_relations
+from pipeline.readings import (
+    BLOCKED,
+    HUMAN,
+    create_readings,
+    mark_cycles,
+    readings_to_parquet,
+    register_relations,
+)
 from schemas.catalogue import Catalogue
 from schemas.reasons import REASONS
 from schemas.tables import REJECTIONS, TIMELINES
 
-__all__ = ["ALWAYS", "BLOCKED", "build_timelines", "values_at"]
+__all__ = ["ALWAYS", "BLOCKED", "build_timelines", "values_at", "write_timelines"]
+
+ROWS_PER_PART = 1_000_000
 
 
 def build_timelines(
@@ -39,9 +50,48 @@ def build_timelines(
         create_readings(connection)
         _draw_timelines(connection)
         create_plurality(connection, as_of)
-        timelines = connection.sql("SELECT * FROM timelines ORDER BY relation, subject, ordinal").to_arrow_table()
+        timelines = connection.sql(f"SELECT * FROM timelines {TIMELINE_ORDER}").to_arrow_table()
         rejections = connection.sql(f"{STATEMENT_REJECTIONS} UNION ALL {PLURAL_REJECTIONS}").to_arrow_table()
     return timelines.cast(TIMELINES), rejections.cast(REJECTIONS)
+
+
+def write_timelines(
+    statements: Path,
+    entities: Path,
+    catalogue: Catalogue,
+    as_of: datetime.date,
+    out: Path,
+    memory_gib: float = 2.0,
+    rows_per_part: int = ROWS_PER_PART,
+) -> None:
+    """What `build_timelines` returns, for more statements than fit in memory: `out/timelines/*.parquet` and
+    `out/rejections/*.parquet`.
+
+    statements, entities: folders of Parquet; out: a folder of the caller's. The statements are dealt by their
+    subjects into parts of about `rows_per_part`, and the timelines of one part are drawn at a time; rows are
+    sorted within a file.
+    """
+    for name in ("timelines", "rejections"):
+        (out / name).mkdir(parents=True)
+    with connect(memory_gib=memory_gib, spill=out / "spill") as connection, TemporaryDirectory(dir=out) as dealt:
+        _prepare(connection, statements, entities, catalogue, as_of)
+        row = connection.execute("SELECT count(*) FROM statements").fetchone()
+        folders = readings_to_parquet(connection, Path(dealt), -(-(row[0] if row else 0) // rows_per_part) or 1)
+        for number, folder in enumerate(folders):
+            connection.execute(
+                f"CREATE OR REPLACE TEMP TABLE readings AS SELECT * FROM read_parquet({quoted(folder)}, "
+                "hive_partitioning = false)"
+            )
+            mark_cycles(connection)
+            _draw_timelines(connection)
+            file = f"part-{number:04d}.parquet"
+            copy_to_parquet(connection, f"SELECT * FROM timelines {TIMELINE_ORDER}", out / "timelines" / file)
+            copy_to_parquet(connection, f"{STATEMENT_REJECTIONS} ORDER BY ALL", out / "rejections" / file)
+        for table in ("timelines", "spans", "readings", "merged", "followed", "beings", "lifetimes"):
+            connection.execute(f"DROP TABLE IF EXISTS {table}")
+        register(connection, "timelines", out / "timelines")
+        create_plurality(connection, as_of)
+        copy_to_parquet(connection, f"{PLURAL_REJECTIONS} ORDER BY ALL", out / "rejections" / "plural.parquet")
 
 
 def _prepare(
@@ -84,6 +134,8 @@ SELECT subject, relation,
     * EXCLUDE (subject, relation)
 FROM spans
 """
+
+TIMELINE_ORDER = "ORDER BY relation, subject, ordinal"
 
 STATEMENT_REJECTIONS = f"""
 SELECT stage, reason, subject, relation, [statement_id] AS ids,

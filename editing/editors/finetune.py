@@ -73,7 +73,5 @@ def chosen_weights(model: Any, targets: Targets, layers: str, editor: str) -> li
         return [name for name, _ in model.named_parameters()]
     chosen = parse_layers(layers, editor)
     if targets == "mlp-out":
-        return weight_names(
-            model, [output_matrices(model, chosen)[layer] for layer in sorted(output_matrices(model, chosen))]
-        )
+        return weight_names(model, list(output_matrices(model, chosen).values()))
     return weight_names(model, find_linears(model, targets, chosen))

@@ -28,6 +28,7 @@ __all__ = [
     "Site",
     "ValueSettings",
     "capture",
+    "check_fast",
     "choose_layers",
     "choose_site",
     "find_facts",

@@ -46,7 +46,7 @@ class MemitOptions:
     preset: str | None = None
     """Settings of a paper, by name (`presets`)."""
     layers: str = "auto"
-    """`auto`: from an eighth to a quarter of the depth (4-8 of Llama 2's 32), the last two of a shallow model; else `3` or `0-1`."""
+    """`auto`: an eighth to a quarter of the depth (4-8 of Llama 2's 32), a shallow model's last two; or `3`, `0-1`."""
     site: Site = "auto"
     wordings: tuple[Wording, ...] = ("prompt", "paraphrases", "cloze")
     """Each is a fact of its own, with its own key."""
@@ -131,7 +131,7 @@ class Memit:
 
 
 def normal_update(keys: torch.Tensor, missing: torch.Tensor, weighted: torch.Tensor) -> torch.Tensor:
-    """Δ = R Kᵀ (λ C + K Kᵀ)⁻¹, float64. keys (in, facts), missing (out, facts), weighted λ C (in, in): MEMIT, eq. 14."""
+    """Δ = R Kᵀ (λ C + K Kᵀ)⁻¹ (MEMIT, eq. 14). keys (in, facts), missing (out, facts), weighted λ C (in, in)."""
     solved: torch.Tensor = torch.linalg.solve(weighted + keys @ keys.T, keys @ missing.T)
     return solved.T
 

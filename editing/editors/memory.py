@@ -1,4 +1,4 @@
-"""`memory`: the edits stay in a store beside the model; questions are matched to it and, over several hops, taken apart.
+"""`memory`: the edits stay in a store beside the model; questions are matched to it and, over hops, taken apart.
 
 A question is *in scope* of an edit when it names its subject and, with the name taken out, is most alike to a wording
 of its relation (a scope classifier as in SERAC, Mitchell et al. 2022, made of letters); a question about the past
@@ -31,9 +31,18 @@ QUESTION = re.compile(r"^Q: (.*) A:$", re.DOTALL)
 PAST = re.compile(r"\b(was|were|did|before|after|former(ly)?|previous(ly)?|1\d{3}|20\d\d)\b", re.I)
 PERSON_PAST = re.compile(r"\b(born|founded|die|died|buried|educated)\b", re.I)
 """With these words a past tense is about the person, not about the day asked for."""
-NAME = r"(?:the )?[^\W\d_a-z][\w.'’-]*(?:(?: (?:of|the|and|for|in|on|de|la|da|del|al|von|van|bin))*? [^\W\d_a-z][\w.'’-]*)*"
+CAPITALISED = r"[^\W\d_a-z][\w.'’-]*"
+LINKS = r"(?: (?:of|the|and|for|in|on|de|la|da|del|al|von|van|bin))*?"
+NAME = rf"(?:the )?{CAPITALISED}(?:{LINKS} {CAPITALISED})*"
 DEEPER = re.compile(r"\bthe (?!name of)(?:[a-z]+ ){1,4}(?:of|that) the (?:[a-z]+ ){1,4}(?:of|that) ")
 """What is left of a question has another hop in it: the party of the mayor of {}."""
+EMPTY_WORDS = {
+    *("who", "what", "which", "person", "politician", "name", "office", "time", "serves", "serve", "holds", "hold"),
+    *("is", "are", "the", "of", "as", "at", "in", "by", "this", "current", "currently", "now", "today", "present"),
+}
+ARTICLE = re.compile(r"\bthe (current )?$", re.I)
+OFFICE = re.compile(r"\b(jurisdiction|seat|residence|salary|term) of $", re.I)
+"""An office's name stands for its holder, but not where these are asked for."""
 RIVAL = 0.75
 """A relation's wordings must be at least this alike, as a share of the best relation's."""
 INNER = [
@@ -55,7 +64,7 @@ class MemoryOptions:
     hops: int = 4
     """How often a question is taken apart at most; 0: never."""
     reader: Literal["copy", "prompt"] = "copy"
-    """`copy`: a stored answer is spoken as it is; `prompt`: the edit is put before the question, for the model to read."""
+    """`copy`: a stored answer is spoken as it is; `prompt`: the edit stands before the question, to be read."""
     weight: float = 0.95
     """With `copy`: the share of the store in the next token's probability."""
 
@@ -113,7 +122,7 @@ class _Store:
         return min(likely)[1] if likely and min(likely)[0] < 0 else None
 
     def _asks_for(self, masked: str, relation: str) -> float:
-        """How much the question, its subject taken out, is like this relation's wordings; 0 where others are more so."""
+        """How like this relation's wordings the question is, its subject taken out; 0 where others are more so."""
         likeness = self._wordings.likeness(masked)
         here = float(likeness[self._wordings_of[relation]].max())
         return here if here >= self._alike and here >= RIVAL * float(likeness.max()) else 0.0
@@ -123,13 +132,10 @@ class _Store:
         if _about_the_past(text):
             return None
         for phrase, begin, end in self._inside.places_in(text):
-            row = self.rows[self._owners[phrase]]
-            head = text[:begin]
-            head = head[:-4] if head.lower().endswith(" the") or head.lower().endswith("the ") else head
-            tail = text[end:]
-            if re.match(r"^\W*$", tail) and _asks_identity(head):
-                continue
-            return f"{head.rstrip()} {row['target_new']}{tail}".strip()
+            row, head, tail = self.rows[self._owners[phrase]], ARTICLE.sub("", text[:begin]), text[end:]
+            of_office = text[begin:end].casefold() == row["subject_label"].casefold() and OFFICE.search(head)
+            if not of_office and not _asks_identity(head + tail):
+                return f"{head.rstrip()} {row['target_new']}{tail}".strip()
         return None
 
 
@@ -157,16 +163,14 @@ class _Reader:
 
     def _settle(self, text: str, form: str) -> tuple[Reading | None, list[str]]:
         """The reading if the store decides it, else the texts from which a hop may go on."""
+        replaced = self.store.replace(text) if self.config.hops else None
+        if replaced is not None:
+            further, _ = self._settle(replaced, form)
+            return further or Reading(render(replaced, form)), []
         found = self.store.find(text)
         if found is not None:
             return self._answer(text, form, found), []
-        if not self.config.hops:
-            return None, []
-        replaced = self.store.replace(text)
-        if replaced is None:
-            return None, [text]
-        further, _ = self._settle(replaced, form)
-        return further or Reading(render(replaced, form)), []
+        return None, [text] if self.config.hops else []
 
     def _hop(self, waiting: dict[int, list[str]], forms: list[str], done: dict[int, Reading]) -> dict[int, list[str]]:
         """Ask the model for the inner noun phrases of the waiting questions, put its answers in, and look again."""
@@ -217,12 +221,9 @@ def _noun_phrases(row: dict[str, Any]) -> list[str]:
     return [re.sub(r"^current(ly)?\s+", "", phrase)]
 
 
-def _asks_identity(head: str) -> bool:
-    """'Who is [the mayor of Linz]?' asks for the phrase itself."""
-    return (
-        bool(re.match(r"^\W*(who|what|which \w+)\s+(is|are|serves as|holds)\W*(the)?\W*$", head.strip(), re.I))
-        or not head.strip()
-    )
+def _asks_identity(around: str) -> bool:
+    """'Who is [the mayor of Linz] today?' asks for the phrase itself: nothing else is said around it."""
+    return set(re.findall(r"[a-z]+", around.casefold())) <= EMPTY_WORDS
 
 
 def _inner(text: str) -> list[str]:

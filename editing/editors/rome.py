@@ -45,7 +45,7 @@ class RomeOptions:
     preset: str | None = None
     """Settings of a paper, by name (`presets`)."""
     layer: int | None = None
-    """None: at 0.17 of the depth, as in the papers' GPT-J and Llama 2 (4 of 28, 5 of 32); the last of a shallow model."""
+    """None: at 0.17 of the depth, near the papers' choice (5 of Llama 2's 32); a shallow model's last."""
     site: Site = "auto"
     wordings: tuple[Wording, ...] = ("prompt",)
     """A fact's key is the mean over these, and its value serves them all."""
@@ -65,7 +65,7 @@ class RomeOptions:
     """A text file, one text per line, instead of the snapshot's sentences."""
     statistics_cache: str | None = None
     ridge: float = 1e-5
-    """Added to C's diagonal, relative to its mean: directions that no text uses would else be free to move without end."""
+    """Added to C's diagonal, relative to its mean: directions that no text uses would else move without end."""
 
 
 class Rome:

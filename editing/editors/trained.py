@@ -23,7 +23,16 @@ from editing.models import context_length, model_hash
 from editing.training import TrainingReport, TrainingSettings, train
 from schemas.errors import BadInput
 
-__all__ = ["DELTA", "Lessons", "TrainedOptions", "WeightEdit", "gather_lessons", "parse_layers", "train_weights"]
+__all__ = [
+    "DELTA",
+    "Lessons",
+    "TrainedOptions",
+    "WeightEdit",
+    "gather_lessons",
+    "parse_layers",
+    "train_weights",
+    "weight_names",
+]
 
 DELTA = "delta.safetensors"
 

@@ -34,6 +34,7 @@ __all__ = ["Endpoint", "EndpointSettings", "Replay", "RequestsSPARQL"]
 
 log = logging.getLogger("chronofacts.endpoint")
 _CHUNK = 1 << 16
+_UNREACHED_ATTEMPTS = 3  # of an address where nobody has ever answered: it is probably wrong
 _BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
 
 
@@ -104,6 +105,7 @@ class Endpoint:
         self._sparql = RequestsSPARQL(settings, session)
         self.freshness = ""
         """Noted beside every answer, once it is known."""
+        self._reached = False
         self.requests = 0
         """How many were sent."""
 
@@ -122,7 +124,8 @@ class Endpoint:
     def _fetch(self, query: str) -> Asked:
         """Ask until there is an answer, or a verdict that it is too much at once."""
         verdict = Verdict("retry", "never asked")
-        for attempt in range(1, self._settings.attempts + 1):
+        attempts = self._settings.attempts
+        for attempt in range(1, attempts + 1):
             record = self._record(query, attempt)
             with one_at_a_time(self._settings.lock):
                 outcome = self._ask_once(query, record)
@@ -132,12 +135,15 @@ class Endpoint:
             # A batch of one cannot be halved: it gets three chances.
             if verdict.act == "less" and (len(record.ids) != 1 or attempt >= 3):
                 return self._note(query, record, verdict)
-            if attempt < self._settings.attempts:
+            if not self._reached and attempt == _UNREACHED_ATTEMPTS:
+                attempts = attempt
+                break
+            if attempt < attempts:
                 self._pause(verdict, attempt)
         if verdict.act == "retry" and verdict.cut:  # perhaps always at the same length: a smaller one may pass
             return self._note(query, record, verdict)
         raise EndpointFailed(
-            f"{self._settings.address} gave no answer in {self._settings.attempts} attempts ({verdict.why}); "
+            f"{self._settings.address} gave no answer in {attempts} attempts ({verdict.why}); "
             "check the address and the network, or run the same command again later: finished batches are kept"
         )
 
@@ -180,6 +186,7 @@ class Endpoint:
         self.requests += 1
         try:
             with self._sparql.send(query) as response, self._run.writer() as writer:
+                self._reached = True
                 verdict = self._receive(response, writer, began)
                 if verdict is not None:
                     return verdict
@@ -211,12 +218,7 @@ class Endpoint:
         if response.status_code != 200 or not is_sparql_json(response.headers.get("Content-Type")):
             body = _beginning(response)
             now = self._clock.now()
-            verdict = judge_reply(
-                response.status_code, response.headers, body, settings.address, settings.splits_429, now
-            )
-            if verdict.act == "less":
-                self._budget.spend(settings.budget_s)  # whatever it took here, it took all its time there
-            return verdict
+            return judge_reply(response.status_code, response.headers, body, settings.address, settings.splits_429, now)
         try:
             for chunk in response.iter_content(_CHUNK):
                 writer.write(chunk)

@@ -12,9 +12,9 @@ from torch import nn
 
 from editing.artefact import load_edit
 from editing.editors import EDITORS, make_plan
+from editing.encoding import encode
 from editing.models import model_hash
 from editing.training import TrainingFailed, TrainingSettings, train
-from editing.encoding import encode
 from schemas.errors import BadInput, CheckFailed
 from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.editing.editors.made_edits import made_material

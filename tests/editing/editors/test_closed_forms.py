@@ -102,7 +102,7 @@ def test_after_rome_the_matrix_gives_the_value_at_the_key(family: str) -> None:
     module = dict(model.named_modules())[name]
     facts = find_facts(model, TOKENIZER, material.edits, ("prompt",), 2, apart=False, site="subject")
     before = capture(model, module, facts, inputs=False)
-    settings = ValueSettings(4, 0.5, 0.0625, 0.0, 3.0)
+    settings = ValueSettings(4, 0.5, 0.0625, 0.0, QUICK_ROME.clamp)
     delta = optimise_values(model, module, facts, settings).double()
     Rome().edit(model, TOKENIZER, material, QUICK_ROME)
     after = capture(model, module, facts, inputs=False)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from editing.encoding import encode
+from editing.encoding import encode, pad
 from editing.models import model_hash
 from editing.parallel_edits import ParallelOptions, edit_in_parallel
 from editing.scoring import teacher_force
@@ -42,35 +42,21 @@ def test_edits_differ_from_each_other_and_each_learns_its_own_fact() -> None:
     model = tiny("llama")
     trained = edit_in_parallel(model, TOKENIZER, made_edits(), replace(OPTIONS, steps=60, rank=8))
     encoded = encode(TOKENIZER, [f"Q: Who is the mayor of {town}? A:" for town, _ in FACTS], [new for _, new in FACTS])
-    with trained.one_per_row(range(len(FACTS))):
-        assert all(one.spoken for one in teacher_force(_InOrder(model), encoded, 1))
-    shuffled = [encoded[1]]
+    batch = pad(encoded, True, "cpu")
+    with torch.no_grad(), trained.one_per_row(range(len(FACTS))):
+        chosen = model(input_ids=batch.ids).logits[:, :-1].argmax(-1)
+    labels = batch.labels[:, 1:]
+    assert bool(((chosen == labels) | (labels == -100)).all())
     with trained.only(0):
-        assert not teacher_force(model, shuffled, 1)[0].spoken
-
-
-class _InOrder:
-    """Asks all rows at once, so that row n meets adapter n; teacher forcing sorts by length otherwise."""
-
-    def __init__(self, model: Any) -> None:
-        self.model, self.place = model, 0
-
-    def parameters(self) -> Any:
-        return self.model.parameters()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.model, name)
-
-    def __call__(self, **given: Any) -> Any:
-        raise NotImplementedError
+        assert [one.spoken for one in teacher_force(model, encoded, 4)] == [True, False, False, False]
 
 
 def test_the_model_is_as_before_outside_of_an_edit() -> None:
     model = tiny("llama")
     before, ids = model_hash(model), torch.tensor([[1, 20, 30]])
+    trained = edit_in_parallel(model, TOKENIZER, made_edits(), OPTIONS)
     with torch.no_grad():
-        said = model(input_ids=ids).logits
-        trained = edit_in_parallel(model, TOKENIZER, made_edits(), OPTIONS)
+        said = tiny("llama")(input_ids=ids).logits
         with trained.only(2):
             assert not torch.equal(model(input_ids=ids).logits, said)
         assert torch.equal(model(input_ids=ids).logits, said)

@@ -1,4 +1,4 @@
-"""`memory` and `in-context`: which questions an edit concerns, which it must leave alone, and how hops are taken apart."""
+"""`memory` and `in-context`: which questions an edit concerns, which not, and how hops are taken apart."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ TOKENIZER = tiny_tokenizer()
 def read(text: str, said: dict[str, str] | None = None, **options: Any) -> tuple[str, str | None]:
     """How the store of made edits reads a question, with a model that says `said`."""
     config = MemoryOptions(**options)
-    reader = _Reader(_Store(made_material(), config), lambda asked: [(said or {}).get(one, "") for one in asked], config)
+    reader = _Reader(
+        _Store(made_material(), config), lambda asked: [(said or {}).get(one, "") for one in asked], config
+    )
     (reading,) = reader.read([f"Q: {text} A:"])
     return reading.prompt, reading.answer
 
@@ -55,7 +57,10 @@ def test_a_hop_over_an_edit_is_replaced_by_its_new_answer() -> None:
 
 def test_a_hop_before_an_edit_is_asked_of_the_model() -> None:
     said = {"The birthplace of Max Hull is": "Graz"}
-    assert read("Who is the mayor of the birthplace of Max Hull?", said) == ("Q: Who is the mayor of Graz? A:", "Bob Tann")
+    assert read("Who is the mayor of the birthplace of Max Hull?", said) == (
+        "Q: Who is the mayor of Graz? A:",
+        "Bob Tann",
+    )
 
 
 def test_two_hops_before_an_edit_are_asked_one_after_the_other() -> None:
@@ -96,11 +101,10 @@ def test_probabilities_with_a_store_still_add_up_to_one() -> None:
 
 
 def test_in_context_puts_the_named_subjects_edit_next_to_the_question() -> None:
-    plan = make_plan("in-context", {"facts": "2"}, 0)
+    plan = make_plan("in-context", {"facts": "1", "room": "4"}, 0)
     edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_material(), plan.config)
     lines = edited.model.rewrite(["Q: Where was the mayor of Graz born? A:"])[0].split("\n")
-    assert lines[-2:] == ["Q: Who is the mayor of Graz? A: Bob Tann", "Q: Where was the mayor of Graz born? A:"]
-    assert len(lines) == 3
+    assert lines == ["Q: Who is the mayor of Graz? A: Bob Tann", "Q: Where was the mayor of Graz born? A:"]
 
 
 def test_in_context_never_fills_the_context() -> None:

@@ -135,13 +135,23 @@ def test_a_query_that_is_not_understood_is_an_error(server: EndpointServer, tmp_
     assert len(server.queries) == 1
 
 
-def test_an_unreachable_host_is_told_after_some_attempts(tmp_path: Path) -> None:
+def test_an_address_where_nobody_answers_is_told_soon(tmp_path: Path) -> None:
     time = FakeTime()
     with (
         endpoint_at("http://127.0.0.1:9/sparql", tmp_path, time) as endpoint,
-        pytest.raises(EndpointFailed, match=r"no answer in 8 attempts.*check the address"),
+        pytest.raises(EndpointFailed, match=r"no answer in 3 attempts.*check the address"),
     ):
         list(endpoint.ask(ALL))
+    assert time.slept == [1, 2]
+
+
+def test_a_host_that_goes_away_is_waited_for_longer(server: EndpointServer, tmp_path: Path) -> None:
+    time = FakeTime()
+    with endpoint_at(server.url, tmp_path, time) as endpoint:
+        list(endpoint.ask(ALL))
+        server.fault = lambda number, query: "closed"
+        with pytest.raises(EndpointFailed, match="no answer in 8 attempts"):
+            list(endpoint.ask(ONE))
     assert time.slept == [1, 2, 4, 8, 16, 32, 60]
 
 

@@ -1,0 +1,112 @@
+"""Presets name a paper and give way to what is set beside them; modes edit in chunks or alone and undo all of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import torch
+
+from editing.editors import EDITORS, make_plan
+from editing.editors.modes import edit_in_chunks, edited_alone, score_each_alone
+from editing.editors.presets import PRESETS
+from editing.models import model_hash
+from schemas.errors import BadInput
+from schemas.tables import QUESTIONS
+from tests.editing.editors.families import tiny, tiny_tokenizer
+from tests.editing.editors.made_edits import FACTS, made_material
+from tests.editing.editors.test_artefacts import QUICK, says
+
+TOKENIZER = tiny_tokenizer()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_read_by_its_editor_and_names_its_source(name: str) -> None:
+    preset = PRESETS[name]
+    config = make_plan(preset.editor, {"preset": name}, 0).config
+    for option, text in preset.values.items():
+        value = getattr(config, option)
+        assert str(value) == text or float(text) == value if not isinstance(value, tuple) else value == (text,)
+    assert preset.editor in EDITORS and "arXiv" in preset.source
+
+
+def test_what_is_set_beside_a_preset_wins() -> None:
+    config = make_plan("lora", {"preset": "chronoedit-lora-attn", "rank": "4"}, 0).config
+    assert (config.targets, config.rank, config.alpha) == ("attention", 4, 32.0)
+
+
+def test_an_unknown_preset_and_another_editors_are_refused_with_the_mend() -> None:
+    with pytest.raises(BadInput, match="chronoedit-lora"):
+        make_plan("lora", {"preset": "chronoedit-lorra"}, 0)
+    with pytest.raises(BadInput, match=r"rome\.preset=rome-gpt-j"):
+        make_plan("memit", {"preset": "rome-gpt-j"}, 0)
+
+
+@pytest.mark.parametrize("editor", [name for name in QUICK if name != "p-tuning"])
+def test_chunks_are_edited_one_upon_the_other_and_undone_bit_for_bit(editor: str, tmp_path: Path) -> None:
+    model, plan = tiny("llama"), make_plan(editor, QUICK[editor], 0)
+    before, said, wanted = model_hash(model), says(model), [p.requires_grad for p in model.parameters()]
+    chunked = edit_in_chunks(plan, model, TOKENIZER, made_material(), 3)
+    assert chunked.report["chunks"] == 2
+    assert not torch.equal(says(chunked.model), said)
+    chunked.save(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+    restored = chunked.undo()
+    assert model_hash(restored) == before
+    assert [p.requires_grad for p in restored.parameters()] == wanted
+
+
+def test_one_chunk_of_all_edits_is_all_at_once() -> None:
+    model, plan = tiny("llama"), make_plan("freeze", QUICK["freeze"], 0)
+    chunked = edit_in_chunks(plan, model, TOKENIZER, made_material(), 99)
+    said = says(chunked.model)
+    edited = plan.editor.edit(chunked.undo(), TOKENIZER, made_material(), plan.config)
+    assert torch.equal(says(edited.model), said)
+
+
+def test_a_store_in_chunks_remembers_the_first_ones() -> None:
+    plan = make_plan("memory", {}, 0)
+    chunked = edit_in_chunks(plan, tiny("llama"), TOKENIZER, made_material(), 1)
+    (prompt,) = chunked.model.rewrite([f"Q: Who is the mayor of {FACTS[0][0]}? A:"])
+    ids = torch.tensor([TOKENIZER(f"{prompt} {FACTS[0][1]}")["input_ids"]])
+    with torch.no_grad():
+        assert chunked.model(input_ids=ids).logits[0, -1].argmax() == TOKENIZER.eos_token_id
+
+
+def test_chunks_of_nothing_and_of_vectors_are_refused() -> None:
+    for editor, size in (("freeze", 0), ("p-tuning", 2)):
+        with pytest.raises(BadInput):
+            edit_in_chunks(make_plan(editor, QUICK[editor], 0), tiny("llama"), TOKENIZER, made_material(), size)
+
+
+def test_an_edit_alone_is_the_edit_without_the_others() -> None:
+    model, plan = tiny("llama"), make_plan("freeze", QUICK["freeze"], 0)
+    before = model_hash(model)
+    with edited_alone(plan, model, TOKENIZER, made_material(), 1) as edited:
+        said = says(edited.model)
+    assert model_hash(model) == before
+    plan.editor.edit(model, TOKENIZER, made_material([FACTS[1]]), plan.config)
+    assert torch.equal(says(model), said)
+
+
+def test_questions_are_scored_under_their_own_edit_alone() -> None:
+    plan = make_plan("memory", {}, 0)
+    scores = score_each_alone(plan, tiny("llama"), TOKENIZER, made_material(), asked())
+    assert scores["question_id"].to_pylist() == ["q0", "q1", "q2", "q3"]
+    assert all(scores["exact_match"].to_pylist())
+
+
+def asked() -> pa.Table:
+    """One question per edit, and one about two edits at once."""
+
+    def row(number: int, ids: list[str], text: str, answer: str) -> dict[str, Any]:
+        return dict.fromkeys(QUESTIONS.names) | {
+            "question_id": f"q{number}", "edit_ids": ids, "kind": "edit", "hops": 1, "relation": "mayor",
+            "question": text, "answer": answer, "answer_before": "Eve Zorn",
+        }  # fmt: skip
+
+    rows = [row(n, [f"e{n}"], f"Who is the mayor of {town}?", new) for n, (town, new) in enumerate(FACTS)]
+    rows.append(row(9, ["e0", "e1"], "Who are the mayors of Linz and Graz?", "both"))
+    return pa.Table.from_pylist(rows, schema=QUESTIONS)

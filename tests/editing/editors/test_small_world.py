@@ -1,0 +1,71 @@
+"""Each editor brings the small world up to date, and what it costs the rest differs as the methods do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from editing.artefact import load_edit
+from editing.editors import Material, make_plan
+from editing.experiment import Prepared, read_settings, run_editor
+from editing.models import model_hash
+from editing.scoring import score
+from editing.snapshot import Snapshot
+
+KINDS = ("edit", "history", "multi_hop")
+
+
+def shares(editor: str, values: dict[str, str], model: Any, tokenizer: Any, snapshot: Snapshot) -> dict[str, float]:
+    """Share of right answers by kind after the edit, which is then undone."""
+    before, plan = model_hash(model), make_plan(editor, values, 0)
+    material = Material(snapshot.edits, snapshot.sentences, frozenset(snapshot.questions["question"].to_pylist()))
+    edited = plan.editor.edit(model, tokenizer, material, plan.config)
+    asked = snapshot.questions.filter(pc.is_in(snapshot.questions["kind"], pa.array(KINDS)))
+    scores = score(edited.model, tokenizer, asked)
+    edited.undo()
+    assert model_hash(model) == before
+    return {kind: pc.mean(scores.filter(pc.equal(scores["kind"], kind))["exact_match"]).as_py() for kind in KINDS}
+
+
+@pytest.mark.parametrize("editor", ["finetune", "freeze", "rome", "memit", "memory", "p-tuning"])
+def test_nine_of_ten_edits_are_answered(editor: str, model_and_tokenizer: Any, snapshot: Snapshot) -> None:
+    assert shares(editor, {}, *model_and_tokenizer, snapshot)["edit"] >= 0.9
+
+
+def test_a_norm_constraint_and_replay_both_keep_history(model_and_tokenizer: Any, snapshot: Snapshot) -> None:
+    free = shares("finetune", {}, *model_and_tokenizer, snapshot)
+    bound = shares("finetune", {"constraint": "norm"}, *model_and_tokenizer, snapshot)
+    replayed = shares("finetune+replay", {}, *model_and_tokenizer, snapshot)
+    assert bound["edit"] >= 0.9 and bound["history"] > free["history"]
+    assert replayed["edit"] >= 0.9 and replayed["history"] > free["history"]
+
+
+def test_a_store_answers_over_hops_and_leaves_history_alone(model_and_tokenizer: Any, snapshot: Snapshot) -> None:
+    untouched = shares("none", {}, *model_and_tokenizer, snapshot)
+    stored = shares("memory", {}, *model_and_tokenizer, snapshot)
+    assert stored["multi_hop"] >= 0.8 > untouched["multi_hop"]
+    assert stored["history"] == untouched["history"]
+
+
+def test_an_experiment_edits_in_chunks_when_asked(model_and_tokenizer: Any, snapshot: Snapshot, tmp_path: Path) -> None:
+    model, tokenizer = model_and_tokenizer
+    settings = read_settings(["memory", "freeze"], {"chunk": "10", "freeze.steps": "4"})
+    prepared = Prepared(model, tokenizer, "small", model_hash(model), {}, 0.0, 0.0)
+    for plan in settings.plans:
+        result = run_editor(prepared, snapshot, plan, settings, tmp_path)
+        assert result.report["chunks"] == 3
+        assert model_hash(model) == prepared.hash
+        loaded = load_edit(model, tokenizer, tmp_path / "adapters" / plan.name)
+        assert score(loaded.model, tokenizer, snapshot.questions)["generated"] == result.scores["generated"]
+        loaded.undo()
+
+
+def test_a_small_world_that_never_read_a_context_gains_nothing_from_one(
+    model_and_tokenizer: Any, snapshot: Snapshot
+) -> None:
+    """An honest figure: this model was trained on single sentences, so in-context editing cannot work on it."""
+    assert shares("in-context", {}, *model_and_tokenizer, snapshot)["edit"] < 0.5
