@@ -34,17 +34,22 @@ PERSON_PAST = re.compile(r"\b(born|founded|die|died|buried|educated)\b", re.I)
 CAPITALISED = r"[^\W\d_a-z][\w.'’-]*"
 LINKS = r"(?: (?:of|the|and|for|in|on|de|la|da|del|al|von|van|bin))*?"
 NAME = rf"(?:the )?{CAPITALISED}(?:{LINKS} {CAPITALISED})*"
-DEEPER = re.compile(r"\bthe (?!name of)(?:[a-z]+ ){1,4}(?:of|that) the (?:[a-z]+ ){1,4}(?:of|that) ")
+DEEPER = re.compile(r"\bthe (?!name of|office of)(?:[a-z]+ ){1,4}(?:of|that) the (?:[a-z]+ ){1,4}(?:of|that) ")
 """What is left of a question has another hop in it: the party of the mayor of {}."""
 EMPTY_WORDS = {
     *("who", "what", "which", "person", "politician", "name", "office", "time", "serves", "serve", "holds", "hold"),
     *("is", "are", "the", "of", "as", "at", "in", "by", "this", "current", "currently", "now", "today", "present"),
 }
 ARTICLE = re.compile(r"\bthe (current )?$", re.I)
-OFFICE = re.compile(r"\b(jurisdiction|seat|residence|salary|term) of $", re.I)
+OFFICE = re.compile(r"\b(jurisdiction|seat|residence|salary|term)\b", re.I)
 """An office's name stands for its holder, but not where these are asked for."""
 RIVAL = 0.75
 """A relation's wordings must be at least this alike, as a share of the best relation's."""
+ITS_OFFICE = re.compile(r"what is the office of\b", re.I)
+HOLDER = re.compile(r"\bthe (current )?holder of the office of ")
+PEOPLE = re.compile(
+    r"\b(spouse|husband|wife|head|leader|mayor|father|mother|child|holder|director|chair\w*|founder)\b", re.I
+)
 INNER = [
     re.compile(rf"\bthe (?:(?!the\b)[a-z]+ ){{1,4}}?(?:of|in|at) (?P<name>{NAME})"),
     re.compile(
@@ -114,6 +119,9 @@ class _Store:
         """The edit in whose scope the question lies."""
         if _about_the_past(text):
             return None
+        for phrase, begin, end in self._inside.places_in(text):
+            if _asks_identity(ARTICLE.sub("", text[:begin]) + text[end:]) and not _goes_on(text, begin, end):
+                return self._owners[phrase]
         likely: list[tuple[float, int]] = []
         for subject, begin, end in self._subjects.places_in(text):
             masked = text[:begin] + MASK + text[end:]
@@ -134,7 +142,8 @@ class _Store:
         for phrase, begin, end in self._inside.places_in(text):
             row, head, tail = self.rows[self._owners[phrase]], ARTICLE.sub("", text[:begin]), text[end:]
             of_office = text[begin:end].casefold() == row["subject_label"].casefold() and OFFICE.search(head)
-            if not of_office and not _asks_identity(head + tail):
+            of_office = of_office or ITS_OFFICE.match(head)
+            if not of_office and not _asks_identity(head + tail) and not re.match(r" (of|and) [A-Z]", tail):
                 return f"{head.rstrip()} {row['target_new']}{tail}".strip()
         return None
 
@@ -163,6 +172,7 @@ class _Reader:
 
     def _settle(self, text: str, form: str) -> tuple[Reading | None, list[str]]:
         """The reading if the store decides it, else the texts from which a hop may go on."""
+        text = HOLDER.sub("", text) if self.config.hops else text
         replaced = self.store.replace(text) if self.config.hops else None
         if replaced is not None:
             further, _ = self._settle(replaced, form)
@@ -178,7 +188,7 @@ class _Reader:
         asked = sorted({phrase for _, _, phrase in inner})
         if not asked:
             return {}
-        said = dict(zip(asked, self.ask([f"{phrase[0].upper()}{phrase[1:]} is" for phrase in asked]), strict=True))
+        said = dict(zip(asked, self.ask([render(_ask_for(phrase), "question") for phrase in asked]), strict=True))
         left: dict[int, list[str]] = {}
         for index, text, phrase in inner:
             if index in done or not said[phrase]:
@@ -223,7 +233,15 @@ def _noun_phrases(row: dict[str, Any]) -> list[str]:
 
 def _asks_identity(around: str) -> bool:
     """'Who is [the mayor of Linz] today?' asks for the phrase itself: nothing else is said around it."""
-    return set(re.findall(r"[a-z]+", around.casefold())) <= EMPTY_WORDS
+    return not ITS_OFFICE.match(around) and set(re.findall(r"[a-z]+", around.casefold())) <= EMPTY_WORDS
+
+
+def _ask_for(phrase: str) -> str:
+    """'the country that Linz is in' -> 'Which country is Linz in?'; 'the head of Asa' -> 'Who is the head of Asa?'"""
+    placed = re.fullmatch(r"the ([a-z ]+?) that (.+) is (in|on)", phrase)
+    if placed:
+        return f"Which {placed[1]} is {placed[2]} {placed[3]}?"
+    return f"{'Who' if PEOPLE.search(phrase) else 'What'} is {phrase}?"
 
 
 def _inner(text: str) -> list[str]:

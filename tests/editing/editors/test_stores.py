@@ -56,7 +56,7 @@ def test_a_hop_over_an_edit_is_replaced_by_its_new_answer() -> None:
 
 
 def test_a_hop_before_an_edit_is_asked_of_the_model() -> None:
-    said = {"The birthplace of Max Hull is": "Graz"}
+    said = {"Q: What is the birthplace of Max Hull? A:": "Graz"}
     assert read("Who is the mayor of the birthplace of Max Hull?", said) == (
         "Q: Who is the mayor of Graz? A:",
         "Bob Tann",
@@ -64,7 +64,7 @@ def test_a_hop_before_an_edit_is_asked_of_the_model() -> None:
 
 
 def test_two_hops_before_an_edit_are_asked_one_after_the_other() -> None:
-    said = {"The spouse of Max Hull is": "Mia Dorn", "The birthplace of Mia Dorn is": "Wels"}
+    said = {"Q: Who is the spouse of Max Hull? A:": "Mia Dorn", "Q: What is the birthplace of Mia Dorn? A:": "Wels"}
     asked = "Who is the mayor of the birthplace of the spouse of Max Hull?"
     assert read(asked, said)[1] == "Cyd Rook"
     assert read(asked, said, hops=0) == (f"Q: {asked} A:", None)
@@ -72,7 +72,7 @@ def test_two_hops_before_an_edit_are_asked_one_after_the_other() -> None:
 
 def test_a_hop_that_leads_to_no_edit_leaves_the_question_as_it_was() -> None:
     asked = "What is the capital of the country of Max Hull?"
-    assert read(asked, {"The country of Max Hull is": "Peru"}) == (f"Q: {asked} A:", None)
+    assert read(asked, {"Q: What is the country of Max Hull? A:": "Peru"}) == (f"Q: {asked} A:", None)
 
 
 def test_a_stored_answer_is_spoken_with_and_without_a_cache() -> None:
