@@ -125,6 +125,7 @@ def main() -> None:
     catalogue = load_catalogue().select(["office_holder"])
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(options.statements, there))
+    process.daemon = True
     process.start()
     url = here.recv()
     with tempfile.TemporaryDirectory() as folder:

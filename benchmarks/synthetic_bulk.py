@@ -43,13 +43,14 @@ def write_bulk(folder: Path, rows: int, seed: int = 0) -> None:
 def _chunk(random: np.random.Generator, first: int, size: int) -> tuple[pa.Table, pa.Table]:
     number = np.arange(first, first + size)
     office, place = number // TERMS, number % TERMS
-    # Terms of an office follow each other; the last one runs into today.
+    # Terms of an office follow each other; the last one holds it today.
     length = random.integers(300, 2200, size)
     length[place == 0] = 0
     upto = np.cumsum(length) - np.repeat(np.cumsum(length)[place == 0], TERMS)
-    start = TODAY - 1500 - np.repeat(upto[place == TERMS - 1], TERMS) + upto
-    end = np.append(start[1:], TODAY)
+    held = np.repeat(random.integers(30, 2500, size // TERMS), TERMS)  # days that the last one has held it
+    start = TODAY - held - np.repeat(upto[place == TERMS - 1], TERMS) + upto
     last = place == TERMS - 1
+    end = np.where(last, TODAY, np.append(start[1:], TODAY))
     vacancy = (random.random(size) < 0.1) & ~last
     end = np.where(vacancy, end - 60, end)
 
@@ -57,8 +58,11 @@ def _chunk(random: np.random.Generator, first: int, size: int) -> tuple[pa.Table
     source = np.where(repeated, np.arange(size) - 1, np.arange(size))
     holder = FIRST_HOLDER + first + source
     draw = random.random(size)[source]
-    end_kind = np.where(last, np.where(draw < 0.4, "none", "absent"), np.where(
-        draw < 0.72, "known", np.where(draw < 0.97, np.where(vacancy, "known", "absent"), "unknown")))[source]
+    end_kind = np.where(
+        last,
+        np.where(draw < 0.4, "none", "absent"),
+        np.where(draw < 0.72, "known", np.where(draw < 0.97, np.where(vacancy, "known", "absent"), "unknown")),
+    )[source]
     precision = random.choice([11, 10, 9, 8], size, p=[0.6, 0.2, 0.198, 0.002])[source]
     end_precision = random.choice([11, 10, 9], size, p=[0.6, 0.2, 0.2])[source]
     dateless = random.random(size) < 0.01

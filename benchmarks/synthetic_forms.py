@@ -19,7 +19,9 @@ from benchmarks.synthetic_world import JULIAN, Claim, Item, Special, Text, Time,
 __all__ = ["json_lines", "triples"]
 
 WIKIDATA = "http://www.wikidata.org/"
-WD, WDS, WDV, P, PS = (WIKIDATA + part for part in ("entity/", "entity/statement/", "value/", "prop/", "prop/statement/"))
+WD, WDS, WDV, P, PS = (
+    WIKIDATA + part for part in ("entity/", "entity/statement/", "value/", "prop/", "prop/statement/")
+)
 PQ, PQV, WDNO, WDT = (
     WIKIDATA + part for part in ("prop/qualifier/", "prop/qualifier/value/", "prop/novalue/", "prop/direct/")
 )

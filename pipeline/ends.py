@@ -20,8 +20,11 @@ ALWAYS = datetime.date(1, 1, 1)
 
 
 def create_spans(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create `spans` (`TIMELINES` without ordinal) and `redundant` (spans that add nothing and are left out) from
-    `readings`, `relations`, `lifetimes` (qid, ended_earliest, ended_latest, ended_kind) and `settings` (as_of, always)."""
+    """Create `spans` (`TIMELINES` without ordinal) and `redundant` (what adds nothing and is left out).
+
+    Reads `readings`, `relations`, `lifetimes` (qid, ended_earliest, ended_latest, ended_kind) and `settings`
+    (as_of, always).
+    """
     for step in (MERGED, REDUNDANT, WITHOUT_REDUNDANT, FOLLOWED, SPANS):
         connection.execute(step)
 
@@ -97,7 +100,8 @@ next_beginnings AS (
 ),
 -- Where several begin on one day, the one that may have begun before it counts.
 next_days AS (
-    SELECT relation, subject, next_earliest, min(next_latest) AS next_latest, bool_or(some_day_before) AS some_day_before
+    SELECT relation, subject, next_earliest, min(next_latest) AS next_latest,
+        bool_or(some_day_before) AS some_day_before
     FROM next_beginnings GROUP BY relation, subject, next_earliest
 ),
 -- The same holder twice from about the same start, once with an end: the end is told for both.

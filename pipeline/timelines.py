@@ -101,7 +101,8 @@ def _prepare(
     catalogue: Catalogue,
     as_of: datetime.date,
 ) -> None:
-    """The inputs of all steps: `statements`, `relations`, `single_valued`, `beings`, `lifetimes`, `settings`, `stages`."""
+    """Make the inputs of all steps visible: `statements`, `relations`, `single_valued`, `beings`, `lifetimes`,
+    `settings` and `stages`."""
     register(connection, "statements", statements)
     register(connection, "entities", entities)
     register_relations(connection, catalogue)

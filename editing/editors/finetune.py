@@ -38,7 +38,7 @@ class FinetuneOptions(TrainedOptions):
     """`whole`: every parameter, embeddings and norms too; the others: weight matrices inside the blocks."""
     layers: str = "all"
     constraint: Literal["none", "norm"] = "none"
-    epsilon: float = 0.004
+    epsilon: float = 0.006
     """With `constraint=norm`: how far any single weight may move."""
 
 

@@ -39,20 +39,21 @@ class LoraOptions:
     """`all`, one layer (`3`) or a range with both ends (`0-1`)."""
     dora: bool = False
     rslora: bool = False
-    learning_rate: float = 3e-3
-    epochs: int = 20
-    """Passes over the edits' wordings; replayed sentences come on top."""
+    learning_rate: float | None = None
+    """None: 6e-3 at a width of 128, and less the wider the model, as its reciprocal (muP, Yang et al. 2022)."""
+    epochs: int | None = None
+    """Passes over all that is trained; None: five, and more where few edits would make fewer than 200 batches."""
     steps: int | None = None
     """Instead of epochs: how many batches."""
-    batch: int = 64
-    stop_loss: float = 0.005
+    batch: int = 32
+    stop_loss: float = 0.01
     wordings: tuple[Wording, ...] = ("prompt", "paraphrases", "cloze")
-    paraphrases: int = 2
+    paraphrases: int = 3
     """How many paraphrases of an edit are trained; at least one never is."""
     replay: bool = False
-    replay_history: float = 0.5
+    replay_history: float = 0.6
     """Sentences about the edited subjects' past per trained wording of an edit."""
-    replay_neighbours: float = 1.0
+    replay_neighbours: float = 0.8
     """Sentences that no edit touches per trained wording of an edit."""
     seed: int = 0
 
@@ -100,7 +101,8 @@ class Lora:
             examples = encode(
                 tokenizer, [one.prompt for one in texts], [one.answer for one in texts], context_length(model)
             )
-            report = train(adapted, examples, _training(config, len(lessons), len(replayed)))
+            width = model.get_input_embeddings().weight.shape[1]
+            report = train(adapted, examples, _training(config, len(lessons), len(replayed), width))
         except (TrainingFailed, BadInput):
             edited.undo()
             raise
@@ -149,12 +151,15 @@ def _replayed(material: Material, config: LoraOptions, lessons: int) -> list[Les
     return replay_lessons(material, history, neighbours, config.seed)
 
 
-def _training(config: LoraOptions, lessons: int, replayed: int) -> TrainingSettings:
-    passes = math.ceil(config.epochs * (lessons + replayed) / config.batch)
+def _training(config: LoraOptions, lessons: int, replayed: int, width: int) -> TrainingSettings:
+    one_pass = (lessons + replayed) / config.batch
+    steps = math.ceil(one_pass * config.epochs) if config.epochs else max(200, math.ceil(one_pass * 5))
+    if config.steps is not None:
+        steps = config.steps
     return TrainingSettings(
-        steps=passes if config.steps is None else (config.steps if lessons else 0),
+        steps=steps if lessons else 0,
         batch_size=config.batch,
-        learning_rate=config.learning_rate,
+        learning_rate=6e-3 * 128 / width if config.learning_rate is None else config.learning_rate,
         weight_decay=0.0,
         stop_loss=config.stop_loss,
         seed=config.seed,

@@ -30,7 +30,8 @@ KEPT_BREAKS = 1000  # broken lines described one by one; the rest is counted
 PATIENCE = 1000  # lines without a single entity, after which a file is no dump
 _CHUNK = 1 << 20
 
-_UNREADABLE: tuple[type[Exception], ...] = (EOFError, OSError, zlib.error, isal_zlib.error, pa.ArrowException)
+_IsalError = cast(type[Exception], isal_zlib.error)  # its type stub takes the class for an instance
+_UNREADABLE = (EOFError, OSError, zlib.error, _IsalError, pa.ArrowException)
 
 
 class DamagedDump(CheckFailed):

@@ -1,7 +1,7 @@
 """Statements and entities from any SPARQL engine, in batches of ids.
 
-An engine is one function, `ask`: query text to solutions. It raises `QueryTooBig` when it ran out of time
-or cut its answer; the batch is then halved instead of repeated, since the same question costs the same
+An engine is one function, `ask`: query text to solutions. It raises `QueryTooBig`, before the first of them, when it
+ran out of time or cut its answer; the batch is then halved instead of repeated, since the same question costs the same
 time again.
 Leaves out: HTTP and its politeness (`pipeline.sources.endpoint`), and the embedded engine (`pipeline.sources.sample`).
 """
@@ -56,7 +56,7 @@ class SparqlSource:
 
     def entities(self, qids: Sequence[str], language: str) -> Iterator[EntityBatch]:
         for batch in batches(sorted(set(qids)), ENTITY_BATCH):
-            yield from self._entities(batch, language)
+            yield self._entities(batch, language)
 
     def subjects(self, properties: Sequence[str], window: Window | None = None) -> list[str]:
         """QIDs with a statement of one of the properties, sorted; with a window, with one dated in it."""
@@ -69,27 +69,19 @@ class SparqlSource:
         """QIDs whose statements of the property have one of these values, sorted."""
         found: set[str] = set()
         for batch in batches(sorted(set(qids)), ENTITY_BATCH):
-            for part in halving(lambda ids: read_items(self._ask(queries.naming(property_, ids))), batch):
-                found.update(part)
+            found.update(read_items(self._answers(lambda part: queries.naming(property_, part), batch)))
         return sorted(found)
 
     def statements_of(self, qids: Sequence[str], properties: Sequence[str]) -> Iterator[pa.Table]:
         """`STATEMENTS` of these subjects and properties, all ranks."""
-
-        def read(part: Sequence[str]) -> pa.Table:
-            # Revisions first: statements may then be newer than their revision says, never older.
-            revisions = self._revisions(part)
-            return statement_table(self._ask(queries.statements(properties, part)), self.origin(), revisions)
-
         for batch in batches(qids, STATEMENT_BATCH):
-            yield from halving(read, batch)
+            yield self._statements(batch, properties)
 
     def revisions(self, qids: Sequence[str]) -> dict[str, Revision]:
         """The revision of each item that has one."""
         found: dict[str, Revision] = {}
         for batch in batches(sorted(set(qids)), REVISION_BATCH):
-            for part in halving(self._revisions, batch):
-                found.update(part)
+            found.update(self._revisions(batch))
         return found
 
     def redirects(self, qids: Sequence[str]) -> dict[str, str]:
@@ -97,29 +89,33 @@ class SparqlSource:
         moved: dict[str, str] = {}
         if self._with_revisions:
             for batch in batches(sorted(set(qids)), ENTITY_BATCH):
-                for part in halving(lambda ids: read_redirects(self._ask(queries.redirects(ids))), batch):
-                    moved.update(part)
+                moved.update(read_redirects(self._answers(queries.redirects, batch)))
         return moved
 
     def origin(self) -> Origin:
         """What the rows of this reading say of where they come from."""
         return Origin(self.name, self._freshness().retrieved_at)
 
+    def _statements(self, qids: Sequence[str], properties: Sequence[str]) -> pa.Table:
+        # Revisions first: statements may then be newer than their revision says, never older.
+        revisions = self._revisions(qids)
+        answers = self._answers(lambda part: queries.statements(properties, part), qids)
+        return statement_table(answers, self.origin(), revisions)
+
     def _revisions(self, qids: Sequence[str]) -> Mapping[str, Revision]:
-        return read_revisions(self._ask(queries.revisions(qids))) if self._with_revisions else {}
+        return read_revisions(self._answers(queries.revisions, qids)) if self._with_revisions else {}
 
-    def _entities(self, qids: Sequence[str], language: str) -> Iterator[EntityBatch]:
+    def _entities(self, qids: Sequence[str], language: str) -> EntityBatch:
         languages = list(dict.fromkeys((language, "mul", "en")))
+        lifecycle = self._statements(qids, LIFECYCLE)
+        sitelinks = read_counts(self._answers(queries.sitelinks, qids))
+        names = self._answers(lambda part: queries.labels(part, languages), qids)
+        return EntityBatch(lifecycle, label_table(qids, names, sitelinks, language))
 
-        def read(part: Sequence[str]) -> EntityBatch:
-            revisions = self._revisions(part)
-            lifecycle = statement_table(self._ask(queries.statements(LIFECYCLE, part)), self.origin(), revisions)
-            sitelinks = read_counts(self._ask(queries.sitelinks(part)))
-            return EntityBatch(
-                lifecycle, label_table(part, self._ask(queries.labels(part, languages)), sitelinks, language)
-            )
-
-        return halving(read, qids)
+    def _answers(self, write: Callable[[Sequence[str]], str], qids: Sequence[str]) -> Iterator[Solution]:
+        """Solutions of the query that `write` writes about the ids, asked in parts where it is too big at once."""
+        for answer in halving(lambda part: self._ask(write(part)), qids):
+            yield from answer
 
 
 def batches(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:

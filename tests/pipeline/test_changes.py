@@ -99,6 +99,41 @@ def test_a_holder_who_may_have_begun_before_since_is_no_injection() -> None:
     assert rejected(made)[0][0] == "uncertain_at_since"
 
 
+def seats(made: World, office: str) -> World:
+    """An office with two holders at once in 2015 and in 2018, then with one, and with another since 2022."""
+    made.office(office).held_by("Q11", "2014-01-01", "2016-01-01").held_by("Q12", "2015-01-01", "2017-01-01")
+    made.held_by("Q13", "2017-01-01", "2019-01-01").held_by("Q14", "2018-01-01", "2020-01-01")
+    return made.held_by("Q15", "2020-01-01", "2022-01-01").held_by("Q16", "2022-01-01", "none")
+
+
+def test_an_office_held_by_two_again_and_again_makes_no_edit_even_where_one_is_certain() -> None:
+    made = seats(world(), "Q1")
+    assert changes(made) == []
+    assert rejected(made) == [("not_single_valued", ["S5", "S6"])]
+
+
+def test_two_holders_at_once_in_one_period_or_for_a_few_weeks_make_no_plural_office() -> None:
+    once = (
+        world().office("Q1").held_by("Q11", "2014-01-01", "2016-01-01").held_by("Q12", "2015-01-01", "2020-01-01")
+        .held_by("Q13", "2020-01-01", "2022-01-01").held_by("Q14", "2022-01-01", "none")
+    )  # fmt: skip
+    weeks = (
+        world().office("Q1").held_by("Q11", "2014-01-01", "2016-01-20").held_by("Q12", "2016-01-01", "2020-01-20")
+        .held_by("Q13", "2020-01-01", "2022-01-01").held_by("Q14", "2022-01-01", "none")
+    )  # fmt: skip
+    assert [len(changes(made)) for made in (once, weeks)] == [1, 1]
+
+
+def test_a_relation_that_is_plural_in_fact_makes_no_edits_at_all() -> None:
+    made = world()
+    for number in range(25):
+        seats(made, f"Q{100 + number}")
+    made.office("Q1").held_by("Q2", "2019-01-01", "2022-01-01").held_by("Q3", "2022-01-01", "none")
+    assert changes(made) == []
+    assert {reason for reason, _ in rejected(made)} == {"plural_relation"}
+    assert len(rejected(made)) == 26
+
+
 def test_a_fact_that_is_true_for_ever_does_not_change() -> None:
     assert changes(world().fact("Q1", "P19", "Q7")) == []
 

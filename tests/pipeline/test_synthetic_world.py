@@ -6,9 +6,11 @@ import datetime
 import json
 from collections import Counter
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pyoxigraph
 import pytest
 
@@ -17,10 +19,11 @@ from benchmarks.synthetic_world import World, WorldSettings, make_world
 from pipeline.changes import find_changes
 from pipeline.crosscheck import cross_check
 from pipeline.entities import LABELS, describe_entities
+from pipeline.snapshot import write_parquet
 from pipeline.sources import Freshness
 from pipeline.sources.sample import engine
 from pipeline.sources.sparql import SparqlSource
-from pipeline.timelines import build_timelines, values_at
+from pipeline.timelines import build_timelines, values_at, write_timelines
 from pipeline.wikidata import LIFECYCLE, Origin, StatementRows, read_json_statement
 from schemas.catalogue import load_catalogue
 from schemas.tables import SOURCE_COLUMNS
@@ -118,7 +121,9 @@ def test_what_is_called_certain_is_the_truth(seed: int, day: datetime.date) -> N
 def test_a_subject_told_exactly_and_completely_is_certain_whenever_it_is_held(seed: int, day: datetime.date) -> None:
     truth = true_world(seed)
     disputed = {row["subject"] for row in values(seed, day) if row["certainty"] == "disputed"}
-    found = {(row["subject"], row["relation"]): row["object"] for row in values_at(told(seed).timelines, day).to_pylist()}
+    found = {
+        (row["subject"], row["relation"]): row["object"] for row in values_at(told(seed).timelines, day).to_pylist()
+    }
     expected = {
         key: holder for key in truth.exact for holder in truth.holders_on(*key, number(day)) if key[0] not in disputed
     }
@@ -210,3 +215,18 @@ def test_a_change_of_an_entity_without_a_name_is_rejected_by_name() -> None:
     edited = made["edits"].to_pylist()
     assert edited and not nameless & {edit[name] for edit in edited for name in ("subject", "old_object", "new_object")}
     assert "no_label" in made["rejections"]["reason"].to_pylist()
+
+
+@pytest.mark.parametrize("rows_per_part", [400, 10**6])
+def test_timelines_written_in_parts_are_those_drawn_at_once(tmp_path: Path, rows_per_part: int) -> None:
+    read = told(0)
+    for name, table in (("statements", read.statements), ("entities", read.entities)):
+        (tmp_path / name).mkdir()
+        write_parquet(table, tmp_path / name / "part.parquet")
+    out = tmp_path / "out"
+    write_timelines(tmp_path / "statements", tmp_path / "entities", CATALOGUE, AS_OF, out, rows_per_part=rows_per_part)
+    for name, expected in (("timelines", read.timelines), ("rejections", read.rejections)):
+        files = sorted((out / name).glob("*.parquet"))
+        written = pa.concat_tables(pq.read_table(file).cast(expected.schema) for file in files)
+        assert sorted(map(str, written.to_pylist())) == sorted(map(str, expected.to_pylist()))
+    assert sorted(path.name for path in out.iterdir()) == ["rejections", "timelines"]

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.timelines import build_timelines, values_at
+from pipeline.wikidata import Snak
 from schemas.catalogue import load_catalogue
-from tests.pipeline.statement_world import World, world
+from schemas.dates import DayInterval
+from tests.pipeline.statement_world import World, time, world
 
 AS_OF = datetime.date(2025, 1, 1)
 CATALOGUE = load_catalogue().select(["office_holder", "head_of_government", "birthplace", "capital"])
@@ -219,6 +221,58 @@ def test_a_statement_that_ends_before_it_starts_blocks_and_is_rejected() -> None
 def test_a_date_that_does_not_read_is_a_rejection_by_name(bad: str) -> None:
     made = world().office("Q1").held_by("Q2", bad)
     assert set(reasons(made)) & {"malformed_time", "absurd_year"}
+
+
+def test_a_holder_who_may_have_been_followed_in_the_same_year_is_not_certain_later() -> None:
+    made = world().office("Q1").held_by("Q2", "2020-04-09").held_by("Q3", "2020", "2023-01-01")
+    assert [holder(made, day) for day in ("2020-06-01", "2022-01-01", "2024-01-01")] == [
+        "ambiguous", "ambiguous", "unknown",
+    ]  # fmt: skip
+    assert spans(made)[1]["end_reason"] == "successor"
+
+
+def test_a_holder_of_unknown_start_was_there_before_his_end() -> None:
+    made = world().office("Q1").held_by("Q2", "2015-01-01").held_by("Q3", "", "2020-01-01").held_by("Q4", "2022-01-01")
+    assert [holder(made, day) for day in ("2017-01-01", "2021-01-01", "2023-01-01")] == ["ambiguous", "nobody", "Q4"]
+
+
+def test_a_term_told_once_more_as_ended_some_day_is_not_open() -> None:
+    made = world().office("Q1").held_by("Q2", "2019-05-03").held_by("Q2", "2019-05-03", "unknown")
+    assert holder(made, "2024-01-01") == "unknown"
+
+
+def test_a_start_known_to_the_decade_is_possible_but_no_answer_and_is_rejected_by_name() -> None:
+    made = world().office("Q1").held_by("Q2", "2015-01-01", "none")
+    coarse = Snak("time", "precision 8", DayInterval(None, None, 8))
+    made.rows.add("S9", "Q3", "P39", "normal", Snak("item", "Q1"), {"P580": [coarse], "P582": [time("2018")]}, None)
+    assert reasons(made)["coarse_date"] == ["S9"]
+    assert [holder(made, day) for day in ("2016-01-01", "2019-01-01")] == ["ambiguous", "Q2"]
+
+
+def test_holders_who_replace_each_other_in_a_circle_are_no_answers() -> None:
+    made = (
+        world().office("Q1").held_by("Q2", "2010-01-01", "2012-01-01", P1366="Q3")
+        .held_by("Q3", "2012-01-01", "2014-01-01", P1366="Q2").held_by("Q4", "2014-01-01", "none")
+    )  # fmt: skip
+    assert reasons(made)["replacement_cycle"] == ["S1", "S2"]
+    assert [holder(made, day) for day in ("2011-01-01", "2013-01-01", "2015-01-01")] == ["unknown", "unknown", "Q4"]
+
+
+def test_a_long_row_of_holders_is_no_circle_and_a_circle_within_it_is_found() -> None:
+    made = world().office("Q1")
+    for place in range(40):
+        follower = 110 if place == 12 else 101 + place
+        made.held_by(f"Q{100 + place}", f"{1960 + place}-01-01", f"{1961 + place}-01-01", P1366=f"Q{follower}")
+    assert sorted(reasons(made)["replacement_cycle"]) == ["S11", "S12", "S13"]
+
+
+def test_a_return_to_office_is_no_circle() -> None:
+    made = (
+        world().office("Q1").held_by("Q2", "2010-01-01", "2012-01-01", P1366="Q3")
+        .held_by("Q3", "2012-01-01", "2014-01-01", P1366="Q2").held_by("Q2", "2014-01-01", "none")
+    )  # fmt: skip
+    assert "replacement_cycle" not in reasons(made)
+    assert holder(made, "2015-01-01") == "Q2"
 
 
 dates = st.builds(
