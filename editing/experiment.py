@@ -52,8 +52,8 @@ Progress = Callable[[str], None]
 class RunSettings:
     quick: bool = False
     """Only a part of the edits and sentences, for a result within a minute."""
-    quick_edits: int = 100
-    quick_sentences: int = 2600
+    quick_edits: int = 60
+    quick_sentences: int = 1500
     seed: int = 0
     threads: int | None = None
     """Of torch on a CPU; none: torch's own choice."""

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from schemas.errors import BadInput
 
@@ -48,6 +49,7 @@ def load_model(
 
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     """An ordinary Hugging Face folder: config, safetensors, tokenizer."""
+    disable_progress_bar()  # a bar for one small file
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

@@ -35,8 +35,8 @@ class WorldSettings:
     """Standard deviation of the first weights. At this width the usual 0.02 needs several times as many steps."""
     learning_rate: float = 3e-3
     batch_size: int = 32
-    steps: int = 4000
-    """At most so many; the learning rate falls over them."""
+    steps: int | None = None
+    """At most so many, while the learning rate falls; None: nine passes over the sentences, and at least 1000."""
     target_recall: float = 0.98
     deadline_s: float = 300.0
     """A safety net for slow machines; on two idle cores the target comes first."""
@@ -91,7 +91,8 @@ def pretrain(
         progress(f"pretraining: step {step}, loss {loss:.2f}, recall {recall:.2f}")
         return recall >= settings.target_recall
 
-    report = train(model, examples, _training(settings, time.perf_counter() - begun), recalls)
+    training = _training(settings, len(examples), time.perf_counter() - begun)
+    report = train(model, examples, training, recalls)
     return (
         model,
         tokenizer,
@@ -166,9 +167,9 @@ def _make_model(tokenizer: Any, longest: int, settings: WorldSettings) -> LlamaF
         return model
 
 
-def _training(settings: WorldSettings, spent: float) -> TrainingSettings:
+def _training(settings: WorldSettings, examples: int, spent: float) -> TrainingSettings:
     return TrainingSettings(
-        steps=settings.steps,
+        steps=settings.steps or max(1000, 9 * examples // settings.batch_size),
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         answer_only=settings.answer_only,

@@ -42,7 +42,7 @@ _SHOWN = 200
 log = logging.getLogger("chronofacts.monthly")
 
 
-def tell_failure(flow: Any, run: Any, state: Any) -> None:  # noqa: ANN401  (Prefect's own signature)
+def tell_failure(flow: Any, run: Any, state: Any) -> None:
     """Log a failed run, and post it to the webhook if there is one; its address is never logged."""
     message = f"{flow.name} {run.name} ended as {state.name}: {state.message or 'no message'}"
     log.error(message)

@@ -17,7 +17,7 @@ from pipeline.hub_errors import HubUnavailable
 __all__ = ["publish"]
 
 
-def _is_worth_a_retry(task: Any, run: Any, state: Any) -> bool:  # noqa: ANN401  (Prefect's own signature)
+def _is_worth_a_retry(task: Any, run: Any, state: Any) -> bool:
     """Only a Hub that is busy or away may answer otherwise later."""
     return isinstance(state.result(raise_on_failure=False), HubUnavailable)
 

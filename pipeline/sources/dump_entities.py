@@ -128,7 +128,7 @@ class EntityReader:
 
     def _add_typed(
         self,
-        entity: Any,  # noqa: ANN401  its type is made at run time, by `_entity_type`
+        entity: Any,
         rows: StatementRows,
         names: NameRows | None,
     ) -> datetime.datetime | None:
