@@ -17,7 +17,7 @@ demo: env
 	$(RUN)/chronofacts demo
 
 test: env
-	$(RUN)/python -m pytest
+	$(RUN)/python -m pytest -n 2 --dist loadfile
 
 check: env
 	$(RUN)/ruff check .

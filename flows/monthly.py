@@ -60,7 +60,10 @@ def day_of_snapshot(today: datetime.date) -> datetime.date:
     return today.replace(day=1) - datetime.timedelta(days=1)
 
 
-@flow(name="monthly", on_failure=[tell_failure], on_crashed=[tell_failure], validate_parameters=False)
+_HOOKS: list[Any] = [tell_failure]
+
+
+@flow(name="monthly", on_failure=_HOOKS, on_crashed=_HOOKS, validate_parameters=False)
 def monthly(
     source: str = "wdqs",
     since: datetime.date | None = None,

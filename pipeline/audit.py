@@ -52,7 +52,8 @@ _NAME = "coalesce((SELECT concat(label, ' (', qid, ')') FROM entities WHERE qid 
 
 SPANS = f"""
 SELECT t.object_kind <> 'blocked' AS kept, 'timelines' AS stage,
-    concat(t.relation, ' of ', {_NAME.format("t.subject", "'nobody'")}, ': ', {_NAME.format("t.object", "t.object_kind")},
+    concat(t.relation, ' of ', {_NAME.format("t.subject", "'nobody'")}, ': ',
+        {_NAME.format("t.object", "t.object_kind")},
         ', from ', coalesce(CASE WHEN t.end_reason = 'dateless' AND t.valid_from_precision IS NULL THEN 'ever'
             WHEN t.valid_from_earliest = t.valid_from_latest THEN t.valid_from_earliest::VARCHAR
             ELSE concat(t.valid_from_earliest, '..', t.valid_from_latest) END, '?'),

@@ -88,7 +88,11 @@ def vocabulary(catalogue: Catalogue, language: str) -> list[str]:
 
 def _uses(words: Words) -> list[tuple[str, int, str]]:
     """(use, number, wording) of one relation."""
-    single = [("cloze", words.cloze), ("noun", words.noun), ("noun_named", words.noun_named or words.noun)]
+    single: list[tuple[str, str | None]] = [
+        ("cloze", words.cloze),
+        ("noun", words.noun),
+        ("noun_named", words.noun_named or words.noun),
+    ]
     single += [("cloze_on_date", words.cloze_on_date), ("before", words.before), ("reverse", words.reverse)]
     uses = [(use, 0, text) for use, text in single if text is not None]
     uses += [("now", i, text) for i, text in enumerate((words.now, *words.paraphrases))]

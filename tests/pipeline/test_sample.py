@@ -83,7 +83,7 @@ def terms() -> list[Term]:
 
 
 def held(terms: list[Term], edit: dict, day: datetime.date) -> tuple[set[str], set[str]]:
-    """(objects that hold for sure by stated days, objects that may hold) on a day, for an edit's subject and relation."""
+    """(objects that hold for sure by stated days, objects that may hold) for an edit's subject on a day."""
     sure, possible = set(), set()
     for term in terms:
         about, other = (term.value, term.subject) if edit["inverse"] else (term.subject, term.value)

@@ -150,7 +150,7 @@ def test_labels_are_taken_in_the_language_then_mul_then_english() -> None:
     store = pyoxigraph.Store()
     store.load(
         (PREFIXES + """
-        wd:Q1 rdfs:label "Finland"@en, "Suomi"@fi ; skos:altLabel "Republic of Finland"@en ; schema:description "a land"@en .
+        wd:Q1 rdfs:label "Finland"@en, "Suomi"@fi ; skos:altLabel "Republic of Finland"@en .
         wd:Q2 rdfs:label "Ann"@mul, "Anna"@fi .
         wd:Q3 rdfs:label "Q3"@en .
         wd:Q4 rdfs:label "Vier"@de .
