@@ -50,7 +50,11 @@ DIFFERENCES = pa.schema(
 )
 
 # What a statement says; the other columns tell where and when it was read.
-CONTENT = ["object", "object_kind", "object_unit", "rank", "start_kind", "start_earliest", "start_latest", "end_kind", "end_earliest", "end_latest", "point_in_time_earliest", "point_in_time_latest", "replaces", "replaced_by", "qualifiers"]
+CONTENT = [
+    "object", "object_kind", "object_unit", "rank", "start_kind", "start_earliest", "start_latest", "end_kind",
+    "end_earliest", "end_latest", "point_in_time_earliest", "point_in_time_latest", "replaces", "replaced_by",
+    "qualifiers",
+]  # fmt: skip
 
 
 def compare_snapshots(old: Path, new: Path, catalogue: Catalogue) -> pa.Table:

@@ -254,7 +254,7 @@ def test_holders_who_replace_each_other_in_a_circle_are_no_answers() -> None:
         world().office("Q1").held_by("Q2", "2010-01-01", "2012-01-01", P1366="Q3")
         .held_by("Q3", "2012-01-01", "2014-01-01", P1366="Q2").held_by("Q4", "2014-01-01", "none")
     )  # fmt: skip
-    assert reasons(made)["replacement_cycle"] == ["S1", "S2"]
+    assert sorted(reasons(made)["replacement_cycle"]) == ["S1", "S2"]
     assert [holder(made, day) for day in ("2011-01-01", "2013-01-01", "2015-01-01")] == ["unknown", "unknown", "Q4"]
 
 
