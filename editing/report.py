@@ -49,6 +49,8 @@ MEANING = {
     "seconds": "editing, without scoring",
     "peak_memory_mb": "most memory of the process while editing or scoring",
 }
+KINDS = ("edit", "paraphrase", "cloze", "multi_hop", "history", "timeline", "locality", "alias", "reverse")
+"""Examples come in this order, then other kinds."""
 EXAMPLES_PER_KIND = 12
 SENTENCES_FOR_ALL = 3
 """With more editors than these, the headline speaks of the best only."""
@@ -149,7 +151,8 @@ def _markdown(runs: Sequence[_Run]) -> str:
     def safe(text: str) -> str:
         return re.sub(r"([|<>`*_\[\]])", r"\\\1", " ".join(text.split()))
 
-    lines = ["# What changed, and did the model learn it?", "", *(safe(line) for line in _headline(runs)), ""]
+    lines = ["# What changed, and did the model learn it?", ""]
+    lines += [part for line in _headline(runs) for part in (safe(line), "")]
     lines += ["| editor | " + " | ".join(COLUMNS.values()) + " |", "|---|" + "---:|" * len(COLUMNS)]
     for label, run, editor in _states(runs):
         cells = [" ".join(part for part in _bracketed(_cell(run, editor, metric)) if part) for metric in COLUMNS]
@@ -254,11 +257,7 @@ def _html_table(runs: Sequence[_Run]) -> str:
 def _plots(runs: Sequence[_Run]) -> str:
     states = [(label, _intervals(run, editor)) for label, run, editor in _states(runs)]
     flat = [(label, {m: v[:3] for (m, group), v in found.items() if group is None}) for label, found in states]
-    relations = [
-        (label, {str(of): v[:3] for (m, of), v in _intervals(run, editor, "relation").items() if m == "edit_success"})
-        for label, run, editor in _states(runs)
-        if editor != "none"
-    ]
+    relations = [(label, _commonest_relations(run, editor)) for label, run, editor in _states(runs) if editor != "none"]
     figures = [
         (
             "Learnt, spread, kept",
@@ -278,6 +277,15 @@ def _plots(runs: Sequence[_Run]) -> str:
         if svg
     ]
     return f"<section><h2>Plots</h2><div class=plots>{''.join(parts)}</div></section>"
+
+
+def _commonest_relations(run: _Run, editor: str) -> dict[str, tuple[float, float, float]]:
+    """Edit success by relation with its interval, the relation with the most edits first."""
+    found = _intervals(run, editor, "relation")
+    of_edits = [
+        (n, str(of), (value, low, high)) for (m, of), (value, low, high, n) in found.items() if m == "edit_success"
+    ]
+    return {of: interval for _, of, interval in sorted(of_edits, key=lambda item: (-item[0], item[1]))}
 
 
 def _examples(runs: Sequence[_Run]) -> str:
@@ -300,13 +308,13 @@ def _examples(runs: Sequence[_Run]) -> str:
 
 
 def _chosen(rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Of every kind at most so many questions, evenly from the whole table; the kinds in the order of their names."""
+    """Of every kind at most so many questions, evenly from the whole table."""
     places: dict[str, list[int]] = {}
     for place, row in enumerate(rows):
         if not row["phrasing"]:
             places.setdefault(row["kind"], []).append(place)
     chosen = []
-    for kind in sorted(places):
+    for kind in sorted(places, key=lambda name: (KINDS.index(name) if name in KINDS else len(KINDS), name)):
         of_kind = places[kind]
         count = min(EXAMPLES_PER_KIND, len(of_kind))
         chosen += [of_kind[index * len(of_kind) // count] for index in range(count)]
@@ -314,7 +322,7 @@ def _chosen(rows: Sequence[Mapping[str, Any]]) -> list[int]:
 
 
 def _card(row: Mapping[str, Any], answers: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
-    before = f" <span class=old>before: {_e(row['answer_before'])}</span>" if row["answer_before"] else ""
+    before = f" · <span class=old>before: {_e(row['answer_before'])}</span>" if row["answer_before"] else ""
     lines = []
     for label, scored in answers:
         verdict = "right" if scored["exact_match"] else "stale" if scored["exact_match_before"] else "wrong"

@@ -168,10 +168,14 @@ capped AS (
     LEFT JOIN lifetimes a ON r.ends_with_subject AND a.qid = s.subject
     LEFT JOIN counted c ON c.relation = s.relation AND c.subject = s.subject
 ),
-decided AS (
+judged AS (
     SELECT *,
         dateless AND object_kind <> '{BLOCKED}' AND (undated = 'always'
-            OR undated = 'single' AND spans_of_timeline = 1 AND object IS NOT NULL) AS timeless,
+            OR undated = 'single' AND spans_of_timeline = 1 AND object IS NOT NULL) AS timeless
+    FROM capped
+),
+decided AS (
+    SELECT judged.*,
         CASE
             WHEN timeless AND cap_earliest IS NULL THEN 'dateless'
             -- It began after its holder's death or its subject's end: one of the dates is wrong, and blocks.
@@ -188,7 +192,11 @@ decided AS (
             WHEN start_earliest IS NULL THEN 'dateless_unknown'
             WHEN settings.as_of - start_earliest > coalesce(max_days, 2000000) THEN 'too_old'
             ELSE 'open'
-        END AS ending,
+        END AS ending
+    FROM judged, settings
+),
+ended AS (
+    SELECT *,
         CASE ending
             WHEN 'stated' THEN end_earliest
             WHEN 'capped' THEN cap_earliest
@@ -199,7 +207,7 @@ decided AS (
             WHEN ending = 'capped' THEN cap_latest
             WHEN ending IN ('followed', 'overtaken', 'some_value', 'coarse') THEN least(follow_latest, cap_latest)
         END AS to_latest
-    FROM capped, settings
+    FROM decided
 )
 SELECT subject, relation, object, object_kind,
     CASE WHEN timeless THEN always ELSE start_earliest END AS valid_from_earliest,
@@ -227,5 +235,5 @@ SELECT subject, relation, object, object_kind,
         ELSE ending
     END AS end_reason,
     rank, CAST(1 AS TINYINT) AS confidence, statement_ids
-FROM decided
+FROM ended, settings
 """

@@ -155,11 +155,8 @@ def mark_cycles(connection: duckdb.DuckDBPyConnection) -> None:
         taken *= 2
         row = connection.execute("SELECT count(*) FROM walks").fetchone()
         left = row[0] if row else 0
-    connection.execute(f"""
-        UPDATE readings SET reason = 'replacement_cycle', holding = '{BLOCKED}'
-        FROM (SELECT DISTINCT relation, arrives FROM walks) circle
-        WHERE readings.relation = circle.relation AND readings.statement_id = circle.arrives
-            AND readings.reason IS NULL""")
+    if left:
+        connection.execute(IN_A_CIRCLE)
 
 
 FOLLOWERS = """
@@ -186,4 +183,10 @@ TWICE_AS_FAR = """
 CREATE OR REPLACE TEMP TABLE walks AS
 SELECT a.relation, a.statement_id, b.arrives
 FROM walks a JOIN walks b ON b.relation = a.relation AND b.statement_id = a.arrives
+"""
+
+IN_A_CIRCLE = f"""
+UPDATE readings SET reason = 'replacement_cycle', holding = '{BLOCKED}'
+FROM (SELECT DISTINCT relation, arrives FROM walks) circle
+WHERE readings.relation = circle.relation AND readings.statement_id = circle.arrives AND readings.reason IS NULL
 """
