@@ -73,10 +73,10 @@ def write_timelines(
     """
     for name in ("timelines", "rejections"):
         (out / name).mkdir(parents=True)
-    with connect(memory_gib=memory_gib, spill=out / "spill") as connection, TemporaryDirectory(dir=out) as dealt:
+    with TemporaryDirectory(dir=out) as aside, connect(memory_gib=memory_gib, spill=Path(aside, "spill")) as connection:
         _prepare(connection, statements, entities, catalogue, as_of)
         row = connection.execute("SELECT count(*) FROM statements").fetchone()
-        folders = readings_to_parquet(connection, Path(dealt), -(-(row[0] if row else 0) // rows_per_part) or 1)
+        folders = readings_to_parquet(connection, Path(aside), -(-(row[0] if row else 0) // rows_per_part) or 1)
         for number, folder in enumerate(folders):
             connection.execute(
                 f"CREATE OR REPLACE TEMP TABLE readings AS SELECT * FROM read_parquet({quoted(folder)}, "

@@ -5,8 +5,9 @@
     RAW/runs/STAMP/asked/ab/ab12….json   one query of it (named by its sha256): ids, time, status, answer
     RAW/runs/STAMP/finished              there when the reading came to its end (`abandoned`: when it was given up)
 
-Nothing is ever changed: files are written aside, brought to the disk and renamed. A run without its mark is
-taken up again, and what it holds is not asked again; an older run serves only to be replayed.
+Nothing is ever changed: files are written aside and renamed, and the record of an answer, which tells its size, comes
+last. A run without its mark is taken up again, and what it holds is not asked again; an older run serves only to be
+replayed.
 Leaves out: what is asked (`pipeline.sources.endpoint`), and what answers mean (`pipeline.sources.answers`).
 """
 
@@ -19,7 +20,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -55,6 +56,8 @@ class Asked:
     """`answer`, or `too_big` for a query that the endpoint did not finish."""
     answer_sha256: str | None = None
     answer_bytes: int = 0
+    stored_bytes: int = 0
+    """Size of the compressed file; another size is a file torn by a crash of the machine."""
 
 
 class AnswerWriter:
@@ -105,8 +108,7 @@ class RawRun:
             asked = Asked(**{**values, "ids": tuple(values["ids"])})
         except (OSError, ValueError, TypeError, KeyError):
             return None
-        whole = asked.answer_sha256 is None or self._blob(asked.answer_sha256).is_file()
-        return asked if whole else None
+        return asked if self._whole(asked) else None
 
     @contextmanager
     def writer(self) -> Iterator[AnswerWriter]:
@@ -120,10 +122,19 @@ class RawRun:
         finally:
             writer.path.unlink(missing_ok=True)
 
+    def _whole(self, asked: Asked) -> bool:
+        if asked.answer_sha256 is None:
+            return True
+        try:
+            return self._blob(asked.answer_sha256).stat().st_size == asked.stored_bytes
+        except OSError:
+            return False
+
     def keep(self, asked: Asked, query: str, writer: AnswerWriter | None) -> None:
         """Record what came of a query; its answer, where there is one, first."""
         with _disk(self._folder):
             if writer is not None and asked.answer_sha256 is not None:
+                asked = replace(asked, stored_bytes=writer.path.stat().st_size)
                 _settle(writer.path, self._blob(asked.answer_sha256))
             if not self._blob(asked.query_sha256).exists():
                 with self.writer() as text:
@@ -229,10 +240,8 @@ def _last_touched(folder: Path) -> datetime.datetime:
 
 
 def _settle(partial: Path, path: Path) -> None:
-    """Give a finished file its name, once it is on the disk; a file of that name has the same content."""
+    """Give a finished file its name; a file of that name has the same content."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("rb") as stream:
-        os.fsync(stream.fileno())
     partial.replace(path)
 
 

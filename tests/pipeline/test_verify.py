@@ -58,7 +58,8 @@ DEFECTS: dict[str, tuple[Sequence[str], set[str]]] = {
         [f"UPDATE questions SET edit_ids = list_append(edit_ids, 'none') WHERE {question('locality')}"], set(),
     ),
     "every edit has its edit question": (
-        [f"DELETE FROM questions WHERE kind = 'edit' AND list_contains(edit_ids, (SELECT edit_id FROM edits WHERE {EDIT}))"],
+        [f"DELETE FROM questions WHERE kind = 'edit' "
+         f"AND list_contains(edit_ids, (SELECT edit_id FROM edits WHERE {EDIT}))"],
         set(),
     ),
     "every QID of an edit is an entity with that name": (
@@ -83,12 +84,13 @@ DEFECTS: dict[str, tuple[Sequence[str], set[str]]] = {
         [f"INSERT INTO timelines SELECT t.* REPLACE (DATE '2000-01-01' AS valid_from_earliest, "
          "DATE '2000-01-01' AS valid_from_latest, DATE '2021-02-01' AS valid_to_earliest, "
          "DATE '2021-02-01' AS valid_to_latest, 'known' AS valid_to_kind) "
-         f"FROM timelines t SEMI JOIN (SELECT relation, subject FROM edits WHERE {INJECTION}) USING (relation, subject) "
-         "LIMIT 1"],
+         f"FROM timelines t SEMI JOIN (SELECT relation, subject FROM edits WHERE {INJECTION}) "
+         "USING (relation, subject) LIMIT 1"],
         set(),
     ),
     CERTAIN: (
-        [f"UPDATE timelines SET valid_to_kind = 'unknown' WHERE relation = {OF_THE_EDIT} AND valid_to_earliest IS NULL"],
+        [f"UPDATE timelines SET valid_to_kind = 'unknown' "
+         f"WHERE relation = {OF_THE_EDIT} AND valid_to_earliest IS NULL"],
         set(),
     ),
     STATED: (
