@@ -17,7 +17,7 @@ demo: env
 	$(RUN)/chronofacts demo
 
 test: env
-	$(RUN)/python -m pytest -n 2 --dist loadfile
+	$(RUN)/python -m pytest -n 2 --dist loadgroup
 
 check: env
 	$(RUN)/ruff check .

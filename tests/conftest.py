@@ -25,3 +25,13 @@ def sample_snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from flows.refresh import refresh
 
     return refresh.fn("sample", SINCE, AS_OF, tmp_path_factory.mktemp("sample") / "snapshot")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share something costly (a pretrained model, a Prefect server) stay with one worker."""
+    for item in items:
+        folder = Path(item.path).relative_to(Path(__file__).parent).parts[0]
+        shared = folder if folder in ("editing", "flows") else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(shared))
+    # The longest group first, so that the other worker has the rest meanwhile.
+    items.sort(key=lambda item: "/editing/" not in item.nodeid and not item.nodeid.startswith("tests/editing"))

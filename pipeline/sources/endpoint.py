@@ -255,7 +255,15 @@ def _read(run: RawRun, asked: Asked) -> Iterator[Solution]:
             f"{asked.endpoint} does not finish the smallest query that can be asked; "
             "try again when it is less busy, or choose fewer relations"
         )
-    return solutions(_parse(run.open(asked.answer_sha256)))
+    return _rows(run, asked.answer_sha256)
+
+
+def _rows(run: RawRun, sha256: str) -> Iterator[Solution]:
+    """The rows of an answer that was found whole when it was kept."""
+    try:
+        yield from solutions(_parse(run.open(sha256)))
+    except (SyntaxError, OSError) as error:
+        raise CheckFailed(f"a kept answer is damaged ({_plain(error)}); refresh again from the endpoint") from error
 
 
 def _parse(stream: IO[bytes]) -> pyoxigraph.QuerySolutions:

@@ -133,9 +133,9 @@ class RawRun:
     def keep(self, asked: Asked, query: str, writer: AnswerWriter | None) -> None:
         """Record what came of a query; its answer, where there is one, first."""
         with _disk(self._folder):
-            if writer is not None and asked.answer_sha256 is not None:
+            if writer is not None and (sha256 := asked.answer_sha256) is not None:
                 asked = replace(asked, stored_bytes=writer.path.stat().st_size)
-                _settle(writer.path, self._blob(asked.answer_sha256))
+                _settle(writer.path, self._blob(sha256))
             if not self._blob(asked.query_sha256).exists():
                 with self.writer() as text:
                     text.write(query.encode())

@@ -210,7 +210,7 @@ def test_a_changed_answer_is_never_read_as_another(server: EndpointServer, tmp_p
             middle = len(packed) // 2
             blob.write_bytes(packed[:middle] + bytes([packed[middle] ^ 1]) + packed[middle + 1 :])
         for query in (ALL, ONE):
-            with pytest.raises((CheckFailed, SyntaxError)):
+            with pytest.raises(CheckFailed, match="damaged"):
                 list(endpoint.ask(query))
 
 
