@@ -27,6 +27,7 @@ def sample_snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return refresh.fn("sample", SINCE, AS_OF, tmp_path_factory.mktemp("sample") / "snapshot")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share something costly (a pretrained model, a Prefect server) stay with one worker."""
     for item in items:

@@ -297,7 +297,7 @@ def told(listed: list[tuple[str, str, str, str]]) -> World:
     return made
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(terms)
 def test_every_statement_is_either_in_a_span_or_in_a_rejection(listed: list[tuple[str, str, str, str]]) -> None:
     made = told(listed)
@@ -314,7 +314,7 @@ def test_every_statement_is_either_in_a_span_or_in_a_rejection(listed: list[tupl
     assert Counter(kept + left) == Counter(f"S{number + 1}" for number in range(len(listed)))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(terms, st.dates(datetime.date(2009, 1, 1), datetime.date(2024, 12, 31)))
 def test_a_certain_value_is_stated_and_contradicted_by_nobody(
     listed: list[tuple[str, str, str, str]], day: datetime.date
