@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -112,10 +112,10 @@ def _task_runner(choice: str, jobs: int) -> TaskRunner[Any]:
         ) from None
     if choice == "dask":
         cluster = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "host": "127.0.0.1"}
-        return DaskTaskRunner(cluster_kwargs=cluster)
+        return cast(TaskRunner[Any], DaskTaskRunner(cluster_kwargs=cluster))
     address = choice.removeprefix("dask:")
     try:
         Client(address, timeout=_CONNECT).close()
     except (OSError, ValueError) as error:
         raise BadInput(f"--task-runner {choice}: no Dask scheduler answers at {address} ({error})") from error
-    return DaskTaskRunner(address=address)
+    return cast(TaskRunner[Any], DaskTaskRunner(address=address))

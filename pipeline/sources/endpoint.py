@@ -79,7 +79,7 @@ class RequestsSPARQL(SPARQLWrapper):  # type: ignore[misc]
         return self._session.request(
             request.get_method(),
             request.full_url.removesuffix("?"),
-            data=request.data,
+            data=cast(bytes | None, request.data),
             headers={**dict(request.header_items()), "Accept-Encoding": "gzip"},
             stream=True,
             timeout=self._timeout,
