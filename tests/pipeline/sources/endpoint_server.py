@@ -75,6 +75,7 @@ class EndpointServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer waits for the delayed acknowledgement of its head
     server: EndpointServer
 
     def log_message(self, *args: object) -> None:
