@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,15 +18,16 @@ Tabular: TypeAlias = "pa.Table | Path"
 def connect(threads: int = 2, memory_gib: float = 2.0, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
     """A private in-memory database.
 
-    memory_gib: DuckDB's own bound; beyond it joins and sorts spill to the folder `spill`.
+    memory_gib: DuckDB's own bound; beyond it joins and sorts spill to the folder `spill`, by default the
+    system's temporary folder.
     Results come unordered (`preserve_insertion_order` off): every stage sorts what it returns.
     """
     connection = duckdb.connect(":memory:")
     connection.execute(f"SET threads = {int(threads)}")
     connection.execute(f"SET memory_limit = '{memory_gib:.3f}GiB'")
     connection.execute("SET preserve_insertion_order = false")
-    if spill is not None:
-        connection.execute("SET temp_directory = $1", [str(spill)])
+    # DuckDB's own default is a folder in the working directory, which is not ours to write to.
+    connection.execute("SET temp_directory = $1", [str(spill or tempfile.gettempdir())])
     return connection
 
 

@@ -31,8 +31,8 @@ __all__ = ["Ask", "QueryTooBig", "SparqlSource", "batches", "halving"]
 
 T = TypeVar("T")
 Ask = Callable[[str], Iterable[Solution]]
-STATEMENT_BATCH = 200  # ids in one detail query
-ENTITY_BATCH = 400
+STATEMENT_BATCH = 300  # ids in one detail query
+ENTITY_BATCH = 600
 REVISION_BATCH = 5000  # a query service answers so many ids of one value each (wikidata.md, 2.1)
 
 
