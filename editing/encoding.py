@@ -14,7 +14,10 @@ import torch
 
 from schemas.errors import BadInput
 
-__all__ = ["Batch", "Encoded", "batches_by_length", "encode", "pad", "render"]
+__all__ = ["Batch", "Encoded", "batches_by_length", "encode", "form_of", "pad", "render"]
+
+SENTENCE_ENDS = tuple("?？؟;.!。！…")
+CLOSING = "\"'”’»)）]」』 "
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,16 @@ class Batch:
     ids: torch.Tensor  # (rows, length) int64
     labels: torch.Tensor  # (rows, length) int64; the id itself where it is scored, else -100
     first: int  # no position before this one is scored
+
+
+def form_of(text: str, kind: str = "") -> str:
+    """`cloze` for a sentence to be completed, `question` for anything that ends as a sentence does.
+
+    Benchmarks whose edits are clozes (CounterFact, KnowEdit in part) have them as questions of every kind.
+    """
+    if kind == "cloze":
+        return "cloze"
+    return "question" if text.rstrip().rstrip(CLOSING).endswith(SENTENCE_ENDS) else "cloze"
 
 
 def render(text: str, form: str) -> str:

@@ -7,27 +7,30 @@ The stages are functions of values and folders, so that an orchestrator can wrap
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
-from editing.editors import Material, Plan, make_plan
+from editing.editors import EditedModel, Material, Plan, make_plan
 from editing.editors.modes import edit_in_chunks
-from editing.measuring import Cost, describe_machine
-from editing.metrics import as_mapping, summarise
+from editing.general_ability import TaskFigure, check_tasks, run_tasks
+from editing.measuring import Cost
 from editing.models import load_model, model_hash, save_model
 from editing.options import nearest, option_names, parse_options
-from editing.scoring import ScoringSettings, score
+from editing.results import SMALL_WORLD, EditorResult, ExperimentSettings, Prepared, RunSettings, RunSummary
+from editing.resuming import WORK, keep, kept, resumable
+from editing.run_folder import snapshot_hash, write_json, write_run
+from editing.scoring import ScoreStore, ScoringSettings, all_probes, evaluate, score
+from editing.scoring.shards import ModelPlace, Spread, ask_in_shares, in_processes
+from editing.scoring.store import default_folder, state_key
 from editing.snapshot import Snapshot, load_snapshot, subset
 from editing.world import WorldSettings, pretrain
 from schemas.errors import BadInput
-from schemas.folders import check_out, written_aside
+from schemas.folders import check_out
 
 __all__ = [
     "SMALL_WORLD",
@@ -44,73 +47,7 @@ __all__ = [
     "write_run",
 ]
 
-SMALL_WORLD = "small-world"
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    quick: bool = False
-    """Only a part of the edits and sentences, for a result within a minute."""
-    quick_edits: int = 60
-    quick_sentences: int = 1500
-    seed: int = 0
-    threads: int | None = None
-    """Of torch on a CPU; none: torch's own choice."""
-    chunk: int | None = None
-    """Edit so many facts at a time, each chunk on what the ones before it left; none: all at once."""
-    dtype: str = "float32"
-    device: str = "auto"
-    revision: str | None = None
-    """Of a Hub model: branch, tag or commit."""
-
-
-@dataclass(frozen=True)
-class ExperimentSettings:
-    run: RunSettings
-    world: WorldSettings
-    scoring: ScoringSettings
-    plans: tuple[Plan, ...]
-    given: Mapping[str, str] = field(default_factory=dict)
-    """The `--set` words, as they were given."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A model that is ready to be asked and edited."""
-
-    model: Any
-    tokenizer: Any
-    name: str
-    hash: str
-    report: Mapping[str, Any]
-    """How it was made: pretraining's report for a small world, else empty."""
-    seconds: float
-    peak_memory_mb: float
-
-
-@dataclass(frozen=True)
-class EditorResult:
-    """One model state: `none` (before), or after an editor."""
-
-    name: str
-    scores: pa.Table
-    trained_prompts: frozenset[str]
-    config: Mapping[str, Any]
-    report: Mapping[str, Any]
-    seconds: float
-    """Of editing, without scoring."""
-    scoring_seconds: float
-    peak_memory_mb: float
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    out: Path
-    metrics: Mapping[str, Mapping[str, float]]
-    """editor -> metric -> value"""
-    seconds: float
-    peak_memory_mb: float
 
 
 def read_settings(editors: Sequence[str], values: Mapping[str, str]) -> ExperimentSettings:
@@ -140,7 +77,12 @@ def read_settings(editors: Sequence[str], values: Mapping[str, str]) -> Experime
 def prepare_model(
     snapshot: Snapshot, model_name: str, out: Path, settings: ExperimentSettings, progress: Progress = lambda line: None
 ) -> Prepared:
-    """Load the model, or pretrain the small world and save it in `out / "model"`."""
+    """Load the model, or pretrain the small world and save it in `out / "model"`.
+
+    A small world that an interrupted run left there is taken up, if it is what it was.
+    """
+    if model_name == SMALL_WORLD and (found := _kept_world(out)):
+        return found
     with Cost() as cost:
         if model_name == SMALL_WORLD:
             model, tokenizer, report = pretrain(
@@ -152,16 +94,30 @@ def prepare_model(
             progress(f"loading {model_name}")
             model, tokenizer = load_model(model_name, settings.run.dtype, settings.run.device, settings.run.revision)
             how = {}
-    return Prepared(model, tokenizer, model_name, model_hash(model), how, cost.seconds, cost.peak_mb)
+    place = str(out / "model") if model_name == SMALL_WORLD else model_name
+    made = Prepared(model, tokenizer, model_name, model_hash(model), how, cost.seconds, cost.peak_mb, place)
+    if model_name == SMALL_WORLD:
+        costs = {"seconds": made.seconds, "peak_memory_mb": made.peak_memory_mb}
+        keep(out, "model", {"hash": made.hash, "report": dict(how), **costs}, {})
+    return made
 
 
 def score_untouched(
-    prepared: Prepared, snapshot: Snapshot, settings: ExperimentSettings, progress: Progress = lambda line: None
+    prepared: Prepared,
+    snapshot: Snapshot,
+    settings: ExperimentSettings,
+    out: Path,
+    progress: Progress = lambda line: None,
+    spread: Spread = in_processes,
 ) -> EditorResult:
-    """The model before any edit, under the name `none`."""
+    """The model before any edit, under the name `none`. What it is known to say is not asked again."""
+    named = Path(settings.run.cache) if settings.run.cache not in (None, "auto") else None
+    shared = default_folder() if settings.run.cache == "auto" else named
+    store = ScoreStore(shared or out / WORK / "scores", state_key(prepared.hash))
     with Cost() as cost:
-        scores = score(prepared.model, prepared.tokenizer, snapshot.questions, settings.scoring, progress)
-    return EditorResult("none", scores, frozenset(), {}, {}, 0.0, cost.seconds, cost.peak_mb)
+        scores = _evaluate(prepared.model, None, prepared, snapshot, settings, store, out, progress, spread)
+        tasks = run_tasks(prepared.model, prepared.tokenizer, settings.scoring, progress)
+    return EditorResult("none", scores, frozenset(), {}, {}, 0.0, cost.seconds, cost.peak_mb, tasks=tasks)
 
 
 def run_editor(
@@ -171,54 +127,41 @@ def run_editor(
     settings: ExperimentSettings,
     out: Path,
     progress: Progress = lambda line: None,
+    spread: Spread = in_processes,
 ) -> EditorResult:
-    """Edit, save the change in `out / "adapters" / name`, score, and undo: the model is afterwards as before."""
+    """Edit, save the change in `out / "adapters" / name`, score, and undo: the model is afterwards as before.
+
+    A result that an interrupted run of the very same edit left in `out` is taken up.
+    """
+    state = _edited_state(prepared, snapshot, plan, settings)
+    name = f"{plan.name}-{state_key(state, asdict(settings.scoring))}"
+    if found := kept(out, name):
+        progress(f"{plan.name}: finished before the interruption")
+        return _as_result(plan, *found)
     material = Material(snapshot.edits, snapshot.sentences, _probe_texts(snapshot.questions), progress)
     progress(f"{plan.name}: editing {snapshot.edits.num_rows} facts")
+    curve: list[pa.Table] = []
     with Cost() as editing:
-        if settings.run.chunk is None:
-            edited = plan.editor.edit(prepared.model, prepared.tokenizer, material, plan.config)
-        else:
-            edited = edit_in_chunks(plan, prepared.model, prepared.tokenizer, material, settings.run.chunk)
+        edited = _edit(plan, prepared, snapshot, material, settings, curve)
     try:
-        with Cost() as scoring:
-            scores = score(edited.model, prepared.tokenizer, snapshot.questions, settings.scoring, progress)
         folder = out / "adapters" / plan.name
         edited.save(folder)
         if folder.is_dir():
-            _write_json(folder / "card.json", _card(prepared, snapshot, plan))
+            write_json(folder / "card.json", _card(prepared, snapshot, plan))
+        store = ScoreStore(out / WORK / "scores", state)
+        with Cost() as scoring:
+            scores = _evaluate(edited.model, folder, prepared, snapshot, settings, store, out, progress, spread)
+            tasks = run_tasks(edited.model, prepared.tokenizer, settings.scoring, progress)
         trained, report = edited.trained_prompts, dict(edited.report)
     finally:
         edited.undo()
     peak = max(editing.peak_mb, scoring.peak_mb)
-    return EditorResult(plan.name, scores, trained, asdict(plan.config), report, editing.seconds, scoring.seconds, peak)
-
-
-def write_run(
-    out: Path,
-    snapshot: Snapshot,
-    prepared: Prepared,
-    results: Sequence[EditorResult],
-    settings: ExperimentSettings,
-    seconds: float,
-) -> dict[str, dict[str, float]]:
-    """Write `run.json`, `scores/*.parquet` and `metrics.parquet` into `out`; returns editor -> metric -> value.
-
-    results: the untouched model's first. A wording that any of the editors trained is no paraphrase for any of them.
-    """
-    untouched, trained = results[0], frozenset().union(*(result.trained_prompts for result in results))
-    (out / "scores").mkdir(parents=True, exist_ok=True)
-    tables, figures = [], {}
-    for result in results:
-        pq.write_table(_labelled(result, prepared, trained), out / "scores" / f"{result.name}.parquet")
-        metrics = summarise(result.scores, untouched.scores, trained, seed=settings.run.seed)
-        names = pa.array([result.name] * metrics.num_rows, pa.string())
-        tables.append(metrics.add_column(0, "editor", names))
-        costs = {"seconds": result.seconds, "peak_memory_mb": result.peak_memory_mb}
-        figures[result.name] = as_mapping(metrics) | costs
-    pq.write_table(pa.concat_tables(tables), out / "metrics.parquet")
-    _write_json(out / "run.json", _describe(snapshot, prepared, results, settings, figures, seconds))
-    return figures
+    result = EditorResult(
+        plan.name, scores, trained, asdict(plan.config), report, editing.seconds, scoring.seconds, peak,
+        pa.concat_tables(curve) if curve else None, tasks,
+    )  # fmt: skip
+    _keep_result(out, name, result)
+    return result
 
 
 def run_experiment(
@@ -229,32 +172,152 @@ def run_experiment(
     out_dir: Path,
     progress: Progress = lambda line: None,
     stage: Callable[[str, Any], Any] = lambda name, work: work,
+    spread: Spread = in_processes,
 ) -> RunSummary:
     """The whole experiment, in a folder that appears only when it is complete.
 
     stage: given the name and the function of each stage, returns what is called in its place, so that an
-    orchestrator can make a task of it.
-    The untouched model is always scored, whether or not `none` is among the editors. Raises BadInput for an output
-    folder that is not empty and for wrong options, before any work is done.
+    orchestrator can make a task of it. spread: calls a function on the shares of the probes (`scoring.processes`).
+    The untouched model is always scored, whether or not `none` is among the editors. After a crash the same call goes
+    on where it stopped. Raises BadInput for an output folder that is not empty, for wrong options before any work is
+    done, and when an interrupted run of another model or snapshot stands in the way.
     """
     check_out(out_dir)
     chosen = read_settings(editors, settings)
+    check_tasks(chosen.scoring)
     snapshot = load_snapshot(snapshot_dir)
     if chosen.run.threads:
         torch.set_num_threads(chosen.run.threads)
     if chosen.run.quick:
         snapshot = subset(snapshot, chosen.run.quick_edits, chosen.run.quick_sentences, chosen.run.seed)
-    with written_aside(out_dir) as folder:
+    with resumable(out_dir, _identity(snapshot, model, chosen), progress) as folder:
         with Cost() as cost:
             prepared = stage("prepare-model", prepare_model)(snapshot, model, folder, chosen, progress)
-            results = [stage("score-untouched", score_untouched)(prepared, snapshot, chosen, progress)]
+            untouched = stage("score-untouched", score_untouched)
+            results = [untouched(prepared, snapshot, chosen, folder, progress, spread)]
             for plan in chosen.plans:
                 if plan.name != "none":
                     edit = stage(f"edit-{plan.name}", run_editor)
-                    results.append(edit(prepared, snapshot, plan, chosen, folder, progress))
+                    results.append(edit(prepared, snapshot, plan, chosen, folder, progress, spread))
         peak = max([cost.peak_mb, prepared.peak_memory_mb, *(result.peak_memory_mb for result in results)])
         figures = stage("write-run", write_run)(folder, snapshot, prepared, results, chosen, cost.seconds)
     return RunSummary(out_dir, figures, cost.seconds, peak)
+
+
+def _edit(
+    plan: Plan,
+    prepared: Prepared,
+    snapshot: Snapshot,
+    material: Material,
+    settings: ExperimentSettings,
+    curve: list[pa.Table],
+) -> EditedModel:
+    """All at once, or in chunks; then `curve` is given the scores of each chunk's own questions right after it."""
+    if settings.run.chunk is None:
+        return plan.editor.edit(prepared.model, prepared.tokenizer, material, plan.config)
+    questions = snapshot.questions.filter(pa.compute.equal(snapshot.questions["kind"], "edit"))
+    asked_of = [ids[0] if ids else None for ids in questions["edit_ids"].to_pylist()]
+
+    def after(part: EditedModel, edits: pa.Table) -> None:
+        ids = set(edits["edit_id"].to_pylist())
+        asked = questions.filter(pa.array([one in ids for one in asked_of], pa.bool_()))
+        if asked.num_rows:
+            scores = score(part.model, prepared.tokenizer, asked, settings.scoring)
+            number = pa.array([len(curve)] * scores.num_rows, pa.int32())
+            curve.append(scores.append_column("chunk", number))
+
+    return edit_in_chunks(plan, prepared.model, prepared.tokenizer, material, settings.run.chunk, after)
+
+
+def _evaluate(
+    model: Any,
+    adapter: Path | None,
+    prepared: Prepared,
+    snapshot: Snapshot,
+    settings: ExperimentSettings,
+    store: ScoreStore,
+    out: Path,
+    progress: Progress,
+    spread: Spread,
+) -> pa.Table:
+    """Every probe, here or in several processes, but for those whose results are stored."""
+    scoring, run = settings.scoring, settings.run
+    probes = all_probes(snapshot.questions, snapshot.sentences, scoring)
+    if scoring.processes == 1:
+        return evaluate(model, prepared.tokenizer, probes, scoring, store, progress)
+    adapter = adapter if adapter and adapter.is_dir() else None
+    device = run.device if prepared.name != SMALL_WORLD else "cpu"
+    place = ModelPlace(prepared.place, run.dtype, device, run.revision, str(adapter) if adapter else None)
+
+    def in_shares(part: pa.Table, asked: ScoringSettings) -> pa.Table:
+        return ask_in_shares(place, part, asked, out / WORK / "shares", spread)
+
+    progress(f"scoring: {probes.num_rows} probes in {scoring.processes} processes")
+    return evaluate(model, prepared.tokenizer, probes, scoring, store, progress, in_shares)
+
+
+def _identity(snapshot: Snapshot, model: str, settings: ExperimentSettings) -> dict[str, Any]:
+    """What every result of a run depends on; an interrupted run of anything else is not taken up."""
+    return {
+        "snapshot": _content_hash(snapshot),
+        "model": model,
+        "model's options": asdict(settings.world)
+        if model == SMALL_WORLD
+        else [settings.run.dtype, settings.run.revision],
+    }
+
+
+def _content_hash(snapshot: Snapshot) -> str:
+    """Of what is edited and what is learnt, after any choice of a part."""
+    digest = hashlib.sha256()
+    for table in (snapshot.edits, snapshot.sentences, snapshot.questions):
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table.combine_chunks())
+        digest.update(sink.getvalue())
+    return digest.hexdigest()[:16]
+
+
+def _edited_state(prepared: Prepared, snapshot: Snapshot, plan: Plan, settings: ExperimentSettings) -> str:
+    """A hash of the edited model, known before it is made: the base, the facts, the editor and its settings."""
+    run = {name: value for name, value in asdict(settings.run).items() if name not in ("cache", "threads", "device")}
+    return state_key(prepared.hash, _content_hash(snapshot), plan.name, asdict(plan.config), run)
+
+
+def _kept_world(out: Path) -> Prepared | None:
+    """The small world of an interrupted run; None when there is none, or it is no longer what it was."""
+    found = kept(out, "model")
+    if found is None:
+        return None
+    told, _ = found
+    model, tokenizer = load_model(str(out / "model"), device="cpu")
+    if model_hash(model) != told["hash"]:
+        return None
+    return Prepared(
+        model, tokenizer, SMALL_WORLD, told["hash"], told["report"], told["seconds"], told["peak_memory_mb"],
+        str(out / "model"),
+    )  # fmt: skip
+
+
+def _keep_result(out: Path, name: str, result: EditorResult) -> None:
+    facts = {
+        "trained_prompts": sorted(result.trained_prompts),
+        "report": result.report,
+        "seconds": result.seconds,
+        "scoring_seconds": result.scoring_seconds,
+        "peak_memory_mb": result.peak_memory_mb,
+        "tasks": {task: asdict(figure) for task, figure in result.tasks.items()},
+    }
+    tables = {"scores": result.scores} | ({} if result.curve is None else {"curve": result.curve})
+    keep(out, name, facts, tables)
+
+
+def _as_result(plan: Plan, facts: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> EditorResult:
+    tasks = {task: TaskFigure(**figure) for task, figure in facts["tasks"].items()}
+    return EditorResult(
+        plan.name, tables["scores"], frozenset(facts["trained_prompts"]), asdict(plan.config), facts["report"],
+        facts["seconds"], facts["scoring_seconds"], facts["peak_memory_mb"], tables.get("curve"), tasks,
+    )  # fmt: skip
 
 
 def _owners(key: str, plans: Mapping[str, Plan]) -> list[tuple[str, str]]:
@@ -282,18 +345,6 @@ def _probe_texts(questions: pa.Table) -> frozenset[str]:
     return frozenset(questions["question"].to_pylist()) | frozenset(phrasings)
 
 
-def _labelled(result: EditorResult, prepared: Prepared, trained: frozenset[str]) -> pa.Table:
-    """The scores with what makes a row mean something outside of its file."""
-    count = result.scores.num_rows
-    state = "before" if result.name == "none" else "after"
-    columns = {"model_hash": prepared.hash, "editor": result.name, "state": state}
-    table = result.scores
-    for place, (name, value) in enumerate(columns.items()):
-        table = table.add_column(place, name, pa.array([value] * count, pa.string()))
-    marks = [prompt in trained for prompt in result.scores["prompt"].to_pylist()]
-    return table.append_column("trained", pa.array(marks, pa.bool_()))
-
-
 def _card(prepared: Prepared, snapshot: Snapshot, plan: Plan) -> dict[str, Any]:
     return {
         "editor": plan.name,
@@ -301,58 +352,6 @@ def _card(prepared: Prepared, snapshot: Snapshot, plan: Plan) -> dict[str, Any]:
         "base_model": prepared.name,
         "base_model_hash": prepared.hash,
         "snapshot": snapshot.name,
-        "snapshot_hash": _snapshot_hash(snapshot),
+        "snapshot_hash": snapshot_hash(snapshot),
         "edit_ids": snapshot.edits["edit_id"].to_pylist(),
     }
-
-
-def _describe(
-    snapshot: Snapshot,
-    prepared: Prepared,
-    results: Sequence[EditorResult],
-    settings: ExperimentSettings,
-    figures: Mapping[str, Mapping[str, float]],
-    seconds: float,
-) -> dict[str, Any]:
-    manifest = snapshot.manifest
-    return {
-        "snapshot": {
-            "name": snapshot.name,
-            "since": str(manifest.get("since")),
-            "as_of": str(manifest.get("as_of")),
-            "hash": _snapshot_hash(snapshot),
-            "files": manifest.get("files", {}),
-            "edits": snapshot.edits.num_rows,
-            "questions": snapshot.questions.num_rows,
-            "sentences": snapshot.sentences.num_rows,
-        },
-        "model": {"name": prepared.name, "hash": prepared.hash, "seconds": prepared.seconds, **prepared.report},
-        "settings": {
-            "given": dict(settings.given),
-            "run": asdict(settings.run),
-            "world": asdict(settings.world) if prepared.name == SMALL_WORLD else None,
-            "scoring": asdict(settings.scoring),
-        },
-        "editors": {
-            result.name: {
-                "config": dict(result.config),
-                "report": dict(result.report),
-                "seconds": result.seconds,
-                "scoring_seconds": result.scoring_seconds,
-                "peak_memory_mb": result.peak_memory_mb,
-            }
-            for result in results
-        },
-        "metrics": figures,
-        "seconds": seconds,
-        "machine": describe_machine(),
-    }
-
-
-def _snapshot_hash(snapshot: Snapshot) -> str:
-    """One hash over the manifest's sums of files."""
-    return hashlib.sha256(json.dumps(snapshot.manifest.get("files", {}), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")

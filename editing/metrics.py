@@ -1,28 +1,28 @@
 """From scores of probes to figures with intervals: what was learnt, what spread, what was forgotten.
 
-Every figure is a share or mean over questions; its 95 % interval comes from a bootstrap over *facts* (Efron &
-Tibshirani 1993, percentile), since the questions of one edit stand or fall together. Leaves out cost (seconds, memory),
-which the run measures, and fluency.
+Every figure is a share or mean over questions with a 95 % bootstrap interval over facts (`bootstrap`). Leaves out cost
+(seconds, memory), which the run measures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from editing.answers import normalise
+from editing.bootstrap import interval
 from schemas.errors import CheckFailed
 
-__all__ = ["METRICS", "as_mapping", "summarise"]
+__all__ = ["METRICS", "as_mapping", "forgetting", "summarise"]
 
 METRICS = pa.schema(
     [
         pa.field("metric", pa.string()),
-        pa.field("by", pa.string()),  # all, relation, hops or locality_kind
+        pa.field("by", pa.string()),  # all, relation, hops, edited_hops, locality_kind or chunk
         pa.field("group", pa.string()),  # the relation, the number of hops …; null for all
         pa.field("value", pa.float64()),
         pa.field("n", pa.int32()),  # questions
@@ -31,11 +31,17 @@ METRICS = pa.schema(
     ]
 )
 PORTABILITY = ("alias", "reverse", "multi_hop")
+EXTRA = ("chain_of_thought", "hop", "hop_by_hop", "fluency", "general")
+"""Kinds of probe that are no question of the snapshot in its own words."""
 GROUPED = {
     "edit_success": ("relation",),
     "paraphrase": ("relation",),
-    "multi_hop": ("hops",),
+    "multi_hop": ("hops", "edited_hops"),
+    "chain_of_thought": ("hops", "edited_hops"),
+    "instance_wise": ("hops", "edited_hops"),
+    "hop_by_hop": ("hops", "edited_hops"),
     "locality": ("locality_kind",),
+    "locality_gold": ("locality_kind",),
     "history": ("relation",),
 }
 """Metrics that are also given by group."""
@@ -50,8 +56,35 @@ class _Question:
     """The question is answered rightly; a multi-hop question under any of its wordings."""
     unchanged: bool
     """It is answered as the unedited model answers it."""
+    known_before: bool
+    """The unedited model answers it rightly."""
     trained: bool
     """Its wording was trained, word for word."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """All that one model state was asked."""
+
+    questions: list[_Question]
+    extra: Mapping[str, list[Mapping[str, Any]]]
+    """Kind of probe (`EXTRA`) -> scores"""
+
+
+@dataclass(frozen=True)
+class _Value:
+    """One question's part in a figure."""
+
+    value: float
+    row: Mapping[str, Any]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Metric:
+    values: Callable[[_Asked], Iterable[_Value]]
+    scale: Callable[[Any], Any] = field(default=lambda mean: mean)
+    """From the weighted mean to the figure."""
 
 
 def summarise(
@@ -60,31 +93,74 @@ def summarise(
     """All metrics (`METRICS`) of one model state.
 
     scores, base_scores: `scoring.SCORES` of the same probes, edited and unedited. trained: wordings that any editor of
-    the comparison trained; they do not count as paraphrases. A metric without questions has no row.
+    the comparison trained; they do not count as paraphrases. A metric without questions has no row. 1[…] is 1 where it
+    holds, else 0; m(x) is the free greedy answer to x, m0 the unedited model's, y the right answer under any name.
 
-    edit_success     exact match on `edit`: reliability (Yao et al. 2023), by free generation
-    paraphrase       exact match on `paraphrase` wordings that were not trained: generalization
-    portability      exact match on alias, reverse and multi_hop together (Yao et al. 2023)
-    multi_hop        right if any of the wordings is answered rightly (MQuAKE, Zhong et al. 2023)
-    locality         answer equal, normalised, to the unedited model's own (KnowEdit, Zhang et al. 2024)
-    locality_gold    exact match with the true answer on the same questions
-    history          exact match on questions about a past date: what held then is still known
-    stale_rate       the old answer is given to an edit or an untrained paraphrase question about now
-    token_accuracy   teacher-forced token accuracy on `edit`: what other tools report as rewrite accuracy
-    token_f1         best word overlap with a right answer, on `edit`
-    new_over_old     share of `edit` questions with P(new) > P(old): ROME's efficacy score (Meng et al. 2022)
+    edit_success     mean 1[m(x) = y] over `edit`: reliability (Yao et al. 2023), KnowEdit's edit success
+    edit_wise        mean 1[m(x) = y] over `cloze`, no examples before it (MQuAKE, Zhong et al. 2023)
+    paraphrase       mean 1[m(x) = y] over `paraphrase` wordings that were not trained: generalization
+    portability      mean 1[m(x) = y] over alias, reverse and multi_hop together (Yao et al. 2023)
+    alias, reverse   its parts (KnowEdit's subject aliasing and logical generalization, Zhang et al. 2024)
+    multi_hop        mean of max over a question's wordings of 1[m(x) = y] (MQuAKE)
+    chain_of_thought the same of the first wording, after worked examples that think aloud (MQuAKE)
+    instance_wise    mean over questions of min over the facts of their chain of 1[m(x) = y] (MQuAKE)
+    hop_by_hop       mean 1[answer of the last hop = y], each hop asked with the model's own answer to the one before
+    locality         mean 1[m(x) = m0(x)], normalised, over `locality` (KnowEdit, Zhang et al. 2024)
+    locality_gold    mean 1[m(x) = y] over the same questions
+    history          mean 1[m(x) = y] over questions about a past date: what held then is still known
+    history_kept     the same over those of them that m0 answers rightly: retention
+    timeline         mean 1[m(x) = y] over questions about before and after
+    stale_rate       mean 1[m(x) = y_old] over `edit` and untrained `paraphrase` questions that had another answer
+    date_sensitivity mean 1[m(x_now) != m(x_then)] over pairs of an `edit` question and a `history` question about the
+                     same fact whose right answers differ: does the date asked for change the answer?
+    token_accuracy   mean over `edit` of mean over tokens of 1[argmax = target]: rewrite accuracy in other tools
+    answer_argmax    mean over `edit` of 1[every token's argmax = target]
+    forced_gap       mean over `edit` of token accuracy - 1[m(x) = y]: what teacher forcing flatters (WILD, 2025)
+    token_f1         best word overlap with a right answer, on `edit` (SQuAD)
+    new_over_old     mean over `edit` of 1[P(new) > P(old)], P = exp(-mean nll): ROME's efficacy (Meng et al. 2022)
+    fluency          mean n-gram entropy in bits of texts written freely (`scoring.ngrams`)
+    perplexity       exp(sum of nll / number of tokens) over held-out texts that no edit touches
     Raises CheckFailed when the two tables do not hold the same probes.
     """
-    questions = _gather(scores, base_scores, trained)
-    generator = np.random.default_rng(seed)
+    asked = _gather(scores, base_scores, trained)
     rows = []
-    for name, (chosen, value) in _DEFINITIONS.items():
-        members = [question for question in questions if chosen(question)]
-        rows += _measure(name, "all", None, members, value, generator, resamples)
+    for name, metric in _DEFINITIONS.items():
+        members = list(metric.values(asked))
+        rows += _measure(name, "all", None, members, metric, seed, resamples)
         for by in GROUPED.get(name, ()):
-            for group in sorted({str(question.row[by]) for question in members}):
-                part = [question for question in members if str(question.row[by]) == group]
-                rows += _measure(name, by, group, part, value, generator, resamples)
+            for group in sorted({str(one.row[by]) for one in members if one.row[by] is not None}):
+                part = [one for one in members if str(one.row[by]) == group]
+                rows += _measure(name, by, group, part, metric, seed, resamples)
+    return pa.Table.from_pylist(rows, schema=METRICS)
+
+
+def forgetting(curve: pa.Table, scores: pa.Table, resamples: int = 1000, seed: int = 0) -> pa.Table:
+    """The forgetting curve (`METRICS`, by chunk) of edits that were made one chunk upon the other.
+
+    curve: `scoring.SCORES` with `chunk` (int32), of each chunk's own `edit` questions right after it was edited.
+    scores: of all questions after the last chunk.
+
+    success_at_once  mean 1[m(x) = y] over a chunk's `edit` questions right after the chunk
+    success_at_end   the same questions after all chunks
+    forgotten        mean over `edit` of max(0, right at once - right at the end)
+    """
+    end = {(row["question_id"], row["phrasing"]): row for row in scores.to_pylist() if row["kind"] == "edit"}
+    pairs = [
+        (row, end[row["question_id"], row["phrasing"]])
+        for row in curve.to_pylist()
+        if row["kind"] == "edit" and (row["question_id"], row["phrasing"]) in end
+    ]
+    figures: dict[str, list[_Value]] = {
+        "success_at_once": [_Value(float(then["exact_match"]), then) for then, _ in pairs],
+        "success_at_end": [_Value(float(now["exact_match"]), then) for then, now in pairs],
+        "forgotten": [_Value(float(then["exact_match"] and not now["exact_match"]), then) for then, now in pairs],
+    }
+    rows = []
+    for name, values in figures.items():
+        rows += _measure(name, "all", None, values, _Metric(lambda asked: ()), seed, resamples)
+        for chunk in sorted({one.row["chunk"] for one in values}):
+            part = [one for one in values if one.row["chunk"] == chunk]
+            rows += _measure(name, "chunk", str(chunk), part, _Metric(lambda asked: ()), seed, resamples)
     return pa.Table.from_pylist(rows, schema=METRICS)
 
 
@@ -93,49 +169,118 @@ def as_mapping(metrics: pa.Table) -> dict[str, float]:
     return {row["metric"]: row["value"] for row in metrics.to_pylist() if row["by"] == "all"}
 
 
-def _is(*kinds: str) -> Callable[[_Question], bool]:
-    return lambda question: question.row["kind"] in kinds
+# ------------------------------------------------------------------------------------------------ definitions
 
 
-def _paraphrase(question: _Question) -> bool:
+def _right(*kinds: str) -> _Metric:
+    return _Metric(lambda asked: [_Value(float(q.right), q.row) for q in asked.questions if q.row["kind"] in kinds])
+
+
+def _of_edits(value: Callable[[Mapping[str, Any]], float | None]) -> _Metric:
+    """A figure of the edit questions; those that have none are left out."""
+
+    def values(asked: _Asked) -> Iterable[_Value]:
+        found = ((value(q.row), q.row) for q in asked.questions if q.row["kind"] == "edit")
+        return [_Value(float(one), row) for one, row in found if one is not None]
+
+    return _Metric(values)
+
+
+def _extra_right(kind: str) -> _Metric:
+    return _Metric(lambda asked: [_Value(float(row["exact_match"]), row) for row in asked.extra.get(kind, ())])
+
+
+def _untrained(question: _Question) -> bool:
     return question.row["kind"] == "paraphrase" and not question.trained
 
 
-def _could_be_stale(question: _Question) -> bool:
-    asks_about_now = question.row["kind"] == "edit" or _paraphrase(question)
-    return asks_about_now and question.row["exact_match_before"] is not None
+def _paraphrases(asked: _Asked) -> Iterable[_Value]:
+    return [_Value(float(q.right), q.row) for q in asked.questions if _untrained(q)]
 
 
-def _prefers_new(question: _Question) -> bool:
-    return question.row["kind"] == "edit" and question.row["p_new_over_old"] is not None
+def _stale(asked: _Asked) -> Iterable[_Value]:
+    about_now = [q for q in asked.questions if q.row["kind"] == "edit" or _untrained(q)]
+    return [
+        _Value(float(q.row["exact_match_before"]), q.row) for q in about_now if q.row["exact_match_before"] is not None
+    ]
 
 
-def _right(question: _Question) -> float:
-    return float(question.right)
+def _unchanged(asked: _Asked) -> Iterable[_Value]:
+    return [_Value(float(q.unchanged), q.row) for q in asked.questions if q.row["kind"] == "locality"]
 
 
-_DEFINITIONS: dict[str, tuple[Callable[[_Question], bool], Callable[[_Question], float]]] = {
-    "edit_success": (_is("edit"), _right),
-    "paraphrase": (_paraphrase, _right),
-    "portability": (_is(*PORTABILITY), _right),
-    "alias": (_is("alias"), _right),
-    "reverse": (_is("reverse"), _right),
-    "multi_hop": (_is("multi_hop"), _right),
-    "locality": (_is("locality"), lambda question: float(question.unchanged)),
-    "locality_gold": (_is("locality"), _right),
-    "history": (_is("history"), _right),
-    "timeline": (_is("timeline"), _right),
-    "stale_rate": (_could_be_stale, lambda question: float(question.row["exact_match_before"])),
-    "token_accuracy": (_is("edit"), lambda question: float(question.row["token_accuracy"])),
-    "token_f1": (_is("edit"), lambda question: float(question.row["token_f1"])),
-    "new_over_old": (_prefers_new, lambda question: float(question.row["p_new_over_old"] > 0.5)),
+def _retained(asked: _Asked) -> Iterable[_Value]:
+    return [_Value(float(q.right), q.row) for q in asked.questions if q.row["kind"] == "history" and q.known_before]
+
+
+def _whole_chains(asked: _Asked) -> Iterable[_Value]:
+    """Every fact of a chain is known."""
+    chains: dict[str, list[Mapping[str, Any]]] = {}
+    for row in asked.extra.get("hop", ()):
+        chains.setdefault(row["question_id"], []).append(row)
+    of = {q.row["question_id"]: q.row for q in asked.questions if q.row["kind"] == "multi_hop"}
+    return [
+        _Value(float(all(row["exact_match"] for row in hops)), of.get(name, hops[0])) for name, hops in chains.items()
+    ]
+
+
+def _dates(asked: _Asked) -> Iterable[_Value]:
+    now = {q.row["fact"]: q.row for q in asked.questions if q.row["kind"] == "edit"}
+    then = [q.row for q in asked.questions if q.row["kind"] == "history" and q.row["fact"] in now]
+    return [
+        _Value(float(normalise(row["generated"]) != normalise(now[row["fact"]]["generated"])), row)
+        for row in then
+        if normalise(row["answer"]) != normalise(now[row["fact"]]["answer"])
+    ]
+
+
+def _fluency(asked: _Asked) -> Iterable[_Value]:
+    rows = asked.extra.get("fluency", ())
+    return [_Value(float(row["ngram_entropy"]), row) for row in rows if row["ngram_entropy"] is not None]
+
+
+def _read(asked: _Asked) -> Iterable[_Value]:
+    return [_Value(row["nll_answer"], row, row["tokens"]) for row in asked.extra.get("general", ())]
+
+
+_DEFINITIONS: dict[str, _Metric] = {
+    "edit_success": _right("edit"),
+    "edit_wise": _right("cloze"),
+    "paraphrase": _Metric(_paraphrases),
+    "portability": _right(*PORTABILITY),
+    "alias": _right("alias"),
+    "reverse": _right("reverse"),
+    "multi_hop": _right("multi_hop"),
+    "chain_of_thought": _extra_right("chain_of_thought"),
+    "instance_wise": _Metric(_whole_chains),
+    "hop_by_hop": _extra_right("hop_by_hop"),
+    "locality": _Metric(_unchanged),
+    "locality_gold": _right("locality"),
+    "history": _right("history"),
+    "history_kept": _Metric(_retained),
+    "timeline": _right("timeline"),
+    "stale_rate": _Metric(_stale),
+    "date_sensitivity": _Metric(_dates),
+    "token_accuracy": _of_edits(lambda row: row["token_accuracy"]),
+    "answer_argmax": _of_edits(lambda row: row["answer_argmax"]),
+    "forced_gap": _of_edits(
+        lambda row: None if row["token_accuracy"] is None else row["token_accuracy"] - row["exact_match"]
+    ),
+    "token_f1": _of_edits(lambda row: row["token_f1"]),
+    "new_over_old": _of_edits(lambda row: None if row["p_new_over_old"] is None else row["p_new_over_old"] > 0.5),
+    "fluency": _Metric(_fluency),
+    "perplexity": _Metric(_read, np.exp),
 }
 
 
-def _gather(scores: pa.Table, base_scores: pa.Table, trained: frozenset[str]) -> list[_Question]:
-    base = {(row["question_id"], row["phrasing"]): row["generated"] for row in base_scores.to_pylist()}
+def _gather(scores: pa.Table, base_scores: pa.Table, trained: frozenset[str]) -> _Asked:
+    base = {(row["question_id"], row["phrasing"]): row for row in base_scores.to_pylist() if row["kind"] not in EXTRA}
     by_question: dict[str, list[dict[str, Any]]] = {}
+    extra: dict[str, list[Mapping[str, Any]]] = {}
     for row in scores.to_pylist():
+        if row["kind"] in EXTRA:
+            extra.setdefault(row["kind"], []).append(row)
+            continue
         if (row["question_id"], row["phrasing"]) not in base:
             raise CheckFailed(f"question {row['question_id']} was never asked of the unedited model; score it again")
         by_question.setdefault(row["question_id"], []).append(row)
@@ -148,47 +293,22 @@ def _gather(scores: pa.Table, base_scores: pa.Table, trained: frozenset[str]) ->
             _Question(
                 first,
                 any(row["exact_match"] for row in counted),
-                normalise(first["generated"]) == normalise(before),
+                normalise(first["generated"]) == normalise(before["generated"]),
+                bool(before["exact_match"]),
                 first["prompt"] in trained,
             )
         )
-    return questions
+    return _Asked(questions, extra)
 
 
 def _measure(
-    name: str,
-    by: str,
-    group: str | None,
-    questions: list[_Question],
-    value: Callable[[_Question], float],
-    generator: np.random.Generator,
-    resamples: int,
+    name: str, by: str, group: str | None, members: list[_Value], metric: _Metric, seed: int, resamples: int
 ) -> list[dict[str, Any]]:
-    if not questions:
+    if not members:
         return []
-    values = np.array([value(question) for question in questions])
-    low, high = _interval(values, [question.row["fact"] for question in questions], generator, resamples)
-    row = {
-        "metric": name,
-        "by": by,
-        "group": group,
-        "value": float(values.mean()),
-        "n": len(values),
-        "low": low,
-        "high": high,
-    }
-    return [row]
-
-
-def _interval(
-    values: np.ndarray, facts: list[str], generator: np.random.Generator, resamples: int
-) -> tuple[float, float]:
-    """2.5 and 97.5 % quantiles of the mean when facts are drawn with replacement."""
-    _, fact = np.unique(np.array(facts), return_inverse=True)
-    sums, counts = np.bincount(fact, weights=values), np.bincount(fact)
-    drawn = generator.multinomial(
-        len(counts), np.full(len(counts), 1 / len(counts)), size=resamples
-    )  # (resamples, facts)
-    means = (drawn @ sums) / (drawn @ counts)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
+    values = np.array([one.value for one in members], dtype=np.float64)
+    weights = np.array([one.weight for one in members], dtype=np.float64)
+    facts = [one.row["fact"] for one in members]
+    low, high = interval(values, weights, facts, seed, f"{name} {by} {group}", resamples, metric.scale)
+    value = float(metric.scale(np.average(values, weights=weights)))
+    return [{"metric": name, "by": by, "group": group, "value": value, "n": len(values), "low": low, "high": high}]

@@ -17,7 +17,16 @@ from transformers.utils.logging import disable_progress_bar
 
 from schemas.errors import BadInput
 
-__all__ = ["answer_logits", "context_length", "find_blocks", "find_linears", "load_model", "model_hash", "save_model"]
+__all__ = [
+    "answer_logits",
+    "context_length",
+    "find_blocks",
+    "find_linears",
+    "keeps_some_logits",
+    "load_model",
+    "model_hash",
+    "save_model",
+]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "auto": "auto"}
 
@@ -75,7 +84,7 @@ def answer_logits(model: Any, ids: torch.Tensor, first: int) -> torch.Tensor:
     ids: (rows, length). Returns (rows, length - first, vocabulary). The vocabulary head, the dearest part of a small
     model, runs on these positions alone where the architecture allows it.
     """
-    if _keeps_some_logits(model):
+    if keeps_some_logits(model):
         wanted = torch.arange(first - 1, ids.shape[1] - 1, device=ids.device)
         return model(input_ids=ids, logits_to_keep=wanted, use_cache=False).logits  # type: ignore[no-any-return]
     return model(input_ids=ids, use_cache=False).logits[:, first - 1 : -1]  # type: ignore[no-any-return]
@@ -118,6 +127,7 @@ def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
     return max(lists, key=lambda pair: (len(pair[1]), -len(pair[0])))
 
 
-def _keeps_some_logits(model: Any) -> bool:
+def keeps_some_logits(model: Any) -> bool:
+    """Can the vocabulary head be run on some positions alone?"""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     return "logits_to_keep" in inspect.signature(inner.forward).parameters

@@ -1,7 +1,9 @@
-"""The one training loop: examples are tokenised once, batched by length and trained with AdamW.
+"""The one training loop: tokens made once, batches of like length, loss where it counts, nothing computed in vain.
 
-Serves pretraining (loss on the whole text) and editing (loss on the answer and its EOS only). Where a batch does not
-fit the memory, it is done in halves whose gradients add up. Leaves out several devices.
+Serves pretraining (loss on the whole text) and editing (loss on the answer and its EOS only). What a frozen model need
+not compute again, or not at all, is left out (`passage`, `prefix`); a batch that does not fit the memory is done in
+parts whose gradients add up; several processes share each batch (`team`). The model is in eval mode all along, so that
+no dropout makes two runs differ.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +21,10 @@ from torch.nn import functional
 
 from editing.encoding import Encoded, batches_by_length, pad
 from editing.models import answer_logits
+from editing.packing import predicting, spread
+from editing.passage import Passage, lowest_trained, open_passage
+from editing.prefix import PrefixStore
+from editing.team import Team, join_team
 from schemas.errors import BadInput, ChronoFactsError
 
 __all__ = ["TrainingFailed", "TrainingReport", "TrainingSettings", "share_recalled", "train"]
@@ -45,7 +52,13 @@ class TrainingSettings:
     check_every: int = 50
     """Steps between two calls of `stop`."""
     autocast: bool = True
-    """bfloat16 arithmetic on fp32 weights, where the machine has instructions for it."""
+    """bfloat16 for arithmetic and frozen matrices, where the machine is fast at it; what is trained stays fp32."""
+    rows_at_once: int | None = None
+    """Examples that go through the model at once, their gradients added up to a batch's; None: the whole batch."""
+    prefix_bytes: int = 2 << 30
+    """How much of what frozen blocks give is kept from one pass to the next; the rest is computed anew."""
+    shortcuts: bool = True
+    """Compute only what the loss needs (`passage`); false: the same by the whole forward pass."""
     seed: int = 0
 
 
@@ -56,8 +69,13 @@ class TrainingReport:
     loss: float
     """Mean over the last pass."""
     tokens: int
+    """That went through the model."""
     stopped: str
     """Why: steps, loss, deadline or target."""
+    tokens_given: int = 0
+    """Of the texts themselves: more than `tokens` where shared beginnings were read once."""
+    kept_layers: int = 0
+    """Frozen layers whose output was kept instead of computed each time."""
 
 
 def train(
@@ -67,52 +85,49 @@ def train(
     stop: Callable[[int, float], bool] | None = None,
     after_step: Callable[[], None] | None = None,
     progress: Callable[[str], None] = lambda line: None,
+    prefix: PrefixStore | None = None,
 ) -> TrainingReport:
     """Train the parameters that require a gradient, and leave the model in eval mode.
 
     stop: asked every `check_every` steps with (steps, loss). after_step: called after each step, to hold the weights
-    within bounds. The same seed, examples and machine give the same weights. No examples, no change.
+    within bounds. prefix: what frozen blocks gave for these texts before, when several trainings of one base model
+    share it. The same seed, examples and machine give the same weights. No examples, no change.
     Raises TrainingFailed at the first loss that is not finite, before it reaches a weight, and BadInput when not even
     one example fits the memory.
     """
     begun, parameters = time.perf_counter(), [p for p in model.parameters() if p.requires_grad]
+    model.eval()
     if not examples or not parameters or settings.steps < 1:
-        model.eval()
         return TrainingReport(0, 0.0, 0.0, 0, "steps")
     optimizer = torch.optim.AdamW(
         parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98), fused=True
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings))
-    low_precision = settings.autocast and _has_bfloat16(parameters[0].device)
     losses: list[float] = []
-    rows = settings.batch_size  # that go through the model at once
-    tokens, stopped, one_pass = 0, "steps", max(1, math.ceil(len(examples) / settings.batch_size))
-    model.train()
-    for indices in _shuffled_batches(examples, settings):
-        value, rows = _backward(model, [examples[index] for index in indices], settings, low_precision, rows, progress)
-        if not math.isfinite(value):
-            model.eval()
-            raise TrainingFailed(f"the loss became {value} at step {len(losses) + 1}; lower learning_rate")
-        nn.utils.clip_grad_norm_(parameters, settings.clip)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad(set_to_none=True)
-        if after_step:
-            after_step()
-        losses.append(value)
-        tokens += len(indices) * max(len(examples[index].ids) for index in indices)
-        recent = sum(losses[-one_pass:]) / len(losses[-one_pass:])
-        if len(losses) >= one_pass and recent < settings.stop_loss:
-            stopped = "loss"
-        elif time.perf_counter() - begun > settings.deadline_s:
-            stopped = "deadline"
-        elif stop and len(losses) % settings.check_every == 0 and stop(len(losses), recent):
-            stopped = "target"
-        if stopped != "steps" or len(losses) == settings.steps:
-            break
-        model.train()
-    model.eval()
-    return TrainingReport(len(losses), time.perf_counter() - begun, recent, tokens, stopped)
+    stopped, one_pass = "steps", max(1, math.ceil(len(examples) / settings.batch_size))
+    with _open_reader(model, examples, settings, prefix, progress) as reader:
+        for indices in _shuffled_batches(examples, settings, by_length=reader.passage.layout is spread):
+            value = reader.add_gradients([examples[index] for index in indices])
+            if not math.isfinite(value):
+                raise TrainingFailed(f"the loss became {value} at step {len(losses) + 1}; lower learning_rate")
+            nn.utils.clip_grad_norm_(parameters, settings.clip)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad(set_to_none=True)
+            if after_step:
+                after_step()
+            losses.append(value)
+            recent = sum(losses[-one_pass:]) / len(losses[-one_pass:])
+            if len(losses) >= one_pass and recent < settings.stop_loss:
+                stopped = "loss"
+            elif reader.late(time.perf_counter() - begun):
+                stopped = "deadline"
+            elif stop and len(losses) % settings.check_every == 0 and stop(len(losses), recent):
+                stopped = "target"
+            if stopped != "steps" or len(losses) == settings.steps:
+                break
+    seconds, kept = time.perf_counter() - begun, reader.passage.lowest
+    return TrainingReport(len(losses), seconds, recent, reader.tokens, stopped, reader.tokens_given, kept)
 
 
 @torch.inference_mode()
@@ -133,46 +148,113 @@ def share_recalled(model: nn.Module, examples: Sequence[Encoded], batch_size: in
     return right / len(examples)
 
 
-def _backward(
-    model: nn.Module,
-    examples: list[Encoded],
-    settings: TrainingSettings,
-    low_precision: bool,
-    rows: int,
-    progress: Callable[[str], None],
-) -> tuple[float, int]:
-    """Add the gradients of the mean loss over the batch's scored tokens. Returns the loss, and the rows that fitted.
+@dataclass
+class _Reader:
+    """Batches in, gradients out."""
 
-    Out of memory, the batch starts again with half the rows at once. After a loss that is not finite, no gradient is
-    worth anything.
-    """
+    model: nn.Module
+    trained: list[nn.Parameter]
+    passage: Passage
+    prefix: PrefixStore
+    settings: TrainingSettings
+    team: Team
+    low_precision: bool
+    rows: int
+    """That go through the model at once: halved when they do not fit."""
+    progress: Callable[[str], None]
+    tokens: int = 0
+    tokens_given: int = 0
+
+    def add_gradients(self, batch: Sequence[Encoded]) -> float:
+        """Add the gradients of the mean loss over the batch's scored tokens, and return that loss.
+
+        After a loss that is not finite, no gradient is worth anything.
+        """
+        scored = sum(len(one.ids) - (one.start if self.settings.answer_only else 1) for one in batch)
+        mine = [batch[index] for index in self.team.share(range(len(batch)))]
+        total = self.team.add_up(self._backward(mine, scored))
+        self.team.add_gradients(self.trained)
+        return float(total)
+
+    def late(self, seconds: float) -> bool:
+        return self.settings.deadline_s < math.inf and self.team.agree(seconds > self.settings.deadline_s)
+
+    def _backward(self, mine: list[Encoded], scored: int) -> torch.Tensor:
+        """The examples' summed loss by `scored`, its gradients added; out of memory, again with half the rows."""
+        device = self.passage.device
+        while True:
+            try:
+                total = torch.zeros((), device=device)
+                for begin in range(0, len(mine), self.rows):
+                    loss = self._loss(mine[begin : begin + self.rows], device) / scored
+                    loss.backward()  # type: ignore[no-untyped-call]
+                    total += loss.detach()
+                return total
+            except torch.OutOfMemoryError as error:
+                if self.rows == 1:
+                    raise BadInput(
+                        "not even one example fits the memory; take fewer layers, a smaller model or cpu"
+                    ) from error
+                self.rows = min(self.rows, len(mine)) // 2 or 1
+            self.model.zero_grad(set_to_none=True)
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+            self.progress(f"out of memory: going on with {self.rows} examples at once")
+
+    def _loss(self, examples: list[Encoded], device: torch.device) -> torch.Tensor:
+        """Summed over the scored tokens."""
+        layout, start = self.passage.layout, self.passage.lowest
+        reading = layout(examples, self.settings.answer_only, device)
+        self.tokens += reading.ids.numel()
+        self.tokens_given += sum(len(one.ids) for one in examples)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.low_precision):
+            states = self.prefix.entering(self.passage, start, reading, examples, layout) if start else None
+            logits = predicting(reading, self.passage.logits(reading, states, start))
+        return functional.cross_entropy(logits.float(), reading.labels, reduction="sum")
+
+
+@contextmanager
+def _open_reader(
+    model: nn.Module,
+    examples: Sequence[Encoded],
+    settings: TrainingSettings,
+    prefix: PrefixStore | None,
+    progress: Callable[[str], None],
+) -> Iterator[_Reader]:
+    """The model made ready to be trained on these examples; at the end as it was, but for what was trained."""
     device = next(model.parameters()).device
-    while True:
-        try:
-            batch = pad(examples, settings.answer_only, device)
-            scored, value = int((batch.labels != -100).sum()), 0.0
-            for begin in range(0, len(examples), rows):
-                ids, labels = batch.ids[begin : begin + rows], batch.labels[begin : begin + rows, batch.first :]
-                with torch.autocast(device.type, dtype=torch.bfloat16, enabled=low_precision):
-                    logits = answer_logits(model, ids, batch.first)
-                loss = (
-                    functional.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), reduction="sum") / scored
-                )
-                value += loss.item()
-                if not math.isfinite(value):
-                    return value, rows
-                loss.backward()  # type: ignore[no-untyped-call]
-            return value, rows
-        except torch.OutOfMemoryError as error:
-            if rows == 1:
-                raise BadInput(
-                    "not even one example fits the memory; take fewer layers, a smaller model or cpu"
-                ) from error
-            rows = min(rows, len(examples)) // 2 or 1
-        model.zero_grad(set_to_none=True)
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
-        progress(f"out of memory: going on with {rows} examples at once")
+    low_precision = settings.autocast and _has_bfloat16(device)
+    sample = sorted(examples[:64], key=lambda example: len(example.ids))[:2]  # cheap to try things on
+    lowest = lowest_trained(model)
+    with (
+        open_passage(model, sample, settings.answer_only, lowest, settings.shortcuts) as passage,
+        _frozen_in_bfloat16(model, low_precision),
+    ):
+        store = PrefixStore(settings.prefix_bytes) if prefix is None else prefix
+        rows = settings.rows_at_once or settings.batch_size
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        yield _Reader(model, trained, passage, store, settings, join_team(), low_precision, rows, progress)
+
+
+@contextmanager
+def _frozen_in_bfloat16(model: nn.Module, wanted: bool) -> Iterator[None]:
+    """While inside, frozen matrices are bfloat16, so that no step has to convert them; afterwards the very same fp32.
+
+    An embedding stays as it is, and with it the type of the hidden states.
+    """
+    kept: list[tuple[nn.Parameter, torch.Tensor]] = []
+    embedded = {id(p) for part in model.modules() if isinstance(part, nn.Embedding) for p in part.parameters()}
+    if wanted:
+        for parameter in model.parameters():
+            half = parameter.dim() == 2 and parameter.dtype == torch.float32 and not parameter.requires_grad
+            if half and id(parameter) not in embedded:
+                kept.append((parameter, parameter.data))
+                parameter.data = parameter.data.to(torch.bfloat16)
+    try:
+        yield
+    finally:
+        for parameter, before in kept:
+            parameter.data = before
 
 
 def _rate(step: int, settings: TrainingSettings) -> float:
@@ -182,21 +264,20 @@ def _rate(step: int, settings: TrainingSettings) -> float:
     return min(1.0, (step + 1) / warmup) * (settings.final_rate + (1 - settings.final_rate) * falling)
 
 
-def _shuffled_batches(examples: Sequence[Encoded], settings: TrainingSettings) -> Iterator[list[int]]:
-    """Endless passes: shuffled, sorted by length within windows of eight batches, the batches shuffled again.
+def _shuffled_batches(examples: Sequence[Encoded], settings: TrainingSettings, by_length: bool) -> Iterator[list[int]]:
+    """Endless passes in shuffled batches.
 
-    Sorted by the prompt's length first when only answers count, so that they stand at the same positions.
+    by_length: sorted by length within windows of eight batches, the batches shuffled again, so that little is padded.
     """
-
-    def length(index: int) -> tuple[int, int]:
-        return examples[index].start if settings.answer_only else 0, len(examples[index].ids)
-
     generator, size = np.random.default_rng(settings.seed), settings.batch_size
     while True:
         order = generator.permutation(len(examples)).tolist()
+        if not by_length:
+            yield from (order[begin : begin + size] for begin in range(0, len(order), size))
+            continue
         batches = []
         for begin in range(0, len(order), size * 8):
-            window = sorted(order[begin : begin + size * 8], key=length)
+            window = sorted(order[begin : begin + size * 8], key=lambda index: len(examples[index].ids))
             batches += [window[offset : offset + size] for offset in range(0, len(window), size)]
         for index in generator.permutation(len(batches)).tolist():
             yield batches[index]

@@ -106,6 +106,9 @@ def refresh(
     quarantine_days: Annotated[
         int, typer.Option(help="Leave out what was edited in so many days before the source's day; 0 keeps it.")
     ] = 3,
+    hops_per_edit: Annotated[
+        int, typer.Option(help="Multi-hop questions per edit of 2, of 3 and of 4 hops, at most.", min=0)
+    ] = 3,
     update: Annotated[
         Path | None,
         typer.Option(help="An older snapshot of the same endpoint: read only what changed since.", show_default=False),
@@ -180,6 +183,7 @@ def refresh(
             update,
             DumpOptions(parse_day(dump_day, "--dump-day") if dump_day else None, kept, keep_damaged, scope),
             task_runner,
+            hops_per_edit,
         )
     typer.echo(f"snapshot: {out}")
 

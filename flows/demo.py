@@ -35,7 +35,7 @@ def run_demo(out: Path, quick: bool) -> Demonstration:
     quick: a part of the facts only. Raises BadInput when out is not empty.
     """
     log.info("what changed in the world between %s and %s?", SINCE, AS_OF)
-    snapshot = refresh("sample", SINCE, AS_OF, out / "snapshot")
+    snapshot = refresh("sample", SINCE, AS_OF, out / "snapshot", hops_per_edit=1)
     log.info("a model that knows the world of %s, and is taught the changes", SINCE)
     experiment(snapshot, "small-world", EDITORS, out / "run", {"quick": "true"} if quick else {})
     page = write_report([out / "run"], out / "report")

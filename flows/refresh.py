@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import pyarrow as pa
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.dump import part_runner
-from pipeline.build import SnapshotSettings, Told, build_tables, check_days, read_source
+from pipeline.build import SnapshotSettings, build_files, check_days
+from pipeline.gathering import Gathered, gather_source
 from pipeline.snapshot import write_snapshot
 from pipeline.sources import Freshness, Source, Window
 from pipeline.sources.dump import DumpOptions, DumpSource, open_dump
@@ -24,7 +27,7 @@ from pipeline.sources.reach import days_of_change
 from pipeline.sources.sample import open_sample
 from pipeline.verify import require_sound
 from schemas.catalogue import Catalogue, load_catalogue
-from schemas.errors import BadInput
+from schemas.errors import BadInput, CheckFailed
 from schemas.folders import check_out
 from schemas.manifest import SnapshotManifest
 
@@ -57,19 +60,19 @@ def open_source(
 
 
 @task(name="read-source", cache_policy=NO_CACHE)
-def read(source: Source, catalogue: Catalogue, language: str, window: Window | None) -> Told:
-    return read_source(source, catalogue, language, window)
+def read(source: Source, catalogue: Catalogue, language: str, folder: Path, window: Window | None) -> Gathered:
+    return gather_source(source, catalogue, language, folder, window)
 
 
 @task(name="build-tables", cache_policy=NO_CACHE)
 def build(
-    told: Told, catalogue: Catalogue, settings: SnapshotSettings, source_day: datetime.date
-) -> dict[str, pa.Table]:
-    return build_tables(told, catalogue, settings, source_day)
+    told: Gathered, catalogue: Catalogue, settings: SnapshotSettings, source_day: datetime.date, folder: Path
+) -> dict[str, Path]:
+    return build_files(told, catalogue, settings, source_day, folder)
 
 
 @task(name="write-snapshot", cache_policy=NO_CACHE)
-def write(tables: dict[str, pa.Table], manifest: SnapshotManifest, out: Path) -> SnapshotManifest:
+def write(tables: dict[str, Path], manifest: SnapshotManifest, out: Path) -> SnapshotManifest:
     return write_snapshot(tables, manifest, out, check=require_sound)
 
 
@@ -87,6 +90,7 @@ def refresh(
     update: Path | None = None,
     dump: DumpOptions | None = None,
     task_runner: str = "",
+    hops_per_edit: int = 3,
 ) -> Path:
     """Make a snapshot of what changed between two days; returns its folder.
 
@@ -94,13 +98,15 @@ def refresh(
     folder or pattern. dump, task_runner: how a dump is read, and by what.
     endpoint: how an endpoint is asked. update: an older snapshot of the same endpoint, of which all is taken
     over that has not changed since. relations: ids or PIDs of the catalogue; none means all.
+    hops_per_edit: at most so many multi-hop questions of 2, of 3 and of 4 hops about an edit.
     Raises BadInput for wrong options, CheckFailed when the source or the result is not sound; then no
     folder is left behind.
     """
-    settings = SnapshotSettings(since, as_of, language, seed, quarantine_days)
+    settings = SnapshotSettings(since, as_of, language, seed, quarantine_days, hops_per_edit)
     catalogue = load_catalogue()
     if relations:
         catalogue = catalogue.select(relations)
+    catalogue.require_language(language)
     check_out(out)
     properties = sorted({relation.property for relation in catalogue.relations})
     opened = open_source(source, endpoint, dump, properties, task_runner)
@@ -108,12 +114,31 @@ def refresh(
     log.info("reading %s", freshness.detail)
     in_parts = isinstance(opened, LiveSource | DumpSource) and opened.scope == "changes"
     window = days_of_change(since, as_of) if in_parts else None
-    told = read(_updated(opened, update, catalogue, language), catalogue, language, window)
-    tables = build(told, catalogue, settings, freshness.day)
-    write(tables, describe(opened.name, freshness, catalogue, settings), out)
+    with workplace(out) as folder:
+        told = read(_updated(opened, update, catalogue, language), catalogue, language, folder / "told", window)
+        tables = build(told, catalogue, settings, freshness.day, folder)
+        write(tables, describe(opened.name, freshness, catalogue, settings), out)
     if isinstance(opened, LiveSource | DumpSource):
         opened.finish()
     return out
+
+
+@contextmanager
+def workplace(out: Path) -> Iterator[Path]:
+    """A folder beside out for what is not held in memory; removed at the end.
+
+    Raises CheckFailed when the disk is full.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{out.name}.", suffix=".work", dir=out.parent) as name:
+            yield Path(name)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise CheckFailed(
+            f"{out.parent} is full ({error.strerror}); make room and run the same command again: what was read is kept"
+        ) from error
 
 
 def _checked_freshness(source: Source, settings: SnapshotSettings) -> Freshness:

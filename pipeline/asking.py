@@ -45,7 +45,7 @@ WITH taken AS (
 ),
 offered AS (
     SELECT a.edit_id, a.relation, alias, plain_words(alias) AS words
-    FROM accepted a JOIN names n ON n.id = a.subject AND n.kind = 'item', unnest(n.aliases) AS u(alias)
+    FROM accepted a JOIN names n ON n.id = a.subject AND n.kind = 'item', unnest(n.said_aliases) AS u(alias)
 )
 SELECT edit_id, alias FROM (
     SELECT * FROM offered
@@ -100,8 +100,9 @@ SELECT f.fact_id, {
     'subject': f.subject, 'relation': f.relation, 'property': r.property, 'inverse': r.inverse, 'object': f.after,
     'subject_label': s.label, 'object_label': n.label, 'object_before': f.before, 'object_before_label': o.label,
     'edit_id': f.edit_id,
-    'question': capital(worded(w.form, named_subject(r.article, s), s.label, '', '')),
-    'cloze': capital(worded(c.form, named_subject(r.article, s), s.label, '', ''))
+    'day': f.day,
+    'question': capital(worded(w.form, named_subject(r.article, s), s.label, day_told(f.day), '')),
+    'cloze': capital(worded(c.form, named_subject(r.article, s), s.label, day_told(f.day), ''))
 } AS link
 FROM facts f SEMI JOIN used u ON u.fact_id = f.fact_id
 JOIN relation_facts r USING (relation)
@@ -195,7 +196,7 @@ FROM asked a JOIN others o USING (fact_id)
 
 PART_CHAINS = """
 CREATE OR REPLACE TEMP TABLE part_chains AS
-SELECT h.*, row_number() OVER (ORDER BY h.start, h.path) AS number
+SELECT h.*, row_number() OVER (ORDER BY h.start, h.path, h.day) AS number
 FROM chosen_hops h SEMI JOIN part_edits USING (edit_id)
 """
 

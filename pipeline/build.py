@@ -1,6 +1,7 @@
-"""From what a source told to the tables of a snapshot: the stages in their order, without input or output.
+"""From what a source told to the tables of a snapshot: the stages in their order.
 
-Leaves out: reading a source and writing a folder (`flows.refresh` joins the three).
+All that grows with the statements goes from Parquet to Parquet, so that it need not fit in memory.
+Leaves out: reading a source (`pipeline.gathering`) and the finished folder (`pipeline.snapshot`).
 """
 
 from __future__ import annotations
@@ -8,25 +9,39 @@ from __future__ import annotations
 import datetime
 import logging
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.changes import find_changes
-from pipeline.crosscheck import count_confidence, cross_check, quarantine, veto_injections
-from pipeline.entities import LABELS, describe_entities, named_entities
-from pipeline.questions import QuestionSettings, build_questions
-from pipeline.rejections import collect, rejection_rows
-from pipeline.sources import EntityBatch, Reaching, Rejecting, Source, Window
-from pipeline.sources.reach import reach, resolve
-from pipeline.timelines import build_timelines, values_at
+from pipeline.crosscheck import cross_check, quarantine, veto_injections, write_confidence
+from pipeline.duck import Tabular, connect, register
+from pipeline.entities import DESCRIBE
+from pipeline.gathering import MEMORY_GIB, Gathered, Told, read_source, write_each_once, write_told
+from pipeline.questions import QuestionInputs, QuestionSettings, question_parts
+from pipeline.sources import EntityBatch
+from pipeline.spool import Spool, pieces, read_whole, spool, spool_query
+from pipeline.timelines import values_at, write_timelines
 from schemas.catalogue import Catalogue
 from schemas.dates import check_dates
 from schemas.errors import BadInput
-from schemas.tables import STATEMENTS
+from schemas.reasons import REASONS
+from schemas.tables import ENTITIES, REJECTIONS, SNAPSHOT_TABLES, STATEMENTS
 
-__all__ = ["SnapshotSettings", "Told", "build_tables", "check_days", "read_source"]
+__all__ = [
+    "EntityBatch",
+    "SnapshotSettings",
+    "Told",
+    "build_files",
+    "build_tables",
+    "check_days",
+    "read_source",
+]
 
 log = logging.getLogger("chronofacts.refresh")
 
@@ -41,15 +56,8 @@ class SnapshotSettings:
     seed: int = 0
     quarantine_days: int = 3
     """A statement whose subject was edited so lately is no answer yet; 0 turns this off."""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """All that a source told: `STATEMENTS` of the relations, `EntityBatch` of all entities named."""
-
-    statements: pa.Table
-    entities: EntityBatch
-    rejections: pa.Table
+    hops_per_edit: int = 3
+    """Multi-hop questions per edit and number of hops, at most."""
 
 
 def check_days(settings: SnapshotSettings, source_day: datetime.date) -> None:
@@ -62,62 +70,6 @@ def check_days(settings: SnapshotSettings, source_day: datetime.date) -> None:
         )
 
 
-def read_source(source: Source, catalogue: Catalogue, language: str, window: Window | None = None) -> Told:
-    """Read all statements of the catalogue's properties, and every entity that they name.
-
-    window: read only what has a date in it, and what that names (`pipeline.sources.reach`).
-    """
-    properties = sorted({relation.property for relation in catalogue.relations}, key=lambda pid: int(pid[1:]))
-    if window is not None and isinstance(source, Reaching):
-        told: Iterable[pa.Table] = [reach(source, catalogue, window)]
-    else:
-        told = source.statements(properties)
-    statements = _concat(told, STATEMENTS)
-    log.info("read %d statements of %d properties", statements.num_rows, len(properties))
-    statements, rejections = without_duplicates(statements)
-    statements, batches = _read_entities(source, statements, language)
-    entities = EntityBatch(
-        _concat((batch.lifecycle for batch in batches), STATEMENTS),
-        _concat((batch.labels for batch in batches), LABELS),
-    )
-    log.info("read %d entities", entities.labels.num_rows)
-    if isinstance(source, Rejecting):
-        rejections = pa.concat_tables([rejections, source.rejections()])
-    return Told(statements, entities, rejections)
-
-
-def _read_entities(source: Source, statements: pa.Table, language: str) -> tuple[pa.Table, list[EntityBatch]]:
-    """All entities that the statements name, and the statements with merged items replaced by what they became."""
-    named = set(named_entities(statements))
-    batches = list(source.entities(sorted(named), language))
-    if isinstance(source, Reaching):
-        nameless = named.difference(*(batch.labels["qid"].to_pylist() for batch in batches))
-        while moved := source.redirects(sorted(nameless)):
-            statements = resolve(statements, moved)
-            nameless = set(named_entities(statements)) - named
-            batches += source.entities(sorted(nameless), language)
-            named |= nameless
-    return statements, batches
-
-
-def _concat(parts: Iterable[pa.Table], schema: pa.Schema) -> pa.Table:
-    return pa.concat_tables([schema.empty_table(), *parts])
-
-
-def without_duplicates(statements: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """(each statement once, with its newest revision; `REJECTIONS` of the copies), sorted by id."""
-    ordered = statements.sort_by([("statement_id", "ascending"), ("revision", "descending")])
-    ids = ordered["statement_id"].combine_chunks()
-    if len(ids) < 2:
-        return ordered, rejection_rows([])
-    copy = pa.concat_arrays([pa.array([False]), pc.equal(ids[1:], ids[:-1])])
-    rejected = [
-        ("statements", "duplicate_statement", row["subject"], row["property"], [row["statement_id"]], "read again")
-        for row in ordered.filter(copy).to_pylist()
-    ]
-    return ordered.filter(pc.invert(copy)), rejection_rows(rejected)
-
-
 def build_tables(
     told: Told,
     catalogue: Catalogue,
@@ -125,42 +77,143 @@ def build_tables(
     source_day: datetime.date,
     known: pa.Table | None = None,
 ) -> dict[str, pa.Table]:
-    """All tables of `schemas.tables.SNAPSHOT_TABLES`, sorted, the same for the same input.
+    """What `build_files` builds, in memory."""
+    with TemporaryDirectory(prefix="chronofacts-build-") as name:
+        gathered = write_told(told, Path(name, "told"))
+        files = build_files(gathered, catalogue, settings, source_day, Path(name), known)
+        return {table: read_whole(file, SNAPSHOT_TABLES[table]) for table, file in files.items()}
+
+
+def build_files(
+    told: Gathered,
+    catalogue: Catalogue,
+    settings: SnapshotSettings,
+    source_day: datetime.date,
+    folder: Path,
+    known: pa.Table | None = None,
+) -> dict[str, Path]:
+    """All tables of `schemas.tables.SNAPSHOT_TABLES` as Parquet files in a folder, sorted, the same for the same input.
 
     known: `STATEMENTS` of an earlier snapshot, which the quarantine takes as old.
+    What grows with the statements is in memory a piece at a time; DuckDB spills to the folder.
     """
-    statements = quarantine(told.statements, source_day, settings.quarantine_days, known)
-    entities = describe_entities(told.entities.lifecycle, told.entities.labels)
-    timelines, timeline_rejections = build_timelines(statements, entities, catalogue, settings.as_of)
-    timelines = count_confidence(timelines, catalogue)
-    log.info("drew %d spans in timelines", timelines.num_rows)
-    values_since, values_as_of = (
-        cross_check(values_at(timelines, day), catalogue) for day in (settings.since, settings.as_of)
-    )
-    changes, change_rejections = find_changes(
-        timelines, values_since, values_as_of, statements, catalogue, settings.since, settings.as_of
-    )
-    changes, vetoed = veto_injections(changes, values_since, catalogue)
+    rejected = _Rejected(folder / "rejected", [told.rejections])
+    statements, others, copies = _usable(told, catalogue, settings, source_day, folder, known)
+    rejected.add(copies)
+    entities, timelines = folder / "entities.parquet", folder / "timelines.parquet"
+    with connect(memory_gib=MEMORY_GIB, spill=folder) as connection:
+        register(connection, "lifecycle", told.lifecycle)
+        register(connection, "labels", told.labels)
+        spool_query(connection, DESCRIBE, ENTITIES, entities)
+    write_timelines(statements, entities, catalogue, settings.as_of, folder / "drawn", MEMORY_GIB)
+    rejected.add(folder / "drawn" / "rejections")
+    spans = write_confidence(folder / "drawn" / "timelines", catalogue, timelines)
+    log.info("drew %d spans in timelines", spans)
+    before, after = (_values(timelines, day, catalogue, folder) for day in (settings.since, settings.as_of))
+    changes, refused = find_changes(timelines, before, after, statements, catalogue, settings.since, settings.as_of)
+    changes, vetoed = veto_injections(changes, before, catalogue)
+    rejected.add(refused)
+    rejected.add(vetoed)
     log.info("found %d changes from %s to %s", changes.num_rows, settings.since, settings.as_of)
-    made = build_questions(
-        changes,
-        timelines,
-        values_since,
-        values_as_of,
-        entities,
-        catalogue,
-        QuestionSettings(since=settings.since, as_of=settings.as_of, language=settings.language, seed=settings.seed),
-    )
-    log.info("wrote %d edits and %d questions", made.edits.num_rows, made.questions.num_rows)
-    lifecycle, copies = without_duplicates(told.entities.lifecycle)
+    inputs = QuestionInputs(changes, timelines, before, after, entities)
+    made = _write_questions(inputs, catalogue, settings, folder, rejected)
+    every = folder / "statements.parquet"
+    spool(chain(pieces(statements, STATEMENTS), pieces(others, STATEMENTS)), STATEMENTS, folder / "unsorted.parquet")
+    _sort(folder / "unsorted.parquet", STATEMENTS, "statement_id", every)
     return {
-        "statements": pa.concat_tables([statements, lifecycle]).sort_by("statement_id"),
+        "statements": every,
         "entities": entities,
         "timelines": timelines,
-        "edits": made.edits,
-        "questions": made.questions,
-        "sentences": made.sentences,
-        "rejections": collect(
-            [told.rejections, copies, timeline_rejections, change_rejections, vetoed, made.rejections]
-        ),
+        **made,
+        "rejections": rejected.sorted(folder / "rejections.parquet"),
     }
+
+
+def _usable(
+    told: Gathered,
+    catalogue: Catalogue,
+    settings: SnapshotSettings,
+    source_day: datetime.date,
+    folder: Path,
+    known: pa.Table | None,
+) -> tuple[Path, Path, pa.Table]:
+    """(statements that may be answers, the young ones marked; the other ones of lifecycle; `REJECTIONS` of copies)."""
+    copies = write_each_once(told.lifecycle, folder / "lifecycle.parquet")
+    answers = pa.array(sorted({relation.property for relation in catalogue.relations}))
+    usable, rest = folder / "usable.parquet", folder / "others.parquet"
+
+    def marked(table: pa.Table) -> pa.Table:
+        return quarantine(table, source_day, settings.quarantine_days, known)
+
+    with Spool(usable, STATEMENTS) as statements, Spool(rest, STATEMENTS) as others:
+        for table in pieces(told.statements, STATEMENTS):
+            statements.write(marked(table))
+        for table in pieces(folder / "lifecycle.parquet", STATEMENTS):
+            is_answer = pc.is_in(table["property"], value_set=answers)
+            statements.write(marked(table.filter(is_answer)))
+            others.write(table.filter(pc.invert(is_answer)))
+    return usable, rest, copies
+
+
+def _values(timelines: Path, day: datetime.date, catalogue: Catalogue, folder: Path) -> Path:
+    """A file with the values on a day, compared with each other."""
+    values = cross_check(values_at(timelines, day), catalogue)
+    file = folder / f"values-{day}.parquet"
+    spool([values], values.schema, file)
+    return file
+
+
+def _write_questions(
+    inputs: QuestionInputs, catalogue: Catalogue, settings: SnapshotSettings, folder: Path, rejected: _Rejected
+) -> dict[str, Path]:
+    """Files of edits, questions and sentences, each sorted by its id."""
+    wanted = QuestionSettings(
+        since=settings.since,
+        as_of=settings.as_of,
+        language=settings.language,
+        seed=settings.seed,
+        hops_per_edit=settings.hops_per_edit,
+        memory_gib=MEMORY_GIB,
+        spill=folder,
+    )
+    parts = {name: folder / f"parts-{name}.parquet" for name in ("edits", "questions", "sentences")}
+    with ExitStack() as stack:
+        sinks = {name: stack.enter_context(Spool(file, SNAPSHOT_TABLES[name])) for name, file in parts.items()}
+        for part in question_parts(inputs, catalogue, wanted):
+            for name, sink in sinks.items():
+                sink.write(getattr(part, name))
+            rejected.add(part.rejections)
+    log.info("wrote %d edits and %d questions", sinks["edits"].rows, sinks["questions"].rows)
+    for name, file in parts.items():
+        _sort(file, SNAPSHOT_TABLES[name], f"{name.removesuffix('s')}_id", folder / f"{name}.parquet")
+    return {name: folder / f"{name}.parquet" for name in parts}
+
+
+class _Rejected:
+    """Rejections of all stages, as they come."""
+
+    def __init__(self, folder: Path, tables: Iterable[pa.Table]) -> None:
+        self._folder, self._files = folder, 0
+        for table in tables:
+            self.add(table)
+
+    def add(self, rejections: Tabular) -> None:
+        spool(pieces(rejections, REJECTIONS), REJECTIONS, self._folder / f"{self._files:06d}.parquet")
+        self._files += 1
+
+    def sorted(self, file: Path) -> Path:
+        """All of them in one file; raises KeyError for a reason that is not in the closed list."""
+        with connect(memory_gib=MEMORY_GIB) as connection:
+            register(connection, "rejected", self._folder)
+            reasons = {reason for (reason,) in connection.execute("SELECT DISTINCT reason FROM rejected").fetchall()}
+        if unknown := reasons - set(REASONS):
+            raise KeyError(f"reasons {sorted(unknown)} are not in schemas.reasons")
+        _sort(self._folder, REJECTIONS, "stage, reason, relation, subject, detail, ids", file)
+        return file
+
+
+def _sort(data: Path, schema: pa.Schema, order: str, file: Path) -> None:
+    """Write the rows of Parquet to one file, in an order."""
+    with connect(memory_gib=MEMORY_GIB, spill=file.parent) as connection:
+        register(connection, "rows", data)
+        spool_query(connection, f"FROM rows ORDER BY {order}", schema, file)

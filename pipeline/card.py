@@ -6,11 +6,10 @@ The text is made from the tables and the manifest alone, so that the same snapsh
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
-import pyarrow as pa
+import pyarrow.dataset as ds
 
 from schemas.manifest import SnapshotManifest
 from schemas.reasons import explain
@@ -34,12 +33,10 @@ def configs(manifest: SnapshotManifest) -> dict[str, dict[str, str]]:
     return found
 
 
-def write_card(folder: Path, manifest: SnapshotManifest, tables: Mapping[str, pa.Table]) -> None:
+def write_card(folder: Path, manifest: SnapshotManifest) -> None:
     """Write `README.md` into a snapshot folder whose Parquet files are there already."""
-    (folder / "README.md").write_text(
-        "\n".join((*_front_matter(manifest), *_introduction(manifest, tables), *_counts(tables), *_columns())) + "\n",
-        encoding="utf-8",
-    )
+    parts = (*_front_matter(manifest), *_introduction(manifest, folder), *_counts(manifest, folder), *_columns())
+    (folder / "README.md").write_text("\n".join(parts) + "\n", encoding="utf-8")
 
 
 def escape(text: str) -> str:
@@ -80,11 +77,11 @@ def _content_version(manifest: SnapshotManifest, files: Iterable[str]) -> str:
     return f"{manifest.format}.0.{int(hashlib.sha256(sums.encode()).hexdigest()[:7], 16)}"
 
 
-def _introduction(manifest: SnapshotManifest, tables: Mapping[str, pa.Table]) -> list[str]:
-    edits = tables["edits"]
+def _introduction(manifest: SnapshotManifest, folder: Path) -> list[str]:
+    edits = ds.dataset(folder / "edits")
     told = _of_wikidata if manifest.origin == "wikidata" else _of_benchmark
     lines = [
-        *told(manifest, edits.num_rows),
+        *told(manifest, _rows(manifest, "edits")),
         "",
         "```python",
         "from datasets import load_dataset",
@@ -96,7 +93,7 @@ def _introduction(manifest: SnapshotManifest, tables: Mapping[str, pa.Table]) ->
         "| question | before | now | changed |",
         "|---|---|---|---|",
     ]
-    for row in edits.slice(0, _EXAMPLES).to_pylist():
+    for row in edits.head(_EXAMPLES).to_pylist():
         cells = (row["prompt"], row["target_old"] or "(nobody)", row["target_new"], str(row["changed_on_earliest"]))
         lines.append("| " + " | ".join(escape(cell) for cell in cells) + " |")
     return [*lines, ""]
@@ -115,6 +112,22 @@ def _of_wikidata(manifest: SnapshotManifest, edits: int) -> tuple[str, ...]:
         "Facts are CC0, from Wikidata.",
         f"Made by chronofacts {manifest.code_version}, relation catalogue `{manifest.catalogue_hash[:12]}`, "
         f"seed {manifest.seed}. Sums of all files: `manifest.json`.",
+        *_fallbacks(manifest),
+    )
+
+
+def _fallbacks(manifest: SnapshotManifest) -> tuple[str, ...]:
+    """How many names are in another language than the questions; nothing where all are in it."""
+    counts = dict(manifest.label_languages)
+    every, own, general = sum(counts.values()), counts.pop(manifest.language, 0), counts.pop("mul", 0)
+    if not sum(counts.values()):
+        return ()
+    told = ", ".join(f"{count} in `{code}`" for code, count in sorted(counts.items()))
+    return (
+        "",
+        f"Of {every} entities {own} are named in `{manifest.language}`, {general} by a name for all languages (`mul`), "
+        f"and {told} for want of either (`label_language` of `entities`). A question that shows such a name lists it "
+        "in `fallback_names`.",
     )
 
 
@@ -131,22 +144,26 @@ def _of_benchmark(manifest: SnapshotManifest, edits: int) -> tuple[str, ...]:
     )
 
 
-def _counts(tables: Mapping[str, pa.Table]) -> list[str]:
+def _rows(manifest: SnapshotManifest, table: str) -> int:
+    return sum(entry.rows for file, entry in manifest.files.items() if file.startswith(f"{table}/"))
+
+
+def _counts(manifest: SnapshotManifest, folder: Path) -> list[str]:
     lines = ["## What is in it", "", "| table | rows |", "|---|---|"]
-    lines += [f"| {name} | {tables[name].num_rows} |" for name in SNAPSHOT_TABLES]
+    lines += [f"| {name} | {_rows(manifest, name)} |" for name in SNAPSHOT_TABLES]
     lines += ["", "| kind of question | rows |", "|---|---|"]
-    lines += [f"| {kind} | {count} |" for kind, count in _counter(tables["questions"], "kind")]
+    lines += [f"| {kind} | {count} |" for kind, count in _counter(folder / "questions", "kind")]
     lines += ["", "| relation | edits |", "|---|---|"]
-    lines += [f"| {relation} | {count} |" for relation, count in _counter(tables["edits"], "relation")]
+    lines += [f"| {relation} | {count} |" for relation, count in _counter(folder / "edits", "relation")]
     lines += ["", "## What was left out, and why", "", "| reason | rows | meaning |", "|---|---|---|"]
-    lines += [f"| {code} | {count} | {explain(code)} |" for code, count in _counter(tables["rejections"], "reason")]
+    lines += [f"| {code} | {count} | {explain(code)} |" for code, count in _counter(folder / "rejections", "reason")]
     return [*lines, ""]
 
 
-def _counter(table: pa.Table, column: str) -> list[tuple[str, int]]:
+def _counter(table: Path, column: str) -> list[tuple[str, int]]:
     """(value, rows), most frequent first."""
-    counted = Counter(table[column].to_pylist())
-    return sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))
+    counted = ds.dataset(table).to_table([column])[column].value_counts().to_pylist()
+    return sorted(((pair["values"], pair["counts"]) for pair in counted), key=lambda pair: (-pair[1], pair[0]))
 
 
 def _columns() -> list[str]:

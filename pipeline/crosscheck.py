@@ -11,14 +11,16 @@ lists the four pages that a change has to be entered on).
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 
 import pyarrow as pa
 
 from pipeline.duck import Tabular, connect, register
+from pipeline.spool import spool_query
 from schemas.catalogue import Catalogue
 from schemas.tables import REJECTIONS, TIMELINES
 
-__all__ = ["DISPUTED", "count_confidence", "cross_check", "quarantine", "veto_injections"]
+__all__ = ["DISPUTED", "count_confidence", "cross_check", "quarantine", "veto_injections", "write_confidence"]
 
 DISPUTED = "disputed"
 """`certainty` of a value that would be certain but for another place that certainly says otherwise."""
@@ -74,7 +76,7 @@ ORDER BY g.relation, g.subject
 """
 
 
-def veto_injections(changes: pa.Table, values_since: pa.Table, catalogue: Catalogue) -> tuple[pa.Table, pa.Table]:
+def veto_injections(changes: pa.Table, values_since: Tabular, catalogue: Catalogue) -> tuple[pa.Table, pa.Table]:
     """(changes, `REJECTIONS`): an injection is none where another place names a holder at since.
 
     changes: `CHANGES`; values_since: `values_at` of since.
@@ -112,6 +114,14 @@ def count_confidence(timelines: Tabular, catalogue: Catalogue) -> pa.Table:
         register(connection, "given", timelines)
         register(connection, "paths", paths(catalogue))
         return connection.sql(CONFIDENCE).to_arrow_table().cast(TIMELINES)
+
+
+def write_confidence(timelines: Path, catalogue: Catalogue, file: Path, memory_gib: float = 0.8) -> int:
+    """The same from Parquet to a Parquet file, sorted; returns its rows."""
+    with connect(memory_gib=memory_gib, spill=file.parent) as connection:
+        register(connection, "given", timelines)
+        register(connection, "paths", paths(catalogue))
+        return spool_query(connection, CONFIDENCE, TIMELINES, file)
 
 
 CONFIDENCE = """

@@ -6,17 +6,28 @@ rank count (Wikidata Help:Ranking), and all of these must be possible: their hul
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pyarrow as pa
 
 from pipeline.duck import Tabular, connect, register
 from schemas.tables import ENTITIES
 
-__all__ = ["LABELS", "describe_entities", "named_entities"]
+__all__ = ["LABELS", "describe_entities", "in_order", "named_entities"]
 
 LABELS = pa.schema(
-    [ENTITIES.field(name) for name in ("qid", "label", "label_language", "description", "aliases", "sitelinks")]
+    [
+        ENTITIES.field(name)
+        for name in ("qid", "label", "label_language", "description", "aliases", "alias_languages", "sitelinks")
+    ]
 )
 """What a source tells of names; one row per entity."""
+
+
+def in_order(aliases: Mapping[str, str]) -> dict[str, list[str]]:
+    """The columns `aliases` and `alias_languages` of one row. aliases: the language of each alias."""
+    names = sorted(aliases)
+    return {"aliases": names, "alias_languages": [aliases[name] for name in names]}
 
 
 def named_entities(statements: Tabular) -> list[str]:
@@ -70,6 +81,7 @@ types AS (
     FROM best WHERE property = 'P31' AND object_kind = 'item' GROUP BY subject
 )
 SELECT l.qid, l.label, l.label_language, l.description, coalesce(l.aliases, []) AS aliases,
+    coalesce(l.alias_languages, []) AS alias_languages,
     coalesce(t.types, []) AS types, l.sitelinks,
     CASE WHEN b.dated THEN b.earliest END AS began_earliest, CASE WHEN b.dated THEN b.latest END AS began_latest,
     CASE WHEN e.dated THEN e.earliest END AS ended_earliest, CASE WHEN e.dated THEN e.latest END AS ended_latest,

@@ -1,7 +1,7 @@
 """Facts on both dates: the edits that may be asked, and everything that is certainly the same before and after.
 
 `create_facts` makes `accepted` (the changes that become edits), `facts` (edits and stable facts, one row per
-(subject, relation) with its object before and after) and `question_rejections`.
+(subject, relation) with its object before and after; of who left what, one row per day) and `question_rejections`.
 All later stages walk over `facts` alone, so that every question is true under *all* edits of the set.
 Leaves out: words (`pipeline.wording`) and choice (`pipeline.hops`, `pipeline.locality`).
 """
@@ -20,9 +20,9 @@ __all__ = ["create_facts"]
 def create_facts(
     connection: duckdb.DuckDBPyConnection, since: datetime.date, as_of: datetime.date, seed: int, train_share: float
 ) -> None:
-    """Create `accepted`, `facts`, `shared_names` and `question_rejections`.
+    """Create `accepted`, `departures`, `facts`, `shared_names` and `question_rejections`.
 
-    Reads `changes`, `values_since`, `values_as_of`, `names`, `relation_facts` and the macros.
+    Reads `changes`, `timelines`, `values_since`, `values_as_of`, `names`, `relation_facts` and the macros.
     """
     connection.execute("SET VARIABLE since = $1::DATE", [since])
     connection.execute("SET VARIABLE as_of = $1::DATE", [as_of])
@@ -32,9 +32,12 @@ def create_facts(
     connection.execute(f"CREATE TEMP TABLE stages AS SELECT * FROM (VALUES {stages}) AS s(reason, stage)")
     for macro in MACROS:
         connection.execute(macro)
-    for step in (SHARED_NAMES, JUDGED, ACCEPTED, FACTS, REJECTIONS):
+    for step in (DEPARTURES, SHARED_NAMES, JUDGED, ACCEPTED, FACTS, REJECTIONS):
         connection.execute(step)
 
+
+BACK_WITHIN_DAYS = 31
+"""Who holds it again so soon did not leave."""
 
 MACROS = (
     # The same draw for the same seed and key, on every machine and with any number of threads.
@@ -53,13 +56,41 @@ MACROS = (
         WHEN 'the' THEN with_the(name.label) WHEN 'none' THEN name.label ELSE name.shown END""",
 )
 
+# Who left what on which day, where the day tells which: nothing else of theirs may have ended on it, they did not go
+# on or come back within a month, and they did not die.
+DEPARTURES = f"""
+CREATE TEMP TABLE departures AS
+WITH spans AS (
+    SELECT r.relation, t.object AS subject, t.subject AS object, t.valid_from_earliest AS from_earliest,
+        t.valid_to_earliest AS to_earliest, t.valid_to_latest AS to_latest,
+        t.valid_to_kind IN ('none', 'open') AS lasting,
+        t.end_reason = 'stated' AND t.valid_to_precision = 11 AND t.valid_to_earliest = t.valid_to_latest
+            AND t.valid_to_latest < getvariable('since') AS dated
+    FROM timelines t
+    JOIN relation_facts r ON r.ends_of = t.relation
+    JOIN names n ON n.id = t.object AND n.kind = 'item' AND n.reason IS NULL
+    WHERE t.object_kind = 'item'
+)
+SELECT d.relation, d.subject, d.object, d.to_earliest AS day
+FROM spans d
+JOIN names n ON n.id = d.subject AND n.kind = 'item'
+JOIN spans o ON o.relation = d.relation AND o.subject = d.subject
+WHERE d.dated AND alive_on(n, d.to_earliest)
+GROUP BY ALL
+-- The span itself is one of those that ended on the day.
+HAVING count(*) FILTER (NOT o.lasting AND coalesce(o.to_earliest <= d.to_earliest, true)
+        AND coalesce(o.to_latest >= d.to_earliest, true)) = 1
+    AND count(*) FILTER (o.object = d.object AND coalesce(o.to_latest > d.to_earliest, true)
+        AND coalesce(o.from_earliest <= d.to_earliest + {BACK_WITHIN_DAYS}, true)) = 0
+"""
+
 # Two subjects of one name in one relation cannot be told apart by a question.
 SHARED_NAMES = """
 CREATE TEMP TABLE shared_names AS
 WITH asked AS (
     SELECT DISTINCT relation, subject FROM (
         SELECT relation, subject FROM values_since UNION ALL SELECT relation, subject FROM values_as_of
-        UNION ALL SELECT relation, subject FROM changes)
+        UNION ALL SELECT relation, subject FROM changes UNION ALL SELECT relation, subject FROM departures)
 )
 SELECT relation, n.words, count(*) AS subjects
 FROM asked JOIN names n ON n.id = asked.subject AND n.kind = 'item' AND n.words IS NOT NULL
@@ -82,7 +113,7 @@ SELECT c.*,
         WHEN same_name(o, n) THEN 'same_name'
         WHEN twin.subject IS NOT NULL THEN 'said_twice'
         WHEN shared.words IS NOT NULL THEN 'ambiguous_name'
-        WHEN c.object_kind <> 'string' AND (gives_away(s, n) OR coalesce(gives_away(s, o), false))
+        WHEN c.object_kind NOT IN ('string', 'year') AND (gives_away(s, n) OR coalesce(gives_away(s, o), false))
             OR contains(plain_words(w.text), n.words) OR coalesce(contains(plain_words(w.text), o.words), false)
             THEN 'answer_in_question'
     END AS reason,
@@ -109,7 +140,8 @@ FROM judged WHERE reason IS NULL
 FACTS = """
 CREATE TEMP TABLE facts AS
 WITH stable AS (
-    SELECT a.subject, a.relation, a.object AS before, a.object AS after, a.object_kind, NULL AS edit_id
+    SELECT a.subject, a.relation, a.object AS before, a.object AS after, a.object_kind, NULL AS edit_id,
+        NULL::DATE AS day
     FROM values_as_of a JOIN values_since b USING (subject, relation)
     WHERE a.certainty = 'certain' AND b.certainty = 'certain' AND a.object = b.object
 ),
@@ -117,14 +149,16 @@ all_facts AS (
     SELECT s.* FROM stable s JOIN relation_facts r USING (relation)
     ANTI JOIN stable twin ON twin.relation = r.twin AND twin.subject = s.subject AND twin.after = s.after
     UNION ALL
-    SELECT subject, relation, old_object, new_object, object_kind, edit_id FROM accepted
+    SELECT subject, relation, old_object, new_object, object_kind, edit_id, NULL FROM accepted
+    UNION ALL
+    SELECT subject, relation, object, object, 'item', NULL, day FROM departures
 )
-SELECT CAST(row_number() OVER (ORDER BY f.relation, f.subject) AS INTEGER) AS fact_id, f.*, r.for_ever,
+SELECT CAST(row_number() OVER (ORDER BY f.relation, f.subject, f.day) AS INTEGER) AS fact_id, f.*, r.for_ever,
     shared.words IS NULL AS nameable,
     f.edit_id IS NULL AND (gives_away(s, o) OR shared.words IS NOT NULL) AS unaskable,
     r.for_ever OR alive_on(s, getvariable('since')) AS alive_before,
     r.for_ever OR alive_on(s, getvariable('as_of')) AS alive_after,
-    drawn(concat(f.relation, '/', f.subject)) AS draw
+    drawn(concat_ws('/', f.relation, f.subject, CAST(f.day AS VARCHAR))) AS draw
 FROM all_facts f
 JOIN relation_facts r USING (relation)
 JOIN names s ON s.id = f.subject AND s.kind = 'item' AND s.reason IS NULL

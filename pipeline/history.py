@@ -96,7 +96,7 @@ SELECT 'history', NULL, 1, 0, a.relation, a.subject, a.subject_label, t.texts[1]
     a.object, a.asked_on, [a.edit_id],
     [{'subject': a.subject, 'relation': a.relation, 'property': a.property, 'inverse': a.inverse, 'object': a.object,
         'subject_label': a.subject_label, 'object_label': n.label, 'object_before': a.object,
-        'object_before_label': n.label, 'edit_id': NULL, 'question': t.texts[1],
+        'object_before_label': n.label, 'edit_id': NULL, 'day': NULL, 'question': t.texts[1],
         'cloze': capital(worded(c.form, a.shown, a.subject_label, a.phrase, ''))}],
     a.train
 FROM asked a JOIN texts t USING (edit_id, asked_on)

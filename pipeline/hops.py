@@ -1,9 +1,9 @@
 """Chains of two to four facts through an edited one: the answer moves because a fact on the way moved.
 
-A chain starts at an entity that the question names, walks stable facts up to the edited one (the prefix) and
-goes on from both its old and its new object by the same relations (the suffix). Both walks use `facts` alone,
-so that each hop is certain, every changed hop is itself an edit, and the chain holds under all edits at once
-(the fault that MQuAKE-Remastered found in a third of MQuAKE).
+A chain starts at an entity that the question names, or at what somebody left on a day that it names, walks stable
+facts up to the edited one (the prefix) and goes on from both its old and its new object by the same relations (the
+suffix). Both walks use `facts` alone, so that each hop is certain, every changed hop is itself an edit, and the chain
+holds under all edits at once (the fault that MQuAKE-Remastered found in a third of MQuAKE).
 No join can explode: a subject has one value per relation, and the ways that lead to an entity are capped
 before they are joined.
 Leaves out: rendering (`pipeline.asking`).
@@ -31,8 +31,9 @@ SPARE = 3
 def create_chosen_hops(connection: duckdb.DuckDBPyConnection, settings: QuestionSettings, edits: int) -> None:
     """Create `chosen_hops`, one row per multi-hop question, and add to `question_rejections`.
 
-    Columns: edit_id, hops, start, path (relations, joined by /), fact_ids (walked at as_of), facts_before
-    (walked at since), answer_id, answer_kind, before_id. Works through the `edits` edits a part at a time.
+    Columns: edit_id, hops, start, day (that the first fact names, or null), path (relations, joined by /), fact_ids
+    (walked at as_of), facts_before (walked at since), answer_id, answer_kind, before_id. Works through the `edits`
+    edits a part at a time.
     """
     connection.execute(CHOSEN)
     connection.execute("SET VARIABLE per_hop = $1::INTEGER", [settings.hops_per_edit])
@@ -48,8 +49,9 @@ def create_chosen_hops(connection: duckdb.DuckDBPyConnection, settings: Question
 
 
 CHOSEN = """
-CREATE OR REPLACE TEMP TABLE candidates (edit_id VARCHAR, hops INTEGER, start VARCHAR, path VARCHAR, fact_ids INTEGER[],
-    facts_before INTEGER[], answer_id VARCHAR, answer_kind VARCHAR, before_id VARCHAR, draw UBIGINT);
+CREATE OR REPLACE TEMP TABLE candidates (edit_id VARCHAR, hops INTEGER, start VARCHAR, day DATE, path VARCHAR,
+    fact_ids INTEGER[], facts_before INTEGER[], answer_id VARCHAR, answer_kind VARCHAR, before_id VARCHAR,
+    draw UBIGINT);
 CREATE OR REPLACE TEMP TABLE hop_verdicts (edit_id VARCHAR, reason VARCHAR, times BIGINT)
 """
 
@@ -81,9 +83,9 @@ def extension(level: int) -> str:
             WHEN list_contains(w.nodes_after, fa.after) OR list_contains(w.nodes_before, fb.before) THEN 'hop_loop'
         END AS verdict
     FROM walks w
-    JOIN facts fa ON fa.subject = w.node_after AND fa.alive_after
+    JOIN facts fa ON fa.subject = w.node_after AND fa.alive_after AND fa.day IS NULL
     JOIN facts fb ON fb.subject = w.node_before AND fb.relation = fa.relation AND fb.alive_before
-        AND fb.object_kind = fa.object_kind AND fb.before IS NOT NULL
+        AND fb.day IS NULL AND fb.object_kind = fa.object_kind AND fb.before IS NOT NULL
     WHERE w.level = {level - 1} AND w.kind = 'item';
     INSERT INTO hop_verdicts SELECT edit_id, verdict, count(*) FROM steps WHERE verdict IS NOT NULL GROUP BY ALL;
     INSERT INTO walks BY NAME
@@ -114,7 +116,7 @@ few_near AS (
     QUALIFY row_number() OVER (PARTITION BY after ORDER BY turn, draw) <= getvariable('ways_in')
 ),
 far AS (
-    SELECT f.* FROM facts f SEMI JOIN few_near n ON f.after = n.subject
+    SELECT f.* FROM facts f SEMI JOIN few_near n ON f.after = n.subject AND n.day IS NULL
     WHERE f.edit_id IS NULL AND f.object_kind = 'item' AND f.alive_after AND f.subject <> f.after
     QUALIFY row_number() OVER (PARTITION BY f.after, f.relation ORDER BY f.draw) <= getvariable('ways_in')
 ),
@@ -123,15 +125,16 @@ few_far AS (
     QUALIFY row_number() OVER (PARTITION BY after ORDER BY turn, draw) <= 2
 ),
 ways AS (
-    SELECT g.edit_id, g.subject AS start, 0 AS level, []::INTEGER[] AS fact_ids, []::VARCHAR[] AS nodes, '' AS path
+    SELECT g.edit_id, g.subject AS start, 0 AS level, []::INTEGER[] AS fact_ids, []::VARCHAR[] AS nodes, '' AS path,
+        NULL::DATE AS day
     FROM goals g
     UNION ALL
-    SELECT g.edit_id, n.subject, 1, [n.fact_id], [n.subject], concat(n.relation, '/')
+    SELECT g.edit_id, n.subject, 1, [n.fact_id], [n.subject], concat(n.relation, '/'), n.day
     FROM goals g JOIN few_near n ON n.after = g.subject WHERE n.nameable
     UNION ALL
     SELECT g.edit_id, f.subject, 2, [f.fact_id, n.fact_id], [f.subject, n.subject],
-        concat(f.relation, '/', n.relation, '/')
-    FROM goals g JOIN few_near n ON n.after = g.subject JOIN few_far f ON f.after = n.subject
+        concat(f.relation, '/', n.relation, '/'), f.day
+    FROM goals g JOIN few_near n ON n.after = g.subject AND n.day IS NULL JOIN few_far f ON f.after = n.subject
     WHERE f.nameable AND f.subject <> g.subject
 )
 SELECT w.*, s.words AS start_words,
@@ -145,7 +148,7 @@ LEFT JOIN names b ON w.level = 2 AND b.id = w.nodes[2] AND b.kind = 'item'
 JOINED = f"""
 CREATE OR REPLACE TEMP TABLE joined AS
 WITH chains AS (
-    SELECT w.edit_id, CAST(p.level + w.level + 1 AS INTEGER) AS hops, p.start, concat(p.path, w.path) AS path,
+    SELECT w.edit_id, CAST(p.level + w.level + 1 AS INTEGER) AS hops, p.start, p.day, concat(p.path, w.path) AS path,
         list_concat(p.fact_ids, w.facts_after) AS fact_ids, list_concat(p.fact_ids, w.facts_before) AS facts_before,
         w.node_after AS answer_id, w.kind AS answer_kind, w.node_before AS before_id,
         p.start_words, list_concat(p.bridge_words, w.words) AS hidden_words
@@ -153,7 +156,7 @@ WITH chains AS (
     WHERE p.level + w.level BETWEEN 1 AND 3
         AND NOT list_has_any(p.nodes, w.nodes_after) AND NOT list_has_any(p.nodes, w.nodes_before)
 ),
-drawn_chains AS (SELECT *, drawn(concat(edit_id, start, path)) AS draw FROM chains)
+drawn_chains AS (SELECT *, drawn(concat(edit_id, start, path, CAST(day AS VARCHAR))) AS draw FROM chains)
 -- Each path has its turn before any has a second; a few more than wanted, since names may forbid some.
 SELECT * FROM (
     SELECT *, row_number() OVER (PARTITION BY edit_id, hops, path ORDER BY draw) AS turn FROM drawn_chains
@@ -174,7 +177,7 @@ INSERT INTO hop_verdicts
 SELECT edit_id, 'hop_over_cap', count(*) - getvariable('per_hop') FROM checked GROUP BY edit_id, hops
 HAVING count(*) > getvariable('per_hop');
 INSERT INTO candidates
-SELECT edit_id, hops, start, path, fact_ids, facts_before, answer_id, answer_kind, before_id, draw FROM checked
+SELECT edit_id, hops, start, day, path, fact_ids, facts_before, answer_id, answer_kind, before_id, draw FROM checked
 QUALIFY row_number() OVER (PARTITION BY edit_id, hops ORDER BY turn, draw) <= getvariable('per_hop')
 """
 
@@ -189,8 +192,8 @@ CAPPED = """
 CREATE OR REPLACE TEMP TABLE chosen_hops AS
 WITH by_start AS (
     SELECT * FROM candidates
-    QUALIFY row_number() OVER (PARTITION BY start ORDER BY draw, path) <= $1::INTEGER
+    QUALIFY row_number() OVER (PARTITION BY start ORDER BY draw, path, day) <= $1::INTEGER
 )
 SELECT * FROM by_start
-QUALIFY row_number() OVER (PARTITION BY path ORDER BY draw, start) <= $2::INTEGER
+QUALIFY row_number() OVER (PARTITION BY path ORDER BY draw, start, day) <= $2::INTEGER
 """

@@ -34,7 +34,7 @@ CREATE OR REPLACE TEMP TABLE askable AS
 SELECT fact_id, subject, relation, after, draw,
     row_number() OVER (PARTITION BY relation ORDER BY draw, subject) - 1 AS place,
     count(*) OVER (PARTITION BY relation) AS places
-FROM facts WHERE edit_id IS NULL AND NOT unaskable AND alive_after
+FROM facts WHERE edit_id IS NULL AND NOT unaskable AND alive_after AND day IS NULL
 """
 
 PICKED = """

@@ -26,14 +26,16 @@ SHORTEST_TELLING_WORD = 4
 
 
 def create_names(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, language: str) -> None:
-    """Create `names` (id, kind, label, reason, aliases, alias_words, words, telling, shown, human, sitelinks, ended).
+    """Create `names` (id, kind, label, reason, aliases, alias_words, words, telling, shown, human, sitelinks, ended …).
 
     Reads `entities`, `values_since`, `values_as_of`, `changes`, `timelines`, `relation_facts` and the macros
     of `pipeline.wording`. reason: no_label, unusable_label or null. words: the label as plain words; telling:
-    those that would give an answer away. shown: the label with its article.
+    those that would give an answer away. shown: the label with its article. fell_back: the label is neither in
+    the language nor in `mul`. said_aliases: those of the aliases that are, which a question may use as a name.
     """
     pattern = UNUSABLE if language in RIGHT_TO_LEFT_LANGUAGES else f"{UNUSABLE}|{RIGHT_TO_LEFT}"
     connection.execute(UNUSABLE_MACRO.replace("<pattern>", pattern))
+    connection.execute("SET VARIABLE language = $1::VARCHAR", [language])
     connection.execute("SET VARIABLE vocabulary = $1::VARCHAR[]", [vocabulary(catalogue, language)])
     connection.execute(NAMED)
     connection.execute(NAMES)
@@ -57,7 +59,7 @@ SELECT DISTINCT id, kind FROM (
     UNION ALL SELECT new_object, object_kind FROM changes
     UNION ALL SELECT object, object_kind FROM spans
     UNION ALL SELECT object_unit, 'item' FROM changes WHERE object_kind = 'quantity'
-) WHERE id IS NOT NULL AND kind IN ('item', 'string', 'quantity')
+) WHERE id IS NOT NULL AND kind IN ('item', 'string', 'quantity', 'year')
 """
 
 NAMES = f"""
@@ -85,38 +87,49 @@ called AS (
                 AND NOT names_place(plain_words(e.label), p.place_words)
             THEN office_in(e.label, listed_name(p.place)) ELSE e.label END AS label,
         CASE WHEN o.id IS NOT NULL THEN p.place_words END AS place_words,
-        coalesce(e.aliases, []) AS aliases, coalesce(list_contains(e.types, 'Q5'), false) AS human,
+        -- Those in the questions' language sort first.
+        list_transform(coalesce(e.aliases, []), lambda a, i: {{
+            'foreign': coalesce(e.alias_languages[i] NOT IN (getvariable('language'), 'mul'), false), 'name': a
+        }}) AS all_aliases,
+        coalesce(e.label_language NOT IN (getvariable('language'), 'mul'), false) AS fell_back,
+        coalesce(list_contains(e.types, 'Q5'), false) AS human,
         e.sitelinks, e.ended_earliest, coalesce(e.ended_kind, 'absent') AS ended_kind
     FROM named n LEFT JOIN entities e ON e.qid = n.id
     LEFT JOIN offices o ON o.id = n.id LEFT JOIN places p ON p.id = n.id
     WHERE n.kind = 'item'
     UNION ALL
-    SELECT id, kind, id, NULL, [], false, NULL, NULL, 'absent' FROM named WHERE kind = 'string'
+    SELECT id, kind, id, NULL, [], false, false, NULL, NULL, 'absent' FROM named WHERE kind IN ('string', 'year')
     UNION ALL
     SELECT id, kind,
-        -- People write 1,234,567 and 12.5; both spellings count as right.
-        CASE WHEN number = trunc(number) THEN format('{{:,}}', CAST(number AS HUGEINT))
-            ELSE rtrim(rtrim(CAST(number AS VARCHAR), '0'), '.') END,
-        NULL,
-        CASE WHEN abs(number) >= 1000 AND number = trunc(number) THEN [CAST(CAST(number AS HUGEINT) AS VARCHAR)]
-            ELSE [] END,
-        false, NULL, NULL, 'absent'
+        number_phrase(number), NULL,
+        -- The bare digits count as right too.
+        CASE WHEN abs(number) >= 1000 AND number = trunc(number)
+            THEN [{{'foreign': false, 'name': CAST(CAST(number AS HUGEINT) AS VARCHAR)}}] ELSE [] END,
+        false, false, NULL, NULL, 'absent'
     FROM numbers
 ),
 cleaned AS (
-    SELECT * REPLACE (list_sort(list_distinct(list_filter(aliases, lambda a: a IS NOT NULL AND length(a) >= 2
-            AND NOT unusable(a) AND plain_words(a) <> plain_words(label)
+    SELECT * EXCLUDE (all_aliases),
+        list_sort(list_distinct(list_filter(all_aliases, lambda a: a.name IS NOT NULL AND length(a.name) >= 2
+            AND NOT unusable(a.name) AND plain_words(a.name) <> plain_words(label)
             -- "Agriculture Secretary" is an office of many places.
-            AND (place_words IS NULL OR names_place(plain_words(a), place_words))
-            AND NOT tells_holder(plain_words(a), plain_words(label))
-            AND NOT list_has_all(getvariable('vocabulary'), string_split(trim(plain_words(a)), ' '))
-            )))[1:{MOST_ALIASES}] AS aliases),
+            AND (place_words IS NULL OR names_place(plain_words(a.name), place_words))
+            AND NOT tells_holder(plain_words(a.name), plain_words(label))
+            AND NOT list_has_all(getvariable('vocabulary'), string_split(trim(plain_words(a.name)), ' '))
+            )))[1:{MOST_ALIASES}] AS kept_aliases,
+        list_transform(kept_aliases, lambda a: a.name) AS aliases,
+        list_transform(list_filter(kept_aliases, lambda a: NOT a.foreign), lambda a: a.name) AS said_aliases,
         CASE WHEN label IS NULL OR trim(label) = '' THEN 'no_label'
             WHEN unusable(label) OR length(trim(plain_words(label))) = 0 THEN 'unusable_label' END AS reason,
         plain_words(label) AS words
     FROM called
 )
-SELECT c.id, c.kind, c.label, c.reason, c.aliases, list_transform(c.aliases, lambda a: plain_words(a)) AS alias_words,
+SELECT c.id, c.kind, c.label, c.reason, c.fell_back, c.aliases,
+    -- Asked by: not the label with an article, nor "Minister-president" where nothing says of what.
+    list_filter(c.said_aliases, lambda a: without_article(a) <> without_article(c.label) AND NOT (o.id IS NOT NULL
+        AND c.place_words IS NULL AND is_generic_office(a)
+        AND NOT regexp_matches(a, ' \\p{{Ll}}+ (\\p{{Ll}}+ )?\\p{{Lu}}'))) AS said_aliases,
+    list_transform(c.aliases, lambda a: plain_words(a)) AS alias_words,
     c.words, c.human, c.sitelinks, c.ended_earliest, c.ended_kind,
     list_distinct(list_filter(string_split(trim(c.words), ' '),
         lambda w: length(w) >= {SHORTEST_TELLING_WORD} AND NOT list_contains(getvariable('vocabulary'), w))) AS telling,

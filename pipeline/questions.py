@@ -143,6 +143,7 @@ WITH read AS (
     FROM drafts d
 )
 SELECT r.*, a.label AS answer, a.aliases AS answer_aliases, b.label AS answer_before, b.aliases AS before_aliases,
+    a.fell_back AS answer_fell_back, coalesce(b.fell_back, false) AS before_fell_back,
     CASE WHEN contains(r.said, a.words) OR coalesce(contains(r.said, b.words), false) THEN 'answer_in_question'
         WHEN min(r.answer_id) OVER (PARTITION BY r.text_words) <> max(r.answer_id) OVER (PARTITION BY r.text_words)
             THEN 'contradicting_answers' END AS reason
@@ -176,8 +177,15 @@ SELECT
     c.edit_ids, c.kind, c.locality_kind, c.hops, c.edited_hops, c.relation, c.subject, c.subject_label, c.question,
     c.phrasings, c.answer, c.answer_id, c.answer_aliases, c.answer_before, c.before_id AS answer_before_id,
     c.before_aliases AS answer_before_aliases, getvariable('as_of') AS as_of, c.asked_on, c.chain,
-    CASE WHEN c.train THEN 'train' ELSE 'test' END AS split, n.sitelinks
+    CASE WHEN c.train THEN 'train' ELSE 'test' END AS split, n.sitelinks,
+    -- Another name of the subject is in the language; a timeline's question names the new object too.
+    list_sort(list_distinct(list_filter([
+        CASE WHEN n.fell_back AND c.kind <> 'alias' THEN c.subject END,
+        CASE WHEN c.kind = 'timeline' AND o.fell_back THEN o.id END,
+        CASE WHEN c.answer_fell_back THEN c.answer_id END, CASE WHEN c.before_fell_back THEN c.before_id END
+    ], lambda id: id IS NOT NULL))) AS fallback_names
 FROM checked_drafts c JOIN names n ON n.id = c.subject AND n.kind = 'item'
+LEFT JOIN names o ON c.kind = 'timeline' AND o.id = c.chain[1].object AND o.kind = 'item'
 WHERE c.reason IS NULL
 ORDER BY question_id
 """

@@ -48,6 +48,7 @@ def register_relations(connection: duckdb.DuckDBPyConnection, catalogue: Catalog
             "restrictive": sorted({*RESTRICTIVE, *r.restrictive_qualifiers}),
         }
         for r in catalogue.relations
+        if r.ends_of is None
     ]
     connection.register("relations", pa.Table.from_pylist(rows, schema=_RELATIONS))
 
@@ -91,8 +92,12 @@ WITH directed AS (
     SELECT r.relation, r.inverse, r.wanted_kind, r.wants_human, r.restrictive,
         s.statement_id, s.rank, s.faults, s.qualifiers, s.replaced_by,
         CASE WHEN r.inverse THEN (CASE WHEN s.object_kind = 'item' THEN s.object END) ELSE s.subject END AS subject,
-        CASE WHEN r.inverse THEN s.subject ELSE s.object END AS object,
-        CASE WHEN r.inverse THEN 'item' ELSE s.object_kind END AS object_kind,
+        -- A date value is spelled first/last day; it tells a year where it lies within one of our era.
+        r.wanted_kind = 'year' AND s.object_kind = 'time' AS dates_it,
+        CASE WHEN r.inverse THEN s.subject WHEN NOT dates_it THEN s.object
+            WHEN regexp_matches(s.object, '^[0-9]{{4}}-') AND s.object[1:4] = s.object[12:15]
+            THEN ltrim(s.object[1:4], '0') END AS object,
+        CASE WHEN r.inverse THEN 'item' WHEN dates_it THEN 'year' ELSE s.object_kind END AS object_kind,
         s.object_kind AS main_kind,
         -- A number is true from the day it was counted.
         r.wanted_kind = 'quantity' AND s.start_kind = 'absent' AND s.point_in_time_kind = 'known' AS counted,
@@ -110,13 +115,14 @@ judged AS (
             WHEN rank = 'deprecated' THEN 'deprecated'
             WHEN inverse AND main_kind IN ('somevalue', 'novalue') THEN 'unknown_holder'
             WHEN (inverse AND main_kind <> 'item')
-                OR (NOT inverse AND main_kind NOT IN ('somevalue', 'novalue') AND main_kind <> wanted_kind)
+                OR (NOT inverse AND object_kind NOT IN ('somevalue', 'novalue') AND object_kind <> wanted_kind)
                 THEN 'wrong_object_type'
             WHEN object_kind = 'item' AND wants_human <> o.human THEN 'wrong_object_type'
             WHEN len(qualifiers) > 0 AND len(list_filter(qualifiers,
                 lambda q: list_contains(restrictive, split_part(q, '=', 1)) OR q = '{ACTING_ROLE}')) > 0
                 THEN 'restricted'
-            WHEN start_kind = 'known' AND start_earliest IS NULL THEN 'coarse_date'
+            WHEN start_kind = 'known' AND start_earliest IS NULL OR dates_it AND coalesce(object, '') = ''
+                THEN 'coarse_date'
         END AS reason,
         coalesce(reason IN ({_DAMAGED}), false) AS damaged
     FROM directed LEFT JOIN beings o ON o.qid = directed.object

@@ -85,7 +85,7 @@ SELECT CASE WHEN t.edit_id IS NULL AND t.for_ever THEN 'stable' ELSE 'current' E
     t.subject, t.relation, CASE WHEN w.use = 'cloze' THEN 'cloze' ELSE 'question' END AS form,
     CASE WHEN w.use = 'cloze' THEN 100 ELSE w.number END AS phrasing,
     w.use = 'now' AND w.number = t.unseen AS held_out,
-    capital(worded(w.form, t.shown, t.name, '', '')) AS prompt, t.answer, NULL::DATE AS asked_on,
+    capital(worded(w.form, t.shown, t.name, day_told(t.day), '')) AS prompt, t.answer, NULL::DATE AS asked_on,
     CASE WHEN w.use = 'cloze' THEN 2 ELSE w.number END AS turn, NULL::VARCHAR[] AS edit_ids
 FROM told t JOIN wordings w ON w.relation = t.relation AND w.use IN ('now', 'cloze')
     AND (w.use = 'cloze' OR w.number < t.wordings)
@@ -138,10 +138,10 @@ JOIN wordings w ON w.relation = f.relation AND w.use = 'now' AND w.number < 2
 WORLD_CHAINS = """
 CREATE OR REPLACE TEMP TABLE world_chains AS
 WITH untouched AS (
-    SELECT f.subject AS start, concat(f.relation, '/', g.relation) AS path, g.before AS answer_id,
+    SELECT f.subject AS start, f.day, concat(f.relation, '/', g.relation) AS path, g.before AS answer_id,
         g.object_kind AS answer_kind, g.subject AS bridge
     FROM told_facts t JOIN facts f USING (fact_id)
-    JOIN facts g ON g.subject = f.after
+    JOIN facts g ON g.subject = f.after AND g.day IS NULL
     WHERE f.edit_id IS NULL AND g.edit_id IS NULL AND f.nameable AND f.object_kind = 'item' AND g.after <> f.subject
     QUALIFY row_number() OVER (PARTITION BY f.fact_id ORDER BY g.draw, g.fact_id) = 1
 ),
@@ -154,10 +154,10 @@ sayable AS (
         <= greatest((SELECT count(*) FROM told_chains), (SELECT count(*) FROM part_edits))
 ),
 chains AS (
-    SELECT start, path, hops, before_id AS answer_id, answer_kind, fact_ids, facts_before FROM told_chains
-    UNION ALL SELECT start, path, 2, answer_id, answer_kind, [], [] FROM sayable
+    SELECT start, day, path, hops, before_id AS answer_id, answer_kind, fact_ids, facts_before FROM told_chains
+    UNION ALL SELECT start, day, path, 2, answer_id, answer_kind, [], [] FROM sayable
 ),
-numbered AS (SELECT *, row_number() OVER (ORDER BY start, path) AS number FROM chains),
+numbered AS (SELECT *, row_number() OVER (ORDER BY start, path, day) AS number FROM chains),
 touched AS (
     SELECT number, list_sort(list(DISTINCT f.edit_id)) AS edit_ids
     FROM (SELECT number, unnest(list_concat(fact_ids, facts_before)) AS fact_id FROM numbered)

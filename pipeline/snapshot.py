@@ -2,7 +2,7 @@
 
 Written aside and renamed, so that a folder with a manifest is always whole. Questions lie in one file per
 kind and split, so that `load_dataset(DIR, "multi_hop", split="test")` reads only these.
-Leaves out: what is in the tables (`pipeline.refresh`), and whether it is right (`pipeline.verify`).
+Leaves out: what is in the tables (`pipeline.build`), and whether it is right (`pipeline.verify`).
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from pipeline.card import write_card
 from pipeline.croissant import write_croissant
+from pipeline.duck import Tabular
+from pipeline.spool import ROWS, pieces, spool
 from schemas.errors import CheckFailed
 from schemas.folders import written_aside
 from schemas.manifest import FileEntry, SnapshotManifest
@@ -25,49 +28,66 @@ from schemas.tables import SNAPSHOT_TABLES, conform
 
 __all__ = ["read_table", "sha256_of", "table_files", "write_parquet", "write_snapshot"]
 
-ROW_GROUP = 65_536  # small enough for the Hub's viewer to page through
+ROW_GROUP = ROWS  # small enough for the Hub's viewer to page through
 
 
 def write_snapshot(
-    tables: Mapping[str, pa.Table],
+    tables: Mapping[str, Tabular],
     manifest: SnapshotManifest,
     out: Path,
     check: Callable[[Path], None] = lambda folder: None,
 ) -> SnapshotManifest:
     """Write all tables of `SNAPSHOT_TABLES`, the manifest and the card; returns the manifest with its files.
 
+    tables: in memory, or as sorted files of Parquet, which are copied a piece at a time.
     check: called with the finished folder before it gets its name; what it raises leaves no folder behind.
     Raises BadInput when out exists and is not empty, or cannot be written; SchemaMismatch for a wrong table.
     """
     with written_aside(out) as folder:
         entries: dict[str, FileEntry] = {}
         for name, schema in SNAPSHOT_TABLES.items():
-            table = conform(tables[name], schema, name)
+            table = tables[name]
+            if isinstance(table, pa.Table):
+                table = conform(table, schema, name)
             for file, part in _parts(name, table):
-                path = folder / file
-                path.parent.mkdir(exist_ok=True)
-                write_parquet(part, path)
-                entries[file] = FileEntry(part.num_rows, sha256_of(path))
-        manifest = replace(manifest, files=entries)
+                rows = spool(part, schema, folder / file)
+                entries[file] = FileEntry(rows, sha256_of(folder / file))
+        manifest = replace(manifest, files=entries, label_languages=_label_languages(folder / "entities"))
         (folder / "manifest.json").write_text(manifest.as_json(), encoding="utf-8")
-        write_card(folder, manifest, tables)
+        write_card(folder, manifest)
         if manifest.origin == "wikidata":  # an imported benchmark has other authors and another licence
             write_croissant(folder, manifest)
         check(folder)
     return manifest
 
 
-def _parts(name: str, table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    """(file, rows) of one table; questions by kind and split."""
+def _label_languages(entities: Path) -> dict[str, int]:
+    """Entities by the language of their label; those without a label are left out."""
+    languages = ds.dataset(entities).to_table(["label_language"])["label_language"].drop_null()
+    counted = {pair["values"]: pair["counts"] for pair in languages.value_counts().to_pylist()}
+    return dict(sorted(counted.items()))
+
+
+def _parts(name: str, table: Tabular) -> Iterator[tuple[str, Iterator[pa.Table]]]:
+    """(file, rows in pieces) of one table; questions by kind and split."""
+    schema = SNAPSHOT_TABLES[name]
     if name != "questions":
-        yield f"{name}/{name}.parquet", table
+        yield f"{name}/{name}.parquet", pieces(table, schema)
         return
-    if not table.num_rows:
-        yield "questions/edit-test.parquet", table
-    for kind in sorted(table["kind"].unique().to_pylist()):
-        of_kind = table.filter(pc.equal(table["kind"], kind))
-        for split in sorted(of_kind["split"].unique().to_pylist()):
-            yield f"questions/{kind}-{split}.parquet", of_kind.filter(pc.equal(of_kind["split"], split))
+    groups = {
+        group
+        for piece in pieces(table, schema)
+        for group in zip(*(piece[column].to_pylist() for column in ("kind", "split")), strict=True)
+    }
+    if not groups:
+        yield "questions/edit-test.parquet", iter([schema.empty_table()])
+    for kind, split in sorted(groups):
+        yield f"questions/{kind}-{split}.parquet", _of_group(pieces(table, schema), kind, split)
+
+
+def _of_group(questions: Iterator[pa.Table], kind: str, split: str) -> Iterator[pa.Table]:
+    for piece in questions:
+        yield piece.filter(pc.and_(pc.equal(piece["kind"], kind), pc.equal(piece["split"], split)))
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:

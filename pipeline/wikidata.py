@@ -20,6 +20,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from schemas import tables
+from schemas.catalogue import Catalogue
 from schemas.dates import ABSENT, Bound, DayInterval, combine, read_json_time, read_rdf_time, spell_interval
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "is_pid",
     "is_qid",
     "json_snak",
+    "properties_of",
     "rdf_snaks",
     "read_json_statement",
     "statement_id_from_iri",
@@ -54,6 +56,13 @@ _TIMES = ("P580", "P582", "P585")  # start, end, point in time
 _SUCCESSION = ("P1365", "P1366")  # replaces, replaced by
 
 SnakKind = Literal["item", "string", "text", "quantity", "time", "other", "somevalue", "novalue"]
+
+
+def properties_of(catalogue: Catalogue) -> list[str]:
+    """PIDs to be read for the catalogue's relations, in the order of their numbers; those of `LIFECYCLE` come with
+    every entity that is named, so that nobody's birth is read for its own sake."""
+    named = {relation.property for relation in catalogue.relations}
+    return sorted(named.difference(LIFECYCLE), key=lambda pid: int(pid[1:]))
 
 
 def is_qid(text: str) -> bool:

@@ -3,7 +3,7 @@
 The catalogue's wordings are cut at their placeholders once, here, and put together again in SQL by
 `concat`; no name is ever read as a pattern, so braces and quotes in names are harmless.
 Works on a connection: `create_wordings` makes the tables `wordings` and `relation_facts` and the macros
-`worded`, `capital`, `date_phrase`, `listed_name` and `plain_words` that the other stages use.
+`worded`, `capital`, `date_phrase`, `number_phrase`, `listed_name` and `plain_words` that the other stages use.
 Leaves out: which names may stand in a question (`pipeline.naming`).
 """
 
@@ -14,7 +14,7 @@ import re
 import duckdb
 import pyarrow as pa
 
-from schemas.catalogue import Catalogue, Language, Relation, Words
+from schemas.catalogue import Article, Catalogue, Language, Relation, Words
 
 __all__ = ["create_chain_texts", "create_wordings", "vocabulary"]
 
@@ -30,8 +30,7 @@ def create_wordings(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue,
     use: now, cloze, on_date, cloze_on_date, before, reverse, noun, noun_named, nested; number from 0.
     Raises BadInput when a relation has no words in the language.
     """
-    for relation in catalogue.relations:
-        relation.words_in(language)
+    catalogue.require_language(language)
     connection.register("wordings_arrow", _wording_table(catalogue, language))
     connection.register("relation_facts_arrow", _relation_table(catalogue, language))
     connection.register("moves_arrow", _moves_table(catalogue))
@@ -48,7 +47,8 @@ def create_wordings(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue,
 def create_chain_texts(connection: duckdb.DuckDBPyConnection, chains: str, texts: str) -> None:
     """Create the table `texts` (number, texts): the wordings of each chain as one question.
 
-    chains: a table with number, start (QID), path (relations joined by /) and hops from 2 to 4.
+    chains: a table with number, start (QID), path (relations joined by /), day (that the first fact names, or null)
+    and hops from 2 to 4.
     "the spouse of" + "the head of government of" + France; the last fact is asked.
     """
     connection.execute(CHAIN_TEXTS.replace("<chains>", chains).replace("<texts>", texts))
@@ -57,9 +57,9 @@ def create_chain_texts(connection: duckdb.DuckDBPyConnection, chains: str, texts
 # One level at a time: a macro's text is copied into its place, and three levels in one would grow eightfold each.
 CHAIN_TEXTS = """
 CREATE OR REPLACE TEMP TABLE <texts> AS
-WITH chains AS (SELECT number, start, hops, string_split(path, '/') AS relations FROM <chains>),
+WITH chains AS (SELECT number, start, day, hops, string_split(path, '/') AS relations FROM <chains>),
 one AS MATERIALIZED (
-    SELECT c.*, worded(w.form, named_subject(r.article, s), s.label, '', '') AS phrase
+    SELECT c.*, worded(w.form, named_subject(r.article, s), s.label, day_told(c.day), '') AS phrase
     FROM chains c JOIN names s ON s.id = c.start AND s.kind = 'item'
     JOIN relation_facts r ON r.relation = c.relations[1]
     JOIN wordings w ON w.relation = c.relations[1] AND w.use = 'noun_named'
@@ -129,6 +129,7 @@ def _relation_table(catalogue: Catalogue, language: str) -> pa.Table:
             ("article", pa.string()),
             ("paraphrases", pa.int8()),
             ("twin", pa.string()),
+            ("ends_of", pa.string()),
         ]
     )
     ids = [relation.id for relation in catalogue.relations]
@@ -142,6 +143,7 @@ def _relation_table(catalogue: Catalogue, language: str) -> pa.Table:
             "paraphrases": len(r.words_in(language).paraphrases),
             # Of two relations that say the same of the same subject, the earlier one asks.
             "twin": next((name for name in r.agrees_with if name in earlier), None),
+            "ends_of": r.ends_of,
         }
         for earlier, r in ((ids[:place], r) for place, r in enumerate(catalogue.relations))
     ]
@@ -164,17 +166,18 @@ def _moving_with(relation: Relation, catalogue: Catalogue) -> list[str]:
 
 
 def _create_macros(connection: duckdb.DuckDBPyConnection, language: Language) -> None:
-    article = f"{language.article} " if language.article else ""
     texts = {
-        "article": _quote(article),
+        "begins": _quote(_any_of(tuple(_led(article) for article in language.articles), "(?i)^(", ")")),
+        "article": _quote(_led(language.articles[0]) if language.articles else ""),
+        "wanted": _wanted_article(language),
         "possessive": _quote(language.possessive),
         "after_s": _quote(language.possessive_after_s),
-        "starts": _quote(_any_of(language.article_starts, "^(", ")")),
-        "ends": _quote(_any_of(language.article_ends, "(", ")$")),
-        "names": _list(language.article_names),
         "never": _list(language.article_never),
+        "thousands": _quote(language.thousands),
+        "decimal": _quote(language.decimal),
         "months": _list(language.months, in_order=True),
         "place_never": _list(language.place_never),
+        "demonyms": _list(language.demonyms),
         "alias_never": _list(language.alias_never),
         "generic": _quote(_any_of(language.generic_offices, "^(", ")\\b")),
         "office_in": _list(tuple(language.office_in.split("{place}")[0].split("{office}")), in_order=True),
@@ -193,15 +196,16 @@ MACROS = (
     "CREATE TEMP MACRO capital(phrase) AS upper(left(phrase, 1)) || substr(phrase, 2)",
     "CREATE TEMP MACRO plain_words(name) AS"
     " concat(' ', trim(regexp_replace(lower(strip_accents(name)), '[^\\p{L}\\p{N}]+', ' ', 'g')), ' ')",
-    "CREATE TEMP MACRO with_the(name) AS"
-    " CASE WHEN starts_with(lower(name), lower(<article>)) THEN name ELSE concat(<article>, name) END",
+    # The article that a name wants, with its space; null for a name that wants none.
+    "CREATE TEMP MACRO wanted_article(name) AS CASE <wanted> END",
+    """CREATE TEMP MACRO with_the(name) AS CASE
+        WHEN regexp_matches(name, <begins>) THEN name
+        ELSE concat(coalesce(wanted_article(name), <article>), name) END""",
     """CREATE TEMP MACRO listed_name(name) AS CASE
-        WHEN list_contains(<never>, name) THEN name
-        WHEN list_contains(<names>, name) OR regexp_matches(name, <starts>) OR regexp_matches(name, <ends>)
-            THEN with_the(name)
-        ELSE name END""",
+        WHEN list_contains(<never>, name) OR wanted_article(name) IS NULL THEN name ELSE with_the(name) END""",
     "CREATE TEMP MACRO possessive(name) AS"
     " concat(name, CASE WHEN lower(right(name, 1)) = 's' THEN <after_s> ELSE <possessive> END)",
+    "CREATE TEMP MACRO without_article(name) AS lower(regexp_replace(name, <begins>, ''))",
     """CREATE TEMP MACRO filled(slot, subject, bare, day, object) AS CASE slot
         WHEN 'subject' THEN subject WHEN 'bare' THEN bare WHEN 'possessive' THEN possessive(subject)
         WHEN 'date' THEN day WHEN 'object' THEN object ELSE '' END""",
@@ -213,15 +217,38 @@ MACROS = (
     "CREATE TEMP MACRO office_in(name, place) AS concat(<office_in>[1], name, <office_in>[2], place)",
     """CREATE TEMP MACRO names_place(name_words, place_words) AS len(list_filter(string_split(trim(place_words), ' '),
         lambda p: length(p) > 3 AND NOT list_contains(<place_never>, p)
-            AND contains(name_words, ' ' || left(p, 4)))) > 0""",
+            AND contains(name_words, ' ' || left(p, 4)))) > 0
+        OR list_has_any(string_split(trim(name_words), ' '), <demonyms>)""",
     # A king's office is not called "Queen" any more: such a name speaks of its holder.
     "CREATE TEMP MACRO tells_holder(name_words, label_words) AS"
     " len(list_filter(<alias_never>, lambda w: contains(name_words, w) AND NOT contains(label_words, w))) > 0",
+    # People write 1,234,567 and 12.5, or 1.234.567 and 12,5.
+    """CREATE TEMP MACRO number_phrase(number) AS CASE WHEN number = trunc(number)
+        THEN replace(format('{:,}', CAST(number AS HUGEINT)), ',', <thousands>)
+        ELSE replace(rtrim(rtrim(CAST(number AS VARCHAR), '0'), '.'), '.', <decimal>) END""",
     # precision: Wikidata's 11 day, 10 month, 9 year; the phrase says no more than it.
     """CREATE TEMP MACRO date_phrase(day, precision) AS replace(replace(replace(
         CASE precision WHEN 9 THEN <in_year> WHEN 10 THEN <in_month> ELSE <on_day> END,
         '{year}', CAST(year(day) AS VARCHAR)), '{month}', <months>[month(day)]), '{day}', CAST(day(day) AS VARCHAR))""",
+    "CREATE TEMP MACRO day_told(day) AS coalesce(date_phrase(day, 11), '')",
 )
+
+
+def _led(article: Article) -> str:
+    """The article as it leads a name: with a space, but for one that ends in an apostrophe."""
+    return article.text if article.text.endswith(("'", "’")) else f"{article.text} "
+
+
+def _wanted_article(language: Language) -> str:
+    """The branches of a CASE: a name's own word for it, then its beginning (its head), then its end."""
+    named = ["WHEN false THEN ''"]  # a CASE has a branch even in a language without articles
+    begun, ended = [], []
+    for article in reversed(language.articles):
+        lead = _quote(_led(article))
+        named.append(f"WHEN list_contains({_list(article.names)}, name) THEN {lead}")
+        begun.append(f"WHEN regexp_matches(name, {_quote(_any_of(article.starts, '^(', ')'))}) THEN {lead}")
+        ended.append(f"WHEN regexp_matches(name, {_quote(_any_of(article.ends, '(', ')$'))}) THEN {lead}")
+    return " ".join((*named, *begun, *ended))
 
 
 def _quote(text: str) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 from schemas.catalogue_checks import Entry, check_language, check_relation, check_words, wordings_of
 from schemas.errors import BadInput
 
-__all__ = ["CATALOGUE_PATH", "Catalogue", "Language", "Relation", "Words", "load_catalogue"]
+__all__ = ["CATALOGUE_PATH", "Article", "Catalogue", "Language", "Relation", "Words", "load_catalogue"]
 
 CATALOGUE_PATH = Path(__file__).resolve().parent.parent / "data" / "relations.toml"
 
@@ -64,28 +64,41 @@ class Words:
 
 
 @dataclass(frozen=True)
+class Article:
+    """One article of a language, and the names that want it."""
+
+    text: str
+    names: frozenset[str]
+    starts: tuple[str, ...]
+    ends: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Language:
-    """How a language writes dates and articles."""
+    """How a language writes dates, numbers and articles."""
 
     code: str
     months: tuple[str, ...]
     in_year: str
     in_month: str
     on_day: str
-    article: str
-    """The article that names may want; empty for a language without."""
+    articles: tuple[Article, ...]
+    """Those that names may want; the first is the one of offices. Empty for a language without."""
     possessive: str
     possessive_after_s: str
     alias_clozes: tuple[str, ...]
     """Sentences about another name {a}, which end right before the usual name."""
-    article_names: frozenset[str]
-    article_starts: tuple[str, ...]
-    article_ends: tuple[str, ...]
     article_never: frozenset[str]
+    """Names that begin or end like those that want an article, and yet take none."""
+    thousands: str
+    """Stands between the thousands of a number."""
+    decimal: str
     office_in: str
     """An office whose name does not say where: "{office} in {place}"."""
     generic_offices: tuple[str, ...]
     """Beginnings of office names that many places share."""
+    demonyms: tuple[str, ...]
+    """Adjectives, in small letters, that say which place it is and do not begin as its name does: danish."""
     place_never: tuple[str, ...]
     """Words of place names that do not say which place: republic."""
     alias_never: tuple[str, ...]
@@ -104,7 +117,7 @@ class Relation:
     """QIDs of the classes of a subject; empty: any."""
     object_types: tuple[str, ...]
     object_kind: str
-    """item, string or quantity."""
+    """item, string, quantity, or year: the year of a date value, where the date lies within one."""
     single_valued: bool
     max_years: float | None
     """The usual longest tenure: beyond it an open end is not believed. None: no bound."""
@@ -113,6 +126,9 @@ class Relation:
     `unknown` decides nothing."""
     ends_with_subject: bool
     ends_with_object: bool
+    ends_of: str | None
+    """The relation whose ends this one tells: from its object, by the day on which it ended ({d} in the words), to
+    its subject: "the office that {s} left {d}". True for ever; only the first hop of a chain."""
     agrees_with: tuple[str, ...]
     """Where Wikidata says the same: a relation, or a path `office_of_head_of_government/office_holder`."""
     moves_with: tuple[str, ...]
@@ -151,7 +167,14 @@ class Catalogue:
         for language in self.languages:
             if language.code == code:
                 return language
-        raise BadInput(f"no language {code!r} in the catalogue; it has {', '.join(x.code for x in self.languages)}")
+        known = ", ".join(language.code for language in self.languages)
+        raise BadInput(f"no language {code!r} in the catalogue; it has {known}: add [languages.{code}]")
+
+    def require_language(self, code: str) -> None:
+        """Raises BadInput unless the catalogue has the language, and words in it for every relation."""
+        self.language(code)
+        for relation in self.relations:
+            relation.words_in(code)
 
     def select(self, names: Iterable[str]) -> Catalogue:
         """The catalogue with only the named relations, by id (`ceo`) or property (`P169`), in the file's order.
@@ -187,7 +210,7 @@ def load_catalogue(path: Path | None = None) -> Catalogue:
     file.only_keys(tables, ("languages", "relations"))
     languages = tuple(_language(file.at("languages", x), x, part) for x, part in file.tables(tables, "languages"))
     relations = tuple(
-        _relation(file.at("relations", name), name, table, {x.code for x in languages})
+        _relation(file.at("relations", name), name, table, {x.code: x for x in languages})
         for name, table in file.tables(tables, "relations")
     )
     _check_together(file, relations)
@@ -206,22 +229,33 @@ def _language(entry: Entry, code: str, table: dict[str, Any]) -> Language:
         in_year=table["in_year"],
         in_month=table["in_month"],
         on_day=table["on_day"],
-        article=table.get("article", ""),
+        articles=_articles(table),
         possessive=table.get("possessive", ""),
         possessive_after_s=table.get("possessive_after_s", ""),
         alias_clozes=texts("alias_clozes"),
-        article_names=frozenset(texts("article_names")),
-        article_starts=texts("article_starts"),
-        article_ends=texts("article_ends"),
         article_never=frozenset(texts("article_never")),
+        thousands=table.get("thousands", ","),
+        decimal=table.get("decimal", "."),
         office_in=table.get("office_in", "{office}, {place}"),
         generic_offices=texts("generic_offices"),
+        demonyms=texts("demonyms"),
         place_never=texts("place_never"),
         alias_never=texts("alias_never"),
     )
 
 
-def _relation(entry: Entry, name: str, table: dict[str, Any], languages: set[str]) -> Relation:
+def _articles(table: dict[str, Any]) -> tuple[Article, ...]:
+    """The article of `article` first, whose names stand in `article_names` …, then those of the table `articles`."""
+    if "article" not in table:
+        return ()
+    main = {key: table.get(f"article_{key}", ()) for key in ("names", "starts", "ends")}
+    return tuple(
+        Article(text, frozenset(lists.get("names", ())), tuple(lists.get("starts", ())), tuple(lists.get("ends", ())))
+        for text, lists in ((table["article"], main), *table.get("articles", {}).items())
+    )
+
+
+def _relation(entry: Entry, name: str, table: dict[str, Any], languages: dict[str, Language]) -> Relation:
     facts = {key: value for key, value in table.items() if not isinstance(value, dict)}
     words = {key: value for key, value in table.items() if isinstance(value, dict)}
     check_relation(entry, name, facts, words, languages)
@@ -229,7 +263,15 @@ def _relation(entry: Entry, name: str, table: dict[str, Any], languages: set[str
     read = []
     for code, wording in words.items():
         within = entry.at(code)
-        check_words(within, wording, for_ever=undated == "always")
+        language = languages[code]
+        check_words(
+            within,
+            wording,
+            for_ever=undated == "always",
+            tells_day="ends_of" in facts,
+            articles=[article.text for article in language.articles],
+            has_possessive=bool(language.possessive),
+        )
         texts: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in wording.items()}
         read.append((code, Words(**texts)))
     return Relation(
@@ -244,6 +286,7 @@ def _relation(entry: Entry, name: str, table: dict[str, Any], languages: set[str
         undated=undated,
         ends_with_subject=facts.get("ends_with_subject", True),
         ends_with_object=facts.get("ends_with_object", True),
+        ends_of=facts.get("ends_of"),
         agrees_with=tuple(facts.get("agrees_with", ())),
         moves_with=tuple(facts.get("moves_with", ())),
         restrictive_qualifiers=tuple(facts.get("restrictive_qualifiers", ())),
@@ -260,12 +303,24 @@ def _check_together(file: Entry, relations: tuple[Relation, ...]) -> None:
         for named in (*relation.moves_with, *(part for path in relation.agrees_with for part in path.split("/"))):
             if named not in known:
                 entry.fail(named, f"names the unknown relation {named!r}; use the id of another entry")
+        if relation.ends_of is not None:
+            _check_ends(entry, relation, next((r for r in relations if r.id == relation.ends_of), None))
         for code, words in relation.words:
             for text in wordings_of(words):
                 key = (code, re.sub(r"\W+", " ", text.replace("{n}", "{s}")).casefold().strip())
                 if key in seen:
                     entry.at(code).fail(text, f"the wording {text!r} is already used by {seen[key]}; word it otherwise")
                 seen[key] = relation.id
+
+
+def _check_ends(entry: Entry, relation: Relation, told: Relation | None) -> None:
+    """A relation that tells ends is the other direction of one that has ends."""
+    if told is None or told.undated == "always" or told.object_kind != "item":
+        entry.fail("ends_of", f"ends_of names {relation.ends_of!r}; use the id of another entry whose items have dates")
+    if (relation.property, relation.inverse) != (told.property, not told.inverse):
+        entry.fail("ends_of", f"must read {told.property} in the other direction than {told.id}")
+    if relation.undated != "always":
+        entry.fail("ends_of", 'is true for ever, since it names its day; add undated = "always"')
 
 
 def _unknown(name: str, catalogue: Catalogue) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
@@ -19,7 +19,7 @@ PID = re.compile(r"P[1-9][0-9]*")
 QID = re.compile(r"Q[1-9][0-9]*")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 LEAST_PARAPHRASES, LEAST_DATED = 4, 2
-OBJECT_KINDS = ("item", "string", "quantity")
+OBJECT_KINDS = ("item", "string", "quantity", "year")
 UNDATED = ("always", "single", "unknown")
 ANSWERS = ("who", "what", "which", "where")
 SUBJECT_ARTICLES = ("the", "name", "none")
@@ -36,6 +36,7 @@ RELATION_KEYS: dict[str, type | tuple[type, ...]] = {
     "undated": str,
     "ends_with_subject": bool,
     "ends_with_object": bool,
+    "ends_of": str,
     "agrees_with": list,
     "moves_with": list,
     "restrictive_qualifiers": list,
@@ -56,6 +57,8 @@ TEXT_KEYS: dict[str, tuple[str, str]] = {
 }
 LISTS = ("paraphrases", "on_date_paraphrases", "nested")
 QUESTIONS = ("now", "paraphrases", "nested", "on_date", "on_date_paraphrases", "before", "reverse")
+DAY_TOLD = ("now", "paraphrases", "cloze", "noun")
+"""With {d} in a relation that tells the ends of another."""
 DATED = ("on_date", "on_date_paraphrases", "cloze_on_date", "before")
 LANGUAGE_KEYS: dict[str, type | tuple[type, ...]] = {
     "months": list,
@@ -63,6 +66,9 @@ LANGUAGE_KEYS: dict[str, type | tuple[type, ...]] = {
     "in_month": str,
     "on_day": str,
     "article": str,
+    "articles": dict,
+    "thousands": str,
+    "decimal": str,
     "possessive": str,
     "possessive_after_s": str,
     "alias_clozes": list,
@@ -72,9 +78,11 @@ LANGUAGE_KEYS: dict[str, type | tuple[type, ...]] = {
     "article_never": list,
     "office_in": str,
     "generic_offices": list,
+    "demonyms": list,
     "place_never": list,
     "alias_never": list,
 }
+ARTICLE_KEYS: dict[str, type | tuple[type, ...]] = {"names": list, "starts": list, "ends": list}
 
 
 class HasWordings(Protocol):
@@ -157,7 +165,9 @@ def wordings_of(words: HasWordings) -> list[str]:
     return [text for text in (*texts, words.cloze_on_date, words.before, words.reverse, words.noun) if text]
 
 
-def check_relation(entry: Entry, name: str, facts: dict[str, Any], words: dict[str, Any], languages: set[str]) -> None:
+def check_relation(
+    entry: Entry, name: str, facts: dict[str, Any], words: dict[str, Any], languages: Collection[str]
+) -> None:
     """The facts of one relation, without its words. Raises BadInput."""
     if not NAME.fullmatch(name):
         entry.fail(name, f"{name!r} is not an id: use small letters, digits and _")
@@ -183,8 +193,19 @@ def check_relation(entry: Entry, name: str, facts: dict[str, Any], words: dict[s
             entry.at(code).fail(name, f"no [languages.{code}] in the file; add it, or correct the key {code!r}")
 
 
-def check_words(entry: Entry, words: dict[str, Any], *, for_ever: bool) -> None:
-    """The words of one relation in one language. Raises BadInput."""
+def check_words(
+    entry: Entry,
+    words: dict[str, Any],
+    *,
+    for_ever: bool,
+    tells_day: bool,
+    articles: Sequence[str],
+    has_possessive: bool,
+) -> None:
+    """The words of one relation in a language with these articles, with or without a possessive. Raises BadInput.
+
+    tells_day: the relation tells the ends of another, so that its words name the day.
+    """
     types: dict[str, type | tuple[type, ...]] = {"answer": str, "subject": str}
     entry.typed(words, types | {key: list if key in LISTS else str for key in TEXT_KEYS})
     needed = ["answer", "now", "paraphrases", "cloze", "noun"]
@@ -204,29 +225,36 @@ def check_words(entry: Entry, words: dict[str, Any], *, for_ever: bool) -> None:
             entry.fail(key, f"{key} has {len(words[key])} wordings; give at least {least}")
     for key in TEXT_KEYS:
         for text in words.get(key, ()) if key in LISTS else [words[key]] if key in words else []:
-            _check_text(entry, key, text)
+            must, may = TEXT_KEYS[key]
+            _check_text(entry, key, text, must + "d" if tells_day and key in DAY_TOLD else must, may)
+            if slip := next(
+                (a for a in articles if re.search(rf"\b{re.escape(a)} \{{s\}}", text, re.IGNORECASE)), None
+            ):
+                entry.fail(text, f"{key} has the article {slip!r} before {{s}}, which brings its own: {text!r}")
+            if "{s}'s" in text and not has_possessive:
+                entry.fail(
+                    text, f"{key} has {{s}}'s, but the language has no `possessive`; word it otherwise: {text!r}"
+                )
 
 
-def _check_text(entry: Entry, key: str, text: str) -> None:
+def _check_text(entry: Entry, key: str, text: str, must: str, may: str) -> None:
     try:
         found = [name for _, name, spec, conversion in string.Formatter().parse(text) if name is not None]
         plain = not any(spec or conversion for _, _, spec, conversion in string.Formatter().parse(text))
     except ValueError:
         found, plain = [], False
-    must, may = TEXT_KEYS[key]
     as_subject = ["s" if name == "n" and "s" in must else name for name in found]
     for name in must:
         if as_subject.count(name) != 1:
             entry.fail(text, f"{key} must have the placeholder {{{name}}} exactly once: {text!r}")
     if not plain or set(as_subject) - set(must) - set(may):
         entry.fail(text, f"{key} may have only the placeholders {', '.join('{' + x + '}' for x in must)}: {text!r}")
-    slips = {"  ": "a double space", " ?": "a space before ?", "the {s}": "an article before {s}, which brings its own"}
-    for slip, name in slips.items():
-        if slip in text.lower():
+    for slip, name in {"  ": "a double space", " ?": "a space before ?"}.items():
+        if slip in text:
             entry.fail(text, f"{key} has {name}: {text!r}")
     if text != text.strip():
         entry.fail(text, f"{key} begins or ends with a space: {text!r}")
-    if re.search(r"\b(the|a|an|of|is|was) \1\b", text, re.IGNORECASE):
+    if re.search(r"\b(\w+) \1\b", text, re.IGNORECASE):
         entry.fail(text, f"{key} repeats a word: {text!r}")
     if (key in QUESTIONS) != text.endswith("?"):
         entry.fail(text, f"{key} must {'end' if key in QUESTIONS else 'not end'} with a question mark: {text!r}")
@@ -243,6 +271,7 @@ def check_language(entry: Entry, table: dict[str, Any]) -> None:
     for key, parts in (("in_year", {"year"}), ("in_month", {"year", "month"}), ("on_day", {"year", "month", "day"})):
         if set(re.findall(r"\{(\w+)\}", table[key])) != parts:
             entry.fail(key, f"{key} must have {', '.join('{' + part + '}' for part in sorted(parts))}: {table[key]!r}")
+    _check_articles(entry, table)
     if not re.fullmatch(r"[^{}]*\{office\}[^{}]*\{place\}", table.get("office_in", "{office}, {place}")):
         entry.fail("office_in", f"office_in must have {{office}} and end with {{place}}: {table['office_in']!r}")
     for text in table.get("alias_clozes", ()):
@@ -250,6 +279,27 @@ def check_language(entry: Entry, table: dict[str, Any]) -> None:
             entry.fail(text, f"alias_clozes must have the placeholder {{a}} exactly once: {text!r}")
 
 
+def _check_articles(entry: Entry, table: dict[str, Any]) -> None:
+    """Names want one article or none; a second article needs a first. Raises BadInput."""
+    further = table.get("articles", {})
+    for key in ("article_names", "article_starts", "article_ends", "article_never", "articles"):
+        if table.get(key) and not table.get("article"):
+            entry.fail(key, f"{key} needs `article`, the article of offices; add it")
+    wanted: dict[str, str] = {}
+    for text, lists in [("article", table), *further.items()]:
+        within = entry if lists is table else entry.at("articles", text)
+        if not isinstance(lists, dict):
+            entry.fail(text, f"articles.{text} must be a table [{'.'.join(within.keys)}]")
+        if lists is not table:
+            within.typed(lists, ARTICLE_KEYS)
+            if text == table["article"]:
+                within.fail(text, f"{text!r} is the language's `article` already; move its names to article_names …")
+        for name in lists.get("article_names" if lists is table else "names", ()):
+            if name in wanted or name in table.get("article_never", ()):
+                within.fail(name, f"{name!r} stands under two articles; keep it under one")
+            wanted[name] = text
+
+
 def _type_name(wanted: type | tuple[type, ...]) -> str:
-    names = {str: "a text", bool: "true or false", list: "a list of texts"}
+    names = {str: "a text", bool: "true or false", list: "a list of texts", dict: "a table"}
     return names.get(wanted, "a number") if isinstance(wanted, type) else "a number"

@@ -48,6 +48,8 @@ class SnapshotManifest:
     seed: int
     origin: str = "wikidata"
     """`wikidata`, or the benchmark that was imported."""
+    label_languages: Mapping[str, int] = field(default_factory=dict)
+    """Entities by the language of their label: the snapshot's, `mul`, or `en` as fallback."""
     files: Mapping[str, FileEntry] = field(default_factory=dict)
     format: int = FORMAT
 

@@ -81,6 +81,7 @@ ENTITIES = pa.schema(
         ),
         field("description", pa.string(), "Wikidata's description in the snapshot's language"),
         field("aliases", pa.list_(pa.string()), "other names, sorted, without the label"),
+        field("alias_languages", pa.list_(pa.string()), "language of each alias: the snapshot's, mul or en"),
         field("types", pa.list_(pa.string()), "QIDs of P31, sorted"),
         field(
             "sitelinks", pa.int32(), "number of Wikipedia and sister pages, a measure of popularity; null if unknown"
@@ -101,7 +102,7 @@ TIMELINES = pa.schema(
         field(
             "object", pa.string(), "QID or literal that held; null for somevalue (held by somebody unknown) and novalue"
         ),
-        field("object_kind", pa.string(), "item, string, quantity, somevalue or novalue"),
+        field("object_kind", pa.string(), "item, string, quantity, year, somevalue or novalue"),
         field("valid_from_earliest", pa.date32(), "first day on which it may have begun; null: unknown"),
         field("valid_from_latest", pa.date32(), "last day on which it may have begun; null: unknown"),
         field("valid_from_precision", pa.int8(), "Wikidata precision of the start; null: unknown"),
@@ -136,6 +137,7 @@ _CHAIN = pa.list_(
             pa.field("object_before", pa.string()),
             pa.field("object_before_label", pa.string()),
             pa.field("edit_id", pa.string()),
+            field("day", pa.date32(), "the past day that the fact names; null for a fact of now"),
             pa.field("question", pa.string()),
             pa.field("cloze", pa.string()),
         ]
@@ -160,7 +162,7 @@ EDITS = pa.schema(
         field("new_object", pa.string(), "QID or literal that holds at as_of"),
         field("new_label", pa.string(), "name of the new object"),
         field("new_aliases", pa.list_(pa.string()), "other names of the new object"),
-        field("object_kind", pa.string(), "item, string or quantity"),
+        field("object_kind", pa.string(), "item, string, quantity or year"),
         field("object_unit", pa.string(), "quantity: name of the unit; text: language; else null"),
         field("changed_on_earliest", pa.date32(), "first day on which the new value may have begun"),
         field("changed_on_latest", pa.date32(), "last day on which the new value may have begun"),
@@ -214,6 +216,11 @@ QUESTIONS = pa.schema(
         field("chain", _CHAIN, "the facts walked, in order"),
         field("split", pa.string(), "train or test, by subject"),
         field("sitelinks", pa.int32(), "popularity of the named entity"),
+        field(
+            "fallback_names",
+            pa.list_(pa.string()),
+            "QIDs named in the question or its answers by an English name, for want of one in the language; sorted",
+        ),
     ]
 )
 

@@ -3,6 +3,7 @@
 Each row of `curated/*/tenures.tsv` becomes the statements that Wikidata keeps for such a term: of the country
 or organisation (P6, P35, P1037 …), of the person (P39) and of the office (P1308). The triples have the form
 of Wikidata's RDF export. Statement ids are made from the content, since these rows are not Wikidata's own.
+Names are English; `names.CODE.tsv` gives those of another language, or of all languages (`mul`).
 Any fault in a table ends the run with its file and line.
 """
 
@@ -88,17 +89,24 @@ class Entity:
     began: str = ""
     ended: str = ""
     confirmed_by: str = ""
+    translated: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
+    """(label, aliases) by language, besides English."""
 
 
 def read_rows(name: str) -> Iterator[tuple[str, dict[str, str]]]:
     """(file:line, row) of all tables of one name."""
     for path in sorted((FOLDER / "curated").glob(f"*/{name}.tsv")):
-        with path.open(encoding="utf-8", newline="") as stream:
-            for number, row in enumerate(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE), start=2):
-                where = f"{path.parent.name}/{path.name}:{number}"
-                if None in row or None in row.values():
-                    raise Fault(f"{where}: the row has not as many columns as the header")
-                yield where, {key: value.strip() for key, value in row.items()}
+        yield from read_table(path, f"{path.parent.name}/{path.name}")
+
+
+def read_table(path: Path, told: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """(told:line, row) of one table."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        for number, row in enumerate(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE), start=2):
+            where = f"{told}:{number}"
+            if None in row or None in row.values():
+                raise Fault(f"{where}: the row has not as many columns as the header")
+            yield where, {key: value.strip() for key, value in row.items()}
 
 
 def read_entities() -> dict[str, Entity]:
@@ -127,7 +135,21 @@ def read_entities() -> dict[str, Entity]:
         entity.began = max(entity.began, row["born"], key=len)
         entity.ended = max(entity.ended, row["died"], key=len)
         entity.confirmed_by = entity.confirmed_by or row["confirmed_by"]
+    read_translations(entities)
     return entities
+
+
+def read_translations(entities: dict[str, Entity]) -> None:
+    """Add the names of every `names.CODE.tsv` to their entities."""
+    for path in sorted(FOLDER.glob("names.*.tsv")):
+        code = path.name.split(".")[1]
+        for where, row in read_table(path, path.name):
+            if row["qid"] not in entities:
+                raise Fault(f"{where}: {row['qid']} has no row in entities.tsv")
+            entity = entities[row["qid"]]
+            if not row["label"] or code in entity.translated:
+                raise Fault(f"{where}: {entity.qid} has no label here, or two rows")
+            entity.translated[code] = (row["label"], [alias for alias in row["aliases"].split("|") if alias])
 
 
 def dates(where: str, start: str, end: str) -> tuple[tuple[str, str], ...]:
@@ -205,9 +227,11 @@ def triples(statements: list[Statement], entities: dict[str, Entity]) -> Iterato
 
 def names(entity: Entity) -> Iterator[str]:
     subject = f"<{ENTITY}{entity.qid}>"
-    yield f'{subject} <http://www.w3.org/2000/01/rdf-schema#label> "{escaped(entity.label)}"@en .'
-    for alias in sorted(entity.aliases - {entity.label}):
-        yield f'{subject} <http://www.w3.org/2004/02/skos/core#altLabel> "{escaped(alias)}"@en .'
+    english = (entity.label, sorted(entity.aliases - {entity.label}))
+    for code, (label, aliases) in {"en": english, **entity.translated}.items():
+        yield f'{subject} <http://www.w3.org/2000/01/rdf-schema#label> "{escaped(label)}"@{code} .'
+        for alias in aliases:
+            yield f'{subject} <http://www.w3.org/2004/02/skos/core#altLabel> "{escaped(alias)}"@{code} .'
     if entity.description:
         yield f'{subject} <http://schema.org/description> "{escaped(entity.description)}"@en .'
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from editing.editors import Material
 from editing.editors.reading import Asked, AskedModel, Reading
-from editing.encoding import render
+from editing.encoding import form_of, render
 from editing.models import context_length
 from editing.retrieval import Retriever
 from editing.subjects import SubjectIndex
@@ -71,4 +71,4 @@ class InContext:
 
 def _tell(row: dict[str, Any], form: str) -> str:
     text = row["cloze"] if form == "cloze" and row["cloze"] else row["prompt"]
-    return f"{render(text, form if text == row['cloze'] else 'question')} {row['target_new']}"
+    return f"{render(text, form_of(text))} {row['target_new']}"

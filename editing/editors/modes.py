@@ -7,7 +7,7 @@ LoRA edits in one pass (`parallel_edits`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -53,8 +53,17 @@ class Chunked:
         return model
 
 
-def edit_in_chunks(plan: Plan, model: Any, tokenizer: Any, material: Material, size: int) -> Chunked:
+def edit_in_chunks(
+    plan: Plan,
+    model: Any,
+    tokenizer: Any,
+    material: Material,
+    size: int,
+    after: Callable[[EditedModel, pa.Table], None] = lambda part, edits: None,
+) -> Chunked:
     """Edit `size` facts at a time, each chunk on the model that the ones before it left.
+
+    after: called with the edited model and the chunk's edits as soon as each chunk is edited.
 
     Adapters are merged into the weights between chunks (and taken out by `undo`, bit for bit); a store of edits grows.
     Raises BadInput for a size below 1 and for p-tuning, whose vectors cannot be laid one upon the other. At any error
@@ -69,6 +78,7 @@ def edit_in_chunks(plan: Plan, model: Any, tokenizer: Any, material: Material, s
             part = _next_chunk(plan, model, tokenizer, material, begin, size)
             parts.append(part)
             trained |= part.trained_prompts
+            after(part, material.edits.slice(begin, size))
             material.progress(f"{plan.name}: {min(begin + size, material.edits.num_rows)} facts edited")
     except BaseException:
         for part in reversed(parts):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -48,9 +48,16 @@ class Asked(nn.Module):
         self._stored: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._lengths: list[int] = []
 
-    def rewrite(self, prompts: Sequence[str]) -> list[str]:
-        """The prompts as they are really asked; remembers the known answers under them."""
+    def rewrite(self, prompts: Sequence[str], prefixes: Sequence[str] = ()) -> list[str]:
+        """The prompts as they are really asked; remembers the known answers under them.
+
+        prefixes: what the evaluation puts before each, and the editor never sees.
+        """
         readings = self._read(prompts)
+        if prefixes:
+            readings = [
+                replace(one, prompt=prefix + one.prompt) for prefix, one in zip(prefixes, readings, strict=True)
+            ]
         known = [reading for reading in readings if reading.answer is not None]
         encoded = encode(self._tokenizer, [one.prompt for one in known], [str(one.answer) for one in known])
         self._stored |= {one.prompt: one.ids[one.start :] for one in encoded}

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from editing.editors import Material
-from editing.encoding import render
+from editing.encoding import form_of, render
 from schemas.errors import BadInput
 
 __all__ = ["Lesson", "edit_lessons", "replay_lessons"]
@@ -48,9 +48,9 @@ def edit_lessons(edits: pa.Table, wordings: Sequence[Wording], paraphrases: int)
     for edit in edits.select(["prompt", "paraphrases", "cloze", "target_new"]).to_pylist():
         answer, others = edit["target_new"], edit["paraphrases"] or []
         if "prompt" in wordings:
-            lessons.append(Lesson(edit["prompt"], "question", answer))
+            lessons.append(Lesson(edit["prompt"], form_of(edit["prompt"]), answer))
         if "paraphrases" in wordings:
-            lessons += [Lesson(text, "question", answer) for text in others[: min(paraphrases, len(others) - 1)]]
+            lessons += [Lesson(text, form_of(text), answer) for text in others[: min(paraphrases, len(others) - 1)]]
         if "cloze" in wordings and edit["cloze"]:
             lessons.append(Lesson(edit["cloze"], "cloze", answer))
     return lessons

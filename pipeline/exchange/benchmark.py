@@ -42,6 +42,7 @@ class Link(NamedTuple):
     edit_id: str | None
     question: str | None
     cloze: str | None
+    day: datetime.date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from pipeline.entities import LABELS
+from pipeline.entities import LABELS, in_order
 from pipeline.wikidata import (
     ENTITY,
     NOVALUE,
@@ -31,11 +31,14 @@ from pipeline.wikidata import (
 __all__ = [
     "Revision",
     "Solution",
+    "SortedRows",
     "label_table",
     "read_counts",
     "read_items",
     "read_redirects",
     "read_revisions",
+    "read_subjects",
+    "sort_out",
     "statement_table",
 ]
 
@@ -46,7 +49,8 @@ _WIKIBASE = "http://wikiba.se/ontology#"
 _RDF_TYPE = "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"
 _LABEL = "http://www.w3.org/2000/01/rdf-schema#label"
 _ALIAS = "http://www.w3.org/2004/02/skos/core#altLabel"
-_DESCRIPTION = "http://schema.org/description"
+_SCHEMA = "http://schema.org/"
+_DESCRIPTION = f"{_SCHEMA}description"
 _RANKS = {"PreferredRank": "preferred", "NormalRank": "normal", "DeprecatedRank": "deprecated"}
 
 
@@ -65,13 +69,48 @@ class _Gathered:
         return rdf_snaks(self.simple.get(key, ()), (node for _, node in self.nodes.get(key, ())))
 
 
+class SortedRows(NamedTuple):
+    """The rows of one answer to `queries.statements` or `queries.entities`, by what they tell."""
+
+    statements: list[Solution]
+    revisions: list[Solution]
+    sitelinks: list[Solution]
+    names: list[Solution]
+
+
+def sort_out(solutions: Iterable[Solution]) -> SortedRows:
+    """The rows by what they tell; all of one batch are held."""
+    rows = SortedRows([], [], [], [])
+    places = {
+        f"{_SCHEMA}version": rows.revisions,
+        f"{_SCHEMA}dateModified": rows.revisions,
+        f"{_WIKIBASE}sitelinks": rows.sitelinks,
+    }
+    for row in solutions:
+        place = rows.statements if "st" in row else places.get(row["p"].value, rows.names)
+        place.append(row)
+    return rows
+
+
 def read_items(solutions: Iterable[Solution]) -> list[str]:
     """The QIDs in `?item`, sorted."""
     return sorted({qid for solution in solutions if (qid := _local_id(solution["item"])) is not None})
 
 
+def read_subjects(solutions: Iterable[Solution]) -> dict[str, int | None]:
+    """The QIDs in `?item`, each with the newest revision in `?v`, where there is any."""
+    found: dict[str, int | None] = {}
+    for row in solutions:
+        if (qid := _local_id(row["item"])) is not None:
+            number = int(row["v"].value) if "v" in row and row["v"].value.isdecimal() else None
+            known = found.setdefault(qid, number)
+            if number is not None and (known is None or number > known):
+                found[qid] = number
+    return found
+
+
 def statement_table(solutions: Iterable[Solution], origin: Origin, revisions: Mapping[str, Revision]) -> pa.Table:
-    """`STATEMENTS` from the answer to `queries.statements`, sorted by subject, property and id."""
+    """`STATEMENTS` from the rows of statements, sorted by subject, property and id."""
     gathered: dict[str, _Gathered] = {}
     for row in solutions:
         iri = row["st"].value
@@ -133,7 +172,7 @@ class Revision(NamedTuple):
 
 
 def read_revisions(solutions: Iterable[Solution]) -> dict[str, Revision]:
-    """The newest revision told of each item, from the answer to `queries.revisions`."""
+    """The newest revision told of each item, from the rows of `queries.revisions`."""
     found: dict[str, Revision] = {}
     for row in solutions:
         qid, value = _local_id(row["item"]), row["v"].value
@@ -174,8 +213,8 @@ def label_table(
 ) -> pa.Table:
     """`LABELS` of the items that have any name, in the order of qids.
 
-    The label is the one in the language, else in `mul`, else in English; a label that is the item's own
-    id counts as none (a label service makes such).
+    The label is the one in the language, else in `mul`, else in English, and so is the language of an alias; a
+    label that is the item's own id counts as none (a label service makes such).
     """
     found: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for row in solutions:
@@ -187,20 +226,22 @@ def label_table(
     for qid in qids:
         names = {code: min(texts) for code, texts in found[qid, _LABEL].items()}
         chosen = next((code for code in order if code in names), None)
-        aliases = {alias for code in order for alias in found[qid, _ALIAS].get(code, ())} | {
-            names[code] for code in order if code in names
-        }
+        told = [
+            (code, {*found[qid, _ALIAS].get(code, ()), *([names[code]] if code in names else [])}) for code in order
+        ]
+        aliases = {alias: code for code, texts in reversed(told) for alias in texts}
         descriptions = found[qid, _DESCRIPTION].get(language) or found[qid, _DESCRIPTION].get("en")
         if chosen is None and not aliases:
             continue
         label = names[chosen] if chosen is not None else None
+        aliases.pop(label or "", None)
         rows.append(
             {
                 "qid": qid,
                 "label": label,
                 "label_language": chosen,
                 "description": min(descriptions) if descriptions else None,
-                "aliases": sorted(aliases - {label}),
+                **in_order(aliases),
                 "sitelinks": sitelinks.get(qid),
             }
         )

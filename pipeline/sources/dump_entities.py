@@ -16,7 +16,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 import pyarrow as pa
 
-from pipeline.entities import LABELS
+from pipeline.entities import LABELS, in_order
 from pipeline.sources.dump_lines import BrokenLine
 from pipeline.wikidata import (
     NOVALUE,
@@ -223,10 +223,14 @@ class NameRows:
         """
         labels = {code: names.labels[code] for code in languages if names.labels.get(code, qid) != qid}
         chosen = next(iter(labels), None)
-        aliases = {alias for code in languages for alias in names.aliases.get(code, ())} - {qid} | set(labels.values())
+        told = [
+            (code, {*names.aliases.get(code, ()), *([labels[code]] if code in labels else [])}) for code in languages
+        ]
+        aliases = {alias: code for code, texts in reversed(told) for alias in texts if alias != qid}
         if chosen is None and not aliases:
             return
         label = labels[chosen] if chosen is not None else None
+        aliases.pop(label or "", None)
         description = next(
             (d for code in (languages[0], "en") if (d := names.descriptions.get(code, qid)) != qid), None
         )
@@ -236,7 +240,7 @@ class NameRows:
                 "label": label,
                 "label_language": chosen,
                 "description": description,
-                "aliases": sorted(aliases - {label}),
+                **in_order(aliases),
                 "sitelinks": names.sitelinks,
                 "revision": revision,
             }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.sources.dump_lines import DamagedDump, DumpLines
+from pipeline.sources.dump_sums import is_sums_file
 from schemas.errors import BadInput
 
 __all__ = ["DumpDay", "dump_day", "find_parts", "is_dump"]
@@ -48,6 +49,7 @@ def find_parts(name: str) -> list[Path]:
         found = [file for file in path.iterdir() if file.is_file() and _PART.fullmatch(file.name)]
     else:
         found = [Path(match) for match in glob.glob(name) if Path(match).is_file()]  # noqa: PTH207  absolute ones too
+    found = [file for file in found if not is_sums_file(file.name)]
     if not found:
         what = "holds no part of a dump (.json, .json.gz, .json.bz2, .json.zst)" if path.is_dir() else "is no file"
         raise BadInput(f"--source {name!r} {what}")

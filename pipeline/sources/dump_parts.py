@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from pipeline.rejections import rejection_rows
 from pipeline.sources.dump_entities import NAMES, EntityReader, NameRows
 from pipeline.sources.dump_lines import BrokenLine, DamagedDump, DumpLines, claim_filter
+from pipeline.sources.dump_sums import check_sum
 from pipeline.wikidata import Origin, StatementRows
 from schemas.errors import BadInput
 from schemas.tables import REJECTIONS, STATEMENTS
@@ -100,7 +101,8 @@ def extract_part(
     (`broken_line`). Needs memory for one batch of rows, one line, and settings.qids, whatever the size.
     Returns the report of an earlier run, with `reused` true, when that had the same file and settings.
     Raises BadInput for a file that is no dump or a folder that cannot be written, DamagedDump for a file
-    that ends inside its compression (unless settings.keep_damaged); then the part stays unfinished.
+    that ends inside its compression or whose checksum beside it differs (unless settings.keep_damaged); then
+    the part stays unfinished.
     """
     stem = f"{path.name}-{hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:8]}"
     marker = out_dir / f"{stem}.done.json"
@@ -108,6 +110,8 @@ def extract_part(
     finished = _finished(marker, key)
     if finished is not None and (finished.damage is None or settings.keep_damaged):
         return replace(finished, reused=True)
+    if settings.qids is None and not settings.keep_damaged:  # names are read from a file that has passed already
+        check_sum(path)
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
         report = _extract(path, properties, out_dir / stem, settings, tell)

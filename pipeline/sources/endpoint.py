@@ -20,7 +20,7 @@ from typing import IO, Any, cast
 import pyoxigraph
 import requests
 import urllib3
-from SPARQLWrapper import JSON, POST, POSTDIRECTLY, SPARQLWrapper
+from SPARQLWrapper import JSON, POST, POSTDIRECTLY, SELECT, SPARQLWrapper
 
 from pipeline.sources import QueryTooBig
 from pipeline.sources.answers import Solution
@@ -74,7 +74,8 @@ class RequestsSPARQL(SPARQLWrapper):  # type: ignore[misc]
 
     def send(self, query: str) -> requests.Response:
         """The reply to a query, whatever its status, its body unread."""
-        self.setQuery(query)
+        # `setQuery` would look through the whole text for its kind; ours are all of one.
+        self.queryString, self.queryType = query, SELECT
         request = self._createRequest()
         return self._session.request(
             request.get_method(),

@@ -2,7 +2,8 @@
 
 A revision covers all of an entity (statements, names, sitelinks), so that an equal revision means equal rows.
 Which subjects there are is always asked anew: that finds what is new, and what is gone is named no more.
-The result is that of a full refresh at the same moment, rows and all: an unchanged row counts as read now.
+The result is that of a full refresh at the same moment, rows and all: an unchanged row counts as read now. Where the
+endpoint answers from a replica that lags behind the snapshot, what the snapshot knows is kept.
 An entity without any statement of the relations leaves no trace of having been read, and is read again.
 Leaves out: how an endpoint is asked (`pipeline.sources.sparql`).
 """
@@ -21,7 +22,7 @@ from pipeline.entities import LABELS
 from pipeline.snapshot import read_table
 from pipeline.sources import EntityBatch, Freshness, Window
 from pipeline.sources.sparql import SparqlSource
-from pipeline.wikidata import LIFECYCLE, Origin
+from pipeline.wikidata import LIFECYCLE, Origin, properties_of
 from schemas.catalogue import Catalogue
 from schemas.errors import BadInput
 from schemas.manifest import read_manifest
@@ -58,7 +59,7 @@ def read_known(snapshot: Path, catalogue: Catalogue, language: str, address: str
         raise BadInput(f"--update {snapshot} was read from {manifest.source}, not from {address}; {mend}")
     if manifest.language != language:
         raise BadInput(f"--update {snapshot} is in {manifest.language}, not in {language}; {mend}")
-    wanted = {relation.property for relation in catalogue.relations}
+    wanted = set(properties_of(catalogue))
     had = {catalogue.by_id[name].property for name in manifest.relations if name in catalogue.by_id}
     if wanted - had:
         raise BadInput(f"--update {snapshot} was read without {', '.join(sorted(wanted - had))}; {mend}")
@@ -109,7 +110,9 @@ class UpdatedSource:
         return self.statements_of(self.subjects(properties, window), properties)
 
     def subjects(self, properties: Sequence[str], window: Window | None = None) -> list[str]:
-        return self._source.subjects(properties, window)
+        found = self._source.subjects_with_revisions(properties, window)
+        self._now.update({qid: number for qid, number in found.items() if number is not None})
+        return sorted(found)
 
     def subjects_naming(self, property_: str, qids: Sequence[str]) -> list[str]:
         return self._source.subjects_naming(property_, qids)
@@ -137,12 +140,15 @@ class UpdatedSource:
         yield from self._source.entities(changed, language)
 
     def _unchanged(self, qids: Sequence[str]) -> set[str]:
-        """Those of the ids whose revision is the one that the snapshot knows."""
+        """Those of the ids of which the endpoint has nothing newer than the snapshot.
+
+        An older revision comes from a replica that lags behind the one that the snapshot was read from.
+        """
         known = self._known.revisions
         unasked = [qid for qid in qids if qid in known and qid not in self._now]
         told = self._source.revisions(unasked)
         self._now.update({qid: told[qid].number if qid in told else None for qid in unasked})
-        return {qid for qid in qids if qid in known and self._now[qid] == known[qid]}
+        return {qid for qid in qids if qid in known and (now := self._now[qid]) is not None and now <= known[qid]}
 
 
 def _of(statements: pa.Table, subjects: set[str]) -> pa.Table:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pipeline.sources import Window
 from pipeline.wikidata import is_pid, is_qid
 
-__all__ = ["discover", "freshness", "labels", "naming", "redirects", "revisions", "sitelinks", "statements"]
+__all__ = ["discover", "entities", "freshness", "naming", "redirects", "revisions", "statements"]
 
 PREFIXES = """\
 PREFIX xsd: <http://www.w3.org/2001/XMLSchema#>
@@ -30,13 +30,21 @@ PREFIX ps: <http://www.wikidata.org/prop/statement/>
 PREFIX pq: <http://www.wikidata.org/prop/qualifier/>
 """
 _DATES = ("P580", "P582", "P585")  # start, end, point in time
+_STATEMENT_COLUMNS = "?item ?claim ?st ?p ?v ?time ?precision ?calendar ?amount ?unit"
 
 
-def discover(properties: Sequence[str], window: Window | None = None, undated: bool = False, digits: str = "") -> str:
+def discover(
+    properties: Sequence[str],
+    window: Window | None = None,
+    undated: bool = False,
+    digits: str = "",
+    with_revisions: bool = False,
+) -> str:
     """Subjects (`?item`) with a statement of one of the properties.
 
     window: only statements with a start, an end or a point in time in it; undated: only those without any.
     digits: only subjects the MD5 of whose IRI begins with these hexadecimal digits.
+    with_revisions: also the revision of each (`?v`), where the item itself and not its document has it.
     """
     claims = " UNION ".join(f"{{ ?item p:{pid} ?st }}" for pid in map(_checked_pid, properties))
     lines = []
@@ -55,6 +63,10 @@ def discover(properties: Sequence[str], window: Window | None = None, undated: b
     if digits:
         lines.append(f'  FILTER(STRSTARTS(MD5(STR(?item)), "{_checked_digits(digits)}"))')
     body = "\n".join(lines)
+    if with_revisions:
+        # what is found first, and only then the revision of each: else it is looked up once a statement
+        found = "\n".join(f"    {line}" for line in ("SELECT DISTINCT ?item WHERE {", *lines, "}"))
+        return f"{PREFIXES}SELECT ?item ?v WHERE {{\n  {{\n{found}\n  }}\n  OPTIONAL {{ ?item schema:version ?v }}\n}}"
     return f"{PREFIXES}SELECT DISTINCT ?item WHERE {{\n{body}\n}}"
 
 
@@ -77,56 +89,74 @@ def naming(property_: str, qids: Sequence[str]) -> str:
     )
 
 
-def statements(properties: Sequence[str], qids: Sequence[str]) -> str:
+def statements(properties: Sequence[str], qids: Sequence[str], with_revisions: bool = True) -> str:
     """Everything about the statements of some properties of some items, but their references and RDF classes.
 
     One row per (`?st`, `?p`, `?v`), with what a value node says of its time or quantity.
+    with_revisions: also the rows of `revisions`, in the same answer: another one may come from another replica,
+    which lags or is ahead.
     """
+    parts = [_statements(properties, qids), *([_revisions(qids)] if with_revisions else [])]
+    return _one_answer(_STATEMENT_COLUMNS, parts)
+
+
+def entities(
+    properties: Sequence[str], qids: Sequence[str], languages: Sequence[str], with_revisions: bool = True
+) -> str:
+    """`statements`, and in the same answer labels, aliases and descriptions in some languages (`?p`, `?v`) and the
+    number of sitelinks.
+
+    `mul` must be among the languages: Wikidata removes labels of single languages in its favour.
+    """
+    wanted = ", ".join(f'"{_checked_language(language)}"' for language in languages)
+    names = _told(("rdfs:label", "skos:altLabel", "schema:description"))
+    parts = [
+        _statements(properties, qids),
+        f"  VALUES ?item {{ {_items(qids)} }}\n  {names}\n  FILTER(LANG(?v) IN ({wanted}))",
+        _of_item_or_document(qids, "wikibase:sitelinks"),
+        *([_revisions(qids)] if with_revisions else []),
+    ]
+    return _one_answer(_STATEMENT_COLUMNS, parts)
+
+
+def revisions(qids: Sequence[str]) -> str:
+    """Revision of each item and when it was edited (`?p`, `?v`)."""
+    return _one_answer("?item ?p ?v", [_revisions(qids)])
+
+
+def _one_answer(columns: str, parts: Sequence[str]) -> str:
+    body = "\n} UNION {\n".join(parts)
+    return f"{PREFIXES}SELECT {columns} WHERE {{\n{{\n{body}\n}}\n}}"
+
+
+def _statements(properties: Sequence[str], qids: Sequence[str]) -> str:
     # One branch a property: a second VALUES makes engines join it with the items first.
     claims = " UNION ".join(
         f"{{ ?item p:{pid} ?st . BIND(p:{pid} AS ?claim) }}" for pid in map(_checked_pid, properties)
     )
     return (
-        f"{PREFIXES}SELECT ?item ?claim ?st ?p ?v ?time ?precision ?calendar ?amount ?unit WHERE {{\n"
         f"  VALUES ?item {{ {_items(qids)} }}\n"
         f"  {claims}\n"
         f"  ?st ?p ?v .\n"
         f"  FILTER(?p != prov:wasDerivedFrom && ?v NOT IN (wikibase:Statement, wikibase:BestRank))\n"
         f"  OPTIONAL {{ ?v wikibase:timeValue ?time ; wikibase:timePrecision ?precision ;"
         f" wikibase:timeCalendarModel ?calendar }}\n"
-        f"  OPTIONAL {{ ?v wikibase:quantityAmount ?amount ; wikibase:quantityUnit ?unit }}\n}}"
+        f"  OPTIONAL {{ ?v wikibase:quantityAmount ?amount ; wikibase:quantityUnit ?unit }}"
     )
 
 
-def labels(qids: Sequence[str], languages: Sequence[str]) -> str:
-    """Labels, aliases and descriptions (`?p`, `?v`) in some languages. `mul` must be among them: Wikidata
-    removes labels of single languages in its favour."""
-    wanted = ", ".join(f'"{_checked_language(language)}"' for language in languages)
-    names = " UNION ".join(
-        f"{{ ?item {name} ?v . BIND({name} AS ?p) }}" for name in ("rdfs:label", "skos:altLabel", "schema:description")
-    )
-    return (
-        f"{PREFIXES}SELECT ?item ?p ?v WHERE {{\n"
-        f"  VALUES ?item {{ {_items(qids)} }}\n"
-        f"  {names}\n"
-        f"  FILTER(LANG(?v) IN ({wanted}))\n}}"
-    )
-
-
-def sitelinks(qids: Sequence[str]) -> str:
-    """Number of sitelinks; the query services keep it on the item, the RDF dumps on its document."""
-    return _of_item_or_document(qids, "wikibase:sitelinks")
-
-
-def revisions(qids: Sequence[str]) -> str:
-    """Revision of each item and when it was edited (`?p`, `?v`), kept in the same two places."""
+def _revisions(qids: Sequence[str]) -> str:
     return _of_item_or_document(qids, "schema:version", "schema:dateModified")
 
 
 def _of_item_or_document(qids: Sequence[str], *predicates: str) -> str:
+    """The query services keep these on the item, the RDF dumps on its document."""
     documents = " ".join(f"data:{qid}" for qid in qids)
-    told = " UNION ".join(f"{{ ?item {name} ?v . BIND({name} AS ?p) }}" for name in predicates)
-    return f"{PREFIXES}SELECT ?item ?p ?v WHERE {{\n  VALUES ?item {{ {_items(qids)} {documents} }}\n  {told}\n}}"
+    return f"  VALUES ?item {{ {_items(qids)} {documents} }}\n  {_told(predicates)}"
+
+
+def _told(predicates: Sequence[str]) -> str:
+    return " UNION ".join(f"{{ ?item {name} ?v . BIND({name} AS ?p) }}" for name in predicates)
 
 
 def redirects(qids: Sequence[str]) -> str:

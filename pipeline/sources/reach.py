@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from pipeline.duck import connect, register
 from pipeline.entities import named_entities
 from pipeline.sources import Reaching, Window
+from pipeline.wikidata import properties_of
 from schemas.catalogue import Catalogue
 from schemas.tables import STATEMENTS
 
@@ -37,7 +38,7 @@ def reach(source: Reaching, catalogue: Catalogue, window: Window) -> pa.Table:
     by name for every office that changed or that was named otherwise. Statements about any other office get the
     fault `unread_subject`, since its other holders have not been read.
     """
-    properties = sorted({relation.property for relation in catalogue.relations}, key=lambda pid: int(pid[1:]))
+    properties = properties_of(catalogue)
     dated = [pid for pid in properties if any(r.undated != "always" for r in catalogue.relations if r.property == pid)]
     forwards = {relation.property for relation in catalogue.relations if not relation.inverse}
     backwards = [pid for pid in properties if pid not in forwards]

@@ -8,7 +8,7 @@ Leaves out: HTTP and its politeness (`pipeline.sources.endpoint`), and the embed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import pyarrow as pa
@@ -17,11 +17,13 @@ from pipeline.sources import EntityBatch, Freshness, QueryTooBig, Window, querie
 from pipeline.sources.answers import (
     Revision,
     Solution,
+    SortedRows,
     label_table,
     read_counts,
     read_items,
     read_redirects,
     read_revisions,
+    sort_out,
     statement_table,
 )
 from pipeline.sources.windows import Part, discover
@@ -60,10 +62,22 @@ class SparqlSource:
 
     def subjects(self, properties: Sequence[str], window: Window | None = None) -> list[str]:
         """QIDs with a statement of one of the properties, sorted; with a window, with one dated in it."""
+        return sorted(self._discover(properties, window, with_revisions=False))
+
+    def subjects_with_revisions(self, properties: Sequence[str], window: Window | None = None) -> dict[str, int | None]:
+        """The same subjects, each with its revision where the engine keeps it on the item."""
+        return self._discover(properties, window, self._with_revisions)
+
+    def _discover(
+        self, properties: Sequence[str], window: Window | None, with_revisions: bool
+    ) -> dict[str, int | None]:
         if window is None:
-            return sorted(discover(self._ask, properties))
+            return discover(self._ask, properties, with_revisions=with_revisions)
         # One property at a time: whoever asks for a window asks an engine that cannot do all at once.
-        return sorted(set().union(*(discover(self._ask, [pid], Part(window)) for pid in properties)))
+        found: dict[str, int | None] = {}
+        for pid in properties:
+            found.update(discover(self._ask, [pid], Part(window), with_revisions))
+        return found
 
     def subjects_naming(self, property_: str, qids: Sequence[str]) -> list[str]:
         """QIDs whose statements of the property have one of these values, sorted."""
@@ -81,7 +95,7 @@ class SparqlSource:
         """The revision of each item that has one."""
         found: dict[str, Revision] = {}
         for batch in batches(sorted(set(qids)), REVISION_BATCH):
-            found.update(self._revisions(batch))
+            found.update(read_revisions(self._answers(queries.revisions, batch)))
         return found
 
     def redirects(self, qids: Sequence[str]) -> dict[str, str]:
@@ -97,20 +111,17 @@ class SparqlSource:
         return Origin(self.name, self._freshness().retrieved_at)
 
     def _statements(self, qids: Sequence[str], properties: Sequence[str]) -> pa.Table:
-        # Revisions first: statements may then be newer than their revision says, never older.
-        revisions = self._revisions(qids)
-        answers = self._answers(lambda part: queries.statements(properties, part), qids)
-        return statement_table(answers, self.origin(), revisions)
-
-    def _revisions(self, qids: Sequence[str]) -> Mapping[str, Revision]:
-        return read_revisions(self._answers(queries.revisions, qids)) if self._with_revisions else {}
+        told = self._told(lambda part: queries.statements(properties, part, self._with_revisions), qids)
+        return statement_table(told.statements, self.origin(), read_revisions(told.revisions))
 
     def _entities(self, qids: Sequence[str], language: str) -> EntityBatch:
         languages = list(dict.fromkeys((language, "mul", "en")))
-        lifecycle = self._statements(qids, LIFECYCLE)
-        sitelinks = read_counts(self._answers(queries.sitelinks, qids))
-        names = self._answers(lambda part: queries.labels(part, languages), qids)
-        return EntityBatch(lifecycle, label_table(qids, names, sitelinks, language))
+        told = self._told(lambda part: queries.entities(LIFECYCLE, part, languages, self._with_revisions), qids)
+        lifecycle = statement_table(told.statements, self.origin(), read_revisions(told.revisions))
+        return EntityBatch(lifecycle, label_table(qids, told.names, read_counts(told.sitelinks), language))
+
+    def _told(self, write: Callable[[Sequence[str]], str], qids: Sequence[str]) -> SortedRows:
+        return sort_out(self._answers(write, qids))
 
     def _answers(self, write: Callable[[Sequence[str]], str], qids: Sequence[str]) -> Iterator[Solution]:
         """Solutions of the query that `write` writes about the ids, asked in parts where it is too big at once."""

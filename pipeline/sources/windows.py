@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.sources import QueryTooBig, Window, queries
-from pipeline.sources.answers import Solution, read_items
+from pipeline.sources.answers import Solution, read_subjects
 
 __all__ = ["EVERYTHING", "Part", "discover", "split"]
 
@@ -34,13 +34,20 @@ class Part:
 EVERYTHING = Part()
 
 
-def discover(ask: Callable[[str], Iterable[Solution]], properties: Sequence[str], part: Part = EVERYTHING) -> set[str]:
-    """QIDs of all subjects with a statement of one of the properties within the part.
+def discover(
+    ask: Callable[[str], Iterable[Solution]],
+    properties: Sequence[str],
+    part: Part = EVERYTHING,
+    with_revisions: bool = False,
+) -> dict[str, int | None]:
+    """QIDs of all subjects with a statement of one of the properties within the part, and with_revisions the
+    revision of each, where the engine keeps it on the item (else None).
 
     Raises QueryTooBig when even the smallest part is too big.
     """
     try:
-        return set(read_items(ask(queries.discover(properties, part.window, part.undated, part.digits))))
+        query = queries.discover(properties, part.window, part.undated, part.digits, with_revisions)
+        return read_subjects(ask(query))
     except QueryTooBig:
         middle, parts = len(properties) // 2, split(part)
         if middle:
@@ -49,7 +56,10 @@ def discover(ask: Callable[[str], Iterable[Solution]], properties: Sequence[str]
             smaller = [(properties, piece) for piece in parts]
         else:
             raise
-    return set().union(*(discover(ask, *piece) for piece in smaller))
+    found: dict[str, int | None] = {}
+    for piece in smaller:
+        found.update(discover(ask, *piece, with_revisions))
+    return found
 
 
 def split(part: Part) -> list[Part]:

@@ -67,6 +67,7 @@ class World:
                 "valid_from_precision": 11,
                 "valid_to_earliest": day(end),
                 "valid_to_latest": day(end),
+                "valid_to_precision": 11 if end else None,
                 "valid_to_kind": "known" if end else "open",
                 "end_inferred": False,
                 "end_reason": "stated",

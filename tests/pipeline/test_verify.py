@@ -35,6 +35,8 @@ def hop(fields: str, kind: str) -> str:
     )
 
 
+DEPARTURE = "question_id = (SELECT min(question_id) FROM questions WHERE chain[1].day IS NOT NULL)"
+LEFT = "who left something left that alone on its day, by the statements"
 STATED = "every fact used is stated, by a statement that may count"
 CERTAIN = "every fact used is certain on its day, by the timelines"
 # promise -> (what breaks it, the promises that cannot but break with it)
@@ -113,6 +115,18 @@ DEFECTS: dict[str, tuple[Sequence[str], set[str]]] = {
          "WHERE list_contains(e.types, 'Q5'))"],
         set(),
     ),
+    LEFT: (
+        ["INSERT INTO statements SELECT s.* REPLACE ('Q1$other' AS statement_id, 'Q99999999' AS object) "
+         f"FROM statements s JOIN (SELECT chain[1] AS hop FROM questions WHERE {DEPARTURE}) "
+         "ON s.property = hop.property AND s.subject = hop.subject AND s.object = hop.object "
+         "AND s.end_earliest = hop.day"],
+        set(),
+    ),
+    "a departure lies before since": (
+        [f"UPDATE questions SET chain = list_concat([struct_update(chain[1], day := DATE '2021-01-01')], chain[2:]) "
+         f"WHERE {DEPARTURE}"],
+        {LEFT},
+    ),
     "a chain is joined": ([f"UPDATE questions SET hops = hops + 1 WHERE {question('locality')}"], set()),
     "a chain ends in its answer": ([f"UPDATE questions SET answer_id = 'Q99999999' WHERE {question('edit')}"], set()),
     "an edited hop is its edit": (
@@ -138,6 +152,9 @@ DEFECTS: dict[str, tuple[Sequence[str], set[str]]] = {
         ["UPDATE questions SET question = (SELECT question FROM questions "
          f"WHERE {question('edit')}) WHERE {question('locality')}"],
         set(),
+    ),
+    "a name of another language is told": (
+        [f"UPDATE entities SET label_language = 'fr' WHERE qid = (SELECT subject FROM edits WHERE {EDIT})"], set(),
     ),
     "every reason is in the closed list": (
         ["UPDATE rejections SET reason = 'bad_luck' WHERE rowid = 0"], set(),

@@ -18,6 +18,13 @@ def words() -> duckdb.DuckDBPyConnection:
     return connection
 
 
+@pytest.fixture(scope="module")
+def woorden() -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect()
+    create_wordings(connection, load_catalogue(), "nl")
+    return connection
+
+
 def said(words: duckdb.DuckDBPyConnection, sql: str, *values: object) -> object:
     row = words.execute(f"SELECT {sql}", list(values)).fetchone()
     return row[0] if row else None
@@ -42,6 +49,45 @@ def said(words: duckdb.DuckDBPyConnection, sql: str, *values: object) -> object:
 )
 def test_names_take_the_article_that_they_want(words: duckdb.DuckDBPyConnection, name: str, shown: str) -> None:
     assert said(words, "listed_name($1)", name) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Verenigde Staten", "de Verenigde Staten"),
+        ("Verenigd Koninkrijk", "het Verenigd Koninkrijk"),
+        ("Internationaal Monetair Fonds", "het Internationaal Monetair Fonds"),
+        ("Europees Parlement", "het Europees Parlement"),
+        ("Europese Unie", "de Europese Unie"),
+        ("Filipijnen", "de Filipijnen"),
+        ("Nederland", "Nederland"),
+        ("Deutsche Bank", "Deutsche Bank"),
+        ("De Nederlandsche Bank", "De Nederlandsche Bank"),
+        ("Raad voor het Nationaal Fonds", "de Raad voor het Nationaal Fonds"),  # its head goes before its end
+    ],
+)
+def test_a_language_may_have_several_articles(woorden: duckdb.DuckDBPyConnection, name: str, shown: str) -> None:
+    assert said(woorden, "listed_name($1)", name) == shown
+
+
+@pytest.mark.parametrize(
+    ("office", "shown"),
+    [("president van Frankrijk", "de president van Frankrijk"), ("lid van de Raad", "het lid van de Raad")],
+)
+def test_an_office_takes_the_first_article_unless_another_is_wanted(
+    woorden: duckdb.DuckDBPyConnection, office: str, shown: str
+) -> None:
+    assert said(woorden, "with_the($1)", office) == shown
+
+
+def test_dates_and_numbers_are_written_as_the_language_writes_them(
+    words: duckdb.DuckDBPyConnection, woorden: duckdb.DuckDBPyConnection
+) -> None:
+    assert said(woorden, "date_phrase($1::DATE, 11)", datetime.date(2019, 5, 3)) == "op 3 mei 2019"
+    assert [said(one, "number_phrase(1234567::DECIMAL(38, 6))") for one in (words, woorden)] == [
+        "1,234,567", "1.234.567",
+    ]  # fmt: skip
+    assert [said(one, "number_phrase(12.5::DECIMAL(38, 6))") for one in (words, woorden)] == ["12.5", "12,5"]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,10 @@ months = ["January", "February", "March", "April", "May", "June", "July", "Augus
 in_year = "in {year}"
 in_month = "in {month} {year}"
 on_day = "on {day} {month} {year}"
+article = "the"
+possessive = "'s"
 """
+POSSESSIVE = 'possessive = "\'s"\n'
 RELATION = """
 [relations.ceo]
 property = "P169"
@@ -53,9 +56,10 @@ def test_the_shipped_catalogue_holds_at_least_forty_relations() -> None:
     assert set(wanted.split()) <= {relation.property for relation in catalogue.relations}
 
 
-def test_every_relation_has_wordings_for_now_a_date_and_hops() -> None:
+@pytest.mark.parametrize("language", [language.code for language in load_catalogue().languages])
+def test_every_relation_has_wordings_for_now_a_date_and_hops(language: str) -> None:
     for relation in load_catalogue().relations:
-        words = relation.words_in("en")
+        words = relation.words_in(language)
         assert len(words.paraphrases) >= 4, relation.id
         assert len(words.nested_questions) >= 3, relation.id
         assert (words.on_date is None) == (relation.undated == "always"), relation.id
@@ -77,8 +81,18 @@ def test_an_unknown_relation_is_named_with_the_nearest(name: str, near: str) -> 
 
 
 def test_a_language_that_is_missing_is_named() -> None:
-    with pytest.raises(BadInput, match=r"no words in 'xx'; it has en: add \[relations\.ceo\.xx\]"):
+    with pytest.raises(BadInput, match=r"no words in 'xx'; it has en, nl: add \[relations\.ceo\.xx\]"):
         load_catalogue().by_id["ceo"].words_in("xx")
+    with pytest.raises(BadInput, match=r"no language 'xx' in the catalogue; it has en, nl: add \[languages\.xx\]"):
+        load_catalogue().require_language("xx")
+
+
+def test_a_language_without_words_for_a_relation_is_not_taken(tmp_path: Path) -> None:
+    second = LANGUAGE.replace("[languages.en]", "[languages.xx]")
+    catalogue = load_catalogue(written(tmp_path, LANGUAGE + second + RELATION))
+    catalogue.require_language("en")
+    with pytest.raises(BadInput, match="relation ceo has no words in 'xx'"):
+        catalogue.require_language("xx")
 
 
 def test_a_small_catalogue_of_ones_own_loads(tmp_path: Path) -> None:
@@ -107,6 +121,17 @@ def test_a_small_catalogue_of_ones_own_loads(tmp_path: Path) -> None:
         ('noun = "the CEO of {s}"', "", "[relations.ceo.en]", "lacks noun"),
         ('answer = "who"', 'answer = "whom"', "answer", "use one of who, what, which, where"),
         ("[relations.ceo.en]", "[relations.ceo.fr]", "[relations.ceo", r"no [languages.fr]"),
+        (POSSESSIVE, "", "Who is {s}'s CEO?", "the language has no `possessive`"),
+        ('article = "the"', 'article_names = ["Hague"]', "article_names", "needs `article`"),
+        (POSSESSIVE, f'{POSSESSIVE}articles = "a"\n', "articles =", "give a table"),
+        (POSSESSIVE, f"{POSSESSIVE}[languages.en.articles.a]\nname = []\n", "name = []", "unknown key 'name'"),
+        (POSSESSIVE, f"{POSSESSIVE}[languages.en.articles.the]\nnames = []\n", "articles.the", "already"),
+        (
+            POSSESSIVE,
+            f'{POSSESSIVE}article_names = ["Hague"]\n[languages.en.articles.a]\nnames = ["Hague"]\n',
+            'names = ["Hague"]',
+            "stands under two articles",
+        ),
     ],
 )
 def test_a_bad_entry_is_told_with_file_line_and_mend(

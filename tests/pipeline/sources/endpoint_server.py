@@ -58,6 +58,8 @@ class EndpointServer(ThreadingHTTPServer):
     def __init__(self, store: pyoxigraph.Store) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.store = store
+        self.older: pyoxigraph.Store | None = None
+        """What the fault `lags` answers from: the world as another replica still knows it."""
         self.fault: Callable[[int, str], str | None] = lambda number, query: None
         self.queries: list[str] = []
         self.agents: list[str] = []
@@ -116,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "slow":
             time.sleep(1.0)
         try:
-            body = self._answer(query)
+            body = self._answer(query, self.server.older if fault == "lags" else self.server.store)
         except SyntaxError as error:
             body = str(error).encode()
             self._head(400, {"Content-Type": "text/plain", "Content-Length": str(len(body))})
@@ -139,8 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._head(200, {**headers, "Content-Length": str(len(packed))})
         self.wfile.write(packed)
 
-    def _answer(self, query: str) -> bytes:
-        found = self.server.store.query(query)
+    def _answer(self, query: str, store: pyoxigraph.Store) -> bytes:
+        found = store.query(query)
         body: bytes = found.serialize(format=pyoxigraph.QueryResultsFormat.JSON)
         return body
 

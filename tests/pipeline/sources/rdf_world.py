@@ -18,9 +18,9 @@ PRECISION = {4: 9, 7: 10, 10: 11}  # length of the date's text -> Wikidata's pre
 
 
 class RdfWorld:
-    def __init__(self) -> None:
-        self._store = pyoxigraph.Store()
-        self._numbers = itertools.count()
+    def __init__(self, store: pyoxigraph.Store | None = None) -> None:
+        self._store = pyoxigraph.Store() if store is None else store
+        self._numbers = itertools.count(len(self._store))
 
     def item(
         self, qid: str, label: str | None = None, revision: int | None = None, types: tuple[str, ...] = ()

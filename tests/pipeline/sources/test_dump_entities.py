@@ -184,7 +184,7 @@ def test_a_name_falls_back_to_mul_and_then_to_english() -> None:
     assert names_of(one) == [
         {
             "qid": "Q1", "label": "in mul", "label_language": "mul", "description": "a thing",
-            "aliases": ["in en", "in en-gb"], "sitelinks": 1,
+            "aliases": ["in en", "in en-gb"], "alias_languages": ["en", "en"], "sitelinks": 1,
         }
     ]  # fmt: skip
 

@@ -88,7 +88,7 @@ def test_discovery_in_parts_finds_what_the_whole_question_finds(server: Endpoint
 
     everyone = discover(ask, ["P39"])
     assert len(everyone) == 60
-    assert discover(narrow(7), ["P39", "P31"]) >= everyone
+    assert set(discover(narrow(7), ["P39", "P31"])) >= set(everyone)
     assert discover(narrow(2), ["P39"]) == everyone
     with pytest.raises(QueryTooBig):
         discover(narrow(0), ["P39"])
@@ -138,6 +138,23 @@ def test_random_faults_leave_the_same_rows_as_none(
         assert rows(read(server, catalogue, tmp_path / f"b{seed}")) == expected
 
 
+def test_a_replica_that_lags_never_lends_its_rows_to_a_newer_revision(
+    server: EndpointServer, catalogue: Catalogue, tmp_path: Path
+) -> None:
+    server.older = offices().store()
+    for person in range(60):
+        RdfWorld(server.store).item(f"Q{100 + person}", f"New name {person}", revision=9000 + person)
+    for person in range(0, 60, 3):
+        RdfWorld(server.store).says(f"Q{100 + person}", "P39", "Q19", start="2020")
+    for turn in (0, 1):
+        server.fault = lambda number, query, turn=turn: "lags" if number % 2 == turn else None
+        told = read(server, catalogue, tmp_path / str(turn)).statements
+        for row in told.to_pylist():
+            assert (row["revision"] >= 9000) or row["start_earliest"] != datetime.date(2020, 1, 1), row
+        new = [row for row in told.to_pylist() if row["revision"] >= 9000]
+        assert len(new) in (0, 80)
+
+
 def test_a_crash_at_any_request_repeats_no_finished_batch(
     server: EndpointServer, catalogue: Catalogue, tmp_path: Path
 ) -> None:
@@ -176,18 +193,18 @@ def test_a_killed_process_repeats_no_finished_batch(
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
 
         def kill(number: int, query: str) -> None:
-            if number == 5:
+            if number == 3:
                 process.kill()
 
         server.fault = kill
         process.wait(timeout=120)
-    assert process.returncode == -9 and len(server.queries) == 6
+    assert process.returncode == -9 and len(server.queries) == 4
     server.fault = lambda number, query: None
     source = open_live(server.url, EndpointOptions(raw=tmp_path / "b"))
     assert values(read_source(source, catalogue, "en").statements) == {
         (row["subject"], row["property"], row["object"]) for row in expected[0]
     }
-    assert len(server.queries) in (whole, whole + 1)  # the sixth answer may have been on its way
+    assert len(server.queries) in (whole, whole + 1)  # the fourth answer may have been on its way
 
 
 def test_a_full_disk_is_told_and_what_was_kept_serves(

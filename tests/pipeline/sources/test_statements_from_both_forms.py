@@ -174,12 +174,12 @@ def test_an_id_that_is_none_never_enters_a_query() -> None:
     for build in (
         queries.discover,
         lambda text: queries.statements([text], ["Q1"]),
-        lambda text: queries.labels([text], ["en"]),
+        lambda text: queries.entities([text], ["Q1"], ["en"]),
     ):
         with pytest.raises(ValueError, match="is not a"):
             build("P6 } DROP ALL {")
     with pytest.raises(ValueError, match="language"):
-        queries.labels(["Q1"], ['en") } #'])
+        queries.entities(["P31"], ["Q1"], ['en") } #'])
 
 
 def test_a_batch_that_is_too_big_is_halved_until_it_is_not() -> None:

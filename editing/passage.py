@@ -1,0 +1,317 @@
+"""A model's forward pass reduced to what a training loss needs, whatever the model's family.
+
+Three shortcuts, found by structure and tried out on the model before they are used:
+- texts are packed (`packing`), and the vocabulary head reads only the positions whose next token is scored;
+- in the last block, what no other position looks at (queries, attention's output matrix, the feed-forward part) is
+  computed at those positions alone;
+- blocks below a given one are skipped where the hidden states that enter it are handed in (`prefix` keeps them).
+
+Leaves out models without an output embedding of their own, such as one behind a trained prompt: those are read whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from editing.encoding import Encoded
+from editing.models import answer_logits, find_blocks
+from editing.packing import Layout, Reading, pack, predicting, spread
+from schemas.errors import BadInput
+
+__all__ = ["Passage", "lowest_trained", "open_passage"]
+
+
+class Passage:
+    """Logits at chosen places of a reading, and the hidden states that enter a block. Made by `open_passage`."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.device = next(model.parameters()).device
+        self.shortened = False
+        """Whether the shortcuts are in use."""
+        self.layout: Layout = spread
+        """How texts are to be laid out: packed where the model can read that."""
+        self.narrowed: tuple[str, ...] = ()
+        """Parts of the last block that are computed at the chosen places alone."""
+        self.lowest = 0
+        """The block whose entering states may be handed in; 0: none may."""
+        self._places: torch.Tensor | None = None
+        self._states: torch.Tensor | None = None
+        self._start = 0  # the block that `_states` enter
+        self._stop: int | None = None  # the block whose entering states are wanted
+        self._wraps: dict[int, int] = {}  # block -> length of the tuple that it gives, 0 for a bare tensor
+
+    def logits(self, reading: Reading, states: torch.Tensor | None = None, start: int = 0) -> torch.Tensor:
+        """Logits of the tokens after the reading's places: (groups, n, vocabulary).
+
+        states: (rows, length, width) as they enter block `start`, instead of computing the blocks below.
+        """
+        if not self.shortened:
+            return _plain_logits(self.model, reading)
+        self._places, self._states, self._start = reading.places, states, start
+        try:
+            return self._read(reading).logits  # type: ignore[no-any-return]
+        finally:
+            self._places, self._states, self._start = None, None, 0
+
+    @torch.no_grad()
+    def states(self, reading: Reading, block: int, states: torch.Tensor | None = None, start: int = 0) -> torch.Tensor:
+        """The hidden states that enter `block`: (rows, length, width). states: those that enter block `start`."""
+        self._stop, self._states, self._start = block, states, start
+        try:
+            self._read(reading)
+        except _Reached as reached:
+            return reached.states
+        finally:
+            self._stop, self._states, self._start = None, None, 0
+        raise BadInput(f"{type(self.model).__name__} never runs its block {block}; choose other layers")
+
+    def _read(self, reading: Reading) -> Any:
+        given: dict[str, Any] = {"input_ids": reading.ids, "use_cache": False}
+        if reading.mask is not None:
+            given |= {"position_ids": reading.positions, "attention_mask": self._mask(reading.mask)}
+        return self.model(**given)
+
+    def _mask(self, sees: torch.Tensor) -> torch.Tensor:
+        """As the model's attention wants it: true or false, or what is added to its scores."""
+        if getattr(self.model.config, "_attn_implementation", "") == "sdpa":
+            return sees
+        kind = self.model.get_input_embeddings().weight.dtype
+        return torch.zeros(sees.shape, dtype=kind, device=sees.device).masked_fill(~sees, torch.finfo(kind).min)
+
+
+@contextmanager
+def open_passage(
+    model: Any, texts: Sequence[Encoded], answer_only: bool = True, lowest: int = 0, shortcuts: bool = True
+) -> Iterator[Passage]:
+    """The model's passage; hooks hang on the model while inside.
+
+    texts: a few short ones on which each shortcut is tried. One that changes their logits by more than float order, or
+    that the model refuses, is not used. lowest: the block from which the passage will be asked to start.
+    shortcuts: false for the whole forward pass.
+    """
+    passage, undo = Passage(model), _Undo()
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    try:
+        if shortcuts and head is not None and _has_blocks(model):
+            reading = _try_reading(passage, head, texts, answer_only, undo)
+            if reading is not None and answer_only:
+                _try_narrowing(passage, reading, undo)
+            if reading is not None and lowest:
+                _try_states(passage, reading, lowest)
+        yield passage
+    finally:
+        undo.all()
+
+
+def lowest_trained(model: nn.Module) -> int:
+    """The lowest block with a parameter that wants a gradient; 0 if one outside of the blocks wants it too."""
+    if not _has_blocks(model):
+        return 0
+    _, blocks = find_blocks(model)
+    inside = {id(parameter) for block in blocks for parameter in block.parameters()}
+    if any(parameter.requires_grad and id(parameter) not in inside for parameter in model.parameters()):
+        return 0
+    trained = (n for n, block in enumerate(blocks) if any(p.requires_grad for p in block.parameters()))
+    return next(trained, 0)
+
+
+class _Reached(Exception):
+    """Thrown out of a forward pass once the wanted states are known."""
+
+    def __init__(self, states: torch.Tensor) -> None:
+        super().__init__("reached")
+        self.states = states
+
+
+class _Undo:
+    """What must be taken off the model again."""
+
+    def __init__(self) -> None:
+        self.steps: list[Callable[[], None]] = []
+
+    def all(self) -> None:
+        while self.steps:
+            self.steps.pop()()
+
+
+@torch.no_grad()
+def _try_reading(
+    passage: Passage, head: nn.Module, texts: Sequence[Encoded], answer_only: bool, undo: _Undo
+) -> Reading | None:
+    """Hang the hooks, and find the layout in which the model gives the logits that it should; None: in neither."""
+    plain = spread(texts, answer_only, passage.device)
+    expected = predicting(plain, _plain_logits(passage.model, plain))
+    for index, block in enumerate(find_blocks(passage.model)[1]):
+        _watch_block(passage, block, index, undo)
+    undo.steps.append(head.register_forward_pre_hook(lambda _head, given: _at_places(passage, given)).remove)
+    passage.shortened = True
+    for layout in (pack, spread):
+        reading = layout(texts, answer_only, passage.device)
+        try:
+            found = predicting(reading, passage.logits(reading))
+        except (RuntimeError, ValueError, TypeError, AttributeError):  # no such mask in this model's attention
+            continue
+        if _agree(found, expected):
+            passage.layout = layout
+            return reading
+    passage.shortened = False
+    undo.all()
+    return None
+
+
+@torch.no_grad()
+def _try_narrowing(passage: Passage, reading: Reading, undo: _Undo) -> None:
+    """In the last block alone, on what enters it."""
+    if all(bool(torch.isin(torch.tensor(int(slots[0])), reading.places.cpu())) for slots in reading.slots):
+        return  # nobody's past could be disturbed
+    blocks = find_blocks(passage.model)[1]
+    last = len(blocks) - 1
+    states = passage.states(reading, last)
+    reference, hooks = passage.logits(reading, states, last), _Undo()
+    chosen = {
+        name: part
+        for name, part in _parts_of(blocks[last]).items()
+        if _idle_elsewhere(passage, part, reading, states, reference)
+    }
+    for part in chosen.values():
+        _narrow(passage, part, hooks)
+    if _agree(passage.logits(reading, states, last), reference):
+        passage.narrowed, undo.steps = tuple(chosen), undo.steps + hooks.steps
+    else:
+        hooks.all()
+
+
+@torch.no_grad()
+def _try_states(passage: Passage, reading: Reading, lowest: int) -> None:
+    states = passage.states(reading, lowest)
+    if _agree(passage.logits(reading, states, lowest), passage.logits(reading)):
+        passage.lowest = lowest
+
+
+def _has_blocks(model: nn.Module) -> bool:
+    try:
+        find_blocks(model)
+    except BadInput:
+        return False
+    return True
+
+
+def _watch_block(passage: Passage, block: nn.Module, index: int, undo: _Undo) -> None:
+    """Let the block be skipped, be given its states, or tell them."""
+    plain, own = block.forward, "forward" in vars(block)
+
+    def forward(*given: Any, **named: Any) -> Any:
+        entering = given[0] if given else named["hidden_states"]
+        if passage._states is not None and index < passage._start:
+            wraps = passage._wraps[index]
+            return (entering, *[None] * (wraps - 1)) if wraps else entering
+        if passage._states is not None and index == passage._start:
+            entering = passage._states
+            given, named = ((entering, *given[1:]), named) if given else ((), {**named, "hidden_states": entering})
+        if passage._stop == index:
+            raise _Reached(entering)
+        leaving = plain(*given, **named)
+        passage._wraps[index] = len(leaving) if isinstance(leaving, tuple) else 0
+        return leaving
+
+    block.forward = forward  # type: ignore[method-assign]
+
+    def restore() -> None:
+        if own:
+            block.forward = plain  # type: ignore[method-assign]
+        else:
+            del block.forward
+
+    undo.steps.append(restore)
+
+
+def _parts_of(block: nn.Module) -> dict[str, nn.Module]:
+    """Children of the block with matrices in them; of an attention, its children."""
+    found: dict[str, nn.Module] = {}
+    for name, part in block.named_children():
+        if "attention" in type(part).__name__.lower():
+            found |= {f"{name}.{inner}": child for inner, child in part.named_children() if _has_matrix(child)}
+        elif _has_matrix(part):
+            found[name] = part
+    return found
+
+
+def _has_matrix(part: nn.Module) -> bool:
+    return any(parameter.dim() > 1 for parameter in part.parameters())
+
+
+def _idle_elsewhere(
+    passage: Passage, part: nn.Module, reading: Reading, states: torch.Tensor, reference: torch.Tensor
+) -> bool:
+    """Whether what the part says elsewhere never reaches the logits at the places: noise there changes not one bit.
+
+    states: what enters the last block, of which this is a part.
+    """
+    ids, last = reading.ids, len(find_blocks(passage.model)[1]) - 1
+    elsewhere = torch.ones(ids.numel(), device=ids.device)
+    elsewhere[reading.places.flatten()] = 0
+    seen: list[bool] = []
+
+    def disturb(_part: Any, _given: Any, leaving: Any) -> Any:
+        seen.append(isinstance(leaving, torch.Tensor) and leaving.shape[:2] == ids.shape)
+        if not seen[-1]:
+            return None
+        noise = torch.linspace(-9, 9, leaving.shape[-1], device=leaving.device, dtype=leaving.dtype)
+        return leaving + elsewhere.view(*ids.shape, 1).to(leaving.dtype) * noise
+
+    hook = part.register_forward_hook(disturb)
+    try:
+        same = torch.equal(passage.logits(reading, states, last), reference)
+    finally:
+        hook.remove()
+    return same and seen == [True]
+
+
+def _narrow(passage: Passage, part: nn.Module, undo: _Undo) -> None:
+    """Compute the part at the places alone; elsewhere it gives zeros."""
+    shape: list[tuple[int, int]] = []
+
+    def enter(_part: Any, given: tuple[Any, ...]) -> Any:
+        if passage._places is None:
+            return None
+        shape.append(tuple(given[0].shape[:2]))
+        return _at_places(passage, given)
+
+    def leave(_part: Any, _given: Any, leaving: torch.Tensor) -> Any:
+        if passage._places is None:
+            return None
+        rows, length = shape.pop()
+        whole = leaving.new_zeros(rows * length, leaving.shape[-1])
+        return whole.index_copy(0, passage._places.flatten(), leaving.flatten(0, 1)).view(rows, length, -1)
+
+    undo.steps += [part.register_forward_pre_hook(enter).remove, part.register_forward_hook(leave).remove]
+
+
+def _at_places(passage: Passage, given: tuple[Any, ...]) -> Any:
+    """(rows, length, width) -> (groups, n, width)"""
+    if passage._places is None:
+        return None
+    hidden, places = given[0], passage._places
+    chosen = hidden.flatten(0, 1).index_select(0, places.flatten())
+    return (chosen.view(*places.shape, hidden.shape[-1]), *given[1:])
+
+
+def _plain_logits(model: Any, reading: Reading) -> torch.Tensor:
+    """The same by the whole forward pass, for one text per row."""
+    rows, positions = reading.places // reading.ids.shape[1], reading.places % reading.ids.shape[1]
+    first = int(positions.min())
+    following = torch.nn.functional.pad(reading.ids, (0, 1))  # `answer_logits` leaves the last token's out
+    return answer_logits(model, following, first + 1)[rows, positions - first]
+
+
+def _agree(found: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Equal but for the order in which floats were added."""
+    near = 1e-3 if expected.dtype == torch.float32 else 5e-2
+    apart, scale = (found - expected).abs().max(), expected.abs().max()
+    return found.shape == expected.shape and bool(apart <= near * scale + 1e-6)

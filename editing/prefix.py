@@ -1,0 +1,86 @@
+"""The hidden states that leave frozen blocks, kept for the next time the same text is read.
+
+As long as nothing below block k is trained, what enters k is the same in every epoch and for every member of a sweep.
+Kept per text, within a limit of bytes; what does not fit is computed anew each time. Leaves out the model's identity:
+one store serves one base model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from editing.encoding import Encoded
+from editing.packing import Layout, Reading
+from editing.passage import Passage
+
+__all__ = ["PrefixStore"]
+
+Texts = Sequence[Encoded]
+
+
+class PrefixStore:
+    """Hidden states by (block, tokens). `limit`: bytes that may be kept; 0: none."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.bytes = 0
+        self.found = 0
+        """Texts whose states were here when they were asked for."""
+        self.computed = 0
+        """Texts that went through the blocks below."""
+        self._states: dict[tuple[int, tuple[int, ...]], torch.Tensor] = {}
+
+    def entering(self, passage: Passage, block: int, reading: Reading, texts: Texts, layout: Layout) -> torch.Tensor:
+        """What enters `block` when these texts are read: (rows, length, width), zeros where nothing is read.
+
+        reading: the texts in this layout. Only texts that are not kept are computed, from the nearest block below for
+        which all of them are kept.
+        """
+        missing = [text for text in texts if (block, text.ids) not in self._states]
+        self.found += len(texts) - len(missing)
+        self.computed += len(missing)
+        states = {text.ids: self._states[block, text.ids] for text in texts if (block, text.ids) in self._states}
+        if missing:
+            states |= self._compute(passage, block, missing, layout)
+        return _laid_out(reading, [states[text.ids] for text in texts])
+
+    def _compute(
+        self, passage: Passage, block: int, texts: Texts, layout: Layout
+    ) -> dict[tuple[int, ...], torch.Tensor]:
+        """(tokens, width) of each text, kept where there is room."""
+        reading = layout(texts, True, passage.device)
+        lower = self._nearest(block, texts)
+        given = _laid_out(reading, [self._states[lower, text.ids] for text in texts]) if lower else None
+        whole = passage.states(reading, block, given, lower).flatten(0, 1)
+        computed = {}
+        for text, slots in zip(texts, reading.slots, strict=True):
+            own = whole.index_select(0, torch.from_numpy(slots).to(whole.device))
+            computed[text.ids] = own
+            size = own.numel() * own.element_size()
+            if self.bytes + size <= self.limit and (block, text.ids) not in self._states:
+                self._states[block, text.ids] = own
+                self.bytes += size
+        return computed
+
+    def _nearest(self, block: int, texts: Texts) -> int:
+        """The highest block below for which all the texts are kept; 0 if there is none."""
+        for lower in sorted({kept for kept, _ in self._states if kept < block}, reverse=True):
+            if all((lower, text.ids) in self._states for text in texts):
+                return lower
+        return 0
+
+
+def _laid_out(reading: Reading, states: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Each text's states at its slots; of a slot that several texts share, those of the first."""
+    rows, length = reading.ids.shape
+    first, taken = [], []
+    filled = 0
+    for slots, own in zip(reading.slots, states, strict=True):
+        begin = int((slots < filled).sum()) if reading.mask is not None else 0  # a branch is a run of new slots
+        first.append(torch.from_numpy(slots[begin:]))
+        taken.append(own[begin:])
+        filled = max(filled, int(slots[-1]) + 1)
+    whole = states[0].new_zeros(rows * length, states[0].shape[-1])
+    return whole.index_copy_(0, torch.cat(first).to(whole.device), torch.cat(taken)).view(rows, length, -1)

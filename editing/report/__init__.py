@@ -1,0 +1,40 @@
+"""Runs as one self-contained page that a person can read, as Markdown, as a terminal table and as JSON.
+
+The page loads nothing: plots are inline SVG, style and the little script (`page.html`) are inline, every text is
+escaped. It reads run folders only (`experiment`), and takes names in them for what they may be: hostile. Several runs
+are merged: every model state is a row, and the leaderboard ranks them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from editing.report.markdown import as_markdown, text_table
+from editing.report.page import as_page
+from editing.report.runs import read_runs, states
+from schemas.folders import written_aside
+
+__all__ = ["as_json", "terminal_table", "write_report"]
+
+
+def write_report(runs: Sequence[Path], out: Path) -> Path:
+    """Write `index.html` and `report.md` into a new folder; returns the page's path.
+
+    Raises BadInput when out is not empty or a folder is no run, CheckFailed when a run is damaged.
+    """
+    read = read_runs(runs)
+    with written_aside(out) as folder:
+        (folder / "index.html").write_text(as_page(read), encoding="utf-8")
+        (folder / "report.md").write_text(as_markdown(read), encoding="utf-8")
+    return out / "index.html"
+
+
+def as_json(runs: Sequence[Path]) -> dict[str, dict[str, float]]:
+    """{editor: {metric: value}}; with several runs of one editor, `run/editor`. `none` is the unedited model."""
+    return {state.label: dict(state.figures) for state in states(read_runs(runs))}
+
+
+def terminal_table(runs: Sequence[Path]) -> str:
+    """Editors by metrics, in plain text."""
+    return text_table(read_runs(runs))

@@ -1,0 +1,149 @@
+"""Which plots a report has, of what, and what they say: (title, SVG, caption)."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from editing.report import plots
+from editing.report.runs import Interval, Run, State, intervals, states
+from editing.report.staleness import Cutoff, estimate_cutoff, months
+from editing.report.tables import leaderboard
+
+__all__ = ["Plot", "all_plots", "cutoff_sentence"]
+
+CURVE = ("success_at_once", "success_at_end")
+HOPS = {"multi_hop": "direct", "hop_by_hop": "hop by hop", "chain_of_thought": "thinking"}
+
+
+class Plot(NamedTuple):
+    title: str
+    svg: str
+    caption: str
+
+
+def all_plots(runs: Sequence[Run]) -> list[Plot]:
+    """Those for which there is something to show."""
+    found = states(runs)
+    edited = [state for state in found if state.editor != "none"]
+    main = [(state.label, _main(state)) for state in found]
+    keys, names = _hop_groups(found)
+    drawn = [
+        Plot("Learnt, spread, kept", plots.metric_bars(main), "What each editor taught, what followed, what stayed."),
+        Plot(
+            "Learning against remembering",
+            plots.trade_off(main),
+            "Up and to the right is better: new facts, past intact.",
+        ),
+        Plot(
+            "Before and after", plots.before_and_after(main), "The untouched model and every editor, metric by metric."
+        ),
+        Plot(
+            "By relation",
+            plots.relation_bars([(state.label, _relations(state)) for state in edited]),
+            "Edit success by kind of fact, the commonest relations.",
+        ),
+        Plot(
+            "By hops",
+            plots.grouped_bars([(state.label, _hops(state)) for state in found], keys, names, "hops"),
+            "Questions over several facts: asked at once, and hop by hop with the model's own answers.",
+        ),
+        Plot(
+            "Against editing time",
+            plots.training_time(_times(edited)),
+            "Edit success by the seconds that editing took; up and to the left is better.",
+        ),
+        Plot(
+            "Forgetting curve",
+            plots.forgetting_curve([(state.label, _curve(state)) for state in edited]),
+            "Edits in chunks: each chunk right after it was made, and when all were made.",
+        ),
+        Plot("Over time", plots.over_time(_lines(runs)), "Balance of every model and editor by the snapshot's day."),
+    ]
+    for number, run in enumerate(runs):
+        drawn.append(_stale(run, number, several=len(runs) > 1))
+    return [plot for plot in drawn if plot.svg]
+
+
+def cutoff_sentence(run: Run) -> str | None:
+    """Where the knowledge of the untouched model seems to end; None where no fact has a day."""
+    found = months(run.scores["none"])
+    if not found:
+        return None
+    cutoff = estimate_cutoff(run.scores["none"])
+    if cutoff is not None:
+        return (
+            f"By the dates of the facts alone, {run.model} knows the world until about {cutoff.day:%B %Y} "
+            f"(95 %: {cutoff.low:%B %Y} to {cutoff.high:%B %Y}): it knows {cutoff.before:.0%} of what changed before, "
+            f"and {cutoff.after:.0%} of what changed after."
+        )
+    facts = sum(month.n for month in found)
+    new, old = (sum(getattr(month, of) * month.n for month in found) / facts for of in ("new", "old"))
+    return (
+        f"Of the facts that changed from {found[0].day:%B %Y} to {found[-1].day:%B %Y}, {run.model} untouched gives "
+        f"the new answer to {new:.0%} and the outdated one to {old:.0%}; no day stands out at which its knowledge "
+        "would end."
+    )
+
+
+def _stale(run: Run, number: int, several: bool) -> Plot:
+    scores = run.scores["none"]
+    cutoff: Cutoff | None = estimate_cutoff(scores)
+    title = f"How stale is {run.model}?" if several else "How stale is the model, month by month?"
+    return Plot(title, plots.staleness(months(scores), cutoff, str(number)), cutoff_sentence(run) or "")
+
+
+def _main(state: State) -> dict[str, Interval]:
+    return {metric: figure for (metric, group), figure in intervals(state).items() if group is None}
+
+
+def _relations(state: State) -> dict[str, Interval]:
+    """Edit success by relation, the relation with the most edits first."""
+    found = {str(of): figure for (m, of), figure in intervals(state, "relation").items() if m == "edit_success"}
+    return dict(sorted(found.items(), key=lambda item: (-item[1].n, item[0])))
+
+
+def _hops(state: State) -> dict[str, Interval]:
+    return {f"{metric} {hops}": figure for (metric, hops), figure in intervals(state, "hops").items() if metric in HOPS}
+
+
+def _hop_groups(found: Sequence[State]) -> tuple[list[str], list[str]]:
+    measured = {key for state in found for key in _hops(state)}
+    counts = sorted({key.split()[1] for key in measured})
+    pairs = [(metric, hops) for hops in counts for metric in HOPS if f"{metric} {hops}" in measured]
+    return [f"{metric} {hops}" for metric, hops in pairs], [f"{hops} hops\n{HOPS[metric]}" for metric, hops in pairs]
+
+
+def _times(edited: Sequence[State]) -> list[tuple[str, float, Interval]]:
+    return [
+        (state.label, state.figures["seconds"], _main(state)["edit_success"])
+        for state in edited
+        if "edit_success" in _main(state) and "seconds" in state.figures
+    ]
+
+
+def _curve(state: State) -> dict[str, dict[int, Interval]]:
+    curve: dict[str, dict[int, Interval]] = {}
+    for (metric, chunk), figure in intervals(state, "chunk").items():
+        if metric in CURVE and chunk is not None:
+            curve.setdefault(metric, {})[int(chunk)] = figure
+    return curve
+
+
+def _lines(runs: Sequence[Run]) -> dict[str, list[tuple[str, float]]]:
+    lines: dict[str, list[tuple[str, float]]] = {}
+    for place in leaderboard(runs):
+        if not _is_day(place.state.run.as_of):
+            continue
+        name = f"{place.state.run.model} / {place.state.editor}"
+        lines.setdefault(name, []).append((place.state.run.as_of, place.balance))
+    return lines
+
+
+def _is_day(text: str) -> bool:
+    try:
+        datetime.date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,59 @@
+"""The result in a few sentences, and the command that makes it again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+from editing.report.figures import cutoff_sentence
+from editing.report.runs import Run
+
+__all__ = ["command", "headline"]
+
+SENTENCES_FOR_ALL = 3
+"""With more editors than these, the headline speaks of the best only."""
+
+
+def headline(runs: Sequence[Run]) -> list[str]:
+    """Before, and after the editors that taught most and that kept most of the past; where knowledge ends."""
+    lines = []
+    for run in runs:
+        snapshot, figures = run.about["snapshot"], run.about["metrics"]
+        before = figures["none"]
+        lines.append(
+            f"Between {snapshot['since']} and {snapshot['as_of']}, {snapshot['edits']} facts changed about which the "
+            f"model {run.model} was asked. Untouched, it gave the new answer to "
+            f"{_share(before, 'edit_success')} of them, and the outdated one to {_share(before, 'stale_rate')} of the "
+            "questions about now."
+        )
+        edited = {name: values for name, values in figures.items() if name != "none"}
+        best = (
+            {max(edited, key=lambda n: edited[n].get(m, 0.0)) for m in ("edit_success", "history")} if edited else set()
+        )
+        for name, values in edited.items():
+            if name in best or len(edited) <= SENTENCES_FOR_ALL:
+                lines.append(
+                    f"After {name} ({values['seconds']:.0f} s) it gave the new answer to "
+                    f"{_share(values, 'edit_success')}, was right over several hops in {_share(values, 'multi_hop')}, "
+                    f"answered {_share(values, 'locality')} of what did not change as before, and still knew "
+                    f"{_share(values, 'history')} of the past (untouched: {_share(before, 'history')})."
+                )
+        if told := cutoff_sentence(run):
+            lines.append(told)
+    return lines
+
+
+def command(run: Run) -> str:
+    """The call that makes the run again, on one line."""
+    about = run.about
+    editors = ",".join(about["metrics"])
+    given = "".join(f" --set {shlex.quote(f'{key}={value}')}" for key, value in about["settings"]["given"].items())
+    text = (
+        f"chronofacts experiment SNAPSHOT --model {shlex.quote(run.model)} --editor {editors}{given} --out RUN"
+        f"   # SNAPSHOT: {about['snapshot']['name']}, {about['snapshot']['hash']}"
+    )
+    return " ".join(text.split())  # one line, whatever the names: in Markdown a new line would end the code
+
+
+def _share(values: Mapping[str, float], metric: str) -> str:
+    return f"{values[metric]:.0%}" if metric in values else "(not asked)"

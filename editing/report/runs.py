@@ -1,0 +1,105 @@
+"""Read run folders: what was measured, of which model states, and what each of them is called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from schemas.errors import BadInput, CheckFailed
+
+__all__ = ["Interval", "Run", "State", "intervals", "read_runs", "states"]
+
+
+class Interval(NamedTuple):
+    """A figure with its 95 % interval, over `n` questions."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder holds."""
+
+    folder: Path
+    about: Mapping[str, Any]
+    """`run.json`"""
+    metrics: pa.Table
+    scores: Mapping[str, pa.Table]
+    """editor -> `scoring.SCORES` and more"""
+
+    @property
+    def as_of(self) -> str:
+        return str(self.about["snapshot"]["as_of"])
+
+    @property
+    def model(self) -> str:
+        return str(self.about["model"]["name"])
+
+
+@dataclass(frozen=True)
+class State:
+    """One model state of one run: untouched (`none`), or after an editor."""
+
+    label: str
+    """Unique among the states of a report."""
+    run: Run
+    editor: str
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        return self.run.about["metrics"][self.editor]  # type: ignore[no-any-return]
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Raises BadInput for a folder that is no run, CheckFailed for a damaged one or scores of another model."""
+    return [_read_run(folder) for folder in folders]
+
+
+def states(runs: Sequence[Run]) -> list[State]:
+    """Every model state, in the order of the runs."""
+    named = [(editor, run) for run in runs for editor in run.about["metrics"]]
+    seen = [editor for editor, _ in named]
+    found: dict[str, State] = {}
+    for editor, run in named:
+        label = editor if seen.count(editor) == 1 else f"{run.folder.name}/{editor}"
+        while label in found:
+            label += "'"
+        found[label] = State(label, run, editor)
+    return list(found.values())
+
+
+def intervals(state: State, by: str = "all") -> dict[tuple[str, str | None], Interval]:
+    """(metric, group) -> its figure."""
+    metrics = state.run.metrics
+    table = metrics.filter(pc.and_(pc.equal(metrics["editor"], state.editor), pc.equal(metrics["by"], by)))
+    return {(r["metric"], r["group"]): Interval(r["value"], r["low"], r["high"], r["n"]) for r in table.to_pylist()}
+
+
+def _read_run(folder: Path) -> Run:
+    file = folder / "run.json"
+    if not file.is_file():
+        raise BadInput(f"{folder} is not a run (it has no run.json); make one with `chronofacts experiment`")
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))
+        scores = {
+            name: pq.read_table(folder / "scores" / f"{name}.parquet", partitioning=None) for name in about["metrics"]
+        }
+        run = Run(folder, about, pq.read_table(folder / "metrics.parquet", partitioning=None), scores)
+        told = str(about["model"]["hash"])
+        hashes = {one for table in scores.values() for one in pc.unique(table["model_hash"]).to_pylist()}
+    except (ValueError, KeyError, TypeError, OSError, pa.ArrowInvalid) as error:
+        raise CheckFailed(f"the run {folder} is damaged ({error}); run the experiment again") from error
+    if hashes - {told}:
+        other = sorted(map(str, hashes - {told}))[0]
+        raise CheckFailed(f"{folder} has scores of the model {other} among those of {told}; run the experiment again")
+    return run

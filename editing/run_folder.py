@@ -1,0 +1,146 @@
+"""What an experiment leaves behind: `run.json`, scores and metrics as Parquet, in a folder that stands by itself.
+
+Leaves out the saved edits, which each editor writes, and reading a run (`report`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from editing.general_ability import TaskFigure
+from editing.measuring import describe_machine
+from editing.metrics import METRICS, as_mapping, forgetting, summarise
+from editing.results import SMALL_WORLD, EditorResult, ExperimentSettings, Prepared
+from editing.snapshot import Snapshot
+
+__all__ = ["snapshot_hash", "write_json", "write_run"]
+
+NORMAL = 1.96
+"""Standard errors on both sides of 95 % of a normal distribution."""
+
+
+def write_run(
+    out: Path,
+    snapshot: Snapshot,
+    prepared: Prepared,
+    results: Sequence[EditorResult],
+    settings: ExperimentSettings,
+    seconds: float,
+) -> dict[str, dict[str, float]]:
+    """Write `run.json`, `scores/*.parquet`, `curve/*.parquet` and `metrics.parquet`; editor -> metric -> value.
+
+    results: the untouched model's first. A wording that any of the editors trained is no paraphrase for any of them.
+    """
+    untouched, trained = results[0], frozenset().union(*(result.trained_prompts for result in results))
+    (out / "scores").mkdir(parents=True, exist_ok=True)
+    tables, figures = [], {}
+    for result in results:
+        pq.write_table(_labelled(result, snapshot, prepared, trained), out / "scores" / f"{result.name}.parquet")
+        metrics = _measured(out, result, untouched, trained, settings.run.seed)
+        names = pa.array([result.name] * metrics.num_rows, pa.string())
+        tables.append(metrics.add_column(0, "editor", names))
+        costs = {"seconds": result.seconds, "peak_memory_mb": result.peak_memory_mb}
+        figures[result.name] = as_mapping(metrics) | costs
+    pq.write_table(pa.concat_tables(tables), out / "metrics.parquet")
+    write_json(out / "run.json", _describe(snapshot, prepared, results, settings, figures, seconds))
+    return figures
+
+
+def snapshot_hash(snapshot: Snapshot) -> str:
+    """One hash over the manifest's sums of files."""
+    return hashlib.sha256(json.dumps(snapshot.manifest.get("files", {}), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+
+
+def _measured(out: Path, result: EditorResult, untouched: EditorResult, trained: frozenset[str], seed: int) -> pa.Table:
+    """All metrics of one model state; its forgetting curve is written as it is, too."""
+    parts = [summarise(result.scores, untouched.scores, trained, seed=seed), _of_tasks(result.tasks)]
+    if result.curve is not None:
+        (out / "curve").mkdir(exist_ok=True)
+        pq.write_table(result.curve, out / "curve" / f"{result.name}.parquet")
+        parts.append(forgetting(result.curve, result.scores, seed=seed))
+    return pa.concat_tables(parts)
+
+
+def _of_tasks(tasks: Mapping[str, TaskFigure]) -> pa.Table:
+    """Figures of lm-evaluation-harness, its standard error as an interval."""
+    rows = [
+        {"metric": name, "by": "all", "group": None, "value": one.value, "n": one.n}
+        | {"low": one.value - NORMAL * (one.stderr or 0.0), "high": one.value + NORMAL * (one.stderr or 0.0)}
+        for name, one in tasks.items()
+    ]
+    return pa.Table.from_pylist(rows, schema=METRICS)
+
+
+def _labelled(result: EditorResult, snapshot: Snapshot, prepared: Prepared, trained: frozenset[str]) -> pa.Table:
+    """The scores with what makes a row mean something outside of its file.
+
+    `model_hash`, `editor`, `state` (before or after), `trained` (the wording was), and when the fact changed.
+    """
+    table, count = result.scores, result.scores.num_rows
+    state = "before" if result.name == "none" else "after"
+    columns = {"model_hash": prepared.hash, "editor": result.name, "state": state}
+    for place, (name, value) in enumerate(columns.items()):
+        table = table.add_column(place, name, pa.array([value] * count, pa.string()))
+    marks = [prompt in trained for prompt in result.scores["prompt"].to_pylist()]
+    table = table.append_column("trained", pa.array(marks, pa.bool_()))
+    edit_ids = snapshot.edits["edit_id"].to_pylist()
+    for name in ("changed_on_earliest", "changed_on_latest"):
+        day_of = dict(zip(edit_ids, snapshot.edits[name].to_pylist(), strict=True))
+        days = [day_of.get(fact) for fact in result.scores["fact"].to_pylist()]
+        table = table.append_column(name, pa.array(days, pa.date32()))
+    return table
+
+
+def _describe(
+    snapshot: Snapshot,
+    prepared: Prepared,
+    results: Sequence[EditorResult],
+    settings: ExperimentSettings,
+    figures: Mapping[str, Mapping[str, float]],
+    seconds: float,
+) -> dict[str, Any]:
+    manifest = snapshot.manifest
+    return {
+        "snapshot": {
+            "name": snapshot.name,
+            "since": str(manifest.get("since")),
+            "as_of": str(manifest.get("as_of")),
+            "hash": snapshot_hash(snapshot),
+            "files": manifest.get("files", {}),
+            "edits": snapshot.edits.num_rows,
+            "questions": snapshot.questions.num_rows,
+            "sentences": snapshot.sentences.num_rows,
+        },
+        "model": {"name": prepared.name, "hash": prepared.hash, "seconds": prepared.seconds, **prepared.report},
+        "settings": {
+            "given": dict(settings.given),
+            "run": asdict(settings.run),
+            "world": asdict(settings.world) if prepared.name == SMALL_WORLD else None,
+            "scoring": asdict(settings.scoring),
+        },
+        "editors": {
+            result.name: {
+                "config": dict(result.config),
+                "report": dict(result.report),
+                "seconds": result.seconds,
+                "scoring_seconds": result.scoring_seconds,
+                "peak_memory_mb": result.peak_memory_mb,
+            }
+            for result in results
+        },
+        "metrics": figures,
+        "seconds": seconds,
+        "machine": describe_machine(),
+    }

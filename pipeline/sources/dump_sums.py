@@ -1,0 +1,99 @@
+"""Checksums beside a dump: `X.sha1`, `X.md5` and their like, or a list such as `wikidata-YYYYMMDD-sha1sums.txt`.
+
+Leaves out: the sums inside compressed files, which their readers check (`pipeline.sources.dump_lines`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.sources.dump_lines import DamagedDump
+from schemas.errors import BadInput
+
+__all__ = ["WrittenSum", "check_sum", "is_sums_file", "written_sum"]
+
+log = logging.getLogger("chronofacts.refresh")
+
+# strongest first; hexadecimal digits
+_DIGITS = {"sha512": 128, "sha256": 64, "sha1": 40, "md5": 32}
+_OF_ONE = re.compile(r".+\.(sha512|sha256|sha1|md5)(?:\.txt)?", re.IGNORECASE)
+_OF_MANY = re.compile(r"(?:.*[-_.])?(sha512|sha256|sha1|md5)sums?(?:\.txt)?", re.IGNORECASE)
+_LARGEST = 16 << 20  # bytes; a list of sums is far smaller
+_CHUNK = 1 << 20
+
+
+class WrittenSum(NamedTuple):
+    """What a file's sum should be, and the file that says so."""
+
+    algorithm: str
+    digest: str
+    told_by: Path
+
+
+def is_sums_file(name: str) -> bool:
+    """True for the name of a file of checksums, which is no part of a dump."""
+    return _OF_ONE.fullmatch(name) is not None or _OF_MANY.fullmatch(name) is not None
+
+
+def written_sum(path: Path) -> WrittenSum | None:
+    """The strongest sum that a file beside this one tells of it; None where there is none.
+
+    Raises BadInput for a file `X.sha1` (and the like) that holds no such sum.
+    """
+    found = sorted(_sums(path), key=lambda told: list(_DIGITS).index(told.algorithm))
+    return found[0] if found else None
+
+
+def check_sum(path: Path) -> None:
+    """Compare a file with the sum that is written beside it, if any; reads the file once.
+
+    Raises DamagedDump when they differ.
+    """
+    told = written_sum(path)
+    if told is None:
+        return
+    log.info("comparing %s with its %s in %s", path.name, told.algorithm, told.told_by.name)
+    digest = hashlib.new(told.algorithm, usedforsecurity=False)
+    try:
+        with path.open("rb", buffering=0) as stream:
+            while data := stream.read(_CHUNK):
+                digest.update(data)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror or error})") from error
+    if digest.hexdigest() != told.digest:
+        raise DamagedDump(
+            f"{path} is not the file that {told.told_by.name} speaks of (its {told.algorithm} differs); "
+            "fetch it again, or use what can be read with --keep-damaged"
+        )
+
+
+def _sums(path: Path) -> Iterator[WrittenSum]:
+    for file in sorted(path.absolute().parent.iterdir()):
+        of_one, of_many = _OF_ONE.fullmatch(file.name), _OF_MANY.fullmatch(file.name)
+        kind = of_one or of_many
+        ours = of_many or file.name.lower().removesuffix(".txt") == f"{path.name}.{kind[1]}".lower() if kind else False
+        if kind is None or not ours or not file.is_file() or file.stat().st_size > _LARGEST:
+            continue
+        algorithm = kind[1].lower()
+        digest = _digest_of(file, path.name, _DIGITS[algorithm], bare=of_many is None)
+        if digest is not None:
+            yield WrittenSum(algorithm, digest, file)
+        elif of_many is None:
+            raise BadInput(f"{file} holds no {algorithm} of {path.name}; fetch it again, or take it away")
+
+
+def _digest_of(file: Path, name: str, digits: int, bare: bool) -> str | None:
+    """The sum of `name` by a line `SUM  NAME` (`*NAME` when read as bytes), or by `SUM` alone where that is allowed."""
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        digest, _, rest = line.strip().partition(" ")
+        if len(digest) != digits or not re.fullmatch(r"[0-9a-fA-F]+", digest):
+            continue
+        named = rest.strip().removeprefix("*").rpartition("/")[2]
+        if named == name or (bare and not named):
+            return digest.lower()
+    return None

@@ -1,0 +1,91 @@
+"""A start that many prompts have in common is read once, and nothing else changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from editing.encoding import encode
+from editing.scoring import generate, teacher_force
+from editing.scoring.forcing import _force, _without
+from editing.scoring.prefixes import few_shot
+from editing.scoring.shared_start import starts
+from tests.editing.editors.families import CONFIGS, tiny, tiny_tokenizer
+
+PREFIX = few_shot()[:120] + "\n"
+QUESTIONS = [f"Q: Who is the mayor of town {number * 'x'}? A:" for number in range(7)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return tiny_tokenizer()
+
+
+@pytest.fixture
+def rows(tokenizer: Any) -> Any:
+    return encode(tokenizer, [PREFIX + text for text in QUESTIONS], ["Ann Lee", *(["Bo"] * 6)])
+
+
+def roomy(family: str) -> Any:
+    """A model of the family whose context has room for a prefix, large enough for its choices to be clear."""
+    torch.manual_seed(0)
+    config = CONFIGS[family]()
+    for name in ("max_position_embeddings", "n_positions"):
+        if hasattr(config, name):
+            setattr(config, name, 512)
+    import transformers
+
+    return transformers.AutoModelForCausalLM.from_config(config).eval()
+
+
+@pytest.mark.parametrize("family", sorted(CONFIGS))
+def test_scores_after_a_shared_start_are_those_of_the_whole_prompt(family: str, rows: Any) -> None:
+    model = roomy(family)
+    shared = teacher_force(model, rows, 4)
+    whole = teacher_force(model, rows, 4, share=False)
+    for one, other in zip(shared, whole, strict=True):
+        assert one.nll == pytest.approx(other.nll, abs=1e-5)
+        assert (one.accuracy, one.argmax) == (other.accuracy, other.argmax)
+
+
+@torch.inference_mode()
+def test_logits_after_a_shared_start_are_equal_to_1e_5(rows: Any) -> None:
+    from editing.encoding import pad
+    from editing.scoring.forcing import _logits
+
+    model = roomy("llama")
+    (start,) = starts(model, [row.ids for row in rows], [row.start - 1 for row in rows])
+    assert start.length >= len(rows[0].ids) - len(QUESTIONS[0]) - 12
+    rests = pad([_without(row, start.length) for row in rows], True, "cpu")
+    whole = pad(rows, True, "cpu")
+    after = _logits(model, rests.ids, rests.first, start.cache_for(len(rows)))
+    plain = _logits(model, whole.ids, whole.first, None)
+    for place, row in enumerate(rows):
+        count = len(row.ids) - row.start
+        one = after[place, row.start - start.length - rests.first :][:count]
+        other = plain[place, row.start - whole.first :][:count]
+        assert (one - other).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "falcon"])
+def test_generation_after_a_shared_start_says_the_same(family: str, tokenizer: Any, rows: Any) -> None:
+    model = roomy(family)
+    prompts = [row.prompt for row in rows]
+    assert generate(model, tokenizer, prompts, 12) == generate(model, tokenizer, prompts, 12, share=False)
+
+
+def test_prompts_without_a_common_start_share_nothing(tokenizer: Any) -> None:
+    rows = encode(tokenizer, [f"{number} mayors of many towns and what they said" for number in range(9)], ["x"] * 9)
+    found = list(starts(tiny("llama"), [row.ids for row in rows], [row.start - 1 for row in rows]))
+    assert [(start.rows, start.length) for start in found] == [(list(range(9)), 0)]
+
+
+@torch.inference_mode()
+def test_what_is_written_after_a_shared_start_does_not_reach_the_next_batch(rows: Any) -> None:
+    model = roomy("llama")
+    (start,) = starts(model, [row.ids for row in rows], [row.start - 1 for row in rows])
+    before = start.cache.get_seq_length()
+    _force([_without(row, start.length) for row in rows], model, start.cache_for(len(rows)))
+    assert start.cache.get_seq_length() == before == start.length
