@@ -84,7 +84,7 @@ def gather_source(
     """
     properties = properties_of(catalogue)
     if window is not None and isinstance(source, Reaching):
-        told: Iterable[pa.Table] = [reach(source, catalogue, window)]
+        told: Iterable[pa.Table] = reach(source, catalogue, window, folder / "hops")
     else:
         told = source.statements(properties)
     rows = spool(told, STATEMENTS, folder / "told.parquet")
@@ -133,7 +133,7 @@ def _without_label(qids: Sequence[str], labels: Path) -> list[str]:
     """Those of the ids that have no row of labels, sorted."""
     with connect(memory_gib=MEMORY_GIB) as connection:
         register(connection, "labels", labels)
-        register(connection, "named", pa.table({"qid": pa.array(qids, pa.string())}))
+        register(connection, "named", pa.table({"qid": pa.array(iter(qids), pa.string(), size=len(qids))}))
         rows = connection.execute("SELECT qid FROM named ANTI JOIN labels USING (qid) ORDER BY qid").fetchall()
     return [qid for (qid,) in rows]
 

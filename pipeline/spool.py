@@ -5,7 +5,9 @@ Leaves out: the files of a finished snapshot (`pipeline.snapshot`).
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -14,9 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.duck import Tabular
+from schemas.errors import CheckFailed
 from schemas.tables import conform
 
-__all__ = ["ROWS", "Spool", "pieces", "read_whole", "spool", "spool_query"]
+__all__ = ["ROWS", "Spool", "full_disk_told", "pieces", "read_whole", "spool", "spool_query"]
 
 ROWS = 65_536
 """Rows of the pieces, and of a row group."""
@@ -26,14 +29,17 @@ class Spool:
     """One Parquet file that grows by tables of a schema; `rows` counts them.
 
     Its bytes depend on the rows alone, not on the tables that they came in.
+    Raises CheckFailed when the disk is full.
     """
 
     def __init__(self, file: Path, schema: pa.Schema) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
         self.rows = 0
         self._schema = schema
         self._waiting: list[pa.Table] = []
-        self._writer = pq.ParquetWriter(file, schema, compression="zstd", store_schema=True)
+        self._file = file
+        with full_disk_told(file.parent):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = pq.ParquetWriter(file, schema, compression="zstd", store_schema=True)
 
     def write(self, table: pa.Table) -> None:
         self._waiting.append(conform(table, self._schema, "rows"))
@@ -41,7 +47,8 @@ class Spool:
         if sum(part.num_rows for part in self._waiting) >= ROWS:
             waiting = pa.concat_tables(self._waiting).combine_chunks()  # chunks would end pages
             whole = waiting.num_rows - waiting.num_rows % ROWS
-            self._writer.write_table(waiting.slice(0, whole), row_group_size=ROWS)
+            with full_disk_told(self._file.parent):
+                self._writer.write_table(waiting.slice(0, whole), row_group_size=ROWS)
             self._waiting = [waiting.slice(whole)] if whole < waiting.num_rows else []
 
     def __enter__(self) -> Spool:
@@ -50,9 +57,25 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and self._waiting:
-            self._writer.write_table(pa.concat_tables(self._waiting).combine_chunks(), row_group_size=ROWS)
-        self._writer.close()
+        with full_disk_told(self._file.parent):
+            try:
+                if kind is None and self._waiting:
+                    self._writer.write_table(pa.concat_tables(self._waiting).combine_chunks(), row_group_size=ROWS)
+            finally:
+                self._writer.close()
+
+
+@contextmanager
+def full_disk_told(folder: Path) -> Iterator[None]:
+    """Raises CheckFailed, with the mend, where files of ours or of DuckDB find no room in the folder."""
+    try:
+        yield
+    except (OSError, duckdb.IOException) as error:
+        if isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise CheckFailed(
+            f"{folder} is full ({error}); make room and run the same command again: what was read is kept"
+        ) from error
 
 
 def spool(tables: Iterable[pa.Table], schema: pa.Schema, file: Path) -> int:

@@ -299,6 +299,8 @@ OF_WIKIDATA = frozenset(
         "every fact used is certain on its day, by the timelines",
         "every fact used is stated, by a statement that may count",
         "no statement with both dates contradicts a fact used",
+        "who left something left that alone on its day, by the statements",
+        "a departure lies before since",
         "a chain is joined",
         "no question contains its answer",
         "one text has one answer",

@@ -126,6 +126,7 @@ class Question:
     chain: Sequence[Link] = ()
     split: str = "test"
     sitelinks: int | None = None
+    fallback_names: Sequence[str] = ()
     question_id: str = ""
 
     @property

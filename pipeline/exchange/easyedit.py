@@ -48,6 +48,7 @@ KINDS: dict[str, tuple[str, str | None, int | None]] = {
 PROBE_COLUMNS = (
     "question_id", "kind", "locality_kind", "hops", "edited_hops", "relation", "subject", "subject_label",
     "answer_id", "answer_before", "answer_before_id", "answer_before_aliases", "asked_on", "split", "sitelinks",
+    "fallback_names",
 )  # fmt: skip
 _PLACED = {"prompt", "new_label", "old_label", "subject_label"}
 SENTIMENT_QUESTIONS = ("What do you think of {}?", "What do you feel about {}?", "How do you view {}?")
@@ -178,6 +179,7 @@ def _ask(benchmark: Benchmark, edit: Edit, name: str, probe: Record, known: Reco
         columns = {column: known.values.get(column) for column in PROBE_COLUMNS}
         if columns["asked_on"] is not None:
             columns["asked_on"] = parse_day(known.text("asked_on"), f"{known.file}: asked_on")
+        columns["fallback_names"] = columns["fallback_names"] or ()
     question = Question(
         **columns,
         edit_ids=(edit.edit_id,),

@@ -9,6 +9,7 @@ known fact by fact. On import: `answer_extended`, and cases that contradict an e
 
 from __future__ import annotations
 
+import datetime
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ log = logging.getLogger("chronofacts.exchange")
 
 FILE = "ChronoFacts-T.json"
 _PLACED = {"subject_label", "prompt", "new_label", "new_object", "old_label", "old_object", "property", "inverse"}
-_CASE_COLUMNS = ("question_id", "split", "sitelinks")
+_CASE_COLUMNS = ("question_id", "split", "sitelinks", "fallback_names")
 
 
 class Hop(NamedTuple):
@@ -105,6 +106,7 @@ def _case(
         },
         "chronofacts": {
             **{column: question[column] for column in _CASE_COLUMNS},
+            "day": str(question["chain"][0]["day"] or ""),
             "edits": {edit["edit_id"]: {**carried_edit(edit, _PLACED), "split": edit["split"]} for edit in changed},
         },
     }
@@ -196,9 +198,11 @@ def _walk_before(question: dict[str, Any], known: Known) -> list[Hop] | None:
 
 def _wording(subject: str, label: str, link: dict[str, Any], known: Known) -> tuple[str, str] | None:
     """Question and cloze about a subject: as asked elsewhere in the set, or as the link asks about its own."""
+    texts = [link["question"] or "", link["cloze"] or ""]
+    if subject == link["subject"] and all(texts):
+        return texts[0], texts[1]
     if (told := known.wordings.get((subject, link["relation"]))) is not None:
         return told
-    texts = [link["question"] or "", link["cloze"] or ""]
     if not all(link["subject_label"] in text for text in texts):
         return None
     question, cloze = (text.replace(link["subject_label"], label, 1) for text in texts)
@@ -292,6 +296,8 @@ def _aliases(record: Record, field: str, answer: str) -> list[str]:
 
 def _ask(benchmark: Benchmark, record: Record, edits: list[Edit], carried: Record | None) -> None:
     chain = list(_chain(record, edits))
+    if carried and carried.has("day") and (day := carried.text("day")):
+        chain[0] = chain[0]._replace(day=datetime.date.fromisoformat(day))
     questions, old = record.texts("questions"), record.record("orig").rows("triples")
     if not questions or not chain:
         raise record.wrong("questions", "at least one question with its new_triples", questions)
@@ -315,6 +321,7 @@ def _ask(benchmark: Benchmark, record: Record, edits: list[Edit], carried: Recor
             chain=chain,
             split=carried.text("split") if carried else "test",
             sitelinks=carried.values.get("sitelinks") if carried else None,
+            fallback_names=carried.texts("fallback_names") if carried and carried.has("fallback_names") else (),
             question_id=carried.text("question_id") if carried else "",
         )
     )

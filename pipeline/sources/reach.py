@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import datetime
 import logging
+from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.duck import connect, register
-from pipeline.entities import named_entities
+from pipeline.duck import Tabular, connect, register
 from pipeline.sources import Reaching, Window
-from pipeline.wikidata import properties_of
+from pipeline.spool import pieces, spool
+from pipeline.wikidata import is_qid, properties_of
 from schemas.catalogue import Catalogue
 from schemas.tables import STATEMENTS
 
@@ -31,9 +33,10 @@ def days_of_change(since: datetime.date, as_of: datetime.date) -> Window:
     return Window(datetime.date(since.year, 1, 1), as_of + datetime.timedelta(days=1))
 
 
-def reach(source: Reaching, catalogue: Catalogue, window: Window) -> pa.Table:
+def reach(source: Reaching, catalogue: Catalogue, window: Window, folder: Path) -> Iterator[pa.Table]:
     """`STATEMENTS` of all that has a date in the window and of what these name, up to a few hops away.
 
+    folder: where the statements of each hop are kept meanwhile.
     A relation that is read backwards (an office by its holders' P39) needs all its holders: they are looked for
     by name for every office that changed or that was named otherwise. Statements about any other office get the
     fault `unread_subject`, since its other holders have not been read.
@@ -41,28 +44,42 @@ def reach(source: Reaching, catalogue: Catalogue, window: Window) -> pa.Table:
     properties = properties_of(catalogue)
     dated = [pid for pid in properties if any(r.undated != "always" for r in catalogue.relations if r.property == pid)]
     forwards = {relation.property for relation in catalogue.relations if not relation.inverse}
-    backwards = [pid for pid in properties if pid not in forwards]
+    backwards = pa.array([pid for pid in properties if pid not in forwards], pa.string())
     new = set(source.subjects(dated, window))
     log.info("found %d subjects with a change from %s to %s", len(new), window.first, window.last)
     read: set[str] = set()
-    told, whole = STATEMENTS.empty_table(), set[str]()
     named: set[str] = set()
+    whole: set[str] = set()
     for hop in range(_HOPS + 1):
-        told = pa.concat_tables([told, *source.statements_of(sorted(new), properties)])
+        file = folder / f"{hop}.parquet"
+        spool(source.statements_of(sorted(new), properties), STATEMENTS, file)
         read |= new
         if hop == 0:
-            named = set(changed_objects(told, backwards, window))
+            named = set(changed_objects(file, backwards.to_pylist(), window))
         if hop == _HOPS or not new:
             break
-        named |= set(named_entities(told.filter(pc.invert(_about_others(told, backwards, named)))))
-        holders = {qid for pid in backwards for qid in source.subjects_naming(pid, sorted(named - whole))}
+        named |= _named(pieces(folder, STATEMENTS), backwards, named)
+        holders = {qid for pid in backwards.to_pylist() for qid in source.subjects_naming(pid, sorted(named - whole))}
         whole |= named
         new = (named | holders) - read
         log.info("read %d subjects; %d more are named", len(read), len(new))
-    return mark(told, _about_others(told, backwards, whole), "unread_subject")
+    about = pa.array(whole, pa.string())
+    for piece in pieces(folder, STATEMENTS):
+        yield mark(piece, _about_others(piece, backwards, about), "unread_subject")
 
 
-def changed_objects(statements: pa.Table, properties: list[str], window: Window) -> list[str]:
+def _named(statements: Iterator[pa.Table], backwards: pa.Array, named: set[str]) -> set[str]:
+    """Items that statements name, but for those that are read backwards and about an item not among the named."""
+    known, found = pa.array(named, pa.string()), set[str]()
+    for piece in statements:
+        telling = piece.filter(pc.invert(_about_others(piece, backwards, known)))
+        for column, kind in (("subject", None), ("object", "item"), ("object_unit", "quantity")):
+            rows = telling if kind is None else telling.filter(pc.equal(telling["object_kind"], kind))
+            found.update(qid for qid in rows[column].unique().to_pylist() if qid is not None and is_qid(qid))
+    return found
+
+
+def changed_objects(statements: Tabular, properties: list[str], window: Window) -> list[str]:
     """Items that a statement of the properties with a date in the window names, sorted."""
     with connect() as connection:
         register(connection, "statements", statements)
@@ -79,10 +96,10 @@ def changed_objects(statements: pa.Table, properties: list[str], window: Window)
     return [qid for (qid,) in rows]
 
 
-def _about_others(statements: pa.Table, backwards: list[str], whole: set[str]) -> pa.ChunkedArray:
+def _about_others(statements: pa.Table, backwards: pa.Array, whole: pa.Array) -> pa.ChunkedArray:
     """True for statements read backwards whose object is not among the items that were read whole."""
-    known = pc.is_in(statements["object"], value_set=pa.array(sorted(whole), pa.string()))
-    reads_back = pc.is_in(statements["property"], value_set=pa.array(backwards, pa.string()))
+    known = pc.is_in(statements["object"], value_set=whole)
+    reads_back = pc.is_in(statements["property"], value_set=backwards)
     return pc.and_(reads_back, pc.invert(known))
 
 

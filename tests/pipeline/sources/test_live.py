@@ -213,7 +213,7 @@ def test_a_full_disk_is_told_and_what_was_kept_serves(
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         server.fault = lambda number, query: (
-            resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1])) if number == 3 else None
+            resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1])) if number == 1 else None
         )
         with pytest.raises(CheckFailed, match="make room and run the same command again"):
             read(server, catalogue, tmp_path)

@@ -1,0 +1,65 @@
+"""Rows go to Parquet in pieces, and the file says nothing of the pieces."""
+
+from __future__ import annotations
+
+import resource
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.spool import ROWS, Spool, pieces, read_whole, spool
+from schemas.errors import CheckFailed
+
+NUMBERS = pa.schema([("number", pa.int64()), ("text", pa.string())])
+ROW_COUNT = 2 * ROWS + 777
+
+
+def rows(first: int, count: int) -> pa.Table:
+    numbers = np.arange(first, first + count)
+    return pa.table({"number": numbers, "text": numbers.astype(str)}, schema=NUMBERS)
+
+
+@settings(max_examples=10, deadline=None)
+@given(cuts=st.lists(st.integers(0, ROW_COUNT), max_size=6))
+def test_the_bytes_of_a_file_depend_on_its_rows_alone(
+    cuts: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("spool")
+    whole = rows(0, ROW_COUNT)
+    places = [0, *sorted(cuts), ROW_COUNT]
+    parts = [whole.slice(a, b - a) for a, b in pairwise(places)]
+
+    assert spool(parts, NUMBERS, folder / "parts.parquet") == spool([whole], NUMBERS, folder / "whole.parquet")
+    assert (folder / "parts.parquet").read_bytes() == (folder / "whole.parquet").read_bytes()
+
+
+def test_what_was_written_is_read_back_in_order_and_in_bounded_pieces(tmp_path: Path) -> None:
+    for part in range(3):
+        spool([rows(part * ROW_COUNT, ROW_COUNT)], NUMBERS, tmp_path / f"{part}.parquet")
+
+    assert max(piece.num_rows for piece in pieces(tmp_path, NUMBERS)) <= ROWS
+    assert read_whole(tmp_path, NUMBERS).equals(rows(0, 3 * ROW_COUNT))
+    assert read_whole(rows(0, 5), NUMBERS).equals(rows(0, 5))
+
+
+def test_no_rows_make_a_file_with_the_columns(tmp_path: Path) -> None:
+    spool([], NUMBERS, tmp_path / "none.parquet")
+    assert read_whole(tmp_path / "none.parquet", NUMBERS).equals(NUMBERS.empty_table())
+
+
+def test_a_full_disk_is_told_with_its_mend(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        with (
+            pytest.raises(CheckFailed, match="make room and run the same command again"),
+            Spool(tmp_path / "large.parquet", NUMBERS) as sink,
+        ):
+            sink.write(rows(0, ROW_COUNT))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
