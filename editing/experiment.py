@@ -28,6 +28,8 @@ from editing.scoring import ScoreStore, ScoringSettings, all_probes, evaluate, s
 from editing.scoring.shards import ModelPlace, Spread, ask_in_shares, in_processes
 from editing.scoring.store import default_folder, state_key
 from editing.snapshot import Snapshot, load_snapshot, subset
+from editing.sweep import planned_grid, sweep_plans
+from editing.team import own_device, own_folder
 from editing.world import WorldSettings, pretrain
 from schemas.errors import BadInput
 from schemas.folders import check_out
@@ -65,13 +67,16 @@ def read_settings(editors: Sequence[str], values: Mapping[str, str]) -> Experime
     for key, text in values.items():
         for owner, option in _owners(key, blank):
             owned[owner][option] = text
-    return ExperimentSettings(
+    settings = ExperimentSettings(
         run=run,
         world=replace(parse_options(WorldSettings, {"seed": str(run.seed), **owned["world"]}, "the small world")),
         scoring=parse_options(ScoringSettings, owned["scoring"], "scoring"),
         plans=tuple(make_plan(name, owned[name], run.seed) for name in names),
         given=dict(values),
     )
+    if run.sweep is not None:
+        planned_grid(settings)  # refuses what cannot be swept before any work is done
+    return settings
 
 
 def prepare_model(
@@ -92,7 +97,9 @@ def prepare_model(
             how: Mapping[str, Any] = report.as_dict()
         else:
             progress(f"loading {model_name}")
-            model, tokenizer = load_model(model_name, settings.run.dtype, settings.run.device, settings.run.revision)
+            model, tokenizer = load_model(
+                model_name, settings.run.dtype, own_device(settings.run.device), settings.run.revision
+            )
             how = {}
     place = str(out / "model") if model_name == SMALL_WORLD else model_name
     made = Prepared(model, tokenizer, model_name, model_hash(model), how, cost.seconds, cost.peak_mb, place)
@@ -138,7 +145,7 @@ def run_editor(
     if found := kept(out, name):
         progress(f"{plan.name}: finished before the interruption")
         return _as_result(plan, *found)
-    material = Material(snapshot.edits, snapshot.sentences, _probe_texts(snapshot.questions), progress)
+    material = _material(snapshot, progress)
     progress(f"{plan.name}: editing {snapshot.edits.num_rows} facts")
     curve: list[pa.Table] = []
     with Cost() as editing:
@@ -190,11 +197,13 @@ def run_experiment(
         torch.set_num_threads(chosen.run.threads)
     if chosen.run.quick:
         snapshot = subset(snapshot, chosen.run.quick_edits, chosen.run.quick_sentences, chosen.run.seed)
-    with resumable(out_dir, _identity(snapshot, model, chosen), progress) as folder:
+    with own_folder(out_dir) as place, resumable(place, _identity(snapshot, model, chosen), progress) as folder:
         with Cost() as cost:
             prepared = stage("prepare-model", prepare_model)(snapshot, model, folder, chosen, progress)
             untouched = stage("score-untouched", score_untouched)
             results = [untouched(prepared, snapshot, chosen, folder, progress, spread)]
+            if chosen.run.sweep is not None:
+                chosen = stage("sweep", sweep_plans)(chosen, prepared, _material(snapshot, progress), folder)
             for plan in chosen.plans:
                 if plan.name != "none":
                     edit = stage(f"edit-{plan.name}", run_editor)
@@ -338,6 +347,10 @@ def _owners(key: str, plans: Mapping[str, Plan]) -> list[tuple[str, str]]:
         known = {*option_names(RunSettings), *(o for plan in plans.values() for o in option_names(type(plan.config)))}
         raise BadInput(f"--set {key}: there is no such option{nearest(key, known)}")
     return having
+
+
+def _material(snapshot: Snapshot, progress: Progress) -> Material:
+    return Material(snapshot.edits, snapshot.sentences, _probe_texts(snapshot.questions), progress)
 
 
 def _probe_texts(questions: pa.Table) -> frozenset[str]:

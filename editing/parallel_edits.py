@@ -5,9 +5,10 @@ work. Here the frozen model reads all facts together, and each row's linear laye
 
     y[n] += scale * B[n] A[n] x[n]        A (facts, rank, in), B (facts, out, rank)
 
-by forward hooks. The loss is the sum of the facts' own means and Adam works elementwise, so each fact's adapter is
-what it would have become alone, but for the order in which floats are added. Leaves out DoRA, replay, and facts that
-share an adapter (`editors.lora`).
+by forward hooks. A row holds all wordings of one fact (`packing`), is the same in every step, and enters the lowest
+layer that has adapters as it left the frozen ones once. The loss is the sum of the facts' own means and Adam works
+elementwise, so each fact's adapter is what it would have become alone, but for the order in which floats are added.
+Leaves out DoRA, replay, and facts that share an adapter (`editors.lora`).
 """
 
 from __future__ import annotations
@@ -24,13 +25,17 @@ from torch.nn import functional
 
 from editing.editors.trained import parse_layers
 from editing.editors.wordings import Wording, edit_lessons
-from editing.encoding import Batch, Encoded, encode, pad
-from editing.models import answer_logits, context_length, find_linears
+from editing.encoding import Encoded, encode
+from editing.models import context_length, find_blocks, find_linears
+from editing.packing import Reading, pack, pack_groups, spread
+from editing.passage import Passage, open_passage
 from editing.structure import matrix_of
-from editing.training import TrainingFailed
+from editing.training import TrainingFailed, frozen_in_bfloat16, has_bfloat16
 from schemas.errors import BadInput
 
-__all__ = ["ParallelOptions", "SingleEdits", "edit_in_parallel"]
+__all__ = ["ParallelOptions", "SingleEdits", "edit_in_parallel", "train_side_by_side"]
+
+Adapters = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class SingleEdits:
     """One adapter per edit. `adapters[module]` is (A, B): (edits, rank, in) and (edits, out, rank)."""
 
     model: Any
-    adapters: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+    adapters: Adapters
     scale: float
     losses: torch.Tensor
     """(edits,): the last loss of each."""
@@ -64,14 +69,14 @@ class SingleEdits:
     def only(self, edit: int) -> Iterator[Any]:
         """While inside, the model carries this one edit, whatever it is asked."""
         chosen = {name: (a[edit : edit + 1], b[edit : edit + 1]) for name, (a, b) in self.adapters.items()}
-        with _rows(self.model, chosen, self.scale, owners=None):
+        with _hooked(self.model, chosen, self.scale, _Rows(True)):
             yield self.model
 
     @contextmanager
     def one_per_row(self, edits: Sequence[int]) -> Iterator[Any]:
         """While inside, row n of a batch is answered by the model with edit `edits[n]`."""
         owners = torch.tensor(list(edits), device=next(self.model.parameters()).device)
-        with _rows(self.model, self.adapters, self.scale, owners):
+        with _hooked(self.model, self.adapters, self.scale, _Rows(True, owners)):
             yield self.model
 
 
@@ -91,9 +96,20 @@ def edit_in_parallel(
         raise BadInput("there are no edits; use a snapshot that has some")
     names = find_linears(model, options.targets, parse_layers(options.layers, "parallel"))
     examples = [_encode(model, tokenizer, edits.slice(n, 1), options) for n in range(edits.num_rows)]
+    return train_side_by_side(model, names, examples, options, progress)
+
+
+def train_side_by_side(
+    model: Any,
+    names: Sequence[str],
+    examples: Sequence[Sequence[Encoded]],
+    options: ParallelOptions,
+    progress: Callable[[str], None] = lambda line: None,
+) -> SingleEdits:
+    """One adapter on the named modules per group of examples; see `edit_in_parallel`."""
     wanted = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     model.eval().requires_grad_(False)
-    done: list[tuple[dict[str, tuple[torch.Tensor, torch.Tensor]], torch.Tensor]] = []
+    done: list[tuple[Adapters, torch.Tensor]] = []
     begin, most = 0, options.facts_at_once
     try:
         while begin < len(examples):
@@ -110,9 +126,11 @@ def edit_in_parallel(
     finally:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(wanted[name])
-    joined = {name: tuple(torch.cat([part[name][side] for part, _ in done]) for side in (0, 1)) for name in names}
-    losses = torch.cat([loss for _, loss in done])
-    return SingleEdits(model, joined, options.alpha / options.rank, losses)  # type: ignore[arg-type]
+    joined = {
+        name: (torch.cat([part[name][0] for part, _ in done]), torch.cat([part[name][1] for part, _ in done]))
+        for name in names
+    }
+    return SingleEdits(model, joined, options.alpha / options.rank, torch.cat([loss for _, loss in done]))
 
 
 def _encode(model: Any, tokenizer: Any, edit: pa.Table, options: ParallelOptions) -> list[Encoded]:
@@ -122,46 +140,89 @@ def _encode(model: Any, tokenizer: Any, edit: pa.Table, options: ParallelOptions
 
 
 def _train(
-    model: Any, names: Sequence[str], examples: Sequence[list[Encoded]], options: ParallelOptions
-) -> tuple[dict[str, tuple[torch.Tensor, torch.Tensor]], torch.Tensor]:
+    model: Any, names: Sequence[str], examples: Sequence[Sequence[Encoded]], options: ParallelOptions
+) -> tuple[Adapters, torch.Tensor]:
     """Adapters and last losses of these facts: each step reads every wording of every fact."""
-    device, count = next(model.parameters()).device, len(examples)
-    adapters = _start(model, names, count, options)
+    device = next(model.parameters()).device
+    adapters = _start(model, names, len(examples), options)
     leaves = [side for pair in adapters.values() for side in pair]
     optimizer = torch.optim.Adam(leaves, lr=options.learning_rate)
-    batch = pad([one for several in examples for one in several], True, device)
-    owners = torch.tensor([fact for fact, several in enumerate(examples) for _ in several], device=device)
-    losses = torch.zeros(count, device=device)
-    for step in range(options.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = options.learning_rate * 0.5 * (1 + math.cos(math.pi * step / options.steps))
-        with _rows(model, adapters, options.alpha / options.rank, owners):
-            losses = _fact_losses(model, batch, owners, count)
-        if not bool(torch.isfinite(losses).all()):
-            raise TrainingFailed(
-                f"the loss of {int((~torch.isfinite(losses)).sum())} edits is no number; lower learning_rate"
-            )
-        optimizer.zero_grad(set_to_none=True)
-        losses.sum().backward()  # type: ignore[no-untyped-call]
-        _clip_each(leaves, options.clip)
-        optimizer.step()
-    return {name: (a.detach(), b.detach()) for name, (a, b) in adapters.items()}, losses.detach()
+    with _opened(model, adapters, examples, options.alpha / options.rank) as facts:
+        for step in range(options.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = options.learning_rate * 0.5 * (1 + math.cos(math.pi * step / options.steps))
+            losses = facts.losses()
+            if not bool(torch.isfinite(losses).all()):
+                raise TrainingFailed(
+                    f"the loss of {int((~torch.isfinite(losses)).sum())} edits is no number; lower learning_rate"
+                )
+            optimizer.zero_grad(set_to_none=True)
+            losses.sum().backward()  # type: ignore[no-untyped-call]
+            _clip_each(leaves, options.clip)
+            optimizer.step()
+    last = losses.detach() if options.steps else torch.zeros(len(examples), device=device)
+    return {name: (a.detach(), b.detach()) for name, (a, b) in adapters.items()}, last
 
 
-def _fact_losses(model: Any, batch: Batch, owners: torch.Tensor, count: int) -> torch.Tensor:
-    """(facts,): mean over the scored tokens of each fact's own wordings."""
-    logits = answer_logits(model, batch.ids, batch.first).float()
-    labels = batch.labels[:, batch.first :]
-    losses = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100, reduction="none").sum(1)
-    tokens = (labels != -100).sum(1).to(losses.dtype)
-    return torch.zeros_like(losses).new_zeros(count).index_add(0, owners, losses) / tokens.new_zeros(count).index_add(
-        0, owners, tokens
-    )
+@dataclass(frozen=True)
+class _Facts:
+    """All facts as the model reads them in every step."""
+
+    passage: Passage
+    reading: Reading
+    states: torch.Tensor | None  # that enter the lowest block with adapters
+    owners: torch.Tensor | None  # the fact of each scored token, where a fact has several rows
+    count: int
+    low_precision: bool
+
+    def losses(self) -> torch.Tensor:
+        """(facts,): mean over the scored tokens of each fact's own wordings."""
+        with torch.autocast(self.passage.device.type, dtype=torch.bfloat16, enabled=self.low_precision):
+            logits = self.passage.logits(self.reading, self.states, self.passage.lowest).float()
+        labels = self.reading.labels
+        if self.owners is None:
+            each = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+            return each.view(labels.shape).sum(1) / (labels != -100).sum(1)
+        if self.reading.chosen is not None:
+            logits = logits[:, self.reading.chosen]
+        each = functional.cross_entropy(logits[0], labels, reduction="none")
+        tokens = torch.bincount(self.owners, minlength=self.count)
+        return each.new_zeros(self.count).index_add(0, self.owners, each) / tokens
 
 
-def _start(
-    model: Any, names: Sequence[str], count: int, options: ParallelOptions
-) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+@contextmanager
+def _opened(model: Any, adapters: Adapters, examples: Sequence[Sequence[Encoded]], scale: float) -> Iterator[_Facts]:
+    """The model with the adapters on it, ready to be read from the lowest block that has any."""
+    device, count = next(model.parameters()).device, len(examples)
+    low_precision, lowest = has_bfloat16(device), _lowest(model, adapters)
+    texts = sorted((text for several in examples for text in several), key=lambda text: len(text.ids))[:2]
+    rows = _Rows()
+    with (
+        _hooked(model, adapters, scale, rows),  # before the passage's hooks, that it sees what the adapters add
+        open_passage(model, texts, True, lowest) as passage,
+        frozen_in_bfloat16(model, low_precision),
+    ):
+        reading = pack_groups(examples, device) if passage.layout is pack else None
+        owners = None
+        if reading is None:
+            several = torch.tensor([fact for fact, texts in enumerate(examples) for _ in texts], device=device)
+            flat = [text for texts in examples for text in texts]
+            reading = spread(flat, True, device)
+            owners = several.repeat_interleave(torch.tensor([len(t.ids) - t.start for t in flat], device=device))
+            rows.owners, passage = several, Passage(model)  # rows that share an adapter are read whole
+        states = passage.states(reading, passage.lowest) if passage.lowest else None
+        rows.active = True
+        yield _Facts(passage, reading, states, owners, count, low_precision)
+
+
+def _lowest(model: Any, adapters: Adapters) -> int:
+    """The lowest block that has an adapter."""
+    name, blocks = find_blocks(model)
+    having = (n for n in range(len(blocks)) if any(one.startswith(f"{name}.{n}.") for one in adapters))
+    return next(having, 0)
+
+
+def _start(model: Any, names: Sequence[str], count: int, options: ParallelOptions) -> Adapters:
     """A uniform as in LoRA (Kaiming, a = √5), the same for every fact; B zero."""
     parts, device = dict(model.named_modules()), next(model.parameters()).device
     generator = torch.Generator().manual_seed(options.seed)
@@ -185,21 +246,26 @@ def _clip_each(leaves: Sequence[torch.Tensor], most: float) -> None:
             leaf.grad.mul_(factor[:, None, None])
 
 
+@dataclass
+class _Rows:
+    """Which adapter a row of the batch has."""
+
+    active: bool = False
+    owners: torch.Tensor | None = None
+    """Row -> adapter; None: each its own, or all the only one."""
+
+
 @contextmanager
-def _rows(
-    model: Any,
-    adapters: Mapping[str, tuple[torch.Tensor, torch.Tensor]],
-    scale: float,
-    owners: torch.Tensor | None,
-) -> Iterator[None]:
-    """While inside, every named layer adds each row's own low-rank term. owners: row -> adapter; None: one for all."""
+def _hooked(model: Any, adapters: Adapters, scale: float, rows: _Rows) -> Iterator[None]:
+    """While inside and active, every named layer adds each row's own low-rank term."""
     parts = dict(model.named_modules())
 
-    def adding(a: torch.Tensor, b: torch.Tensor) -> Callable[[Any, Any, torch.Tensor], torch.Tensor]:
-        def hook(_module: Any, entering: Any, leaving: torch.Tensor) -> torch.Tensor:
-            read = entering[0]
-            mine_a, mine_b = (a, b) if owners is None else (a[owners], b[owners])
-            low = torch.matmul(read.to(mine_a.dtype), mine_a.transpose(1, 2))  # (rows, length, rank)
+    def adding(a: torch.Tensor, b: torch.Tensor) -> Callable[[Any, Any, torch.Tensor], Any]:
+        def hook(_module: Any, entering: Any, leaving: torch.Tensor) -> Any:
+            if not rows.active:
+                return None
+            mine_a, mine_b = (a, b) if rows.owners is None else (a[rows.owners], b[rows.owners])
+            low = torch.matmul(entering[0].to(mine_a.dtype), mine_a.transpose(1, 2))  # (rows, length, rank)
             return leaving + (scale * torch.matmul(low, mine_b.transpose(1, 2))).to(leaving.dtype)
 
         return hook

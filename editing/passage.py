@@ -93,17 +93,13 @@ def open_passage(
 
     texts: a few short ones on which each shortcut is tried. One that changes their logits by more than float order, or
     that the model refuses, is not used. lowest: the block from which the passage will be asked to start.
-    shortcuts: false for the whole forward pass.
+    shortcuts: false for the whole forward pass. Raises BadInput when the memory does not hold even these texts.
     """
     passage, undo = Passage(model), _Undo()
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     try:
         if shortcuts and head is not None and _has_blocks(model):
-            reading = _try_reading(passage, head, texts, answer_only, undo)
-            if reading is not None and answer_only:
-                _try_narrowing(passage, reading, undo)
-            if reading is not None and lowest:
-                _try_states(passage, reading, lowest)
+            _try_all(passage, head, texts, answer_only, lowest, undo)
         yield passage
     finally:
         undo.all()
@@ -140,6 +136,19 @@ class _Undo:
             self.steps.pop()()
 
 
+def _try_all(
+    passage: Passage, head: nn.Module, texts: Sequence[Encoded], answer_only: bool, lowest: int, undo: _Undo
+) -> None:
+    try:
+        reading = _try_reading(passage, head, texts, answer_only, undo)
+        if reading is not None and answer_only:
+            _try_narrowing(passage, reading, undo)
+        if reading is not None and lowest:
+            _try_states(passage, reading, lowest)
+    except torch.OutOfMemoryError as error:
+        raise BadInput("not even one example fits the memory; take fewer layers, a smaller model or cpu") from error
+
+
 @torch.no_grad()
 def _try_reading(
     passage: Passage, head: nn.Module, texts: Sequence[Encoded], answer_only: bool, undo: _Undo
@@ -155,6 +164,8 @@ def _try_reading(
         reading = layout(texts, answer_only, passage.device)
         try:
             found = predicting(reading, passage.logits(reading))
+        except torch.OutOfMemoryError:
+            raise
         except (RuntimeError, ValueError, TypeError, AttributeError):  # no such mask in this model's attention
             continue
         if _agree(found, expected):

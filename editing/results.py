@@ -31,6 +31,8 @@ class RunSettings:
     """Of torch on a CPU; none: torch's own choice."""
     chunk: int | None = None
     """Edit so many facts at a time, each chunk on what the ones before it left; none: all at once."""
+    sweep: str | None = None
+    """A grid of settings of the first editor that trains, `rank=4,8 layers=all,1`; it then edits with the best."""
     dtype: str = "float32"
     device: str = "auto"
     revision: str | None = None

@@ -14,7 +14,15 @@ import torch
 from editing.models import find_blocks, find_linears
 from schemas.errors import BadInput
 
-__all__ = ["block_names", "hidden_of", "matrix_of", "output_matrices", "share_of_depth", "writes_to_stream"]
+__all__ = [
+    "attention_modules",
+    "block_names", 
+    "hidden_of",
+    "matrix_of",
+    "output_matrices",
+    "share_of_depth",
+    "writes_to_stream",
+]
 
 
 def block_names(model: Any) -> list[str]:
@@ -43,6 +51,24 @@ def output_matrices(model: Any, layers: Sequence[int] | None = None) -> dict[int
                 "rome and memit need exactly one, so use lora, freeze or finetune"
             )
         found[layer] = back[0]
+    return found
+
+
+def attention_modules(model: Any) -> dict[int, str]:
+    """Layer -> full name of the block's attention, the outermost module whose class is one.
+
+    Raises BadInput where a block has none (a state-space layer).
+    """
+    found = {}
+    for layer, block in enumerate(block_names(model)):
+        inside = [
+            name
+            for name, part in model.named_modules()
+            if name.startswith(f"{block}.") and "attention" in type(part).__name__.lower()
+        ]
+        if not inside:
+            raise BadInput(f"{type(model).__name__}, layer {layer}: no attention was found in it by structure")
+        found[layer] = min(inside, key=len)
     return found
 
 

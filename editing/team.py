@@ -7,15 +7,18 @@ weights after every step. One process alone is a team of one and needs no accele
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import distributed
 
 from schemas.errors import BadInput
 
-__all__ = ["Team", "join_team"]
+__all__ = ["Team", "join_team", "own_device", "own_folder"]
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,11 @@ class Team:
 
     def add_up(self, value: torch.Tensor) -> torch.Tensor:
         """The sum over the team, for all of them."""
-        if self.size > 1:
-            distributed.all_reduce(value)
-        return value
+        if self.size == 1:
+            return value
+        shared = value.to(self.device)  # where the team's backend can exchange it
+        distributed.all_reduce(shared)
+        return shared.to(value.device)
 
     def add_gradients(self, parameters: Sequence[torch.nn.Parameter]) -> None:
         """Give every parameter the sum of the team's gradients, in one exchange per type of number."""
@@ -55,7 +60,7 @@ class Team:
         """What the leader decided: clocks differ between processes."""
         if self.size == 1:
             return here
-        decided = torch.tensor([float(here and self.leads)], device=self.device)
+        decided = torch.tensor([float(here and self.leads)])
         return bool(self.add_up(decided).item())
 
 
@@ -72,3 +77,19 @@ def join_team() -> Team:
         raise BadInput("several processes need accelerate; install it with: pip install accelerate") from error
     state = PartialState()
     return Team(state.process_index, state.num_processes, state.device)
+
+
+def own_device(wanted: str) -> str:
+    """The device asked for; `auto` in a team is this process's own."""
+    team = join_team()
+    return str(team.device) if wanted == "auto" and team.device is not None else wanted
+
+
+@contextmanager
+def own_folder(out: Path) -> Iterator[Path]:
+    """Where this process writes: the leader in `out`, the others in a folder that is thrown away."""
+    if join_team().leads:
+        yield out
+        return
+    with tempfile.TemporaryDirectory(prefix="chronofacts-") as scratch:
+        yield Path(scratch) / "run"

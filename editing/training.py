@@ -27,7 +27,16 @@ from editing.prefix import PrefixStore
 from editing.team import Team, join_team
 from schemas.errors import BadInput, ChronoFactsError
 
-__all__ = ["TrainingFailed", "TrainingReport", "TrainingSettings", "share_recalled", "train"]
+__all__ = [
+    "TrainingFailed",
+    "TrainingReport",
+    "TrainingSettings",
+    "frozen_in_bfloat16",
+    "has_bfloat16",
+    "recalled",
+    "share_recalled",
+    "train",
+]
 
 
 class TrainingFailed(ChronoFactsError):
@@ -130,22 +139,26 @@ def train(
     return TrainingReport(len(losses), seconds, recent, reader.tokens, stopped, reader.tokens_given, kept)
 
 
-@torch.inference_mode()
 def share_recalled(model: nn.Module, examples: Sequence[Encoded], batch_size: int = 256) -> float:
-    """Share of the examples whose whole answer and EOS are the model's first choice, token by token.
+    """Share of the examples that are `recalled`; 0 without any."""
+    return sum(recalled(model, examples, batch_size)) / max(1, len(examples))
+
+
+@torch.inference_mode()
+def recalled(model: nn.Module, examples: Sequence[Encoded], batch_size: int = 256) -> list[bool]:
+    """Of each example, whether the whole answer and EOS are the model's first choice, token by token.
 
     This is exact match of greedy generation: as long as every choice agrees, the generated prefix is the answer's.
     """
-    if not examples:
-        return 0.0
     model.eval()
-    device, right = next(model.parameters()).device, 0
+    device, right = next(model.parameters()).device, [False] * len(examples)
     for indices in batches_by_length([len(example.ids) for example in examples], batch_size):
         batch = pad([examples[index] for index in indices], True, device)
         labels = batch.labels[:, batch.first :]
         chosen = answer_logits(model, batch.ids, batch.first).argmax(-1)
-        right += int(((chosen == labels) | (labels == -100)).all(1).sum())
-    return right / len(examples)
+        for index, same in zip(indices, ((chosen == labels) | (labels == -100)).all(1).tolist(), strict=True):
+            right[index] = same
+    return right
 
 
 @dataclass
@@ -223,12 +236,12 @@ def _open_reader(
 ) -> Iterator[_Reader]:
     """The model made ready to be trained on these examples; at the end as it was, but for what was trained."""
     device = next(model.parameters()).device
-    low_precision = settings.autocast and _has_bfloat16(device)
+    low_precision = settings.autocast and has_bfloat16(device)
     sample = sorted(examples[:64], key=lambda example: len(example.ids))[:2]  # cheap to try things on
     lowest = lowest_trained(model)
     with (
         open_passage(model, sample, settings.answer_only, lowest, settings.shortcuts) as passage,
-        _frozen_in_bfloat16(model, low_precision),
+        frozen_in_bfloat16(model, low_precision),
     ):
         store = PrefixStore(settings.prefix_bytes) if prefix is None else prefix
         rows = settings.rows_at_once or settings.batch_size
@@ -237,7 +250,7 @@ def _open_reader(
 
 
 @contextmanager
-def _frozen_in_bfloat16(model: nn.Module, wanted: bool) -> Iterator[None]:
+def frozen_in_bfloat16(model: nn.Module, wanted: bool) -> Iterator[None]:
     """While inside, frozen matrices are bfloat16, so that no step has to convert them; afterwards the very same fp32.
 
     An embedding stays as it is, and with it the type of the hidden states.
@@ -283,7 +296,7 @@ def _shuffled_batches(examples: Sequence[Encoded], settings: TrainingSettings, b
             yield batches[index]
 
 
-def _has_bfloat16(device: torch.device) -> bool:
+def has_bfloat16(device: torch.device) -> bool:
     """Only where bfloat16 is faster: an emulated one is slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())

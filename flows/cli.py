@@ -101,7 +101,7 @@ def refresh(
     relations: Annotated[
         str, typer.Option(help="Ids or properties of relations, joined by commas: P6,office_holder. Default: all.")
     ] = "",
-    language: Annotated[str, typer.Option(help="Language of names and questions.")] = "en",
+    language: Annotated[str, typer.Option(help="Language of names and questions: en or nl.")] = "en",
     seed: Annotated[int, typer.Option(help="Seed of everything that is sampled.")] = 0,
     quarantine_days: Annotated[
         int, typer.Option(help="Leave out what was edited in so many days before the source's day; 0 keeps it.")

@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
+
+if TYPE_CHECKING:
+    from editing.scoring.shards import Share
 
 __all__ = ["experiment"]
 
@@ -18,6 +22,26 @@ log = logging.getLogger("chronofacts.experiment")
 def as_task(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
     """A stage of an experiment as a task; models are not cached, since they are not values to be stored."""
     return task(name=name, cache_policy=NO_CACHE)(work)
+
+
+@task(cache_policy=NO_CACHE, retries=1)
+def score_share(share: Share) -> Path:
+    """A share of the probes (`editing.scoring.shards`), in whatever process or machine the task runner has."""
+    from editing.scoring.shards import score_share as score
+
+    return score(share)
+
+
+@flow(name="score-in-shares", validate_parameters=False)
+def score_in_shares(shares: Sequence[Share]) -> list[Path]:
+    """All shares at once, one task each; the files of their results, in order."""
+    return score_share.map(shares).result()
+
+
+def spread_over_processes(work: Callable[[Share], Path], shares: Sequence[Share]) -> list[Path]:
+    """As `editing.scoring.shards.in_processes`, as tasks of a flow, so that a share that fails is tried again."""
+    runner: TaskRunner[Any] = ProcessPoolTaskRunner(max_workers=len(shares))
+    return score_in_shares.with_options(task_runner=runner)(shares)
 
 
 @flow(name="experiment", validate_parameters=False)
@@ -32,5 +56,7 @@ def experiment(
     # torch is loaded only by those who edit
     from editing.experiment import run_experiment
 
-    summary = run_experiment(snapshot, model, editors, settings or {}, out, log.info, stage=as_task)
+    summary = run_experiment(
+        snapshot, model, editors, settings or {}, out, log.info, stage=as_task, spread=spread_over_processes
+    )
     return {name: dict(figures) for name, figures in summary.metrics.items()}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import errno
+import fcntl
+import glob
 import logging
+import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,9 +27,10 @@ from pipeline.sources.incremental import UpdatedSource, read_known
 from pipeline.sources.live import EndpointOptions, LiveSource, is_endpoint, open_live
 from pipeline.sources.reach import days_of_change
 from pipeline.sources.sample import open_sample
+from pipeline.spool import full_disk_told
 from pipeline.verify import require_sound
 from schemas.catalogue import Catalogue, load_catalogue
-from schemas.errors import BadInput, CheckFailed
+from schemas.errors import BadInput
 from schemas.folders import check_out
 from schemas.manifest import SnapshotManifest
 
@@ -125,20 +128,22 @@ def refresh(
 
 @contextmanager
 def workplace(out: Path) -> Iterator[Path]:
-    """A folder beside out for what is not held in memory; removed at the end.
+    """A folder beside out for what is not held in memory; removed at the end, and by the next one after a kill.
 
     Raises CheckFailed when the disk is full.
     """
-    try:
+    with full_disk_told(out.parent):
         out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{out.name}.", suffix=".work", dir=out.parent) as name:
+        for left in out.parent.glob(f".{glob.escape(out.name)}.*.work"):
+            with suppress(OSError), (left / "lock").open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused while its process lives
+                shutil.rmtree(left, ignore_errors=True)
+        with (
+            TemporaryDirectory(prefix=f".{out.name}.", suffix=".work", dir=out.parent) as name,
+            Path(name, "lock").open("a") as lock,
+        ):
+            fcntl.flock(lock, fcntl.LOCK_EX)
             yield Path(name)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise CheckFailed(
-            f"{out.parent} is full ({error.strerror}); make room and run the same command again: what was read is kept"
-        ) from error
 
 
 def _checked_freshness(source: Source, settings: SnapshotSettings) -> Freshness:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow.dataset as ds
 
+from pipeline.card_sections import citation, hop_counts, limits, verification, worked_example
 from schemas.manifest import SnapshotManifest
 from schemas.reasons import explain
 from schemas.tables import SNAPSHOT_TABLES, describe
@@ -35,7 +36,16 @@ def configs(manifest: SnapshotManifest) -> dict[str, dict[str, str]]:
 
 def write_card(folder: Path, manifest: SnapshotManifest) -> None:
     """Write `README.md` into a snapshot folder whose Parquet files are there already."""
-    parts = (*_front_matter(manifest), *_introduction(manifest, folder), *_counts(manifest, folder), *_columns())
+    parts = (
+        *_front_matter(manifest),
+        *_introduction(manifest, folder),
+        *worked_example(folder, escape),
+        *_counts(manifest, folder),
+        *verification(manifest),
+        *limits(manifest),
+        *citation(manifest),
+        *_columns(),
+    )
     (folder / "README.md").write_text("\n".join(parts) + "\n", encoding="utf-8")
 
 
@@ -153,6 +163,7 @@ def _counts(manifest: SnapshotManifest, folder: Path) -> list[str]:
     lines += [f"| {name} | {_rows(manifest, name)} |" for name in SNAPSHOT_TABLES]
     lines += ["", "| kind of question | rows |", "|---|---|"]
     lines += [f"| {kind} | {count} |" for kind, count in _counter(folder / "questions", "kind")]
+    lines += hop_counts(folder)
     lines += ["", "| relation | edits |", "|---|---|"]
     lines += [f"| {relation} | {count} |" for relation, count in _counter(folder / "edits", "relation")]
     lines += ["", "## What was left out, and why", "", "| reason | rows | meaning |", "|---|---|---|"]

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 
 from pipeline.card import escape
-from pipeline.chart import edits_by_month_svg
+from pipeline.chart import edits_by_month_svg, edits_by_relation_svg
 from pipeline.croissant import FILE as CROISSANT
 from pipeline.croissant import croissant_text
 from pipeline.snapshot import read_table
@@ -27,9 +27,20 @@ from schemas.errors import CheckFailed
 from schemas.manifest import SnapshotManifest, read_manifest
 from schemas.tables import SNAPSHOT_TABLES
 
-__all__ = ["CARD", "CHART", "LocalFile", "Previous", "compose", "count_differences", "data_files", "is_ours"]
+__all__ = [
+    "CARD",
+    "CHART",
+    "RELATIONS_CHART",
+    "LocalFile",
+    "Previous",
+    "compose",
+    "count_differences",
+    "data_files",
+    "is_ours",
+]
 
-CARD, CHART, MANIFEST = "README.md", "edits_by_month.svg", "manifest.json"
+CARD, MANIFEST = "README.md", "manifest.json"
+CHART, RELATIONS_CHART = "edits_by_month.svg", "edits_by_relation.svg"
 _EXAMPLES = 8
 _FILE_NAME = re.compile(r"[a-z_]+/[A-Za-z0-9][A-Za-z0-9_.-]*\.parquet")
 
@@ -93,7 +104,8 @@ def compose(
     croissant = croissant_text(
         manifest, sizes, url=page, files_at=f"{page}/resolve/{manifest.as_of}/", name=repo.rpartition("/")[2]
     )
-    made = {CARD: card, CROISSANT: croissant, CHART: edits_by_month_svg(edits)}
+    charts = {CHART: edits_by_month_svg(edits), RELATIONS_CHART: edits_by_relation_svg(edits)}
+    made = {CARD: card, CROISSANT: croissant} | charts
     return {**data, **{name: _text(text.encode()) for name, text in made.items()}}
 
 
@@ -107,9 +119,11 @@ def _sections(
 ) -> list[str]:
     config = "multi_hop" if "questions/multi_hop-test.parquet" in manifest.files else "edits"
     lines = [
-        "## Edits by month",
+        "## Edits by month and by relation",
         "",
         f"![Edits by month]({CHART})",
+        "",
+        f"![Edits by relation]({RELATIONS_CHART})",
         "",
         "## Snapshots",
         "",

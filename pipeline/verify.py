@@ -217,24 +217,18 @@ CHECKS = {
                 ELSE s.object END = CASE WHEN f.inverse THEN f.subject ELSE f.object END
             AND coalesce(s.start_latest <= f.day, s.point_in_time_latest <= f.day, true)
             AND coalesce(s.end_earliest > f.day, s.end_kind <> 'unknown')""",
+    # In two halves, each joined by an equality: in one, all facts of a property would meet all its statements.
     "no statement with both dates contradicts a fact used": """
-        SELECT f.owner, f.subject, f.relation, f.object, f.day, s.statement_id
-        FROM facts_to_check f JOIN statements s ON s.property = f.property
-            AND CASE WHEN f.inverse THEN s.object = f.subject AND s.subject <> f.object
-                ELSE s.subject = f.subject AND s.object <> f.object END
-        WHERE s.rank <> 'deprecated' AND len(s.faults) = 0 AND s.object_kind NOT IN ('novalue')
-            AND s.start_latest <= f.day AND s.end_earliest > f.day""",
-    "who left something left that alone on its day, by the statements": """
-        SELECT d.owner, d.subject, d.object, d.day
-        FROM departures_to_check d LEFT JOIN statements s ON s.property = d.property
-            AND d.subject = CASE WHEN d.inverse THEN s.object ELSE s.subject END
-            AND s.rank <> 'deprecated' AND len(s.faults) = 0
-            AND coalesce(s.end_earliest <= d.day, s.end_kind IN ('known', 'unknown'))
-            AND coalesce(s.end_latest >= d.day, s.end_kind IN ('known', 'unknown'))
-        GROUP BY ALL
-        HAVING NOT coalesce(bool_and(d.object = CASE WHEN d.inverse THEN s.subject ELSE s.object END
-                AND s.end_earliest = d.day AND s.end_latest = d.day), false)""",
-    "a departure lies before since": "SELECT owner, day FROM departures_to_check, days WHERE day >= since",
+        SELECT owner, subject, relation, object, day, statement_id FROM (
+            SELECT f.*, s.* EXCLUDE (subject, property, object) FROM facts_to_check f
+            JOIN statements s ON s.property = f.property AND s.object = f.subject AND s.subject <> f.object
+            WHERE f.inverse
+            UNION ALL
+            SELECT f.*, s.* EXCLUDE (subject, property, object) FROM facts_to_check f
+            JOIN statements s ON s.property = f.property AND s.subject = f.subject AND s.object <> f.object
+            WHERE NOT f.inverse)
+        WHERE rank <> 'deprecated' AND len(faults) = 0 AND object_kind NOT IN ('novalue')
+            AND start_latest <= day AND end_earliest > day""",
     "nobody holds anything after death": """
         SELECT f.owner, f.object, f.day FROM facts_to_check f JOIN entities e ON e.qid = f.object
         JOIN edits d ON f.owner = 'edit ' || d.edit_id
@@ -284,6 +278,10 @@ CHECKS = {
             UNION ALL SELECT question_id, subject, fallback_names FROM questions WHERE kind <> 'alias')
         SELECT question_id, qid, label_language FROM shown JOIN entities USING (qid)
         WHERE (label_language NOT IN (getvariable('language'), 'mul')) <> list_contains(fallback_names, qid)""",
+    "no question for training asks about an edit for testing": """
+        WITH asked AS (SELECT question_id, kind, split, unnest(edit_ids) AS edit_id FROM questions)
+        SELECT q.question_id, q.edit_id FROM asked q JOIN asked e ON e.edit_id = q.edit_id AND e.kind = 'edit'
+        WHERE q.split = 'train' AND e.split <> 'train'""",
     "every reason is in the closed list": """
         SELECT DISTINCT reason FROM rejections ANTI JOIN reason_codes USING (reason)""",
 }

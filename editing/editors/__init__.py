@@ -10,13 +10,16 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
 from editing.editors.presets import with_preset
 from editing.options import nearest, option_names, parse_options
 from schemas.errors import BadInput
+
+if TYPE_CHECKING:
+    from editing.prefix import PrefixStore
 
 __all__ = ["EDITORS", "EditedModel", "Editor", "Material", "Plan", "make_plan"]
 
@@ -48,6 +51,8 @@ class Material:
     probes: frozenset[str] = frozenset()
     """Texts of all questions: what is asked is never replayed."""
     progress: Callable[[str], None] = lambda line: None
+    prefix: PrefixStore | None = None
+    """What frozen layers gave for these edits' wordings, where several trainings of one model share it."""
 
 
 class EditedModel(Protocol):

@@ -34,6 +34,7 @@ __all__ = [
     "find_facts",
     "optimise_values",
     "subject_end",
+    "subject_span",
 ]
 
 Site = Literal["auto", "subject", "prompt"]
@@ -126,6 +127,12 @@ def subject_end(tokenizer: Any, prompt: str, encoded: Encoded, names: Sequence[s
 
     The prompt's last token stands in where none of the names occurs.
     """
+    span = subject_span(tokenizer, prompt, encoded, names)
+    return (encoded.start - 1, False) if span is None else (span[-1], True)
+
+
+def subject_span(tokenizer: Any, prompt: str, encoded: Encoded, names: Sequence[str]) -> range | None:
+    """The positions of the subject's tokens, by the last place of the first name that occurs; None where none does."""
     lowered = prompt.lower()
     for name in names:
         begin = lowered.rfind(name.lower()) if name else -1
@@ -139,8 +146,8 @@ def subject_end(tokenizer: Any, prompt: str, encoded: Encoded, names: Sequence[s
             if start < begin + len(name) and end > begin
         ]
         if inside:
-            return lead + inside[-1], True
-    return encoded.start - 1, False
+            return range(lead + inside[0], lead + inside[-1] + 1)
+    return None
 
 
 @torch.no_grad()

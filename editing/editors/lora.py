@@ -46,6 +46,10 @@ class LoraOptions:
     steps: int | None = None
     """Instead of epochs: how many batches."""
     batch: int = 32
+    rows_at_once: int | None = None
+    """Examples that go through the model at once, their gradients added up to a batch's; none: the whole batch."""
+    prefix_mb: int = 2048
+    """How much of what the layers below the adapters give is kept instead of computed each time."""
     stop_loss: float = 0.01
     wordings: tuple[Wording, ...] = ("prompt", "paraphrases", "cloze")
     paraphrases: int = 3
@@ -102,7 +106,8 @@ class Lora:
                 tokenizer, [one.prompt for one in texts], [one.answer for one in texts], context_length(model)
             )
             width = model.get_input_embeddings().weight.shape[1]
-            report = train(adapted, examples, _training(config, len(lessons), len(replayed), width))
+            settings = _training(config, len(lessons), len(replayed), width)
+            report = train(adapted, examples, settings, progress=edits.progress, prefix=edits.prefix)
         except (TrainingFailed, BadInput):
             edited.undo()
             raise
@@ -162,6 +167,8 @@ def _training(config: LoraOptions, lessons: int, replayed: int, width: int) -> T
         learning_rate=6e-3 * 128 / width if config.learning_rate is None else config.learning_rate,
         weight_decay=0.0,
         stop_loss=config.stop_loss,
+        rows_at_once=config.rows_at_once,
+        prefix_bytes=config.prefix_mb << 20,
         seed=config.seed,
     )
 

@@ -49,6 +49,10 @@ class TrainedOptions:
     steps: int | None = None
     """Instead of epochs: how many batches."""
     batch: int = 64
+    rows_at_once: int | None = None
+    """Examples that go through the model at once, their gradients added up to a batch's; none: the whole batch."""
+    prefix_mb: int = 2048
+    """How much of what the frozen layers below give is kept instead of computed each time."""
     stop_loss: float = 0.005
     wordings: tuple[Wording, ...] = ("prompt", "paraphrases", "cloze")
     paraphrases: int = 2
@@ -159,7 +163,7 @@ def train_weights(
         examples = lessons.encode(model, tokenizer) if lessons.edits else []
         settings = _settings(config, len(lessons.edits), len(lessons.replayed))
         step = (lambda: after_step(before)) if after_step else None
-        report = train(model, examples, settings, after_step=step, progress=material.progress)
+        report = train(model, examples, settings, None, step, material.progress, material.prefix)
     except BaseException:
         edited.undo()
         raise
@@ -196,6 +200,8 @@ def _settings(config: TrainedOptions, lessons: int, replayed: int) -> TrainingSe
         learning_rate=config.learning_rate,
         weight_decay=0.0,
         stop_loss=config.stop_loss,
+        rows_at_once=config.rows_at_once,
+        prefix_bytes=config.prefix_mb << 20,
         seed=config.seed,
     )
 

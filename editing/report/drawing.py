@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["COLOURS", "MARKERS", "colour", "draw", "marker", "plain", "spread", "ticks"]
+__all__ = ["COLOURS", "MARKERS", "colour", "draw", "marker", "plain", "plain_numbers", "spread", "ticks"]
 
 COLOURS = (
     "#9aa5b1", "#c44e2f", "#1f6f8b", "#5a8f3c", "#7b4fa3", "#b8860b", "#d1578c", "#3f4a5a", "#2fa8a0", "#8c6d5a",
@@ -65,8 +65,18 @@ def plain(text: str, most: int = 40) -> str:
 
 def ticks(axes: Any, places: Sequence[float], names: Sequence[str]) -> None:
     """Names under the horizontal axis; many are turned, so that they do not run into each other."""
-    turned = len(names) > 8 or max(map(len, names), default=0) > 14
-    axes.set_xticks(places, names, rotation=35 if turned else 0, ha="right" if turned else "center")
+    longest = max((len(line) for name in names for line in name.split("\n")), default=0)
+    turned = len(names) > 8 or longest > 14
+    shown = [name.replace("\n", " ") if turned else name for name in names]
+    axes.set_xticks(places, shown, rotation=35 if turned else 0, ha="right" if turned else "center")
+
+
+def plain_numbers(axis: Any) -> None:
+    """0.1, 1, 10 on a logarithmic axis: powers of ten are set as mathematics else, which is off."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _alone(svg: str, salt: str) -> str:

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from editing.report.drawing import colour, draw, marker, plain, spread, ticks
+from editing.report.drawing import colour, draw, marker, plain, plain_numbers, spread, ticks
 from editing.report.runs import Interval
 from editing.report.staleness import Cutoff, Month
 
@@ -101,6 +101,7 @@ def training_time(points: Sequence[tuple[str, float, Interval]]) -> str:
                 label=plain(label),
             )  # fmt: skip
         axes.set_xscale("log")
+        plain_numbers(axes.xaxis)
         low, high = min(point[2] for point in shown), max(point[2] for point in shown)
         axes.set_xlim(low / 2, high * 2)
         axes.set_ylim(-0.05, 1.05)

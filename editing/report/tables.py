@@ -59,7 +59,7 @@ MEANING = {
     "forced_gap": "by how much teacher forcing flatters: token accuracy less edit success",
     "new_over_old": "the new answer is likelier than the old one",
     "fluency": "n-gram entropy in bits of texts written freely (repetition lowers it)",
-    "perplexity": "of texts that no edit touches (less is better)",
+    "perplexity": "of texts that no edit touches (less is better; a small world learns answers alone, not questions)",
     "success_at_once": "edits in chunks: edit success right after each chunk",
     "forgotten": "edits in chunks: right after the chunk, and wrong at the end",
 }
@@ -70,8 +70,6 @@ BREAKDOWNS = {
 }
 """Title of a table -> its metrics, and what they are grouped by."""
 BALANCED = ("edit_success", "paraphrase", "locality", "history")
-BITS = ("fluency", "perplexity")
-"""Figures that are no shares."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ def cell(state: State, metric: str) -> tuple[str, str]:
         value = state.figures.get(metric)
         return ("–" if value is None else f"{value:,.1f}" if metric == "seconds" else f"{value:,.0f}"), ""
     found = intervals(state).get((metric, None))
-    return ("–", "") if found is None else (f"{found.value:.2f}", f"{found.low:.2f}–{found.high:.2f}")
+    return ("–", "") if found is None else (_figure(found.value), f"{_figure(found.low)}–{_figure(found.high)}")
 
 
 def breakdown(found: Sequence[State], metrics: Sequence[str], by: str) -> tuple[list[str], list[list[str]]]:
@@ -116,3 +114,7 @@ def breakdown(found: Sequence[State], metrics: Sequence[str], by: str) -> tuple[
     groups = sorted({key for one in of for key in one if key[0] in metrics}, key=lambda k: (metrics.index(k[0]), k[1]))
     rows = [[f"{one[key].value:.2f}" if key in one else "–" for key in groups] for one in of]
     return [f"{(COLUMNS | DETAILS)[metric]}: {group}" for metric, group in groups], rows
+
+
+def _figure(value: float) -> str:
+    return f"{value:.2f}" if abs(value) < 100 else f"{value:,.0f}"

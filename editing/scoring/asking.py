@@ -59,6 +59,8 @@ SCORES = pa.schema(
         pa.field("probe_id", pa.string()),  # hash of all that decides the score
     ]
 )
+ROOM = 48
+"""Tokens of the context that examples before a question leave for its answer."""
 STALL = 4
 """A walk goes on for so many hops at most."""
 
@@ -72,6 +74,7 @@ class _Model:
     settings: ScoringSettings
     said: dict[tuple[str, int], str] = field(default_factory=dict)
     """What is already known to be said: (whole prompt, longest answer) -> text."""
+    _lengths: dict[str, int] = field(default_factory=dict)
 
     @property
     def context(self) -> int | None:
@@ -82,10 +85,27 @@ class _Model:
     ) -> list[str]:
         """The whole prompts. An editor that asks differently (in-context, memory) rewrites what follows the prefix."""
         rendered = [_ending(render(text, form), end) for text, form in zip(texts, forms, strict=True)]
+        room = self.settings.thought if end == THINKING else ROOM
+        prefixes = [self._fitting(prefix, text, room) for prefix, text in zip(prefixes, rendered, strict=True)]
         rewrite = getattr(self.model, "rewrite", None)
         if rewrite:
             return list(rewrite(rendered, prefixes))
         return [prefix + text for prefix, text in zip(prefixes, rendered, strict=True)]
+
+    def _fitting(self, prefix: str, text: str, room: int) -> str:
+        """The last lines of the prefix, as many as leave room for the text and what is to be written after it."""
+        if not prefix or self.context is None:
+            return prefix
+        lines, left = prefix.splitlines(keepends=True), self.context - room - self._length(text)
+        while len(lines) > 1 and sum(map(self._length, lines)) > left:
+            lines.pop(0)
+        return "".join(lines)
+
+    def _length(self, text: str) -> int:
+        """In tokens; a little more than in a longer text."""
+        if text not in self._lengths:
+            self._lengths[text] = len(self.tokenizer(text)["input_ids"])
+        return self._lengths[text]
 
     def prompts_of(self, rows: Sequence[dict[str, Any]], end: str = "A:") -> list[str]:
         return self.prompts(
@@ -94,12 +114,10 @@ class _Model:
 
     def force(self, encoded: Sequence[Encoded]) -> list[Forced]:
         """Equal rows go through the model once."""
-        place = {row.ids: index for index, row in enumerate(encoded)}
-        once = list(place.values())
-        rows = [encoded[index] for index in once]
+        rows = list(dict.fromkeys(encoded))
         found = teacher_force(self.model, rows, self.settings.batch_size, self.settings.batch_tokens)
-        of = {row.ids: forced for row, forced in zip(rows, found, strict=True)}
-        return [of[row.ids] for row in encoded]
+        of = dict(zip(rows, found, strict=True))
+        return [of[row] for row in encoded]
 
     def say(self, prompts: Sequence[str], caps: Sequence[int], to_the_end: bool = False) -> list[str]:
         """Free generation; equal prompts are asked once."""

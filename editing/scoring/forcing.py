@@ -11,7 +11,7 @@ import torch
 
 from editing.encoding import Encoded, pad
 from editing.models import answer_logits, keeps_some_logits
-from editing.scoring.shared_start import starts
+from editing.scoring.shared_start import Start, read_starts, starts
 from schemas.errors import ChronoFactsError
 
 __all__ = ["Forced", "bounded_batches", "teacher_force"]
@@ -43,7 +43,7 @@ def teacher_force(
     for start in starts(model, [row.ids for row in encoded], limits, share):
         rests = [_without(encoded[index], start.length) for index in start.rows]
         for places in bounded_batches([len(row.ids) + start.length for row in rests], batch_size, batch_tokens):
-            found = _force([rests[place] for place in places], model, start.cache_for(len(places)))
+            found = _force([rests[place] for place in places], model, start)
             forced |= {start.rows[place]: one for place, one in zip(places, found, strict=True)}
     return [forced[index] for index in range(len(encoded))]
 
@@ -67,7 +67,11 @@ def _without(row: Encoded, length: int) -> Encoded:
     return Encoded(row.ids[length:], row.start - length, row.end - length, row.merged)
 
 
-def _force(rows: Sequence[Encoded], model: Any, cache: Any) -> list[Forced]:
+def _force(rows: Sequence[Encoded], model: Any, start: Start) -> list[Forced]:
+    """One batch, after what all of its rows begin with."""
+    limit = min(row.start for row in rows) - 1
+    length, cache = read_starts(model, start, [row.ids for row in rows], limit)
+    rows = [_without(row, length) for row in rows]
     batch = pad(rows, True, next(model.parameters()).device)
     labels = batch.labels[:, batch.first :]
     logits = _logits(model, batch.ids, batch.first, cache).float()

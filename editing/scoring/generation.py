@@ -33,7 +33,8 @@ def generate(
     """The greedy continuation of every prompt (token ids), up to EOS, the end of a line or `most` tokens.
 
     A full stop ends nothing: "St. Louis" and "Apple Inc." are answers. Rows that have ended leave the batch.
-    most: for all, or for each. to_the_end: nothing ends a text but its length, and it may have several lines.
+    most: for all, or for each. to_the_end: EOS is never chosen; nothing ends a text but its length, and it may have
+    several lines.
     share: read a start that many prompts have in common once.
     """
     context = context_length(model)
@@ -82,7 +83,7 @@ class _Writer:
         ids = torch.tensor([prompt[:position] for prompt in prompts], device=device)
         while True:
             output = self._model(input_ids=ids, past_key_values=cache, use_cache=True, **self._only_last)
-            cache, chosen = output.past_key_values, output.logits[:, -1].argmax(-1).tolist()
+            cache, chosen = output.past_key_values, self._choose(output.logits[:, -1])
             keep, following = [], []
             for place, (row, token) in enumerate(zip(going, chosen, strict=True)):
                 if position < len(prompts[row]):  # it still reads
@@ -98,9 +99,16 @@ class _Writer:
                 going = [going[place] for place in keep]
             ids, position = torch.tensor(following, device=device)[:, None], position + 1
 
+    def _choose(self, logits: torch.Tensor) -> list[int]:
+        """The likeliest tokens; to the end, the likeliest that do not end the text."""
+        end = self._tokenizer.eos_token_id
+        if self._to_the_end and end is not None:
+            logits = logits.index_fill(-1, torch.tensor([end], device=logits.device), -torch.inf)
+        return logits.argmax(-1).tolist()  # type: ignore[no-any-return]
+
     def _take(self, written: list[int], token: int, cap: int) -> bool:
         """Write the token; does the row go on?"""
-        if token == self._tokenizer.eos_token_id and not self._to_the_end:
+        if token == self._tokenizer.eos_token_id:
             return False
         written.append(token)
         return len(written) < cap and (self._to_the_end or not self._ends_line(token))

@@ -29,7 +29,7 @@ class ScoringSettings:
     fluency: int = 100
     """Facts of which the model writes freely for the n-gram entropy; 0: of none."""
     fluency_tokens: int = 100
-    """As many tokens it writes then, whatever it says (Meng et al. 2022 take 100)."""
+    """As many tokens it writes then, and never ends before (Meng et al. 2022 take 100)."""
     perplexity: int = 500
     """Held-out sentences that the model reads; 0: none."""
     text: str | None = None

@@ -7,8 +7,9 @@ known to read the rest of a text after such a cache as it reads the whole; other
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -16,12 +17,14 @@ from transformers import PreTrainedModel
 
 from editing.models import keeps_some_logits
 
-__all__ = ["Start", "starts"]
+__all__ = ["Start", "read_starts", "starts"]
 
 SHORTEST = 24
 """Tokens in common below which sharing is not worth a pass of its own."""
 FEWEST = 4
 """Rows below which it is not either."""
+WORTH = 0.15
+"""Share of a batch's tokens that reading equal starts once must save."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Start:
     rows: list[int]
     length: int = 0
     cache: Any = None
+    shares: bool = False
+    """Rows of a batch that begin alike may share that, too."""
 
     def cache_for(self, rows: int) -> Any:
         """A copy for a batch of so many rows, that the model may write to."""
@@ -56,13 +61,43 @@ def starts(model: Any, rows: Sequence[tuple[int, ...]], limits: Sequence[int], s
             alone += members
             continue
         length = min(_common([rows[index] for index in members]), min(limits[index] for index in members))
-        cache = _read(model, rows[members[0]][:length])
+        cache = _read(model, [rows[members[0]][:length]], None)
         if hasattr(cache, "batch_repeat_interleave"):
-            yield Start(members, length, cache)
+            yield Start(members, length, cache, True)
         else:
             alone += members
     if alone:
-        yield Start(sorted(alone))
+        yield Start(sorted(alone), shares=share)
+
+
+def read_starts(model: Any, start: Start, rows: Sequence[tuple[int, ...]], limit: int) -> tuple[int, Any]:
+    """The rows of one batch, after `start`: how many tokens more are read of them, and a cache with a row for each.
+
+    Rows that begin alike (the same wording, or one prompt with two answers) are read once. limit: tokens that may be
+    read at most. Of all lengths the one that saves most tokens is taken; 0, and the cache of `start`, where none does.
+    """
+    length = _best_length(rows, limit) if start.shares else 0
+    if not length:
+        return 0, start.cache_for(len(rows))
+    heads = [row[:length] for row in rows]
+    place = {head: index for index, head in enumerate(dict.fromkeys(heads))}
+    cache = _read(model, list(place), start.cache_for(len(place)))
+    if not hasattr(cache, "batch_select_indices"):
+        return 0, start.cache_for(len(rows))
+    device = next(model.parameters()).device
+    cache.batch_select_indices(torch.tensor([place[head] for head in heads], device=device))
+    return length, cache
+
+
+def _best_length(rows: Sequence[tuple[int, ...]], limit: int) -> int:
+    """The number of first tokens n for which n * (rows - rows that differ in them) is greatest, if it is worth it."""
+    if len(rows) < FEWEST or limit < 1:
+        return 0
+    ordered = sorted(rows)
+    alike = [_common(pair) for pair in pairwise(ordered)]
+    saved = [length * sum(one >= length for one in alike) for length in range(limit + 1)]
+    best = max(range(limit + 1), key=saved.__getitem__)
+    return best if saved[best] >= WORTH * sum(map(len, rows)) else 0
 
 
 def _can_share(model: Any) -> bool:
@@ -72,16 +107,19 @@ def _can_share(model: Any) -> bool:
     return isinstance(model, PreTrainedModel)
 
 
-def _common(rows: Sequence[tuple[int, ...]]) -> int:
+def _common(rows: Iterable[tuple[int, ...]]) -> int:
     """How many first tokens all rows have in common: as many as the first and the last in order."""
-    first, last = min(rows), max(rows)
+    ordered = sorted(rows)
+    first, last = ordered[0], ordered[-1]
     for place, (one, other) in enumerate(zip(first, last, strict=False)):
         if one != other:
             return place
     return min(len(first), len(last))
 
 
-def _read(model: Any, ids: tuple[int, ...]) -> Any:
+def _read(model: Any, rows: Sequence[tuple[int, ...]], cache: Any) -> Any:
+    """Keys and values of rows of one length, after those in the cache."""
     device = next(model.parameters()).device
     only_last = {"logits_to_keep": 1} if keeps_some_logits(model) else {}
-    return model(input_ids=torch.tensor([ids], device=device), use_cache=True, **only_last).past_key_values
+    ids = torch.tensor(rows, device=device)
+    return model(input_ids=ids, past_key_values=cache, use_cache=True, **only_last).past_key_values

@@ -6,6 +6,7 @@ one model said is never served as another's: the model's hash is the name of the
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -79,7 +80,8 @@ class ScoreStore:
             pq.write_table(table, part)
             part.replace(file)
         except OSError:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink()
 
 
 def stored_results(

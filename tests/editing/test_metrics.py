@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from editing.metrics import as_mapping, summarise
+from editing.metrics import as_mapping, forgetting, summarise
 from editing.scoring import SCORES
 from schemas.errors import CheckFailed
 
@@ -93,3 +94,88 @@ def test_a_kind_that_was_not_asked_has_no_row() -> None:
 def test_scores_of_other_probes_are_refused() -> None:
     with pytest.raises(CheckFailed, match="q2"):
         summarise(table(probe("q2", "edit", True)), table(probe("q1", "edit", True)))
+
+
+def test_a_chain_is_known_when_every_one_of_its_facts_is() -> None:
+    scores = table(
+        probe("q1", "multi_hop", False, hops=2, edited_hops=1),
+        probe("q1", "hop", True), probe("q1", "hop", True, phrasing=1),
+        probe("q2", "multi_hop", True, hops=3, edited_hops=2),
+        probe("q2", "hop", True), probe("q2", "hop", False, phrasing=1), probe("q2", "hop", True, phrasing=2),
+    )  # fmt: skip
+    rows = {(row["metric"], row["by"], row["group"]): row["value"] for row in summarise(scores, scores).to_pylist()}
+    assert rows["instance_wise", "all", None] == 0.5
+    assert (rows["instance_wise", "hops", "2"], rows["instance_wise", "hops", "3"]) == (1.0, 0.0)
+    assert (rows["multi_hop", "edited_hops", "1"], rows["multi_hop", "edited_hops", "2"]) == (0.0, 1.0)
+
+
+def test_a_walk_and_a_thought_are_figures_of_their_own() -> None:
+    scores = table(
+        probe("q1", "multi_hop", False, hops=2), probe("q1", "hop_by_hop", True, hops=2),
+        probe("q1", "chain_of_thought", False, hops=2),
+    )  # fmt: skip
+    figures = as_mapping(summarise(scores, scores))
+    assert (figures["multi_hop"], figures["hop_by_hop"], figures["chain_of_thought"]) == (0.0, 1.0, 0.0)
+    assert figures["portability"] == 0.0
+
+
+def test_edit_wise_accuracy_is_of_clozes() -> None:
+    scores = table(probe("q1", "cloze", True), probe("q2", "cloze", False), probe("q3", "edit", False))
+    figures = as_mapping(summarise(scores, scores))
+    assert figures["edit_wise"] == 0.5 and figures["edit_success"] == 0.0
+
+
+def test_history_kept_counts_only_what_was_known() -> None:
+    base = table(probe("q1", "history", True), probe("q2", "history", True), probe("q3", "history", False))
+    after = table(probe("q1", "history", True), probe("q2", "history", False), probe("q3", "history", True))
+    figures = as_mapping(summarise(after, base))
+    assert figures["history_kept"] == 0.5 and figures["history"] == pytest.approx(2 / 3)
+
+
+def test_date_sensitivity_asks_whether_now_and_then_get_different_answers() -> None:
+    scores = table(
+        probe("q1", "edit", True, fact="e1"),
+        probe("q2", "history", True, fact="e1", answer="Zoe", generated="Zoe"),
+        probe("q3", "history", False, fact="e1", answer="Max", generated="ann."),
+        probe("q4", "history", True, fact="e1"),  # the right answer then is that of now: nothing to tell apart
+        probe("q5", "history", True, fact="e2", answer="Max", generated="Max"),
+    )
+    assert as_mapping(summarise(scores, scores))["date_sensitivity"] == 0.5
+
+
+def test_the_gap_between_forced_and_free_is_a_figure() -> None:
+    scores = table(probe("q1", "edit", False, token_accuracy=0.75, answer_argmax=False), probe("q2", "edit", True))
+    figures = as_mapping(summarise(scores, scores))
+    assert figures["forced_gap"] == pytest.approx(0.375)
+    assert figures["token_accuracy"] - figures["edit_success"] == pytest.approx(figures["forced_gap"])
+
+
+def test_perplexity_weighs_texts_by_their_tokens() -> None:
+    scores = table(
+        probe("s1", "general", False, exact_match=None, nll_answer=1.0, tokens=30),
+        probe("s2", "general", False, exact_match=None, nll_answer=3.0, tokens=10),
+    )
+    row = summarise(scores, scores).to_pylist()[0]
+    assert row["metric"] == "perplexity" and row["value"] == pytest.approx(math.exp(1.5))
+    assert math.exp(1.0) <= row["low"] <= row["value"] <= row["high"] <= math.exp(3.0) + 1e-6
+
+
+def test_fluency_is_the_mean_entropy_of_what_was_written() -> None:
+    scores = table(*(probe(f"q{n}", "fluency", False, exact_match=None, ngram_entropy=float(n)) for n in range(4)))
+    assert as_mapping(summarise(scores, scores))["fluency"] == 1.5
+
+
+def test_the_interval_of_one_figure_does_not_depend_on_the_others() -> None:
+    edits = [probe(f"q{n}", "edit", n % 3 == 0) for n in range(30)]
+    alone = summarise(table(*edits), table(*edits)).to_pylist()[0]
+    more = table(*edits, *(probe(f"h{n}", "history", n % 2 == 0) for n in range(9)))
+    assert alone in summarise(more, more).to_pylist()
+
+
+def test_forgetting_is_right_at_once_and_wrong_at_the_end() -> None:
+    then = table(*(probe(f"q{n}", "edit", n < 3) for n in range(4)))
+    then = then.append_column("chunk", pa.array([0, 0, 1, 1], pa.int32()))
+    end = table(*(probe(f"q{n}", "edit", n in (2, 3)) for n in range(4)))
+    rows = {(row["metric"], row["group"]): row["value"] for row in forgetting(then, end).to_pylist()}
+    assert (rows["success_at_once", None], rows["success_at_end", None]) == (0.75, 0.5)
+    assert (rows["forgotten", None], rows["forgotten", "0"], rows["forgotten", "1"]) == (0.5, 1.0, 0.0)

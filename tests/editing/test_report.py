@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import shutil
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from editing.report import as_json, terminal_table, write_report
-from schemas.errors import BadInput
+from schemas.errors import BadInput, CheckFailed
 from tests.editing.conftest import Experiment
 
 HOSTILE = "<script>alert('x')</script>\"&$\\frac{"
@@ -115,3 +116,66 @@ def test_a_folder_that_is_no_run_and_a_full_output_are_refused(experiment: Exper
     (tmp_path / "full" / "x").write_text("x")
     with pytest.raises(BadInput, match="not empty"):
         write_report([experiment.run], tmp_path / "full")
+
+
+def copied(experiment: Experiment, folder: Path, as_of: str | None = None, model: str | None = None) -> Path:
+    """The run again, of another snapshot or model by name."""
+    shutil.copytree(experiment.run, folder, ignore=shutil.ignore_patterns("model", "adapters"))
+    about = json.loads((folder / "run.json").read_text())
+    about["snapshot"]["as_of"] = as_of or about["snapshot"]["as_of"]
+    about["model"]["name"] = model or about["model"]["name"]
+    (folder / "run.json").write_text(json.dumps(about))
+    return folder
+
+
+def test_runs_of_several_snapshots_are_ranked_and_drawn_over_time(experiment: Experiment, tmp_path: Path) -> None:
+    later = copied(experiment, tmp_path / "later", as_of="2025-06-01")
+    page = write_report([experiment.run, later], tmp_path / "out").read_text()
+    assert "<h2>Leaderboard</h2>" in page and "<h3>Over time</h3>" in page
+    board = page[page.index("<h2>Leaderboard</h2>") :]
+    rows = re.findall(r"<th scope=row>(\d+)</th><td>([\d-]+)</td><td>small-world</td><td>([\w+]+)</td>", board)
+    assert [row[0] for row in rows] == ["1", "2", "3", "4"]
+    assert [row[1] for row in rows] == ["2025-06-01", "2025-06-01", "2025-01-01", "2025-01-01"]
+    assert rows[0][2] == "lora+replay"  # it keeps what naive editing loses
+    assert "## Leaderboard" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_a_single_run_has_no_leaderboard(page: str) -> None:
+    assert "Leaderboard" not in page and "<h3>Over time</h3>" not in page
+
+
+def test_how_stale_a_model_is_is_drawn_for_every_run(experiment: Experiment, tmp_path: Path) -> None:
+    run = copied(experiment, tmp_path / "run")
+    file = run / "scores" / "none.parquet"
+    table = pq.read_table(file)
+    numbers = [int(fact[1:]) if re.fullmatch(r"e\d+", fact) else 0 for fact in table["fact"].to_pylist()]
+    days = [datetime.date(2021, 1, 1) + datetime.timedelta(days=20 * number) for number in numbers]
+    known = [day < datetime.date(2021, 12, 1) for day in days]
+    for name, column in (
+        ("changed_on_earliest", pa.array(days)), ("changed_on_latest", pa.array(days)),
+        ("exact_match", pa.array(known)), ("exact_match_before", pa.array([not one for one in known])),
+    ):  # fmt: skip
+        table = table.set_column(table.column_names.index(name), name, column)
+    pq.write_table(table, file)
+    page = write_report([run], tmp_path / "out").read_text()
+    assert "month by month?" in page
+    told = re.search(r"knows the world until about (\w+ \d+)", page)
+    assert told and told[1] in ("November 2021", "December 2021")
+
+
+def test_scores_of_another_model_are_refused(experiment: Experiment, tmp_path: Path) -> None:
+    run = copied(experiment, tmp_path / "run")
+    file = run / "scores" / "lora.parquet"
+    table = pq.read_table(file)
+    other = pa.array(["0123456789abcdef"] * table.num_rows)
+    pq.write_table(table.set_column(table.column_names.index("model_hash"), "model_hash", other), file)
+    with pytest.raises(CheckFailed, match="scores of the model 0123456789abcdef"):
+        as_json([run])
+
+
+def test_a_run_of_an_older_version_can_still_be_read(experiment: Experiment, tmp_path: Path) -> None:
+    run = copied(experiment, tmp_path / "run")
+    for file in (run / "scores").iterdir():
+        newer = ["walk", "ngram_entropy", "tokens", "edited_hops", "asked_on", "probe_id"]
+        pq.write_table(pq.read_table(file).drop_columns([*newer, "changed_on_earliest", "changed_on_latest"]), file)
+    assert "data-kind='edit'" in write_report([run], tmp_path / "out").read_text()

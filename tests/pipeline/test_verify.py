@@ -156,6 +156,11 @@ DEFECTS: dict[str, tuple[Sequence[str], set[str]]] = {
     "a name of another language is told": (
         [f"UPDATE entities SET label_language = 'fr' WHERE qid = (SELECT subject FROM edits WHERE {EDIT})"], set(),
     ),
+    "no question for training asks about an edit for testing": (
+        ["UPDATE questions SET split = 'test' WHERE question_id = "
+         "(SELECT min(question_id) FROM questions WHERE kind = 'edit' AND split = 'train')"],
+        set(),
+    ),
     "every reason is in the closed list": (
         ["UPDATE rejections SET reason = 'bad_luck' WHERE rowid = 0"], set(),
     ),

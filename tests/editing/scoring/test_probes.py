@@ -141,10 +141,26 @@ def test_a_prefix_changes_what_the_model_reads_and_not_what_is_recorded(
     assert under["nll_answer"].to_pylist() != plain["nll_answer"].to_pylist()
 
 
+def test_examples_that_do_not_fit_the_context_are_left_out_from_the_first_on(
+    model_and_tokenizer: Any, snapshot: Snapshot
+) -> None:
+    model, tokenizer = model_and_tokenizer
+    asked: list[str] = []
+    watch = model.register_forward_pre_hook(
+        lambda part, given, named: asked.extend(tokenizer.batch_decode(named["input_ids"])), with_kwargs=True
+    )
+    settings = ScoringSettings(cot=True, hops=False, fluency=0, perplexity=0)
+    probes = all_probes(chained(), _no_sentences(), settings)
+    thought = evaluate(model, tokenizer, probes.filter(pa.compute.equal(probes["way"], "think")), settings)
+    watch.remove()
+    assert thought.num_rows == 1 and len(tokenizer(asked[0])["input_ids"]) <= model.config.max_position_embeddings
+    assert "The Last Supper" in asked[0] and "longest river of Egypt" not in asked[0]
+
+
 def test_the_answer_is_what_follows_the_last_thought() -> None:
     assert answer_of(" The mayor is Ann. Ann was born in Rome. A: Rome") == "Rome"
     assert answer_of("A: Oslo A: Rome ") == "Rome"
-    assert answer_of("I never stop thinking") == ""
+    assert answer_of("Rome") == "Rome"  # without a thought
 
 
 def test_thinking_aloud_is_asked_once_for_every_multi_hop_question() -> None:

@@ -87,5 +87,22 @@ def test_what_is_written_after_a_shared_start_does_not_reach_the_next_batch(rows
     model = roomy("llama")
     (start,) = starts(model, [row.ids for row in rows], [row.start - 1 for row in rows])
     before = start.cache.get_seq_length()
-    _force([_without(row, start.length) for row in rows], model, start.cache_for(len(rows)))
+    _force([_without(row, start.length) for row in rows], model, start)
     assert start.cache.get_seq_length() == before == start.length
+
+
+@pytest.mark.parametrize("family", sorted(CONFIGS))
+def test_one_prompt_with_two_answers_is_read_once_and_scores_the_same(family: str, tokenizer: Any) -> None:
+    model, seen = roomy(family), []
+    prompts = [text for text in QUESTIONS for _ in range(2)]
+    rows = encode(tokenizer, prompts, ["Ann Lee", "Bo"] * len(QUESTIONS))
+    watch = model.register_forward_pre_hook(
+        lambda module, arguments, named: seen.append(named["input_ids"].numel()), with_kwargs=True
+    )
+    shared = teacher_force(model, rows, 16)
+    once, seen[:] = sum(seen), []
+    whole = teacher_force(model, rows, 16, share=False)
+    watch.remove()
+    assert once < 0.75 * sum(seen)
+    for one, other in zip(shared, whole, strict=True):
+        assert one.nll == pytest.approx(other.nll, abs=1e-5) and one.argmax == other.argmax

@@ -1,0 +1,332 @@
+"""Causal tracing: at which layer and token does a model look a fact up (Meng et al. 2022, ROME, arXiv 2202.05262).
+
+Three runs of one prompt (section 2 and appendix B of the paper): clean; corrupted, with Gaussian noise of three
+standard deviations on the embeddings of the subject's tokens; and corrupted with one clean state put back. What the
+answer's probability regains, P(answer | restored) - P(answer | corrupted), is the *indirect effect* of that state, as a
+mean over draws of noise. Restored are a block's output at one layer (`state`), or what the feed-forward parts (`mlp`) or
+attentions of a window of layers add. Only facts that the model answers rightly can be traced. The facts are the old
+ones, which it should know. Leaves out the drawing (`heat_map`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from editing.bootstrap import interval
+from editing.editors.keys_and_values import check_fast, subject_span
+from editing.encoding import Encoded, encode, form_of, pad, render
+from editing.models import answer_logits, context_length
+from editing.scoring import teacher_force
+from editing.structure import attention_modules, block_names, hidden_of, output_matrices
+from schemas.errors import BadInput
+
+__all__ = ["EFFECTS", "KINDS", "MAP", "ROLES", "TraceSettings", "average", "suggest_layers", "trace"]
+
+Kind = Literal["state", "mlp", "attention"]
+KINDS: tuple[Kind, ...] = ("state", "mlp", "attention")
+ROLES = (
+    "first subject token",
+    "middle subject tokens",
+    "last subject token",
+    "first subsequent token",
+    "further tokens",
+    "last token",
+)
+"""What a token is to its prompt, as in the paper's figures. Tokens before the subject never see the noise: a causal
+model gives them no effect. A subject of one token has a last token only."""
+
+EFFECTS = pa.schema(
+    [
+        pa.field("edit_id", pa.string()),
+        pa.field("kind", pa.string()),  # state, mlp or attention
+        pa.field("layer", pa.int16()),  # that is restored, or the middle of the window
+        pa.field("position", pa.int16()),  # of the token in the prompt, BOS counted
+        pa.field("token", pa.string()),
+        pa.field("role", pa.string()),
+        pa.field("clean", pa.float32()),  # P(answer), without noise
+        pa.field("corrupted", pa.float32()),  # P(answer), noise on the subject, mean over draws
+        pa.field("indirect_effect", pa.float32()),  # P(answer | restored) - P(answer | corrupted), mean over draws
+    ]
+)
+MAP = pa.schema(
+    [
+        pa.field("kind", pa.string()),
+        pa.field("role", pa.string()),
+        pa.field("layer", pa.int16()),
+        pa.field("indirect_effect", pa.float32()),  # mean over facts (of each, over its tokens of this role)
+        pa.field("low", pa.float32()),  # 95 % bootstrap interval over facts
+        pa.field("high", pa.float32()),
+        pa.field("facts", pa.int32()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class TraceSettings:
+    facts: int = 100
+    """How many edits' old facts are traced, evenly spread; those the model does not answer are skipped."""
+    draws: int = 10
+    """Of noise, per fact."""
+    noise: float = 3.0
+    """In standard deviations of the subjects' token embeddings."""
+    window: int = 10
+    """Layers whose feed-forward or attention outputs are restored together; at most a fifth of the depth."""
+    rows: int = 256
+    """That go through the model at once."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A fact that the model answers rightly."""
+
+    edit_id: str
+    encoded: Encoded
+    subject: range
+    """Positions of the subject's tokens."""
+
+
+def trace(
+    model: Any,
+    tokenizer: Any,
+    edits: pa.Table,
+    settings: TraceSettings = TraceSettings(),  # noqa: B008 - frozen
+    progress: Callable[[str], None] = lambda line: None,
+) -> pa.Table:
+    """The indirect effect of every state, feed-forward part and attention on every old fact: `EFFECTS`.
+
+    edits: `tables.EDITS`. The model is left in eval mode and as it was. The same seed gives the same noise for a fact
+    in whatever company. Raises BadInput when the model answers none of the old facts.
+    """
+    check_fast(tokenizer)
+    model.eval()
+    facts = _known_facts(model, tokenizer, edits, settings)
+    scale = settings.noise * _spread_of_subjects(model, facts)
+    progress(f"tracing {len(facts)} facts that the model knows, noise {scale:.3f}")
+    rows: list[dict[str, Any]] = []
+    for number, fact in enumerate(facts):
+        rows += _trace_fact(model, tokenizer, fact, scale, settings)
+        if (number + 1) % 10 == 0:
+            progress(f"traced {number + 1} of {len(facts)} facts")
+    return pa.Table.from_pylist(rows, schema=EFFECTS)
+
+
+def average(effects: pa.Table, seed: int = 0) -> pa.Table:
+    """The average indirect effect by kind, role and layer (`MAP`), with intervals over facts."""
+    cells: dict[tuple[str, str, int], dict[str, list[float]]] = {}
+    columns = [effects[name].to_pylist() for name in ("kind", "role", "layer", "edit_id", "indirect_effect")]
+    for kind, role, layer, edit_id, effect in zip(*columns, strict=True):
+        cells.setdefault((kind, role, layer), {}).setdefault(edit_id, []).append(effect)
+    rows = []
+    for kind in KINDS:
+        for role in ROLES:
+            for layer in sorted({key[2] for key in cells if key[:2] == (kind, role)}):
+                of_fact = {fact: float(np.mean(several)) for fact, several in cells[kind, role, layer].items()}
+                values = np.array(list(of_fact.values()))
+                low, high = interval(values, np.ones(len(values)), list(of_fact), seed, f"{kind} {role} {layer}")
+                rows.append(
+                    {"kind": kind, "role": role, "layer": layer, "indirect_effect": float(values.mean())}
+                    | {"low": low, "high": high, "facts": len(values)}
+                )
+    return pa.Table.from_pylist(rows, schema=MAP)
+
+
+def suggest_layers(averages: pa.Table, role: str = "last subject token", count: int = 1) -> list[int]:
+    """The layers to edit, ascending: `count` neighbours that end at the strongest feed-forward effect at this token.
+
+    ROME edits the layer of the peak, MEMIT a range that ends there (Meng et al. 2023, section 4.3). Where the role has
+    no tokens, the last token stands in.
+    """
+    rows = [row for row in averages.to_pylist() if row["kind"] == "mlp"]
+    there = [row for row in rows if row["role"] == role] or [row for row in rows if row["role"] == "last token"]
+    if not there:
+        raise BadInput("the trace has no feed-forward effects to choose a layer by; name one with layer=N")
+    peak = max(there, key=lambda row: (row["indirect_effect"], -row["layer"]))["layer"]
+    return list(range(max(0, peak - count + 1), peak + 1))
+
+
+def _known_facts(model: Any, tokenizer: Any, edits: pa.Table, settings: TraceSettings) -> list[_Known]:
+    rows = [row for row in edits.to_pylist() if row["target_old"] and row["subject_label"]]
+    rows = rows[:: max(1, len(rows) // settings.facts)][: settings.facts] if rows else []
+    prompts = [render(row["prompt"], form_of(row["prompt"])) for row in rows]
+    encoded = encode(tokenizer, prompts, [row["target_old"] for row in rows], context_length(model))
+    known = []
+    for row, prompt, one, forced in zip(
+        rows, prompts, encoded, teacher_force(model, encoded, settings.rows) if rows else [], strict=True
+    ):
+        names = [row["subject_label"], *(row["subject_aliases"] or ())]
+        span = subject_span(tokenizer, prompt, one, names)
+        if forced.argmax and span is not None:
+            known.append(_Known(row["edit_id"], one, span))
+    if not known:
+        raise BadInput(
+            f"the model answers none of the {len(rows)} old facts in these words, and only what it knows can be "
+            "traced; take another model, a snapshot with a later --since, or more facts"
+        )
+    return known
+
+
+def _spread_of_subjects(model: Any, facts: Sequence[_Known]) -> float:
+    """Standard deviation of the embeddings of all subjects' tokens (appendix B.1)."""
+    embeddings = model.get_input_embeddings()
+    ids = [fact.encoded.ids[place] for fact in facts for place in fact.subject]
+    with torch.no_grad():
+        return float(embeddings(torch.tensor(ids, device=embeddings.weight.device)).float().std())
+
+
+@torch.no_grad()
+def _trace_fact(
+    model: Any, tokenizer: Any, fact: _Known, scale: float, settings: TraceSettings
+) -> Iterator[dict[str, Any]]:
+    """Rows of `EFFECTS` for one fact."""
+    sites = _sites(model)
+    device, one = next(model.parameters()).device, fact.encoded
+    width = model.get_input_embeddings().weight.shape[1]
+    drawn = torch.Generator().manual_seed(settings.seed)
+    noise = scale * torch.randn((settings.draws, len(fact.subject), width), generator=drawn)
+    clean_states, clean = _run_clean(model, sites, one)
+    corrupted = float(_run(model, one, noise.to(device), fact.subject, {}, None).mean())
+    positions = list(range(fact.subject[0], one.start))
+    for kind in KINDS:
+        modules = sites[kind]
+        span = 1 if kind == "state" else max(1, min(settings.window, len(modules) // 5))
+        for layer in range(len(modules)):
+            first = max(0, layer - span // 2)
+            window = modules[first : min(len(modules), layer - span // 2 + span)]
+            restored = {name: clean_states[name] for name in window}
+            gained = _restore_each(model, one, noise.to(device), fact.subject, restored, positions, settings.rows)
+            for position, probability in zip(positions, gained, strict=True):
+                yield {
+                    "edit_id": fact.edit_id,
+                    "kind": kind,
+                    "layer": layer,
+                    "position": position,
+                    "token": tokenizer.decode([one.ids[position]]),
+                    "role": _role(position, fact),
+                    "clean": clean,
+                    "corrupted": corrupted,
+                    "indirect_effect": probability - corrupted,
+                }
+
+
+def _sites(model: Any) -> dict[str, list[str]]:
+    """Kind -> the module of each layer whose output is restored."""
+    matrices = output_matrices(model)
+    attentions = attention_modules(model)
+    return {
+        "state": block_names(model),
+        "mlp": [matrices[layer] for layer in sorted(matrices)],
+        "attention": [attentions[layer] for layer in sorted(attentions)],
+    }
+
+
+def _run_clean(model: Any, sites: Mapping[str, list[str]], one: Encoded) -> tuple[dict[str, torch.Tensor], float]:
+    """Every site's output (length, hidden), and P(answer)."""
+    parts, kept = dict(model.named_modules()), {}
+
+    def keep(name: str) -> Callable[[Any, Any, Any], None]:
+        def hook(_module: Any, _inputs: Any, output: Any) -> None:
+            kept[name] = hidden_of(output)[0].clone()
+
+        return hook
+
+    watches = [parts[name].register_forward_hook(keep(name)) for names in sites.values() for name in names]
+    try:
+        probability = _answer_probability(model, one, 1)
+    finally:
+        for watch in watches:
+            watch.remove()
+    return kept, float(probability[0])
+
+
+def _restore_each(
+    model: Any,
+    one: Encoded,
+    noise: torch.Tensor,
+    subject: range,
+    restored: Mapping[str, torch.Tensor],
+    positions: Sequence[int],
+    rows: int,
+) -> list[float]:
+    """P(answer) with the states put back at each position alone, mean over draws."""
+    pairs = [(draw, position) for position in positions for draw in range(len(noise))]
+    found = []
+    for begin in range(0, len(pairs), rows):
+        part = pairs[begin : begin + rows]
+        draws = noise[[draw for draw, _ in part]]
+        at = torch.tensor([position for _, position in part], device=noise.device)
+        found.append(_run(model, one, draws, subject, restored, at))
+    return [float(mean) for mean in torch.cat(found).view(len(positions), len(noise)).mean(1)]
+
+
+def _run(
+    model: Any,
+    one: Encoded,
+    noise: torch.Tensor,
+    subject: range,
+    restored: Mapping[str, torch.Tensor],
+    at: torch.Tensor | None,
+) -> torch.Tensor:
+    """P(answer) (rows,) with `noise` (rows, subject tokens, hidden), and clean states at position `at` (rows,)."""
+    with _corrupted(model, noise, subject), _restored(model, restored, at):
+        return _answer_probability(model, one, len(noise))
+
+
+@contextmanager
+def _corrupted(model: Any, noise: torch.Tensor, subject: range) -> Iterator[None]:
+    def add(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        moved = output.clone()
+        moved[:, subject[0] : subject[-1] + 1] += noise.to(moved.dtype)
+        return moved
+
+    hook = model.get_input_embeddings().register_forward_hook(add)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+@contextmanager
+def _restored(model: Any, states: Mapping[str, torch.Tensor], at: torch.Tensor | None) -> Iterator[None]:
+    parts = dict(model.named_modules())
+
+    def put_back(state: torch.Tensor) -> Callable[[Any, Any, Any], Any]:
+        def hook(_module: Any, _inputs: Any, output: Any) -> Any:
+            moved = hidden_of(output).clone()
+            moved[torch.arange(len(moved), device=moved.device), at] = state[at]
+            return (moved, *output[1:]) if isinstance(output, tuple) else moved
+
+        return hook
+
+    hooks = [parts[name].register_forward_hook(put_back(state)) for name, state in states.items()]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _answer_probability(model: Any, one: Encoded, rows: int) -> torch.Tensor:
+    """P(answer) = product over its tokens, EOS left out: (rows,)."""
+    batch = pad([one] * rows, True, next(model.parameters()).device)
+    logits = answer_logits(model, batch.ids, one.start).float()[:, : one.end - one.start]
+    chosen = batch.ids[:, one.start : one.end, None]
+    return logits.log_softmax(-1).gather(2, chosen)[:, :, 0].sum(1).exp()
+
+
+def _role(position: int, fact: _Known) -> str:
+    last = fact.encoded.start - 1
+    if position == fact.subject[-1]:
+        return "last subject token"
+    if position in fact.subject:
+        return "first subject token" if position == fact.subject[0] else "middle subject tokens"
+    if position == last:
+        return "last token"
+    return "first subsequent token" if position == fact.subject[-1] + 1 else "further tokens"

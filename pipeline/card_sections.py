@@ -1,0 +1,134 @@
+"""The parts of a dataset card that explain rather than count: one edit with all that is asked of it, how the answers
+were verified, what the set does not promise, and what to cite.
+
+Leaves out: the card's frame and its counts (`pipeline.card`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from schemas.manifest import SnapshotManifest
+
+__all__ = ["citation", "hop_counts", "limits", "verification", "worked_example"]
+
+Escape = Callable[[str], str]
+_KINDS = ("edit", "paraphrase", "cloze", "alias", "reverse", "multi_hop", "locality", "history", "timeline")
+
+
+def worked_example(folder: Path, escape: Escape) -> list[str]:
+    """One edit, the one with the most kinds of questions, and a question of each kind; nothing for an empty set."""
+    questions = ds.dataset(folder / "questions")
+    table = questions.to_table(columns=["edit_ids", "kind"])
+    kinds: dict[str, set[str]] = {}
+    for ids, kind in zip(table["edit_ids"].to_pylist(), table["kind"].to_pylist(), strict=True):
+        for edit_id in ids:
+            kinds.setdefault(edit_id, set()).add(kind)
+    if not kinds:
+        return []
+    chosen = min(kinds, key=lambda edit_id: (-len(kinds[edit_id]), edit_id))
+    edit = ds.dataset(folder / "edits").to_table(filter=pc.field("edit_id") == chosen).to_pylist()[0]
+    asked: dict[str, dict[str, Any]] = {}
+    for batch in questions.to_batches():
+        for row in batch.filter(pc.equal(pc.list_element(batch["edit_ids"], 0), chosen)).to_pylist():
+            if row["kind"] not in asked or row["question_id"] < asked[row["kind"]]["question_id"]:
+                asked[row["kind"]] = row
+    lines = [
+        "## One edit, and what is asked of it",
+        "",
+        f"Edit `{chosen}`: {escape(edit['subject_label'])}, `{edit['relation']}` ({edit['property']}), from "
+        f"{escape(edit['target_old'] or '(nobody)')} to {escape(edit['target_new'])}, "
+        f"{_between(edit['changed_on_earliest'], edit['changed_on_latest'])}.",
+        "",
+        "| kind | question | right before | right now |",
+        "|---|---|---|---|",
+    ]
+    for kind in _KINDS:
+        if kind in asked:
+            row = asked[kind]
+            cells = (row["question"], row["answer_before"] or "(no answer)", row["answer"])
+            lines.append(f"| {kind} | " + " | ".join(escape(cell) for cell in cells) + " |")
+    return [*lines, ""]
+
+
+def _between(first: object, last: object) -> str:
+    return f"on {first}" if first == last else f"between {first} and {last}"
+
+
+def hop_counts(folder: Path) -> list[str]:
+    """Multi-hop questions by hops and by how many of these are edited facts."""
+    asked = ds.dataset(folder / "questions").to_table(
+        columns=["hops", "edited_hops"], filter=pc.field("kind") == "multi_hop"
+    )
+    if not asked.num_rows:
+        return []
+    counted = asked.group_by(["hops", "edited_hops"]).aggregate([([], "count_all")]).to_pylist()
+    counted.sort(key=lambda row: (row["hops"] or 0, row["edited_hops"] or 0))
+    lines = ["", "| hops of a multi-hop question | of these edited | rows |", "|---|---|---|"]
+    return lines + [f"| {row['hops']} | {row['edited_hops']} | {row['count_all']} |" for row in counted]
+
+
+def verification(manifest: SnapshotManifest) -> list[str]:
+    """How the answers were checked before the folder was written."""
+    if manifest.origin != "wikidata":
+        return []
+    return [
+        "## How it was verified",
+        "",
+        "Every fact that an edit or a question relies on, each hop of each chain included, was derived from the "
+        "statements by the timelines, and then checked a second time from the raw statements alone: it is certain on "
+        f"its day ({manifest.as_of}, {manifest.since} for the answer before, or the past day that is asked), a "
+        "statement that is neither deprecated nor damaged says it, and no statement with both dates contradicts it. "
+        "No question contains its answer, one text has one answer, and no question for training asks about an edit for testing. "
+        "`chronofacts verify FOLDER` repeats all of it; `chronofacts inspect FOLDER --why ID` shows the statements "
+        "behind any single row.",
+        "",
+    ]
+
+
+def limits(manifest: SnapshotManifest) -> list[str]:
+    """What a reader must not take the set to say."""
+    if manifest.origin != "wikidata":
+        return []
+    return [
+        "## Known limits",
+        "",
+        "- An answer is right by Wikidata as it was read. Where Wikidata is wrong or late, so is the answer.",
+        "- A statement without an end is taken to hold until the day of the snapshot, unless it is older than its "
+        "relation usually lasts, its holder has died, or a successor is stated (`end_inferred` of `timelines`).",
+        "- An injection (an edit without an old answer) means that Wikidata names nobody for that day, not that there "
+        "was nobody.",
+        "- A subject with several holders at once is left out, and so is everything that was edited in the last days "
+        "before the reading.",
+        "- The wordings come from templates: correct, and of little variety.",
+        "",
+    ]
+
+
+def citation(manifest: SnapshotManifest) -> list[str]:
+    """Works that the set builds on."""
+    if manifest.origin != "wikidata":
+        return []
+    return [
+        "## Citation",
+        "",
+        "```bibtex",
+        "@misc{chronofacts,",
+        f"  title = {{ChronoFacts: what changed between {manifest.since} and {manifest.as_of}}},",
+        f"  year = {{{manifest.as_of.year}}},",
+        f"  note = {{Version {manifest.code_version}, made from Wikidata}}",
+        "}",
+        "```",
+        "",
+        "It follows CHRONOEDIT (Ge et al. 2024, [Time Sensitive Knowledge Editing through Efficient "
+        "Finetuning](https://arxiv.org/abs/2406.04496)), whose terms come from KnowEdit (Zhang et al. 2024, [A "
+        "Comprehensive Study of Knowledge Editing for Large Language Models](https://arxiv.org/abs/2401.01286)) and "
+        "whose multi-hop questions from MQuAKE (Zhong et al. 2023, [MQuAKE: Assessing Knowledge Editing in Language "
+        "Models via Multi-Hop Questions](https://arxiv.org/abs/2305.14795)).",
+        "",
+    ]

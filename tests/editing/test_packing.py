@@ -1,0 +1,73 @@
+"""Texts in one row: what each token sees, where it is scored, and that nothing else is read."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from editing.encoding import Encoded
+from editing.packing import pack, pack_groups, predicting, spread
+
+TOKENS = st.lists(st.integers(3, 6), min_size=3, max_size=7)
+TEXTS = st.lists(TOKENS, min_size=1, max_size=6).flatmap(
+    lambda several: st.tuples(st.just(several), st.tuples(*(st.integers(1, len(ids) - 1) for ids in several)))
+)
+
+
+def texts(drawn: tuple[list[list[int]], tuple[int, ...]]) -> list[Encoded]:
+    return [Encoded(tuple(ids), start, len(ids)) for ids, start in zip(*drawn, strict=True)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(TEXTS)
+def test_a_packed_token_sees_its_own_text_up_to_itself_and_nothing_else(drawn) -> None:
+    several = texts(drawn)
+    reading = pack(several, True, "cpu")
+    for text, slots in zip(several, reading.slots, strict=True):
+        assert reading.ids[0, slots].tolist() == list(text.ids[:-1])
+        assert reading.positions[0, slots].tolist() == list(range(len(text.ids) - 1))
+        for depth, slot in enumerate(slots):
+            assert torch.nonzero(reading.mask[0, 0, slot]).flatten().tolist() == sorted(slots[: depth + 1].tolist())
+
+
+@settings(max_examples=60, deadline=None)
+@given(TEXTS)
+def test_every_answer_token_is_asked_for_once_whatever_the_layout(drawn) -> None:
+    several = texts(drawn)
+    wanted = sorted(
+        (text.ids[:place], text.ids[place]) for text in several for place in range(text.start, len(text.ids))
+    )
+    for layout in (pack, spread):
+        reading = layout(several, True, "cpu")
+        told = torch.arange(reading.places.numel())[None, :, None]  # what stands for a place's logits
+        asked = reading.places[0][predicting(reading, told)[:, 0]].tolist()
+        before = {
+            int(slot): text.ids[: depth + 1]
+            for text, slots in zip(several, reading.slots, strict=True)
+            for depth, slot in enumerate(slots)
+        }
+        assert (
+            sorted((before[slot], label) for slot, label in zip(asked, reading.labels.tolist(), strict=True)) == wanted
+        )
+        assert len(set(reading.places[0].tolist())) == reading.places.numel()
+
+
+def test_a_beginning_that_texts_share_is_read_once_and_nothing_is_padding() -> None:
+    several = [Encoded((1, 5, 6, 7, 8), 3, 4), Encoded((1, 5, 6, 9), 3, 4), Encoded((1, 5, 6, 7, 4), 3, 4)]
+    assert pack(several, True, "cpu").ids.tolist() == [[1, 5, 6, 7]]
+    assert spread(several, True, "cpu").ids.shape == (3, 4)
+
+
+def test_groups_have_a_row_each_and_places_of_their_own() -> None:
+    groups = [[Encoded((1, 5, 6, 7), 2, 3)], [Encoded((1, 5, 8, 3, 4), 3, 4), Encoded((1, 9, 3, 4), 2, 3)]]
+    reading = pack_groups(groups, "cpu")
+    assert reading is not None
+    assert reading.ids.tolist() == [[1, 5, 6, 0, 0, 0], [1, 5, 8, 3, 9, 3]]
+    assert [sorted(row) for row in reading.labels.tolist()] == [[-100, -100, 6, 7], [3, 3, 4, 4]]
+    assert all(len(set(row)) == len(row) for row in reading.places.tolist())
+    assert (reading.places // reading.ids.shape[1]).tolist() == [[0] * 4, [1] * 4]
+
+
+def test_two_answers_to_one_prompt_cannot_share_a_place_in_a_group() -> None:
+    assert pack_groups([[Encoded((1, 5, 6), 2, 3), Encoded((1, 5, 7), 2, 3)]], "cpu") is None

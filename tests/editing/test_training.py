@@ -1,0 +1,244 @@
+"""The training loop: shortcuts that change no weight, what is kept of frozen layers, determinism, memory, processes."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file
+
+from editing.encoding import Encoded, encode
+from editing.models import find_linears, model_hash
+from editing.passage import lowest_trained, open_passage
+from editing.prefix import PrefixStore
+from editing.training import TrainingFailed, TrainingReport, TrainingSettings, train
+from schemas.errors import BadInput
+from tests.editing.editors.families import CONFIGS, tiny, tiny_tokenizer
+from tests.editing.editors.made_edits import FACTS
+
+TOKENIZER = tiny_tokenizer()
+PROMPTS = ["Q: Who is the mayor of {}? A:", "The mayor of {} is", "Q: Who runs {}? A:"]
+EXAMPLES = encode(
+    TOKENIZER,
+    [prompt.format(town) for prompt in PROMPTS for town, _ in FACTS],
+    [name for _ in PROMPTS for _, name in FACTS],
+)
+SETTINGS = TrainingSettings(steps=6, batch_size=len(EXAMPLES), learning_rate=1e-2, weight_decay=0.0)
+
+
+def adapted(family: str = "llama", layers: range | None = None) -> Any:
+    model = tiny(family)
+    torch.manual_seed(0)
+    wanted = LoraConfig(r=4, lora_alpha=8, target_modules=find_linears(model, "all", layers), task_type="CAUSAL_LM")
+    return get_peft_model(model, wanted)
+
+
+def trained(model: Any) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for _, p in sorted(model.named_parameters()) if p.requires_grad])
+
+
+def run(model: Any, examples: list[Encoded] = EXAMPLES, prefix: PrefixStore | None = None, **changed: Any) -> Any:
+    report = train(model, examples, TrainingSettings(**{**vars(SETTINGS), **changed}), prefix=prefix)
+    return report, trained(model)
+
+
+@pytest.mark.parametrize("family", list(CONFIGS))
+@pytest.mark.parametrize("layers", [None, range(2, 3)], ids=["all", "top"])
+def test_computing_only_what_the_loss_needs_trains_the_same_weights(family: str, layers: range | None) -> None:
+    whole, expected = run(adapted(family, layers), shortcuts=False)
+    short, weights = run(adapted(family, layers))
+    assert short.tokens < whole.tokens
+    assert short.kept_layers == (2 if layers else 0)
+    assert weights == pytest.approx(expected, abs=2e-5)
+    assert not torch.equal(weights, trained(adapted(family, layers)))
+
+
+@pytest.mark.parametrize("family", list(CONFIGS))
+def test_every_family_is_read_packed_and_its_last_block_at_the_answers_alone(family: str) -> None:
+    with open_passage(adapted(family), EXAMPLES[:2]) as passage:
+        assert passage.layout.__name__ == "pack"
+        assert len(passage.narrowed) >= 2  # the attention's output and the feed-forward part
+
+
+def test_keys_and_values_are_computed_everywhere() -> None:
+    with open_passage(adapted("llama"), EXAMPLES[:2]) as passage:
+        assert not {"self_attn.k_proj", "self_attn.v_proj"} & set(passage.narrowed)
+
+
+def test_a_model_that_looks_ahead_of_a_mask_is_read_padded(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = run(adapted(), shortcuts=False)[1]
+    plain = type(tiny("llama")).forward
+
+    def deaf(self: Any, input_ids: torch.Tensor, attention_mask: Any = None, **given: Any) -> Any:
+        return plain(self, input_ids=input_ids, **{**given, "position_ids": None})
+
+    monkeypatch.setattr(type(tiny("llama")), "forward", deaf)
+    with open_passage(adapted(), EXAMPLES[:2]) as passage:
+        assert passage.layout.__name__ == "spread"
+    assert run(adapted())[1] == pytest.approx(expected, abs=2e-5)
+
+
+def test_the_model_has_no_hooks_left_when_training_is_over() -> None:
+    model = adapted()
+    run(model)
+    for part in model.modules():
+        assert not part._forward_hooks and not part._forward_pre_hooks and "forward" not in vars(part)
+
+
+def test_what_frozen_layers_give_is_computed_once_per_text() -> None:
+    store = PrefixStore(1 << 20)
+    report, _ = run(adapted(layers=range(2, 3)), prefix=store)
+    assert store.computed == len(EXAMPLES)
+    assert store.found == len(EXAMPLES) * (report.steps - 1)
+    assert 0 < store.bytes <= store.limit
+
+
+@pytest.mark.parametrize("limit", [0, 9000])
+def test_beyond_the_limit_of_bytes_the_rest_is_computed_anew(limit: int) -> None:
+    expected, store = run(adapted(layers=range(2, 3)))[1], PrefixStore(limit)
+    assert run(adapted(layers=range(2, 3)), prefix=store)[1] == pytest.approx(expected, abs=2e-5)
+    assert store.bytes <= limit < 9001
+    assert store.computed > len(EXAMPLES)
+
+
+def test_trainings_that_share_a_store_compute_frozen_layers_once() -> None:
+    store = PrefixStore(1 << 24)
+    alone = [run(adapted(layers=range(layer, 3)))[1] for layer in (1, 2, 1)]
+    for layer, expected in zip((1, 2, 1), alone, strict=True):
+        assert run(adapted(layers=range(layer, 3)), prefix=store)[1] == pytest.approx(expected, abs=2e-5)
+    assert store.computed == 2 * len(EXAMPLES)
+
+
+def test_the_lowest_trained_layer_is_found_and_embeddings_count_as_below_all() -> None:
+    model = adapted(layers=range(1, 3))
+    assert lowest_trained(model) == 1
+    model.get_input_embeddings().weight.requires_grad_(True)
+    assert lowest_trained(model) == 0
+
+
+def test_the_same_seed_gives_the_same_bits() -> None:
+    first, second = (run(adapted(), batch_size=5, seed=3)[1] for _ in range(2))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, run(adapted(), batch_size=5, seed=4)[1])
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch() -> None:
+    expected = run(adapted())[1]
+    assert run(adapted(), rows_at_once=5)[1] == pytest.approx(expected, abs=2e-5)
+
+
+def test_bfloat16_is_for_frozen_matrices_alone_and_the_base_is_afterwards_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, kinds = adapted(layers=range(2, 3)), set()
+    before = model_hash(model.unload())
+    model = adapted(layers=range(2, 3))
+    monkeypatch.setattr("editing.training.has_bfloat16", lambda device: True)
+    part = model.get_submodule("base_model.model.model.layers.2.mlp.up_proj")
+    watch = part.register_forward_hook(
+        lambda part, given, out: kinds.add((part.base_layer.weight.dtype, part.lora_A.default.weight.dtype))
+    )
+    _, weights = run(model)
+    watch.remove()
+    assert (torch.bfloat16, torch.float32) in kinds
+    assert weights.dtype == torch.float32
+    assert weights == pytest.approx(run(adapted(layers=range(2, 3)), autocast=False)[1], abs=0.05)
+    assert model_hash(model.unload()) == before
+
+
+def test_dropout_of_the_base_is_off_while_training() -> None:
+    model = adapted("gpt2")  # its config has dropout of 0.1
+    assert any(part.p for part in model.modules() if isinstance(part, torch.nn.Dropout))
+    assert torch.equal(run(model)[1], run(adapted("gpt2"))[1])
+
+
+def test_training_stops_at_a_loss_and_at_a_deadline() -> None:
+    assert run(adapted(), stop_loss=100.0)[0].stopped == "loss"
+    assert run(adapted(), stop_loss=100.0)[0].steps == 1
+    assert run(adapted(), deadline_s=0.0)[0].stopped == "deadline"
+    assert run(adapted())[0].stopped == "steps"
+
+
+def test_a_loss_that_is_no_number_reaches_no_weight() -> None:
+    model = adapted()
+    with torch.no_grad():
+        model.get_input_embeddings().weight[EXAMPLES[0].ids[1]] = math.nan
+    before = trained(model)
+    with pytest.raises(TrainingFailed, match="lower learning_rate"):
+        run(model)
+    assert torch.equal(trained(model), before)
+
+
+def test_out_of_memory_halves_the_rows_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected, said = run(adapted())[1], []
+    plain = type(tiny("llama")).forward
+
+    def tight(self: Any, input_ids: torch.Tensor, **given: Any) -> Any:
+        if input_ids.numel() > 120:
+            raise torch.OutOfMemoryError("too much")
+        return plain(self, input_ids=input_ids, **given)
+
+    monkeypatch.setattr(type(tiny("llama")), "forward", tight)
+    model = adapted()
+    train(model, EXAMPLES, SETTINGS, progress=said.append)
+    assert said[0] == "out of memory: going on with 6 examples at once"
+    assert trained(model) == pytest.approx(expected, abs=2e-5)
+    monkeypatch.setattr(
+        type(tiny("llama")), "forward", lambda self, input_ids, **given: tight(self, input_ids.repeat(99, 1))
+    )
+    with pytest.raises(BadInput, match="not even one"):
+        run(adapted())
+
+
+def test_no_examples_change_nothing() -> None:
+    model = adapted()
+    before = trained(model)
+    assert train(model, [], SETTINGS) == TrainingReport(0, 0.0, 0.0, 0, "steps")
+    assert torch.equal(trained(model), before)
+
+
+WORKER = """
+import sys, torch
+from safetensors.torch import save_file
+from editing.team import join_team
+from tests.editing.test_training import adapted, run
+report, weights = run(adapted(), batch_size=5)
+if join_team().leads:
+    save_file({"weights": weights}, sys.argv[1])
+"""
+
+
+def test_two_processes_train_the_same_adapter_as_one(tmp_path: Path) -> None:
+    pytest.importorskip("accelerate")
+    (tmp_path / "worker.py").write_text(WORKER)
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+    ]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    done = subprocess.run(
+        [*launch, str(tmp_path / "worker.py"), str(tmp_path / "two.safetensors")],
+        cwd=Path(__file__).parents[2], env=environment(), capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert load_file(tmp_path / "two.safetensors")["weights"] == pytest.approx(
+        run(adapted(), batch_size=5)[1], abs=2e-5
+    )
+
+
+def environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
