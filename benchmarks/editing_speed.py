@@ -2,10 +2,10 @@
 
     python benchmarks/editing_speed.py
 
-64 facts, rank 8 on queries and values, 20 passes in batches of 16, a Llama of 5.3 million random parameters: all layers,
+64 facts, rank 8 on queries and values, 20 passes in batches of 16, a Llama of 5.3 million parameters: all layers,
 then the top quarter of them, the same adapter on both sides; then each fact alone, 70 steps, scored before and after.
-One thread; both sides take turns, and of three runs of each the fastest counts, in seconds of the processor, which other
-work on the machine disturbs least. Prints the machine, the sizes, both sides and the ratios.
+One thread; both sides take turns, and of three runs of each the fastest counts, in seconds of the processor, which
+other work on the machine disturbs least. Prints the machine, the sizes, both sides and the ratios.
 """
 
 import random
@@ -39,17 +39,17 @@ WORDINGS = [
 RELATIONS = ["mayor", "head of government", "coach", "chief executive officer", "minister of finance"]
 
 
-def make_facts(chance: random.Random) -> Facts:
+def make_facts(chance: random.Random, count: int = FACTS) -> Facts:
     """Per fact its wordings with the answer; the first is the one that is trained."""
     facts = []
-    for _ in range(FACTS):
+    for _ in range(count):
         subject, answer, relation = _name(chance, 2), _name(chance, 2), chance.choice(RELATIONS)
         asked = [f"Q: {wording.format(r=relation, s=subject)} A:" for wording in WORDINGS]
         facts.append([(prompt, answer) for prompt in asked])
     return facts
 
 
-def make_model(texts: list[str]) -> tuple[Any, Any]:
+def make_tokenizer(texts: list[str]) -> Any:
     bpe = Tokenizer(BPE(unk_token=None))
     bpe.pre_tokenizer, bpe.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     alphabet, special = pre_tokenizers.ByteLevel.alphabet(), ["<pad>", "<s>", "</s>"]
@@ -57,7 +57,11 @@ def make_model(texts: list[str]) -> tuple[Any, Any]:
         vocab_size=500, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
     bpe.train_from_iterator(texts, trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
+
+
+def make_model(texts: list[str]) -> tuple[Any, Any]:
+    tokenizer = make_tokenizer(texts)
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=4096, hidden_size=256, intermediate_size=688, num_hidden_layers=4, num_attention_heads=4,

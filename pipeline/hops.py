@@ -45,7 +45,8 @@ def create_chosen_hops(connection: duckdb.DuckDBPyConnection, settings: Question
         for step in (START, *(extension(level) for level in (1, 2, 3)), PREFIXES, JOINED, CHECKED, KEEP):
             connection.execute(step)
     connection.execute(REJECTED)
-    connection.execute(CAPPED, [settings.hops_per_subject, settings.hops_per_path])
+    per_path = max(settings.hops_per_path, round(edits * settings.path_share))
+    connection.execute(CAPPED, [settings.hops_per_subject, per_path])
 
 
 CHOSEN = """

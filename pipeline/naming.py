@@ -125,8 +125,9 @@ cleaned AS (
     FROM called
 )
 SELECT c.id, c.kind, c.label, c.reason, c.fell_back, c.aliases,
-    -- Asked by: not the label with an article, nor "Minister-president" where nothing says of what.
-    list_filter(c.said_aliases, lambda a: without_article(a) <> without_article(c.label) AND NOT (o.id IS NOT NULL
+    -- Asked by: not the label with an article, a surname alone, nor "Minister-president" where nothing says of what.
+    list_filter(c.said_aliases, lambda a: without_article(a) <> without_article(c.label)
+        AND (contains(a, ' ') OR NOT c.human) AND NOT (o.id IS NOT NULL
         AND c.place_words IS NULL AND is_generic_office(a)
         AND NOT regexp_matches(a, ' \\p{{Ll}}+ (\\p{{Ll}}+ )?\\p{{Lu}}'))) AS said_aliases,
     list_transform(c.aliases, lambda a: plain_words(a)) AS alias_words,

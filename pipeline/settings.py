@@ -22,7 +22,9 @@ class QuestionSettings:
     hops_per_subject: int = 12
     """Multi-hop questions that name one entity."""
     hops_per_path: int = 5_000
-    """Multi-hop questions along one path of relations."""
+    """Multi-hop questions along one path of relations; in a large set more, up to `path_share`."""
+    path_share: float = 0.1
+    """Multi-hop questions along one path of relations, as a part of the number of edits."""
     locality_per_edit: int = 1
     """Probes per edit of each kind of locality."""
     history_per_edit: int = 3

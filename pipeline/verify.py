@@ -229,6 +229,17 @@ CHECKS = {
             WHERE NOT f.inverse)
         WHERE rank <> 'deprecated' AND len(faults) = 0 AND object_kind NOT IN ('novalue')
             AND start_latest <= day AND end_earliest > day""",
+    "who left something left that alone on its day, by the statements": """
+        SELECT d.owner, d.subject, d.object, d.day
+        FROM departures_to_check d LEFT JOIN statements s ON s.property = d.property
+            AND d.subject = CASE WHEN d.inverse THEN s.object ELSE s.subject END
+            AND s.rank <> 'deprecated' AND len(s.faults) = 0
+            AND coalesce(s.end_earliest <= d.day, s.end_kind IN ('known', 'unknown'))
+            AND coalesce(s.end_latest >= d.day, s.end_kind IN ('known', 'unknown'))
+        GROUP BY ALL
+        HAVING NOT coalesce(bool_and(d.object = CASE WHEN d.inverse THEN s.subject ELSE s.object END
+                AND s.end_earliest = d.day AND s.end_latest = d.day), false)""",
+    "a departure lies before since": "SELECT owner, day FROM departures_to_check, days WHERE day >= since",
     "nobody holds anything after death": """
         SELECT f.owner, f.object, f.day FROM facts_to_check f JOIN entities e ON e.qid = f.object
         JOIN edits d ON f.owner = 'edit ' || d.edit_id
