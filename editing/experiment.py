@@ -22,7 +22,7 @@ from editing.measuring import Cost
 from editing.models import load_model, model_hash, save_model
 from editing.options import nearest, option_names, parse_options
 from editing.results import SMALL_WORLD, EditorResult, ExperimentSettings, Prepared, RunSettings, RunSummary
-from editing.resuming import WORK, keep, kept, resumable
+from editing.resuming import MODEL, WORK, keep, kept, resumable
 from editing.run_folder import snapshot_hash, write_json, write_run
 from editing.scoring import ScoreStore, ScoringSettings, all_probes, evaluate, score
 from editing.scoring.shards import ModelPlace, Spread, ask_in_shares, in_processes
@@ -105,7 +105,7 @@ def prepare_model(
     made = Prepared(model, tokenizer, model_name, model_hash(model), how, cost.seconds, cost.peak_mb, place)
     if model_name == SMALL_WORLD:
         costs = {"seconds": made.seconds, "peak_memory_mb": made.peak_memory_mb}
-        keep(out, "model", {"hash": made.hash, "report": dict(how), **costs}, {})
+        keep(out, MODEL, {"hash": made.hash, "report": dict(how), **costs}, {})
     return made
 
 
@@ -295,7 +295,7 @@ def _edited_state(prepared: Prepared, snapshot: Snapshot, plan: Plan, settings: 
 
 def _kept_world(out: Path) -> Prepared | None:
     """The small world of an interrupted run; None when there is none, or it is no longer what it was."""
-    found = kept(out, "model")
+    found = kept(out, MODEL)
     if found is None:
         return None
     told, _ = found

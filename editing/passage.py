@@ -11,7 +11,7 @@ Leaves out models without an output embedding of their own, such as one behind a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -140,11 +140,9 @@ def _try_all(
     passage: Passage, head: nn.Module, texts: Sequence[Encoded], answer_only: bool, lowest: int, undo: _Undo
 ) -> None:
     try:
-        reading = _try_reading(passage, head, texts, answer_only, undo)
-        if reading is not None and answer_only:
-            _try_narrowing(passage, reading, undo)
-        if reading is not None and lowest:
-            _try_states(passage, reading, lowest)
+        found = _try_reading(passage, head, texts, answer_only, undo)
+        if found is not None:
+            _try_last_blocks(passage, *found, lowest, answer_only, undo)
     except torch.OutOfMemoryError as error:
         raise BadInput("not even one example fits the memory; take fewer layers, a smaller model or cpu") from error
 
@@ -152,8 +150,11 @@ def _try_all(
 @torch.no_grad()
 def _try_reading(
     passage: Passage, head: nn.Module, texts: Sequence[Encoded], answer_only: bool, undo: _Undo
-) -> Reading | None:
-    """Hang the hooks, and find the layout in which the model gives the logits that it should; None: in neither."""
+) -> tuple[Reading, torch.Tensor] | None:
+    """Hang the hooks, and find the layout in which the model gives the logits that it should; None: in neither.
+
+    Returns the texts in that layout, and their logits.
+    """
     plain = spread(texts, answer_only, passage.device)
     expected = predicting(plain, _plain_logits(passage.model, plain))
     for index, block in enumerate(find_blocks(passage.model)[1]):
@@ -163,46 +164,43 @@ def _try_reading(
     for layout in (pack, spread):
         reading = layout(texts, answer_only, passage.device)
         try:
-            found = predicting(reading, passage.logits(reading))
+            logits = passage.logits(reading)
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, ValueError, TypeError, AttributeError):  # no such mask in this model's attention
             continue
-        if _agree(found, expected):
+        if _agree(predicting(reading, logits), expected):
             passage.layout = layout
-            return reading
+            return reading, logits
     passage.shortened = False
     undo.all()
     return None
 
 
 @torch.no_grad()
-def _try_narrowing(passage: Passage, reading: Reading, undo: _Undo) -> None:
-    """In the last block alone, on what enters it."""
-    if all(bool(torch.isin(torch.tensor(int(slots[0])), reading.places.cpu())) for slots in reading.slots):
-        return  # nobody's past could be disturbed
+def _try_last_blocks(
+    passage: Passage, reading: Reading, expected: torch.Tensor, lowest: int, answer_only: bool, undo: _Undo
+) -> None:
+    """Start at the lowest trained block, or else at the last one; then see what of the last is needed where."""
     blocks = find_blocks(passage.model)[1]
-    last = len(blocks) - 1
-    states = passage.states(reading, last)
-    reference, hooks = passage.logits(reading, states, last), _Undo()
-    chosen = {
-        name: part
-        for name, part in _parts_of(blocks[last]).items()
-        if _idle_elsewhere(passage, part, reading, states, reference)
-    }
-    for part in chosen.values():
-        _narrow(passage, part, hooks)
-    if _agree(passage.logits(reading, states, last), reference):
-        passage.narrowed, undo.steps = tuple(chosen), undo.steps + hooks.steps
+    start = lowest or len(blocks) - 1
+    states = passage.states(reading, start)
+    reference = passage.logits(reading, states, start)
+    if not _agree(reference, expected):
+        return
+    passage.lowest = lowest
+    disturbable = any(int(slots[0]) not in reading.places for slots in reading.slots)
+    if not answer_only or not disturbable:
+        return
+    hooks, parts = _Undo(), _parts_of(blocks[-1])
+    chosen = _idle_elsewhere(passage, parts, reading, states, start)
+    for name in chosen:
+        _narrow(passage, parts[name], hooks)
+    if _agree(passage.logits(reading, states, start), reference):
+        passage.narrowed = tuple(chosen)
+        undo.steps += hooks.steps
     else:
         hooks.all()
-
-
-@torch.no_grad()
-def _try_states(passage: Passage, reading: Reading, lowest: int) -> None:
-    states = passage.states(reading, lowest)
-    if _agree(passage.logits(reading, states, lowest), passage.logits(reading)):
-        passage.lowest = lowest
 
 
 def _has_blocks(model: nn.Module) -> bool:
@@ -258,30 +256,37 @@ def _has_matrix(part: nn.Module) -> bool:
 
 
 def _idle_elsewhere(
-    passage: Passage, part: nn.Module, reading: Reading, states: torch.Tensor, reference: torch.Tensor
-) -> bool:
-    """Whether what the part says elsewhere never reaches the logits at the places: noise there changes not one bit.
+    passage: Passage, parts: Mapping[str, nn.Module], reading: Reading, states: torch.Tensor, block: int
+) -> list[str]:
+    """Which parts could say anything elsewhere and the logits at the places would not change: no gradient reaches it.
 
-    states: what enters the last block, of which this is a part.
+    states: what enters `block`, which is at or below the one whose parts these are.
     """
-    ids, last = reading.ids, len(find_blocks(passage.model)[1]) - 1
-    elsewhere = torch.ones(ids.numel(), device=ids.device)
-    elsewhere[reading.places.flatten()] = 0
-    seen: list[bool] = []
+    said: dict[str, torch.Tensor] = {}
 
-    def disturb(_part: Any, _given: Any, leaving: Any) -> Any:
-        seen.append(isinstance(leaving, torch.Tensor) and leaving.shape[:2] == ids.shape)
-        if not seen[-1]:
-            return None
-        noise = torch.linspace(-9, 9, leaving.shape[-1], device=leaving.device, dtype=leaving.dtype)
-        return leaving + elsewhere.view(*ids.shape, 1).to(leaving.dtype) * noise
+    def listening(name: str) -> Callable[[Any, Any, Any], None]:
+        def hear(_part: Any, _given: Any, leaving: Any) -> None:
+            if isinstance(leaving, torch.Tensor) and leaving.shape[:2] == reading.ids.shape:
+                said[name] = leaving
 
-    hook = part.register_forward_hook(disturb)
+        return hear
+
+    hooks = [part.register_forward_hook(listening(name)) for name, part in parts.items()]
     try:
-        same = torch.equal(passage.logits(reading, states, last), reference)
+        with torch.enable_grad():
+            logits = passage.logits(reading, states.detach().requires_grad_(True), block)
+            weights = torch.linspace(-1, 2, logits.numel(), device=logits.device).view_as(logits).to(logits.dtype)
+            gradients = torch.autograd.grad((logits * weights).sum(), list(said.values()), allow_unused=True)
     finally:
-        hook.remove()
-    return same and seen == [True]
+        for hook in hooks:
+            hook.remove()
+    elsewhere = torch.ones(reading.ids.numel(), dtype=torch.bool, device=reading.ids.device)
+    elsewhere[reading.places.flatten()] = False
+    return [
+        name
+        for name, gradient in zip(said, gradients, strict=True)
+        if gradient is not None and not bool(gradient.flatten(0, 1)[elsewhere].any())
+    ]
 
 
 def _narrow(passage: Passage, part: nn.Module, undo: _Undo) -> None:

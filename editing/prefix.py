@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch.nn.functional import pad
+from torch.nn.utils.rnn import pad_sequence
 
 from editing.encoding import Encoded
 from editing.packing import Layout, Reading
@@ -74,13 +76,12 @@ class PrefixStore:
 
 def _laid_out(reading: Reading, states: Sequence[torch.Tensor]) -> torch.Tensor:
     """Each text's states at its slots; of a slot that several texts share, those of the first."""
-    rows, length = reading.ids.shape
-    first, taken = [], []
-    filled = 0
+    if reading.mask is None:
+        padded = pad_sequence(list(states), batch_first=True)
+        return pad(padded, (0, 0, 0, reading.ids.shape[1] - padded.shape[1]))
+    fresh, filled = [], 0
     for slots, own in zip(reading.slots, states, strict=True):
-        begin = int((slots < filled).sum()) if reading.mask is not None else 0  # a branch is a run of new slots
-        first.append(torch.from_numpy(slots[begin:]))
-        taken.append(own[begin:])
-        filled = max(filled, int(slots[-1]) + 1)
-    whole = states[0].new_zeros(rows * length, states[0].shape[-1])
-    return whole.index_copy_(0, torch.cat(first).to(whole.device), torch.cat(taken)).view(rows, length, -1)
+        end = max(filled, int(slots[-1]) + 1)
+        fresh.append(own[len(slots) - (end - filled) :])  # a text's new slots are the end of its path
+        filled = end
+    return torch.cat(fresh)[None]

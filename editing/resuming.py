@@ -21,10 +21,12 @@ import pyarrow.parquet as pq
 from schemas.errors import BadInput
 from schemas.folders import check_out
 
-__all__ = ["WORK", "keep", "kept", "resumable"]
+__all__ = ["MODEL", "WORK", "keep", "kept", "resumable"]
 
 WORK = ".work"
 """Folder in the unfinished run folder, gone when the run is complete."""
+MODEL = "model"
+"""Name under which the model is kept."""
 
 
 @contextmanager
@@ -33,9 +35,10 @@ def resumable(
 ) -> Iterator[Path]:
     """A folder beside out to write into, renamed to out at the end.
 
-    identity: what all results in it depend on. After a crash (not after wrong use) what is finished stays, and the
-    next run of the same identity is given the same folder. Raises BadInput as `check_out` does, when another run is
-    at work in the folder, and when the folder holds an interrupted run of another identity.
+    identity: what all results in it depend on. After a crash what is finished stays, and the next run of the same
+    identity is given the same folder; after wrong use it stays when there is more than the model. Raises BadInput as
+    `check_out` does, when another run is at work in the folder, and when the folder holds an interrupted run of another
+    identity.
     """
     check_out(out)
     folder = out.absolute().parent / f".{out.name}.partial"
@@ -52,7 +55,7 @@ def resumable(
         try:
             yield folder
         except BaseException as error:
-            if isinstance(error, BadInput) or not _finished(folder):
+            if not _finished(folder, beside=MODEL if isinstance(error, BadInput) else None):
                 shutil.rmtree(folder, ignore_errors=True)
             else:
                 progress(f"interrupted; what is finished is kept in {folder}, the same command goes on from there")
@@ -85,8 +88,9 @@ def kept(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, pa.Table]] 
     return json.loads((place / "facts.json").read_text(encoding="utf-8")), tables
 
 
-def _finished(folder: Path) -> bool:
-    return any((folder / WORK / "finished").glob("*/facts.json"))
+def _finished(folder: Path, beside: str | None = None) -> bool:
+    """Is anything finished in it, beside what is named?"""
+    return any(file.parent.name != beside for file in (folder / WORK / "finished").glob("*/facts.json"))
 
 
 def _check_identity(folder: Path, identity: Mapping[str, Any], out: Path) -> None:

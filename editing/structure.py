@@ -16,7 +16,7 @@ from schemas.errors import BadInput
 
 __all__ = [
     "attention_modules",
-    "block_names", 
+    "block_names",
     "hidden_of",
     "matrix_of",
     "output_matrices",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from pipeline.hub import Published, PublishSettings
 from pipeline.hub import publish as publish_snapshot
 from pipeline.hub_errors import HubUnavailable
+from pipeline.publication import ExperimentReport
 
 __all__ = ["publish"]
 
@@ -29,11 +31,11 @@ def _is_worth_a_retry(task: Any, run: Any, state: Any) -> bool:
     retry_delay_seconds=[10, 60],
     retry_condition_fn=_is_worth_a_retry,
 )
-def send(snapshot: Path, repo: str, settings: PublishSettings) -> Published:
-    return publish_snapshot(snapshot, repo, settings)
+def send(snapshot: Path, repo: str, settings: PublishSettings, reports: Sequence[ExperimentReport]) -> Published:
+    return publish_snapshot(snapshot, repo, settings, reports=reports)
 
 
-@flow(name="publish")
+@flow(name="publish", validate_parameters=False)
 def publish(
     snapshot: Path,
     repo: str,
@@ -41,15 +43,17 @@ def publish(
     private: bool = False,
     force_tag: bool = False,
     dry_run: bool = False,
+    reports: Sequence[ExperimentReport] = (),
 ) -> Published:
     """Publish a snapshot as the dataset ORG/NAME, in one commit with its day as tag; does nothing when it is there.
 
     endpoint: address of the Hub; by default HF_ENDPOINT or huggingface.co. private: of a repository that is
     made. force_tag: move a tag that stands on another snapshot of that day. dry_run: only plan.
+    reports: of experiments on it, which are published beside it and linked from its card.
     Raises as `pipeline.hub.publish`.
     """
     disable_progress_bars()  # of every file; the log tells of the steps
-    published = send(snapshot, repo, PublishSettings(endpoint, private, force_tag, dry_run))
+    published = send(snapshot, repo, PublishSettings(endpoint, private, force_tag, dry_run), reports)
     if not dry_run:
         lines = "\n".join(published.plan.lines())
         create_markdown_artifact(

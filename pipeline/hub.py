@@ -14,7 +14,7 @@ import logging
 import re
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,15 +24,30 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ge
 from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
 from pipeline.hub_errors import HeadMoved, HubUnavailable, check_endpoint, hub_errors
-from pipeline.hub_plan import PublicationPlan, RemoteFile, RemoteState, is_published, plan_publication
-from pipeline.publication import LocalFile, Previous, compose, data_files
+from pipeline.hub_plan import (
+    PublicationPlan,
+    RemoteFile,
+    RemoteState,
+    is_published,
+    lacks_reports,
+    plan_publication,
+)
+from pipeline.publication import ExperimentReport, LocalFile, Previous, compose, data_files
 from pipeline.snapshot import sha256_of
 from pipeline.verify import require_sound
 from schemas.errors import BadInput, CheckFailed
 from schemas.manifest import read_manifest
 from schemas.tables import EDITS, conform
 
-__all__ = ["PublishSettings", "Published", "check_options", "publish", "read_state"]
+__all__ = [
+    "PublishSettings",
+    "Published",
+    "check_options",
+    "commit_files",
+    "publish",
+    "read_back",
+    "read_state",
+]
 
 log = logging.getLogger("chronofacts.publish")
 
@@ -84,10 +99,11 @@ def publish(
     settings: PublishSettings = DEFAULTS,
     check: Callable[[Path], None] = require_sound,
     wait: Callable[[float], None] = time.sleep,
+    reports: Sequence[ExperimentReport] = (),
 ) -> Published:
     """Publish a snapshot folder as the dataset `repo` (ORG/NAME), tagged with its `as_of`.
 
-    check: verifies the snapshot before anything is sent.
+    check: verifies the snapshot before anything is sent. reports: of experiments on it, published beside it.
     Raises BadInput for wrong options, a missing login or a tag that stands on something else; CheckFailed
     when the snapshot is not sound, the Hub serves other bytes than were sent, or another publication went on
     at the same time; HubUnavailable when the Hub did not answer in any of the attempts.
@@ -97,7 +113,7 @@ def publish(
     moved = False
     for attempt in range(1, settings.attempts + 1):
         try:
-            return _publish_once(api, snapshot, repo, settings)
+            return _publish_once(api, snapshot, repo, settings, reports)
         except HeadMoved:
             if moved:
                 raise CheckFailed(
@@ -113,16 +129,18 @@ def publish(
     raise CheckFailed(f"{repo} changed while this snapshot was published; publish again")
 
 
-def _publish_once(api: HfApi, snapshot: Path, repo: str, settings: PublishSettings) -> Published:
+def _publish_once(
+    api: HfApi, snapshot: Path, repo: str, settings: PublishSettings, reports: Sequence[ExperimentReport]
+) -> Published:
     tag = str(read_manifest(snapshot).as_of)
     url = f"{api.endpoint}/datasets/{repo}"
-    plan, remote = _plan(api, snapshot, repo, url, settings.force_tag)
+    plan, remote = _plan(api, snapshot, repo, url, settings.force_tag, reports)
     if settings.dry_run:
         return Published(plan, url, remote.tagged_commit)
     if plan.create_repo:
         with hub_errors(repo):
             api.create_repo(repo, repo_type="dataset", private=settings.private, exist_ok=True)
-        plan, remote = _plan(api, snapshot, repo, url, settings.force_tag)
+        plan, remote = _plan(api, snapshot, repo, url, settings.force_tag, reports)
     if plan.is_no_op:
         return Published(plan, f"{url}/tree/{tag}", remote.tagged_commit)
     commit = remote.head
@@ -139,23 +157,27 @@ def _publish_once(api: HfApi, snapshot: Path, repo: str, settings: PublishSettin
             ).oid
     files = {**plan.add, **plan.replace, **plan.keep}
     log.info("reading %d files back", len(files))
-    _read_back(api, repo, commit, files)
-    _set_tag(api, plan, commit)
-    _check_tag(api, repo, tag, commit, files)
+    read_back(api, repo, commit, files)
+    if plan.tag_step != "keep":  # reports that came later leave the tag where it stands
+        _set_tag(api, plan, commit)
+        _check_tag(api, repo, tag, commit, files)
     return Published(plan, f"{url}/tree/{tag}", commit)
 
 
-def _plan(api: HfApi, snapshot: Path, repo: str, url: str, force_tag: bool) -> tuple[PublicationPlan, RemoteState]:
+def _plan(
+    api: HfApi, snapshot: Path, repo: str, url: str, force_tag: bool, reports: Sequence[ExperimentReport]
+) -> tuple[PublicationPlan, RemoteState]:
     """The plan for what the repository holds now, and that; three requests when there is nothing to do."""
     manifest = read_manifest(snapshot)
     tag, data = str(manifest.as_of), data_files(snapshot)
     remote = read_state(api, repo, tag)
     title = f"Snapshot {tag}: what changed since {manifest.since}"
-    if is_published(data, remote) and not force_tag:
+    pages = [report.file(manifest.as_of) for report in reports]
+    if is_published(data, remote) and not force_tag and not lacks_reports(pages, tag, remote):
         return plan_publication(data, repo, tag, title, remote), remote
     earlier = [other for other in remote.tags if other < tag]
     previous = Previous(earlier[-1], _edits_at(api, repo, earlier[-1])) if earlier else None
-    files = compose(snapshot, data, repo, url, earlier, previous)
+    files = compose(snapshot, data, repo, url, earlier, previous, reports)
     return plan_publication(files, repo, tag, title, remote, force_tag), remote
 
 
@@ -163,7 +185,7 @@ def read_state(api: HfApi, repo: str, tag: str) -> RemoteState:
     """What the repository holds now: its head, its snapshots, and what stands under `tag`."""
     with hub_errors(repo):
         try:
-            head, files = _commit_files(api, repo, "main")
+            head, files = commit_files(api, repo, "main")
         except RepositoryNotFoundError as error:
             if error.response.status_code != 404:  # hidden or gated, and not absent
                 raise
@@ -172,12 +194,15 @@ def read_state(api: HfApi, repo: str, tag: str) -> RemoteState:
         tags = tuple(sorted(ref.name for ref in refs.tags if _SNAPSHOT_TAG.fullmatch(ref.name)))
         if tag not in tags:
             return RemoteState(head, files, tags)
-        commit, tagged = _commit_files(api, repo, tag)
+        commit, tagged = commit_files(api, repo, tag)
         return RemoteState(head, files, tags, commit, tagged)
 
 
-def _commit_files(api: HfApi, repo: str, revision: str) -> tuple[str, dict[str, RemoteFile]]:
-    info = api.dataset_info(repo, revision=revision, files_metadata=True)
+def commit_files(
+    api: HfApi, repo: str, revision: str, repo_type: str = "dataset"
+) -> tuple[str, dict[str, RemoteFile]]:
+    """The commit that a revision stands on, and its files."""
+    info = api.repo_info(repo, repo_type=repo_type, revision=revision, files_metadata=True)
     files = {
         sibling.rfilename: RemoteFile(
             sibling.size or 0, sibling.blob_id or "", sibling.lfs.sha256 if sibling.lfs else ""
@@ -207,7 +232,9 @@ def _operations(plan: PublicationPlan) -> list[CommitOperationAdd | CommitOperat
     ]
 
 
-def _read_back(api: HfApi, repo: str, commit: str, files: Mapping[str, LocalFile]) -> None:
+def read_back(
+    api: HfApi, repo: str, commit: str, files: Mapping[str, LocalFile], repo_type: str = "dataset"
+) -> None:
     """Download every file of a commit, one at a time, and compare its sha256.
 
     Raises CheckFailed for the first that differs.
@@ -215,7 +242,7 @@ def _read_back(api: HfApi, repo: str, commit: str, files: Mapping[str, LocalFile
     with tempfile.TemporaryDirectory() as folder, hub_errors(repo):
         for name, file in sorted(files.items()):
             try:
-                got = Path(api.hf_hub_download(repo, name, repo_type="dataset", revision=commit, local_dir=folder))
+                got = Path(api.hf_hub_download(repo, name, repo_type=repo_type, revision=commit, local_dir=folder))
                 differs = sha256_of(got) != file.sha256
                 got.unlink()
             except EntryNotFoundError as error:
@@ -224,7 +251,7 @@ def _read_back(api: HfApi, repo: str, commit: str, files: Mapping[str, LocalFile
                 differs = True
             if differs:
                 raise CheckFailed(
-                    f"{repo} serves other bytes of {name} at {commit[:12]} than were sent, so it got no tag; "
+                    f"{repo} serves other bytes of {name} at {commit[:12]} than were sent; "
                     "publish again, and tell the Hub if that does not help"
                 )
 
@@ -233,16 +260,15 @@ def _set_tag(api: HfApi, plan: PublicationPlan, commit: str) -> None:
     with hub_errors(plan.repo):
         if plan.tag_step == "move":
             api.delete_tag(plan.repo, tag=plan.tag, repo_type="dataset")
-        if plan.tag_step != "keep":
-            api.create_tag(
-                plan.repo, tag=plan.tag, tag_message=plan.title, revision=commit, repo_type="dataset", exist_ok=True
-            )
+        api.create_tag(
+            plan.repo, tag=plan.tag, tag_message=plan.title, revision=commit, repo_type="dataset", exist_ok=True
+        )
 
 
 def _check_tag(api: HfApi, repo: str, tag: str, commit: str, files: Mapping[str, LocalFile]) -> None:
     """Raises CheckFailed unless the tag stands on the commit and the Hub lists every file's own sum there."""
     with hub_errors(repo):
-        found, listed = _commit_files(api, repo, tag)
+        found, listed = commit_files(api, repo, tag)
     wrong = sorted(name for name, file in files.items() if name not in listed or not listed[name].holds(file))
     if found != commit or wrong:
         raise CheckFailed(

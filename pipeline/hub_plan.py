@@ -1,18 +1,19 @@
 """What publishing would write: pure, from the files of a snapshot and what the repository holds now.
 
-A tag never moves unless it is asked for, and `main` never goes back to an older snapshot.
+A tag never moves unless it is asked for, and `main` never goes back to an older snapshot. Reports of experiments that
+come later than their snapshot are added to `main`, where its tag stays.
 Leaves out: asking the Hub, and telling it (`pipeline.hub`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from pipeline.publication import LocalFile, is_ours
+from pipeline.publication import REPORTS, LocalFile, is_ours
 from schemas.errors import BadInput
 
-__all__ = ["PublicationPlan", "RemoteFile", "RemoteState", "is_published", "plan_publication"]
+__all__ = ["PublicationPlan", "RemoteFile", "RemoteState", "is_published", "lacks_reports", "plan_publication"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def plan_publication(
     holds a newer snapshot.
     """
     if is_published(files, remote) and not force_tag:
-        return PublicationPlan(repo, False, remote.head, title, {}, {}, (), files, tag, "keep")
+        return _with_late_reports(files, repo, tag, title, remote)
     if remote.tagged is not None and not force_tag:
         raise BadInput(
             f"the tag {tag} of {repo} stands on another snapshot of that day; "
@@ -124,6 +125,30 @@ def plan_publication(
     if not plan.commits and remote.tagged_commit == remote.head:
         return replace(plan, tag_step="keep")
     return plan
+
+
+def lacks_reports(names: Collection[str], tag: str, remote: RemoteState) -> bool:
+    """Whether `main` still holds the snapshot of this tag, and not every report of these names."""
+    there = remote.files or {}
+    return tag == max(remote.tags, default="") and any(name.startswith(REPORTS) and name not in there for name in names)
+
+
+def _with_late_reports(
+    files: Mapping[str, LocalFile], repo: str, tag: str, title: str, remote: RemoteState
+) -> PublicationPlan:
+    """Nothing, or what tells of the reports that are not there yet: the card and they."""
+    nothing = PublicationPlan(repo, False, remote.head, title, {}, {}, (), files, tag, "keep")
+    if not lacks_reports(files, tag, remote):
+        return nothing
+    there = remote.files or {}
+    keep = {name: file for name, file in files.items() if name in there and there[name].holds(file)}
+    return replace(
+        nothing,
+        title=f"Experiments on the snapshot {tag}",
+        add={name: file for name, file in files.items() if name not in there},
+        replace={name: file for name, file in files.items() if name in there and name not in keep},
+        keep=keep,
+    )
 
 
 def is_published(data: Mapping[str, LocalFile], remote: RemoteState) -> bool:

@@ -31,6 +31,8 @@ __all__ = [
     "CARD",
     "CHART",
     "RELATIONS_CHART",
+    "REPORTS",
+    "ExperimentReport",
     "LocalFile",
     "Previous",
     "compose",
@@ -41,6 +43,9 @@ __all__ = [
 
 CARD, MANIFEST = "README.md", "manifest.json"
 CHART, RELATIONS_CHART = "edits_by_month.svg", "edits_by_relation.svg"
+REPORTS = "reports/"
+"""Folder of a repository that keeps the reports of all months."""
+_FIGURES = ("edit_success", "paraphrase", "multi_hop", "locality", "history", "stale_rate")
 _EXAMPLES = 8
 _FILE_NAME = re.compile(r"[a-z_]+/[A-Za-z0-9][A-Za-z0-9_.-]*\.parquet")
 
@@ -64,6 +69,23 @@ class Previous:
     edits: pa.Table | None
 
 
+@dataclass(frozen=True, slots=True)
+class ExperimentReport:
+    """What one model made of a snapshot."""
+
+    model: str
+    name: str
+    """The model's name as part of a file name."""
+    page: Path
+    """A self-contained HTML page."""
+    figures: Mapping[str, Mapping[str, float]]
+    """editor -> metric -> value"""
+
+    def file(self, as_of: datetime.date) -> str:
+        """Where the page lies in a repository, also when later months have come."""
+        return f"{REPORTS}{as_of}-{self.name}.html"
+
+
 def is_ours(path: str) -> bool:
     """Whether a file of a repository is one that an earlier publication wrote and a later one may delete."""
     return path.partition("/")[0] in SNAPSHOT_TABLES and PurePosixPath(path).suffix == ".parquet"
@@ -85,9 +107,15 @@ def data_files(snapshot: Path) -> dict[str, LocalFile]:
 
 
 def compose(
-    snapshot: Path, data: Mapping[str, LocalFile], repo: str, page: str, tags: Sequence[str], previous: Previous | None
+    snapshot: Path,
+    data: Mapping[str, LocalFile],
+    repo: str,
+    page: str,
+    tags: Sequence[str],
+    previous: Previous | None,
+    reports: Sequence[ExperimentReport] = (),
 ) -> dict[str, LocalFile]:
-    """All files of a publication: `data_files` and the card, the chart and the metadata made for it.
+    """All files of a publication: `data_files` and the card, the charts, the metadata and the reports made for it.
 
     page: address of the repository. tags: all earlier snapshots of it, sorted.
     """
@@ -97,7 +125,8 @@ def compose(
         card = (snapshot / CARD).read_text(encoding="utf-8")
     except OSError as error:
         raise CheckFailed(f"{snapshot / CARD} cannot be read ({error.strerror}); make the snapshot again") from error
-    made_here = "\n".join(_sections(manifest, repo, tags, edits, previous))
+    sections = (*_sections(manifest, repo, tags, edits, previous), *_experiments(manifest.as_of, page, reports))
+    made_here = "\n".join(sections)
     before, columns, after = card.replace("PATH_OR_REPO", repo).partition("\n## Columns\n")
     card = before.rstrip("\n") + f"\n\n{made_here}\n{columns}{after}"
     sizes = {name: file.size for name, file in data.items() if name in manifest.files}
@@ -106,7 +135,8 @@ def compose(
     )
     charts = {CHART: edits_by_month_svg(edits), RELATIONS_CHART: edits_by_relation_svg(edits)}
     made = {CARD: card, CROISSANT: croissant} | charts
-    return {**data, **{name: _text(text.encode()) for name, text in made.items()}}
+    pages = {report.file(manifest.as_of): _text(report.page.read_bytes()) for report in reports}
+    return {**data, **{name: _text(text.encode()) for name, text in made.items()}, **pages}
 
 
 def _text(content: bytes) -> LocalFile:
@@ -137,6 +167,26 @@ def _sections(
         "",
     ]
     return [*lines, *_changelog(manifest.as_of, edits, previous)]
+
+
+def _experiments(as_of: datetime.date, page: str, reports: Sequence[ExperimentReport]) -> list[str]:
+    """Figures of each model and a link to its report; nothing where there are none."""
+    if not reports:
+        return []
+    lines = ["", "## Experiments", "", "How well editors brought a model from the old facts to the new ones."]
+    for report in reports:
+        known = [name for name in _FIGURES if any(name in figures for figures in report.figures.values())]
+        lines += [
+            "",
+            f"{escape(report.model)}: [the whole report]({page}/resolve/main/{report.file(as_of)})",
+            "",
+            "| " + " | ".join(["editor", *(name.replace("_", " ") for name in known)]) + " |",
+            "|---" * (len(known) + 1) + "|",
+        ]
+        for editor, figures in report.figures.items():
+            cells = (f"{figures[name]:.2f}" if name in figures else "" for name in known)
+            lines.append("| " + " | ".join([escape(editor), *cells]) + " |")
+    return lines
 
 
 def count_differences(old: pa.Table, new: pa.Table) -> dict[str, dict[str, int]]:

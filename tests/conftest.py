@@ -15,6 +15,9 @@ os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 _HF_HOME = tempfile.TemporaryDirectory(prefix="chronofacts-hf-")
 os.environ["HF_HOME"] = _HF_HOME.name
+# What a model said in a test is not kept for the user's own runs.
+_KEPT = tempfile.TemporaryDirectory(prefix="chronofacts-kept-")
+os.environ["CHRONOFACTS_CACHE"] = _KEPT.name
 
 SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["COLOURS", "MARKERS", "colour", "draw", "marker", "plain", "plain_numbers", "spread", "ticks"]
+__all__ = ["COLOURS", "MARKERS", "colour", "draw", "marker", "plain", "plain_dates", "plain_numbers", "spread", "ticks"]
 
 COLOURS = (
     "#9aa5b1", "#c44e2f", "#1f6f8b", "#5a8f3c", "#7b4fa3", "#b8860b", "#d1578c", "#3f4a5a", "#2fa8a0", "#8c6d5a",
@@ -69,6 +69,15 @@ def ticks(axes: Any, places: Sequence[float], names: Sequence[str]) -> None:
     turned = len(names) > 8 or longest > 14
     shown = [name.replace("\n", " ") if turned else name for name in names]
     axes.set_xticks(places, shown, rotation=35 if turned else 0, ha="right" if turned else "center")
+
+
+def plain_dates(axis: Any) -> None:
+    """As few dates as do not run into each other."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(minticks=3, maxticks=8)
+    axis.set_major_locator(locator)
+    axis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
 
 
 def plain_numbers(axis: Any) -> None:

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from editing.report.drawing import colour, draw, marker, plain, plain_numbers, spread, ticks
+from editing.report.drawing import colour, draw, marker, plain, plain_dates, plain_numbers, spread, ticks
 from editing.report.runs import Interval
 from editing.report.staleness import Cutoff, Month
 
@@ -175,6 +175,7 @@ def staleness(found: Sequence[Month], cutoff: Cutoff | None, salt: str) -> str:
             axes.axvspan(cutoff.low, cutoff.high, color="#eef1f5", zorder=0)
             axes.axvline(cutoff.day, color=colour(7), lw=1)
         axes.set_ylim(-0.05, 1.05)
+        plain_dates(axes.xaxis)
         axes.set_xlabel("month in which the fact changed")
         axes.set_ylabel("share of the facts")
 
@@ -194,6 +195,7 @@ def over_time(lines: Mapping[str, Sequence[tuple[str, float]]]) -> str:
                 days, [mark for _, mark in ordered], "-", marker=marker(place), color=colour(place), label=plain(label)
             )
         axes.set_ylim(-0.05, 1.05)
+        plain_dates(axes.xaxis)
         axes.set_xlabel("day of the snapshot")
         axes.set_ylabel("balance")
 

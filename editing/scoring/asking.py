@@ -19,7 +19,7 @@ from editing.models import context_length
 from editing.scoring.forcing import Forced, teacher_force
 from editing.scoring.generation import generate
 from editing.scoring.ngrams import ngram_entropy
-from editing.scoring.prefixes import THINKING, answer_of
+from editing.scoring.prefixes import THINKING, answer_of, is_example
 from editing.scoring.settings import ScoringSettings
 
 __all__ = ["RESULTS", "SCORES", "as_scores", "ask"]
@@ -85,20 +85,22 @@ class _Model:
     ) -> list[str]:
         """The whole prompts. An editor that asks differently (in-context, memory) rewrites what follows the prefix."""
         rendered = [_ending(render(text, form), end) for text, form in zip(texts, forms, strict=True)]
-        room = self.settings.thought if end == THINKING else ROOM
-        prefixes = [self._fitting(prefix, text, room) for prefix, text in zip(prefixes, rendered, strict=True)]
         rewrite = getattr(self.model, "rewrite", None)
+        if any(prefixes):
+            room = self.settings.thought if end == THINKING else ROOM
+            asked = rewrite(rendered) if rewrite else rendered
+            prefixes = [self._fitting(prefix, text, room) for prefix, text in zip(prefixes, asked, strict=True)]
         if rewrite:
             return list(rewrite(rendered, prefixes))
         return [prefix + text for prefix, text in zip(prefixes, rendered, strict=True)]
 
     def _fitting(self, prefix: str, text: str, room: int) -> str:
-        """The last lines of the prefix, as many as leave room for the text and what is to be written after it."""
+        """The prefix without as many of its first examples as the text, and what is written after it, need room."""
         if not prefix or self.context is None:
             return prefix
         lines, left = prefix.splitlines(keepends=True), self.context - room - self._length(text)
-        while len(lines) > 1 and sum(map(self._length, lines)) > left:
-            lines.pop(0)
+        while sum(map(self._length, lines)) > left and any(map(is_example, lines)):
+            lines.remove(next(filter(is_example, lines)))
         return "".join(lines)
 
     def _length(self, text: str) -> int:

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from editing.encoding import Encoded, pad
 from editing.models import answer_logits, keeps_some_logits
+from editing.scoring.judging import Forced, judged
+from editing.scoring.packed import force_packed
 from editing.scoring.shared_start import Start, read_starts, starts
-from schemas.errors import ChronoFactsError
 
 __all__ = ["Forced", "bounded_batches", "teacher_force"]
-
-
-@dataclass(frozen=True)
-class Forced:
-    """Teacher-forced figures of one prompt with one answer."""
-
-    nll: float
-    accuracy: float
-    argmax: bool
-    spoken: bool
-    """All of the answer's tokens and EOS come first: greedy generation says exactly this answer."""
 
 
 @torch.inference_mode()
@@ -41,6 +29,12 @@ def teacher_force(
     forced: dict[int, Forced] = {}
     limits = [row.start - 1 for row in encoded]  # the answer's first token is predicted from the one before it
     for start in starts(model, [row.ids for row in encoded], limits, share):
+        packed = (
+            force_packed(model, [encoded[i] for i in start.rows], batch_size, batch_tokens) if _whole(start) else None
+        )
+        if packed is not None:
+            forced |= dict(zip(start.rows, packed, strict=True))
+            continue
         rests = [_without(encoded[index], start.length) for index in start.rows]
         for places in bounded_batches([len(row.ids) + start.length for row in rests], batch_size, batch_tokens):
             found = _force([rests[place] for place in places], model, start)
@@ -79,14 +73,14 @@ def _force(rows: Sequence[Encoded], model: Any, start: Start) -> list[Forced]:
     right, losses = (logits.argmax(-1) == labels).cpu().numpy(), nll.cpu().numpy()
     forced = []
     for place, row in enumerate(rows):
-        answer = slice(row.start - batch.first, row.end - batch.first)
-        whole = slice(row.start - batch.first, len(row.ids) - batch.first)
-        if not np.isfinite(losses[place, answer]).all():
-            raise ChronoFactsError("the model answers with logits that are no numbers; its weights are damaged")
-        hits = right[place, answer]
-        mean = float(losses[place, answer].mean(dtype=np.float64))
-        forced.append(Forced(mean, float(hits.mean()), bool(hits.all()), bool(right[place, whole].all())))
+        asked = slice(row.start - batch.first, len(row.ids) - batch.first)
+        forced.append(judged(losses[place, asked], right[place, asked], row.end - row.start))
     return forced
+
+
+def _whole(start: Start) -> bool:
+    """May these rows be packed, and is no part of them read already?"""
+    return start.shares and start.cache is None
 
 
 def _logits(model: Any, ids: torch.Tensor, first: int, cache: Any) -> torch.Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 
-__all__ = ["THINKING", "answer_of", "dated", "few_shot", "thinking_aloud"]
+__all__ = ["THINKING", "answer_of", "dated", "few_shot", "is_example", "thinking_aloud"]
 
 EXAMPLES = (
     ("What is the chemical symbol of gold?", "Au"),
@@ -60,6 +60,11 @@ def dated(day: datetime.date) -> str:
 def thinking_aloud() -> str:
     """Questions, thoughts and answers, one a line."""
     return "".join(f"Q: {question} {THINKING} {thought} A: {answer}\n" for question, thought, answer in THOUGHTS)
+
+
+def is_example(line: str) -> bool:
+    """May the line be left out where there is no room? A day may not."""
+    return line.startswith("Q: ")
 
 
 def answer_of(thought: str) -> str:

@@ -42,14 +42,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What a model said in a test is not kept for the user's own runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CHRONOFACTS_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="session")
 def invented(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_invented(tmp_path_factory.mktemp("invented") / "snapshot")

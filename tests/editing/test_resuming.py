@@ -85,12 +85,22 @@ def test_an_error_before_anything_is_finished_leaves_nothing(tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
-def test_wrong_use_leaves_nothing_and_a_crash_keeps_what_is_finished(tmp_path: Path) -> None:
-    for error, left in ((BadInput("an option"), []), (ChronoFactsError("no numbers"), [".run.partial"])):
-        with pytest.raises(ChronoFactsError), resumable(tmp_path / "run", {}) as folder:
-            keep(folder, "model", {}, {})
-            raise error
-        assert [path.name for path in tmp_path.iterdir()] == left
+@pytest.mark.parametrize(
+    ("error", "finished", "left"),
+    [
+        (BadInput("an option"), ["model"], []),
+        (BadInput("an option"), ["model", "lora-1"], [".run.partial"]),
+        (ChronoFactsError("no numbers"), ["model"], [".run.partial"]),
+    ],
+)
+def test_a_crash_keeps_what_is_finished_and_wrong_use_what_was_dear(
+    tmp_path: Path, error: ChronoFactsError, finished: list[str], left: list[str]
+) -> None:
+    with pytest.raises(ChronoFactsError), resumable(tmp_path / "run", {}) as folder:
+        for name in finished:
+            keep(folder, name, {}, {})
+        raise error
+    assert [path.name for path in tmp_path.iterdir()] == left
 
 
 def test_two_runs_never_write_to_one_folder(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """A Hub for tests: a real HTTP server that speaks what `huggingface_hub` and `datasets` ask of the real one.
 
-Repositories of datasets with commits, tags and branches; small files in commits, large ones by LFS on disk;
+Repositories of datasets and models (`models/ORG/NAME`) with commits, tags and branches; small files in commits, large ones by LFS on disk;
 a token for everything that writes or is private. Faults are put in front of the next matching requests.
-Leaves out: Xet (set HF_HUB_DISABLE_XET), multipart LFS, models, and pages of listings.
+Leaves out: Xet (set HF_HUB_DISABLE_XET), multipart LFS, and pages of listings.
 Wire format: as huggingface_hub 2.4 sends it.
 """
 
@@ -28,11 +28,11 @@ __all__ = ["TOKEN", "Fault", "LocalHub", "local_hub"]
 TOKEN = "hf_localTestTokenThatMustNeverBeShown"
 _BLOCK = 1 << 20
 _REPO_CALL = re.compile(
-    r"/api/datasets/(?P<repo>[^/]+/[^/]+)(?:/(?P<call>preupload|commit|tag|tree|paths-info|revision|refs|commits)"
+    r"/api/(?P<kind>datasets|models)/(?P<repo>[^/]+/[^/]+)(?:/(?P<call>preupload|commit|tag|tree|paths-info|revision|refs|commits)"
     r"(?:/(?P<rest>.+))?)?"
 )
-_RESOLVE = re.compile(r"/datasets/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
-_BATCH = re.compile(r"/datasets/(?P<repo>[^/]+/[^/]+)\.git/info/lfs/objects/batch")
+_RESOLVE = re.compile(r"(?:/(?P<kind>datasets))?/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
+_BATCH = re.compile(r"(?:/(?P<kind>datasets))?/(?P<repo>[^/]+/[^/]+)\.git/info/lfs/objects/batch")
 _OBJECT = re.compile(r"/(?P<what>lfs|cdn)/(?P<oid>[0-9a-f]{64})")
 
 
@@ -142,6 +142,10 @@ class LocalHub:
         return self.large(file.sha256).read_bytes() if file.content is None else file.content
 
 
+def key_of(found: re.Match[str]) -> str:
+    return found["repo"] if found["kind"] == "datasets" else f"models/{found['repo']}"
+
+
 def small(content: bytes) -> StoredFile:
     return StoredFile(len(content), git_oid(content), content)
 
@@ -227,7 +231,7 @@ class HubHandler(BaseHTTPRequestHandler):
         if "Authorization" in self.headers:
             self.require_token()
         if found := _RESOLVE.fullmatch(self.route):
-            return self.resolve(self.repo(found["repo"]), found["revision"], found["path"])
+            return self.resolve(self.repo(key_of(found)), found["revision"], found["path"])
         if self.route == "/api/validate-yaml":
             return self.validate_yaml()
         if self.route == "/api/whoami-v2":
@@ -236,9 +240,9 @@ class HubHandler(BaseHTTPRequestHandler):
         if self.route == "/api/repos/create":
             return self.create_repo()
         if found := _BATCH.fullmatch(self.route):
-            return self.lfs_batch(self.repo(found["repo"]))
+            return self.lfs_batch(self.repo(key_of(found)))
         if found := _REPO_CALL.fullmatch(self.route):
-            return self.repo_call(self.repo(found["repo"]), found["call"] or "revision", found["rest"] or "")
+            return self.repo_call(self.repo(key_of(found)), found["call"] or "revision", found["rest"] or "")
         raise Refused(404, "NotFound", f"no such route: {self.route}")
 
     # ---- who may do what
@@ -271,7 +275,9 @@ class HubHandler(BaseHTTPRequestHandler):
         self.require_token()
         asked = json.loads(self.body())
         name = f"{asked.get('organization') or 'tester'}/{asked['name']}"
-        answer = {"url": f"{self.hub.url}/datasets/{name}", "name": name, "id": name}
+        is_dataset = asked.get("type") == "dataset"
+        answer = {"url": f"{self.hub.url}/{'datasets/' if is_dataset else ''}{name}", "name": name, "id": name}
+        name = name if is_dataset else f"models/{name}"
         with self.hub.lock:
             if name in self.hub.repos:
                 return self.send_json(409, {**answer, "error": "You already created this dataset repo"})
@@ -388,7 +394,7 @@ class HubHandler(BaseHTTPRequestHandler):
         self.send_json(
             200,
             {
-                "_id": "0", "id": repo.name, "author": repo.name.split("/")[0], "sha": oid, "private": repo.private,
+                "_id": "0", "id": repo.name.removeprefix("models/"), "author": repo.name.split("/")[0], "sha": oid, "private": repo.private,
                 "lastModified": commit.date, "createdAt": commit.date, "gated": False, "disabled": False,
                 "tags": [], "downloads": 0, "likes": 0, "siblings": siblings,
             },

@@ -1,0 +1,81 @@
+"""Teacher forcing of many texts in one row: nothing is padding, a beginning that several share is read once, and the
+vocabulary head reads the answers alone (`editing.passage`).
+
+One prompt with its new and its old answer, or one wording with many names, cost little more than one. Leaves out models
+that cannot be read so: those are told by a trial on the model itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from editing.encoding import Encoded
+from editing.packing import pack, predicting
+from editing.passage import open_passage
+from editing.scoring.judging import Forced, judged
+
+__all__ = ["force_packed"]
+
+FEWEST = 16
+"""Texts below which the trial costs more than it saves."""
+TRIED = 4
+"""Texts on which the model is tried."""
+LEAST_TOKENS = 256
+"""In one row, whatever the model's width. Attention compares all of them, so that a longer row is not always cheaper:
+with as many tokens as the model is wide that is about a sixth of the work."""
+
+
+@torch.inference_mode(False)  # the trial asks for gradients
+@torch.no_grad()
+def force_packed(model: Any, encoded: Sequence[Encoded], batch_size: int, batch_tokens: int) -> list[Forced] | None:
+    """As `forcing.teacher_force`, in order; None for a model that takes no packed texts, and for few of them."""
+    if len(encoded) < FEWEST or batch_size == 1:
+        return None
+    order = sorted(range(len(encoded)), key=lambda index: encoded[index].ids)  # neighbours begin alike
+    tried = sorted(encoded, key=lambda row: len(row.ids))[:TRIED]
+    forced: dict[int, Forced] = {}
+    with open_passage(model, tried) as passage:
+        if passage.layout is not pack or not passage.shortened:
+            return None
+        most = min(batch_tokens, max(LEAST_TOKENS, _width(model)))
+        for indices in _rows(order, encoded, batch_size, most):
+            texts = [encoded[index] for index in indices]
+            reading = pack(texts, True, passage.device)
+            logits = predicting(reading, passage.logits(reading)).float()
+            nll = torch.nn.functional.cross_entropy(logits, reading.labels, reduction="none").cpu().numpy()
+            right = (logits.argmax(-1) == reading.labels).cpu().numpy()
+            ends = np.cumsum([len(text.ids) - text.start for text in texts])
+            for index, text, end in zip(indices, texts, ends.tolist(), strict=True):
+                mine = slice(end - (len(text.ids) - text.start), end)
+                forced[index] = judged(nll[mine], right[mine], text.end - text.start)
+    return [forced[index] for index in range(len(encoded))]
+
+
+def _rows(order: Sequence[int], encoded: Sequence[Encoded], texts: int, tokens: int) -> Iterator[list[int]]:
+    """The texts in order, as many in a row as it may hold tokens; what neighbours share counts once."""
+    row: list[int] = []
+    held, before = 0, ()  # type: int, tuple[int, ...]
+    for index in order:
+        new = len(encoded[index].ids) - _common(before, encoded[index].ids)
+        if row and (len(row) == texts or held + new > tokens):
+            yield row
+            row, held, new = [], 0, len(encoded[index].ids)
+        row.append(index)
+        held, before = held + new, encoded[index].ids
+    if row:
+        yield row
+
+
+def _common(one: tuple[int, ...], other: tuple[int, ...]) -> int:
+    for place, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return place
+    return min(len(one), len(other))
+
+
+def _width(model: Any) -> int:
+    return int(model.get_input_embeddings().weight.shape[-1])

@@ -1,0 +1,77 @@
+"""What a monthly run tells a maintainer in the Prefect UI: changes, rejections, links to snapshot, card and report.
+
+Artifacts only: nothing here decides anything, and a run without a server would end the same.
+"""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+from prefect import task
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from pipeline.card import escape
+from pipeline.compare import compare_snapshots, count_kinds
+from pipeline.inspection import inspect
+from schemas.catalogue import load_catalogue
+from schemas.manifest import read_manifest
+from schemas.reasons import explain
+
+__all__ = ["tell_changes", "tell_rejections", "tell_report"]
+
+_SHOWN = 200
+
+
+@task(name="tell-changes", cache_policy=NO_CACHE)
+def tell_changes(older: Path, newer: Path) -> None:
+    """A Markdown artifact: how the world changed since the snapshot before, and how Wikidata was corrected."""
+    catalogue = load_catalogue().select(read_manifest(newer).relations)
+    differences = compare_snapshots(older, newer, catalogue)
+    counts = ", ".join(f"{kind.replace('_', ' ')}: {number}" for kind, number in count_kinds(differences).items())
+    lines = [
+        f"Since the snapshot of {read_manifest(older).as_of}: {counts}",
+        "",
+        "| what | of | was | is | on |",
+        "|-|-|-|-|-|",
+    ]
+    for row in differences.to_pylist()[:_SHOWN]:
+        if row["kind"] in ("world_change", "correction"):
+            cells = (
+                row["relation"],
+                row["subject_label"],
+                row["old_label"],
+                row["new_label"],
+                row["changed_on_earliest"],
+            )
+            lines.append("| " + " | ".join(escape(str(cell if cell is not None else "")) for cell in cells) + " |")
+    create_markdown_artifact("\n".join(lines), key="changes", description="What changed since the snapshot before")
+
+
+@task(name="tell-rejections", cache_policy=NO_CACHE)
+def tell_rejections(snapshot: Path) -> None:
+    """A table artifact: rejections by reason; and a link to the snapshot with its card."""
+    found = inspect(snapshot)
+    rows = [
+        {"reason": reason, "rows": number, "meaning": explain(reason), "example": found.rejection_examples[reason]}
+        for reason, number in found.rejections_by_reason.items()
+    ]
+    create_table_artifact(rows, key="rejections", description="What was left out, and why")
+    create_link_artifact(
+        (snapshot / "README.md").absolute().as_uri(),
+        link_text=f"{snapshot.name}: {found.tables['edits']} edits, {found.tables['questions']} questions",
+        key="snapshot",
+        description="The snapshot's card",
+    )
+
+
+@task(name="tell-report", cache_policy=NO_CACHE)
+def tell_report(page: Path, table: str, model: str, day: datetime.date) -> None:
+    """A link to the report page, and the figures of all editors as the UI shows them."""
+    create_link_artifact(
+        page.absolute().as_uri(), link_text=f"{model} on {day}", key="report", description="The report"
+    )
+    create_markdown_artifact(
+        f"`{escape(model)}` on {day}\n\n```text\n{table}\n```", key="figures", description="What the editors did"
+    )

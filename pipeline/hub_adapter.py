@@ -1,0 +1,214 @@
+"""Publishing an adapter from an experiment: a PEFT model repository whose card names the facts that it holds.
+
+An adapter means something only on the model that it was trained on, so one of a small world, which nobody else has,
+is refused. What is sent is the adapter (safetensors), its configuration with the base model's name, all its facts, and
+the card; one commit, read back afterwards; nothing when it is there.
+Leaves out: loading it (`editing.artefact`, or PEFT alone).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub.errors import RepositoryNotFoundError
+
+from pipeline.card import escape
+from pipeline.hub import PublishSettings, check_options, commit_files, read_back
+from pipeline.hub_errors import hub_errors
+from pipeline.hub_plan import RemoteFile
+from pipeline.publication import LocalFile
+from pipeline.snapshot import read_table, sha256_of
+from schemas.errors import BadInput, CheckFailed
+from schemas.manifest import read_manifest
+
+__all__ = ["PublishedAdapter", "adapter_files", "publish_adapter"]
+
+log = logging.getLogger("chronofacts.publish")
+
+_WEIGHTS, _CONFIG, _ABOUT, _FACTS = "adapter_model.safetensors", "adapter_config.json", "card.json", "facts.parquet"
+_HUB_MODEL = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+_COLUMNS = ("edit_id", "subject", "relation", "subject_label", "prompt", "target_old", "target_new", "new_object")
+_SHOWN = 100
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedAdapter:
+    """What was done: where it lies, what was sent, and whether anything had to be."""
+
+    url: str
+    commit: str
+    files: dict[str, LocalFile]
+    sent: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """What is sent, for a person."""
+        if not self.sent:
+            return [f"nothing to do: {self.url} holds this adapter"]
+        return [f"add      {name}  {self.files[name].size} bytes  sha256 {self.files[name].sha256}" for name in self.sent]
+
+
+def publish_adapter(
+    adapter: Path, snapshot: Path, repo: str, base_model: str = "", settings: PublishSettings | None = None
+) -> PublishedAdapter:
+    """Publish RUN/adapters/EDITOR as the model repository `repo` (ORG/NAME).
+
+    snapshot: the one it was trained on, which names its facts. base_model: name on the Hub of a base that was
+    loaded from a folder. Raises BadInput for wrong options, a missing login or a base that others cannot have;
+    CheckFailed when the snapshot is another one or the Hub serves other bytes; HubUnavailable when it is away.
+    """
+    chosen = settings or PublishSettings()
+    files = adapter_files(adapter, snapshot, repo, base_model)
+    api = check_options(repo, chosen)
+    url = f"{api.endpoint}/{repo}"
+    head, there = _held(api, repo)
+    missing = tuple(name for name, file in sorted(files.items()) if name not in there or not there[name].holds(file))
+    if chosen.dry_run or (head and not missing):
+        return PublishedAdapter(url, head, files, missing)
+    with hub_errors(repo):
+        if not head:
+            api.create_repo(repo, repo_type="model", private=chosen.private, exist_ok=True)
+            head, _ = commit_files(api, repo, "main", "model")
+        log.info("sending %d files to %s", len(missing), repo)
+        commit = api.create_commit(
+            repo,
+            [CommitOperationAdd(path_in_repo=name, path_or_fileobj=files[name].content) for name in missing],
+            commit_message=f"Adapter for what changed until {read_manifest(snapshot).as_of}",
+            repo_type="model",
+            parent_commit=head,
+            num_threads=2,
+        ).oid
+    read_back(api, repo, commit, files, "model")
+    return PublishedAdapter(url, commit, files, missing)
+
+
+def adapter_files(adapter: Path, snapshot: Path, repo: str, base_model: str = "") -> dict[str, LocalFile]:
+    """All files of the repository, made from the adapter and the snapshot alone; errors as `publish_adapter`."""
+    about, config = _read(adapter / _ABOUT), _read(adapter / _CONFIG)
+    if not (adapter / _WEIGHTS).is_file() or config.get("peft_type") != "LORA":
+        raise BadInput(f"--adapter {adapter} holds no LoRA adapter of PEFT; name RUN/adapters/lora or lora+replay")
+    base = _base_of(adapter, about, base_model)
+    facts = _facts(about, snapshot, adapter)
+    weights = adapter / _WEIGHTS
+    told = json.dumps({**config, "base_model_name_or_path": base}, indent=2, sort_keys=True) + "\n"
+    stream = io.BytesIO()
+    pq.write_table(facts, stream, compression="zstd")
+    return {
+        _WEIGHTS: LocalFile(weights, weights.stat().st_size, sha256_of(weights), _git_oid_of(weights)),
+        _CONFIG: _text(told.encode()),
+        _ABOUT: _text((adapter / _ABOUT).read_bytes()),
+        _FACTS: _text(stream.getvalue()),
+        "README.md": _text(_card(about, base, facts, snapshot, repo).encode()),
+    }
+
+
+def _held(api: HfApi, repo: str) -> tuple[str, dict[str, RemoteFile]]:
+    """Head and files of the model repository; empty when there is none."""
+    with hub_errors(repo):
+        try:
+            return commit_files(api, repo, "main", "model")
+        except RepositoryNotFoundError as error:
+            if error.response.status_code != 404:
+                raise
+            return "", {}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise BadInput(f"--adapter {path.parent} holds no saved adapter (no {path.name}); name RUN/adapters/lora")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckFailed(f"{path} is damaged ({error}); run the experiment again") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _base_of(adapter: Path, about: dict[str, Any], base_model: str) -> str:
+    """Name on the Hub of the model that the adapter belongs to."""
+    trained_on = str(about.get("base_model", ""))
+    if trained_on == "small-world":
+        raise BadInput(
+            f"--adapter {adapter} belongs to a small world, a model that was made for its run and that nobody else has; "
+            "publish one that was trained on a model of the Hub (experiment --model ORG/NAME)"
+        )
+    name = base_model or trained_on
+    if not _HUB_MODEL.fullmatch(name) or (not base_model and Path(name).exists()):
+        raise BadInput(
+            f"--adapter {adapter} was trained on {name!r}, which is a folder; give its name on the Hub by --base-model"
+        )
+    return name
+
+
+def _facts(about: dict[str, Any], snapshot: Path, adapter: Path) -> pa.Table:
+    """The edits that the adapter was taught, in the order of their ids."""
+    told = json.loads((snapshot / "manifest.json").read_bytes()) if read_manifest(snapshot) else {}
+    here = hashlib.sha256(json.dumps(told.get("files", {}), sort_keys=True).encode()).hexdigest()[:16]
+    if about.get("snapshot_hash") != here:
+        raise CheckFailed(f"--adapter {adapter} was trained on another snapshot than {snapshot}; name the one of its run")
+    edits = read_table(snapshot, "edits")
+    kept = edits.filter(pc.is_in(edits["edit_id"], value_set=pa.array(about.get("edit_ids", []), pa.string())))
+    return kept.select([*_COLUMNS, "changed_on_earliest"]).sort_by("edit_id")
+
+
+def _card(about: dict[str, Any], base: str, facts: pa.Table, snapshot: Path, repo: str) -> str:
+    manifest = read_manifest(snapshot)
+    lines = [
+        "---",
+        f"base_model: {base}",
+        "library_name: peft",
+        "pipeline_tag: text-generation",
+        f"language:\n- {manifest.language}",
+        "tags:\n- lora\n- knowledge-editing\n- chronofacts",
+        "---",
+        "",
+        f"# {escape(base)}, taught what changed between {manifest.since} and {manifest.as_of}",
+        "",
+        f"A LoRA adapter (`{escape(str(about.get('editor')))}`) that holds {facts.num_rows} changed facts of Wikidata. "
+        f"It belongs to `{base}` with the weights whose hash is `{escape(str(about.get('base_model_hash')))}`, and "
+        "to no other model.",
+        "",
+        "```python",
+        "from peft import PeftModel",
+        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        "",
+        f'model = AutoModelForCausalLM.from_pretrained("{base}")',
+        f'model = PeftModel.from_pretrained(model, "{repo}")',
+        f'tokenizer = AutoTokenizer.from_pretrained("{base}")',
+        "```",
+        "",
+        f"## The facts it holds{f', the first {_SHOWN}' if facts.num_rows > _SHOWN else ''}",
+        "",
+        f"All of them, with their ids: `{_FACTS}`.",
+        "",
+        "| question | before | now | changed |",
+        "|---|---|---|---|",
+    ]
+    for row in facts.slice(0, _SHOWN).to_pylist():
+        cells = (row["prompt"], row["target_old"] or "(nobody)", row["target_new"], str(row["changed_on_earliest"]))
+        lines.append("| " + " | ".join(escape(cell) for cell in cells) + " |")
+    config = json.dumps(about.get("config", {}), indent=1, sort_keys=True)
+    return "\n".join([*lines, "", "## How it was trained", "", "```json", config, "```", ""])
+
+
+def _text(content: bytes) -> LocalFile:
+    oid = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    return LocalFile(content, len(content), hashlib.sha256(content).hexdigest(), oid)
+
+
+def _git_oid_of(path: Path) -> str:
+    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,110 @@
+"""A month, a changed world, a second month: published, told and linked; killed and run again, the same in the end."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.manifest import read_manifest
+from tests.editing.editors.families import tiny, tiny_tokenizer
+from tests.flows.two_months import FIRST, REPO, SECOND, Installation, Month
+from tests.hub.local_hub import LocalHub, local_hub
+from tests.hub.test_publish import run_datasets
+from tests.pipeline.sources.endpoint_server import serving
+from tests.pipeline.sources.sample_world import sample_as_of
+
+KILLS = 2  # ten in benchmarks/two_months.py
+
+
+@dataclass
+class Done:
+    """The installation after its second month, and what the months told."""
+
+    installation: Installation
+    hub: LocalHub
+    first: Month
+    second: Month
+    after_first: Path
+    hub_after_first: Any
+
+
+@pytest.fixture(scope="module")
+def done(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
+    from prefect.settings import PREFECT_API_URL
+
+    folder = tmp_path_factory.mktemp("two-months")
+    model = folder / "model"
+    tiny("llama").save_pretrained(model)
+    tiny_tokenizer().save_pretrained(model)
+    api = PREFECT_API_URL.value()
+    assert api is not None
+    with local_hub() as hub, serving(sample_as_of(FIRST)) as endpoint:
+        installation = Installation(folder / "whole", hub, endpoint, api, model=model)
+        first = installation.month(FIRST)
+        assert first.code == 0, first.errors
+        kept, state = installation.copy(folder / "first").folder, installation.hub_state()
+        endpoint.queries.clear()
+        second = installation.month(SECOND)
+        assert second.code == 0, second.errors
+        yield Done(installation, hub, first, second, kept, state)
+
+
+def test_the_second_month_is_read_as_an_update_of_the_first(done: Done) -> None:
+    details = [query for query in done.installation.endpoint.queries if "?amount" in query]
+    assert 0 < len(details) < 12
+    assert read_manifest(Path(done.second.told["snapshot"])).as_of == SECOND
+
+
+def test_both_months_are_one_commit_each_and_load_by_their_tags(done: Done, tmp_path: Path) -> None:
+    assert done.installation.state()["tags"] == [str(FIRST), str(SECOND)]
+    assert len(done.installation.state()["commits"]) == 3  # the repository's own, and one a month
+    code = (
+        f"for tag in {[str(FIRST), str(SECOND)]!r}:\n"
+        "    edits = load_dataset(REPO, 'edits', revision=tag, split='train')\n"
+        "    print(sorted({row['target_new'] for row in edits if row['subject_label'] == 'United States'}))"
+    )
+    before, after = run_datasets(done.hub, code, tmp_path / "home")
+    assert "Trump" not in before and "Joe Biden" in before
+    assert "Trump" in after
+
+
+def test_the_card_tells_the_changes_of_the_month_and_links_the_report(done: Done) -> None:
+    card = done.hub.content(REPO, str(SECOND), "README.md").decode()
+    assert f"## Changes since {FIRST}" in card
+    changes = card.partition("## Changes since")[2]
+    assert "Donald Trump" in changes and "2025-01-20" in changes
+    names = [name for name in done.hub.repos[REPO].files("main") if name.startswith(f"reports/{SECOND}")]
+    assert len(names) == 1
+    assert f"{done.hub.url}/datasets/{REPO}/resolve/main/{names[0]}" in card
+    assert done.hub.content(REPO, "main", names[0]).startswith(b"<!doctype html")
+
+
+def test_a_third_run_changes_nothing_and_asks_the_hub_less_than_ten_times(done: Done) -> None:
+    before = done.installation.state()
+    done.hub.log.clear()
+    assert done.installation.month(SECOND).code == 0
+    assert done.installation.state() == before
+    assert 0 < len(done.hub.log) < 10
+
+
+def test_a_second_month_that_is_killed_and_run_again_ends_the_same(done: Done, tmp_path: Path) -> None:
+    wanted, finished = done.installation.state(), done.hub.repos
+    points = random.Random(8)
+    try:
+        for number in range(KILLS):
+            done.hub.repos = done.hub_after_first
+            again = Installation(done.after_first, done.hub, done.installation.endpoint, done.installation.prefect_api)
+            again = again.copy(tmp_path / str(number))
+            again.model = done.installation.model
+            again.restore_hub(done.hub_after_first)
+            killed = again.month(SECOND, kill_after=points.uniform(0.3, 0.95) * done.second.seconds)
+            rerun = again.month(SECOND)
+            assert rerun.code == 0, (killed, rerun.errors)
+            assert again.state() == wanted
+    finally:
+        done.hub.repos = finished
