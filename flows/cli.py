@@ -1,36 +1,35 @@
 """The command line: parsing and printing, nothing else.
 
 Every command imports what it needs when it runs, so that `chronofacts --help` answers at once.
-Exit codes: 0 done, 1 a check failed, 2 wrong use; errors are one line that names the mend.
+Exit codes: 0 done, 1 a check failed, 2 wrong use; errors are one line that names the mend. What is printed follows
+`flows.output`, and where options come from `flows.configuration`.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import sys
-import time
+import inspect as introspection
 from collections.abc import Callable
 from functools import wraps
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from flows.configuration import PREFIX, read_configuration
+from flows.output import fail, mode, show_progress, tell
 from schemas.errors import BadInput, ChronoFactsError
 
-P = ParamSpec("P")
 app = typer.Typer(
     name="chronofacts",
-    help="What does my language model believe that is no longer true, and how do I fix it?",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"auto_envvar_prefix": PREFIX, "help_option_names": ["-h", "--help"]},
 )
 
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result and errors alone, no progress.")]
 Snapshot = Annotated[Path, typer.Argument(help="A snapshot folder, made by `refresh`.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -38,21 +37,72 @@ IMPORTED = ("edits", "questions", "rejections")
 """Tables whose rows `import` tells."""
 
 
-def command(name: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
-    """A command whose `ChronoFactsError`s become one line on standard error and an exit code."""
+def command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command that takes --quiet and --json, and whose `ChronoFactsError`s become one line and an exit code."""
 
-    def register(body: Callable[P, None]) -> Callable[P, None]:
+    def register(body: Callable[..., None]) -> Callable[..., None]:
         @wraps(body)
-        def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        def guarded(*args: Any, quiet: bool, as_json: bool, **kwargs: Any) -> None:
+            mode.quiet, mode.as_json = quiet, as_json
             try:
                 body(*args, **kwargs)
             except ChronoFactsError as error:
-                typer.echo(f"chronofacts {name}: {' '.join(str(error).split())}", err=True)
+                fail(f"chronofacts {name}: {error}")
                 raise typer.Exit(error.exit_code) from None
 
+        kinds = {**get_type_hints(body, include_extras=True), "quiet": Quiet, "as_json": AsJson}
+        of_body = list(introspection.signature(body).parameters.values())
+        added = [
+            introspection.Parameter(key, introspection.Parameter.KEYWORD_ONLY, default=False)
+            for key in ("quiet", "as_json")
+        ]
+        parameters = [parameter.replace(annotation=kinds[parameter.name]) for parameter in (*of_body, *added)]
+        guarded.__signature__ = introspection.Signature(parameters)  # type: ignore[attr-defined]
+        guarded.__annotations__ = kinds
         return app.command(name)(guarded)
 
     return register
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"chronofacts {version('chronofacts')}")
+        raise typer.Exit
+
+
+@app.callback()
+def configure(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="File with options, one table per command. Default: chronofacts.toml here, if there is one."),
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """What does my language model believe that is no longer true, and how do I fix it?
+
+    An option is taken from the command line, else from the environment (CHRONOFACTS_REFRESH_SOURCE), else from the
+    file (--config, CHRONOFACTS_CONFIG, or chronofacts.toml), else it has its default.
+
+    Example: chronofacts demo --quick
+    """
+    commands: dict[str, Any] = context.command.commands  # type: ignore[attr-defined]
+    options = {name: _options_of(command) for name, command in commands.items()}
+    try:
+        context.default_map = read_configuration(config, options)
+    except ChronoFactsError as error:
+        fail(f"chronofacts: {error}")
+        raise typer.Exit(error.exit_code) from None
+
+
+def _options_of(command: Any) -> dict[str, str]:
+    """option (`as-of`) -> parameter (`as_of`)"""
+    words = ((word, one.name) for one in command.params for word in one.opts)
+    return {word.removeprefix("--"): name for word, name in words if word.startswith("--")}
 
 
 @command("demo")
@@ -80,8 +130,10 @@ def demo(
         from flows.demo import run_demo
 
         told = run_demo(folder, quick)
-    typer.echo(f"\n{told.table}\n")
-    typer.echo(f"snapshot: {told.snapshot}\nrun:      {told.run}\nreport:   {told.report}")
+    tell(
+        f"\n{told.table}\n\nsnapshot: {told.snapshot}\nrun:      {told.run}\nreport:   {told.report}",
+        {"snapshot": told.snapshot, "run": told.run, "report": told.report},
+    )
 
 
 @command("refresh")
@@ -185,13 +237,12 @@ def refresh(
             task_runner,
             hops_per_edit,
         )
-    typer.echo(f"snapshot: {out}")
+    tell(f"snapshot: {out}", {"snapshot": out})
 
 
 @command("inspect")
 def inspect(
     snapshot: Snapshot,
-    as_json: AsJson = False,
     why: Annotated[str, typer.Option(help="Audit one entity: all that was kept and left out about this QID.")] = "",
 ) -> None:
     """Show what is in a snapshot: counts, examples, and what was left out and why.
@@ -203,17 +254,16 @@ def inspect(
         from pipeline.audit import audit
 
         found_about = audit(snapshot, why)
-        if as_json:
-            typer.echo(json.dumps([finding._asdict() for finding in found_about], indent=1, ensure_ascii=False))
+        if mode.as_json:
+            tell("", [finding._asdict() for finding in found_about])
         else:
             print_audit(why, found_about)
         return
     from pipeline.inspection import inspect as read_inspection
 
     found = read_inspection(snapshot)
-    if as_json:
-        typer.echo(json.dumps(found.as_json(), indent=1, ensure_ascii=False))
-        return
+    if mode.as_json:
+        return tell("", found.as_json())
     from flows.terminal import print_inspection
 
     print_inspection(found)
@@ -231,17 +281,22 @@ def verify(snapshot: Snapshot) -> None:
 
     problems = find_problems(snapshot)
     for problem in problems:
-        typer.echo(f"broken: {problem}", err=True)
+        fail(f"broken: {problem}")
+    if problems and mode.as_json:
+        tell("", {"snapshot": snapshot, "sound": False, "broken": problems})
     if problems:
         raise typer.Exit(1)
-    typer.echo(f"{snapshot} is sound ({len(promises(read_manifest(snapshot)))} promises, every checksum)")
+    checked = len(promises(read_manifest(snapshot)))
+    tell(
+        f"{snapshot} is sound ({checked} promises, every checksum)",
+        {"snapshot": snapshot, "sound": True, "promises": checked, "broken": []},
+    )
 
 
 @command("diff")
 def diff(
     old: Annotated[Path, typer.Argument(help="The older snapshot.", show_default=False)],
     new: Annotated[Path, typer.Argument(help="The newer snapshot.", show_default=False)],
-    as_json: AsJson = False,
 ) -> None:
     """Tell two snapshots apart: how the world changed, and how Wikidata was corrected.
 
@@ -253,10 +308,8 @@ def diff(
 
     relations = read_manifest(new).relations
     differences = compare_snapshots(old, new, load_catalogue().select(relations))
-    if as_json:
-        told = {"counts": count_kinds(differences), "differences": differences.to_pylist()}
-        typer.echo(json.dumps(told, indent=1, ensure_ascii=False, default=str))
-        return
+    if mode.as_json:
+        return tell("", {"counts": count_kinds(differences), "differences": differences.to_pylist()})
     from flows.terminal import print_differences
 
     print_differences(differences)
@@ -275,8 +328,8 @@ def export(
     show_progress()
     from pipeline.exchange import export_snapshot
 
-    for path in export_snapshot(snapshot, format, out):
-        typer.echo(f"wrote {path}")
+    written = export_snapshot(snapshot, format, out)
+    tell("\n".join(f"wrote {path}" for path in written), {"files": written})
 
 
 @command("import")
@@ -299,7 +352,8 @@ def import_(
 
     manifest = import_snapshot(file, format, out, first, second)
     counts = {name: sum(e.rows for f, e in manifest.files.items() if f.startswith(f"{name}/")) for name in IMPORTED}
-    typer.echo(f"snapshot: {out} ({', '.join(f'{rows} {name}' for name, rows in counts.items())})")
+    told = ", ".join(f"{rows} {name}" for name, rows in counts.items())
+    tell(f"snapshot: {out} ({told})", {"snapshot": out, "rows": counts})
 
 
 @command("publish")
@@ -314,29 +368,45 @@ def publish(
     force_tag: Annotated[
         bool, typer.Option("--force-tag", help="Move a tag that stands on another snapshot of that day.")
     ] = False,
+    adapter: Annotated[
+        Path | None,
+        typer.Option(help="Publish this adapter, RUN/adapters/lora, as a PEFT model instead.", show_default=False),
+    ] = None,
+    base_model: Annotated[
+        str, typer.Option(help="With --adapter: its base model's name on the Hub, if it was loaded from a folder.")
+    ] = "",
 ) -> None:
     """Publish a snapshot to the Hugging Face Hub: one commit, tagged with its day, read back afterwards.
 
     Log in first: `hf auth login`, or HF_TOKEN. Publishing again is safe and does only what is missing.
+    With --adapter: a LoRA adapter that was trained on the snapshot, as a model whose card names its facts.
 
     Example: chronofacts publish S --repo my-org/what-changed --dry-run
+
+    Example: chronofacts publish S --repo my-org/llama-2025 --adapter R/adapters/lora
     """
     from pipeline.hub import PublishSettings, check_options
     from schemas.manifest import read_manifest
 
     read_manifest(snapshot)  # before anything slow starts
+    if base_model and adapter is None:
+        raise BadInput("--base-model says what an adapter belongs to; give --adapter RUN/adapters/lora too")
     check_options(repo, PublishSettings(endpoint, private, force_tag, dry_run))
     show_progress()
     from flows.environment import quiet_flows
 
     with quiet_flows():
         from flows.publish import publish as publish_flow
+        from flows.publish import publish_adapter
 
-        published = publish_flow(snapshot, repo, endpoint, private, force_tag, dry_run)
-    for line in published.plan.lines():
-        typer.echo(line)
-    if not dry_run:
-        typer.echo(f"published: {published.url}")
+        if adapter is not None:
+            sent = publish_adapter(adapter, snapshot, repo, base_model, endpoint, private, dry_run)
+            lines, url, commit = sent.lines(), sent.url, sent.commit
+        else:
+            published = publish_flow(snapshot, repo, endpoint, private, force_tag, dry_run)
+            lines, url, commit = published.plan.lines(), published.url, published.commit
+    told = {"plan": lines, "dry_run": dry_run, "url": url, "commit": commit}
+    tell("\n".join([*lines, *([] if dry_run else [f"published: {url}"])]), told)
 
 
 @command("experiment")
@@ -370,18 +440,20 @@ def experiment(
     with quiet_flows():
         from flows.experiment import experiment as experiment_flow
 
-        experiment_flow(snapshot, model, editors, out, settings)
+        metrics = experiment_flow(snapshot, model, editors, out, settings)
     from editing.report import terminal_table
 
-    typer.echo(f"\n{terminal_table([out])}\n")
-    typer.echo(f"run: {out}   (next: chronofacts report {out} --out page)")
+    table = terminal_table([out])
+    tell(
+        f"\n{table}\n\nrun: {out}   (next: chronofacts report {out} --out page)",
+        {"run": out, "metrics": metrics},
+    )
 
 
 @command("report")
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, made by `experiment`.", show_default=False)],
     out: Annotated[Path | None, typer.Option(help="Folder to make for the page.", show_default=False)] = None,
-    as_json: AsJson = False,
 ) -> None:
     """Write runs as one self-contained HTML page with plots, and as Markdown.
 
@@ -391,13 +463,12 @@ def report(
     from editing.report import as_json as read_figures
     from editing.report import terminal_table, write_report
 
-    if as_json:
-        typer.echo(json.dumps(read_figures(runs), indent=1))
-    if out is not None:
-        page = write_report(runs, out)
-        typer.echo(f"report: {page}", err=as_json)
-    elif not as_json:
-        typer.echo(terminal_table(runs))
+    page = write_report(runs, out) if out is not None else None
+    if mode.as_json:
+        if page is not None:
+            fail(f"report: {page}")
+        return tell("", read_figures(runs))
+    tell(f"report: {page}" if page is not None else terminal_table(runs), None)
 
 
 @command("serve")
@@ -435,21 +506,6 @@ def require_editing() -> None:
     missing = [name for name in ("torch", "transformers", "peft", "matplotlib") if find_spec(name) is None]
     if missing:
         raise BadInput(f"editing needs {', '.join(missing)}; install them with: pip install 'chronofacts[edit]'")
-
-
-def show_progress() -> None:
-    """Print what the loggers of the project tell, with the seconds since the start."""
-    started = time.monotonic()
-
-    class Lines(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            sys.stderr.write(f"{time.monotonic() - started:6.1f} s  {record.getMessage()}\n")
-            sys.stderr.flush()
-
-    logger = logging.getLogger("chronofacts")
-    logger.handlers = [Lines()]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The `publish` flow: a snapshot folder to a dataset of the Hub."""
+"""The flows `publish` and `publish-adapter`: a snapshot to a dataset of the Hub, an adapter to a model."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from prefect.cache_policies import NO_CACHE
 
 from pipeline.hub import Published, PublishSettings
 from pipeline.hub import publish as publish_snapshot
+from pipeline.hub_adapter import PublishedAdapter
+from pipeline.hub_adapter import publish_adapter as send_to_model
 from pipeline.hub_errors import HubUnavailable
 from pipeline.publication import ExperimentReport
 
-__all__ = ["publish"]
+__all__ = ["publish", "publish_adapter"]
 
 
 def _is_worth_a_retry(task: Any, run: Any, state: Any) -> bool:
@@ -33,6 +35,19 @@ def _is_worth_a_retry(task: Any, run: Any, state: Any) -> bool:
 )
 def send(snapshot: Path, repo: str, settings: PublishSettings, reports: Sequence[ExperimentReport]) -> Published:
     return publish_snapshot(snapshot, repo, settings, reports=reports)
+
+
+@task(
+    name="publish-adapter-files",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[10, 60],
+    retry_condition_fn=_is_worth_a_retry,
+)
+def send_adapter(
+    adapter: Path, snapshot: Path, repo: str, base_model: str, settings: PublishSettings
+) -> PublishedAdapter:
+    return send_to_model(adapter, snapshot, repo, base_model, settings)
 
 
 @flow(name="publish", validate_parameters=False)
@@ -62,3 +77,18 @@ def publish(
             description=f"What was sent to {repo}",
         )
     return published
+
+
+@flow(name="publish-adapter", validate_parameters=False)
+def publish_adapter(
+    adapter: Path,
+    snapshot: Path,
+    repo: str,
+    base_model: str = "",
+    endpoint: str | None = None,
+    private: bool = False,
+    dry_run: bool = False,
+) -> PublishedAdapter:
+    """Publish RUN/adapters/EDITOR as the PEFT model ORG/NAME; parameters and errors as `pipeline.hub_adapter`."""
+    disable_progress_bars()
+    return send_adapter(adapter, snapshot, repo, base_model, PublishSettings(endpoint, private, dry_run=dry_run))

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import pyarrow as pa
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.table import Table
 
+from flows.output import plain
 from pipeline.audit import Finding
 from pipeline.compare import count_kinds
 from pipeline.inspection import Inspection
 from schemas.reasons import explain
 
 __all__ = ["print_audit", "print_differences", "print_inspection"]
+
+
+def escape(text: str) -> str:
+    """Text from outside as text: neither markup nor anything that a terminal obeys."""
+    return escape_markup(plain(text))
 
 
 def print_inspection(found: Inspection) -> None:
@@ -44,7 +50,7 @@ def print_audit(qid: str, findings: list[Finding]) -> None:
     for finding in findings:
         if finding.stage != stage:
             stage = finding.stage
-            console.print(f"[bold]{stage}[/bold] about {qid}")
+            console.print(f"[bold]{stage}[/bold] about {escape(qid)}")
         sign = "kept    " if finding.kept else "left out"
         console.print(f"  {sign}  {escape(finding.what)}", soft_wrap=True)
         console.print(f"            [dim]{escape(finding.why)}  {escape(' '.join(finding.ids))}[/dim]", soft_wrap=True)

@@ -198,9 +198,7 @@ def read_state(api: HfApi, repo: str, tag: str) -> RemoteState:
         return RemoteState(head, files, tags, commit, tagged)
 
 
-def commit_files(
-    api: HfApi, repo: str, revision: str, repo_type: str = "dataset"
-) -> tuple[str, dict[str, RemoteFile]]:
+def commit_files(api: HfApi, repo: str, revision: str, repo_type: str = "dataset") -> tuple[str, dict[str, RemoteFile]]:
     """The commit that a revision stands on, and its files."""
     info = api.repo_info(repo, repo_type=repo_type, revision=revision, files_metadata=True)
     files = {
@@ -232,9 +230,7 @@ def _operations(plan: PublicationPlan) -> list[CommitOperationAdd | CommitOperat
     ]
 
 
-def read_back(
-    api: HfApi, repo: str, commit: str, files: Mapping[str, LocalFile], repo_type: str = "dataset"
-) -> None:
+def read_back(api: HfApi, repo: str, commit: str, files: Mapping[str, LocalFile], repo_type: str = "dataset") -> None:
     """Download every file of a commit, one at a time, and compare its sha256.
 
     Raises CheckFailed for the first that differs.

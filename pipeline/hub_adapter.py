@@ -56,7 +56,9 @@ class PublishedAdapter:
         """What is sent, for a person."""
         if not self.sent:
             return [f"nothing to do: {self.url} holds this adapter"]
-        return [f"add      {name}  {self.files[name].size} bytes  sha256 {self.files[name].sha256}" for name in self.sent]
+        return [
+            f"add      {name}  {self.files[name].size} bytes  sha256 {self.files[name].sha256}" for name in self.sent
+        ]
 
 
 def publish_adapter(
@@ -139,7 +141,7 @@ def _base_of(adapter: Path, about: dict[str, Any], base_model: str) -> str:
     trained_on = str(about.get("base_model", ""))
     if trained_on == "small-world":
         raise BadInput(
-            f"--adapter {adapter} belongs to a small world, a model that was made for its run and that nobody else has; "
+            f"--adapter {adapter} belongs to a small world, which was made for its run and which nobody else has; "
             "publish one that was trained on a model of the Hub (experiment --model ORG/NAME)"
         )
     name = base_model or trained_on
@@ -155,7 +157,9 @@ def _facts(about: dict[str, Any], snapshot: Path, adapter: Path) -> pa.Table:
     told = json.loads((snapshot / "manifest.json").read_bytes()) if read_manifest(snapshot) else {}
     here = hashlib.sha256(json.dumps(told.get("files", {}), sort_keys=True).encode()).hexdigest()[:16]
     if about.get("snapshot_hash") != here:
-        raise CheckFailed(f"--adapter {adapter} was trained on another snapshot than {snapshot}; name the one of its run")
+        raise CheckFailed(
+            f"--adapter {adapter} was trained on another snapshot than {snapshot}; name the one of its run"
+        )
     edits = read_table(snapshot, "edits")
     kept = edits.filter(pc.is_in(edits["edit_id"], value_set=pa.array(about.get("edit_ids", []), pa.string())))
     return kept.select([*_COLUMNS, "changed_on_earliest"]).sort_by("edit_id")

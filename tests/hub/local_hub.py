@@ -1,6 +1,7 @@
 """A Hub for tests: a real HTTP server that speaks what `huggingface_hub` and `datasets` ask of the real one.
 
-Repositories of datasets and models (`models/ORG/NAME`) with commits, tags and branches; small files in commits, large ones by LFS on disk;
+Repositories of datasets and models (`models/ORG/NAME`) with commits, tags and branches; small files in commits,
+large ones by LFS on disk;
 a token for everything that writes or is private. Faults are put in front of the next matching requests.
 Leaves out: Xet (set HF_HUB_DISABLE_XET), multipart LFS, and pages of listings.
 Wire format: as huggingface_hub 2.4 sends it.
@@ -394,7 +395,8 @@ class HubHandler(BaseHTTPRequestHandler):
         self.send_json(
             200,
             {
-                "_id": "0", "id": repo.name.removeprefix("models/"), "author": repo.name.split("/")[0], "sha": oid, "private": repo.private,
+                "_id": "0", "id": repo.name.removeprefix("models/"), "author": repo.name.split("/")[-2], "sha": oid,
+                "private": repo.private,
                 "lastModified": commit.date, "createdAt": commit.date, "gated": False, "disabled": False,
                 "tags": [], "downloads": 0, "likes": 0, "siblings": siblings,
             },
