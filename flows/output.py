@@ -1,7 +1,7 @@
 """One rule for what every command prints: its result on standard output, everything else on standard error.
 
 `--quiet` leaves out the progress. `--json` makes the result one JSON document, and nothing else is on standard output.
-What comes from outside (labels, file names, answers) is made harmless for a terminal: no control characters.
+What comes from outside (labels, file names, answers) is made harmless for a terminal (`schemas.plain_text`).
 """
 
 from __future__ import annotations
@@ -10,17 +10,13 @@ import json
 import logging
 import sys
 import time
-import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.hub_errors import without_tokens
+from schemas.plain_text import plain
 
-__all__ = ["Mode", "fail", "mode", "plain", "show_progress", "tell"]
-
-_KEPT = "\n\t"
-# Cc: escapes and other controls. Cf has the marks that turn the direction of text; joiners of scripts stay.
-_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+__all__ = ["Mode", "fail", "mode", "show_progress", "tell"]
 
 
 @dataclass
@@ -32,13 +28,6 @@ class Mode:
 
 
 mode = Mode()
-
-
-def plain(text: str) -> str:
-    """Text without anything that a terminal obeys: control characters and marks of direction become `�`."""
-    return "".join(
-        "\ufffd" if (unicodedata.category(c) == "Cc" and c not in _KEPT) or c in _TURNING else c for c in text
-    )
 
 
 def tell(text: str, value: Any) -> None:

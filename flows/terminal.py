@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.markup import escape as escape_markup
 from rich.table import Table
 
-from flows.output import plain
 from pipeline.audit import Finding
 from pipeline.compare import count_kinds
 from pipeline.inspection import Inspection
+from schemas.plain_text import plain
 from schemas.reasons import explain
 
 __all__ = ["print_audit", "print_differences", "print_inspection"]

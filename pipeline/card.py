@@ -13,6 +13,7 @@ import pyarrow.dataset as ds
 
 from pipeline.card_sections import citation, hop_counts, limits, verification, worked_example
 from schemas.manifest import SnapshotManifest
+from schemas.plain_text import plain
 from schemas.reasons import explain
 from schemas.tables import SNAPSHOT_TABLES, describe
 
@@ -51,7 +52,7 @@ def write_card(folder: Path, manifest: SnapshotManifest) -> None:
 
 def escape(text: str) -> str:
     """Text from Wikidata made safe inside a Markdown table: one line, nothing that is read as markup."""
-    flat = " ".join(text.split())
+    flat = plain(" ".join(text.split()))
     return "".join(
         f"\\{c}" if c in r"\`*_{}[]()#+!|~" else {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(c, c) for c in flat
     )

@@ -138,8 +138,9 @@ def _part(connection: duckdb.DuckDBPyConnection, settings: QuestionSettings) -> 
 CHECKED = """
 CREATE OR REPLACE TEMP TABLE checked_drafts AS
 WITH read AS (
-    SELECT d.*, plain_words(concat_ws(' | ', d.question, array_to_string(d.phrasings, ' | '))) AS said,
-        plain_words(d.question) AS text_words
+    SELECT d.*, plain_words(d.question) AS text_words,
+        CASE WHEN len(d.phrasings) = 0 THEN text_words
+            ELSE concat(text_words, ' | ', plain_words(array_to_string(d.phrasings, ' | '))) END AS said
     FROM drafts d
 )
 SELECT r.*, a.label AS answer, a.aliases AS answer_aliases, b.label AS answer_before, b.aliases AS before_aliases,
