@@ -87,9 +87,14 @@ def own_device(wanted: str) -> str:
 
 @contextmanager
 def own_folder(out: Path) -> Iterator[Path]:
-    """Where this process writes: the leader in `out`, the others in a folder that is thrown away."""
-    if join_team().leads:
+    """Where this process writes: the leader in `out`, the others in a folder that is thrown away.
+
+    All leave together, so that none looks for what the leader has not written yet.
+    """
+    team = join_team()
+    if team.leads:
         yield out
-        return
-    with tempfile.TemporaryDirectory(prefix="chronofacts-") as scratch:
-        yield Path(scratch) / "run"
+    else:
+        with tempfile.TemporaryDirectory(prefix="chronofacts-") as scratch:
+            yield Path(scratch) / "run"
+    team.add_up(torch.zeros(1))

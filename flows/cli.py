@@ -8,6 +8,7 @@ Exit codes: 0 done, 1 a check failed, 2 wrong use; errors are one line that name
 from __future__ import annotations
 
 import inspect as introspection
+import os
 from collections.abc import Callable
 from functools import wraps
 from importlib.util import find_spec
@@ -91,7 +92,7 @@ def configure(
     Example: chronofacts demo --quick
     """
     commands: dict[str, Any] = context.command.commands  # type: ignore[attr-defined]
-    options = {name: _options_of(command) for name, command in commands.items()}
+    options = {name: options_of(command) for name, command in commands.items()}
     try:
         context.default_map = read_configuration(config, options)
     except ChronoFactsError as error:
@@ -99,7 +100,7 @@ def configure(
         raise typer.Exit(error.exit_code) from None
 
 
-def _options_of(command: Any) -> dict[str, str]:
+def options_of(command: Any) -> dict[str, str]:
     """option (`as-of`) -> parameter (`as_of`)"""
     words = ((word, one.name) for one in command.params for word in one.opts)
     return {word.removeprefix("--"): name for word, name in words if word.startswith("--")}
@@ -477,17 +478,32 @@ def serve(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, a parameter of the monthly flow: repo=ORG/NAME.")
     ] = None,
+    webhook: Annotated[
+        str, typer.Option(help="Address that gets a JSON message when a run fails.", envvar="CHRONOFACTS_WEBHOOK")
+    ] = "",
+    port: Annotated[int, typer.Option(help="Port of the server that is started.", min=1, max=65535)] = 4200,
 ) -> None:
-    """Register the monthly flow and run it on schedule, on this machine, until stopped.
+    """Run the monthly flow on schedule, on this machine, until stopped; with a server whose UI shows it.
+
+    The server is the one that PREFECT_API_URL names, or one of its own.
 
     Example: chronofacts serve --set source=qlever --set repo=ORG/NAME
     """
-    from flows.monthly import monthly
-    from flows.parameters import read_parameters
+    from flows.server import own_server
 
-    parameters = read_parameters(monthly, parse_settings(set_ or []))
-    typer.echo(f"serving monthly at {cron!r} (UTC); stop with Ctrl-C")
-    monthly.serve(name="monthly", cron=cron, parameters=parameters, limit=1)
+    words = parse_settings(set_ or [])
+    if webhook:
+        os.environ["CHRONOFACTS_WEBHOOK"] = webhook  # no parameter: those are shown in the UI, and this is a secret
+    with own_server(port) as address:
+        from flows.monthly import monthly
+        from flows.parameters import read_parameters
+
+        parameters = read_parameters(monthly, words)
+        tell(
+            f"serving monthly at {cron!r} (UTC), seen at {address}; stop with Ctrl-C",
+            {"cron": cron, "parameters": parameters, "ui": address},
+        )
+        monthly.serve(name="monthly", cron=cron, parameters=parameters, limit=1)
 
 
 def parse_settings(words: list[str]) -> dict[str, str]:

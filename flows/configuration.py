@@ -53,7 +53,7 @@ def read_configuration(
 def _of_command(path: Path, command: str, table: Any, options: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     if command not in options or not isinstance(table, dict):
         raise BadInput(f"{path}: [{command}] is no command{_meant(command, options)}")
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in table.items():
         known = options[command]
         option = name.replace("_", "-")
@@ -61,8 +61,10 @@ def _of_command(path: Path, command: str, table: Any, options: Mapping[str, Mapp
             raise BadInput(f"{path}: {command} has no option {name!r}{_meant(option, known)}")
         if not isinstance(value, str | int | float | bool | list):
             raise BadInput(f"{path}: {name} of [{command}] must be a text, a number, true or false, or a list of texts")
-        many = isinstance(value, list)
-        found[known[option]] = [str(one) for one in value] if many else value if isinstance(value, bool) else str(value)
+        if isinstance(value, list):
+            found[known[option]] = [str(one) for one in value]
+        else:
+            found[known[option]] = value if isinstance(value, bool) else str(value)
     return found
 
 

@@ -6,6 +6,7 @@ Artifacts only: nothing here decides anything, and a run without a server would 
 from __future__ import annotations
 
 import datetime
+import logging
 from pathlib import Path
 
 from prefect import task
@@ -16,6 +17,7 @@ from pipeline.card import escape
 from pipeline.compare import compare_snapshots, count_kinds
 from pipeline.inspection import inspect
 from schemas.catalogue import load_catalogue
+from schemas.errors import ChronoFactsError
 from schemas.manifest import read_manifest
 from schemas.reasons import explain
 
@@ -23,12 +25,22 @@ __all__ = ["tell_changes", "tell_rejections", "tell_report"]
 
 _SHOWN = 200
 
+log = logging.getLogger("chronofacts.monthly")
+
 
 @task(name="tell-changes", cache_policy=NO_CACHE)
 def tell_changes(older: Path, newer: Path) -> None:
-    """A Markdown artifact: how the world changed since the snapshot before, and how Wikidata was corrected."""
+    """A Markdown artifact: how the world changed since the snapshot before, and how Wikidata was corrected.
+
+    Snapshots of other relations or languages cannot be compared: then it says so.
+    """
     catalogue = load_catalogue().select(read_manifest(newer).relations)
-    differences = compare_snapshots(older, newer, catalogue)
+    try:
+        differences = compare_snapshots(older, newer, catalogue)
+    except ChronoFactsError as error:
+        log.warning("the changes since %s are not told: %s", older.name, error)
+        create_markdown_artifact(f"Not compared: {escape(str(error))}", key="changes", description="What changed")
+        return
     counts = ", ".join(f"{kind.replace('_', ' ')}: {number}" for kind, number in count_kinds(differences).items())
     lines = [
         f"Since the snapshot of {read_manifest(older).as_of}: {counts}",

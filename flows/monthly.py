@@ -244,6 +244,7 @@ def make_snapshot(
     purpose = repr((source, since, as_of, tuple(relations), before if older else None))
     if not (made / "manifest.json").is_file() or not mark.is_file() or mark.read_text(encoding="utf-8") != purpose:
         shutil.rmtree(made, ignore_errors=True)
+        _clear_beside(made)
         scratch.mkdir(parents=True, exist_ok=True)
         mark.write_text(purpose, encoding="utf-8")
         refresh(source, since, as_of, made, relations, endpoint=endpoint, update=older)
@@ -251,6 +252,12 @@ def make_snapshot(
     shutil.rmtree(made, ignore_errors=True)
     mark.unlink(missing_ok=True)
     return _snapshot_of(store, as_of)
+
+
+def _clear_beside(out: Path) -> None:
+    """Remove what a killed run wrote aside for this folder (`schemas.folders.written_aside`)."""
+    for left in out.parent.glob(f".{out.name}.*.partial"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _scratch(store: SnapshotStore) -> Path:
@@ -297,6 +304,7 @@ def experiment_on(
         experiment(snapshot, model, editors, folder / "run", settings)
     page = folder / "report" / "index.html"
     if not page.is_file():
+        _clear_beside(folder / "report")
         page = write_report([folder / "run"], folder / "report")
     tell_report(page, terminal_table([folder / "run"]), model, day)
     return ExperimentReport(model, name, page, as_json([folder / "run"]))

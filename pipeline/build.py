@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 log = logging.getLogger("chronofacts.refresh")
+_EDITS_PER_PART = 5_000  # about 60,000 questions in memory at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,7 @@ def _write_questions(
         seed=settings.seed,
         hops_per_edit=settings.hops_per_edit,
         memory_gib=MEMORY_GIB,
+        edits_per_part=_EDITS_PER_PART,
         spill=folder,
     )
     parts = {name: folder / f"parts-{name}.parquet" for name in ("edits", "questions", "sentences")}

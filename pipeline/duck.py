@@ -15,7 +15,7 @@ Tabular: TypeAlias = "pa.Table | Path"
 """A stage's input: an Arrow table, or a folder of Parquet files that need not fit in memory."""
 
 
-def connect(threads: int = 2, memory_gib: float = 2.0, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
+def connect(threads: int = 2, memory_gib: float = 0.8, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
     """A private in-memory database.
 
     memory_gib: DuckDB's own bound; beyond it joins and sorts spill to the folder `spill`, by default the

@@ -51,6 +51,7 @@ __all__ = [
 
 log = logging.getLogger("chronofacts.publish")
 
+_MOST_BYTES = 2 << 30
 _SNAPSHOT_TAG = re.compile(r"\d{4}-\d{2}-\d{2}")
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
@@ -200,7 +201,8 @@ def read_state(api: HfApi, repo: str, tag: str) -> RemoteState:
 
 def commit_files(api: HfApi, repo: str, revision: str, repo_type: str = "dataset") -> tuple[str, dict[str, RemoteFile]]:
     """The commit that a revision stands on, and its files."""
-    info = api.repo_info(repo, repo_type=repo_type, revision=revision, files_metadata=True)
+    ask = api.model_info if repo_type == "model" else api.dataset_info
+    info = ask(repo, revision=revision, files_metadata=True)
     files = {
         sibling.rfilename: RemoteFile(
             sibling.size or 0, sibling.blob_id or "", sibling.lfs.sha256 if sibling.lfs else ""
@@ -215,11 +217,20 @@ def _edits_at(api: HfApi, repo: str, tag: str) -> pa.Table | None:
     with tempfile.TemporaryDirectory() as folder, hub_errors(repo):
         try:
             path = api.hf_hub_download(repo, "edits/edits.parquet", repo_type="dataset", revision=tag, local_dir=folder)
+            if _unpacked_bytes(Path(path)) > _MOST_BYTES:
+                log.warning("the edits of %s are too large to be compared", tag)
+                return None
             return conform(pq.read_table(path), EDITS, f"edits of {tag}")
         except (EntryNotFoundError, pa.ArrowInvalid, CheckFailed) as error:
             if isinstance(error, FileNotFoundError):  # the client's word for "not reachable, not in the cache"
                 raise
             return None
+
+
+def _unpacked_bytes(path: Path) -> int:
+    """What a Parquet file says it is when it is unpacked; somebody else may have put it there."""
+    told = pq.read_metadata(path)
+    return sum(told.row_group(group).total_byte_size for group in range(told.num_row_groups))
 
 
 def _operations(plan: PublicationPlan) -> list[CommitOperationAdd | CommitOperationDelete]:

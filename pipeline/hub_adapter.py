@@ -9,7 +9,6 @@ Leaves out: loading it (`editing.artefact`, or PEFT alone).
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
 import re
@@ -19,7 +18,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import RepositoryNotFoundError
 
@@ -36,7 +34,7 @@ __all__ = ["PublishedAdapter", "adapter_files", "publish_adapter"]
 
 log = logging.getLogger("chronofacts.publish")
 
-_WEIGHTS, _CONFIG, _ABOUT, _FACTS = "adapter_model.safetensors", "adapter_config.json", "card.json", "facts.parquet"
+_WEIGHTS, _CONFIG, _ABOUT, _FACTS = "adapter_model.safetensors", "adapter_config.json", "card.json", "facts.jsonl"
 _HUB_MODEL = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _COLUMNS = ("edit_id", "subject", "relation", "subject_label", "prompt", "target_old", "target_new", "new_object")
 _SHOWN = 100
@@ -104,13 +102,12 @@ def adapter_files(adapter: Path, snapshot: Path, repo: str, base_model: str = ""
     facts = _facts(about, snapshot, adapter)
     weights = adapter / _WEIGHTS
     told = json.dumps({**config, "base_model_name_or_path": base}, indent=2, sort_keys=True) + "\n"
-    stream = io.BytesIO()
-    pq.write_table(facts, stream, compression="zstd")
+    lines = "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in facts.to_pylist())
     return {
         _WEIGHTS: LocalFile(weights, weights.stat().st_size, sha256_of(weights), _git_oid_of(weights)),
         _CONFIG: _text(told.encode()),
         _ABOUT: _text((adapter / _ABOUT).read_bytes()),
-        _FACTS: _text(stream.getvalue()),
+        _FACTS: _text(lines.encode()),
         "README.md": _text(_card(about, base, facts, snapshot, repo).encode()),
     }
 

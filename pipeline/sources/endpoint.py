@@ -54,6 +54,8 @@ class EndpointSettings:
     """Longest time without a byte: the query service gives up after 60."""
     whole_s: float = 300
     """Longest time for one answer."""
+    most_bytes: int = 2 << 30
+    """Largest answer, unpacked: less is asked at once after one that is larger, whatever it was packed into."""
     budget_s: float = 60
     """Query time that may be spent at once; refilled by as much a minute."""
     attempts: int = 8
@@ -223,6 +225,8 @@ class Endpoint:
         try:
             for chunk in response.iter_content(_CHUNK):
                 writer.write(chunk)
+                if writer.bytes > settings.most_bytes:
+                    return Verdict("less", f"an answer of more than {settings.most_bytes >> 20} MB")
                 if self._clock.monotonic() - began > settings.whole_s:
                     return Verdict("less", f"no end of the answer in {settings.whole_s:.0f} s")
         except _BROKEN as error:

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from schemas.manifest import read_manifest
-from tests.editing.editors.families import tiny, tiny_tokenizer
-from tests.flows.two_months import FIRST, REPO, SECOND, Installation, Month
+from tests.flows.two_months import FIRST, REPO, SECOND, Installation, Month, make_model
 from tests.hub.local_hub import LocalHub, local_hub
 from tests.hub.test_publish import run_datasets
 from tests.pipeline.sources.endpoint_server import serving
@@ -38,9 +37,7 @@ def done(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
     from prefect.settings import PREFECT_API_URL
 
     folder = tmp_path_factory.mktemp("two-months")
-    model = folder / "model"
-    tiny("llama").save_pretrained(model)
-    tiny_tokenizer().save_pretrained(model)
+    model = make_model(folder / "model")
     api = PREFECT_API_URL.value()
     assert api is not None
     with local_hub() as hub, serving(sample_as_of(FIRST)) as endpoint:
@@ -66,7 +63,7 @@ def test_both_months_are_one_commit_each_and_load_by_their_tags(done: Done, tmp_
     code = (
         f"for tag in {[str(FIRST), str(SECOND)]!r}:\n"
         "    edits = load_dataset(REPO, 'edits', revision=tag, split='train')\n"
-        "    print(sorted({row['target_new'] for row in edits if row['subject_label'] == 'United States'}))"
+        "    print(sorted({row['target_new'] for row in edits if row['subject'] == 'Q30'}))"
     )
     before, after = run_datasets(done.hub, code, tmp_path / "home")
     assert "Trump" not in before and "Joe Biden" in before
@@ -97,10 +94,7 @@ def test_a_second_month_that_is_killed_and_run_again_ends_the_same(done: Done, t
     points = random.Random(8)
     try:
         for number in range(KILLS):
-            done.hub.repos = done.hub_after_first
-            again = Installation(done.after_first, done.hub, done.installation.endpoint, done.installation.prefect_api)
-            again = again.copy(tmp_path / str(number))
-            again.model = done.installation.model
+            again = done.installation.copy(tmp_path / str(number), of=done.after_first)
             again.restore_hub(done.hub_after_first)
             killed = again.month(SECOND, kill_after=points.uniform(0.3, 0.95) * done.second.seconds)
             rerun = again.month(SECOND)

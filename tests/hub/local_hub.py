@@ -354,7 +354,9 @@ class HubHandler(BaseHTTPRequestHandler):
                 self.apply(files, operation["key"], operation["value"])
             made = Commit(files, head, header["value"]["summary"], header["value"].get("description", ""))
             oid = repo.add(branch, made)
-        url = f"{self.hub.url}/datasets/{repo.name}/commit/{oid}"
+        is_model = repo.name.startswith("models/")
+        page = repo.name.removeprefix("models/") if is_model else f"datasets/{repo.name}"
+        url = f"{self.hub.url}/{page}/commit/{oid}"
         self.send_json(200, {"success": True, "commitUrl": url, "commitOid": oid, "hookOutput": ""})
 
     def apply(self, files: dict[str, StoredFile], key: str, value: dict[str, Any]) -> None:

@@ -21,7 +21,9 @@ def card_of(snapshot: Path) -> str:
 
 
 def test_the_worked_example_asks_one_edit_in_every_kind(sample_snapshot: Path) -> None:
-    example = (sample_snapshot / "README.md").read_text(encoding="utf-8").partition("## One edit")[2].partition("\n## ")[0]
+    example = (
+        (sample_snapshot / "README.md").read_text(encoding="utf-8").partition("## One edit")[2].partition("\n## ")[0]
+    )
     kinds = re.findall(r"^\| (\w+) \|", example, re.MULTILINE)[1:]
     assert kinds == ["edit", "paraphrase", "cloze", "alias", "reverse", "multi_hop", "locality", "history", "timeline"]
     edit_id = re.findall(r"`([0-9a-f]{16})`", example)[0]

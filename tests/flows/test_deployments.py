@@ -1,0 +1,69 @@
+"""The scheduled deployments: prefect.yaml declares what the flows take, described, limited, and told on failure."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect import Flow
+from prefect.client.schemas.schedules import construct_schedule
+from prefect.utilities.callables import parameter_schema
+
+from flows.monthly import patiently
+from pipeline.sources.verdicts import EndpointFailed
+from schemas.errors import BadInput
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+
+
+def flow_of(deployment: dict[str, Any]) -> Flow[..., Any]:
+    path, name = deployment["entrypoint"].split(":")
+    return getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), name)
+
+
+def test_refresh_publication_and_experiments_are_scheduled_apart() -> None:
+    assert [one["name"] for one in DEPLOYMENTS] == ["refresh", "publication", "experiments"]
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda one: one["name"])
+class TestDeployment:
+    def test_its_parameters_are_the_flows_own(self, deployment: dict[str, Any]) -> None:
+        flow = flow_of(deployment)
+        schema = parameter_schema(flow.fn)
+        assert set(deployment["parameters"]) <= set(schema.properties)
+        assert set(schema.required) <= set(deployment["parameters"])
+
+    def test_every_parameter_is_typed_and_described_in_the_ui(self, deployment: dict[str, Any]) -> None:
+        for name, told in parameter_schema(flow_of(deployment).fn).properties.items():
+            assert len(told.get("description", "")) > 5, name
+            assert "type" in told or "anyOf" in told, name
+
+    def test_it_runs_alone_in_time_and_tells_of_failure(self, deployment: dict[str, Any]) -> None:
+        flow = flow_of(deployment)
+        assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+        assert flow.timeout_seconds and flow.on_failure_hooks and flow.on_crashed_hooks
+        schedule = deployment["schedules"][0]
+        assert construct_schedule(cron=schedule["cron"], timezone=schedule["timezone"])
+
+
+def test_an_endpoint_that_fails_is_asked_again_later_and_wrong_use_is_not() -> None:
+    waited: list[float] = []
+    answers: list[Exception] = [EndpointFailed("busy"), EndpointFailed("still busy")]
+
+    def work() -> str:
+        if answers:
+            raise answers.pop(0)
+        return "done"
+
+    assert patiently(work, (1, 10, 60), waited.append) == "done"
+    assert waited == [60, 600]
+    answers = [BadInput("wrong"), EndpointFailed("busy")]
+    with pytest.raises(BadInput):
+        patiently(work, (1, 10), waited.append)
+    answers = [EndpointFailed("busy")] * 3
+    with pytest.raises(EndpointFailed):
+        patiently(work, (1, 10), waited.append)

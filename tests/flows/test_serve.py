@@ -1,0 +1,74 @@
+"""`serve` on one machine: a server of its own on which the next month is really scheduled, and which ends with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def ask(address: str, path: str, body: dict) -> list[dict]:
+    request = urllib.request.Request(
+        f"{address}/api/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def test_the_next_month_is_scheduled_with_its_parameters(tmp_path: Path) -> None:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment = {**kept, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(tmp_path / "prefect"), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-W", "ignore", "-m", "flows.cli", "serve", "--port", str(port), "--json"]
+    with subprocess.Popen(
+        [*command, "--set", "repo=org/name", "--set", "keep_last=3"],
+        cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    ) as serving:  # fmt: skip
+        try:
+            found: list[dict] = []
+            until = time.monotonic() + 240
+            while not found and time.monotonic() < until and serving.poll() is None:
+                time.sleep(1)
+                try:
+                    found = ask(
+                        address, "flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+                    )
+                except OSError:
+                    continue
+            assert found
+            assert found[0]["parameters"] == {"repo": "org/name", "keep_last": 3}
+            assert found[0]["next_scheduled_start_time"][8:16] == "03T04:00"
+        finally:
+            serving.send_signal(signal.SIGINT)
+            serving.wait(timeout=60)
+    for _ in range(100):
+        with socket.socket() as one:
+            if one.connect_ex(("127.0.0.1", port)) != 0:
+                break
+        time.sleep(0.2)
+    else:
+        raise AssertionError("the server is still there")
+
+
+def test_a_wrong_parameter_is_told_before_anything_is_served(tmp_path: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "flows.cli", "serve", "--set", "repo"],
+        cwd=tmp_path, env={**kept, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2 and "key=value" in done.stderr
