@@ -19,7 +19,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -28,8 +28,8 @@ DOCS = ROOT / "docs"
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage")
 
 
-def picture(address: str, out: Path, width: int, height: int, wait_s: float = 2) -> None:
-    """A PNG of a page as it is some seconds after it was opened."""
+def picture(address: str, out: Path, width: int, height: int, shows: str) -> None:
+    """A PNG of a page, two seconds after it shows some words."""
     browser = next(path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name)))
     port = free_port()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
@@ -38,15 +38,27 @@ def picture(address: str, out: Path, width: int, height: int, wait_s: float = 2)
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             try:
                 pages = answered(f"http://127.0.0.1:{port}/json/list", 60)
-                time.sleep(wait_s)
                 page = next(page for page in pages if page["type"] == "page")
-                with connect(page["webSocketDebuggerUrl"], max_size=None) as socket_of_page:
-                    socket_of_page.send(json.dumps({"id": 1, "method": "Page.captureScreenshot"}))
-                    told = json.loads(socket_of_page.recv(timeout=120))
-                out.write_bytes(base64.b64decode(told["result"]["data"]))
+                with connect(page["webSocketDebuggerUrl"], max_size=None) as to_page:
+                    for _ in range(180):
+                        text = asked(to_page, "Runtime.evaluate", expression="document.body.innerText")
+                        if shows in text["result"].get("value", ""):
+                            break
+                        time.sleep(1)
+                    else:
+                        raise TimeoutError(f"{address} does not show {shows!r}")
+                    time.sleep(2)
+                    told = asked(to_page, "Page.captureScreenshot")
+                out.write_bytes(base64.b64decode(told["data"]))
             finally:
                 process.terminate()
     print(f"{out}: {out.stat().st_size // 1024} kB", flush=True)
+
+
+def asked(to_page: ClientConnection, method: str, **parameters: Any) -> dict[str, Any]:
+    """What the browser answers to a call of its DevTools protocol."""
+    to_page.send(json.dumps({"id": 1, "method": method, "params": parameters}))
+    return dict(json.loads(to_page.recv(timeout=120))["result"])
 
 
 def answered(address: str, patience_s: float) -> Any:
@@ -97,17 +109,17 @@ def pictures_of_the_ui(folder: Path) -> None:
                 for day in (FIRST, SECOND):
                     month = installation.month(day)
                     print(day, month.code, f"{month.seconds:.0f} s", month.errors[-300:], flush=True)
-            picture(f"{address}/artifacts", folder / "prefect-artifacts.png", 1200, 560, 20)
-            for key in ("changes", "rejections", "published"):
+            picture(f"{address}/artifacts", folder / "prefect-artifacts.png", 1200, 640, "rejections")
+            for key, shows in (("changes", "Since the snapshot"), ("rejections", "meaning"), ("published", "sha256")):
                 page = f"{address}/artifacts/artifact/{latest_artifact(address, key)}"
-                picture(page, folder / f"prefect-{key}.png", 1200, 800, 20)
+                picture(page, folder / f"prefect-{key}.png", 1200, 900, shows)
         finally:
             server.terminate()
 
 
 def main() -> None:
     if sys.argv[1:2] == ["report"] and len(sys.argv) == 3:
-        picture(Path(sys.argv[2]).absolute().as_uri(), DOCS / "report.png", 1100, 900)
+        picture(Path(sys.argv[2]).absolute().as_uri(), DOCS / "report.png", 1100, 1060, "Results")
     elif sys.argv[1:2] == ["ui"]:
         with tempfile.TemporaryDirectory() as name:
             pictures_of_the_ui(Path(name))

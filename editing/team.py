@@ -75,7 +75,8 @@ def join_team() -> Team:
         from accelerate import PartialState
     except ImportError as error:
         raise BadInput("several processes need accelerate; install it with: pip install accelerate") from error
-    state = PartialState()
+    on_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes") or not torch.cuda.is_available()
+    state = PartialState(cpu=on_cpu)
     return Team(state.process_index, state.num_processes, state.device)
 
 

@@ -8,6 +8,7 @@ Exit codes: 0 done, 1 a check failed, 2 wrong use; errors are one line that name
 from __future__ import annotations
 
 import inspect as introspection
+import logging
 import os
 from collections.abc import Callable
 from functools import wraps
@@ -448,6 +449,37 @@ def experiment(
     tell(
         f"\n{table}\n\nrun: {out}   (next: chronofacts report {out} --out page)",
         {"run": out, "metrics": metrics},
+    )
+
+
+@command("trace")
+def trace(
+    snapshot: Snapshot,
+    model: Annotated[str, typer.Option(help="A folder or a name on the Hub.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder to make; it must not hold anything.", show_default=False)],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="key=value: facts=50, draws=10, noise=3, window=10, dtype=bfloat16."),
+    ] = None,
+) -> None:
+    """Find the layers and tokens at which a model looks up a snapshot's old facts: causal tracing, with a heat map.
+
+    Example: chronofacts trace S --model R/model --out T
+    """
+    from schemas.manifest import read_manifest
+
+    settings = parse_settings(set_ or [])
+    read_manifest(snapshot)
+    require_editing()
+    show_progress()
+    from editing.trace_run import run_trace
+
+    found = run_trace(snapshot, model, settings, out, logging.getLogger("chronofacts.trace").info)
+    memit = f"{found.memit[0]} to {found.memit[-1]}"
+    tell(
+        f"traced {found.facts} facts: rome would edit layer {found.rome[0]}, memit layers {memit}\n"
+        f"heat map: {found.out / 'heat_map.png'}",
+        {"out": found.out, "facts": found.facts, "rome": found.rome, "memit": found.memit},
     )
 
 

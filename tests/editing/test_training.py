@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +24,7 @@ from schemas.errors import BadInput
 from tests.editing.editors.families import CONFIGS, tiny, tiny_tokenizer
 from tests.editing.editors.made_edits import FACTS
 
+ROOT = Path(__file__).parents[2]
 TOKENIZER = tiny_tokenizer()
 PROMPTS = ["Q: Who is the mayor of {}? A:", "The mayor of {} is", "Q: Who runs {}? A:"]
 EXAMPLES = encode(
@@ -209,36 +212,29 @@ from safetensors.torch import save_file
 from editing.team import join_team
 from tests.editing.test_training import adapted, run
 report, weights = run(adapted(), batch_size=5)
-if join_team().leads:
-    save_file({"weights": weights}, sys.argv[1])
+team = join_team()
+save_file({"weights": weights, "size": torch.tensor(team.size)}, f"{sys.argv[1]}/{team.rank}.safetensors")
 """
 
 
 def test_two_processes_train_the_same_adapter_as_one(tmp_path: Path) -> None:
     pytest.importorskip("accelerate")
     (tmp_path / "worker.py").write_text(WORKER)
-    launch = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-    ]
-    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
     done = subprocess.run(
-        [*launch, str(tmp_path / "worker.py"), str(tmp_path / "two.safetensors")],
-        cwd=Path(__file__).parents[2], env=environment(), capture_output=True, text=True, timeout=300,
+        [*launch, "--main_process_port", str(free_port()), str(tmp_path / "worker.py"), str(tmp_path)],
+        cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true"},
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    assert load_file(tmp_path / "two.safetensors")["weights"] == pytest.approx(
-        run(adapted(), batch_size=5)[1], abs=2e-5
-    )
+    first, second = (load_file(tmp_path / f"{rank}.safetensors") for rank in (0, 1))
+    assert int(first["size"]) == int(second["size"]) == 2
+    assert torch.equal(first["weights"], second["weights"])
+    assert first["weights"] == pytest.approx(run(adapted(), batch_size=5)[1], abs=2e-5)
 
 
-def environment() -> dict[str, str]:
-    import os
-
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+def free_port() -> int:
+    with socket.socket() as tried:
+        tried.bind(("127.0.0.1", 0))
+        return int(tried.getsockname()[1])

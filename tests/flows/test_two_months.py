@@ -63,18 +63,21 @@ def test_both_months_are_one_commit_each_and_load_by_their_tags(done: Done, tmp_
     code = (
         f"for tag in {[str(FIRST), str(SECOND)]!r}:\n"
         "    edits = load_dataset(REPO, 'edits', revision=tag, split='train')\n"
-        "    print(sorted({row['target_new'] for row in edits if row['subject'] == 'Q30'}))"
+        "    print(sorted(row['target_new'] for row in edits if row['subject'] in ('Q30', 'Q117')))"
     )
     before, after = run_datasets(done.hub, code, tmp_path / "home")
-    assert "Trump" not in before and "Joe Biden" in before
-    assert "Trump" in after
+    assert before == "['Joe Biden']"
+    # In January 2025 Ghana got a new president, and the United States the one that it had on the first day.
+    assert "Mahama" in after and "Biden" not in after and "Trump" not in after
 
 
 def test_the_card_tells_the_changes_of_the_month_and_links_the_report(done: Done) -> None:
     card = done.hub.content(REPO, str(SECOND), "README.md").decode()
     assert f"## Changes since {FIRST}" in card
     changes = card.partition("## Changes since")[2]
-    assert "Donald Trump" in changes and "2025-01-20" in changes
+    assert "2 edits are new, 1 are gone, 0 have another value or day." in changes
+    assert "| head_of_state | 2 | 1 | 0 |" in changes
+    assert "Mahama" in changes and "2025-01-07" in changes
     names = [name for name in done.hub.repos[REPO].files("main") if name.startswith(f"reports/{SECOND}")]
     assert len(names) == 1
     assert f"{done.hub.url}/datasets/{REPO}/resolve/main/{names[0]}" in card

@@ -1,0 +1,76 @@
+"""A causal trace as a folder: the effects, their averages, the heat map, and the layers that they suggest.
+
+Leaves out the tracing itself (`tracing`) and the drawing (`heat_map`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from editing.experiment import RunSettings
+from editing.heat_map import draw_heat_map
+from editing.models import load_model, model_hash
+from editing.options import option_names, parse_options
+from editing.snapshot import load_snapshot
+from editing.tracing import TraceSettings, average, suggest_layers, trace
+from schemas.folders import check_out, written_aside
+
+__all__ = ["MEMIT_LAYERS", "Traced", "run_trace"]
+
+MEMIT_LAYERS = 5
+"""Neighbouring layers that MEMIT edits in the paper's models (Meng et al. 2023, section 4.3)."""
+
+
+@dataclass(frozen=True)
+class Traced:
+    """What a trace found."""
+
+    out: Path
+    facts: int
+    rome: list[int]
+    memit: list[int]
+
+
+def run_trace(
+    snapshot_dir: Path,
+    model_name: str,
+    settings: Mapping[str, str],
+    out: Path,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Traced:
+    """Trace where a model looks up a snapshot's old facts, into `effects.parquet` (`tracing.EFFECTS`),
+    `averages.parquet` (`tracing.MAP`), `heat_map.svg`, `heat_map.png` and `trace.json`.
+
+    model_name: a folder or a name on the Hub. settings: words of `TraceSettings` and of the run (dtype, device,
+    revision). Raises BadInput for a folder that is not empty, an unknown option, or a model that knows none of the
+    old facts; then no folder is left behind.
+    """
+    check_out(out)
+    of_run = {key: text for key, text in settings.items() if key in option_names(RunSettings)}
+    of_trace = {key: text for key, text in settings.items() if key not in of_run}
+    run, chosen = parse_options(RunSettings, of_run, "the run"), parse_options(TraceSettings, of_trace, "the trace")
+    snapshot = load_snapshot(snapshot_dir)
+    progress(f"loading {model_name}")
+    model, tokenizer = load_model(model_name, run.dtype, run.device, run.revision)
+    effects = trace(model, tokenizer, snapshot.edits, chosen, progress)
+    averages = average(effects, chosen.seed)
+    facts = len(set(effects["edit_id"].to_pylist()))
+    rome, memit = suggest_layers(averages), suggest_layers(averages, count=MEMIT_LAYERS)
+    told = {
+        "snapshot": snapshot.name,
+        "model": {"name": model_name, "hash": model_hash(model)},
+        "settings": asdict(chosen),
+        "facts": facts,
+        "suggested_layers": {"rome": rome, "memit": memit},
+    }
+    with written_aside(out) as folder:
+        pq.write_table(effects, folder / "effects.parquet")
+        pq.write_table(averages, folder / "averages.parquet")
+        draw_heat_map(averages, folder, f"{model_name}: where {facts} facts are looked up")
+        (folder / "trace.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return Traced(out, facts, rome, memit)
