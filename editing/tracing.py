@@ -2,9 +2,9 @@
 
 Three runs of one prompt (section 2 and appendix B of the paper): clean; corrupted, with Gaussian noise of three
 standard deviations on the embeddings of the subject's tokens; and corrupted with one clean state put back. What the
-answer's probability regains, P(answer | restored) - P(answer | corrupted), is the *indirect effect* of that state, as a
-mean over draws of noise. Restored are a block's output at one layer (`state`), or what the feed-forward parts (`mlp`) or
-attentions of a window of layers add. Only facts that the model answers rightly can be traced. The facts are the old
+answer's probability regains, P(answer | restored) - P(answer | corrupted), is the *indirect effect* of that state, as
+a mean over draws of noise. Restored are a block's output at one layer (`state`), or what the feed-forward parts (`mlp`)
+or attentions of a window of layers add. Only facts that the model answers rightly can be traced. The facts are the old
 ones, which it should know. Leaves out the drawing (`heat_map`).
 """
 
@@ -97,7 +97,7 @@ def trace(
     model: Any,
     tokenizer: Any,
     edits: pa.Table,
-    settings: TraceSettings = TraceSettings(),  # noqa: B008 - frozen
+    settings: TraceSettings = TraceSettings(),
     progress: Callable[[str], None] = lambda line: None,
 ) -> pa.Table:
     """The indirect effect of every state, feed-forward part and attention on every old fact: `EFFECTS`.

@@ -41,7 +41,7 @@ def test_the_next_month_is_scheduled_with_its_parameters(tmp_path: Path) -> None
     ) as serving:  # fmt: skip
         try:
             found: list[dict] = []
-            until = time.monotonic() + 240
+            until = time.monotonic() + 400
             while not found and time.monotonic() < until and serving.poll() is None:
                 time.sleep(1)
                 try:
