@@ -69,7 +69,8 @@ def test_an_experiment_edits_in_chunks_when_asked(model_and_tokenizer: Any, snap
         assert result.report["chunks"] == 3
         assert model_hash(model) == prepared.hash
         loaded = load_edit(model, tokenizer, tmp_path / "adapters" / plan.name)
-        then = {row["prompt"]: row["generated"] for row in result.scores.to_pylist() if row["generated"] is not None}
+        told = [row for row in result.scores.to_pylist() if row["generated"] is not None]
+        then = {row["prompt"]: row["generated"] for row in reversed(told)}  # free writing comes after the questions
         for row in score(loaded.model, tokenizer, snapshot.questions).to_pylist():
             assert then.get(row["prompt"], row["generated"]) == row["generated"]
         loaded.undo()
