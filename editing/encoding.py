@@ -1,7 +1,7 @@
 """Prompts and answers as tokens: one form of question, one seam between prompt and answer, right padding.
 
 Every other module works on `Encoded`, so that training, teacher forcing and free generation all see the same
-prompt tokens. Leaves out chat templates.
+prompt tokens, behind a chat template too (`chat`). Leaves out the template itself.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 
+from editing.chat import ChatTokenizer, Marks
 from schemas.errors import BadInput
 
-__all__ = ["Batch", "Encoded", "batches_by_length", "encode", "form_of", "pad", "render"]
+__all__ = ["Batch", "Encoded", "batches_by_length", "encode", "form_of", "marks_of", "pad", "render"]
 
 SENTENCE_ENDS = tuple("?？؟;.!。！…")
 CLOSING = "\"'”’»)）]」』 "
@@ -62,25 +63,40 @@ def render(text: str, form: str) -> str:
 def encode(tokenizer: Any, prompts: Sequence[str], answers: Sequence[str], context: int | None = None) -> list[Encoded]:
     """Prompt, space, answer, EOS as tokens, encoded together and split at the seam.
 
+    Behind a chat template the prompt is the user's turn, the answer the assistant's, and what ends that turn its EOS.
+
     The split is where the prompt's own tokens end; a tokenizer that merges characters of both sides gives the prompt's
     own tokens followed by those of the answer alone, since free generation starts from the prompt's tokens too.
     Names that contain a special token's spelling ("</s>") are encoded as plain text.
     Raises BadInput for a text longer than `context` tokens or an empty answer.
     """
-    lead, plain = _lead(tokenizer), _plain_encoder(tokenizer)
-    prompt_ids = plain(list(prompts))
-    joint_ids = plain([f"{prompt} {answer}" for prompt, answer in zip(prompts, answers, strict=True)])
+    chat = tokenizer if isinstance(tokenizer, ChatTokenizer) else None
+    lead, plain = [] if chat else _lead(tokenizer), _plain_encoder(tokenizer)
+    said = [f"{chat.seam if chat else ' '}{answer}" for answer in answers]
+    if chat:
+        prompt_ids, joint_ids = chat.tokens(prompts, [""] * len(prompts)), chat.tokens(prompts, said)
+    else:
+        prompt_ids = plain(list(prompts))
+        joint_ids = plain([f"{prompt}{answer}" for prompt, answer in zip(prompts, said, strict=True)])
     tail = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
     encoded = []
-    for prompt, answer, own, joint in zip(prompts, answers, prompt_ids, joint_ids, strict=True):
+    for prompt, answer, own, joint in zip(prompts, said, prompt_ids, joint_ids, strict=True):
         if not answer.strip():
             raise BadInput(f"the prompt {prompt[:80]!r} has an empty answer; drop it from the table")
         merged = joint[: len(own)] != own or len(joint) == len(own)
-        ids = [*lead, *(own + plain([f" {answer}"])[0] if merged else joint)]
+        ids = [*lead, *(own + plain([answer])[0] if merged else joint)]
         if context is not None and len(ids) + 1 > context:
             raise BadInput(f"{prompt[:80]!r} has {len(ids) + 1} tokens, more than the model's context of {context}")
         encoded.append(Encoded(tuple(ids + tail), len(lead) + len(own), len(ids), merged))
     return encoded
+
+
+def marks_of(tokenizer: Any, prompt: str) -> Marks:
+    """The prompt as `encode` reads it, and where its tokens lie; needs a fast tokenizer."""
+    if isinstance(tokenizer, ChatTokenizer):
+        return tokenizer.marks(prompt)
+    found = tokenizer(prompt, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True)
+    return Marks(prompt, found["offset_mapping"], 0, len(prompt))
 
 
 def pad(rows: Sequence[Encoded], answer_only: bool, device: torch.device | str, with_end: bool = True) -> Batch:

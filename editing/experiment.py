@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import torch
 
+from editing.chat import Chat, plain_tokenizer
 from editing.editors import EditedModel, Material, Plan, make_plan
 from editing.editors.modes import edit_in_chunks
 from editing.general_ability import TaskFigure, check_tasks, run_tasks
@@ -27,6 +28,7 @@ from editing.run_folder import snapshot_hash, write_json, write_run
 from editing.scoring import ScoreStore, ScoringSettings, all_probes, evaluate, score
 from editing.scoring.shards import ModelPlace, Spread, ask_in_shares, in_processes
 from editing.scoring.store import default_folder, state_key
+from editing.single_edits import ask_alone, score_each_alone
 from editing.snapshot import Snapshot, load_snapshot, subset
 from editing.sweep import planned_grid, sweep_plans
 from editing.team import own_device, own_folder
@@ -50,6 +52,8 @@ __all__ = [
 ]
 
 Progress = Callable[[str], None]
+CONTEXTS_PER_SENTENCE = 0.5
+"""Questions behind told facts in the small world of a run that edits in context."""
 
 
 def read_settings(editors: Sequence[str], values: Mapping[str, str]) -> ExperimentSettings:
@@ -69,13 +73,12 @@ def read_settings(editors: Sequence[str], values: Mapping[str, str]) -> Experime
             owned[owner][option] = text
     settings = ExperimentSettings(
         run=run,
-        world=replace(parse_options(WorldSettings, {"seed": str(run.seed), **owned["world"]}, "the small world")),
+        world=_world_settings({"seed": str(run.seed), **owned["world"]}, names),
         scoring=parse_options(ScoringSettings, owned["scoring"], "scoring"),
         plans=tuple(make_plan(name, owned[name], run.seed) for name in names),
         given=dict(values),
     )
-    if run.sweep is not None:
-        planned_grid(settings)  # refuses what cannot be swept before any work is done
+    _check_mode(settings)
     return settings
 
 
@@ -97,9 +100,9 @@ def prepare_model(
             how: Mapping[str, Any] = report.as_dict()
         else:
             progress(f"loading {model_name}")
-            model, tokenizer = load_model(
-                model_name, settings.run.dtype, own_device(settings.run.device), settings.run.revision
-            )
+            run = settings.run
+            device = "auto" if run.device_map else own_device(run.device)
+            model, tokenizer = load_model(model_name, run.dtype, device, run.revision, run.device_map, run.chat)
             how = {}
     place = str(out / "model") if model_name == SMALL_WORLD else model_name
     made = Prepared(model, tokenizer, model_name, model_hash(model), how, cost.seconds, cost.peak_mb, place)
@@ -120,10 +123,11 @@ def score_untouched(
     """The model before any edit, under the name `none`. What it is known to say is not asked again."""
     named = Path(settings.run.cache) if settings.run.cache not in (None, "auto") else None
     shared = default_folder() if settings.run.cache == "auto" else named
-    store = ScoreStore(shared or out / WORK / "scores", state_key(prepared.hash))
+    asked = ("chat", prepared.tokenizer.chat_template) if prepared.chats else ()
+    store = ScoreStore(shared or out / WORK / "scores", state_key(prepared.hash, *asked))
     with Cost() as cost:
         scores = _evaluate(prepared.model, None, prepared, snapshot, settings, store, out, progress, spread)
-        tasks = run_tasks(prepared.model, prepared.tokenizer, settings.scoring, progress)
+        tasks = run_tasks(prepared.model, plain_tokenizer(prepared.tokenizer), settings.scoring, progress)
     return EditorResult("none", scores, frozenset(), {}, {}, 0.0, cost.seconds, cost.peak_mb, tasks=tasks)
 
 
@@ -146,6 +150,10 @@ def run_editor(
         progress(f"{plan.name}: finished before the interruption")
         return _as_result(plan, *found)
     material = _material(snapshot, progress)
+    if settings.run.mode == "one-at-a-time":
+        result = _run_alone(prepared, snapshot, plan, settings, out, material, state)
+        _keep_result(out, name, result)
+        return result
     progress(f"{plan.name}: editing {snapshot.edits.num_rows} facts")
     curve: list[pa.Table] = []
     with Cost() as editing:
@@ -158,7 +166,7 @@ def run_editor(
         store = ScoreStore(out / WORK / "scores", state)
         with Cost() as scoring:
             scores = _evaluate(edited.model, folder, prepared, snapshot, settings, store, out, progress, spread)
-            tasks = run_tasks(edited.model, prepared.tokenizer, settings.scoring, progress)
+            tasks = run_tasks(edited.model, plain_tokenizer(prepared.tokenizer), settings.scoring, progress)
         trained, report = edited.trained_prompts, dict(edited.report)
     finally:
         edited.undo()
@@ -169,6 +177,31 @@ def run_editor(
     )  # fmt: skip
     _keep_result(out, name, result)
     return result
+
+
+def _run_alone(
+    prepared: Prepared,
+    snapshot: Snapshot,
+    plan: Plan,
+    settings: ExperimentSettings,
+    out: Path,
+    material: Material,
+    state: str,
+) -> EditorResult:
+    """Each edit alone; what is asked of every one is stored as soon as it is known. No edit is saved."""
+
+    def store_of(edit_id: str) -> ScoreStore:
+        return ScoreStore(out / WORK / "scores", state_key(state, edit_id))
+
+    material.progress(f"{plan.name}: editing {snapshot.edits.num_rows} facts one at a time")
+    with Cost() as cost:
+        alone = score_each_alone(
+            plan, prepared.model, prepared.tokenizer, material, snapshot.questions, settings.scoring, store_of
+        )
+    return EditorResult(
+        plan.name, alone.scores, alone.trained_prompts, asdict(plan.config), alone.report,
+        alone.seconds, alone.scoring_seconds, cost.peak_mb,
+    )  # fmt: skip
 
 
 def run_experiment(
@@ -197,6 +230,9 @@ def run_experiment(
         torch.set_num_threads(chosen.run.threads)
     if chosen.run.quick:
         snapshot = subset(snapshot, chosen.run.quick_edits, chosen.run.quick_sentences, chosen.run.seed)
+    if chosen.run.mode == "one-at-a-time":
+        snapshot, left_out = ask_alone(snapshot, chosen.run.alone_edits, chosen.run.seed)
+        chosen = replace(chosen, left_out=left_out)
     with own_folder(out_dir) as place, resumable(place, _identity(snapshot, model, chosen), progress) as folder:
         with Cost() as cost:
             prepared = stage("prepare-model", prepare_model)(snapshot, model, folder, chosen, progress)
@@ -222,7 +258,7 @@ def _edit(
     curve: list[pa.Table],
 ) -> EditedModel:
     """All at once, or in chunks; then `curve` is given the scores of each chunk's own questions right after it."""
-    if settings.run.chunk is None:
+    if settings.run.mode != "chunks" or settings.run.chunk is None:
         return plan.editor.edit(prepared.model, prepared.tokenizer, material, plan.config)
     questions = snapshot.questions.filter(pa.compute.equal(snapshot.questions["kind"], "edit"))
     asked_of = [ids[0] if ids else None for ids in questions["edit_ids"].to_pylist()]
@@ -256,7 +292,8 @@ def _evaluate(
         return evaluate(model, prepared.tokenizer, probes, scoring, store, progress)
     adapter = adapter if adapter and adapter.is_dir() else None
     device = run.device if prepared.name != SMALL_WORLD else "cpu"
-    place = ModelPlace(prepared.place, run.dtype, device, run.revision, str(adapter) if adapter else None)
+    chat: Chat = "yes" if prepared.chats else "no"
+    place = ModelPlace(prepared.place, run.dtype, device, run.revision, str(adapter) if adapter else None, chat)
 
     def in_shares(part: pa.Table, asked: ScoringSettings) -> pa.Table:
         return ask_in_shares(place, part, asked, out / WORK / "shares", spread)
@@ -272,7 +309,7 @@ def _identity(snapshot: Snapshot, model: str, settings: ExperimentSettings) -> d
         "model": model,
         "model's options": asdict(settings.world)
         if model == SMALL_WORLD
-        else [settings.run.dtype, settings.run.revision],
+        else [settings.run.dtype, settings.run.revision, settings.run.chat],
     }
 
 
@@ -329,6 +366,16 @@ def _as_result(plan: Plan, facts: Mapping[str, Any], tables: Mapping[str, pa.Tab
     )  # fmt: skip
 
 
+def _check_mode(settings: ExperimentSettings) -> None:
+    """Refuses before any work is done what cannot be swept, and what one at a time does not go with."""
+    if settings.run.sweep is not None:
+        planned_grid(settings)
+    if settings.run.mode == "one-at-a-time":
+        for option, given in (("sweep", settings.run.sweep), ("scoring.processes", settings.scoring.processes > 1)):
+            if given:
+                raise BadInput(f"mode = one-at-a-time makes many model states; leave out {option}, or take mode=all")
+
+
 def _owners(key: str, plans: Mapping[str, Plan]) -> list[tuple[str, str]]:
     """To whom an option belongs: (owner, option) pairs; the run's own are read before. Raises BadInput."""
     if key in option_names(RunSettings):
@@ -347,6 +394,13 @@ def _owners(key: str, plans: Mapping[str, Plan]) -> list[tuple[str, str]]:
         known = {*option_names(RunSettings), *(o for plan in plans.values() for o in option_names(type(plan.config)))}
         raise BadInput(f"--set {key}: there is no such option{nearest(key, known)}")
     return having
+
+
+def _world_settings(values: Mapping[str, str], editors: Sequence[str]) -> WorldSettings:
+    """A world that is to be edited in context must have learnt to read one."""
+    world = parse_options(WorldSettings, values, "the small world")
+    reads = any(name.partition("+")[0] == "in-context" for name in editors)
+    return replace(world, contexts=CONTEXTS_PER_SENTENCE if reads else 0.0) if world.contexts is None else world
 
 
 def _material(snapshot: Snapshot, progress: Progress) -> Material:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
+from editing.chat import Chat, chatting
 from schemas.errors import BadInput
 
 __all__ = [
@@ -32,28 +34,58 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def load_model(
-    name_or_dir: str, dtype: str = "float32", device: str = "auto", revision: str | None = None
+    name_or_dir: str,
+    dtype: str = "float32",
+    device: str = "auto",
+    revision: str | None = None,
+    device_map: str | None = None,
+    chat: Chat = "auto",
 ) -> tuple[Any, Any]:
     """A causal LM in eval mode and its tokenizer, which is given a pad token when it has none.
 
-    Weights come from safetensors only. Raises BadInput when the model cannot be found or is no causal LM.
+    Weights come from safetensors only. revision: branch, tag or commit of a Hub model. device_map: `auto` spreads the
+    layers over all GPUs (accelerate), instead of one device. chat: whether prompts go through the chat template
+    (`editing.chat`). Raises BadInput when the model cannot be found, is no causal LM, or does not fit the devices.
     """
     if dtype not in DTYPES:
         raise BadInput(f"dtype {dtype!r} is not known; take one of {', '.join(DTYPES)}")
+    chosen = None if device_map else _device(device)
+    if device_map and device != "auto":
+        raise BadInput(f"device = {device} and device_map = {device_map} exclude each other; leave one out")
+    if device_map and find_spec("accelerate") is None:
+        raise BadInput("device_map needs accelerate; install it with: pip install 'chronofacts[gpus]'")
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+    spread = {"device_map": device_map} if device_map else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(name_or_dir, **options)
-        model = AutoModelForCausalLM.from_pretrained(name_or_dir, dtype=DTYPES[dtype], use_safetensors=True, **options)
+        model = AutoModelForCausalLM.from_pretrained(
+            name_or_dir, dtype=DTYPES[dtype], use_safetensors=True, **options, **spread
+        )
     except (OSError, ValueError, KeyError) as error:
+        of_revision = f" at revision {revision}" if revision else ""
         raise BadInput(
-            f"the model {name_or_dir!r} cannot be loaded ({str(error).splitlines()[0]}); "
+            f"the model {name_or_dir!r}{of_revision} cannot be loaded ({str(error).splitlines()[0]}); "
             "name a Hub model, a folder with config.json and safetensors, or small-world"
         ) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    model = model.to(torch.device(chosen))  # type: ignore[arg-type]
-    return model.eval(), tokenizer
+    if chosen is not None:
+        model = model.to(chosen)  # type: ignore[arg-type]
+    elif any(parameter.is_meta for parameter in model.parameters()):
+        raise BadInput(f"the model {name_or_dir!r} does not fit the devices; take dtype=bfloat16 or a smaller model")
+    return model.eval(), chatting(tokenizer, chat, name_or_dir)
+
+
+def _device(wanted: str) -> torch.device:
+    """Raises BadInput for a device that there is not."""
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(wanted)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise BadInput(f"device = {wanted} is not there ({str(error).splitlines()[0]}); take auto or cpu") from error
+    return chosen
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:

@@ -49,7 +49,15 @@ def _read(kind: Any, text: str, what: str) -> Any:
     if origin in (Union, types.UnionType):
         if text.lower() in ("none", ""):
             return None
-        return _read(next(part for part in get_args(kind) if part is not type(None)), text, what)
+        parts = [part for part in get_args(kind) if part is not type(None)]
+        words = [word for part in parts if get_origin(part) is Literal for word in get_args(part)]
+        rest = [part for part in parts if get_origin(part) is not Literal]
+        if text in words or not rest:
+            return _read(Literal[tuple(words)], text, what)
+        try:
+            return _read(rest[0], text, what)
+        except BadInput as error:
+            raise BadInput(f"{error}, nor {' or '.join(words)}" if words else str(error)) from error
     if origin is tuple:
         parts = [part.strip() for part in text.replace("+", ",").split(",") if part.strip()]
         return tuple(_read(get_args(kind)[0], part, what) for part in parts)

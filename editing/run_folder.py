@@ -123,12 +123,19 @@ def _describe(
             "questions": snapshot.questions.num_rows,
             "sentences": snapshot.sentences.num_rows,
         },
-        "model": {"name": prepared.name, "hash": prepared.hash, "seconds": prepared.seconds, **prepared.report},
+        "model": {
+            "name": prepared.name,
+            "hash": prepared.hash,
+            "seconds": prepared.seconds,
+            "chat": prepared.chats,
+            **prepared.report,
+        },
         "settings": {
             "given": dict(settings.given),
             "run": asdict(settings.run),
             "world": asdict(settings.world) if prepared.name == SMALL_WORLD else None,
             "scoring": asdict(settings.scoring),
+            **({"left_out": dict(settings.left_out)} if settings.left_out else {}),
         },
         "editors": {
             result.name: {

@@ -17,13 +17,10 @@ from editing.heat_map import draw_heat_map
 from editing.models import load_model, model_hash
 from editing.options import option_names, parse_options
 from editing.snapshot import load_snapshot
-from editing.tracing import TraceSettings, average, suggest_layers, trace
+from editing.tracing import MEMIT_LAYERS, TraceSettings, average, suggest_layers, trace
 from schemas.folders import check_out, written_aside
 
-__all__ = ["MEMIT_LAYERS", "Traced", "run_trace"]
-
-MEMIT_LAYERS = 5
-"""Neighbouring layers that MEMIT edits in the paper's models (Meng et al. 2023, section 4.3)."""
+__all__ = ["Traced", "run_trace"]
 
 
 @dataclass(frozen=True)
@@ -47,8 +44,8 @@ def run_trace(
     `averages.parquet` (`tracing.MAP`), `heat_map.svg`, `heat_map.png` and `trace.json`.
 
     model_name: a folder or a name on the Hub. settings: words of `TraceSettings` and of the run (dtype, device,
-    revision). Raises BadInput for a folder that is not empty, an unknown option, or a model that knows none of the
-    old facts; then no folder is left behind.
+    device_map, revision, chat). Raises BadInput for a folder that is not empty, an unknown option, or a model that
+    knows none of the old facts; then no folder is left behind.
     """
     check_out(out)
     of_run = {key: text for key, text in settings.items() if key in option_names(RunSettings)}
@@ -56,7 +53,7 @@ def run_trace(
     run, chosen = parse_options(RunSettings, of_run, "the run"), parse_options(TraceSettings, of_trace, "the trace")
     snapshot = load_snapshot(snapshot_dir)
     progress(f"loading {model_name}")
-    model, tokenizer = load_model(model_name, run.dtype, run.device, run.revision)
+    model, tokenizer = load_model(model_name, run.dtype, run.device, run.revision, run.device_map, run.chat)
     effects = trace(model, tokenizer, snapshot.edits, chosen, progress)
     averages = average(effects, chosen.seed)
     facts = len(set(effects["edit_id"].to_pylist()))

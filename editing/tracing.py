@@ -27,10 +27,12 @@ from editing.scoring import teacher_force
 from editing.structure import attention_modules, block_names, hidden_of, output_matrices
 from schemas.errors import BadInput
 
-__all__ = ["EFFECTS", "KINDS", "MAP", "ROLES", "TraceSettings", "average", "suggest_layers", "trace"]
+__all__ = ["EFFECTS", "KINDS", "MAP", "MEMIT_LAYERS", "ROLES", "TraceSettings", "average", "suggest_layers", "trace"]
 
 Kind = Literal["state", "mlp", "attention"]
 KINDS: tuple[Kind, ...] = ("state", "mlp", "attention")
+MEMIT_LAYERS = 5
+"""Neighbouring layers that MEMIT edits in the paper's models (Meng et al. 2023, section 4.3)."""
 ROLES = (
     "first subject token",
     "middle subject tokens",
@@ -80,6 +82,10 @@ class TraceSettings:
     """Layers whose feed-forward or attention outputs are restored together; at most a fifth of the depth."""
     rows: int = 256
     """That go through the model at once."""
+    kinds: tuple[Kind, ...] = KINDS
+    """What is restored."""
+    everywhere: bool = True
+    """At every token from the subject on; false: only at the subject's last and the prompt's last token."""
     seed: int = 0
 
 
@@ -194,7 +200,9 @@ def _trace_fact(
     clean_states, clean = _run_clean(model, sites, one)
     corrupted = float(_run(model, one, noise.to(device), fact.subject, {}, None).mean())
     positions = list(range(fact.subject[0], one.start))
-    for kind in KINDS:
+    if not settings.everywhere:
+        positions = sorted({fact.subject[-1], one.start - 1})
+    for kind in settings.kinds:
         modules = sites[kind]
         span = 1 if kind == "state" else max(1, min(settings.window, len(modules) // 5))
         for layer in range(len(modules)):

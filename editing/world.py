@@ -18,11 +18,15 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, processors, trainers
 from tokenizers.models import BPE
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from editing.contexts import invented_contexts
 from editing.encoding import Encoded, encode, render
 from editing.training import TrainingSettings, share_recalled, train
 from schemas.errors import BadInput
 
 __all__ = ["PretrainingReport", "WorldSettings", "encode_sentences", "pretrain"]
+
+SECRET = ("subject", "target_new", "new_aliases")
+"""Columns of the edits that no told context may tell."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,9 @@ class WorldSettings:
     sample: int = 600
     """Trained sentences of which recall is measured while training."""
     answer_only: bool = True
+    contexts: float | None = None
+    """Questions behind told facts, per sentence, from which the model learns to read what stands before a question;
+    None: 0.5 for a run of the in-context editor, which needs it, else 0."""
     seed: int = 0
 
 
@@ -56,6 +63,8 @@ class PretrainingReport:
     parameters: int
     vocabulary: int
     sentences: int
+    contexts: int
+    """Questions behind told facts, trained beside the sentences."""
     recall: float
     """Share of the trained sentences (a fixed sample) answered word for word."""
     recall_held_out: float | None
@@ -83,8 +92,9 @@ def pretrain(
     begun = time.perf_counter()
     tokenizer = _make_tokenizer(_texts(sentences, edits, questions), settings.vocabulary)
     examples, unseen = encode_sentences(tokenizer, trained), _held_out(tokenizer, sentences)
+    sample, known = _choose(examples, settings.sample, settings.seed), len(examples)
+    examples += _in_context(tokenizer, trained, edits, round(known * (settings.contexts or 0.0)), settings.seed)
     model = _make_model(tokenizer, max(len(e.ids) for e in examples + unseen), settings)
-    sample = _choose(examples, settings.sample, settings.seed)
 
     def recalls(step: int, loss: float) -> bool:
         recall = share_recalled(model, sample)
@@ -103,7 +113,8 @@ def pretrain(
             stopped=report.stopped,
             parameters=model.num_parameters(),
             vocabulary=len(tokenizer),
-            sentences=len(examples),
+            sentences=known,
+            contexts=len(examples) - known,
             recall=share_recalled(model, sample),
             recall_held_out=share_recalled(model, _choose(unseen, settings.sample, settings.seed)) if unseen else None,
         ),
@@ -115,6 +126,15 @@ def encode_sentences(tokenizer: Any, sentences: pa.Table, context: int | None = 
     forms, prompts = sentences["form"].to_pylist(), sentences["prompt"].to_pylist()
     rendered = [render(prompt, form) for prompt, form in zip(prompts, forms, strict=True)]
     return encode(tokenizer, rendered, sentences["answer"].to_pylist(), context)
+
+
+def _in_context(tokenizer: Any, sentences: pa.Table, edits: pa.Table, count: int, seed: int) -> list[Encoded]:
+    """Questions behind told facts; what an edit will tell is not among them."""
+    secret: dict[str, list[str]] = {}
+    for subject, new, aliases in zip(*(edits[c].to_pylist() for c in SECRET), strict=True):
+        secret.setdefault(subject, []).extend([new, *(aliases or ())])
+    pairs = invented_contexts(sentences, secret, count, seed)
+    return encode(tokenizer, [prompt for prompt, _ in pairs], [answer for _, answer in pairs])
 
 
 def _texts(sentences: pa.Table, edits: pa.Table, questions: pa.Table) -> list[str]:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.server import temporary_server
+
 __all__ = ["prepare", "quiet_flows"]
 
 _DEFAULTS = {
@@ -33,12 +35,32 @@ def prepare() -> None:
 
 @contextmanager
 def quiet_flows() -> Iterator[None]:
-    """Flows inside are silent (the command line tells of errors itself), and do not wait for a heartbeat thread."""
+    """Flows inside are silent (the command line tells of errors itself), and do not wait for a heartbeat thread.
+
+    They use the Prefect server that the user's settings name, or else one that ends with this process.
+    """
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
     os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     # No value of the environment turns the heartbeat off, and with it every flow waits a second to end.
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    with _some_server(), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
+
+
+@contextmanager
+def _some_server() -> Iterator[None]:
+    from prefect.context import refresh_global_settings_context
+    from prefect.settings import PREFECT_API_URL
+
+    if PREFECT_API_URL.value() is not None:
+        yield
+        return
+    os.environ["PREFECT_API_URL"] = temporary_server()
+    refresh_global_settings_context()  # for Prefect's own threads
+    try:
+        yield
+    finally:
+        del os.environ["PREFECT_API_URL"]
+        refresh_global_settings_context()

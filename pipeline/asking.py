@@ -11,7 +11,15 @@ import duckdb
 
 from pipeline.wording import create_chain_texts
 
-__all__ = ["EDIT_ROWS", "create_alias_names", "create_reverse_names", "write_now_questions"]
+__all__ = ["EDIT_ROWS", "create_alias_names", "create_edits", "create_reverse_names", "write_now_questions"]
+
+
+def create_edits(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create `named_edits`: the rows of `accepted` with all that is said of them, once for all parts.
+
+    A part that looked these names up itself would read every name of the set again.
+    """
+    connection.execute(NAMED_EDITS)
 
 
 def create_alias_names(connection: duckdb.DuckDBPyConnection, per_edit: int) -> None:
@@ -27,7 +35,7 @@ def create_reverse_names(connection: duckdb.DuckDBPyConnection) -> None:
 def write_now_questions(connection: duckdb.DuckDBPyConnection) -> None:
     """Start `drafts` and `links` for the edits of the part, and add every kind that asks about now.
 
-    Reads `accepted`, `chosen_hops`, `chosen_locality`, `alias_names`, `reverse_subjects`, `names`, `wordings`
+    Reads `accepted`, `named_edits`, `chosen_hops`, `chosen_locality`, `alias_names`, `reverse_subjects`, `names`, `wordings`
     and the variable `part`.
     """
     for step in (PART, LINKS, DRAFTS, EDIT_WORDS, DIRECT, ALIAS, REVERSE, LOCALITY, PART_CHAINS):
@@ -75,8 +83,8 @@ LEFT JOIN held_before b ON b.relation = a.relation AND b.object = a.new_object
 WHERE a.object_kind = 'item' AND coalesce(b.times, 1) = 1
 """
 
-PART = """
-CREATE OR REPLACE TEMP TABLE part_edits AS
+NAMED_EDITS = """
+CREATE OR REPLACE TEMP TABLE named_edits AS
 SELECT a.*, r.property, r.inverse, r.article, f.fact_id, s.aliases AS subject_aliases, s.sitelinks,
     named_subject(r.article, s) AS shown, n.aliases AS new_aliases, o.aliases AS old_aliases, s.human AS subject_human
 FROM accepted a
@@ -85,8 +93,10 @@ JOIN facts f ON f.edit_id = a.edit_id
 JOIN names s ON s.id = a.subject AND s.kind = 'item'
 JOIN names n ON n.id = a.new_object AND n.kind = a.object_kind
 LEFT JOIN names o ON o.id = a.old_object AND o.kind = a.object_kind
-WHERE a.part = getvariable('part')
+ORDER BY a.part
 """
+
+PART = "CREATE OR REPLACE TEMP TABLE part_edits AS SELECT * FROM named_edits WHERE part = getvariable('part')"
 
 # Each fact that a question of this part walks over, as an element of `chain`.
 LINKS = """

@@ -10,15 +10,20 @@ from __future__ import annotations
 
 import duckdb
 
-__all__ = ["create_past_days", "write_past_questions"]
+__all__ = ["create_edited_spans", "create_past_days", "write_past_questions"]
 
 EARLIEST_YEAR = 1900
+
+
+def create_edited_spans(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create `edited_spans`: the timelines of what `accepted` edits, once for all parts."""
+    connection.execute(EDITED_SPANS)
 
 
 def create_past_days(connection: duckdb.DuckDBPyConnection, per_edit: int) -> None:
     """Create `past_days` (edit_id, object, object_kind, asked_on, precision, phrase, number) for the part's edits.
 
-    Reads `part_edits` and `timelines`. number: from 0, in the order of choice: first the holder at since.
+    Reads `part_edits` and `edited_spans`. number: from 0, in the order of choice: first the holder at since.
     """
     connection.execute(FREE_SPANS)
     connection.execute(PAST_DAYS, [per_edit])
@@ -30,13 +35,21 @@ def write_past_questions(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(PREDECESSORS)
 
 
+EDITED_SPANS = """
+CREATE OR REPLACE TEMP TABLE edited_spans AS
+SELECT a.part, a.edit_id, t.ordinal, t.object, t.object_kind, t.valid_from_earliest, t.valid_from_latest,
+    t.valid_to_earliest, t.valid_to_latest, t.valid_to_kind
+FROM timelines t JOIN accepted a ON a.relation = t.relation AND a.subject = t.subject
+ORDER BY a.part
+"""
+
 # [free_from, free_until): the days on which the span certainly holds, no other may, and since has not passed.
 FREE_SPANS = """
 CREATE OR REPLACE TEMP TABLE part_spans AS
-SELECT e.edit_id, e.old_object, e.new_object, t.*,
+SELECT e.old_object, e.new_object, t.*,
     max(coalesce(t.valid_to_latest, 'infinity'::DATE)) OVER earlier AS others_until,
     min(coalesce(t.valid_from_earliest, '-infinity'::DATE)) OVER later AS others_from
-FROM timelines t JOIN part_edits e ON e.relation = t.relation AND e.subject = t.subject
+FROM edited_spans t JOIN part_edits e ON e.part = t.part AND e.edit_id = t.edit_id
 WINDOW earlier AS (PARTITION BY e.edit_id ORDER BY t.ordinal ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
     later AS (PARTITION BY e.edit_id ORDER BY t.ordinal ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING);
 CREATE OR REPLACE TEMP TABLE free_spans AS

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from pipeline.asking import EDIT_ROWS, create_alias_names, create_reverse_names, write_now_questions
+from pipeline.asking import EDIT_ROWS, create_alias_names, create_edits, create_reverse_names, write_now_questions
 from pipeline.duck import Tabular, connect, register
 from pipeline.facts import create_facts
-from pipeline.history import create_past_days, write_past_questions
+from pipeline.history import create_edited_spans, create_past_days, write_past_questions
 from pipeline.hops import create_chosen_hops
 from pipeline.locality import create_chosen_locality
 from pipeline.naming import create_names
@@ -111,6 +111,8 @@ def _prepare(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, settin
     parts = max(1, -(-edits // settings.edits_per_part))
     connection.execute("ALTER TABLE accepted ADD COLUMN part INTEGER")
     connection.execute("UPDATE accepted SET part = CAST(draw % $1::UBIGINT AS INTEGER)", [parts])
+    create_edits(connection)
+    create_edited_spans(connection)
     create_alias_names(connection, settings.aliases_per_edit)
     create_reverse_names(connection)
     create_chosen_locality(connection, settings)

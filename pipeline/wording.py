@@ -194,8 +194,9 @@ def _create_macros(connection: duckdb.DuckDBPyConnection, language: Language) ->
 MACROS = (
     # A sentence begins with a capital, whatever article its first name brought.
     "CREATE TEMP MACRO capital(phrase) AS upper(left(phrase, 1)) || substr(phrase, 2)",
-    "CREATE TEMP MACRO plain_words(name) AS"
-    " concat(' ', trim(regexp_replace(lower(strip_accents(name)), '[^\\p{L}\\p{N}]+', ' ', 'g')), ' ')",
+    # A single space stays as it is: most are, and every match costs.
+    """CREATE TEMP MACRO plain_words(name) AS concat(' ', trim(regexp_replace(lower(strip_accents(name)),
+        ' *[^\\p{L}\\p{N} ][^\\p{L}\\p{N}]*|  +', ' ', 'g')), ' ')""",
     # The article that a name wants, with its space; null for a name that wants none.
     "CREATE TEMP MACRO wanted_article(name) AS CASE <wanted> END",
     """CREATE TEMP MACRO with_the(name) AS CASE

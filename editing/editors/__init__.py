@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -53,6 +53,15 @@ class Material:
     progress: Callable[[str], None] = lambda line: None
     prefix: PrefixStore | None = None
     """What frozen layers gave for these edits' wordings, where several trainings of one model share it."""
+    known: pa.Table | None = None
+    """Edits whose old facts the model should know, where `edits` are a part of them; None: `edits`."""
+    traced: dict[str, Any] = field(default_factory=dict)
+    """What a causal trace of this model found, once for all parts."""
+
+    def part(self, begin: int, size: int) -> Material:
+        """The same about `size` of the edits alone."""
+        known = self.edits if self.known is None else self.known
+        return replace(self, edits=self.edits.slice(begin, size), known=known)
 
 
 class EditedModel(Protocol):

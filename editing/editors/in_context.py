@@ -2,8 +2,8 @@
 et al. 2023, arXiv 2305.12740), and nothing is trained.
 
 Of all edits, those whose subject the question names come last, next to the question; then those most alike in letters,
-until the prompt is full. A model that was never trained to read what stands before a question, as the small world's,
-gains nothing. Leaves out demonstrations of how to use a fact.
+until the prompt is full. A model that was never trained to read what stands before a question gains nothing; the small
+world is, when this editor is in its run (`contexts`). Leaves out demonstrations of how to use a fact.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from editing.editors import Material
 from editing.editors.reading import Asked, AskedModel, Reading
-from editing.encoding import form_of, render
+from editing.contexts import SEPARATOR, tell, with_facts
+from editing.encoding import form_of
 from editing.models import context_length
 from editing.retrieval import Retriever
 from editing.subjects import SubjectIndex
@@ -30,7 +31,7 @@ class InContextOptions:
     choice: Literal["subject", "similar", "subject-only"] = "subject"
     """`subject`: edits whose subject is named, then similar ones; `similar`: by letters alone; `subject-only`."""
     form: Literal["question", "cloze"] = "question"
-    separator: str = "\n"
+    separator: str = SEPARATOR
     room: int = 48
     """Tokens of the context that are left for the answer."""
 
@@ -59,7 +60,7 @@ class InContext:
 
         def _fit(tokenizer: Any, facts: list[str], prompt: str) -> str:
             while facts:
-                whole = config.separator.join([*facts, prompt])
+                whole = with_facts(facts, prompt, config.separator)
                 if most is None or len(tokenizer(whole)["input_ids"]) + config.room <= most:
                     return whole
                 facts = facts[1:]
@@ -71,4 +72,4 @@ class InContext:
 
 def _tell(row: dict[str, Any], form: str) -> str:
     text = row["cloze"] if form == "cloze" and row["cloze"] else row["prompt"]
-    return f"{render(text, form_of(text))} {row['target_new']}"
+    return tell(text, form_of(text), row["target_new"])

@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional
 
 from editing.editors.wordings import Wording, edit_lessons
-from editing.encoding import Encoded, encode, pad
+from editing.encoding import Encoded, encode, marks_of, pad
 from editing.models import answer_logits, context_length, find_blocks
 from editing.structure import hidden_of, share_of_depth
 from schemas.errors import BadInput
@@ -133,18 +133,14 @@ def subject_end(tokenizer: Any, prompt: str, encoded: Encoded, names: Sequence[s
 
 def subject_span(tokenizer: Any, prompt: str, encoded: Encoded, names: Sequence[str]) -> range | None:
     """The positions of the subject's tokens, by the last place of the first name that occurs; None where none does."""
-    lowered = prompt.lower()
+    marks = marks_of(tokenizer, prompt)
+    lowered = marks.text.lower()
+    lead = encoded.start - len(marks.spans)
     for name in names:
-        begin = lowered.rfind(name.lower()) if name else -1
+        begin = lowered.rfind(name.lower(), marks.begin, marks.end) if name else -1
         if begin < 0:
             continue
-        marks = tokenizer(prompt, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True)
-        lead = encoded.start - len(marks["input_ids"])
-        inside = [
-            place
-            for place, (start, end) in enumerate(marks["offset_mapping"])
-            if start < begin + len(name) and end > begin
-        ]
+        inside = [place for place, (start, end) in enumerate(marks.spans) if start < begin + len(name) and end > begin]
         if inside:
             return range(lead + inside[0], lead + inside[-1] + 1)
     return None

@@ -6,7 +6,8 @@ ascending order, with the keys K (in, facts) and what is still missing shared am
     Δ = R Kᵀ (λ C + K Kᵀ)⁻¹,   W ← W + Δ
 
 which are the normal equations of the least change that brings the missing part. Facts with one and the same key share
-their value (MEMIT-Merge, arXiv 2502.07322). Leaves out the choice of layers (causal tracing): it is an option.
+their value (MEMIT-Merge, arXiv 2502.07322). The layers are an option: by the depth, by a causal trace
+(`traced_layers`), or numbers.
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ from editing.editors.keys_and_values import (
     find_facts,
     optimise_values,
 )
+from editing.editors.traced_layers import AUTO, traced_layers
 from editing.editors.trained import WeightEdit, parse_layers
 from editing.editors.wordings import Wording, edit_lessons
 from editing.statistics import covariances, regularised, texts_from
 from editing.structure import block_names, matrix_of, output_matrices, writes_to_stream
+from editing.tracing import MEMIT_LAYERS
 from editing.training import TrainingFailed
 from schemas.errors import BadInput
 
@@ -45,8 +48,9 @@ __all__ = ["Memit", "MemitOptions", "normal_update"]
 class MemitOptions:
     preset: str | None = None
     """Settings of a paper, by name (`presets`)."""
-    layers: str = "auto"
-    """`auto`: an eighth to a quarter of the depth (4-8 of Llama 2's 32), a shallow model's last two; or `3`, `0-1`."""
+    layers: str = "depth"
+    """`depth`: an eighth to a quarter of it (4-8 of Llama 2's 32), a shallow model's last two; `auto`: those that end
+    where a causal trace says that this model looks its old facts up; or `3`, `0-1`."""
     site: Site = "auto"
     wordings: tuple[Wording, ...] = ("prompt", "paraphrases", "cloze")
     """Each is a fact of its own, with its own key."""
@@ -77,7 +81,7 @@ class Memit:
         layers or an architecture that it cannot edit.
         """
         check_fast(tokenizer)
-        layers = _layers(model, config.layers)
+        layers, how = _choose(model, tokenizer, edits, config)
         names, parts = output_matrices(model, layers), dict(model.named_modules())
         if not writes_to_stream(model, layers[-1]):
             raise BadInput(
@@ -114,6 +118,7 @@ class Memit:
             "facts": len(facts),
             "merged": merged,
             "subject_not_named": unnamed,
+            **how,
         }
         return edited
 
@@ -136,8 +141,11 @@ def normal_update(keys: torch.Tensor, missing: torch.Tensor, weighted: torch.Ten
     return solved.T
 
 
-def _layers(model: Any, text: str) -> list[int]:
-    if text == "auto":
-        return choose_layers(model, 0.125, 0.25, shallow=2)
-    chosen = parse_layers(text, "memit")
-    return list(output_matrices(model, chosen))
+def _choose(model: Any, tokenizer: Any, edits: Material, config: MemitOptions) -> tuple[list[int], dict[str, Any]]:
+    """The layers, and how a trace found them."""
+    if config.layers == AUTO and edits.edits.num_rows:
+        return traced_layers(model, tokenizer, edits, config.site, MEMIT_LAYERS, "memit: layers")
+    if config.layers in (AUTO, "depth"):
+        return choose_layers(model, 0.125, 0.25, shallow=2), {}
+    chosen = parse_layers(config.layers, "memit")
+    return list(output_matrices(model, chosen)), {}

@@ -1,15 +1,15 @@
 """In which order edits are made: all at once, in chunks one upon the other, or each alone on the untouched model.
 
 All at once is what every editor does by itself. In chunks, each starts from what the chunks before it left, as edits
-arrive over time. Alone is the protocol of most papers: edit one fact, ask about it, start over. Leaves out many single
-LoRA edits in one pass (`parallel_edits`).
+arrive over time. Alone is the protocol of most papers: edit one fact, ask about it, start over. Leaves out the asking
+(`single_edits`) and many single LoRA edits in one pass (`parallel_edits`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,9 @@ import torch
 from editing.editors import EditedModel, Material, Plan
 from editing.editors.trained import WeightEdit
 from editing.models import find_linears
-from editing.scoring import ScoringSettings, score
 from schemas.errors import BadInput
 
-__all__ = ["Chunked", "edit_in_chunks", "edited_alone", "score_each_alone"]
+__all__ = ["Chunked", "edit_in_chunks", "edited_alone"]
 
 
 @dataclass
@@ -90,50 +89,24 @@ def edit_in_chunks(
 @contextmanager
 def edited_alone(plan: Plan, model: Any, tokenizer: Any, material: Material, edit: int) -> Iterator[EditedModel]:
     """The model with one of the edits alone; restored at the end."""
-    edited = plan.editor.edit(model, tokenizer, replace(material, edits=material.edits.slice(edit, 1)), plan.config)
+    edited = plan.editor.edit(model, tokenizer, material.part(edit, 1), plan.config)
     try:
         yield edited
     finally:
         edited.undo()
 
 
-def score_each_alone(
-    plan: Plan,
-    model: Any,
-    tokenizer: Any,
-    material: Material,
-    questions: pa.Table,
-    settings: ScoringSettings = ScoringSettings(),  # noqa: B008 - frozen
-) -> pa.Table:
-    """`scoring.SCORES` of every question that needs or guards exactly one edit, under that edit alone.
-
-    A question about several edits has no answer after one of them and is left out. In the order of the edits.
-    """
-    needs = questions["edit_ids"].to_pylist()
-    tables = []
-    for edit, edit_id in enumerate(material.edits["edit_id"].to_pylist()):
-        asked = questions.filter(pa.array([ids == [edit_id] for ids in needs], pa.bool_()))
-        if asked.num_rows:
-            with edited_alone(plan, model, tokenizer, material, edit) as edited:
-                tables.append(score(edited.model, tokenizer, asked, settings))
-    if not tables:
-        raise BadInput("no question is about one edit alone; score all edits at once")
-    return pa.concat_tables(tables)
-
-
 def _next_chunk(plan: Plan, model: Any, tokenizer: Any, material: Material, begin: int, size: int) -> EditedModel:
     if plan.name.startswith("p-tuning"):
         raise BadInput("p-tuning cannot edit in chunks: its vectors stand before every prompt; edit all at once")
-    chunk = replace(material, edits=material.edits.slice(begin, size))
+    chunk = material.part(begin, size)
     wanted = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     before = _matrices(model) if plan.name.startswith("lora") else {}
     edited = plan.editor.edit(model, tokenizer, chunk, plan.config)
     if hasattr(edited.model, "merge_and_unload"):
         return _merged(edited, wanted, before)
     if edited.model is not model:  # a store: ask with everything told so far
-        return plan.editor.edit(
-            model, tokenizer, replace(material, edits=material.edits.slice(0, begin + size)), plan.config
-        )
+        return plan.editor.edit(model, tokenizer, material.part(0, begin + size), plan.config)
     return edited
 
 

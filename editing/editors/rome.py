@@ -6,14 +6,14 @@ what must come out so that the model speaks the answer; then
     W' = W + Λ (C⁻¹ k*)ᵀ,   Λ = (v* - W k*) / ((C⁻¹ k*)ᵀ k*)
 
 so that W' k* = v* exactly, with the least change in the norm that C, the keys' covariance over text, gives. The end of
-the answer is learnt too. Leaves out the choice of the layer (causal tracing): it is an option.
+the answer is learnt too. The layer is an option: by the depth, by a causal trace (`traced_layers`), or a number.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -29,6 +29,7 @@ from editing.editors.keys_and_values import (
     find_facts,
     optimise_values,
 )
+from editing.editors.traced_layers import AUTO, traced_layers
 from editing.editors.trained import WeightEdit
 from editing.editors.wordings import Wording, edit_lessons
 from editing.scoring import teacher_force
@@ -44,8 +45,9 @@ __all__ = ["Rome", "RomeOptions", "rank_one_update"]
 class RomeOptions:
     preset: str | None = None
     """Settings of a paper, by name (`presets`)."""
-    layer: int | None = None
-    """None: at 0.17 of the depth, near the papers' choice (5 of Llama 2's 32); a shallow model's last."""
+    layer: int | Literal["auto"] | None = None
+    """None: at 0.17 of the depth, near the papers' choice (5 of Llama 2's 32), a shallow model's last; auto: where a
+    causal trace says that this model looks its old facts up."""
     site: Site = "auto"
     wordings: tuple[Wording, ...] = ("prompt",)
     """A fact's key is the mean over these, and its value serves them all."""
@@ -78,7 +80,7 @@ class Rome:
         layer or architecture that it cannot edit.
         """
         check_fast(tokenizer)
-        layer = choose_layers(model, 0.17, 0.17, shallow=1)[0] if config.layer is None else config.layer
+        layer, how = _choose(model, tokenizer, edits, config)
         name = output_matrices(model, [layer])[layer]
         parameter, module = f"{name}.weight", dict(model.named_modules())[name]
         edited = WeightEdit(model, {parameter: module.weight.detach().clone()})
@@ -112,6 +114,7 @@ class Rome:
             "facts": len(facts),
             "overwritten": len(left),
             "subject_not_named": unnamed,
+            **how,
         }
         return edited
 
@@ -126,6 +129,16 @@ class Rome:
         matrix = matrix_of(module)
         for key, value in zip(keys, before + deltas - bias, strict=True):
             matrix.add_(rank_one_update(matrix.double(), key, value, covariance).to(matrix.dtype))
+
+
+def _choose(model: Any, tokenizer: Any, edits: Material, config: RomeOptions) -> tuple[int, dict[str, Any]]:
+    """The layer, and how a trace found it."""
+    if config.layer == AUTO and edits.edits.num_rows:
+        layers, how = traced_layers(model, tokenizer, edits, config.site, 1, "rome: layer")
+        return layers[0], how
+    if isinstance(config.layer, int):
+        return config.layer, {}
+    return choose_layers(model, 0.17, 0.17, shallow=1)[0], {}
 
 
 def _spoken(model: Any, fact: Fact) -> bool:

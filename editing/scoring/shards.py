@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from editing.chat import Chat
 from editing.models import load_model
 from editing.scoring.asking import RESULTS, ask
 from editing.scoring.settings import ScoringSettings
@@ -34,6 +35,7 @@ class ModelPlace:
     revision: str | None = None
     adapter: str | None = None
     """Folder of the saved edit; None: the untouched model."""
+    chat: Chat = "no"
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,12 @@ def ask_in_shares(
 def score_share(share: Share) -> Path:
     """Load the model state, ask it the share's probes, write their results; returns the file."""
     torch.set_num_threads(max(1, torch.get_num_threads() // share.settings.processes))
-    model, tokenizer = load_model(share.place.name, share.place.dtype, _device(share), share.place.revision)
-    if share.place.adapter is not None:
+    place = share.place
+    model, tokenizer = load_model(place.name, place.dtype, _device(share), place.revision, chat=place.chat)
+    if place.adapter is not None:
         from editing.artefact import load_edit
 
-        model = load_edit(model, tokenizer, Path(share.place.adapter)).model
+        model = load_edit(model, tokenizer, Path(place.adapter)).model
     pq.write_table(ask(model, tokenizer, pq.read_table(share.probes), share.settings), share.out)
     return share.out
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
 import pytest
 import torch
 
 from editing.editors import EDITORS, make_plan
-from editing.editors.modes import edit_in_chunks, edited_alone, score_each_alone
+from editing.editors.modes import edit_in_chunks, edited_alone
 from editing.editors.presets import PRESETS
 from editing.models import model_hash
 from schemas.errors import BadInput
-from schemas.tables import QUESTIONS
 from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.editing.editors.made_edits import FACTS, made_material
 from tests.editing.editors.test_artefacts import QUICK, says
@@ -89,24 +86,3 @@ def test_an_edit_alone_is_the_edit_without_the_others() -> None:
     assert model_hash(model) == before
     plan.editor.edit(model, TOKENIZER, made_material([FACTS[1]]), plan.config)
     assert torch.equal(says(model), said)
-
-
-def test_questions_are_scored_under_their_own_edit_alone() -> None:
-    plan = make_plan("memory", {}, 0)
-    scores = score_each_alone(plan, tiny("llama"), TOKENIZER, made_material(), asked())
-    assert scores["question_id"].to_pylist() == ["q0", "q1", "q2", "q3"]
-    assert all(scores["exact_match"].to_pylist())
-
-
-def asked() -> pa.Table:
-    """One question per edit, and one about two edits at once."""
-
-    def row(number: int, ids: list[str], text: str, answer: str) -> dict[str, Any]:
-        return dict.fromkeys(QUESTIONS.names) | {
-            "question_id": f"q{number}", "edit_ids": ids, "kind": "edit", "hops": 1, "relation": "mayor",
-            "question": text, "answer": answer, "answer_before": "Eve Zorn",
-        }  # fmt: skip
-
-    rows = [row(n, [f"e{n}"], f"Who is the mayor of {town}?", new) for n, (town, new) in enumerate(FACTS)]
-    rows.append(row(9, ["e0", "e1"], "Who are the mayors of Linz and Graz?", "both"))
-    return pa.Table.from_pylist(rows, schema=QUESTIONS)

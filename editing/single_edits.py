@@ -1,0 +1,209 @@
+"""One edit at a time: each fact alone on the untouched model, asked only about itself, for every fact in turn.
+
+The protocol of most papers. LoRA trains many single edits in one pass (`parallel_edits`), each with an adapter of its
+own; every other editor edits, answers and starts over. Leaves out questions about several edits, which have no answer
+after one of them, and texts that no edit touches.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from editing.editors import Material, Plan
+from editing.editors.lora import LoraOptions
+from editing.editors.modes import edited_alone
+from editing.editors.wordings import edit_lessons
+from editing.options import option_names
+from editing.parallel_edits import ParallelOptions, edit_in_parallel
+from editing.scoring import ScoreStore, ScoringSettings, all_probes, evaluate
+from editing.snapshot import Snapshot
+from schemas.errors import BadInput
+from schemas.tables import SENTENCES
+
+__all__ = ["Alone", "ask_alone", "score_each_alone", "single_pass"]
+
+RATE = 5e-3
+"""Learning rate of a single LoRA edit at a width of 128; less the wider the model, as its reciprocal (muP)."""
+STEPS = 30
+PATIENCE = 5.0
+"""Seconds between two lines of progress."""
+
+
+@dataclass(frozen=True)
+class Alone:
+    """What single edits gave."""
+
+    scores: pa.Table
+    """`scoring.SCORES`, in the order of the edits"""
+    trained_prompts: frozenset[str]
+    report: Mapping[str, Any]
+    seconds: float
+    """Of editing."""
+    scoring_seconds: float
+
+
+def ask_alone(snapshot: Snapshot, edits: int | None, seed: int) -> tuple[Snapshot, dict[str, Any]]:
+    """The part of a snapshot that can be asked one edit at a time, and what is left out of it.
+
+    A seeded choice of `edits` edits (None: all), and the questions that need or guard exactly one of them. Raises
+    BadInput when there is no such question.
+    """
+    order = np.random.default_rng(seed).permutation(snapshot.edits.num_rows)[:edits]
+    chosen = snapshot.edits.take(pa.array(np.sort(order)))
+    ids, needs = set(chosen["edit_id"].to_pylist()), snapshot.questions["edit_ids"].to_pylist()
+    questions = snapshot.questions.filter(pa.array([len(n or ()) == 1 and n[0] in ids for n in needs], pa.bool_()))
+    if not questions.num_rows:
+        raise BadInput("no question is about one edit alone; take mode=all")
+    several = sum(len(n or ()) > 1 for n in needs)
+    left_out = {
+        "edits": snapshot.edits.num_rows - chosen.num_rows,
+        "questions about several edits": several,
+        "questions about other edits or none": snapshot.questions.num_rows - questions.num_rows - several,
+        "after an edit": "perplexity and tasks of lm-evaluation-harness, which no single edit is about",
+    }
+    return replace(snapshot, edits=chosen, questions=questions), left_out
+
+
+def single_pass(config: Any, model: Any) -> ParallelOptions | None:
+    """How LoRA's settings are those of many single edits in one pass; None for DoRA, replay and other editors."""
+    if not isinstance(config, LoraOptions) or config.dora or config.replay:
+        return None
+    if config.rank < 1:
+        raise BadInput(f"editor lora: rank = {config.rank}; it must be at least 1")
+    width = model.get_input_embeddings().weight.shape[1]
+    return ParallelOptions(
+        rank=config.rank,
+        alpha=config.alpha * config.rank**0.5 if config.rslora else config.alpha,  # alpha / √rank (Kalajdzievski 2023)
+        targets=config.targets,
+        layers=config.layers,
+        learning_rate=RATE * 128 / width if config.learning_rate is None else config.learning_rate,
+        steps=config.steps or config.epochs or STEPS,  # a step reads every wording of the fact
+        wordings=config.wordings,
+        paraphrases=config.paraphrases,
+        seed=config.seed,
+    )
+
+
+def score_each_alone(
+    plan: Plan,
+    model: Any,
+    tokenizer: Any,
+    material: Material,
+    questions: pa.Table,
+    settings: ScoringSettings = ScoringSettings(),  # noqa: B008 - frozen
+    store_of: Callable[[str], ScoreStore | None] = lambda edit_id: None,
+) -> Alone:
+    """Every question about exactly one of the edits, answered under that edit alone; the model is afterwards as before.
+
+    store_of: edit id -> what is known of the model with this edit alone; an edit of which all is known is not made
+    again. Raises BadInput when no question is about one edit alone.
+    """
+    ids, probes = material.edits["edit_id"].to_pylist(), _probes_of_each(material.edits, questions, settings)
+    stores = {edit: store_of(ids[edit]) for edit in probes}
+    missing = [edit for edit in probes if not _known(stores[edit], probes[edit], settings)]
+    options, watch = single_pass(plan.config, model), _Watch(plan.name, len(missing), material.progress)
+    tables = {
+        edit: evaluate(model, tokenizer, probes[edit], settings, stores[edit]) for edit in probes.keys() - set(missing)
+    }
+    with closing(_each(plan, model, tokenizer, material, missing, options)) as states:
+        for edit, edited in watch.editing(states):
+            tables[edit] = evaluate(edited, tokenizer, probes[edit], settings, stores[edit])
+    report = {"mode": "one-at-a-time", "edits": len(probes), "in_one_pass": options is not None}
+    if options:
+        report |= {"steps": options.steps, "learning_rate": options.learning_rate}
+    return Alone(
+        pa.concat_tables([tables[edit] for edit in sorted(tables)]),
+        _trained(plan, material.edits.take(pa.array(sorted(tables)))),
+        report,
+        round(watch.edited_s, 3),
+        round(watch.asked_s, 3),
+    )
+
+
+def _probes_of_each(edits: pa.Table, questions: pa.Table, settings: ScoringSettings) -> dict[int, pa.Table]:
+    """Number of the edit -> `PROBES` about it alone, for those that have any."""
+    needs = questions["edit_ids"].to_pylist()
+    single = questions.filter(pa.array([len(ids or ()) == 1 for ids in needs], pa.bool_()))
+    if not single.num_rows:
+        raise BadInput("no question is about one edit alone; take mode=all")
+    probes = all_probes(single, SENTENCES.empty_table(), replace(settings, perplexity=0, text=None))
+    found = {}
+    for number, edit_id in enumerate(edits["edit_id"].to_pylist()):
+        mine = probes.filter(pc.equal(probes["fact"], edit_id))  # of a question about one edit, that edit
+        if mine.num_rows:
+            found[number] = mine
+    return found
+
+
+def _known(store: ScoreStore | None, probes: pa.Table, settings: ScoringSettings) -> bool:
+    wanted = set(probes["probe_id"].to_pylist())
+    return store is not None and wanted <= set(store.read(settings)["probe_id"].to_pylist())
+
+
+def _each(
+    plan: Plan, model: Any, tokenizer: Any, material: Material, edits: Sequence[int], options: ParallelOptions | None
+) -> Generator[tuple[int, Any], None, None]:
+    """The model with each of the edits alone, one after the other."""
+    if options is None:
+        quiet = replace(material, progress=lambda line: None)
+        for edit in edits:
+            with edited_alone(plan, model, tokenizer, quiet, edit) as edited:
+                yield edit, edited.model
+        return
+    for begin in range(0, len(edits), options.facts_at_once):
+        group = edits[begin : begin + options.facts_at_once]
+        chosen = material.edits.take(pa.array(group))
+        singles = edit_in_parallel(model, tokenizer, chosen, options, material.progress)
+        for place, edit in enumerate(group):
+            with singles.only(place) as carrying:
+                yield edit, carrying
+
+
+def _trained(plan: Plan, edits: pa.Table) -> frozenset[str]:
+    """Wordings under which the editor is told the facts."""
+    if "wordings" not in option_names(type(plan.config)):
+        return frozenset()
+    lessons = edit_lessons(edits, plan.config.wordings, plan.config.paraphrases)
+    return frozenset(lesson.text for lesson in lessons)
+
+
+@dataclass
+class _Watch:
+    """What editing and asking take, and how long it will go on."""
+
+    name: str
+    count: int
+    progress: Callable[[str], None]
+    edited_s: float = 0.0
+    asked_s: float = 0.0
+
+    def editing(self, states: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+        """The states as they come; the time until each is that of editing, the rest that of asking."""
+        begun = told = time.perf_counter()
+        done = 0
+        while True:
+            before = time.perf_counter()
+            found = next(states, None)
+            after = time.perf_counter()
+            self.edited_s += after - before
+            if found is None:
+                return
+            yield found
+            now, done = time.perf_counter(), done + 1
+            self.asked_s += now - after
+            if now - told > PATIENCE or done in (1, self.count):
+                left = (now - begun) / done * (self.count - done)
+                self.progress(f"{self.name}: {done} of {self.count} single edits asked about, {_spoken(left)} left")
+                told = now
+
+
+def _spoken(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,34 @@
+"""What several commands take, and how it is checked before anything slow begins."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from schemas.errors import BadInput
+
+__all__ = ["Out", "Snapshot", "parse_settings", "require_editing"]
+
+Snapshot = Annotated[Path, typer.Argument(help="A snapshot folder, made by `refresh`.", show_default=False)]
+Out = Annotated[Path, typer.Option(help="Folder to make; it must not hold anything.", show_default=False)]
+
+
+def parse_settings(words: list[str]) -> dict[str, str]:
+    """`key=value` words as a mapping; BadInput for a word without a sign of equality."""
+    settings = {}
+    for word in words:
+        key, sign, value = word.partition("=")
+        if not sign or not key.strip():
+            raise BadInput(f"--set {word!r} is not key=value; write for example --set lora.rank=8")
+        settings[key.strip()] = value.strip()
+    return settings
+
+
+def require_editing() -> None:
+    """Raises BadInput where the libraries that edit models are not installed."""
+    missing = [name for name in ("torch", "transformers", "peft", "matplotlib") if find_spec(name) is None]
+    if missing:
+        raise BadInput(f"editing needs {', '.join(missing)}; install them with: pip install 'chronofacts[edit]'")

@@ -1,0 +1,111 @@
+"""The commands that edit models and measure them: `experiment`, `trace` and `report`."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.arguments import Out, Snapshot, parse_settings, require_editing
+from flows.output import fail, mode, show_progress, tell
+
+__all__ = ["experiment", "report", "trace"]
+
+
+def experiment(
+    snapshot: Snapshot,
+    out: Out,
+    model: Annotated[str, typer.Option(help="A folder, a name on the Hub, or small-world.")] = "small-world",
+    editor: Annotated[str, typer.Option(help="Editors by name, joined by commas.")] = "none,lora,lora+replay",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="key=value, for the run or for editors: lora.rank=8.", envvar="CHRONOFACTS_EXPERIMENT_SET"
+        ),
+    ] = None,
+) -> None:
+    """Edit a model with a snapshot's changes, and measure what was learnt, what spread and what broke.
+
+    Example: chronofacts experiment S --model small-world --editor none,lora,lora+replay --out R
+    """
+    from schemas.folders import check_out
+    from schemas.manifest import read_manifest
+
+    settings = parse_settings(set_ or [])
+    editors = [name for name in (part.strip() for part in editor.split(",")) if name]
+    read_manifest(snapshot)
+    check_out(out)
+    require_editing()
+    from editing.experiment import read_settings
+
+    read_settings(editors, settings)
+    show_progress()
+    from flows.environment import quiet_flows
+
+    with quiet_flows():
+        from flows.experiment import experiment as experiment_flow
+
+        metrics = experiment_flow(snapshot, model, editors, out, settings)
+    from editing.report import terminal_table
+
+    table = terminal_table([out])
+    tell(
+        f"\n{table}\n\nrun: {out}   (next: chronofacts report {out} --out page)",
+        {"run": out, "metrics": metrics},
+    )
+
+
+def trace(
+    snapshot: Snapshot,
+    model: Annotated[str, typer.Option(help="A folder or a name on the Hub.", show_default=False)],
+    out: Out,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="key=value: facts=50, draws=10, noise=3, window=10, dtype=bfloat16.",
+            envvar="CHRONOFACTS_TRACE_SET",
+        ),
+    ] = None,
+) -> None:
+    """Find the layers and tokens at which a model looks up a snapshot's old facts: causal tracing, with a heat map.
+
+    Example: chronofacts trace S --model R/model --out T
+    """
+    from schemas.manifest import read_manifest
+
+    settings = parse_settings(set_ or [])
+    read_manifest(snapshot)
+    require_editing()
+    show_progress()
+    from editing.trace_run import run_trace
+
+    found = run_trace(snapshot, model, settings, out, logging.getLogger("chronofacts.trace").info)
+    memit = f"{found.memit[0]} to {found.memit[-1]}"
+    tell(
+        f"traced {found.facts} facts: rome would edit layer {found.rome[0]}, memit layers {memit}\n"
+        f"heat map: {found.out / 'heat_map.png'}",
+        {"out": found.out, "facts": found.facts, "rome": found.rome, "memit": found.memit},
+    )
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, made by `experiment`.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Folder to make for the page.", show_default=False)] = None,
+) -> None:
+    """Write runs as one self-contained HTML page with plots, and as Markdown.
+
+    Example: chronofacts report R --out page
+    """
+    require_editing()
+    from editing.report import as_json as read_figures
+    from editing.report import terminal_table, write_report
+
+    page = write_report(runs, out) if out is not None else None
+    if mode.as_json:
+        if page is not None:
+            fail(f"report: {page}")
+        return tell("", read_figures(runs))
+    tell(f"report: {page}" if page is not None else terminal_table(runs), None)

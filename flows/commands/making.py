@@ -1,0 +1,147 @@
+"""The commands that make a snapshot: `refresh`, and `demo`, which goes on to the report."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.arguments import Out, require_editing
+from flows.output import show_progress, tell
+
+__all__ = ["demo", "refresh"]
+
+
+def demo(
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to make. Default: the first free demo-output/N.", show_default=False)
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A part of the facts only: a result in about a minute.")
+    ] = False,
+) -> None:
+    """The main job end to end on the shipped sample: snapshot, model, LoRA, report. Downloads nothing.
+
+    Example: chronofacts demo --quick
+    """
+    from schemas.folders import check_out
+
+    folder = out or next(path for number in count(1) if not (path := Path("demo-output") / str(number)).exists())
+    check_out(folder)
+    show_progress()
+    require_editing()
+    from flows.environment import quiet_flows
+
+    with quiet_flows():
+        from flows.demo import run_demo
+
+        told = run_demo(folder, quick)
+    tell(
+        f"\n{told.table}\n\nsnapshot: {told.snapshot}\nrun:      {told.run}\nreport:   {told.report}",
+        {"snapshot": told.snapshot, "run": told.run, "report": told.report},
+    )
+
+
+def refresh(
+    since: Annotated[
+        str, typer.Option(help="First day, YYYY-MM-DD, or model:NAME for a model's stated cutoff.", show_default=False)
+    ],
+    as_of: Annotated[str, typer.Option(help="Second day, YYYY-MM-DD: the day it should know.", show_default=False)],
+    out: Out,
+    source: Annotated[
+        str,
+        typer.Option(
+            help="sample: the slice of Wikidata that ships with the project; wdqs, qlever or the address of a SPARQL "
+            "endpoint; raw:DIR: a reading kept by --raw; the file, folder or pattern of a JSON dump."
+        ),
+    ] = "sample",
+    relations: Annotated[
+        str, typer.Option(help="Ids or properties of relations, joined by commas: P6,office_holder. Default: all.")
+    ] = "",
+    language: Annotated[str, typer.Option(help="Language of names and questions: en or nl.")] = "en",
+    seed: Annotated[int, typer.Option(help="Seed of everything that is sampled.")] = 0,
+    quarantine_days: Annotated[
+        int, typer.Option(help="Leave out what was edited in so many days before the source's day; 0 keeps it.")
+    ] = 3,
+    hops_per_edit: Annotated[
+        int, typer.Option(help="Multi-hop questions per edit of 2, of 3 and of 4 hops, at most.", min=0)
+    ] = 3,
+    update: Annotated[
+        Path | None,
+        typer.Option(help="An older snapshot of the same endpoint: read only what changed since.", show_default=False),
+    ] = None,
+    raw: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that keeps every answer of an endpoint, or the parts of a dump.", show_default="OUT.raw"
+        ),
+    ] = None,
+    user_agent: Annotated[
+        str, typer.Option(help="Who asks, with your URL or e-mail.", envvar="CHRONOFACTS_USER_AGENT")
+    ] = "",
+    scope: Annotated[
+        str,
+        typer.Option(
+            help="Read the whole or what changes. Default: changes for wdqs, qlever and a large dump.",
+            show_default=False,
+        ),
+    ] = "",
+    dump_day: Annotated[
+        str,
+        typer.Option(help="Day of a dump, YYYY-MM-DD. Default: from its name or its edits.", show_default=False),
+    ] = "",
+    task_runner: Annotated[
+        str,
+        typer.Option(
+            help="What reads a dump's parts: threads, processes, dask or dask:ADDRESS. Default: by their size.",
+            show_default=False,
+        ),
+    ] = "",
+    keep_damaged: Annotated[
+        bool, typer.Option("--keep-damaged", help="Use what can be read of a dump that is cut off.")
+    ] = False,
+) -> None:
+    """Make a snapshot: what changed between two days, with its questions.
+
+    Example: chronofacts refresh --source sample --since 2021-01-01 --as-of 2025-01-01 --out S
+    """
+    from schemas.catalogue import load_catalogue
+    from schemas.cutoffs import parse_since
+    from schemas.dates import check_dates, parse_day
+    from schemas.folders import check_out
+
+    first, second = parse_since(since), parse_day(as_of, "--as-of")
+    wanted = tuple(part for part in (piece.strip() for piece in relations.split(",")) if part)
+    # Wrong use is told before anything slow begins.
+    check_dates(first, second)
+    check_out(out)
+    catalogue = load_catalogue()
+    if wanted:
+        catalogue.select(wanted)
+    show_progress()
+    from flows.environment import quiet_flows
+
+    with quiet_flows():
+        from flows.refresh import refresh as refresh_flow
+        from pipeline.sources.dump import DumpOptions
+        from pipeline.sources.live import EndpointOptions
+
+        kept = raw or Path(f"{out}.raw")
+        refresh_flow(
+            source,
+            first,
+            second,
+            out,
+            wanted,
+            language,
+            seed,
+            quarantine_days,
+            EndpointOptions(user_agent, kept, scope),
+            update,
+            DumpOptions(parse_day(dump_day, "--dump-day") if dump_day else None, kept, keep_damaged, scope),
+            task_runner,
+            hops_per_edit,
+        )
+    tell(f"snapshot: {out}", {"snapshot": out})

@@ -1,0 +1,108 @@
+"""The commands by which snapshots go to others and come from them: `export`, `import` and `publish`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.arguments import Out, Snapshot
+from flows.output import show_progress, tell
+from schemas.errors import BadInput
+
+__all__ = ["export", "import_", "publish"]
+
+_IMPORTED = ("edits", "questions", "rejections")
+"""Tables whose rows `import` tells."""
+
+
+def export(
+    snapshot: Snapshot,
+    out: Out,
+    format: Annotated[str, typer.Option(help="easyedit, mquake or lm-eval.", show_default=False)],
+) -> None:
+    """Write a snapshot in the format of another tool: EasyEdit, MQuAKE or lm-evaluation-harness.
+
+    Example: chronofacts export S --format lm-eval --out tasks
+    """
+    show_progress()
+    from pipeline.exchange import export_snapshot
+
+    written = export_snapshot(snapshot, format, out)
+    tell("\n".join(f"wrote {path}" for path in written), {"files": written})
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="The benchmark's .json or .jsonl file.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Snapshot folder to make; it must not hold anything.", show_default=False)],
+    format: Annotated[str, typer.Option(help="easyedit, mquake, counterfact or zsre.", show_default=False)],
+    since: Annotated[str, typer.Option(help="Day of the old answers, YYYY-MM-DD. Default: the format's.")] = "",
+    as_of: Annotated[str, typer.Option(help="Day of the new answers, YYYY-MM-DD. Default: the format's.")] = "",
+) -> None:
+    """Read an established benchmark into the tables of a snapshot, so that every editor runs on it.
+
+    Example: chronofacts import MQuAKE-T.json --format mquake --out S
+    """
+    from schemas.dates import parse_day
+
+    first = parse_day(since, "--since") if since else None
+    second = parse_day(as_of, "--as-of") if as_of else None
+    from pipeline.exchange import import_snapshot
+
+    manifest = import_snapshot(file, format, out, first, second)
+    counts = {name: sum(e.rows for f, e in manifest.files.items() if f.startswith(f"{name}/")) for name in _IMPORTED}
+    told = ", ".join(f"{rows} {name}" for name, rows in counts.items())
+    tell(f"snapshot: {out} ({told})", {"snapshot": out, "rows": counts})
+
+
+def publish(
+    snapshot: Snapshot,
+    repo: Annotated[str, typer.Option(help="Dataset to publish to: ORG/NAME.", show_default=False)],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the exact plan; write nothing.")] = False,
+    endpoint: Annotated[
+        str | None, typer.Option(help="Address of the Hub. Default: HF_ENDPOINT, or huggingface.co.")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    force_tag: Annotated[
+        bool, typer.Option("--force-tag", help="Move a tag that stands on another snapshot of that day.")
+    ] = False,
+    adapter: Annotated[
+        Path | None,
+        typer.Option(help="Publish this adapter, RUN/adapters/lora, as a PEFT model instead.", show_default=False),
+    ] = None,
+    base_model: Annotated[
+        str, typer.Option(help="With --adapter: its base model's name on the Hub, if it was loaded from a folder.")
+    ] = "",
+) -> None:
+    """Publish a snapshot to the Hugging Face Hub: one commit, tagged with its day, read back afterwards.
+
+    Log in first: `hf auth login`, or HF_TOKEN. Publishing again is safe and does only what is missing.
+    With --adapter: a LoRA adapter that was trained on the snapshot, as a model whose card names its facts.
+
+    Example: chronofacts publish S --repo my-org/what-changed --dry-run
+
+    Example: chronofacts publish S --repo my-org/llama-2025 --adapter R/adapters/lora
+    """
+    from pipeline.hub import PublishSettings, check_options
+    from schemas.manifest import read_manifest
+
+    read_manifest(snapshot)  # before anything slow starts
+    if base_model and adapter is None:
+        raise BadInput("--base-model says what an adapter belongs to; give --adapter RUN/adapters/lora too")
+    check_options(repo, PublishSettings(endpoint, private, force_tag, dry_run))
+    show_progress()
+    from flows.environment import quiet_flows
+
+    with quiet_flows():
+        from flows.publish import publish as publish_flow
+        from flows.publish import publish_adapter
+
+        if adapter is not None:
+            sent = publish_adapter(adapter, snapshot, repo, base_model, endpoint, private, dry_run)
+            lines, url, commit = sent.lines(), sent.url, sent.commit
+        else:
+            published = publish_flow(snapshot, repo, endpoint, private, force_tag, dry_run)
+            lines, url, commit = published.plan.lines(), published.url, published.commit
+    told = {"plan": lines, "dry_run": dry_run, "url": url, "commit": commit}
+    tell("\n".join([*lines, *([] if dry_run else [f"published: {url}"])]), told)
