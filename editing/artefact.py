@@ -1,12 +1,21 @@
-"""Load a saved edit back into a model: whatever editor made it, and only into the model that it was made for.
+"""A saved edit (RUN/adapters/EDITOR) back on its model: loaded, merged into the weights, undone, or asked again.
 
-Leaves out writing, which each editor does (`save`), and the card, which the experiment writes.
+    model, tokenizer = load_model("R/model")
+    edited = load_edit(model, tokenizer, Path("R/adapters/lora"))  # edited.model answers with the new facts
+    edited.undo()                                                  # … and the model is as before, bit for bit
+    merged = merge_edit(load_edit(model, tokenizer, Path("R/adapters/lora")))
+    save_model(merged.model, tokenizer, Path("llama-of-2025"))     # an ordinary model folder
+
+`card.json` beside the change says which edits it holds, of which snapshot, made how, and for which weights; on any
+other base model it is refused. Leaves out writing, which each editor does (`save`), and the Hub (`publish --adapter`).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,62 +24,97 @@ import pyarrow.parquet as pq
 import torch
 from safetensors import safe_open
 
-from editing.editors import EditedModel, Material, make_plan
+from editing.chat import ChatTokenizer
+from editing.editors import EditedModel, Material, Plan, make_plan
 from editing.editors.reading import STORE
-from editing.editors.trained import DELTA, WeightEdit
+from editing.editors.trained import DELTA, WeightEdit, merge_edit
 from editing.models import model_hash
 from schemas.errors import BadInput, CheckFailed
 from schemas.tables import SENTENCES
 
-__all__ = ["load_edit"]
+__all__ = ["CARD", "SavedOptions", "base_of", "check_base", "load_edit", "merge_edit", "read_card", "saved_plans"]
 
 CARD = "card.json"
+PREFIX = "saved-"
+"""Before the editor's name, where a run asks a saved edit."""
+VECTORS, ADAPTER = "prompt.safetensors", "adapter_model.safetensors"
+
+
+@dataclass(frozen=True)
+class SavedOptions:
+    folder: str
+    sha256: str
+    """Of the change and its card, 16 hex digits."""
+
+
+class Saved:
+    """An editor that makes nothing new: it loads what was saved."""
+
+    Config = SavedOptions
+
+    def edit(self, model: Any, tokenizer: Any, edits: Material, config: SavedOptions) -> EditedModel:
+        return load_edit(model, tokenizer, Path(config.folder))
 
 
 @dataclass
 class _Loaded:
-    """An edit that stands around the model and is undone by leaving it."""
+    """Saved vectors before the model."""
 
     model: Any
     base: Any
-    trained_prompts: frozenset[str] = frozenset()
+    folder: Path
+    trained_prompts: frozenset[str]
     report: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
-        raise BadInput(f"this edit was loaded; copy its folder instead of saving it to {folder}")
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(self.folder / VECTORS, folder / VECTORS)
 
     def undo(self) -> Any:
-        unload = getattr(self.model, "unload", None)
-        return (unload() if unload else self.base).eval()
+        return self.base.eval()
 
 
 def load_edit(model: Any, tokenizer: Any, folder: Path) -> EditedModel:
-    """The model with the edit saved in `folder` (RUN/adapters/EDITOR).
+    """The model with the edit saved in `folder`; `undo` takes it off again, `merge_edit` writes it into the weights.
 
-    Raises BadInput when the folder holds no edit, CheckFailed when it was made for another base model.
+    Raises BadInput when the folder holds no edit or the model is asked in another form (chat or plain) than it was
+    taught in, CheckFailed when the edit was made for another base model.
     """
-    card = _read_card(folder)
-    here = model_hash(model)
-    if card.get("base_model_hash") != here:
-        raise CheckFailed(
-            f"{folder} was made for the model {card.get('base_model_hash')}, and this is {here}; load that"
-        )
+    card = read_card(folder)
+    check_base(folder, model_hash(model))
+    chats = isinstance(tokenizer, ChatTokenizer)
+    if card.get("chat", chats) != chats:
+        wanted = "yes" if card["chat"] else "no"
+        raise BadInput(f"{folder} was taught with --set chat={wanted}; load the model the same way")
+    trained = frozenset(card.get("trained_prompts", ()))
     if (folder / DELTA).is_file():
-        return _load_weights(model, folder)
+        return _load_weights(model, folder, trained)
     if (folder / STORE).is_file():
         return _load_store(model, tokenizer, folder, card)
-    if (folder / "prompt.safetensors").is_file():
+    if (folder / VECTORS).is_file():
         from editing.editors.prompt_tuning import load_prompted
 
-        return _Loaded(load_prompted(model, folder), model)
-    if (folder / "adapter_model.safetensors").is_file():
+        return _Loaded(load_prompted(model, folder), model, folder, trained)
+    if (folder / ADAPTER).is_file():
         from editing.editors.lora import load_lora
 
-        return _Loaded(load_lora(model, folder), model)
+        return load_lora(model, folder, trained)
     raise BadInput(f"{folder} has a {CARD} but no edit beside it; copy the whole folder")
 
 
-def _read_card(folder: Path) -> dict[str, Any]:
+def check_base(folder: Path, base_model_hash: str) -> None:
+    """Raises CheckFailed when the edit saved in `folder` belongs to another base model than that of this hash."""
+    card = read_card(folder)
+    if card.get("base_model_hash") != base_model_hash:
+        made_for = f"{card.get('base_model')} in {card.get('dtype')}, " if card.get("base_model") else ""
+        raise CheckFailed(
+            f"{folder} was made for the model {card.get('base_model_hash')} ({made_for}the hash of its weights), and "
+            f"this is {base_model_hash}; load that"
+        )
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """What `card.json` says. Raises BadInput when there is none, CheckFailed when it is damaged."""
     path = folder / CARD
     if not path.is_file():
         raise BadInput(f"{folder} holds no saved edit (it has no {CARD}); name RUN/adapters/EDITOR")
@@ -81,7 +125,46 @@ def _read_card(folder: Path) -> dict[str, Any]:
     return card if isinstance(card, dict) else {}
 
 
-def _load_weights(model: Any, folder: Path) -> WeightEdit:
+def base_of(folder: Path) -> str:
+    """The model that a saved edit belongs to: its name, or for a small world the folder beside RUN/adapters.
+
+    Raises BadInput where it is not told, or no longer there.
+    """
+    name = str(read_card(folder).get("base_model", ""))
+    if name == "small-world":
+        beside = folder.resolve().parent.parent / "model"
+        name = str(beside) if beside.is_dir() else ""
+    if not name:
+        raise BadInput(f"{folder} does not say where its base model is; name it with --model")
+    return name
+
+
+def saved_plans(folders: Sequence[Path], taken: Sequence[str] = ()) -> tuple[Plan, ...]:
+    """Each saved edit as a plan of an experiment, under names (`saved-lora`) of which none is taken.
+
+    Raises BadInput for a folder that holds no saved edit.
+    """
+    plans, names = list[Plan](), set(taken)
+    for folder in folders:
+        name = stem = f"{PREFIX}{read_card(folder).get('editor', 'edit')}"
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{stem}-{number}"
+        names.add(name)
+        plans.append(Plan(name, Saved(), SavedOptions(str(folder), _content_hash(folder))))
+    return tuple(plans)
+
+
+def _content_hash(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.iterdir() if path.is_file()):
+        with file.open("rb") as opened:
+            digest.update(f"{file.name} {hashlib.file_digest(opened, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _load_weights(model: Any, folder: Path, trained: frozenset[str]) -> WeightEdit:
     parameters = dict(model.named_parameters())
     with safe_open(folder / DELTA, framework="pt") as file:
         new = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
@@ -89,7 +172,7 @@ def _load_weights(model: Any, folder: Path) -> WeightEdit:
     with torch.no_grad():
         for name, value in new.items():
             parameters[name].copy_(value)
-    return WeightEdit(model.eval(), before)
+    return WeightEdit(model.eval(), before, trained)
 
 
 def _load_store(model: Any, tokenizer: Any, folder: Path, card: dict[str, Any]) -> EditedModel:

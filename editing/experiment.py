@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import torch
 
+from editing.artefact import CARD, SavedOptions, check_base, read_card, saved_plans
 from editing.chat import Chat, plain_tokenizer
 from editing.editors import EditedModel, Material, Plan, make_plan
 from editing.editors.modes import edit_in_chunks
@@ -33,7 +34,7 @@ from editing.snapshot import Snapshot, load_snapshot, subset
 from editing.sweep import planned_grid, sweep_plans
 from editing.team import own_device, own_folder
 from editing.world import WorldSettings, pretrain
-from schemas.errors import BadInput
+from schemas.errors import BadInput, ChronoFactsError
 from schemas.folders import check_out
 
 __all__ = [
@@ -56,13 +57,14 @@ CONTEXTS_PER_SENTENCE = 0.5
 """Questions behind told facts in the small world of a run that edits in context."""
 
 
-def read_settings(editors: Sequence[str], values: Mapping[str, str]) -> ExperimentSettings:
+def read_settings(editors: Sequence[str], values: Mapping[str, str], load: Sequence[Path] = ()) -> ExperimentSettings:
     """`--set` words sorted to whom they belong.
 
     A key may name its owner (`world.steps`, `scoring.margin`, `lora.rank`, `lora+replay.epochs`) or stand alone; alone
-    it goes to the run, or to every editor that has it. Raises BadInput for an unknown editor, owner or option.
+    it goes to the run, or to every editor that has it. load: folders of saved edits. Raises BadInput for an unknown
+    editor, owner or option, and for a folder that holds no saved edit.
     """
-    if not editors:
+    if not editors and not load:
         raise BadInput("no editor was named; take none, lora or lora+replay")
     names = list(dict.fromkeys([*editors]))
     run = parse_options(RunSettings, {k: v for k, v in values.items() if k in option_names(RunSettings)}, "the run")
@@ -75,7 +77,7 @@ def read_settings(editors: Sequence[str], values: Mapping[str, str]) -> Experime
         run=run,
         world=_world_settings({"seed": str(run.seed), **owned["world"]}, names),
         scoring=parse_options(ScoringSettings, owned["scoring"], "scoring"),
-        plans=tuple(make_plan(name, owned[name], run.seed) for name in names),
+        plans=(*(make_plan(name, owned[name], run.seed) for name in names), *saved_plans(load, names)),
         given=dict(values),
     )
     _check_mode(settings)
@@ -162,7 +164,7 @@ def run_editor(
         folder = out / "adapters" / plan.name
         edited.save(folder)
         if folder.is_dir():
-            write_json(folder / "card.json", _card(prepared, snapshot, plan))
+            write_json(folder / CARD, _card(prepared, snapshot, plan, settings, edited))
         store = ScoreStore(out / WORK / "scores", state)
         with Cost() as scoring:
             scores = _evaluate(edited.model, folder, prepared, snapshot, settings, store, out, progress, spread)
@@ -195,9 +197,14 @@ def _run_alone(
 
     material.progress(f"{plan.name}: editing {snapshot.edits.num_rows} facts one at a time")
     with Cost() as cost:
-        alone = score_each_alone(
-            plan, prepared.model, prepared.tokenizer, material, snapshot.questions, settings.scoring, store_of
-        )
+        try:
+            alone = score_each_alone(
+                plan, prepared.model, prepared.tokenizer, material, snapshot.questions, settings.scoring, store_of
+            )
+        except (KeyboardInterrupt, ChronoFactsError) as error:
+            if not isinstance(error, BadInput):
+                keep(out, f"{plan.name}-begun", {}, {})  # so that what was asked already outlives the interruption
+            raise
     return EditorResult(
         plan.name, alone.scores, alone.trained_prompts, asdict(plan.config), alone.report,
         alone.seconds, alone.scoring_seconds, cost.peak_mb,
@@ -213,17 +220,19 @@ def run_experiment(
     progress: Progress = lambda line: None,
     stage: Callable[[str, Any], Any] = lambda name, work: work,
     spread: Spread = in_processes,
+    load: Sequence[Path] = (),
 ) -> RunSummary:
     """The whole experiment, in a folder that appears only when it is complete.
 
     stage: given the name and the function of each stage, returns what is called in its place, so that an
     orchestrator can make a task of it. spread: calls a function on the shares of the probes (`scoring.processes`).
+    load: folders of saved edits (RUN/adapters/EDITOR) that are asked as well, as `saved-EDITOR`.
     The untouched model is always scored, whether or not `none` is among the editors. After a crash the same call goes
     on where it stopped. Raises BadInput for an output folder that is not empty, for wrong options before any work is
     done, and when an interrupted run of another model or snapshot stands in the way.
     """
     check_out(out_dir)
-    chosen = read_settings(editors, settings)
+    chosen = read_settings(editors, settings, load)
     check_tasks(chosen.scoring)
     snapshot = load_snapshot(snapshot_dir)
     if chosen.run.threads:
@@ -236,6 +245,8 @@ def run_experiment(
     with own_folder(out_dir) as place, resumable(place, _identity(snapshot, model, chosen), progress) as folder:
         with Cost() as cost:
             prepared = stage("prepare-model", prepare_model)(snapshot, model, folder, chosen, progress)
+            for saved in load:
+                check_base(saved, prepared.hash)
             untouched = stage("score-untouched", score_untouched)
             results = [untouched(prepared, snapshot, chosen, folder, progress, spread)]
             if chosen.run.sweep is not None:
@@ -258,7 +269,7 @@ def _edit(
     curve: list[pa.Table],
 ) -> EditedModel:
     """All at once, or in chunks; then `curve` is given the scores of each chunk's own questions right after it."""
-    if settings.run.mode != "chunks" or settings.run.chunk is None:
+    if settings.run.chunk is None or isinstance(plan.config, SavedOptions):
         return plan.editor.edit(prepared.model, prepared.tokenizer, material, plan.config)
     questions = snapshot.questions.filter(pa.compute.equal(snapshot.questions["kind"], "edit"))
     asked_of = [ids[0] if ids else None for ids in questions["edit_ids"].to_pylist()]
@@ -371,7 +382,12 @@ def _check_mode(settings: ExperimentSettings) -> None:
     if settings.run.sweep is not None:
         planned_grid(settings)
     if settings.run.mode == "one-at-a-time":
-        for option, given in (("sweep", settings.run.sweep), ("scoring.processes", settings.scoring.processes > 1)):
+        saved = any(isinstance(plan.config, SavedOptions) for plan in settings.plans)
+        for option, given in (
+            ("--load", saved),
+            ("sweep", settings.run.sweep),
+            ("scoring.processes", settings.scoring.processes > 1),
+        ):
             if given:
                 raise BadInput(f"mode = one-at-a-time makes many model states; leave out {option}, or take mode=all")
 
@@ -412,13 +428,27 @@ def _probe_texts(questions: pa.Table) -> frozenset[str]:
     return frozenset(questions["question"].to_pylist()) | frozenset(phrasings)
 
 
-def _card(prepared: Prepared, snapshot: Snapshot, plan: Plan) -> dict[str, Any]:
+def _card(
+    prepared: Prepared, snapshot: Snapshot, plan: Plan, settings: ExperimentSettings, edited: EditedModel
+) -> dict[str, Any]:
+    """What a saved change is: the facts that it holds, where they are from, and how it was made on which weights."""
+    if isinstance(plan.config, SavedOptions):
+        return read_card(Path(plan.config.folder))
+    told = ("edit_id", "prompt", "target_new", "target_old")
     return {
         "editor": plan.name,
         "config": asdict(plan.config),
+        "report": dict(edited.report),
+        "run": asdict(settings.run),
         "base_model": prepared.name,
         "base_model_hash": prepared.hash,
+        "dtype": str(next(prepared.model.parameters()).dtype).removeprefix("torch."),
+        "chat": prepared.chats,
         "snapshot": snapshot.name,
         "snapshot_hash": snapshot_hash(snapshot),
+        "since": str(snapshot.manifest.get("since")),
+        "as_of": str(snapshot.manifest.get("as_of")),
         "edit_ids": snapshot.edits["edit_id"].to_pylist(),
+        "edits": snapshot.edits.select(told).to_pylist(),
+        "trained_prompts": sorted(edited.trained_prompts),
     }

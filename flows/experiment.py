@@ -46,17 +46,23 @@ def spread_over_processes(work: Callable[[Share], Path], shares: Sequence[Share]
 
 @flow(name="experiment", validate_parameters=False)
 def experiment(
-    snapshot: Path, model: str, editors: Sequence[str], out: Path, settings: Mapping[str, str] | None = None
+    snapshot: Path,
+    model: str,
+    editors: Sequence[str],
+    out: Path,
+    settings: Mapping[str, str] | None = None,
+    load: Sequence[Path] = (),
 ) -> dict[str, dict[str, float]]:
     """Edit a model with a snapshot's changes and measure it before and after; returns editor -> metric -> value.
 
-    model: a folder, a name on the Hub, or `small-world`. settings: the `--set` words.
+    model: a folder, a name on the Hub, or `small-world`. settings: the `--set` words. load: saved
+    edits (RUN/adapters/EDITOR) that are asked as well.
     Raises BadInput for wrong options before any work is done; a run folder appears only when it is complete.
     """
     # torch is loaded only by those who edit
     from editing.experiment import run_experiment
 
     summary = run_experiment(
-        snapshot, model, editors, settings or {}, out, log.info, stage=as_task, spread=spread_over_processes
+        snapshot, model, editors, settings or {}, out, log.info, as_task, spread_over_processes, load
     )
     return {name: dict(figures) for name, figures in summary.metrics.items()}

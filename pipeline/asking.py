@@ -149,7 +149,6 @@ JOIN (
     FROM edit_words GROUP BY edit_id
 ) w USING (edit_id)
 LEFT JOIN names u ON u.id = e.object_unit AND u.kind = 'item' AND e.object_kind = 'quantity'
-ORDER BY e.edit_id
 """
 
 DIRECT = """

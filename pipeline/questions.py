@@ -85,7 +85,7 @@ def question_parts(
 ) -> Iterator[QuestionTables]:
     """The question set in parts of about `settings.edits_per_part` edits; the last one brings all sentences.
 
-    The union of the parts does not depend on their size. One part is in memory at a time.
+    The union of the parts does not depend on their size. One part is in memory at a time; its rows are in no order.
     """
     with connect(settings.threads, settings.memory_gib, settings.spill) as connection:
         for name in ("changes", "timelines", "values_since", "values_as_of", "entities"):
@@ -124,7 +124,7 @@ def _part(connection: duckdb.DuckDBPyConnection, settings: QuestionSettings) -> 
     write_now_questions(connection)
     create_past_days(connection, settings.history_per_edit)
     write_past_questions(connection)
-    for step in (CHECKED, REFUSED, WITHOUT_PROBE):
+    for step in (DRAFT_WORDS, CHECKED, REFUSED, WITHOUT_PROBE):
         connection.execute(step)
     edits = connection.sql(EDIT_ROWS).to_arrow_table()
     questions = connection.sql(QUESTIONS).to_arrow_table()
@@ -137,20 +137,25 @@ def _part(connection: duckdb.DuckDBPyConnection, settings: QuestionSettings) -> 
 
 
 # The last look at each finished text: does it say its answer, and does it have one answer only?
+DRAFT_WORDS = """
+CREATE OR REPLACE TEMP TABLE draft_words AS
+SELECT rowid AS draft, answer_id, plain_words(question) AS text_words,
+    CASE WHEN len(phrasings) = 0 THEN text_words
+        ELSE concat(text_words, ' | ', plain_words(array_to_string(phrasings, ' | '))) END AS said
+FROM drafts
+"""
+
 CHECKED = """
 CREATE OR REPLACE TEMP TABLE checked_drafts AS
-WITH read AS (
-    SELECT d.*, plain_words(d.question) AS text_words,
-        CASE WHEN len(d.phrasings) = 0 THEN text_words
-            ELSE concat(text_words, ' | ', plain_words(array_to_string(d.phrasings, ' | '))) END AS said
-    FROM drafts d
+WITH contradicting AS (
+    SELECT text_words FROM draft_words GROUP BY text_words HAVING min(answer_id) <> max(answer_id)
 )
 SELECT r.*, a.label AS answer, a.aliases AS answer_aliases, b.label AS answer_before, b.aliases AS before_aliases,
     a.fell_back AS answer_fell_back, coalesce(b.fell_back, false) AS before_fell_back,
-    CASE WHEN contains(r.said, a.words) OR coalesce(contains(r.said, b.words), false) THEN 'answer_in_question'
-        WHEN min(r.answer_id) OVER (PARTITION BY r.text_words) <> max(r.answer_id) OVER (PARTITION BY r.text_words)
-            THEN 'contradicting_answers' END AS reason
-FROM read r
+    CASE WHEN contains(w.said, a.words) OR coalesce(contains(w.said, b.words), false) THEN 'answer_in_question'
+        WHEN c.text_words IS NOT NULL THEN 'contradicting_answers' END AS reason
+FROM drafts r JOIN draft_words w ON w.draft = r.rowid
+LEFT JOIN contradicting c ON c.text_words = w.text_words
 JOIN names a ON a.id = r.answer_id AND a.kind = r.answer_kind
 LEFT JOIN names b ON b.id = r.before_id AND b.kind = r.answer_kind
 """
@@ -190,5 +195,4 @@ SELECT
 FROM checked_drafts c JOIN names n ON n.id = c.subject AND n.kind = 'item'
 LEFT JOIN names o ON c.kind = 'timeline' AND o.id = c.chain[1].object AND o.kind = 'item'
 WHERE c.reason IS NULL
-ORDER BY question_id
 """

@@ -6,7 +6,6 @@ trained, and what replay adds, is told in `wordings`. Leaves out single and sequ
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections.abc import Mapping
@@ -21,9 +20,9 @@ from peft import PeftModel, get_peft_model
 from editing.editors import Material
 from editing.editors.wordings import Lesson, Wording, edit_lessons, replay_lessons
 from editing.encoding import encode
-from editing.models import context_length, find_linears, model_hash
+from editing.models import context_length, find_linears
 from editing.training import TrainingFailed, TrainingReport, TrainingSettings, train
-from schemas.errors import BadInput, CheckFailed
+from schemas.errors import BadInput
 
 __all__ = ["Lora", "LoraOptions", "load_lora"]
 
@@ -115,18 +114,11 @@ class Lora:
         return edited
 
 
-def load_lora(model: Any, folder: Path) -> Any:
-    """The model with a saved adapter in it, in eval mode.
-
-    Raises BadInput when the folder holds no edit, CheckFailed when it was made for another base model.
-    """
-    card = folder / "card.json"
-    if not card.is_file():
-        raise BadInput(f"{folder} holds no saved edit (it has no card.json); name RUN/adapters/EDITOR")
-    wanted = json.loads(card.read_text(encoding="utf-8")).get("base_model_hash")
-    if wanted != model_hash(model):
-        raise CheckFailed(f"{folder} was trained on the model {wanted}, and this one is {model_hash(model)}; load that")
-    return PeftModel.from_pretrained(model, folder).eval()
+def load_lora(model: Any, folder: Path, trained_prompts: frozenset[str] = frozenset()) -> _LoraModel:
+    """The model with a saved adapter in it, in eval mode; `artefact.load_edit` also checks that it belongs there."""
+    wanted_gradient = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    adapted = PeftModel.from_pretrained(model, folder).eval()
+    return _LoraModel(adapted, model, trained_prompts, {}, wanted_gradient)
 
 
 def _attach(model: Any, targets: list[str], config: LoraOptions) -> Any:

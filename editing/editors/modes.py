@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import torch
 
 from editing.editors import EditedModel, Material, Plan
-from editing.editors.trained import WeightEdit
-from editing.models import find_linears
+from editing.editors.trained import WeightEdit, merge_edit
 from schemas.errors import BadInput
 
 __all__ = ["Chunked", "edit_in_chunks", "edited_alone"]
@@ -100,25 +98,9 @@ def _next_chunk(plan: Plan, model: Any, tokenizer: Any, material: Material, begi
     if plan.name.startswith("p-tuning"):
         raise BadInput("p-tuning cannot edit in chunks: its vectors stand before every prompt; edit all at once")
     chunk = material.part(begin, size)
-    wanted = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
-    before = _matrices(model) if plan.name.startswith("lora") else {}
     edited = plan.editor.edit(model, tokenizer, chunk, plan.config)
     if hasattr(edited.model, "merge_and_unload"):
-        return _merged(edited, wanted, before)
+        return merge_edit(edited)
     if edited.model is not model:  # a store: ask with everything told so far
         return plan.editor.edit(model, tokenizer, material.part(0, begin + size), plan.config)
     return edited
-
-
-def _matrices(model: Any) -> dict[str, torch.Tensor]:
-    """The weights that an adapter may be merged into, as they are."""
-    names = {f"{name}.weight" for name in find_linears(model, "all")}
-    return {name: tensor.detach().clone() for name, tensor in model.named_parameters() if name in names}
-
-
-def _merged(edited: EditedModel, wanted: Mapping[str, bool], before: dict[str, torch.Tensor]) -> WeightEdit:
-    """An adapter as a change of the weights themselves."""
-    merged = edited.model.merge_and_unload().eval()
-    for name, parameter in merged.named_parameters():
-        parameter.requires_grad_(wanted[name])
-    return WeightEdit(merged, before, edited.trained_prompts, edited.report)

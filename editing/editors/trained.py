@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from transformers import PreTrainedModel
 
-from editing.editors import Material
+from editing.editors import EditedModel, Material
 from editing.editors.wordings import Lesson, Wording, edit_lessons, replay_lessons
 from editing.encoding import Encoded, encode
 from editing.models import context_length, model_hash
@@ -29,6 +30,7 @@ __all__ = [
     "TrainedOptions",
     "WeightEdit",
     "gather_lessons",
+    "merge_edit",
     "parse_layers",
     "train_weights",
     "weight_names",
@@ -137,6 +139,26 @@ class WeightEdit:
         now = dict(self.model.named_parameters())
         for name, value in values.items():
             now[name].copy_(value)
+
+
+def merge_edit(edited: EditedModel) -> EditedModel:
+    """The edit in the model's own weights, so that what is edited is an ordinary model (`models.save_model`).
+
+    `undo` of what is returned gives the base back bit for bit; what was given is of no more use. Raises BadInput for
+    an edit that is no change of weights (p-tuning, in-context, memory).
+    """
+    if isinstance(edited.model, PreTrainedModel):
+        return edited
+    if not hasattr(edited.model, "merge_and_unload"):
+        raise BadInput("this edit stands beside the model's weights and cannot be merged into them; load it instead")
+    adapted = {
+        name: part for name, part in edited.model.get_base_model().named_modules() if hasattr(part, "base_layer")
+    }
+    before = {f"{name}.weight": part.base_layer.weight.detach().clone() for name, part in adapted.items()}
+    merged = edited.model.merge_and_unload().eval()
+    for name, parameter in merged.named_parameters():
+        parameter.requires_grad_(getattr(edited, "frozen", {}).get(name, True))
+    return WeightEdit(merged, before, edited.trained_prompts, edited.report)
 
 
 def train_weights(

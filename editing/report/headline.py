@@ -46,10 +46,13 @@ def headline(runs: Sequence[Run]) -> list[str]:
 def command(run: Run) -> str:
     """The call that makes the run again, on one line."""
     about = run.about
-    editors = ",".join(about["metrics"])
+    folders = {name: one.get("config", {}).get("folder") for name, one in about.get("editors", {}).items()}
+    editors = ",".join(name for name in about["metrics"] if not folders.get(name))
+    loaded = "".join(f" --load {shlex.quote(folder)}" for folder in folders.values() if folder)
     given = "".join(f" --set {shlex.quote(f'{key}={value}')}" for key, value in about["settings"]["given"].items())
     text = (
-        f"chronofacts experiment SNAPSHOT --model {shlex.quote(run.model)} --editor {editors}{given} --out RUN"
+        f"chronofacts experiment SNAPSHOT --model {shlex.quote(run.model)} --editor {editors}{loaded}{given} "
+        "--out RUN"
         f"   # SNAPSHOT: {about['snapshot']['name']}, {about['snapshot']['hash']}"
     )
     return " ".join(text.split())  # one line, whatever the names: in Markdown a new line would end the code

@@ -17,8 +17,24 @@ __all__ = ["experiment", "report", "trace"]
 def experiment(
     snapshot: Snapshot,
     out: Out,
-    model: Annotated[str, typer.Option(help="A folder, a name on the Hub, or small-world.")] = "small-world",
-    editor: Annotated[str, typer.Option(help="Editors by name, joined by commas.")] = "none,lora,lora+replay",
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A folder, a name on the Hub, or small-world. Default: small-world, or the model of --load.",
+            show_default=False,
+        ),
+    ] = "",
+    editor: Annotated[
+        str,
+        typer.Option(
+            help="Editors by name, joined by commas. Default: none,lora,lora+replay, or none with --load.",
+            show_default=False,
+        ),
+    ] = "",
+    load: Annotated[
+        list[Path] | None,
+        typer.Option(help="A saved edit to ask as well: the folder R/adapters/lora of a run.", show_default=False),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -34,20 +50,24 @@ def experiment(
     from schemas.manifest import read_manifest
 
     settings = parse_settings(set_ or [])
-    editors = [name for name in (part.strip() for part in editor.split(",")) if name]
+    saved = load or []
+    named = editor or ("none" if saved else "none,lora,lora+replay")
+    editors = [name for name in (part.strip() for part in named.split(",")) if name]
     read_manifest(snapshot)
     check_out(out)
     require_editing()
-    from editing.experiment import read_settings
+    from editing.artefact import base_of
+    from editing.experiment import SMALL_WORLD, read_settings
 
-    read_settings(editors, settings)
+    read_settings(editors, settings, saved)
+    model = model or (base_of(saved[0]) if saved else SMALL_WORLD)
     show_progress()
     from flows.environment import quiet_flows
 
     with quiet_flows():
         from flows.experiment import experiment as experiment_flow
 
-        metrics = experiment_flow(snapshot, model, editors, out, settings)
+        metrics = experiment_flow(snapshot, model, editors, out, settings, saved)
     from editing.report import terminal_table
 
     table = terminal_table([out])

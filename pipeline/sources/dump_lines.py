@@ -2,36 +2,47 @@
 
 The compression is told by the first bytes, never by the name. A line that cannot be an entity is counted
 and described, never fatal; a file that ends inside its compression is `DamagedDump`.
+A file is read in blocks that stay in the processor's cache; a line is searched where it stands in its
+block, and only one that is wanted is cut out.
 Leaves out: what an entity says (`pipeline.sources.dump_entities`).
 """
 
 from __future__ import annotations
 
 import bz2
-import io
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 import pyarrow as pa
+from ahocorasick_rs import BytesAhoCorasick
 from isal import igzip, isal_zlib
 
 from schemas.errors import BadInput, CheckFailed
 
-__all__ = ["BrokenLine", "DamagedDump", "DumpLines", "claim_filter", "decompressed"]
+__all__ = ["BLOCK", "BrokenLine", "ClaimFilter", "DamagedDump", "DumpLines", "Tell", "Wanted", "decompressed"]
 
 MAX_LINE = 64 << 20  # bytes; Wikibase refuses entities far smaller than this
 KEPT_BREAKS = 1000  # broken lines described one by one; the rest is counted
 PATIENCE = 1000  # lines without a single entity, after which a file is no dump
-_CHUNK = 1 << 20
+BLOCK = 1 << 17  # bytes of JSON at a time: larger blocks leave the processor's cache, and take longer
+_OPENS_A_LIST = re.compile(rb"\s*:\s*\[")
+_TELL_EVERY = 16 << 20  # bytes of JSON between two calls of `tell`
 
 _IsalError = cast(type[Exception], isal_zlib.error)  # its type stub takes the class for an instance
 _UNREADABLE = (EOFError, OSError, zlib.error, _IsalError, pa.ArrowException)
+
+Tell = Callable[[int, int], None]
+"""Called now and then with (bytes of the file read, bytes of JSON read) of one file."""
+
+Wanted = Callable[[bytes, int, int], bool]
+"""Whether the line that stands in `block[start:end]` is to be cut out; asked about lines in their order."""
 
 
 class DamagedDump(CheckFailed):
@@ -52,11 +63,13 @@ class BrokenLine:
 class DumpLines:
     """One file while it is read; the counts are those of the lines so far.
 
-    Iterating gives (line number, line) for every line that has an entity's outer form `{…}`, still with
-    its comma and newline. Raises BadInput for a file that is no dump, DamagedDump as described above.
+    Iterating gives (line number, text) for every line that has an entity's outer form `{…}`, without its
+    comma and newline; `where` gives only those that are wanted. Raises BadInput for a file that is no dump,
+    DamagedDump as described above.
     """
 
     path: Path
+    tell: Tell | None = None
     lines: int = 0
     entities: int = 0
     json_bytes: int = 0
@@ -86,33 +99,73 @@ class DumpLines:
         return self._raw.tell()
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
-        for line in self._raw_lines():
-            self.lines += 1
-            self.json_bytes += len(line)
-            if (line.startswith(b"{") and line.endswith(b"},\n")) or self._is_entity(line):
-                self.entities += 1
-                yield self.lines, line
-            elif not self.entities and self.broken >= PATIENCE:
-                break
+        return self.where(lambda block, start, end: True)
+
+    def where(self, wanted: Wanted) -> Iterator[tuple[int, bytes]]:
+        """(line number, text) of the entities that are wanted; all lines are counted."""
+        next_telling = _TELL_EVERY
+        for block, start, stop in self._blocks():
+            while start < stop:
+                end = block.find(b"\n", start, stop) + 1 or stop
+                self.lines += 1
+                self.json_bytes += end - start
+                if block.startswith(b"{", start) and block.endswith(b"},\n", start, end):
+                    self.entities += 1
+                    if wanted(block, start, end):
+                        yield self.lines, block[start : end - 2]
+                elif self._is_entity(line := block[start:end]):
+                    self.entities += 1
+                    if wanted(block, start, end):
+                        yield self.lines, line.rstrip(b",\r\n")
+                elif not self.entities and self.broken >= PATIENCE:
+                    raise self._no_dump()
+                start = end
+            if self.tell is not None and self.json_bytes >= next_telling:
+                self.tell(self.position(), self.json_bytes)
+                next_telling = self.json_bytes + _TELL_EVERY
         if self.broken and not self.entities:
-            raise BadInput(
-                f"{self.path} is not a Wikidata JSON dump (none of its first {self.lines} lines is an entity); "
-                "a dump has one entity a line, as in wikidata-YYYYMMDD-all.json.gz"
-            )
+            raise self._no_dump()
 
     def add_broken(self, broken: BrokenLine) -> None:
         self.broken += 1
         if len(self.breaks) < KEPT_BREAKS:
             self.breaks.append(broken)
 
-    def _raw_lines(self) -> Iterator[bytes]:
-        """Lines of at most `MAX_LINE` bytes; of a longer one, its first piece only."""
-        overlong = False
+    def _no_dump(self) -> BadInput:
+        return BadInput(
+            f"{self.path} is not a Wikidata JSON dump (none of its first {self.lines} lines is an entity); "
+            "a dump has one entity a line, as in wikidata-YYYYMMDD-all.json.gz"
+        )
+
+    def _blocks(self) -> Iterator[tuple[bytes, int, int]]:
+        """(bytes, start, stop), where `bytes[start:stop]` is one whole line or many.
+
+        A line that spans two reads is joined into a block of its own, so that the many others stay where they
+        are. Of a line of more than `MAX_LINE` bytes only its first ones are held and given.
+        """
+        held: list[bytes] = []  # the beginning of a line whose end is still to come
+        size = 0
+        for read in self._reads():
+            first = read.find(b"\n") + 1
+            if first:
+                held.append(read[:first])
+                line = b"".join(held)[:MAX_LINE]
+                held.clear()
+                yield line, 0, len(line)
+                last = read.rfind(b"\n") + 1
+                yield read, first, last
+                held.append(read[last:])
+                size = len(read) - last
+            elif size < MAX_LINE:
+                held.append(read)
+                size += len(read)
+        line = b"".join(held)[:MAX_LINE]
+        yield line, 0, len(line)
+
+    def _reads(self) -> Iterator[bytes]:
+        """What the file has, in pieces of at most `BLOCK` bytes and never longer than a line may be."""
         try:
-            for line in iter(partial(self._stream.readline, MAX_LINE), b""):
-                if not overlong:
-                    yield line
-                overlong = len(line) == MAX_LINE and not line.endswith(b"\n")
+            yield from iter(partial(self._stream.read, min(BLOCK, MAX_LINE)), b"")
         except _UNREADABLE as error:
             raise DamagedDump(
                 f"{self.path} is cut off or damaged after {self.json_bytes} bytes of JSON ({error}); "
@@ -134,49 +187,48 @@ class DumpLines:
         return False
 
 
-def decompressed(raw: BinaryIO, path: Path) -> io.BufferedReader:
-    """The bytes of a file whose compression is told by its first bytes."""
+class ByteStream(Protocol):
+    """What can be read in pieces; `read` gives `b""` at the end only."""
+
+    def read(self, size: int, /) -> bytes: ...
+    def close(self) -> None: ...
+
+
+def decompressed(raw: BinaryIO, path: Path) -> ByteStream:
+    """The bytes of a file whose compression is told by its first bytes.
+
+    Unbuffered: it is read in large pieces, and another buffer between would only copy them.
+    """
     magic = raw.read(6)
     raw.seek(0)
-    stream: object = raw
     if magic.startswith(b"\x1f\x8b"):
-        stream = igzip.IGzipFile(fileobj=raw, mode="rb")
-    elif magic.startswith(b"BZh"):
-        stream = bz2.BZ2File(raw)
-    elif magic.startswith(b"\x28\xb5\x2f\xfd"):
-        stream = pa.CompressedInputStream(raw, "zstd")
-    elif magic.startswith((b"PK\x03\x04", b"\xfd7zXZ", b"7z\xbc\xaf")):
+        return cast(ByteStream, igzip.IGzipFile(fileobj=raw, mode="rb"))
+    if magic.startswith(b"BZh"):
+        return bz2.BZ2File(raw)
+    if magic.startswith(b"\x28\xb5\x2f\xfd"):
+        return cast(ByteStream, pa.CompressedInputStream(raw, "zstd"))
+    if magic.startswith((b"PK\x03\x04", b"\xfd7zXZ", b"7z\xbc\xaf")):
         raw.close()
         raise BadInput(f"{path} is a zip, xz or 7z file; a dump is read from .json, .json.gz, .json.bz2 or .json.zst")
-    return io.BufferedReader(cast(io.RawIOBase, stream), _CHUNK)
+    return raw
 
 
-def claim_filter(properties: Sequence[str]) -> Callable[[bytes], object]:
-    """A test of raw bytes: may this line have a statement of one of the properties?
+class ClaimFilter:
+    """`Wanted` for lines that may have a statement of one of some properties.
 
     It says yes too often (a qualifier of that property looks the same) and never no wrongly.
-    The alternatives are written as a tree, and `P` stands first alone: the engine then looks for one rare
-    byte at the speed of memory, which makes the filter several times faster than a plain alternation.
+    A block is searched once, for all properties at the same time and at several times the speed of
+    decompression (by Teddy, the aho-corasick crate's vectorised search).
     """
-    tree = _tree(sorted(pid.removeprefix("P") for pid in properties))
-    return re.compile(rb'P%s"\s*:\s*\[' % tree.encode("ascii")).search
 
+    def __init__(self, properties: Sequence[str]) -> None:
+        self._find = BytesAhoCorasick([f'{pid}"'.encode("ascii") for pid in properties]).find_matches_as_indexes
+        self._block = b""
+        self._places: list[int] = []
 
-def _tree(words: Iterable[str]) -> str:
-    """A regular expression for exactly these words of digits, which never tries one digit twice."""
-    tails: dict[str, list[str]] = {}
-    complete = False
-    for word in words:
-        if word:
-            tails.setdefault(word[0], []).append(word[1:])
-        else:
-            complete = True
-    if not tails:
-        return ""
-    same_tail: dict[str, list[str]] = {}
-    for digit, rest in tails.items():
-        same_tail.setdefault(_tree(rest), []).append(digit)
-    branches = [
-        (digits[0] if len(digits) == 1 else f"[{''.join(digits)}]") + tail for tail, digits in same_tail.items()
-    ]
-    return f"(?:{'|'.join(branches)})" + ("?" if complete else "")
+    def __call__(self, block: bytes, start: int, end: int) -> bool:
+        if block is not self._block:
+            self._block = block
+            self._places = [place for _, place, after in self._find(block) if _OPENS_A_LIST.match(block, after)]
+        nearest = bisect_left(self._places, start)
+        return nearest < len(self._places) and self._places[nearest] < end

@@ -14,7 +14,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from pipeline.rejections import rejection_rows
 from pipeline.sources.dump_entities import NAMES, EntityReader, NameRows
-from pipeline.sources.dump_lines import BrokenLine, DamagedDump, DumpLines, claim_filter
+from pipeline.sources.dump_lines import BrokenLine, ClaimFilter, DamagedDump, DumpLines, Tell
 from pipeline.sources.dump_sums import check_sum
 from pipeline.wikidata import Origin, StatementRows
 from schemas.errors import BadInput
@@ -37,14 +37,10 @@ __all__ = ["PartReport", "PartSettings", "Tell", "extract_part", "read_qids", "w
 FORMAT = 1
 """Version of the part files; a part of another version is read again."""
 BATCH = 16_384  # rows held as Python objects, about 40 MB
-_TELL_EVERY = 16 << 20  # bytes of JSON between two calls of `tell`
-_TRIAL_LINES, _USELESS = 4096, 0.4  # a filter that lets more than this share of lines through costs more than it saves
+_TRIAL_LINES, _USELESS = 4096, 0.7  # a filter that lets more than this share of lines through costs more than it saves
 _PARTIAL = ".partial"
 _HEAD = re.compile(rb'\{"type":"\w+","id":"Q(\d{1,12})"')
 _BITS = 1 << 28  # ids below it live in a bitmap (32 MiB at most; Wikidata has 140 million), others in a set
-
-Tell = Callable[[int, int], None]
-"""Called now and then with (bytes of the file read, bytes of JSON read) of one part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +191,8 @@ def _extract(
     if settings.language is not None:
         sinks["names"] = _Sink(stem.with_name(f"{stem.name}.names.parquet"), NAMES)
     try:
-        with DumpLines(path) as lines:
-            decoded, newest, damage = _read(lines, properties, settings, sinks, tell)
+        with DumpLines(path, tell) as lines:
+            decoded, newest, damage = _read(lines, properties, settings, sinks)
             size = lines.position()
         sinks["rejections"].write(_rejections(lines))
         for sink in sinks.values():
@@ -226,14 +222,14 @@ def _extract(
 
 
 def _read(
-    lines: DumpLines, properties: Sequence[str], settings: PartSettings, sinks: dict[str, _Sink], tell: Tell | None
+    lines: DumpLines, properties: Sequence[str], settings: PartSettings, sinks: dict[str, _Sink]
 ) -> tuple[int, datetime.datetime | None, str | None]:
     """All wanted entities of a file into the sinks; (their number, their newest edit, what cut the file off)."""
     reader = EntityReader(properties, settings.language)
     rows, names = StatementRows(settings.origin()), NameRows() if "names" in sinks else None
     wanted = _Filter(properties, settings.qids)
     newest: datetime.datetime | None = None
-    decoded, next_telling = 0, _TELL_EVERY
+    decoded = 0
     damage: str | None = None
 
     def flush() -> None:
@@ -244,14 +240,9 @@ def _read(
             names.clear()
 
     try:
-        for number, line in lines:
-            if tell is not None and lines.json_bytes >= next_telling:
-                tell(lines.position(), lines.json_bytes)
-                next_telling = lines.json_bytes + _TELL_EVERY
-            if not wanted(line):
-                continue
+        for number, text in lines.where(wanted):
             decoded += 1
-            modified, broken = reader.add(line.rstrip(b",\r\n"), rows, names)
+            modified, broken = reader.add(text, rows, names)
             if modified is not None and (newest is None or modified > newest):
                 newest = modified
             for fault in broken:
@@ -264,34 +255,34 @@ def _read(
         damage = str(error)
         lines.add_broken(BrokenLine(lines.lines + 1, "the file ends inside its compression"))
     flush()
-    if tell is not None:
-        tell(lines.position(), lines.json_bytes)
+    if lines.tell is not None:
+        lines.tell(lines.position(), lines.json_bytes)
     return decoded, newest, damage
 
 
 class _Filter:
-    """Whether a line is worth decoding: it is about a wanted item, or may have a wanted claim.
+    """`Wanted` for lines that are worth decoding: about a wanted item, or with a wanted claim perhaps.
 
     A filter of claims that lets most lines through is switched off after a while: decoding by type passes
     over an unwanted line nearly as fast.
     """
 
     def __init__(self, properties: Sequence[str], qids: Path | None) -> None:
-        self._matches = claim_filter(properties)
+        self._may_claim = ClaimFilter(properties)
         self._items = read_qids(qids) if qids is not None else None
         self._seen = self._passed = 0
 
-    def __call__(self, line: bytes) -> bool:
+    def __call__(self, block: bytes, start: int, end: int) -> bool:
         if self._items is not None:
-            head = _HEAD.match(line)
-            number = int(head[1]) if head else _number_of(line)
+            head = _HEAD.match(block, start, end)
+            number = int(head[1]) if head else _number_of(block[start:end])
             return number is not None and number in self._items
         if self._seen < _TRIAL_LINES:
-            found = self._matches(line) is not None
+            found = self._may_claim(block, start, end)
             self._seen += 1
             self._passed += found
             return found
-        return self._passed > _USELESS * _TRIAL_LINES or self._matches(line) is not None
+        return self._passed > _USELESS * _TRIAL_LINES or self._may_claim(block, start, end)
 
 
 class _Head(msgspec.Struct):

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import nn
 
+from editing.artefact import load_edit
 from editing.editors import Material
-from editing.editors.lora import Lora, LoraOptions, load_lora
+from editing.editors.lora import Lora, LoraOptions
 from editing.editors.wordings import edit_lessons, replay_lessons
 from editing.models import find_linears, model_hash
 from editing.snapshot import Snapshot
@@ -91,14 +92,14 @@ def test_a_saved_edit_is_only_the_change_and_says_the_same_again(
         "adapter_model.safetensors",
         "card.json",
     ]
-    assert torch.equal(logits(load_lora(base, tmp_path), tokenizer), said)
+    assert torch.equal(logits(load_edit(base, tokenizer, tmp_path).model, tokenizer), said)
 
 
 def test_a_saved_edit_refuses_another_base_model(model_and_tokenizer: Any, snapshot: Snapshot, tmp_path: Path) -> None:
-    model, _ = model_and_tokenizer
+    model, tokenizer = model_and_tokenizer
     (tmp_path / "card.json").write_text(json.dumps({"base_model_hash": "somebody else"}))
     with pytest.raises(CheckFailed, match="somebody else"):
-        load_lora(model, tmp_path)
+        load_edit(model, tokenizer, tmp_path)
 
 
 def test_only_the_chosen_layers_and_matrices_get_adapters(model_and_tokenizer: Any, snapshot: Snapshot) -> None:

@@ -52,7 +52,7 @@ def answers(run: Path, editor: str, edit_id: str | None = None) -> dict[Any, dic
 
 
 @pytest.mark.parametrize(
-    ("editor", "near", "mode"), [("lora", 2e-3, "one-at-a-time"), ("freeze", 0.0, "all"), ("memory", 0.0, "all")]
+    ("editor", "near", "mode"), [("lora", 2e-3, "one-at-a-time"), ("freeze", 1e-5, "all"), ("memory", 1e-5, "all")]
 )
 def test_edits_one_at_a_time_say_what_separate_runs_do(
     world: tuple[Path, str], tmp_path: Path, editor: str, near: float, mode: str
@@ -69,21 +69,19 @@ def test_edits_one_at_a_time_say_what_separate_runs_do(
         assert len(together) >= 10 and together.keys() <= alone.keys()
         for key, row in together.items():
             for figure in ("nll_answer", "nll_answer_before", "token_accuracy"):
-                assert row[figure] == (alone[key][figure] if near == 0 else pytest.approx(alone[key][figure], abs=near))
-            assert near or row["generated"] == alone[key]["generated"]
+                assert row[figure] == pytest.approx(alone[key][figure], abs=near)  # what is asked beside it differs
+            assert editor == "lora" or row["generated"] == alone[key]["generated"]
         changed += sum(row["nll_answer"] != untouched[key]["nll_answer"] for key, row in together.items())
     assert changed
 
 
-def test_single_lora_edits_are_learnt_and_leave_more_alone_than_all_at_once(
+def test_a_seeded_choice_of_single_lora_edits_is_learnt_and_the_run_says_what_it_left_out(
     experiment: Experiment, tmp_path: Path
 ) -> None:
     model, said = str(experiment.run / "model"), []
     settings = ALONE | {"alone_edits": "8"}
     summary = run_experiment(experiment.snapshot, model, ["lora"], settings, tmp_path / "run", said.append)
-    figures = summary.metrics["lora"]
-    assert figures["edit_success"] >= 0.9
-    assert figures["locality"] > experiment.summary.metrics["lora"]["locality"]
+    assert summary.metrics["none"]["edit_success"] <= 0.1 and summary.metrics["lora"]["edit_success"] >= 0.9
     assert any(line.startswith("lora: 8 of 8 single edits asked about") and line.endswith("left") for line in said)
     about = json.loads((tmp_path / "run" / "run.json").read_text())
     assert about["snapshot"]["edits"] == 8

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.sources import dump_lines
-from pipeline.sources.dump_lines import DamagedDump, DumpLines, claim_filter
+from pipeline.sources.dump_lines import BLOCK, ClaimFilter, DamagedDump, DumpLines
 from schemas.errors import BadInput
-from tests.pipeline.sources.dump_world import as_dump, as_lines, compressed, holders
+from tests.pipeline.sources.dump_world import as_dump, as_lines, compressed, entity, holders
 
 FORMS = ("json", "gz", "bz2", "zst")
 PEOPLE = as_lines(holders(1, 300))
@@ -21,7 +23,7 @@ PEOPLE = as_lines(holders(1, 300))
 def read(path: Path) -> tuple[list[str], DumpLines]:
     """(ids of the entities, the counts)."""
     with DumpLines(path) as lines:
-        found = [json.loads(line.rstrip(b",\r\n"))["id"] for _, line in lines]
+        found = [json.loads(text)["id"] for _, text in lines]
     return found, lines
 
 
@@ -129,7 +131,54 @@ PIDS = st.integers(1, 13_000).map(lambda number: f"P{number}")
 
 @given(st.lists(PIDS, min_size=1, max_size=60, unique=True), PIDS, st.sampled_from(['"%s":[', '"%s" : [']))
 def test_the_filter_knows_exactly_the_wanted_properties(wanted: list[str], other: str, form: str) -> None:
-    matches = claim_filter(wanted)
+    may_claim = ClaimFilter(wanted)
 
-    assert all(matches(b'{"claims":{' + (form % pid).encode() + b"{") for pid in wanted)
-    assert bool(matches((form % other).encode())) == (other in wanted)
+    def found(text: str) -> bool:
+        return may_claim(text.encode(), 0, len(text))
+
+    assert all(found('{"claims":{' + form % pid + "{") for pid in wanted)
+    assert found(form % other) == (other in wanted)
+    assert not found(f'{{"property":"{wanted[0]}"}}')
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 40)), max_size=30))
+def test_the_filter_tells_the_lines_of_a_block_apart(made: list[tuple[bool, int]]) -> None:
+    lines = [b"x" * length + (b'"P39":[' if claims else b'"P39"') + b"\n" for claims, length in made]
+    block, may_claim = b"".join(lines), ClaimFilter(["P39"])
+    ends = list(itertools.accumulate(map(len, lines)))
+
+    found = [may_claim(block, end - len(line), end) for line, end in zip(lines, ends, strict=True)]
+
+    assert found == [claims for claims, _ in made]
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 300)), max_size=60), st.integers(1, 400), st.sampled_from(FORMS)
+)
+def test_entities_are_the_same_wherever_a_block_ends(
+    tmp_path_factory: pytest.TempPathFactory, made: list[tuple[bool, int]], size: int, form: str
+) -> None:
+    people = as_lines(entity(number, label="y" * length) for number, (_, length) in enumerate(made, 1))
+    data = b"".join(line if whole else line[:50] + b"\n" for line, (whole, _) in zip(people, made, strict=True))
+    path = written(tmp_path_factory.getbasetemp() / "dump", compressed(data + b'{"id":"Q0"}', form))
+
+    with mock.patch.object(dump_lines, "BLOCK", size), DumpLines(path) as lines:
+        found = [(number, json.loads(text)["id"]) for number, text in lines]
+
+    last = len(made) + 1
+    assert found == [(number, f"Q{number}") for number, (whole, _) in enumerate(made, 1) if whole] + [(last, "Q0")]
+    assert (lines.lines, lines.broken) == (last, sum(not whole for whole, _ in made))
+
+
+def test_of_a_file_that_is_read_the_progress_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dump_lines, "_TELL_EVERY", 2 * BLOCK)
+    told: list[tuple[int, int]] = []
+    path = written(tmp_path / "dump", as_dump(PEOPLE * 10))
+
+    with DumpLines(path, tell=lambda *at: told.append(at)) as lines:
+        assert not list(lines.where(lambda block, start, end: False))  # of an entity here and there, it is told too
+
+    json_bytes = [size for _, size in told]
+    assert len(told) > path.stat().st_size // (4 * BLOCK)
+    assert all(later - earlier >= 2 * BLOCK for earlier, later in itertools.pairwise(json_bytes))
+    assert all(read >= size > 0 for read, size in told)

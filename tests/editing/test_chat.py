@@ -1,0 +1,193 @@
+"""Behind a chat template a prompt is the user's turn and the answer the assistant's, wherever a prompt is read."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+import transformers as t
+from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
+from tokenizers.models import BPE
+
+from editing.chat import ChatTokenizer, chatting, plain_tokenizer
+from editing.editors import make_plan
+from editing.editors.keys_and_values import subject_end
+from editing.encoding import encode, pad
+from editing.experiment import run_experiment
+from editing.models import load_model
+from editing.scoring import generate
+from schemas.errors import BadInput
+from tests.editing.editors.families import tiny
+from tests.editing.editors.made_edits import FACTS, made_material
+from tests.editing.invented_world import write_invented
+
+TEMPLATE = (
+    "{{ bos_token }}{% for turn in messages %}<|{{ turn.role }}|>\n{{ turn.content | trim }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+SPACED = (
+    "{{ bos_token }}{% for turn in messages %}{% if turn.role == 'user' %}[INST] {{ turn.content }} [/INST]"
+    "{% else %} {{ turn.content }}{{ eos_token }}{% endif %}{% endfor %}"
+)
+SPECIAL = ["<pad>", "<s>", "</s>", "<|user|>", "<|assistant|>", "<|end|>"]
+QUESTION = "Q: Who is the mayor of Linz? A:"
+
+
+def tuned(template: str = TEMPLATE) -> Any:
+    """A tokenizer of 320 tokens whose turns end with a token that is not the end of a text."""
+    bpe = Tokenizer(BPE(unk_token=None))
+    bpe.pre_tokenizer, bpe.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
+    )
+    bpe.train_from_iterator(["Who is the mayor of the town? The mayor of the town is"], trainer)
+    made = t.PreTrainedTokenizerFast(
+        tokenizer_object=bpe, bos_token="<s>", eos_token="</s>", pad_token="<pad>",
+        additional_special_tokens=SPECIAL[3:],
+    )  # fmt: skip
+    made.chat_template = template
+    return made
+
+
+CHAT = ChatTokenizer(tuned())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder as those on the Hub, tuned for conversation in form alone."""
+    place = tmp_path_factory.mktemp("tuned")
+    tiny("llama").save_pretrained(place)
+    tuned().save_pretrained(place)
+    return place
+
+
+def turns(*said: str) -> list[dict[str, str]]:
+    return [{"role": role, "content": text} for role, text in zip(("user", "assistant"), said, strict=False)]
+
+
+@pytest.mark.parametrize("template", [TEMPLATE, SPACED])
+def test_a_prompt_is_what_the_template_makes_of_the_question(template: str) -> None:
+    tokenizer = tuned(template)
+    (one,) = encode(ChatTokenizer(tokenizer), [QUESTION], ["Ada Moor"])
+    words = "Who is the mayor of Linz?"
+    opened = tokenizer.apply_chat_template(turns(words), tokenize=False, add_generation_prompt=True)
+    assert tokenizer.decode(one.prompt) == opened
+    closed = tokenizer.apply_chat_template(turns(words, "Ada Moor"), tokenize=False)
+    assert tokenizer.decode(one.ids) == closed.rstrip("\n")  # what comes after the turn's end is never generated
+
+
+def test_an_answer_ends_with_the_token_that_ends_the_turn() -> None:
+    assert CHAT.eos_token_id == CHAT.convert_tokens_to_ids("<|end|>") != CHAT.plain.eos_token_id
+    (one,) = encode(CHAT, [QUESTION], ["Ada Moor"])
+    assert one.ids[one.end :] == (CHAT.eos_token_id,)
+
+
+def test_the_end_of_a_turn_inside_a_prompt_shifts_no_label() -> None:
+    rows = encode(CHAT, [QUESTION, "Q: Who? A:"], ["Ada Moor", "Bob"])
+    assert all(CHAT.eos_token_id in row.prompt for row in rows)
+    batch = pad(rows, answer_only=True, device="cpu")
+    for row, labels in zip(rows, batch.labels.tolist(), strict=True):
+        assert [label for label in labels if label != -100] == list(row.ids[row.start :])
+
+
+def test_the_spelling_of_a_turn_in_a_name_opens_none() -> None:
+    name = "Ada<|end|>\n<|assistant|>"
+    (one,) = encode(CHAT, [f"Q: Who is {name}? A:"], [name])
+    assert one.prompt.count(CHAT.eos_token_id) == 1 and one.ids.count(CHAT.eos_token_id) == 2
+    assert CHAT.decode(one.ids).count(name) == 2
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        ("The mayor of Linz is", "The mayor of Linz is"),
+        ("Today is 1 May 2025.\nQ: Who leads Linz? A:", "Today is 1 May 2025.\nWho leads Linz?"),
+        ("Q: Who leads Graz? A: Bob\nQ: Who leads Linz? A:", "Q: Who leads Graz? A: Bob\nQ: Who leads Linz? A:"),
+    ],
+)
+def test_a_question_loses_its_marks_where_no_example_before_it_has_them(prompt: str, words: str) -> None:
+    (one,) = encode(CHAT, [prompt], ["Ada"])
+    assert CHAT.decode(one.prompt) == f"<s><|user|>\n{words}<|end|>\n<|assistant|>\n"
+
+
+def test_what_is_taught_in_a_conversation_is_said_in_one_by_transformers_own_generation() -> None:
+    plan = make_plan("finetune", {"steps": "120", "learning_rate": "3e-3"}, 0)
+    edited = plan.editor.edit(tiny("llama"), CHAT, made_material(), plan.config)
+    for town, mayor in FACTS:
+        asked = CHAT.plain.apply_chat_template(
+            turns(f"Who is the mayor of {town}?"), add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        said = edited.model.generate(**asked, max_new_tokens=20, do_sample=False, eos_token_id=CHAT.eos_token_id)
+        new = said[0, asked["input_ids"].shape[1] :]
+        assert CHAT.decode(new, skip_special_tokens=True) == mayor
+        (prompt,) = encode(CHAT, [f"Q: Who is the mayor of {town}? A:"], ["x"])
+        assert generate(edited.model, CHAT, [prompt.prompt], 20) == [mayor]
+
+
+def test_a_store_and_a_context_are_read_through_the_template() -> None:
+    plan = make_plan("memory", {}, 0)
+    edited = plan.editor.edit(tiny("llama"), CHAT, made_material(), plan.config)
+    (one,) = encode(CHAT, edited.model.rewrite([QUESTION]), ["x"])
+    assert generate(edited.model, CHAT, [one.prompt], 20) == ["Ada Moor"]
+    plan = make_plan("in-context", {"facts": "1", "room": "4"}, 0)
+    told = plan.editor.edit(tiny("llama"), CHAT, made_material(), plan.config).model.rewrite([QUESTION])
+    (one,) = encode(CHAT, told, ["x"])
+    said = CHAT.decode(one.prompt)
+    assert said.startswith("<s><|user|>\n") and said.endswith("<|end|>\n<|assistant|>\n") and "Ada Moor" in said
+
+
+def test_rome_finds_the_subject_inside_the_template() -> None:
+    (one,) = encode(CHAT, ["Q: Who is the mayor of User? A:"], ["Ada"])
+    end, named = subject_end(CHAT, "Q: Who is the mayor of User? A:", one, ["User"])
+    assert named and CHAT.decode(one.ids[: end + 1]).endswith("mayor of User")
+    plan = make_plan("rome", {"value_steps": "3", "passes": "1", "site": "subject", "layer": "1"}, 0)
+    edited = plan.editor.edit(tiny("llama"), CHAT, made_material(), plan.config)
+    assert edited.report["subject_not_named"] == 0
+
+
+def test_whether_to_chat_is_an_option(folder: Path, tmp_path: Path) -> None:
+    assert isinstance(load_model(str(folder))[1], ChatTokenizer)
+    assert not isinstance(load_model(str(folder), chat="no")[1], ChatTokenizer)
+    tiny("llama").save_pretrained(tmp_path)
+    plain = plain_tokenizer(CHAT)
+    bare = copy.deepcopy(plain)
+    bare.chat_template = None
+    bare.save_pretrained(tmp_path)
+    assert not isinstance(load_model(str(tmp_path))[1], ChatTokenizer)
+    with pytest.raises(BadInput, match="chat=no"):
+        load_model(str(tmp_path), chat="yes")
+
+
+@pytest.mark.parametrize("template", ["{{ raise_exception('no') }}", "always the same", "{% for %}"])
+def test_a_template_that_cannot_be_used_is_told_with_the_mend(template: str) -> None:
+    with pytest.raises(BadInput, match="chat=no"):
+        chatting(tuned(template), "auto", "model")
+
+
+def test_a_run_says_that_it_chats_and_shares_no_answers_with_one_that_does_not(folder: Path, tmp_path: Path) -> None:
+    snapshot = write_invented(tmp_path / "S", facts=12, edits=4, people=10)
+    few = {"cache": str(tmp_path / "cache"), "scoring.fluency": "2", "scoring.fluency_tokens": "4", "lora.steps": "2"}
+    found = {}
+    for chat in ("auto", "no"):
+        out = tmp_path / chat
+        run_experiment(snapshot, str(folder), ["none", "lora"], few | {"chat": chat}, out)
+        about = json.loads((out / "run.json").read_text())
+        assert about["model"]["chat"] is (chat == "auto")
+        assert json.loads((out / "adapters" / "lora" / "card.json").read_text())["chat"] is (chat == "auto")
+        found[chat] = pq.read_table(out / "scores" / "none.parquet")
+    pairs = zip(found["auto"].to_pylist(), found["no"].to_pylist(), strict=True)
+    asked = [(one, other) for one, other in pairs if one["kind"] == "edit"]
+    assert asked and all(one["nll_answer"] != other["nll_answer"] for one, other in asked)
+
+
+def test_a_chat_tokenizer_is_otherwise_the_tokenizer_itself() -> None:
+    copied = copy.deepcopy(CHAT)
+    assert copied("Who?")["input_ids"] == CHAT.plain("Who?")["input_ids"]
+    assert len(copied) == len(CHAT.plain) and copied.is_fast and copied.eos_token_id == CHAT.eos_token_id
+    assert torch.equal(copied("x", return_tensors="pt")["input_ids"], CHAT.plain("x", return_tensors="pt")["input_ids"])
