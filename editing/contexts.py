@@ -20,8 +20,8 @@ from editing.encoding import render
 __all__ = ["SEPARATOR", "invented_contexts", "tell", "with_facts"]
 
 SEPARATOR = "\n"
-MOST_TOLD = 4
-"""Facts before one question, as many as the in-context editor tells."""
+OTHERS_TOLD = (0.55, 0.3, 0.1, 0.05)
+"""How often none, one, two or three facts stand before the one that matters."""
 MOST_TRIES = 20
 """Draws per context, so that a world in which everything is secret ends with fewer."""
 READ_SHARE = 0.6
@@ -94,7 +94,7 @@ def invented_contexts(
             about = near[chance.integers(len(near))] if near and chance.random() < 0.7 else drawn()
             if about[0] == row["subject"] and not near:
                 continue  # what is asked over hops would change with what is told
-        others = {fact for fact in (drawn() for _ in range(chance.integers(MOST_TOLD))) if fact[0] != row["subject"]}
+        others = {fact for fact in (drawn() for _ in range(int(chance.choice(len(OTHERS_TOLD), p=OTHERS_TOLD)))) if fact[0] != row["subject"]}
         lines = [line for fact in [*sorted(others), about] if (line := told(fact))]
         if lines and (not reads or len(lines) == len(others) + 1):
             answer = lines[-1][1] if reads else row["answer"]

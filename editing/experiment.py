@@ -15,25 +15,25 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from editing.artefact import CARD, SavedOptions, check_base, read_card, saved_plans
+from editing.artefact import CARD, SavedOptions, check_base, read_card
 from editing.chat import Chat, plain_tokenizer
-from editing.editors import EditedModel, Material, Plan, make_plan
+from editing.editors import EditedModel, Material, Plan
 from editing.editors.modes import edit_in_chunks
 from editing.general_ability import TaskFigure, check_tasks, run_tasks
 from editing.measuring import Cost
 from editing.models import load_model, model_hash, save_model
-from editing.options import nearest, option_names, parse_options
 from editing.results import SMALL_WORLD, EditorResult, ExperimentSettings, Prepared, RunSettings, RunSummary
 from editing.resuming import MODEL, WORK, keep, kept, resumable
-from editing.run_folder import snapshot_hash, write_json, write_run
+from editing.run_folder import describe_edit, write_json, write_run
 from editing.scoring import ScoreStore, ScoringSettings, all_probes, evaluate, score
 from editing.scoring.shards import ModelPlace, Spread, ask_in_shares, in_processes
 from editing.scoring.store import default_folder, state_key
+from editing.settings import read_settings
 from editing.single_edits import ask_alone, score_each_alone
 from editing.snapshot import Snapshot, load_snapshot, subset
-from editing.sweep import planned_grid, sweep_plans
+from editing.sweep import sweep_plans
 from editing.team import own_device, own_folder
-from editing.world import WorldSettings, pretrain
+from editing.world import pretrain
 from schemas.errors import BadInput, ChronoFactsError
 from schemas.folders import check_out
 
@@ -53,35 +53,6 @@ __all__ = [
 ]
 
 Progress = Callable[[str], None]
-CONTEXTS_PER_SENTENCE = 0.5
-"""Questions behind told facts in the small world of a run that edits in context."""
-
-
-def read_settings(editors: Sequence[str], values: Mapping[str, str], load: Sequence[Path] = ()) -> ExperimentSettings:
-    """`--set` words sorted to whom they belong.
-
-    A key may name its owner (`world.steps`, `scoring.margin`, `lora.rank`, `lora+replay.epochs`) or stand alone; alone
-    it goes to the run, or to every editor that has it. load: folders of saved edits. Raises BadInput for an unknown
-    editor, owner or option, and for a folder that holds no saved edit.
-    """
-    if not editors and not load:
-        raise BadInput("no editor was named; take none, lora or lora+replay")
-    names = list(dict.fromkeys([*editors]))
-    run = parse_options(RunSettings, {k: v for k, v in values.items() if k in option_names(RunSettings)}, "the run")
-    blank = {name: make_plan(name, {}, run.seed) for name in names}
-    owned: dict[str, dict[str, str]] = {"world": {}, "scoring": {}, **{name: {} for name in names}}
-    for key, text in values.items():
-        for owner, option in _owners(key, blank):
-            owned[owner][option] = text
-    settings = ExperimentSettings(
-        run=run,
-        world=_world_settings({"seed": str(run.seed), **owned["world"]}, names),
-        scoring=parse_options(ScoringSettings, owned["scoring"], "scoring"),
-        plans=(*(make_plan(name, owned[name], run.seed) for name in names), *saved_plans(load, names)),
-        given=dict(values),
-    )
-    _check_mode(settings)
-    return settings
 
 
 def prepare_model(
@@ -91,6 +62,10 @@ def prepare_model(
 
     A small world that an interrupted run left there is taken up, if it is what it was.
     """
+    if model_name == SMALL_WORLD and settings.run.chat == "yes":
+        raise BadInput(
+            "the small world has no chat template; take --set chat=auto, or a --model tuned for conversation"
+        )
     if model_name == SMALL_WORLD and (found := _kept_world(out)):
         return found
     with Cost() as cost:
@@ -377,48 +352,6 @@ def _as_result(plan: Plan, facts: Mapping[str, Any], tables: Mapping[str, pa.Tab
     )  # fmt: skip
 
 
-def _check_mode(settings: ExperimentSettings) -> None:
-    """Refuses before any work is done what cannot be swept, and what one at a time does not go with."""
-    if settings.run.sweep is not None:
-        planned_grid(settings)
-    if settings.run.mode == "one-at-a-time":
-        saved = any(isinstance(plan.config, SavedOptions) for plan in settings.plans)
-        for option, given in (
-            ("--load", saved),
-            ("sweep", settings.run.sweep),
-            ("scoring.processes", settings.scoring.processes > 1),
-        ):
-            if given:
-                raise BadInput(f"mode = one-at-a-time makes many model states; leave out {option}, or take mode=all")
-
-
-def _owners(key: str, plans: Mapping[str, Plan]) -> list[tuple[str, str]]:
-    """To whom an option belongs: (owner, option) pairs; the run's own are read before. Raises BadInput."""
-    if key in option_names(RunSettings):
-        return []
-    owner, dot, option = key.rpartition(".")
-    if dot:
-        stems = {name.partition("+")[0] for name in plans}
-        if owner not in {"world", "scoring", *plans, *stems}:
-            raise BadInput(
-                f"--set {key}: nothing here is called {owner!r}{nearest(owner, ['world', 'scoring', *plans])}"
-            )
-        named = [name for name in plans if owner in (name, name.partition("+")[0])]
-        return [(name, option) for name in named] or [(owner, option)]
-    having = [(name, key) for name, plan in plans.items() if key in option_names(type(plan.config))]
-    if not having:
-        known = {*option_names(RunSettings), *(o for plan in plans.values() for o in option_names(type(plan.config)))}
-        raise BadInput(f"--set {key}: there is no such option{nearest(key, known)}")
-    return having
-
-
-def _world_settings(values: Mapping[str, str], editors: Sequence[str]) -> WorldSettings:
-    """A world that is to be edited in context must have learnt to read one."""
-    world = parse_options(WorldSettings, values, "the small world")
-    reads = any(name.partition("+")[0] == "in-context" for name in editors)
-    return replace(world, contexts=CONTEXTS_PER_SENTENCE if reads else 0.0) if world.contexts is None else world
-
-
 def _material(snapshot: Snapshot, progress: Progress) -> Material:
     return Material(snapshot.edits, snapshot.sentences, _probe_texts(snapshot.questions), progress)
 
@@ -431,24 +364,7 @@ def _probe_texts(questions: pa.Table) -> frozenset[str]:
 def _card(
     prepared: Prepared, snapshot: Snapshot, plan: Plan, settings: ExperimentSettings, edited: EditedModel
 ) -> dict[str, Any]:
-    """What a saved change is: the facts that it holds, where they are from, and how it was made on which weights."""
+    """Of a change made here; one that was loaded keeps its own."""
     if isinstance(plan.config, SavedOptions):
         return read_card(Path(plan.config.folder))
-    told = ("edit_id", "prompt", "target_new", "target_old")
-    return {
-        "editor": plan.name,
-        "config": asdict(plan.config),
-        "report": dict(edited.report),
-        "run": asdict(settings.run),
-        "base_model": prepared.name,
-        "base_model_hash": prepared.hash,
-        "dtype": str(next(prepared.model.parameters()).dtype).removeprefix("torch."),
-        "chat": prepared.chats,
-        "snapshot": snapshot.name,
-        "snapshot_hash": snapshot_hash(snapshot),
-        "since": str(snapshot.manifest.get("since")),
-        "as_of": str(snapshot.manifest.get("as_of")),
-        "edit_ids": snapshot.edits["edit_id"].to_pylist(),
-        "edits": snapshot.edits.select(told).to_pylist(),
-        "trained_prompts": sorted(edited.trained_prompts),
-    }
+    return describe_edit(prepared, snapshot, plan, settings, edited)

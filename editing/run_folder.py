@@ -1,4 +1,4 @@
-"""What an experiment leaves behind: `run.json`, scores and metrics as Parquet, in a folder that stands by itself.
+"""What an experiment leaves behind: `run.json`, scores and metrics as Parquet, cards of edits; a folder by itself.
 
 Leaves out the saved edits, which each editor writes, and reading a run (`report`).
 """
@@ -15,13 +15,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from editing.editors import EditedModel, Plan
 from editing.general_ability import TaskFigure
 from editing.measuring import describe_machine
 from editing.metrics import METRICS, as_mapping, forgetting, summarise
 from editing.results import SMALL_WORLD, EditorResult, ExperimentSettings, Prepared
 from editing.snapshot import Snapshot
 
-__all__ = ["snapshot_hash", "write_json", "write_run"]
+__all__ = ["describe_edit", "snapshot_hash", "write_json", "write_run"]
 
 NORMAL = 1.96
 """Standard errors on both sides of 95 % of a normal distribution."""
@@ -52,6 +53,30 @@ def write_run(
     pq.write_table(pa.concat_tables(tables), out / "metrics.parquet")
     write_json(out / "run.json", _describe(snapshot, prepared, results, settings, figures, seconds))
     return figures
+
+
+def describe_edit(
+    prepared: Prepared, snapshot: Snapshot, plan: Plan, settings: ExperimentSettings, edited: EditedModel
+) -> dict[str, Any]:
+    """What a saved change is: the facts that it holds, where they are from, and how it was made on which weights."""
+    told = ("edit_id", "prompt", "target_new", "target_old")
+    return {
+        "editor": plan.name,
+        "config": asdict(plan.config),
+        "report": dict(edited.report),
+        "run": asdict(settings.run),
+        "base_model": prepared.name,
+        "base_model_hash": prepared.hash,
+        "dtype": str(next(prepared.model.parameters()).dtype).removeprefix("torch."),
+        "chat": prepared.chats,
+        "snapshot": snapshot.name,
+        "snapshot_hash": snapshot_hash(snapshot),
+        "since": str(snapshot.manifest.get("since")),
+        "as_of": str(snapshot.manifest.get("as_of")),
+        "edit_ids": snapshot.edits["edit_id"].to_pylist(),
+        "edits": snapshot.edits.select(told).to_pylist(),
+        "trained_prompts": sorted(edited.trained_prompts),
+    }
 
 
 def snapshot_hash(snapshot: Snapshot) -> str:

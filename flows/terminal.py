@@ -10,10 +10,11 @@ from rich.table import Table
 from pipeline.audit import Finding
 from pipeline.compare import count_kinds
 from pipeline.inspection import Inspection
+from pipeline.now import Now
 from schemas.plain_text import plain
 from schemas.reasons import explain
 
-__all__ = ["print_audit", "print_differences", "print_inspection"]
+__all__ = ["print_audit", "print_differences", "print_inspection", "print_now"]
 
 
 def escape(text: str) -> str:
@@ -54,6 +55,20 @@ def print_audit(qid: str, findings: list[Finding]) -> None:
         sign = "kept    " if finding.kept else "left out"
         console.print(f"  {sign}  {escape(finding.what)}", soft_wrap=True)
         console.print(f"            [dim]{escape(finding.why)}  {escape(' '.join(finding.ids))}[/dim]", soft_wrap=True)
+
+
+def print_now(qid: str, lines: list[Now]) -> None:
+    """How Wikidata's word of this moment differs from what the snapshot has of one entity."""
+    console = Console(highlight=False)
+    console.print(f"[bold]Wikidata now[/bold] about {escape(qid)}")
+    meanings = {"gone": "only in the snapshot", "other": "only in Wikidata"}
+    for line in lines:
+        sign = meanings.get(line.verdict, line.verdict)
+        console.print(f"  {sign:20}  {escape(line.what)}", soft_wrap=True)
+        about = "  ".join(filter(None, (line.detail, *line.ids)))
+        console.print(f"  {'':20}  [dim]{escape(about)}[/dim]", soft_wrap=True)
+    if not lines:
+        console.print("  no statement of the properties that the snapshot has")
 
 
 def print_differences(differences: pa.Table) -> None:

@@ -1,15 +1,23 @@
-"""Fixtures that several folders share: one snapshot of the sample, made once."""
+"""What several folders of tests share: how tests are spread over workers, and what is made once for all of them."""
 
 from __future__ import annotations
 
 import datetime
+import fcntl
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 # Before anything imports Prefect: its own folder, no telemetry, no log server.
+_PREFECT_HOME = tempfile.TemporaryDirectory(prefix="chronofacts-prefect-")
+os.environ["PREFECT_HOME"] = _PREFECT_HOME.name
 os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -19,23 +27,81 @@ os.environ["HF_HOME"] = _HF_HOME.name
 _KEPT = tempfile.TemporaryDirectory(prefix="chronofacts-kept-")
 os.environ["CHRONOFACTS_CACHE"] = _KEPT.name
 
+TESTS = Path(__file__).parent
 SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
+TOGETHER = ("tests/editing/", "tests/flows/")
+"""Folders whose tests share something costly in memory (a pretrained model, a Prefect server)."""
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder for all workers of this session, made by the first who needs it while the others wait."""
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / name).exists():
+            make(shared / f"{name}.partial")
+            (shared / f"{name}.partial").rename(shared / name)
+    return shared / name
 
 
 @pytest.fixture(scope="session")
 def sample_snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The snapshot of the whole sample from 2021-01-01 to 2025-01-01, made without Prefect."""
-    from flows.refresh import refresh
-
-    return refresh.fn("sample", SINCE, AS_OF, tmp_path_factory.mktemp("sample") / "snapshot")
+    return made_once(tmp_path_factory, "sample-snapshot", _write_sample_snapshot)
 
 
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
+def _write_sample_snapshot(out: Path) -> None:
+    from flows.refresh import describe
+    from pipeline.build import SnapshotSettings, build_files
+    from pipeline.gathering import gather_source
+    from pipeline.snapshot import write_snapshot
+    from pipeline.sources.sample import open_sample
+    from pipeline.verify import require_sound
+    from schemas.catalogue import load_catalogue
+
+    source, catalogue, settings = open_sample(), load_catalogue(), SnapshotSettings(SINCE, AS_OF)
+    freshness = source.freshness()
+    with tempfile.TemporaryDirectory() as work:
+        told = gather_source(source, catalogue, settings.language, Path(work) / "told", None)
+        tables = build_files(told, catalogue, settings, freshness.day, Path(work))
+        write_snapshot(tables, describe("sample", freshness, catalogue, settings), out, check=require_sound)
+
+
+@pytest.fixture(scope="session")
+def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for PREFECT_HOME to be copied: migrating a new database takes longer than most tests."""
+    return made_once(tmp_path_factory, "prefect-home", _migrate_prefect)
+
+
+@pytest.fixture
+def own_prefect_home(prefect_home: Path, tmp_path: Path) -> Path:
+    """For a process of the test's own: PREFECT_HOME with a new, migrated database."""
+    return Path(shutil.copytree(prefect_home, tmp_path / "prefect"))
+
+
+def _migrate_prefect(home: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    command = [sys.executable, "-W", "ignore", "-m", "prefect", "server", "database", "upgrade", "--yes"]
+    subprocess.run(command, env={**kept, "PREFECT_HOME": str(home)}, capture_output=True, check=True)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Files go to the workers whole, and the folders of `TOGETHER` as one; in the order of collection.
+
+    As `--dist loadgroup` would, whose mark has no effect with pytest 9.2 and pytest-xdist 3.8.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid.partition("::")[0])
+
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share something costly (a pretrained model, a Prefect server) stay with one worker."""
-    for item in items:
-        folder = Path(item.path).relative_to(Path(__file__).parent).parts[0]
-        shared = folder if folder in ("editing", "flows") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(shared))
-    # The longest group first, so that the other worker has the rest meanwhile.
-    items.sort(key=lambda item: "/editing/" not in item.nodeid and not item.nodeid.startswith("tests/editing"))
+    """The longest first, so that the other worker has the rest meanwhile."""
+    items.sort(key=lambda item: not item.nodeid.startswith(TOGETHER))

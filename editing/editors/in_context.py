@@ -26,7 +26,7 @@ __all__ = ["InContext", "InContextOptions"]
 
 @dataclass(frozen=True)
 class InContextOptions:
-    facts: int = 4
+    facts: int = 2
     """How many edits stand in a prompt at most."""
     choice: Literal["subject", "similar", "subject-only"] = "subject"
     """`subject`: edits whose subject is named, then similar ones; `similar`: by letters alone; `subject-only`."""

@@ -8,7 +8,7 @@ take their place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -32,6 +32,7 @@ __all__ = [
     "choose_layers",
     "choose_site",
     "find_facts",
+    "optimise_in_parts",
     "optimise_values",
     "subject_end",
     "subject_span",
@@ -167,6 +168,35 @@ def capture(model: Any, module: Any, facts: Sequence[Fact], inputs: bool, rows: 
         watch.remove()
     sizes = [len(fact.contexts) for fact in facts]
     return torch.stack([part.mean(0) for part in torch.cat(taken).split(sizes)])
+
+
+def optimise_in_parts(
+    model: Any,
+    module: Any,
+    facts: Sequence[Fact],
+    settings: ValueSettings,
+    at_once: int,
+    progress: Callable[[int], None] = lambda done: None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> torch.Tensor:
+    """`optimise_values`, `at_once` facts at a time; where these do not fit the memory, half as many, and says so.
+
+    progress: told how many are done. Raises BadInput when not even one fits.
+    """
+    found: list[torch.Tensor] = []
+    begin = 0
+    while begin < len(facts):
+        progress(begin)
+        try:
+            found.append(optimise_values(model, module, facts[begin : begin + at_once], settings))
+        except torch.OutOfMemoryError as error:
+            if at_once == 1:
+                raise BadInput("not even one fact fits the memory; take a smaller model or cpu") from error
+            at_once = min(at_once, len(facts) - begin) // 2 or 1
+            tell(f"out of memory: going on with {at_once} facts at once")
+            continue
+        begin += at_once
+    return torch.cat(found)
 
 
 def optimise_values(model: Any, module: Any, facts: Sequence[Fact], settings: ValueSettings) -> torch.Tensor:

@@ -27,7 +27,7 @@ from editing.editors.keys_and_values import (
     choose_layers,
     choose_site,
     find_facts,
-    optimise_values,
+    optimise_in_parts,
 )
 from editing.editors.traced_layers import AUTO, traced_layers
 from editing.editors.trained import WeightEdit, parse_layers
@@ -125,11 +125,16 @@ class Memit:
     def _wanted(self, model: Any, block: Any, facts: list[Any], config: MemitOptions, edits: Material) -> torch.Tensor:
         """z of every fact: (facts, hidden), float64."""
         settings = ValueSettings(config.value_steps, config.value_rate, config.kl_factor, config.decay, config.clamp)
-        deltas = []
-        for begin in range(0, len(facts), config.facts_at_once):
-            edits.progress(f"memit: value {begin + 1} of {len(facts)}")
-            deltas.append(optimise_values(model, block, facts[begin : begin + config.facts_at_once], settings))
-        wanted = capture(model, block, facts, inputs=False) + torch.cat(deltas).double()
+        deltas = optimise_in_parts(
+            model,
+            block,
+            facts,
+            settings,
+            config.facts_at_once,
+            lambda done: edits.progress(f"memit: value {done + 1} of {len(facts)}"),
+            edits.progress,
+        )
+        wanted = capture(model, block, facts, inputs=False) + deltas.double()
         if not bool(torch.isfinite(wanted).all()):
             raise TrainingFailed("memit: a value is no longer a number; lower value_rate")
         return wanted

@@ -27,7 +27,7 @@ from editing.editors.keys_and_values import (
     choose_layers,
     choose_site,
     find_facts,
-    optimise_values,
+    optimise_in_parts,
 )
 from editing.editors.traced_layers import AUTO, traced_layers
 from editing.editors.trained import WeightEdit
@@ -101,7 +101,8 @@ class Rome:
             for _ in range(config.passes):
                 for begin in range(0, len(left), config.facts_at_once):
                     edits.progress(f"rome: fact {begin + 1} of {len(left)}")
-                    self._write(model, module, left[begin : begin + config.facts_at_once], covariance, settings)
+                    together = left[begin : begin + config.facts_at_once]
+                    self._write(model, module, together, covariance, settings, edits)
                 left = [fact for fact in facts if not _spoken(model, fact)]
         except BaseException:
             edited.undo()
@@ -119,9 +120,15 @@ class Rome:
         return edited
 
     def _write(
-        self, model: Any, module: Any, facts: list[Any], covariance: torch.Tensor, settings: ValueSettings
+        self,
+        model: Any,
+        module: Any,
+        facts: list[Fact],
+        covariance: torch.Tensor,
+        settings: ValueSettings,
+        edits: Material,
     ) -> None:
-        deltas = optimise_values(model, module, facts, settings).double()
+        deltas = optimise_in_parts(model, module, facts, settings, len(facts), tell=edits.progress).double()
         keys, before = capture(model, module, facts, inputs=True), capture(model, module, facts, inputs=False)
         if not bool(torch.isfinite(deltas).all()):
             raise TrainingFailed("rome: a value is no longer a number; lower value_rate")

@@ -1,7 +1,7 @@
 """`layer=auto` of ROME and `layers=auto` of MEMIT: the layers at which a causal trace says this model looks facts up.
 
 Traced are a handful of the edits' old facts, which the model should know, and of what `tracing` can restore only the
-feed-forward parts where layers are chosen by. Leaves out the whole map (`trace_run`).
+feed-forward parts, at the tokens that layers are chosen by. Leaves out the whole map (`trace_run`).
 """
 
 from __future__ import annotations
@@ -42,5 +42,5 @@ def traced_layers(
     if choose_site(model, site, layers[-1]) == "prompt":
         role = "last token"
         layers = suggest_layers(averages, role, count)
-    peak = max(row["indirect_effect"] for row in averages.to_pylist() if row["role"] == role) if layers else 0.0
+    peak = max(row["indirect_effect"] for row in averages.to_pylist() if row["role"] == role)
     return layers, {"traced_facts": material.traced["facts"], "traced_at": role, "indirect_effect": round(peak, 4)}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 from flows.commands.arguments import Snapshot
 from flows.output import fail, mode, tell
+from schemas.errors import BadInput
 
 __all__ = ["diff", "inspect", "verify"]
 
@@ -16,21 +17,22 @@ __all__ = ["diff", "inspect", "verify"]
 def inspect(
     snapshot: Snapshot,
     why: Annotated[str, typer.Option(help="Audit one entity: all that was kept and left out about this QID.")] = "",
+    live: Annotated[bool, typer.Option("--live", help="With --why: what Wikidata itself says of it now.")] = False,
+    user_agent: Annotated[
+        str, typer.Option(help="With --live: who asks, with your URL or e-mail.", envvar="CHRONOFACTS_USER_AGENT")
+    ] = "",
+    api: Annotated[
+        str, typer.Option(help="With --live: the API that is asked.")
+    ] = "https://www.wikidata.org/w/api.php",
 ) -> None:
     """Show what is in a snapshot: counts, examples, and what was left out and why.
 
     Example: chronofacts inspect S --why Q142
     """
+    if live and not why:
+        raise BadInput("--live is about one entity; name it with --why, for example --why Q142 --live")
     if why:
-        from flows.terminal import print_audit
-        from pipeline.audit import audit
-
-        found_about = audit(snapshot, why)
-        if mode.as_json:
-            tell("", [finding._asdict() for finding in found_about])
-        else:
-            print_audit(why, found_about)
-        return
+        return _audit(snapshot, why, Wiki(api, user_agent) if live else None)
     from pipeline.inspection import inspect as read_inspection
 
     found = read_inspection(snapshot)
@@ -39,6 +41,33 @@ def inspect(
     from flows.terminal import print_inspection
 
     print_inspection(found)
+
+
+class Wiki(NamedTuple):
+    """Where the API of a wiki is, and who asks it."""
+
+    api: str
+    user_agent: str
+
+
+def _audit(snapshot: Path, qid: str, wiki: Wiki | None) -> None:
+    """Tell what a snapshot has of one entity, and what a wiki says of it now, when one is given."""
+    from flows.terminal import print_audit, print_now
+    from pipeline.audit import audit
+    from pipeline.now import compare_with_now
+    from pipeline.sources.entity_api import open_api
+
+    findings = audit(snapshot, qid)
+    now = None
+    if wiki is not None:
+        with open_api(wiki.api, wiki.user_agent) as api:
+            now = compare_with_now(snapshot, qid, api)
+    if mode.as_json:
+        told = [finding._asdict() for finding in findings]
+        return tell("", told if now is None else {"findings": told, "now": [line._asdict() for line in now]})
+    print_audit(qid, findings)
+    if now is not None:
+        print_now(qid, now)
 
 
 def verify(snapshot: Snapshot) -> None:

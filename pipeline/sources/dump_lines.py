@@ -31,7 +31,7 @@ __all__ = ["BLOCK", "BrokenLine", "ClaimFilter", "DamagedDump", "DumpLines", "Te
 MAX_LINE = 64 << 20  # bytes; Wikibase refuses entities far smaller than this
 KEPT_BREAKS = 1000  # broken lines described one by one; the rest is counted
 PATIENCE = 1000  # lines without a single entity, after which a file is no dump
-BLOCK = 1 << 17  # bytes of JSON at a time: larger blocks leave the processor's cache, and take longer
+BLOCK = 1 << 19  # bytes of JSON at a time: smaller blocks split more lines, larger ones leave the processor's cache
 _OPENS_A_LIST = re.compile(rb"\s*:\s*\[")
 _TELL_EVERY = 16 << 20  # bytes of JSON between two calls of `tell`
 

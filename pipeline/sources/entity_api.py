@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import requests
 
 from pipeline.sources import EntityBatch
 from pipeline.sources.answers import Solution, label_table
-from pipeline.sources.politeness import Clock, one_at_a_time, retry_after
+from pipeline.sources.politeness import SYSTEM_CLOCK, Clock, full_user_agent, lock_of, one_at_a_time, retry_after
 from pipeline.sources.sparql import batches
 from pipeline.sources.verdicts import EndpointFailed, Verdict, judge_reply
 from pipeline.wikidata import ENTITY, LIFECYCLE, Origin, RdfTerm, StatementRows, is_qid, read_json_statement
 from schemas.errors import BadInput
 
-__all__ = ["ApiSettings", "EntityApi", "Reread"]
+__all__ = ["ApiSettings", "EntityApi", "Reread", "open_api"]
 
+WIKIDATA = "https://www.wikidata.org/w/api.php"
 IDS_A_REQUEST = 50  # for anybody but bots
 _LAG_S = 5.0  # the maxlag that Wikimedia asks programs to accept; also the least wait
 _NAMES = {
@@ -42,7 +45,7 @@ class ApiSettings:
     user_agent: str
     """The whole header (`politeness.full_user_agent`)."""
     lock: Path
-    address: str = "https://www.wikidata.org/w/api.php"
+    address: str = WIKIDATA
     attempts: int = 8
     timeout_s: float = 60
     longest_wait_s: float = 3600
@@ -140,6 +143,20 @@ class EntityApi:
         raise EndpointFailed(
             f"{settings.address} refuses: {problem.get('info') or told!r}; check the ids and the address"
         )
+
+
+@contextmanager
+def open_api(address: str, user_agent: str) -> Iterator[EntityApi]:
+    """The API at an address, while it is used.
+
+    user_agent: who asks, as the operator gives it. Raises BadInput for an address that is none, and for a
+    Wikimedia host without contact data.
+    """
+    if not address.startswith(("http://", "https://")) or not urlsplit(address).hostname:
+        raise BadInput(f"--api {address!r} is no address; give one such as {WIKIDATA}")
+    settings = ApiSettings(full_user_agent(user_agent, address), lock_of(address), address)
+    with requests.Session() as session:
+        yield EntityApi(settings, SYSTEM_CLOCK, session)
 
 
 def _by_id_asked(entities: Mapping[str, Any], qids: Sequence[str]) -> dict[str, Mapping[str, Any]]:

@@ -164,6 +164,13 @@ def test_whether_to_chat_is_an_option(folder: Path, tmp_path: Path) -> None:
         load_model(str(tmp_path), chat="yes")
 
 
+def test_a_small_world_does_not_chat(tmp_path: Path) -> None:
+    snapshot = write_invented(tmp_path / "S", facts=12, edits=4, people=10)
+    with pytest.raises(BadInput, match="chat=auto"):
+        run_experiment(snapshot, "small-world", ["none"], {"chat": "yes"}, tmp_path / "R")
+    assert not (tmp_path / "R").exists()
+
+
 @pytest.mark.parametrize("template", ["{{ raise_exception('no') }}", "always the same", "{% for %}"])
 def test_a_template_that_cannot_be_used_is_told_with_the_mend(template: str) -> None:
     with pytest.raises(BadInput, match="chat=no"):

@@ -63,7 +63,7 @@ def test_a_world_where_nothing_may_be_told_has_no_contexts(snapshot: Snapshot) -
 
 
 @pytest.mark.parametrize(
-    ("editors", "share"), [(["lora", "memory"], 0.0), (["lora", "in-context"], 0.5)], ids=["without", "with"]
+    ("editors", "share"), [(["lora", "memory"], 0.0), (["lora", "in-context"], 0.4)], ids=["without", "with"]
 )
 def test_only_a_run_of_the_in_context_editor_has_a_world_with_contexts(editors: list[str], share: float) -> None:
     assert read_settings(editors, {}).world.contexts == share

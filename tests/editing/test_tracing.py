@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from editing.editors import Material, make_plan
+from editing.editors.modes import edit_in_chunks
 from editing.models import save_model
 from editing.snapshot import Snapshot
 from editing.trace_run import run_trace
-from editing.tracing import EFFECTS, MAP, ROLES, TraceSettings, average, suggest_layers, trace
+from editing.tracing import EFFECTS, MAP, MEMIT_LAYERS, ROLES, TraceSettings, average, suggest_layers, trace
 from schemas.errors import BadInput
+from tests.editing.editors.families import tiny, tiny_tokenizer
+from tests.editing.editors.made_edits import made_material
 
 FEW = TraceSettings(facts=4, draws=3)
 
@@ -95,3 +100,63 @@ def test_an_unknown_option_of_a_trace_names_the_nearest(invented: Path, tmp_path
     with pytest.raises(BadInput, match="draws"):
         run_trace(invented, "model", {"drawss": "2"}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_trace_of_the_decisive_tokens_alone_finds_there_what_the_whole_trace_does(
+    model_and_tokenizer: tuple[Any, Any], snapshot: Snapshot, effects: pa.Table
+) -> None:
+    model, tokenizer = model_and_tokenizer
+    few = trace(model, tokenizer, snapshot.edits, replace(FEW, kinds=("mlp",), everywhere=False))
+    roles = ("last subject token", "last token")
+    whole = [row for row in effects.to_pylist() if row["kind"] == "mlp" and row["role"] in roles]
+    assert len(few) == len(whole) > 0
+    for one, other in zip(few.to_pylist(), whole, strict=True):
+        assert (one["layer"], one["position"]) == (other["layer"], other["position"])
+        assert one["indirect_effect"] == pytest.approx(other["indirect_effect"], abs=1e-4)
+
+
+@pytest.mark.parametrize(("editor", "option"), [("rome", "layer"), ("memit", "layers")])
+def test_layer_auto_edits_where_the_trace_points_and_the_report_says_so(
+    model_and_tokenizer: tuple[Any, Any], snapshot: Snapshot, editor: str, option: str
+) -> None:
+    model, tokenizer = model_and_tokenizer
+    quick = {"value_steps": "3", "statistics_texts": "50"} | ({"passes": "1"} if editor == "rome" else {})
+    material = Material(snapshot.edits.slice(0, 5), snapshot.sentences)
+    plan = make_plan(editor, quick | {option: "auto"}, 0)
+    edited = plan.editor.edit(model, tokenizer, material, plan.config)
+    report, after = dict(edited.report), {name: value.clone() for name, value in model.state_dict().items()}
+    edited.undo()
+    averages = average(
+        trace(model, tokenizer, material.edits, TraceSettings(facts=24, draws=5))
+    )  # the whole map, as the command draws it
+    suggested = suggest_layers(averages, "last token", 1 if editor == "rome" else MEMIT_LAYERS)
+    assert report[option] == (suggested[0] if editor == "rome" else suggested)
+    assert report["traced_facts"] >= 3 and report["traced_at"] == report["site"].replace("prompt", "last token")
+    there = str(suggested[0]) if len(suggested) == 1 else f"{suggested[0]}-{suggested[-1]}"
+    named = make_plan(editor, quick | {option: there}, 0)
+    named.editor.edit(model, tokenizer, material, named.config)
+    assert all(torch.equal(after[name], value) for name, value in model.state_dict().items())
+
+
+def test_chunks_are_edited_in_the_layer_that_was_traced_before_any(
+    model_and_tokenizer: tuple[Any, Any], snapshot: Snapshot
+) -> None:
+    said: list[str] = []
+    material = Material(snapshot.edits.slice(0, 3), snapshot.sentences, progress=said.append)
+    plan = make_plan("rome", {"layer": "auto", "value_steps": "2", "passes": "1", "statistics_texts": "50"}, 0)
+    chunked = edit_in_chunks(plan, *model_and_tokenizer, material, 1)
+    assert len([line for line in said if line.startswith("tracing")]) == 1
+    assert len({part.report["layer"] for part in chunked.parts}) == 1
+
+
+@pytest.mark.parametrize(("editor", "option"), [("rome", "layer"), ("memit", "layers")])
+def test_layer_auto_on_a_model_that_knows_nothing_is_told_with_the_mend(editor: str, option: str) -> None:
+    plan = make_plan(editor, {option: "auto"}, 0)
+    with pytest.raises(BadInput, match=rf"{editor}: {option} = auto: .*name the layers yourself"):
+        plan.editor.edit(tiny("llama"), tiny_tokenizer(), made_material(), plan.config)
+
+
+def test_a_layer_that_is_neither_a_number_nor_auto_is_told() -> None:
+    assert make_plan("rome", {"layer": "5"}, 0).config.layer == 5
+    with pytest.raises(BadInput, match="no whole number, nor auto"):
+        make_plan("rome", {"layer": "autoo"}, 0)

@@ -1,18 +1,24 @@
-"""One Prefect server for all flow tests, in a temporary home."""
+"""One Prefect server for all flow tests, with a database of their own."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """Real flows run against a real (ephemeral) server, and do not wait for its heartbeat."""
-    from prefect.testing.utilities import prefect_test_harness
+def prefect_server(prefect_home: Path) -> Iterator[str]:
+    """The address of its API. Real flows run against it, as those of a command do."""
+    from prefect.settings import PREFECT_API_URL
 
     from flows.environment import quiet_flows
 
-    with prefect_test_harness(server_startup_timeout=120), quiet_flows():
-        yield
+    home = Path(os.environ["PREFECT_HOME"])
+    if not (home / "prefect.db").exists():
+        shutil.copy(prefect_home / "prefect.db", home)
+    with quiet_flows():
+        yield str(PREFECT_API_URL.value())

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
+from tests.pipeline.sources.entity_server import entity, serving
 
 runner = CliRunner()
 
@@ -29,6 +30,7 @@ def refresh(out: Path, **options: str) -> tuple[int, str, str]:
     )
 
 
+@pytest.mark.usefixtures("prefect_server")
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -87,6 +89,26 @@ def test_inspect_why_audits_one_entity(sample_snapshot: Path) -> None:
     code, out, _ = run("inspect", sample_snapshot, "--why", "Q145")
     assert code == 0 and "timelines about Q145" in out and "Keir Starmer" in out
     assert run("inspect", sample_snapshot, "--why", "nobody")[0] == 2
+
+
+def test_inspect_why_live_asks_wikidata_itself(sample_snapshot: Path) -> None:
+    with serving() as server:
+        server.entities["Q145"] = entity("Q145", "United Kingdom", P6="Q5")
+        asked = ("inspect", sample_snapshot, "--why", "Q145", "--live", "--api", server.url)
+        code, out, _ = run(*asked)
+        assert code == 0 and "Wikidata now about Q145" in out and "only in Wikidata" in out
+        told = json.loads(run(*asked, "--json")[1])
+    assert told["findings"] and {line["verdict"] for line in told["now"]} == {"gone", "other"}
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [(["--live"], "--why"), (["--why", "Q145", "--live"], "--user-agent"),
+     (["--why", "Q145", "--live", "--api", "here"], "--api")],
+)  # fmt: skip
+def test_wrong_use_of_live_is_one_line(sample_snapshot: Path, options: list[str], word: str) -> None:
+    code, _, error = run("inspect", sample_snapshot, *options)
+    assert code == 2 and word in error
 
 
 def test_a_damaged_file_fails_verification_by_name(sample_snapshot: Path, tmp_path: Path) -> None:

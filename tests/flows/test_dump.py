@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,16 +18,6 @@ from schemas.errors import BadInput, CheckFailed
 from tests.pipeline.sources.dump_world import as_dump, as_lines, compressed, holders, write_dump
 
 DAY = datetime.date(2025, 3, 5)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[None]:
-    """One server for all flows here; starting one for each would take longer than the flows."""
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-    from prefect.testing.utilities import prefect_test_harness
-
-    with prefect_test_harness(), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        yield
 
 
 def parts_of(folder: Path, parts: int, each: int) -> Path:
@@ -44,7 +33,7 @@ def statements(folder: Path, raw: Path, choice: str, **options) -> pa.Table:
 
 
 @pytest.mark.parametrize("choice", ["threads", "processes", ""])
-def test_every_runner_gives_the_same_rows_in_the_same_order(choice: str, server: None, tmp_path: Path) -> None:
+def test_every_runner_gives_the_same_rows_in_the_same_order(choice: str, prefect_server: str, tmp_path: Path) -> None:
     folder = parts_of(tmp_path / "dump", 3, 20)
 
     table = statements(folder, tmp_path / "raw", choice)
@@ -52,7 +41,7 @@ def test_every_runner_gives_the_same_rows_in_the_same_order(choice: str, server:
     assert table["subject"].to_pylist() == [f"Q{number}" for number in range(1, 61)]
 
 
-def test_a_damaged_part_is_told_once_and_the_others_need_not_be_read_again(server: None, tmp_path: Path) -> None:
+def test_a_damaged_part_is_told_once_and_the_others_need_not_be_read_again(prefect_server: str, tmp_path: Path) -> None:
     folder = parts_of(tmp_path / "dump", 3, 300)
     whole = compressed(as_dump(as_lines(holders(301, 300))), "gz")
     (folder / "part-1.json.gz").write_bytes(whole[:-200])
@@ -75,7 +64,7 @@ def test_a_runner_that_is_not_there_is_told(choice: str, message: str, tmp_path:
         statements(parts_of(tmp_path / "dump", 1, 2), tmp_path / "raw", choice)
 
 
-def test_a_worker_killed_in_the_middle_loses_nothing(server: None, tmp_path: Path) -> None:
+def test_a_worker_killed_in_the_middle_loses_nothing(prefect_server: str, tmp_path: Path) -> None:
     pytest.importorskip("prefect_dask", reason="the extra `scale` is not installed")
     from distributed import LocalCluster
 

@@ -28,7 +28,7 @@ def test_the_snapshot_of_a_month_is_of_the_last_day_of_the_month_before() -> Non
     assert day_of_snapshot(datetime.date(2025, 1, 31)) == datetime.date(2024, 12, 31)
 
 
-def test_two_months_are_kept_told_and_safe_to_repeat(prefect_server: None, tmp_path: Path) -> None:
+def test_two_months_are_kept_told_and_safe_to_repeat(prefect_server: str, tmp_path: Path) -> None:
     first = run(tmp_path, FIRST)
     second = run(tmp_path, SECOND)
     store = open_store(str(tmp_path / "store"))
@@ -44,14 +44,14 @@ def test_two_months_are_kept_told_and_safe_to_repeat(prefect_server: None, tmp_p
     assert rejections is not None and {"reason", "rows", "meaning", "example"} == set(json.loads(rejections.data)[0])
 
 
-def test_old_snapshots_go_by_the_policy_and_the_first_of_a_year_stays(prefect_server: None, tmp_path: Path) -> None:
+def test_old_snapshots_go_by_the_policy_and_the_first_of_a_year_stays(prefect_server: str, tmp_path: Path) -> None:
     days = [datetime.date(2024, month, 28) for month in (9, 10, 11)]
     removed = [run(tmp_path, day, keep_last=1)["removed"] for day in days]
     assert removed == [[], [], ["2024-10-28"]]
     assert open_store(str(tmp_path / "store")).days() == [days[0], days[2]]
 
 
-def test_a_day_that_was_made_from_another_since_is_an_error(prefect_server: None, tmp_path: Path) -> None:
+def test_a_day_that_was_made_from_another_since_is_an_error(prefect_server: str, tmp_path: Path) -> None:
     run(tmp_path, FIRST)
     with pytest.raises(BadInput, match="since 2021-01-01, not 2022-01-01"):
         monthly(
@@ -61,7 +61,7 @@ def test_a_day_that_was_made_from_another_since_is_an_error(prefect_server: None
 
 
 def test_a_failed_run_is_posted_to_the_webhook(
-    prefect_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prefect_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with webhook() as (address, messages):
         monkeypatch.setenv("CHRONOFACTS_WEBHOOK", address)

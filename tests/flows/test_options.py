@@ -79,11 +79,11 @@ def test_every_command_takes_quiet_and_json() -> None:
         assert "--quiet" in shown and "--json" in shown, command
 
 
-def test_json_is_all_of_standard_output_and_quiet_silences_the_rest(tmp_path: Path) -> None:
+def test_json_is_all_of_standard_output_and_quiet_silences_the_rest(own_prefect_home: Path, tmp_path: Path) -> None:
     words = ["refresh", "--since", "2021-01-01", "--as-of", "2025-01-01", "--relations", "capital", "--json"]
-    loud = run(tmp_path, *words, "--out", "loud")
+    loud = run(tmp_path, *words, "--out", "loud", PREFECT_HOME=str(own_prefect_home))
     assert json.loads(loud.stdout) == {"snapshot": "loud"} and " s  " in loud.stderr
-    quiet = run(tmp_path, *words, "--out", "quiet", "--quiet")
+    quiet = run(tmp_path, *words, "--out", "quiet", "--quiet", PREFECT_HOME=str(own_prefect_home))
     assert json.loads(quiet.stdout) == {"snapshot": "quiet"} and quiet.stderr == ""
 
 

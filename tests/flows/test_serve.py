@@ -29,11 +29,11 @@ def ask(address: str, path: str, body: dict) -> list[dict]:
         return json.load(answer)
 
 
-def test_the_next_month_is_scheduled_with_its_parameters(tmp_path: Path) -> None:
+def test_the_next_month_is_scheduled_with_its_parameters(own_prefect_home: Path, tmp_path: Path) -> None:
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    environment = {**kept, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(tmp_path / "prefect"), "PYTHONUNBUFFERED": "1"}
+    environment = {**kept, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(own_prefect_home), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-W", "ignore", "-m", "flows.cli", "serve", "--port", str(port), "--json"]
     with subprocess.Popen(
         [*command, "--set", "repo=org/name", "--set", "keep_last=3"],
@@ -41,7 +41,7 @@ def test_the_next_month_is_scheduled_with_its_parameters(tmp_path: Path) -> None
     ) as serving:  # fmt: skip
         try:
             found: list[dict] = []
-            until = time.monotonic() + 240
+            until = time.monotonic() + 120
             while not found and time.monotonic() < until and serving.poll() is None:
                 time.sleep(1)
                 try:

@@ -14,9 +14,17 @@ from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = """
-import json, sys, threading, time
+import contextlib, json, os, sys, threading, time
 from pathlib import Path
 from flows.environment import quiet_flows
+
+def children():
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):
+            if f"\\nPPid:\\t{os.getpid()}\\n" in status.read_text():
+                found.append(status)
+    return found
 
 with quiet_flows():
     from prefect import flow, task
@@ -29,8 +37,7 @@ with quiet_flows():
     thread = threading.Thread(target=lambda: seen.append(PREFECT_API_URL.value()))
     thread.start()
     thread.join()
-    processes = [path.read_text().split() for path in Path("/proc/self/task").glob("*/children")]
-    print(json.dumps({"api": PREFECT_API_URL.value(), "thread": seen[0], "children": sum(map(len, processes))}))
+    print(json.dumps({"api": PREFECT_API_URL.value(), "thread": seen[0], "children": len(children())}))
     sys.stdout.flush()
     time.sleep(60)
 """
@@ -41,9 +48,11 @@ def is_open(address: str) -> bool:
         return one.connect_ex(("127.0.0.1", urlsplit(address).port or 0)) == 0
 
 
-def test_all_flows_of_a_command_use_one_server_which_goes_when_the_command_is_killed(tmp_path: Path) -> None:
+def test_all_flows_of_a_command_use_one_server_which_goes_when_the_command_is_killed(
+    own_prefect_home: Path, tmp_path: Path
+) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    environment = {**kept, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(tmp_path / "prefect")}
+    environment = {**kept, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(own_prefect_home)}
     command = [sys.executable, "-W", "ignore", "-c", COMMAND]
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

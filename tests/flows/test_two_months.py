@@ -1,9 +1,12 @@
-"""A month, a changed world, a second month: published, told and linked; killed and run again, the same in the end."""
+"""A month, a changed world, a second month: published, told and linked; killed and run again, the same in the end.
+
+It is killed at two chosen moments here, and at ten random ones in benchmarks/two_months.py.
+"""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +19,6 @@ from tests.hub.local_hub import LocalHub, local_hub
 from tests.hub.test_publish import run_datasets
 from tests.pipeline.sources.endpoint_server import serving
 from tests.pipeline.sources.sample_world import sample_as_of
-
-KILLS = 2  # ten in benchmarks/two_months.py
 
 
 @dataclass
@@ -33,15 +34,11 @@ class Done:
 
 
 @pytest.fixture(scope="module")
-def done(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
-    from prefect.settings import PREFECT_API_URL
-
+def done(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     folder = tmp_path_factory.mktemp("two-months")
     model = make_model(folder / "model")
-    api = PREFECT_API_URL.value()
-    assert api is not None
     with local_hub() as hub, serving(sample_as_of(FIRST)) as endpoint:
-        installation = Installation(folder / "whole", hub, endpoint, api, model=model)
+        installation = Installation(folder / "whole", hub, endpoint, prefect_server, model=model)
         first = installation.month(FIRST)
         assert first.code == 0, first.errors
         kept, state = installation.copy(folder / "first").folder, installation.hub_state()
@@ -90,16 +87,23 @@ def test_a_third_run_changes_nothing_and_asks_the_hub_less_than_ten_times(done: 
     assert 0 < len(done.hub.log) < 10
 
 
-def test_a_second_month_that_is_killed_and_run_again_ends_the_same(done: Done, tmp_path: Path) -> None:
+@pytest.mark.parametrize("moment", ["reads", "commits"])
+def test_a_second_month_that_is_killed_and_run_again_ends_the_same(done: Done, moment: str, tmp_path: Path) -> None:
     wanted, finished = done.installation.state(), done.hub.repos
-    points = random.Random(8)
+    again = done.installation.copy(tmp_path / "again", of=done.after_first)
+    again.restore_hub(done.hub_after_first)
+
+    def arm(kill: Callable[[], None]) -> None:
+        third = len(again.endpoint.queries) + 2
+        if moment == "reads":
+            again.endpoint.fault = lambda number, query: kill() if number == third else None
+        else:
+            done.hub.fault("POST", "/commit/", run=kill)
+
     try:
-        for number in range(KILLS):
-            again = done.installation.copy(tmp_path / str(number), of=done.after_first)
-            again.restore_hub(done.hub_after_first)
-            killed = again.month(SECOND, kill_after=points.uniform(0.3, 0.95) * done.second.seconds)
-            rerun = again.month(SECOND)
-            assert rerun.code == 0, (killed, rerun.errors)
-            assert again.state() == wanted
+        assert again.month(SECOND, arm=arm).code == -signal.SIGKILL
+        rerun = again.month(SECOND)
+        assert rerun.code == 0, rerun.errors
+        assert again.state() == wanted
     finally:
         done.hub.repos = finished

@@ -35,7 +35,7 @@ def run(folder: Path) -> dict:
     return monthly("sample", since, TODAY, store=str(folder / "store"), runs=str(folder / "runs"), relations=FEW)
 
 
-def test_the_first_run_of_a_fresh_installation_needs_nothing_to_be_there(prefect_server: None, tmp_path: Path) -> None:
+def test_the_first_run_of_a_fresh_installation_needs_nothing_to_be_there(prefect_server: str, tmp_path: Path) -> None:
     home = tmp_path / "new" / "deep"
     told = run(home)
     assert told["removed"] == [] and open_store(str(home / "store")).days() == [TODAY]
@@ -43,7 +43,7 @@ def test_the_first_run_of_a_fresh_installation_needs_nothing_to_be_there(prefect
     assert not any(path.is_file() for path in (home / "store-work").rglob("*"))
 
 
-def test_the_hundredth_run_keeps_what_the_policy_says_and_no_more(prefect_server: None, tmp_path: Path) -> None:
+def test_the_hundredth_run_keeps_what_the_policy_says_and_no_more(prefect_server: str, tmp_path: Path) -> None:
     store, days = open_store(str(tmp_path / "store")), month_ends(99)
     for day in days:
         store.add(snapshot_of(tmp_path / "made", day))
@@ -77,7 +77,7 @@ def records() -> int:
         return sum(1 for run in client.read_flow_runs(flow_filter=ours, limit=200) if run.name)
 
 
-def test_records_of_old_runs_are_forgotten_and_new_ones_stay(prefect_server: None) -> None:
+def test_records_of_old_runs_are_forgotten_and_new_ones_stay(prefect_server: str) -> None:
     before = records()
     old_runs(7, months_ago=20)
     old_runs(2, months_ago=1)

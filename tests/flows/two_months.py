@@ -14,10 +14,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import pyoxigraph
 
 from tests.hub.local_hub import TOKEN, LocalHub
 from tests.pipeline.sources.endpoint_server import EndpointServer
@@ -50,6 +53,11 @@ class Month:
     told: dict[str, Any]
     errors: str
     seconds: float
+
+
+@cache
+def world(day: datetime.date) -> pyoxigraph.Store:
+    return sample_as_of(day)
 
 
 def make_model(folder: Path) -> Path:
@@ -109,9 +117,14 @@ class Installation:
             "PYTHONPATH": str(ROOT),
         }
 
-    def month(self, day: datetime.date, kill_after: float | None = None) -> Month:
-        """Run a month; kill_after: seconds until it is killed without warning."""
-        self.endpoint.store = sample_as_of(day)
+    def month(
+        self,
+        day: datetime.date,
+        kill_after: float | None = None,
+        arm: Callable[[Callable[[], None]], None] = lambda kill: None,
+    ) -> Month:
+        """Run a month; kill_after: seconds until it is killed without warning; arm: is given what kills it at once."""
+        self.endpoint.store = world(day)
         started = time.monotonic()
         process = subprocess.Popen(
             self.command(day),
@@ -121,6 +134,7 @@ class Installation:
             stderr=subprocess.PIPE,
             text=True,
         )
+        arm(process.kill)
         try:
             out, errors = process.communicate(timeout=kill_after)
         except subprocess.TimeoutExpired:

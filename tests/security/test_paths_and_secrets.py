@@ -74,11 +74,13 @@ def test_pruning_follows_no_link_and_takes_nothing_with_another_name(tmp_path: P
     assert (precious / "file").exists() and (runs / "2024-99-31-model").exists() and (runs / "notes-2024").exists()
 
 
-def test_a_token_is_in_no_file_no_output_and_no_card(hub: LocalHub, snapshot: Path, tmp_path: Path) -> None:
+def test_a_token_is_in_no_file_no_output_and_no_card(
+    hub: LocalHub, snapshot: Path, own_prefect_home: Path, tmp_path: Path
+) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PREFECT_"))}
     environment |= {
         "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "home"),
-        "PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_LOGGING_LEVEL": "DEBUG",
+        "PREFECT_HOME": str(own_prefect_home), "PREFECT_LOGGING_LEVEL": "DEBUG",
     }  # fmt: skip
     command = [sys.executable, "-m", "flows.cli", "publish", str(snapshot), "--repo", REPO, "--endpoint", hub.url]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, env=environment, check=True)

@@ -1,0 +1,60 @@
+"""`experiment --load`: a saved edit finds its base model by itself, and wrong ones are refused in a line."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from editing.experiment import run_experiment
+from editing.models import save_model
+from flows.cli import app
+from schemas.manifest import SnapshotManifest
+from tests.editing.editors.families import tiny, tiny_tokenizer
+from tests.editing.invented_world import AS_OF, SINCE, write_invented
+
+FEW = {"cache": "none", "scoring.hops": "false", "scoring.fluency": "0", "scoring.perplexity": "0"}
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("saved")
+    save_model(tiny("llama"), tiny_tokenizer(), place / "model")
+    snapshot = write_invented(place / "S", facts=12, edits=4, people=10)
+    (snapshot / "manifest.json").write_text(manifest().as_json())
+    run_experiment(snapshot, str(place / "model"), ["lora"], FEW | {"lora.steps": "2"}, place / "R")
+    return place / "R"
+
+
+def manifest() -> SnapshotManifest:
+    now = datetime.datetime(2025, 1, 2, tzinfo=datetime.UTC)
+    return SnapshotManifest(
+        name="invented", since=SINCE, as_of=AS_OF, language="en", source="sample", source_day=AS_OF, source_detail="",
+        retrieved_at=now, code_version="", catalogue_hash="", relations=("mayor", "coach"), seed=0,
+    )  # fmt: skip
+
+
+def experiment(run: Path, *words: object) -> tuple[int, str, str]:
+    given = [part for name, value in FEW.items() for part in ("--set", f"{name}={value}")]
+    done = runner.invoke(app, ["experiment", str(run.parent / "S"), *map(str, words), *given, "--json", "--quiet"])
+    return done.exit_code, done.stdout, done.stderr
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_saved_edit_is_asked_on_the_model_that_its_card_names(run: Path, tmp_path: Path) -> None:
+    code, out, error = experiment(run, "--load", run / "adapters" / "lora", "--out", tmp_path / "R2")
+    assert code == 0, error
+    assert set(json.loads(out)["metrics"]) == {"none", "saved-lora"}
+    before, now = (json.loads((place / "run.json").read_text()) for place in (run, tmp_path / "R2"))
+    assert now["metrics"]["saved-lora"]["token_accuracy"] == before["metrics"]["lora"]["token_accuracy"]
+    assert now["model"]["name"] == str(run.parent / "model")
+
+
+def test_a_folder_without_an_edit_is_one_line_of_wrong_use(run: Path, tmp_path: Path) -> None:
+    code, _, error = experiment(run, "--load", tmp_path, "--out", tmp_path / "R2")
+    assert code == 2 and "holds no saved edit" in error and "RUN/adapters/EDITOR" in error
+    assert not (tmp_path / "R2").exists()
