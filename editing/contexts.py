@@ -2,15 +2,15 @@
 
 The in-context editor tells edits in this form. A model that was only ever shown single sentences does not look at what
 stands before a question; one that was also shown some of these does. They tell invented answers about known facts, so
-that the answer can only be read and not remembered, and never the new answer of an edit. Leaves out the choice of what is
-told (`editors.in_context`).
+that the answer can only be read and not remembered: names that the relation knows or will know, and words of several.
+About an edit's own subject its new answer is never told. Leaves out the choice of what is told (`editors.in_context`).
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,15 @@ MOST_TRIES = 20
 READ_SHARE = 0.6
 """Of the invented contexts, so many hold the answer; the others tell what has nothing to do with the question."""
 
+MIXED_SHARE = 0.6
+"""Of the told answers, so many are made of several names' words: what is read word by word is not known as a whole."""
+EDITED = 3
+"""How much more often facts of the relations that are edited are told."""
+
+NEAR_SHARE = 0.7
+"""How often a question that keeps its answer comes after another fact about the same subject."""
+
+T = TypeVar("T")
 Row = Mapping[str, Any]
 Fact = tuple[str, str]  # subject, relation
 
@@ -42,61 +51,85 @@ def with_facts(facts: Sequence[str], prompt: str, separator: str = SEPARATOR) ->
 
 
 def invented_contexts(
-    sentences: pa.Table, secret: Mapping[str, Collection[str]], count: int, seed: int
+    sentences: pa.Table, edits: pa.Table, count: int, seed: int, lessons: bool = False
 ) -> list[tuple[str, str]]:
     """`count` pairs of (prompt with one to four told facts before it, answer).
 
-    sentences: `tables.SENTENCES` without those held out. secret: of a subject, answers that are never told about it.
-    A told fact's answer is another fact's of the same relation. Where the question is about a told fact, in whichever
-    wording, its answer is the told one; a question about the past, or about anything else, keeps its own. Empty where
-    no relation has two answers.
+    sentences: `tables.SENTENCES` without those held out. edits: `tables.EDITS`; their new answers are words to read,
+    but are never told about their own subjects. A told fact's answer is a name of its relation, or made of the words of
+    several. Where the question is about a told fact, in whichever wording, its answer is the told one; a question
+    about the past, or about anything else, keeps its own. lessons: nothing but questions about the one fact that is
+    told, every answer made of several's words. Empty where no relation has two answers.
     """
-    rows = sentences.select(["subject", "relation", "role", "form", "prompt", "answer"]).to_pylist()
-    wordings: dict[Fact, list[Row]] = defaultdict(list)
-    answers: dict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        if row["role"] in ("current", "stable") and row["relation"] != "alias":
-            wordings[row["subject"], row["relation"]].append(row)
-            answers[row["relation"]].add(row["answer"])
-    pools = {relation: sorted(several) for relation, several in answers.items() if len(several) > 1}
-    facts = sorted(fact for fact in wordings if fact[1] in pools)
-    if not facts:
-        return []
-    of_subject: dict[str, list[Fact]] = defaultdict(list)
-    for fact in facts:
-        of_subject[fact[0]].append(fact)
-    chance = np.random.default_rng(seed)
-    of_relation = Counter(relation for _, relation in facts)
-    weights = np.array([of_relation[relation] ** -0.5 for _, relation in facts])
-    weights /= weights.sum()  # rare relations are told more than once for each of their facts
-
-    def drawn() -> Fact:
-        return facts[int(chance.choice(len(facts), p=weights))]
-
-    def told(fact: Fact) -> tuple[str, str] | None:
-        """(line, invented answer); none when the answer drawn is secret."""
-        pool, several = pools[fact[1]], wordings[fact]
-        answer, row = pool[chance.integers(len(pool))], several[chance.integers(len(several))]
-        return None if answer in secret.get(fact[0], ()) else (tell(row["prompt"], row["form"], answer), answer)
-
+    known = _Known(sentences, edits, seed)
     made: list[tuple[str, str]] = []
-    for _ in range(MOST_TRIES * count):
+    for _ in range(MOST_TRIES * count if known.facts else 0):
         if len(made) == count:
             break
-        reads = chance.random() < READ_SHARE
-        if reads:
-            about = drawn()
-            row = wordings[about][chance.integers(len(wordings[about]))]
-        else:
-            row = rows[chance.integers(len(rows))]
-            near = [] if row["role"] == "composed" else of_subject[row["subject"]]
-            near = [fact for fact in near if row["role"] == "history" or fact[1] != row["relation"]]
-            about = near[chance.integers(len(near))] if near and chance.random() < 0.7 else drawn()
-            if about[0] == row["subject"] and not near:
-                continue  # what is asked over hops would change with what is told
-        others = {fact for fact in (drawn() for _ in range(int(chance.choice(len(OTHERS_TOLD), p=OTHERS_TOLD)))) if fact[0] != row["subject"]}
-        lines = [line for fact in [*sorted(others), about] if (line := told(fact))]
+        reads = lessons or known.chance.random() < READ_SHARE
+        row, about = known.question(reads)
+        if about is None:
+            continue
+        others = [] if lessons else [fact for fact in known.others() if fact[0] != row["subject"]]
+        lines = [line for fact in [*others, about] if (line := known.told(fact, 1.0 if lessons else MIXED_SHARE))]
         if lines and (not reads or len(lines) == len(others) + 1):
             answer = lines[-1][1] if reads else row["answer"]
             made.append((with_facts([text for text, _ in lines], render(row["prompt"], row["form"])), answer))
     return made
+
+
+class _Known:
+    """The facts of the sentences, how each is worded, and names that may answer; draws from them."""
+
+    def __init__(self, sentences: pa.Table, edits: pa.Table, seed: int) -> None:
+        self.chance = np.random.default_rng(seed)
+        self._rows = sentences.select(["subject", "relation", "role", "form", "prompt", "answer"]).to_pylist()
+        self._wordings: dict[Fact, list[Row]] = defaultdict(list)
+        names: dict[str, set[str]] = defaultdict(set)
+        for row in self._rows:
+            if row["role"] in ("current", "stable") and row["relation"] != "alias":
+                self._wordings[row["subject"], row["relation"]].append(row)
+                names[row["relation"]].add(row["answer"])
+        self._secret: dict[str, set[str]] = defaultdict(set)
+        for edit in edits.select(["subject", "relation", "target_new", "new_aliases"]).to_pylist():
+            names[edit["relation"]].add(edit["target_new"])
+            self._secret[edit["subject"]] |= {edit["target_new"], *(edit["new_aliases"] or ())}
+        self._names = {relation: sorted(several) for relation, several in names.items() if len(several) > 1}
+        self.facts = sorted(fact for fact in self._wordings if fact[1] in self._names)
+        self._of_subject: dict[str, list[Fact]] = defaultdict(list)
+        for fact in self.facts:
+            self._of_subject[fact[0]].append(fact)
+        edited, of_relation = set(edits["relation"].to_pylist()), Counter(relation for _, relation in self.facts)
+        weights = [of_relation[name] ** -0.5 * (EDITED if name in edited else 1) for _, name in self.facts]
+        self._so_far = np.cumsum(weights)  # a fact of a rare relation is told more often
+
+    def question(self, reads: bool) -> tuple[Row, Fact | None]:
+        """(what is asked, the fact that is told last); no fact where telling any would change the answer."""
+        if reads:
+            about = self._drawn()
+            return self._one(self._wordings[about]), about
+        row = self._one(self._rows)
+        over_hops = row["role"] == "composed"
+        near = [f for f in self._of_subject[row["subject"]] if row["role"] == "history" or f[1] != row["relation"]]
+        about = self._one(near) if near and not over_hops and self.chance.random() < NEAR_SHARE else self._drawn()
+        return row, None if about[0] == row["subject"] and (over_hops or about not in near) else about
+
+    def others(self) -> list[Fact]:
+        """Facts that stand before the one that matters, each once."""
+        count = int(np.searchsorted(np.cumsum(OTHERS_TOLD), self.chance.random()))
+        return sorted({self._drawn() for _ in range(count)})
+
+    def told(self, fact: Fact, mixed: float) -> tuple[str, str] | None:
+        """(line, invented answer); none when the answer drawn is secret. mixed: how often it is of several's words."""
+        names = self._names[fact[1]]
+        answer, row = self._one(names), self._one(self._wordings[fact])
+        if self.chance.random() < mixed:
+            words = " ".join([answer, self._one(names), self._one(names)]).split()
+            answer = " ".join(self._one(words) for _ in answer.split())
+        return None if answer in self._secret[fact[0]] else (tell(row["prompt"], row["form"], answer), answer)
+
+    def _drawn(self) -> Fact:
+        return self.facts[int(np.searchsorted(self._so_far, self.chance.random() * self._so_far[-1]))]
+
+    def _one(self, several: Sequence[T]) -> T:
+        return several[int(self.chance.random() * len(several))]

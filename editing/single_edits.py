@@ -109,7 +109,8 @@ def score_each_alone(
     ids, probes = material.edits["edit_id"].to_pylist(), _probes_of_each(material.edits, questions, settings)
     stores = {edit: store_of(ids[edit]) for edit in probes}
     missing = [edit for edit in probes if not _known(stores[edit], probes[edit], settings)]
-    options, watch = single_pass(plan.config, model), _Watch(plan.name, len(missing), material.progress)
+    options = single_pass(plan.config, model)
+    watch = _Watch(plan.name, len(missing), options.facts_at_once if options else 1, material.progress)
     tables = {
         edit: evaluate(model, tokenizer, probes[edit], settings, stores[edit]) for edit in probes.keys() - set(missing)
     }
@@ -153,7 +154,7 @@ def _each(
 ) -> Generator[tuple[int, Any], None, None]:
     """The model with each of the edits alone, one after the other."""
     if options is None:
-        quiet = replace(material, progress=lambda line: None)
+        quiet = replace(material, progress=lambda line: None, counted={})
         for edit in edits:
             with edited_alone(plan, model, tokenizer, quiet, edit) as edited:
                 yield edit, edited.model
@@ -181,14 +182,15 @@ class _Watch:
 
     name: str
     count: int
+    together: int
+    """Edits that are made in one pass, before the first of them is asked about."""
     progress: Callable[[str], None]
     edited_s: float = 0.0
     asked_s: float = 0.0
 
     def editing(self, states: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
         """The states as they come; the time until each is that of editing, the rest that of asking."""
-        begun = told = time.perf_counter()
-        done = 0
+        told, done = time.perf_counter(), 0
         while True:
             before = time.perf_counter()
             found = next(states, None)
@@ -200,7 +202,8 @@ class _Watch:
             now, done = time.perf_counter(), done + 1
             self.asked_s += now - after
             if now - told > PATIENCE or done in (1, self.count):
-                left = (now - begun) / done * (self.count - done)
+                made = min(self.count, -(-done // self.together) * self.together)
+                left = self.edited_s / made * (self.count - made) + self.asked_s / done * (self.count - done)
                 self.progress(f"{self.name}: {done} of {self.count} single edits asked about, {_spoken(left)} left")
                 told = now
 

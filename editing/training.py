@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from editing.encoding import Encoded, batches_by_length, pad
 from editing.models import answer_logits
+from editing.pace import Pace
 from editing.packing import predicting, spread
 from editing.passage import Passage, lowest_trained, open_passage
 from editing.prefix import PrefixStore
@@ -113,6 +114,7 @@ def train(
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings))
     losses: list[float] = []
+    pace = Pace(progress, "training: step", settings.steps)
     stopped, one_pass = "steps", max(1, math.ceil(len(examples) / settings.batch_size))
     with _open_reader(model, examples, settings, prefix, progress) as reader:
         for indices in _shuffled_batches(examples, settings, by_length=reader.passage.layout is spread):
@@ -127,6 +129,7 @@ def train(
                 after_step()
             losses.append(value)
             recent = sum(losses[-one_pass:]) / len(losses[-one_pass:])
+            pace.reached(len(losses), f", loss {recent:.2f}")
             if len(losses) >= one_pass and recent < settings.stop_loss:
                 stopped = "loss"
             elif reader.late(time.perf_counter() - begun):

@@ -161,6 +161,8 @@ def combine(bounds: Sequence[Bound]) -> Bound | None:
     give their hull, which is true whichever of them is meant and also when the statement tells of
     two terms. A date beside an explicit "no value" or "unknown value" is a contradiction.
     """
+    if len(bounds) == 1 and (bounds[0].date is None or bounds[0].kind == "known"):  # nearly always, and at once
+        return bounds[0]
     kinds = {bound.kind for bound in bounds} - {"absent"}
     if not kinds:
         return ABSENT

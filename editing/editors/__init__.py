@@ -57,6 +57,8 @@ class Material:
     """Edits whose old facts the model should know, where `edits` are a part of them; None: `edits`."""
     traced: dict[str, Any] = field(default_factory=dict)
     """What a causal trace of this model found, once for all parts."""
+    counted: dict[str, Any] | None = None
+    """Covariances of keys by matrix, where every edit starts from one and the same model; None: counted each time."""
 
     def part(self, begin: int, size: int) -> Material:
         """The same about `size` of the edits alone."""

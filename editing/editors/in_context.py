@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from editing.contexts import SEPARATOR, tell, with_facts
 from editing.editors import Material
 from editing.editors.reading import Asked, AskedModel, Reading
-from editing.contexts import SEPARATOR, tell, with_facts
 from editing.encoding import form_of
 from editing.models import context_length
 from editing.retrieval import Retriever

@@ -8,18 +8,21 @@ take their place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 import torch
 from torch.nn import functional
 
+from editing.editors import Material
 from editing.editors.wordings import Wording, edit_lessons
 from editing.encoding import Encoded, encode, marks_of, pad
 from editing.models import answer_logits, context_length, find_blocks
+from editing.statistics import covariances, texts_from
 from editing.structure import hidden_of, share_of_depth
 from schemas.errors import BadInput
 
@@ -32,6 +35,7 @@ __all__ = [
     "choose_layers",
     "choose_site",
     "find_facts",
+    "key_covariances",
     "optimise_in_parts",
     "optimise_values",
     "subject_end",
@@ -64,6 +68,17 @@ class Fact:
     subject: str
     named: bool
     """False where a wording does not name the subject: its last token stands in."""
+
+
+class StatisticsOptions(Protocol):
+    """What text the keys are counted on: settings that ROME and MEMIT have in common."""
+
+    @property
+    def statistics_texts(self) -> int: ...
+    @property
+    def statistics_text(self) -> str | None: ...
+    @property
+    def statistics_cache(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -145,6 +160,18 @@ def subject_span(tokenizer: Any, prompt: str, encoded: Encoded, names: Sequence[
         if inside:
             return range(lead + inside[0], lead + inside[-1] + 1)
     return None
+
+
+def key_covariances(
+    model: Any, tokenizer: Any, names: Sequence[str], edits: Material, config: StatisticsOptions
+) -> Mapping[str, torch.Tensor]:
+    """C of each named matrix over the text that the settings name (`statistics`); errors as there."""
+    counted = edits.counted if edits.counted is not None else {}
+    if not set(names) <= counted.keys():
+        texts = texts_from(edits.sentences, config.statistics_text, config.statistics_texts)
+        cache = Path(config.statistics_cache) if config.statistics_cache else None
+        counted |= covariances(model, tokenizer, names, texts, cache, edits.progress)
+    return {name: counted[name] for name in names}
 
 
 @torch.no_grad()

@@ -13,7 +13,6 @@ their value (MEMIT-Merge, arXiv 2502.07322). The layers are an option: by the de
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,12 +26,13 @@ from editing.editors.keys_and_values import (
     choose_layers,
     choose_site,
     find_facts,
+    key_covariances,
     optimise_in_parts,
 )
 from editing.editors.traced_layers import AUTO, traced_layers
 from editing.editors.trained import WeightEdit, parse_layers
 from editing.editors.wordings import Wording, edit_lessons
-from editing.statistics import covariances, regularised, texts_from
+from editing.statistics import regularised
 from editing.structure import block_names, matrix_of, output_matrices, writes_to_stream
 from editing.tracing import MEMIT_LAYERS
 from editing.training import TrainingFailed
@@ -95,9 +95,7 @@ class Memit:
         facts = find_facts(model, tokenizer, edits.edits, config.wordings, config.paraphrases, apart=True, site=site)
         if not facts:
             return edited
-        texts = texts_from(edits.sentences, config.statistics_text, config.statistics_texts)
-        cache = Path(config.statistics_cache) if config.statistics_cache else None
-        statistics = covariances(model, tokenizer, list(names.values()), texts, cache, edits.progress)
+        statistics = key_covariances(model, tokenizer, list(names.values()), edits, config)
         block = parts[block_names(model)[layers[-1]]]
         try:
             wanted = self._wanted(model, block, facts, config, edits)

@@ -12,7 +12,6 @@ the answer is learnt too. The layer is an option: by the depth, by a causal trac
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -27,13 +26,14 @@ from editing.editors.keys_and_values import (
     choose_layers,
     choose_site,
     find_facts,
+    key_covariances,
     optimise_in_parts,
 )
 from editing.editors.traced_layers import AUTO, traced_layers
 from editing.editors.trained import WeightEdit
 from editing.editors.wordings import Wording, edit_lessons
 from editing.scoring import teacher_force
-from editing.statistics import covariances, regularised, texts_from
+from editing.statistics import regularised
 from editing.structure import matrix_of, output_matrices
 from editing.training import TrainingFailed
 from schemas.errors import BadInput
@@ -90,11 +90,8 @@ class Rome:
         edited.trained_prompts = _trained(edits, config.wordings, config.paraphrases)
         if not facts:
             return edited
-        texts = texts_from(edits.sentences, config.statistics_text, config.statistics_texts)
-        cache = Path(config.statistics_cache) if config.statistics_cache else None
-        covariance = regularised(
-            covariances(model, tokenizer, [name], texts, cache, edits.progress)[name], config.ridge
-        )
+        counted = key_covariances(model, tokenizer, [name], edits, config)
+        covariance = regularised(counted[name], config.ridge)
         settings = ValueSettings(config.value_steps, config.value_rate, config.kl_factor, config.decay, config.clamp)
         left = facts
         try:

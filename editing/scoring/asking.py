@@ -16,6 +16,7 @@ import pyarrow as pa
 from editing.answers import matches, token_f1
 from editing.encoding import Encoded, encode, render
 from editing.models import context_length
+from editing.pace import Pace
 from editing.scoring.forcing import Forced, teacher_force
 from editing.scoring.generation import generate
 from editing.scoring.ngrams import ngram_entropy
@@ -72,6 +73,7 @@ class _Model:
     model: Any
     tokenizer: Any
     settings: ScoringSettings
+    progress: Callable[[str], None] = lambda line: None
     said: dict[tuple[str, int], str] = field(default_factory=dict)
     """What is already known to be said: (whole prompt, longest answer) -> text."""
     _lengths: dict[str, int] = field(default_factory=dict)
@@ -129,7 +131,8 @@ class _Model:
             encoded = encode(self.tokenizer, [prompt for prompt, _ in new], ["x"] * len(new), self.context)
             ids, most = [row.prompt for row in encoded], [cap for _, cap in new]
             rows, tokens = self.settings.batch_size, self.settings.batch_tokens
-            texts = generate(self.model, self.tokenizer, ids, most, rows, tokens, to_the_end)
+            pace = Pace(self.progress, "scoring: written", len(new))
+            texts = generate(self.model, self.tokenizer, ids, most, rows, tokens, to_the_end, reached=pace.reached)
             self.said |= dict(zip(new, texts, strict=True))
         return [self.said[pair] for pair in wanted]
 
@@ -154,7 +157,7 @@ def ask(
         ways.setdefault(row["way"], []).append(index)
     for way, indices in ways.items():
         asked = _Model(
-            model, tokenizer, settings
+            model, tokenizer, settings, progress
         )  # what is said under one way of asking is another thing under another
         results = _WAYS[way](asked, [rows[index] for index in indices], progress)
         answered |= dict(zip(indices, results, strict=True))

@@ -5,7 +5,7 @@ All rows of a batch stand at the same position, so that a row says the same in a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -29,13 +29,14 @@ def generate(
     batch_tokens: int = 16384,
     to_the_end: bool = False,
     share: bool = True,
+    reached: Callable[[int], None] = lambda done: None,
 ) -> list[str]:
     """The greedy continuation of every prompt (token ids), up to EOS, the end of a line or `most` tokens.
 
     A full stop ends nothing: "St. Louis" and "Apple Inc." are answers. Rows that have ended leave the batch.
     most: for all, or for each. to_the_end: EOS is never chosen; nothing ends a text but its length, and it may have
     several lines.
-    share: read a start that many prompts have in common once.
+    share: read a start that many prompts have in common once. reached: is told after each batch how many are done.
     """
     context = context_length(model)
     caps = [most] * len(prompts) if isinstance(most, int) else list(most)
@@ -48,6 +49,7 @@ def generate(
             rests = [prompts[index][start.length :] for index in members]
             written = writer.write(rests, [caps[index] for index in members], start.cache_for(len(members)))
             texts |= {index: _text(tokenizer, ids, to_the_end) for index, ids in zip(members, written, strict=True)}
+            reached(len(texts))
     return [texts[index] for index in range(len(prompts))]
 
 

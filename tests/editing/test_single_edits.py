@@ -13,10 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from editing.editors import make_plan
+from editing.editors.modes import edited_alone
 from editing.experiment import read_settings, run_experiment
 from editing.models import model_hash
+from editing.scoring import score
 from editing.single_edits import score_each_alone
 from editing.snapshot import load_snapshot
+from editing.statistics import covariances
 from schemas.errors import BadInput
 from schemas.tables import QUESTIONS
 from tests.editing.conftest import Experiment
@@ -125,6 +128,29 @@ def test_what_cannot_be_done_in_one_pass_is_done_one_by_one(editor: str) -> None
     alone = score_each_alone(make_plan(editor, options, 0), tiny("llama"), TOKENIZER, made_material(), asked())
     assert not alone.report["in_one_pass"]
     assert alone.scores.num_rows >= len(FACTS) and alone.seconds > 0
+
+
+@pytest.mark.parametrize(("editor", "options"), [("rome", {"passes": "1"}), ("memit", {})])
+def test_keys_are_counted_once_for_all_single_edits(
+    monkeypatch: pytest.MonkeyPatch, editor: str, options: dict[str, str]
+) -> None:
+    counted: list[int] = []
+
+    def counting(*given: Any) -> Any:
+        counted.append(len(given))
+        return covariances(*given)
+
+    monkeypatch.setattr("editing.editors.keys_and_values.covariances", counting)
+    plan, model = make_plan(editor, options | {"value_steps": "3"}, 0), tiny("llama")
+    alone = score_each_alone(plan, model, TOKENIZER, made_material(), asked()).scores
+    assert len(counted) == 1
+    for number in range(len(FACTS)):
+        with edited_alone(plan, model, TOKENIZER, made_material(), number) as edited:
+            mine = asked().slice(number, 1)
+            expected = score(edited.model, TOKENIZER, mine)["nll_answer"][0].as_py()
+        found = alone.filter(pc.and_(pc.equal(alone["question_id"], f"q{number}"), pc.equal(alone["kind"], "edit")))
+        assert found["nll_answer"].to_pylist() == [pytest.approx(expected, abs=1e-5)]
+    assert len(counted) == 1 + len(FACTS)
 
 
 @pytest.mark.parametrize(

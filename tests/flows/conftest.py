@@ -1,4 +1,4 @@
-"""One Prefect server for all flow tests, with a database of their own."""
+"""One Prefect server for all flow tests, with a database of its own; and the local Hub of tests/hub."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.hub.conftest import hub, snapshot
+
+__all__ = ["hub", "prefect_server", "snapshot"]
 
 
 @pytest.fixture(scope="session")

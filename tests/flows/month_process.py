@@ -1,6 +1,7 @@
 """One monthly run in a process of its own, so that it can be killed: python -m tests.flows.month_process '{…}'
 
-The clock stands still, so that what two runs make can be compared byte by byte. The seconds of the work itself are told
+Without an argument: any number of runs, one for each line of standard input, each in a fork of this process, which
+has imported everything by then. The clock stands still, so that what two runs make can be compared byte by byte. The seconds of the work itself are told
 apart from those of the flow around it.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import datetime
 import functools
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -34,17 +36,33 @@ def timed(module: ModuleType, name: str) -> None:
     setattr(module, name, counted)
 
 
-def main() -> None:
-    from flows.environment import quiet_flows
+def asked_in_a_fork() -> dict[str, Any]:
+    """The next line of standard input, in a child; the parent tells its pid and its exit code, and goes on."""
+    for line in sys.stdin:
+        request = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            os.chdir(request["folder"])
+            for place, name in ((1, "out"), (2, "errors")):
+                with open(request[name], "wb") as file:
+                    os.dup2(file.fileno(), place)
+            return dict(request["asked"])
+        print(child, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    sys.exit()
 
-    asked = json.loads(sys.argv[1])
+
+def main() -> None:
+    import editing.experiment
+    import editing.report
+    from flows.environment import quiet_flows
+    from flows.monthly import monthly
+
+    asked = json.loads(sys.argv[1]) if len(sys.argv) > 1 else asked_in_a_fork()
     noon = datetime.datetime.fromisoformat(asked.pop("clock"))
     with quiet_flows():
-        import editing.experiment
-        import editing.report
         import flows.publish
         import flows.refresh
-        from flows.monthly import monthly
         from pipeline.sources.live import open_live
         from pipeline.sources.politeness import Clock
 

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
+from tests.hub.local_hub import LocalHub
 from tests.pipeline.sources.entity_server import entity, serving
 
 runner = CliRunner()
@@ -119,6 +120,16 @@ def test_a_damaged_file_fails_verification_by_name(sample_snapshot: Path, tmp_pa
     path.write_bytes(bytes(content))
     code, _, error = run("verify", damaged)
     assert code == 1 and "edits.parquet" in error
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_wrong_login_is_one_line_without_the_token(
+    hub: LocalHub, snapshot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_wrongButLong")
+    code, out, error = run("publish", snapshot, "--repo", "org/name", "--endpoint", hub.url, "--quiet")
+    assert code == 2 and error.count("\n") == 1 and "hf auth login" in error
+    assert "wrongButLong" not in out + error
 
 
 @pytest.mark.parametrize("command", ["verify", "inspect"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli import COMMANDS, app
 from tests.hub.small_snapshot import make_snapshot
 
 runner = CliRunner()
@@ -79,12 +80,12 @@ def test_every_command_takes_quiet_and_json() -> None:
         assert "--quiet" in shown and "--json" in shown, command
 
 
-def test_json_is_all_of_standard_output_and_quiet_silences_the_rest(own_prefect_home: Path, tmp_path: Path) -> None:
+def test_json_is_all_of_standard_output_and_quiet_silences_the_rest(prefect_server: str, tmp_path: Path) -> None:
     words = ["refresh", "--since", "2021-01-01", "--as-of", "2025-01-01", "--relations", "capital", "--json"]
-    loud = run(tmp_path, *words, "--out", "loud", PREFECT_HOME=str(own_prefect_home))
+    loud = run(tmp_path, *words, "--out", "loud", PREFECT_API_URL=prefect_server)
     assert json.loads(loud.stdout) == {"snapshot": "loud"} and " s  " in loud.stderr
-    quiet = run(tmp_path, *words, "--out", "quiet", "--quiet", PREFECT_HOME=str(own_prefect_home))
-    assert json.loads(quiet.stdout) == {"snapshot": "quiet"} and quiet.stderr == ""
+    quiet = runner.invoke(app, [*words, "--out", str(tmp_path / "quiet"), "--quiet"])
+    assert json.loads(quiet.stdout) == {"snapshot": str(tmp_path / "quiet")} and quiet.stderr == ""
 
 
 def run(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -104,3 +105,19 @@ def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
             env={**os.environ, "_CHRONOFACTS_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": place},
         )  # fmt: skip
         assert wanted in done.stdout.split(), done.stderr
+
+
+def test_every_option_is_named_in_the_environment_as_on_the_command_line(tmp_path: Path) -> None:
+    for command in COMMANDS:
+        shown = " ".join(runner.invoke(app, [command, "--help"]).stdout.split())
+        names = set(re.findall(r"env var: (\w+)", shown))
+        assert {"CHRONOFACTS_JSON", "CHRONOFACTS_QUIET"} <= names
+        for name in names - {"CHRONOFACTS_USER_AGENT", "CHRONOFACTS_WEBHOOK"}:
+            option = name.removeprefix("CHRONOFACTS_").removeprefix(f"{command.upper()}_").lower().replace("_", "-")
+            assert f"--{option} " in shown, name
+    snapshot = make_snapshot(tmp_path / "S")
+    told = runner.invoke(app, ["verify", str(snapshot)], env={"CHRONOFACTS_JSON": "1"})
+    assert json.loads(told.stdout)["sound"]
+    words = ["experiment", str(snapshot), "--editor", "lora", "--out", str(tmp_path / "R")]
+    told = runner.invoke(app, words, env={"CHRONOFACTS_EXPERIMENT_SET": "lora.rank=x"})
+    assert told.exit_code == 2 and "rank" in told.stderr

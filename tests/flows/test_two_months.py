@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from schemas.manifest import read_manifest
-from tests.flows.two_months import FIRST, REPO, SECOND, Installation, Month, make_model
+from tests.flows.two_months import FIRST, REPO, SECOND, Forks, Installation, Month, make_model
 from tests.hub.local_hub import LocalHub, local_hub
 from tests.hub.test_publish import run_datasets
 from tests.pipeline.sources.endpoint_server import serving
@@ -37,8 +37,8 @@ class Done:
 def done(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     folder = tmp_path_factory.mktemp("two-months")
     model = make_model(folder / "model")
-    with local_hub() as hub, serving(sample_as_of(FIRST)) as endpoint:
-        installation = Installation(folder / "whole", hub, endpoint, prefect_server, model=model)
+    with local_hub() as hub, serving(sample_as_of(FIRST)) as endpoint, Forks() as forks:
+        installation = Installation(folder / "whole", hub, endpoint, prefect_server, model=model, run=forks.run)
         first = installation.month(FIRST)
         assert first.code == 0, first.errors
         kept, state = installation.copy(folder / "first").folder, installation.hub_state()

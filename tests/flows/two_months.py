@@ -11,8 +11,10 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,12 +28,15 @@ from tests.hub.local_hub import TOKEN, LocalHub
 from tests.pipeline.sources.endpoint_server import EndpointServer
 from tests.pipeline.sources.sample_world import sample_as_of
 
-__all__ = ["FEW", "FIRST", "REPO", "SECOND", "Installation", "Month", "make_model"]
+__all__ = ["FEW", "FIRST", "REPO", "SECOND", "Forks", "Installation", "Month", "make_model"]
 
 ROOT = Path(__file__).resolve().parents[2]
 SINCE, FIRST, SECOND = (datetime.date.fromisoformat(day) for day in ("2021-01-01", "2024-12-31", "2025-01-31"))
 FEW = ("head_of_state", "capital")
 REPO = "org/what-changed"
+PROGRAM = (sys.executable, "-W", "ignore", "-m", "tests.flows.month_process")
+Arm = Callable[[Callable[[], None]], None]
+"""Is given what kills a process at once."""
 SETTINGS = {
     "quick": "true",
     "quick_edits": "1",
@@ -69,8 +74,72 @@ def make_model(folder: Path) -> Path:
     return folder
 
 
+@dataclass(frozen=True)
+class Ended:
+    """A process that ran: its exit code (negative: the signal) and what it printed."""
+
+    code: int
+    out: str
+    errors: str
+
+
+def run_alone(
+    asked: dict[str, Any], environment: dict[str, str], folder: Path, kill_after: float | None, arm: Arm
+) -> Ended:
+    """A month in a new process, as a machine's schedule would start it."""
+    process = subprocess.Popen(
+        [*PROGRAM, json.dumps(asked)],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    arm(process.kill)
+    try:
+        out, errors = process.communicate(timeout=kill_after)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, errors = process.communicate()
+    return Ended(process.returncode, out, errors)
+
+
+class Forks:
+    """Months in forks of one process, which has imported everything: seconds less for each. Ends with the block.
+
+    All have the environment of the first.
+    """
+
+    def __init__(self) -> None:
+        self._parent: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Forks:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._parent is not None:
+            self._parent.communicate()
+
+    def run(
+        self, asked: dict[str, Any], environment: dict[str, str], folder: Path, kill_after: float | None, arm: Arm
+    ) -> Ended:
+        if self._parent is None:
+            self._parent = subprocess.Popen(
+                PROGRAM, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+        assert kill_after is None and self._parent.stdin is not None and self._parent.stdout is not None
+        with tempfile.TemporaryDirectory() as name:
+            out, errors = Path(name, "out"), Path(name, "errors")
+            request = {"asked": asked, "folder": str(folder), "out": str(out), "errors": str(errors)}
+            print(json.dumps(request), file=self._parent.stdin, flush=True)
+            child = int(self._parent.stdout.readline())
+            arm(lambda: os.kill(child, signal.SIGKILL))
+            code = int(self._parent.stdout.readline())
+            return Ended(code, out.read_text(), errors.read_text())
+
+
 class Installation:
-    """A folder with a store and runs, published to a Hub, reading an endpoint."""
+    """A folder with a store and runs, published to a Hub, reading an endpoint; run: what runs its months."""
 
     def __init__(
         self,
@@ -80,13 +149,14 @@ class Installation:
         prefect_api: str,
         relations: Sequence[str] = FEW,
         model: Path | None = None,
+        run: Callable[..., Ended] = run_alone,
     ) -> None:
         self.folder, self.hub, self.endpoint = folder, hub, endpoint
-        self.prefect_api, self.relations, self.model = prefect_api, relations, model
+        self.prefect_api, self.relations, self.model, self.run = prefect_api, relations, model, run
         folder.mkdir(parents=True, exist_ok=True)
 
-    def command(self, day: datetime.date) -> list[str]:
-        asked = {
+    def asked(self, day: datetime.date) -> dict[str, Any]:
+        return {
             "clock": f"{day + datetime.timedelta(days=6)}T12:00:00+00:00",
             "source": self.endpoint.url,
             "since": str(SINCE),
@@ -100,7 +170,6 @@ class Installation:
             "editors": ["none", "lora"],
             "settings": SETTINGS,
         }
-        return [sys.executable, "-W", "ignore", "-m", "tests.flows.month_process", json.dumps(asked)]
 
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PREFECT_"))}
@@ -117,37 +186,18 @@ class Installation:
             "PYTHONPATH": str(ROOT),
         }
 
-    def month(
-        self,
-        day: datetime.date,
-        kill_after: float | None = None,
-        arm: Callable[[Callable[[], None]], None] = lambda kill: None,
-    ) -> Month:
+    def month(self, day: datetime.date, kill_after: float | None = None, arm: Arm = lambda kill: None) -> Month:
         """Run a month; kill_after: seconds until it is killed without warning; arm: is given what kills it at once."""
         self.endpoint.store = world(day)
         started = time.monotonic()
-        process = subprocess.Popen(
-            self.command(day),
-            cwd=self.folder,
-            env=self.environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        arm(process.kill)
-        try:
-            out, errors = process.communicate(timeout=kill_after)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            out, errors = process.communicate()
-        lines = out.strip().splitlines()
-        told = json.loads(lines[-1]) if process.returncode == 0 else {}
-        return Month(process.returncode, told, errors, time.monotonic() - started)
+        ended = self.run(self.asked(day), self.environment(), self.folder, kill_after, arm)
+        told = json.loads(ended.out.strip().splitlines()[-1]) if ended.code == 0 else {}
+        return Month(ended.code, told, ended.errors, time.monotonic() - started)
 
     def copy(self, folder: Path, of: Path | None = None) -> Installation:
         """The same files elsewhere, or those that were copied before; the Hub is the same."""
         shutil.copytree(of or self.folder, folder)
-        return Installation(folder, self.hub, self.endpoint, self.prefect_api, self.relations, self.model)
+        return Installation(folder, self.hub, self.endpoint, self.prefect_api, self.relations, self.model, self.run)
 
     def state(self) -> dict[str, Any]:
         """All that a month leaves behind, by sums; of a report, which tells seconds, only that it is there."""

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.sources import dump_parts
 from pipeline.sources.dump_lines import DamagedDump
 from pipeline.sources.dump_parts import PartSettings, extract_part, read_qids, write_qids
 from schemas.tables import REJECTIONS, STATEMENTS
@@ -62,6 +63,20 @@ def test_the_same_part_gives_the_same_bytes(tmp_path: Path) -> None:
     one, two = (extract_part(path, PIDS, tmp_path / name, SETTINGS) for name in ("one", "two"))
 
     assert Path(one.statements).read_bytes() == Path(two.statements).read_bytes()
+
+
+def test_where_nearly_every_line_is_wanted_all_are_decoded_and_the_rows_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = [*holders(1, 40), *(entity(number) for number in range(41, 51))]
+    path = write_dump(tmp_path / "dump.json", people)
+    filtered = extract_part(path, PIDS, tmp_path / "filtered", SETTINGS)
+    monkeypatch.setattr(dump_parts, "_TRIAL_LINES", 20)
+
+    report = extract_part(path, PIDS, tmp_path / "out", SETTINGS)
+
+    assert (filtered.decoded, report.decoded) == (40, 50)
+    assert rows(report.statements) == rows(filtered.statements)
 
 
 def test_names_are_read_for_the_wanted_items_only_wherever_their_id_stands(tmp_path: Path) -> None:

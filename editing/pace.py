@@ -1,0 +1,38 @@
+"""How far long work has come and how long it may still take, told now and then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+__all__ = ["Pace"]
+
+EVERY_S = 10.0
+
+
+class Pace:
+    """Tells `what 120 of 300, at most 40 s left`, but not more often than every ten seconds.
+
+    The time left is for work that goes on as before, to its last part: what may end earlier takes at most so long.
+    """
+
+    def __init__(
+        self, tell: Callable[[str], None], what: str, total: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._tell, self._what, self._total, self._clock = tell, what, total, clock
+        self._begun = self._told = clock()
+
+    def reached(self, done: int, more: str = "") -> None:
+        """So many of all are done; more: words to add."""
+        now = self._clock()
+        if now - self._told < EVERY_S or not 0 < done < self._total:
+            return
+        self._told = now
+        left = (now - self._begun) * (self._total - done) / done
+        self._tell(f"{self._what} {done} of {self._total}{more}, at most {_duration(left)} left")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
