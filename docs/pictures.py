@@ -61,7 +61,7 @@ def asked(to_page: ClientConnection, method: str, **parameters: Any) -> dict[str
     return dict(json.loads(to_page.recv(timeout=120))["result"])
 
 
-def answered(address: str, patience_s: float) -> Any:
+def answered(address: str | urllib.request.Request, patience_s: float) -> Any:
     """The JSON at an address, as soon as somebody answers there."""
     until = time.monotonic() + patience_s
     while True:
@@ -75,8 +75,10 @@ def answered(address: str, patience_s: float) -> Any:
 
 
 def latest_artifact(address: str, key: str) -> str:
-    """Id of the newest artifact of a key."""
-    return str(answered(f"{address}/api/artifacts/{key}/latest", 30)["id"])
+    """Id of the newest artifact of a key. That of `/artifacts/KEY/latest` is another, which the UI does not know."""
+    asked = json.dumps({"artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC", "limit": 1}).encode()
+    request = urllib.request.Request(f"{address}/api/artifacts/filter", asked, {"Content-Type": "application/json"})
+    return str(answered(request, 30)[0]["id"])
 
 
 def free_port() -> int:
@@ -110,9 +112,8 @@ def pictures_of_the_ui(folder: Path) -> None:
                     month = installation.month(day)
                     print(day, month.code, f"{month.seconds:.0f} s", month.errors[-300:], flush=True)
             picture(f"{address}/artifacts", folder / "prefect-artifacts.png", 1200, 640, "rejections")
-            for key, shows in (("changes", "Since the snapshot"), ("rejections", "meaning"), ("published", "sha256")):
-                page = f"{address}/artifacts/artifact/{latest_artifact(address, key)}"
-                picture(page, folder / f"prefect-{key}.png", 1200, 900, shows)
+            page = f"{address}/artifacts/artifact/{latest_artifact(address, 'changes')}"
+            picture(page, folder / "prefect-changes.png", 1200, 720, "Since the snapshot")
         finally:
             server.terminate()
 

@@ -35,8 +35,8 @@ def create_reverse_names(connection: duckdb.DuckDBPyConnection) -> None:
 def write_now_questions(connection: duckdb.DuckDBPyConnection) -> None:
     """Start `drafts` and `links` for the edits of the part, and add every kind that asks about now.
 
-    Reads `accepted`, `named_edits`, `chosen_hops`, `chosen_locality`, `alias_names`, `reverse_subjects`, `names`, `wordings`
-    and the variable `part`.
+    Reads `accepted`, `named_edits`, `chosen_hops`, `chosen_locality`, `alias_names`, `reverse_subjects`, `names`,
+    `wordings` and the variable `part`.
     """
     for step in (PART, LINKS, DRAFTS, EDIT_WORDS, DIRECT, ALIAS, REVERSE, LOCALITY, PART_CHAINS):
         connection.execute(step)

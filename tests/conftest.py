@@ -23,6 +23,8 @@ os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 _HF_HOME = tempfile.TemporaryDirectory(prefix="chronofacts-hf-")
 os.environ["HF_HOME"] = _HF_HOME.name
+# Threads of torch that wait for one another on busy cores cost more than they give to models so small.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What a model said in a test is not kept for the user's own runs.
 _KEPT = tempfile.TemporaryDirectory(prefix="chronofacts-kept-")
 os.environ["CHRONOFACTS_CACHE"] = _KEPT.name

@@ -150,7 +150,7 @@ def _replayed(material: Material, config: LoraOptions, lessons: int) -> list[Les
 
 def _training(config: LoraOptions, lessons: int, replayed: int, width: int) -> TrainingSettings:
     one_pass = (lessons + replayed) / config.batch
-    steps = math.ceil(one_pass * config.epochs) if config.epochs else max(200, math.ceil(one_pass * 5))
+    steps = math.ceil(max(1.0, one_pass) * config.epochs) if config.epochs else max(200, math.ceil(one_pass * 5))
     if config.steps is not None:
         steps = config.steps
     return TrainingSettings(

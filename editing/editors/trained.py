@@ -215,7 +215,8 @@ def weight_names(model: nn.Module, modules: Sequence[str]) -> list[str]:
 
 
 def _settings(config: TrainedOptions, lessons: int, replayed: int) -> TrainingSettings:
-    passes = math.ceil(config.epochs * (lessons + replayed) / config.batch)
+    one_pass = max(1.0, (lessons + replayed) / config.batch)  # in batches, and never less than one
+    passes = math.ceil(config.epochs * one_pass)
     return TrainingSettings(
         steps=passes if config.steps is None else (config.steps if lessons else 0),
         batch_size=config.batch,

@@ -1,7 +1,8 @@
 """One monthly run in a process of its own, so that it can be killed: python -m tests.flows.month_process '{…}'
 
 Without an argument: any number of runs, one for each line of standard input, each in a fork of this process, which
-has imported everything by then. The clock stands still, so that what two runs make can be compared byte by byte. The seconds of the work itself are told
+has imported everything by then.
+The clock stands still, so that what two runs make can be compared byte by byte. The seconds of the work itself are told
 apart from those of the flow around it.
 """
 
@@ -14,6 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -44,7 +46,7 @@ def asked_in_a_fork() -> dict[str, Any]:
         if child == 0:
             os.chdir(request["folder"])
             for place, name in ((1, "out"), (2, "errors")):
-                with open(request[name], "wb") as file:
+                with Path(request[name]).open("wb") as file:
                     os.dup2(file.fileno(), place)
             return dict(request["asked"])
         print(child, flush=True)

@@ -94,6 +94,14 @@ def test_the_last_and_smaller_batch_is_trained_too() -> None:
     assert store.computed == 12
 
 
+@pytest.mark.parametrize("editor", ["lora", "freeze", "finetune"])
+def test_a_pass_over_fewer_wordings_than_a_batch_holds_is_a_whole_one(editor: str) -> None:
+    """So that one fact alone is trained as often as each of many."""
+    plan = make_plan(editor, {"epochs": "3", "stop_loss": "0"}, 0)
+    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_material(FACTS[:1]), plan.config)
+    assert edited.report["edit_wordings"] < plan.config.batch and edited.report["steps"] == 3
+
+
 @pytest.mark.parametrize("editor", QUICK)
 def test_an_editor_prints_nothing_writes_nothing_and_leaves_chance_alone(
     editor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
