@@ -21,7 +21,7 @@ from schemas.errors import BadInput
 
 __all__ = ["read_settings"]
 
-CONTEXTS_PER_SENTENCE = 0.3
+CONTEXTS_PER_SENTENCE = 0.4
 """Questions behind told facts in the small world of a run that edits in context."""
 
 

@@ -50,8 +50,8 @@ class WorldSettings:
     answer_only: bool = True
     contexts: float | None = None
     """Questions behind told facts, per sentence, from which the model learns to read what stands before a question;
-    None: 0.3 for a run of the in-context editor, which needs it, else 0."""
-    reading_steps: int = 1200
+    None: 0.4 for a run of the in-context editor, which needs it, else 0."""
+    reading_steps: int = 1600
     """With contexts: steps before all else in which only what was just told is asked. Copying must be learnt first:
     once the sentences are known by heart, nothing presses the model to read."""
     seed: int = 0

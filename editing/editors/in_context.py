@@ -1,9 +1,10 @@
 """`in-context`: the edits are told to the model in its prompt, before the question (ICE: Cohen et al. 2024; IKE: Zheng
 et al. 2023, arXiv 2305.12740), and nothing is trained.
 
-Of all edits, those whose subject the question names come last, next to the question; then those most alike in letters,
-until the prompt is full. A model that was never trained to read what stands before a question gains nothing; the small
-world is, when this editor is in its run (`contexts`). Leaves out demonstrations of how to use a fact.
+Told are the edits whose subject the question names, by choice also those most alike in letters; the most fitting comes
+last, next to the question, and no more than the context holds. A model that was never trained to read what stands
+before a question gains nothing; the small world is, when this editor is in its run (`contexts`). Leaves out demonstrations of
+how to use a fact.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ __all__ = ["InContext", "InContextOptions"]
 class InContextOptions:
     facts: int = 2
     """How many edits stand in a prompt at most."""
-    choice: Literal["subject", "similar", "subject-only"] = "subject"
-    """`subject`: edits whose subject is named, then similar ones; `similar`: by letters alone; `subject-only`."""
+    choice: Literal["subject", "similar", "subject-only"] = "subject-only"
+    """`subject-only`: edits whose subject the question names; `subject`: then similar ones; `similar`: by letters
+    alone. A fact that has nothing to do with the question misleads a small model."""
     form: Literal["question", "cloze"] = "question"
     separator: str = SEPARATOR
     room: int = 48

@@ -68,7 +68,7 @@ def test_a_world_without_two_answers_to_a_question_has_no_contexts(snapshot: Sna
 
 
 @pytest.mark.parametrize(
-    ("editors", "share"), [(["lora", "memory"], 0.0), (["lora", "in-context"], 0.3)], ids=["without", "with"]
+    ("editors", "share"), [(["lora", "memory"], 0.0), (["lora", "in-context"], 0.4)], ids=["without", "with"]
 )
 def test_only_a_run_of_the_in_context_editor_has_a_world_with_contexts(editors: list[str], share: float) -> None:
     assert read_settings(editors, {}).world.contexts == share
