@@ -34,9 +34,9 @@ class QuestionSettings:
     """Part of the edited subjects whose questions are for training editors that need training."""
     sentences: int = 9_000
     """Upper bound on the sentences of the small world."""
-    edits_per_part: int = 50_000
+    edits_per_part: int = 100_000
     """Edits whose questions are put into words at once: bounds memory, never the result."""
     threads: int = 2
-    memory_gib: float = 3.0
+    memory_gib: float = 3.5
     spill: Path | None = None
     """Folder for DuckDB to spill joins to; None: no spilling."""

@@ -53,7 +53,9 @@ PRESETS = {
     "chronoedit-lora-mlp": _lora("mlp"),
     "chronoedit-lora-attn": _lora("attention"),
     "chronoedit-lora-all": _lora("all"),
-    "chronoedit-ptuning": Preset("p-tuning", {"depth": "input", "vectors": "20", "learning_rate": "1e-3"}, CHRONOEDIT),
+    "chronoedit-ptuning": Preset(
+        "p-tuning", {"depth": "input", "vectors": "20", "encoder": "128", "learning_rate": "1e-3"}, CHRONOEDIT
+    ),
     "chronoedit-freeze": Preset("freeze", {"targets": "mlp", "learning_rate": "1e-5"}, CHRONOEDIT),
     "chronoedit-finetune": Preset("finetune", {"targets": "whole", "learning_rate": "1e-5"}, CHRONOEDIT),
     "easyedit-lora": Preset(

@@ -1,17 +1,17 @@
-"""`p-tuning`: a few trained vectors before every prompt, made by a small encoder (P-tuning, Liu et al. 2021,
-arXiv 2103.10385), while the model stays frozen.
+"""`p-tuning`: trained vectors before every prompt, while the model stays frozen (P-tuning, Liu et al. 2021, arXiv
+2103.10385).
 
-The encoder is PEFT's `PromptEncoder`; after training only its vectors are kept. `depth=all` gives every layer vectors
-of its own as keys and values (P-tuning v2, Liu et al. 2022, arXiv 2110.07602). The vectors stand before *every* prompt
-and do not know which fact is asked for, so that they bend the model as a whole and hold few facts. Leaves out
-discrete prompts.
+`depth=all` gives every layer vectors of its own as keys and values (P-tuning v2, Liu et al. 2022, arXiv 2110.07602),
+trained as they are; with `encoder` a small network makes them (PEFT's `PromptEncoder`), of which only the vectors are
+kept. They stand before *every* prompt: what they hold of a fact is found by attention alone, so that many facts need
+many vectors and many steps. Leaves out discrete prompts.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -35,14 +35,30 @@ VECTORS = "prompt.safetensors"
 
 @dataclass(frozen=True)
 class PromptTuningOptions(TrainedOptions):
-    learning_rate: float = 1e-2
-    steps: int | None = 400
-    vectors: int = 32
+    learning_rate: float = 0.1
+    """Without an encoder in units of the first vectors' spread, which is that of the model's own."""
+    steps: int | None = 1500
+    stop_loss: float = 0.02
+    vectors: int = 64
     """Virtual tokens before every prompt."""
     depth: Literal["input", "all"] = "all"
     """`input`: before the embeddings alone (P-tuning); `all`: before every layer's keys and values (P-tuning v2)."""
-    encoder: int = 128
-    """Width of the encoder that makes the vectors while they are trained."""
+    encoder: int = 0
+    """Width of a network that makes the vectors while they are trained; 0: they are trained themselves."""
+
+
+class _Vectors(nn.Module):
+    """Vectors that are trained as they are; they begin as noise of the size of what the model itself has there."""
+
+    size: torch.Tensor
+
+    def __init__(self, count: int, size: torch.Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(count, len(size)))
+        self.register_buffer("size", size)
+
+    def forward(self, indices: torch.Tensor) -> torch.Tensor:
+        return self.weight[indices] * self.size
 
 
 class Prompted(nn.Module):
@@ -145,7 +161,8 @@ class PromptTuning:
         frozen = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
         if not lessons.edits:
             return _PromptedModel(model, model, frozenset(), frozen)
-        prompted = Prompted(model, config.vectors, config.depth, _make_encoder(model, config))
+        example = lessons.encode(model, tokenizer)[0].ids
+        prompted = Prompted(model, config.vectors, config.depth, _make_encoder(model, config, example))
         edited = _PromptedModel(prompted, model, lessons.texts, frozen)
         for parameter in model.parameters():
             parameter.requires_grad_(False)
@@ -183,9 +200,27 @@ def load_prompted(model: Any, folder: Path) -> Prompted:
     return prompted.eval()
 
 
-def _make_encoder(model: Any, config: PromptTuningOptions) -> nn.Module:
+@torch.no_grad()
+def _own_size(model: Any, config: PromptTuningOptions, ids: Sequence[int]) -> torch.Tensor:
+    """Standard deviation of what the vectors stand beside, (width,): embeddings, or each layer's keys and values."""
+    embeddings: torch.Tensor = model.get_input_embeddings().weight
+    if config.depth == "input":
+        return embeddings.float().std().expand(embeddings.shape[1]).clone()
+    read = torch.tensor([ids], device=embeddings.device)
+    layers = model(input_ids=read, use_cache=True).past_key_values.layers
+    sizes: list[torch.Tensor] = [part.float().std() for layer in layers for part in (layer.keys, layer.values)]
+    per_part = layers[0].keys.shape[1] * layers[0].keys.shape[3]
+    return torch.stack(sizes).repeat_interleave(per_part)
+
+
+def _make_encoder(model: Any, config: PromptTuningOptions, text: Sequence[int]) -> nn.Module:
     width = model.get_input_embeddings().weight.shape[1]
     layers, heads, head = prefix_shape(model)
+    device = next(model.parameters()).device
+    if not config.encoder:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            return _Vectors(config.vectors, _own_size(model, config, text)).to(device)
     made = PromptEncoderConfig(
         num_virtual_tokens=config.vectors,
         token_dim=width,
@@ -199,7 +234,7 @@ def _make_encoder(model: Any, config: PromptTuningOptions) -> nn.Module:
         encoder: Any = PromptEncoder(made)
         if config.depth == "all":
             encoder.mlp_head[-1] = nn.Linear(config.encoder, layers * 2 * heads * head)
-    moved: nn.Module = encoder.to(next(model.parameters()).device)
+    moved: nn.Module = encoder.to(device)
     return moved
 
 
