@@ -22,7 +22,7 @@ LEAST_WAYS_IN = 4
 questions per edit are wanted."""
 WAYS_ON = (5, 6, 4)
 """Walks kept per edit after one, two and three facts beyond the edited one."""
-EDITS_AT_ONCE = 250_000
+EDITS_AT_ONCE = 100_000
 """Each part reads all facts once more; each edit may have some hundred chains in memory."""
 SPARE = 3
 """How many times the wanted number is drawn before names are looked at."""

@@ -24,6 +24,7 @@ from transformers import DynamicCache
 
 from editing.editors import Material
 from editing.editors.trained import TrainedOptions, gather_lessons
+from editing.editors.wordings import Wording
 from editing.models import context_length, find_blocks
 from editing.training import TrainingSettings, train
 from schemas.errors import BadInput
@@ -39,7 +40,10 @@ class PromptTuningOptions(TrainedOptions):
     """Without an encoder in units of the first vectors' spread, which is that of the model's own."""
     steps: int | None = 1500
     stop_loss: float = 0.02
-    vectors: int = 64
+    # What the vectors hold is little: fewer wordings of a fact leave room for more facts.
+    wordings: tuple[Wording, ...] = ("prompt", "paraphrases")
+    paraphrases: int = 1
+    vectors: int = 128
     """Virtual tokens before every prompt."""
     depth: Literal["input", "all"] = "all"
     """`input`: before the embeddings alone (P-tuning); `all`: before every layer's keys and values (P-tuning v2)."""
