@@ -38,8 +38,8 @@ VECTORS = "prompt.safetensors"
 class PromptTuningOptions(TrainedOptions):
     learning_rate: float = 0.1
     """Without an encoder in units of the first vectors' spread, which is that of the model's own."""
-    steps: int | None = 1500
-    stop_loss: float = 0.02
+    steps: int | None = 1200
+    stop_loss: float = 0.05
     # What the vectors hold is little: fewer wordings of a fact leave room for more facts.
     wordings: tuple[Wording, ...] = ("prompt", "paraphrases")
     paraphrases: int = 1
