@@ -32,6 +32,8 @@ from schemas.errors import BadInput
 __all__ = ["VECTORS", "PromptTuning", "PromptTuningOptions", "Prompted", "load_prompted"]
 
 VECTORS = "prompt.safetensors"
+MOST = 128
+"""Vectors where the settings name no number and the context is long enough."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class PromptTuningOptions(TrainedOptions):
     # What the vectors hold is little: fewer wordings of a fact leave room for more facts.
     wordings: tuple[Wording, ...] = ("prompt", "paraphrases")
     paraphrases: int = 1
-    vectors: int = 128
-    """Virtual tokens before every prompt."""
+    vectors: int | None = None
+    """Virtual tokens before every prompt; none: 128, or half of a context that is shorter than 256."""
     depth: Literal["input", "all"] = "all"
     """`input`: before the embeddings alone (P-tuning); `all`: before every layer's keys and values (P-tuning v2)."""
     encoder: int = 0
@@ -157,16 +159,15 @@ class PromptTuning:
         the vectors leave no room in the context.
         """
         longest = context_length(model)
-        if config.vectors < 1 or (longest is not None and config.vectors >= longest):
-            raise BadInput(
-                f"editor p-tuning: vectors = {config.vectors}; between 1 and the context of {longest} tokens"
-            )
+        count = min(MOST, (longest or 2 * MOST) // 2) if config.vectors is None else config.vectors
+        if count < 1 or (longest is not None and count >= longest):
+            raise BadInput(f"editor p-tuning: vectors = {count}; between 1 and the context of {longest} tokens")
         lessons = gather_lessons(edits, config)
         frozen = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
         if not lessons.edits:
             return _PromptedModel(model, model, frozenset(), frozen)
         example = lessons.encode(model, tokenizer)[0].ids
-        prompted = Prompted(model, config.vectors, config.depth, _make_encoder(model, config, example))
+        prompted = Prompted(model, count, config.depth, _make_encoder(model, config, count, example))
         edited = _PromptedModel(prompted, model, lessons.texts, frozen)
         for parameter in model.parameters():
             parameter.requires_grad_(False)
@@ -217,16 +218,16 @@ def _own_size(model: Any, config: PromptTuningOptions, ids: Sequence[int]) -> to
     return torch.stack(sizes).repeat_interleave(per_part)
 
 
-def _make_encoder(model: Any, config: PromptTuningOptions, text: Sequence[int]) -> nn.Module:
+def _make_encoder(model: Any, config: PromptTuningOptions, count: int, text: Sequence[int]) -> nn.Module:
     width = model.get_input_embeddings().weight.shape[1]
     layers, heads, head = prefix_shape(model)
     device = next(model.parameters()).device
     if not config.encoder:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            return _Vectors(config.vectors, _own_size(model, config, text)).to(device)
+            return _Vectors(count, _own_size(model, config, text)).to(device)
     made = PromptEncoderConfig(
-        num_virtual_tokens=config.vectors,
+        num_virtual_tokens=count,
         token_dim=width,
         num_transformer_submodules=1,
         encoder_hidden_size=config.encoder,

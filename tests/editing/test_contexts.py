@@ -7,9 +7,11 @@ import pyarrow.compute as pc
 import pytest
 
 from editing.contexts import SEPARATOR, invented_contexts
-from editing.encoding import render
+from editing.encoding import encode, render
 from editing.experiment import read_settings
 from editing.snapshot import Snapshot
+from editing.training import share_recalled
+from editing.world import PASSES, WorldSettings, pretrain
 
 
 def known(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
@@ -73,3 +75,12 @@ def test_a_world_without_two_answers_to_a_question_has_no_contexts(snapshot: Sna
 def test_only_a_run_of_the_in_context_editor_has_a_world_with_contexts(editors: list[str], share: float) -> None:
     assert read_settings(editors, {}).world.contexts == share
     assert read_settings(editors, {"world.contexts": "0.25"}).world.contexts == 0.25
+
+
+def test_a_world_pretrained_with_contexts_reads_names_that_it_was_never_told(snapshot: Snapshot) -> None:
+    trained = snapshot.sentences.filter(pc.invert(snapshot.sentences["held_out"]))
+    settings = WorldSettings(vocabulary=1024, contexts=0.4, reading_steps=400, steps=100, sample=100)
+    model, tokenizer, report = pretrain(snapshot.sentences, snapshot.edits, snapshot.questions, settings)
+    assert report.contexts == round(PASSES * trained.num_rows * 0.4)
+    unseen = invented_contexts(trained, snapshot.edits, 200, 99, lessons=True)
+    assert share_recalled(model, encode(tokenizer, *zip(*unseen, strict=True))) >= 0.3

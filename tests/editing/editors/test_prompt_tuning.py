@@ -57,6 +57,18 @@ def test_the_model_itself_is_never_trained() -> None:
     assert edited.report["kept_parameters"] == 5 * 3 * 2 * 2 * 8
 
 
+def test_a_short_context_gives_half_of_itself_to_the_vectors() -> None:
+    plan = make_plan("p-tuning", {"steps": "1"}, 0)
+    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_material(), plan.config)
+    assert context_length(edited.model) == 96 - 48
+
+
+def test_an_encoder_may_make_the_vectors() -> None:
+    plan = make_plan("p-tuning", {"steps": "2", "vectors": "5", "encoder": "16"}, 0)
+    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_material(), plan.config)
+    assert edited.report["kept_parameters"] == 5 * 3 * 2 * 2 * 8 < edited.report["trained_parameters"]
+
+
 def test_more_vectors_than_context_are_refused() -> None:
     plan = make_plan("p-tuning", {"vectors": "200"}, 0)
     with pytest.raises(BadInput, match="vectors = 200"):
