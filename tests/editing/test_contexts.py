@@ -79,7 +79,7 @@ def test_only_a_run_of_the_in_context_editor_has_a_world_with_contexts(editors: 
 
 def test_a_world_pretrained_with_contexts_reads_names_that_it_was_never_told(snapshot: Snapshot) -> None:
     trained = snapshot.sentences.filter(pc.invert(snapshot.sentences["held_out"]))
-    settings = WorldSettings(vocabulary=1024, contexts=0.4, reading_steps=400, steps=100, sample=100)
+    settings = WorldSettings(vocabulary=1024, contexts=0.4, reading_steps=250, steps=30, sample=100)
     model, tokenizer, report = pretrain(snapshot.sentences, snapshot.edits, snapshot.questions, settings)
     assert report.contexts == round(PASSES * trained.num_rows * 0.4)
     unseen = invented_contexts(trained, snapshot.edits, 200, 99, lessons=True)

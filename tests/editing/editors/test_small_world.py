@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +36,8 @@ def test_nine_of_ten_edits_are_answered(editor: str, model_and_tokenizer: Any, s
     assert shares(editor, {}, *model_and_tokenizer, snapshot)["edit"] >= 0.9
 
 
-def test_vectors_before_a_prompt_hold_a_few_edits(model_and_tokenizer: Any, snapshot: Snapshot) -> None:
-    few = replace(snapshot, edits=snapshot.edits.slice(0, 6))
-    ids = set(few.edits["edit_id"].to_pylist())
-    asked = pa.array([set(one) <= ids for one in snapshot.questions["edit_ids"].to_pylist()])
-    few = replace(few, questions=snapshot.questions.filter(asked))
-    assert shares("p-tuning", {"steps": "100"}, *model_and_tokenizer, few)["edit"] >= 0.8
+def test_vectors_before_a_prompt_hold_nine_of_ten_edits(model_and_tokenizer: Any, snapshot: Snapshot) -> None:
+    assert shares("p-tuning", {"steps": "300"}, *model_and_tokenizer, snapshot)["edit"] >= 0.9
 
 
 def test_a_norm_constraint_and_replay_both_keep_history(model_and_tokenizer: Any, snapshot: Snapshot) -> None:
