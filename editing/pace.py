@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-__all__ = ["Pace"]
+__all__ = ["Pace", "duration"]
 
 EVERY_S = 10.0
 
@@ -29,10 +29,11 @@ class Pace:
             return
         self._told = now
         left = (now - self._begun) * (self._total - done) / done
-        self._tell(f"{self._what} {done} of {self._total}{more}, at most {_duration(left)} left")
+        self._tell(f"{self._what} {done} of {self._total}{more}, at most {duration(left)} left")
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """As a person would say it: seconds, minutes or hours."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -22,6 +22,7 @@ from editing.editors.lora import LoraOptions
 from editing.editors.modes import edited_alone
 from editing.editors.wordings import edit_lessons
 from editing.options import option_names
+from editing.pace import duration
 from editing.parallel_edits import ParallelOptions, edit_in_parallel
 from editing.scoring import ScoreStore, ScoringSettings, all_probes, evaluate
 from editing.snapshot import Snapshot
@@ -204,9 +205,5 @@ class _Watch:
             if now - told > PATIENCE or done in (1, self.count):
                 made = min(self.count, -(-done // self.together) * self.together)
                 left = self.edited_s / made * (self.count - made) + self.asked_s / done * (self.count - done)
-                self.progress(f"{self.name}: {done} of {self.count} single edits asked about, {_spoken(left)} left")
+                self.progress(f"{self.name}: {done} of {self.count} single edits asked about, {duration(left)} left")
                 told = now
-
-
-def _spoken(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -1,4 +1,4 @@
-"""The small world: a language model made in about a minute from a snapshot's sentences, with no download.
+"""The small world: a language model made within minutes from a snapshot's sentences, with no download.
 
 A byte-level BPE tokenizer and a small Llama learn the world as of `since` by heart; an editor then has something real
 to bring up to date. Leaves out any claim about language: it knows these sentences and their wordings only.
