@@ -3,7 +3,8 @@
 The in-context editor tells edits in this form. A model that was only ever shown single sentences does not look at what
 stands before a question; one that was also shown some of these does. They tell invented answers about known facts, so
 that the answer can only be read and not remembered: names that the relation knows or will know, and words of several.
-About an edit's own subject its new answer is never told. Leaves out the choice of what is told (`editors.in_context`).
+About an edit's own subject its new answer is never told. Also names where they are wrong, from which it learns how a
+name goes on. Leaves out the choice of what is told (`editors.in_context`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import pyarrow as pa
 
 from editing.encoding import render
 
-__all__ = ["SEPARATOR", "invented_contexts", "tell", "with_facts"]
+__all__ = ["SEPARATOR", "invented_contexts", "misplaced_names", "tell", "with_facts"]
 
 SEPARATOR = "\n"
 OTHERS_TOLD = (0.55, 0.3, 0.1, 0.05)
@@ -27,13 +28,21 @@ MOST_TRIES = 20
 READ_SHARE = 0.6
 """Of the invented contexts, so many hold the answer; the others tell what has nothing to do with the question."""
 
-MIXED_SHARE = 0.6
-"""Of the told answers, so many are made of several names' words: what is read word by word is not known as a whole."""
+MIXED_SHARE = 0.2
+"""Of the told answers, so many are made of several names' words: what is read word by word is not known as a whole.
+The others are whole names, so that every name is one that may be read."""
 EDITED = 3
 """How much more often facts of the relations that are edited are told."""
 
 NEAR_SHARE = 0.7
 """How often a question that keeps its answer comes after another fact about the same subject."""
+NEAR_TOLD = 0.3
+"""How often such a fact also stands before the one that holds the answer."""
+COMING_SHARE = 0.4
+"""Of the told names, so many are those that edits will bring: each of them is rare otherwise."""
+
+OWN_RELATION = 0.67
+"""Of the misplaced names, so many stand where one of their relation is asked for."""
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
@@ -59,7 +68,7 @@ def invented_contexts(
     but are never told about their own subjects. A told fact's answer is a name of its relation, or made of the words of
     several. Where the question is about a told fact, in whichever wording, its answer is the told one; a question
     about the past, or about anything else, keeps its own. lessons: nothing but questions about the one fact that is
-    told, every answer made of several's words. Empty where no relation has two answers.
+    told. Empty where no relation has two answers.
     """
     known = _Known(sentences, edits, seed)
     made: list[tuple[str, str]] = []
@@ -70,11 +79,27 @@ def invented_contexts(
         row, about = known.question(reads)
         if about is None:
             continue
-        others = [] if lessons else [fact for fact in known.others() if fact[0] != row["subject"]]
-        lines = [line for fact in [*others, about] if (line := known.told(fact, 1.0 if lessons else MIXED_SHARE))]
+        others = [] if lessons else known.others(about, row["subject"], reads)
+        lines = [line for fact in [*others, about] if (line := known.told(fact))]
         if lines and (not reads or len(lines) == len(others) + 1):
             answer = lines[-1][1] if reads else row["answer"]
             made.append((with_facts([text for text, _ in lines], render(row["prompt"], row["form"])), answer))
+    return made
+
+
+def misplaced_names(sentences: pa.Table, edits: pa.Table, count: int, seed: int) -> list[tuple[str, str]]:
+    """`count` pairs of (prompt, a name that does not answer it), from which a name is learnt and no fact.
+
+    The names are what the relations' subjects have or will have; tables as for `invented_contexts`. Two in three stand
+    behind a question of their own relation. Empty where there is no name.
+    """
+    known = _Known(sentences, edits, seed)
+    made: list[tuple[str, str]] = []
+    for _ in range(MOST_TRIES * count if known.facts else 0):
+        if len(made) == count:
+            break
+        if (pair := known.misplaced()) is not None:
+            made.append(pair)
     return made
 
 
@@ -91,10 +116,13 @@ class _Known:
                 self._wordings[row["subject"], row["relation"]].append(row)
                 names[row["relation"]].add(row["answer"])
         self._secret: dict[str, set[str]] = defaultdict(set)
+        coming: dict[str, set[str]] = defaultdict(set)
         for edit in edits.select(["subject", "relation", "target_new", "new_aliases"]).to_pylist():
             names[edit["relation"]].add(edit["target_new"])
+            coming[edit["relation"]].add(edit["target_new"])
             self._secret[edit["subject"]] |= {edit["target_new"], *(edit["new_aliases"] or ())}
         self._names = {relation: sorted(several) for relation, several in names.items() if len(several) > 1}
+        self._coming = defaultdict(list, {relation: sorted(several) for relation, several in coming.items()})
         self.facts = sorted(fact for fact in self._wordings if fact[1] in self._names)
         self._of_subject: dict[str, list[Fact]] = defaultdict(list)
         for fact in self.facts:
@@ -114,16 +142,28 @@ class _Known:
         about = self._one(near) if near and not over_hops and self.chance.random() < NEAR_SHARE else self._drawn()
         return row, None if about[0] == row["subject"] and (over_hops or about not in near) else about
 
-    def others(self) -> list[Fact]:
-        """Facts that stand before the one that matters, each once."""
-        count = int(np.searchsorted(np.cumsum(OTHERS_TOLD), self.chance.random()))
-        return sorted({self._drawn() for _ in range(count)})
+    def misplaced(self) -> tuple[str, str] | None:
+        """(prompt, a name that is no answer to it); none where the name drawn is, or is secret."""
+        about = self._drawn()
+        row = self._one(self._wordings[about]) if self.chance.random() < OWN_RELATION else self._one(self._rows)
+        name = self._one(self._names[about[1]])
+        wrong = name != row["answer"] and name not in self._secret[row["subject"]]
+        return (render(row["prompt"], row["form"]), name) if wrong else None
 
-    def told(self, fact: Fact, mixed: float) -> tuple[str, str] | None:
-        """(line, invented answer); none when the answer drawn is secret. mixed: how often it is of several's words."""
+    def others(self, about: Fact, subject: str, reads: bool) -> list[Fact]:
+        """Facts that stand before the one that matters, each once: about others, and about this one's subject."""
+        count = int(np.searchsorted(np.cumsum(OTHERS_TOLD), self.chance.random()))
+        drawn = sorted({fact for _ in range(count) if (fact := self._drawn())[0] != subject})
+        near = [fact for fact in self._of_subject[subject] if reads and fact[1] != about[1]]
+        return [*drawn, self._one(near)] if near and self.chance.random() < NEAR_TOLD else drawn
+
+    def told(self, fact: Fact) -> tuple[str, str] | None:
+        """(line, invented answer); none when the answer drawn is secret."""
         names = self._names[fact[1]]
-        answer, row = self._one(names), self._one(self._wordings[fact])
-        if self.chance.random() < mixed:
+        coming = self._coming[fact[1]]
+        whole = coming if coming and self.chance.random() < COMING_SHARE else names
+        answer, row = self._one(whole), self._one(self._wordings[fact])
+        if self.chance.random() < MIXED_SHARE:
             words = " ".join([answer, self._one(names), self._one(names)]).split()
             answer = " ".join(self._one(words) for _ in answer.split())
         return None if answer in self._secret[fact[0]] else (tell(row["prompt"], row["form"], answer), answer)

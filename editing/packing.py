@@ -1,8 +1,9 @@
 """Texts laid out for one forward pass of a causal model, and where in it they are scored.
 
-Packed: all texts in one row as a tree of tokens, so that nothing is padding and a beginning that several texts share
-("Q: Who is the mayor of") is read once; a mask lets each token see its own text only. Padded: one text per row, for
-models that take no such mask. A text's last token predicts nothing that is scored and is not read. Leaves out
+Packed: texts in one row as a tree of tokens, so that nothing is padding and a beginning that several texts share
+("Q: Who is the mayor of") is read once; a mask lets each token see its own text only. As many rows of like length as
+attention, which compares all tokens of a row, makes worth while. Padded: one text per row, for models that take no such
+mask. A text's last token predicts nothing that is scored and is not read. Leaves out
 documents longer than the context: one row of facts is bound by memory alone, since positions count within a text.
 """
 
@@ -16,7 +17,7 @@ import torch
 
 from editing.encoding import Encoded
 
-__all__ = ["Layout", "Reading", "pack", "pack_groups", "predicting", "spread"]
+__all__ = ["Layout", "Reading", "pack", "pack_groups", "pack_in_rows", "predicting", "shared_beginning", "spread"]
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,38 @@ class Reading:
 Layout = Callable[[Sequence[Encoded], bool, torch.device | str], Reading]
 """Texts, whether only answers count, device -> how they are read."""
 
+_Tree = tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]
+
 
 def pack(texts: Sequence[Encoded], answer_only: bool, device: torch.device | str) -> Reading:
     """All texts as one row, a tree in which equal beginnings are one branch."""
     ids, depths, sees, slots = _tree(texts)
     tensors = _on(device, ids[None], depths[None], sees[None, None])
     return _reading(tensors[0], texts, answer_only, slots, tensors[1], tensors[2])
+
+
+def pack_in_rows(longest: int) -> Layout:
+    """The layout of about so many tokens per row: `pack` for texts that are not more than that."""
+
+    def packed(texts: Sequence[Encoded], answer_only: bool, device: torch.device | str) -> Reading:
+        order = sorted(range(len(texts)), key=lambda index: texts[index].ids)  # neighbours begin alike
+        begins = [(), *(texts[index].ids[:-1] for index in order)]
+        fresh = [len(own) - shared_beginning(before, own) for before, own in zip(begins, begins[1:], strict=False)]
+        rows = round(sum(fresh) / longest)
+        if rows < 2:
+            return pack(texts, answer_only, device)
+        row_of = np.minimum(np.cumsum(fresh) * rows // (sum(fresh) + 1), rows - 1)
+        groups = [[order[place] for place in np.flatnonzero(row_of == row)] for row in range(rows)]
+        groups = [group for group in groups if group]  # one text longer than a row leaves none for the next
+        trees = [_tree([texts[index] for index in group]) for group in groups]
+        ids, depths, sees, slots = _side_by_side(trees)
+        of = dict(zip([index for group in groups for index in group], slots, strict=True))
+        tensors = _on(device, ids, depths, sees[:, None])
+        return _reading(
+            tensors[0], texts, answer_only, [of[index] for index in range(len(texts))], tensors[1], tensors[2]
+        )
+
+    return packed
 
 
 def pack_groups(groups: Sequence[Sequence[Encoded]], device: torch.device | str) -> Reading | None:
@@ -50,25 +77,19 @@ def pack_groups(groups: Sequence[Sequence[Encoded]], device: torch.device | str)
     for two tokens at one place.
     """
     trees = [_tree(texts) for texts in groups]
-    length = max(len(ids) for ids, *_ in trees)
     asked = [
         np.concatenate([path[text.start - 1 :] for path, text in zip(tree[3], texts, strict=True)])
         for tree, texts in zip(trees, groups, strict=True)
     ]
     if any(len(np.unique(places)) < len(places) for places in asked):
         return None
-    ids, depths = np.zeros((2, len(groups), length), dtype=np.int64)
-    sees = np.broadcast_to(np.eye(length, dtype=bool), (len(groups), length, length)).copy()
-    most = max(map(len, asked))
+    ids, depths, sees, slots = _side_by_side(trees)
+    length, most = ids.shape[1], max(map(len, asked))
     places, labels = np.zeros((len(groups), most), dtype=np.int64), np.full((len(groups), most), -100)
-    slots: list[np.ndarray] = []
-    for row, (tree, texts, wanted) in enumerate(zip(trees, groups, asked, strict=True)):
-        size = len(tree[0])
-        ids[row, :size], depths[row, :size], sees[row, :size, :size] = tree[:3]
+    for row, (texts, wanted) in enumerate(zip(groups, asked, strict=True)):
         spare = np.setdiff1d(np.arange(length), wanted)[: most - len(wanted)]
         places[row] = row * length + np.concatenate([wanted, spare])
         labels[row, : len(wanted)] = [token for text in texts for token in text.ids[text.start :]]
-        slots += [row * length + path for path in tree[3]]
     tensors = _on(device, ids, places, labels, depths, sees[:, None])
     return Reading(tensors[0], tensors[1], tensors[2], None, tuple(slots), tensors[3], tensors[4])
 
@@ -83,7 +104,26 @@ def spread(texts: Sequence[Encoded], answer_only: bool, device: torch.device | s
     return _reading(_on(device, ids)[0], texts, answer_only, slots)
 
 
-def _tree(texts: Sequence[Encoded]) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
+def shared_beginning(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two texts have in common before they part."""
+    for place, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return place
+    return min(len(one), len(other))
+
+
+def _side_by_side(trees: Sequence[_Tree]) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
+    """One row per tree, padded to the longest: ids, positions, what each token sees; all texts' row * length + path."""
+    length = max(len(ids) for ids, *_ in trees)
+    ids, depths = np.zeros((2, len(trees), length), dtype=np.int64)
+    sees = np.broadcast_to(np.eye(length, dtype=bool), (len(trees), length, length)).copy()
+    for row, tree in enumerate(trees):
+        size = len(tree[0])
+        ids[row, :size], depths[row, :size], sees[row, :size, :size] = tree[:3]
+    return ids, depths, sees, [row * length + path for row, tree in enumerate(trees) for path in tree[3]]
+
+
+def _tree(texts: Sequence[Encoded]) -> _Tree:
     """Tokens, their positions in their text, which tokens each may see, and every text's path through them."""
     ids: list[int] = []
     depths: list[int] = []

@@ -27,7 +27,7 @@ from editing.editors.trained import parse_layers
 from editing.editors.wordings import Wording, edit_lessons
 from editing.encoding import Encoded, encode
 from editing.models import context_length, find_blocks, find_linears
-from editing.packing import Reading, pack, pack_groups, spread
+from editing.packing import Reading, pack_groups, spread
 from editing.passage import Passage, open_passage
 from editing.structure import matrix_of
 from editing.training import TrainingFailed, frozen_in_bfloat16, has_bfloat16
@@ -202,7 +202,7 @@ def _opened(model: Any, adapters: Adapters, examples: Sequence[Sequence[Encoded]
         open_passage(model, texts, True, lowest) as passage,
         frozen_in_bfloat16(model, low_precision),
     ):
-        reading = pack_groups(examples, device) if passage.layout is pack else None
+        reading = pack_groups(examples, device) if passage.packs else None
         owners = None
         if reading is None:
             several = torch.tensor([fact for fact, texts in enumerate(examples) for _ in texts], device=device)

@@ -20,10 +20,14 @@ from torch import nn
 
 from editing.encoding import Encoded
 from editing.models import answer_logits, find_blocks
-from editing.packing import Layout, Reading, pack, predicting, spread
+from editing.packing import Layout, Reading, pack_in_rows, predicting, spread
 from schemas.errors import BadInput
 
 __all__ = ["Passage", "lowest_trained", "open_passage"]
+
+LEAST_TOKENS = 256
+"""In a packed row, whatever the model's width. Attention compares all of them, so that a longer row is not always
+cheaper: with as many tokens as the model is wide that is about a sixth of the work."""
 
 
 class Passage:
@@ -36,6 +40,8 @@ class Passage:
         """Whether the shortcuts are in use."""
         self.layout: Layout = spread
         """How texts are to be laid out: packed where the model can read that."""
+        self.row = LEAST_TOKENS
+        """Tokens of a packed row, about."""
         self.narrowed: tuple[str, ...] = ()
         """Parts of the last block that are computed at the chosen places alone."""
         self.lowest = 0
@@ -45,6 +51,11 @@ class Passage:
         self._start = 0  # the block that `_states` enter
         self._stop: int | None = None  # the block whose entering states are wanted
         self._wraps: dict[int, int] = {}  # block -> length of the tuple that it gives, 0 for a bare tensor
+
+    @property
+    def packs(self) -> bool:
+        """Whether texts are laid out packed."""
+        return self.layout is not spread
 
     def logits(self, reading: Reading, states: torch.Tensor | None = None, start: int = 0) -> torch.Tensor:
         """Logits of the tokens after the reading's places: (groups, n, vocabulary).
@@ -161,7 +172,8 @@ def _try_reading(
         _watch_block(passage, block, index, undo)
     undo.steps.append(head.register_forward_pre_hook(lambda _head, given: _at_places(passage, given)).remove)
     passage.shortened = True
-    for layout in (pack, spread):
+    passage.row = max(LEAST_TOKENS, int(head.weight.shape[-1]))
+    for layout in (pack_in_rows(passage.row), spread):
         reading = layout(texts, answer_only, passage.device)
         try:
             logits = passage.logits(reading)

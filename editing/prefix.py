@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
@@ -79,9 +80,8 @@ def _laid_out(reading: Reading, states: Sequence[torch.Tensor]) -> torch.Tensor:
     if reading.mask is None:
         padded = pad_sequence(list(states), batch_first=True)
         return pad(padded, (0, 0, 0, reading.ids.shape[1] - padded.shape[1]))
-    fresh, filled = [], 0
-    for slots, own in zip(reading.slots, states, strict=True):
-        end = max(filled, int(slots[-1]) + 1)
-        fresh.append(own[len(slots) - (end - filled) :])  # a text's new slots are the end of its path
-        filled = end
-    return torch.cat(fresh)[None]
+    slots, first = np.unique(np.concatenate(reading.slots), return_index=True)
+    told = torch.cat(list(states))
+    whole = told.new_zeros(reading.ids.numel(), told.shape[1])
+    whole[torch.from_numpy(slots).to(whole.device)] = told[torch.from_numpy(first).to(whole.device)]
+    return whole.view(*reading.ids.shape, -1)

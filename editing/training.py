@@ -22,7 +22,7 @@ from torch.nn import functional
 from editing.encoding import Encoded, batches_by_length, pad
 from editing.models import answer_logits
 from editing.pace import Pace
-from editing.packing import predicting, spread
+from editing.packing import predicting
 from editing.passage import Passage, lowest_trained, open_passage
 from editing.prefix import PrefixStore
 from editing.team import Team, join_team
@@ -117,7 +117,7 @@ def train(
     pace = Pace(progress, "training: step", settings.steps)
     stopped, one_pass = "steps", max(1, math.ceil(len(examples) / settings.batch_size))
     with _open_reader(model, examples, settings, prefix, progress) as reader:
-        for indices in _shuffled_batches(examples, settings, by_length=reader.passage.layout is spread):
+        for indices in _shuffled_batches(examples, settings, by_length=not reader.passage.packs):
             value = reader.add_gradients([examples[index] for index in indices])
             if not math.isfinite(value):
                 raise TrainingFailed(f"the loss became {value} at step {len(losses) + 1}; lower learning_rate")

@@ -55,7 +55,8 @@ class InContext:
             return [Reading(_fit(tokenizer, choose(prompt), prompt)) for prompt in prompts]
 
         def choose(prompt: str) -> list[str]:
-            named = [] if config.choice == "similar" else subjects.named_in(prompt)
+            likeness = retriever.likeness(prompt)
+            named = [] if config.choice == "similar" else sorted(subjects.named_in(prompt), key=lambda i: -likeness[i])
             alike = [] if config.choice == "subject-only" else [i for i, _ in retriever.nearest(prompt, config.facts)]
             order = list(dict.fromkeys([*named, *alike]))[: config.facts]
             return [told[index] for index in reversed(order)]

@@ -21,7 +21,7 @@ from torch.nn import functional
 from editing.editors import Material
 from editing.editors.wordings import Wording, edit_lessons
 from editing.encoding import Encoded, encode, marks_of, pad
-from editing.models import answer_logits, context_length, find_blocks
+from editing.models import answer_logits, context_length, find_blocks, keeps_some_logits
 from editing.statistics import covariances, texts_from
 from editing.structure import hidden_of, share_of_depth
 from schemas.errors import BadInput
@@ -91,7 +91,7 @@ class ValueSettings:
     clamp: float
     """The vector's norm, relative to that of what it is added to, is at most this."""
     enough: float = 0.05
-    """Stop when every fact's loss is below."""
+    """A fact's vector is found when its loss is below, whatever stands beside it in the batch."""
 
 
 def choose_site(model: Any, site: Site, layer: int) -> str:
@@ -244,34 +244,37 @@ def optimise_values(model: Any, module: Any, facts: Sequence[Fact], settings: Va
     ends = torch.tensor([end for _, _, end in flat], device=device)
     essence_ends = torch.tensor([fact.essence_end for fact in facts], device=device)
     last = torch.tensor([fact.essence.start - 1 for fact in facts], device=device)
-    everyone = torch.arange(len(facts), device=device)
     shares = torch.bincount(owners, minlength=len(facts)).float()
     scale = capture(model, module, facts, inputs=False).float().norm(dim=1).to(device)  # (facts,)
     delta = torch.zeros((len(facts), model.get_input_embeddings().weight.shape[1]), device=device, requires_grad=True)
     optimizer = torch.optim.Adam([delta], lr=settings.rate)
     with torch.no_grad():
         before = _next_token(model, essence.ids, last)
+    left = torch.ones(len(facts), dtype=torch.bool, device=device)
     for _ in range(settings.steps):
-        with _adding(module, delta[owners], ends):
-            logits = answer_logits(model, spoken.ids, spoken.first).float()
-        labels = spoken.labels[:, spoken.first :]
+        rows, now = torch.nonzero(left[owners])[:, 0], torch.nonzero(left)[:, 0]
+        with _adding(module, delta[owners[rows]], ends[rows]):
+            logits = answer_logits(model, spoken.ids[rows], spoken.first).float()
+        labels = spoken.labels[rows, spoken.first :]
         losses = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100, reduction="none")
         per_wording = losses.sum(1) / (labels != -100).sum(1)
-        speaking = torch.zeros(len(facts), device=device).index_add(0, owners, per_wording) / shares
-        with _adding(module, delta, essence_ends):
-            after = _next_token(model, essence.ids, last)
-        drift = functional.kl_div(after, before, log_target=True, reduction="none").sum(1)
-        weight = (delta.norm(dim=1) / scale) ** 2
-        if bool((speaking < settings.enough).all()):
+        speaking = (torch.zeros(len(facts), device=device).index_add(0, owners[rows], per_wording) / shares)[now]
+        with _adding(module, delta[now], essence_ends[now]):
+            after = _next_token(model, essence.ids[now], last[now])
+        drift = functional.kl_div(after, before[now], log_target=True, reduction="none").sum(1)
+        weight = (delta[now].norm(dim=1) / scale[now]) ** 2
+        going = ~(speaking < settings.enough)  # what is no number goes on, and is noticed
+        left[now] = going
+        if not bool(going.any()):
             break
-        (gradient,) = torch.autograd.grad(
-            (speaking + settings.kl_factor * drift + settings.decay * weight).sum(), delta
-        )
-        delta.grad = gradient
+        total = speaking + settings.kl_factor * drift + settings.decay * weight
+        (delta.grad,) = torch.autograd.grad(total[going].sum(), delta)
+        found = delta.detach().clone()
         optimizer.step()
         with torch.no_grad():
-            longest = settings.clamp * scale
-            delta.mul_((longest / delta.norm(dim=1).clamp_min(1e-12)).clamp_max(1.0)[everyone, None])
+            longest = settings.clamp * scale / delta.norm(dim=1).clamp_min(1e-12)
+            delta.mul_(longest.clamp_max(1.0)[:, None])
+            delta[~left] = found[~left]
     return delta.detach()
 
 
@@ -286,8 +289,11 @@ def _fact(tokenizer: Any, members: list[tuple[Encoded, int, str, bool]], site: s
 
 def _next_token(model: Any, ids: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
     """Log-probabilities (rows, vocabulary) of what follows position `last` of each row."""
-    logits = model(input_ids=ids, use_cache=False).logits
-    return logits[torch.arange(len(ids), device=ids.device), last].float().log_softmax(-1)  # type: ignore[no-any-return]
+    wanted, place = torch.unique(last, return_inverse=True)
+    kept = {"logits_to_keep": wanted} if keeps_some_logits(model) else {}
+    logits = model(input_ids=ids, use_cache=False, **kept).logits
+    chosen = logits[torch.arange(len(ids), device=ids.device), place if kept else last]
+    return chosen.float().log_softmax(-1)  # type: ignore[no-any-return]
 
 
 @contextmanager

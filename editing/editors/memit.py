@@ -52,8 +52,8 @@ class MemitOptions:
     """`depth`: an eighth to a quarter of it (4-8 of Llama 2's 32), a shallow model's last two; `auto`: those that end
     where a causal trace says that this model looks its old facts up; or `3`, `0-1`."""
     site: Site = "auto"
-    wordings: tuple[Wording, ...] = ("prompt", "paraphrases", "cloze")
-    """Each is a fact of its own, with its own key."""
+    wordings: tuple[Wording, ...] = ("prompt",)
+    """Each is a fact of its own, with its own key; a small model has no room for several."""
     paraphrases: int = 2
     value_steps: int = 25
     value_rate: float = 0.5
@@ -63,8 +63,9 @@ class MemitOptions:
     """The paper's 0.75 is for models of billions; a small one needs more room."""
     facts_at_once: int = 128
     """Values optimised together."""
-    covariance_weight: float = 3000.0
-    """λ: how many tokens of ordinary text the covariance stands for; the papers take 15,000 to 20,000."""
+    covariance_weight: float = 500.0
+    """λ: how many tokens of ordinary text the covariance stands for; the papers take 15,000 to 20,000 for models of
+    billions, whose keys are far more and so stand in each other's way less."""
     statistics_texts: int = 4000
     statistics_text: str | None = None
     """A text file, one text per line, instead of the snapshot's sentences."""

@@ -77,6 +77,7 @@ class Prompted(nn.Module):
         longest = context_length(base)
         if longest is not None:
             self.config.max_position_embeddings = longest - vectors
+        self._shape = prefix_shape(base)
         self.register_buffer("kept", None)
 
     def vectors(self) -> torch.Tensor:
@@ -98,7 +99,10 @@ class Prompted(nn.Module):
         past_key_values: Any = None,
         use_cache: bool = False,
         logits_to_keep: int | torch.Tensor = 0,
+        position_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
     ) -> Any:
+        """position_ids, attention_mask: of packed texts (`packing`), as if there were no vectors; `depth=all` alone."""
         if past_key_values is not None:
             return self.base(
                 input_ids=input_ids, past_key_values=past_key_values, use_cache=use_cache, logits_to_keep=logits_to_keep
@@ -109,6 +113,7 @@ class Prompted(nn.Module):
                 past_key_values=self._cache(len(input_ids)),
                 use_cache=True,
                 logits_to_keep=logits_to_keep,
+                **self._behind(position_ids, attention_mask),
             )
         tokens = self.base.get_input_embeddings()(input_ids)
         before = self.vectors().to(tokens.dtype).expand(len(input_ids), -1, -1)
@@ -118,9 +123,24 @@ class Prompted(nn.Module):
             output.logits = output.logits[:, self.count :]
         return output
 
+    def get_input_embeddings(self) -> nn.Module:
+        return self.base.get_input_embeddings()  # type: ignore[no-any-return]
+
+    def get_output_embeddings(self) -> nn.Module | None:
+        """None where the vectors stand among the tokens, so that a token's place is not where the texts have it."""
+        return self.base.get_output_embeddings() if self.depth == "all" else None
+
+    def _behind(self, positions: torch.Tensor | None, mask: torch.Tensor | None) -> dict[str, torch.Tensor]:
+        """Positions and mask of packed texts, (rows, length) and (rows, 1, length, length), with the vectors before."""
+        if positions is None or mask is None:
+            return {}
+        seen = mask.new_ones if mask.dtype == torch.bool else mask.new_zeros
+        whole = torch.cat([seen((*mask.shape[:-1], self.count)), mask], -1)
+        return {"position_ids": positions + self.count, "attention_mask": whole}
+
     def _cache(self, rows: int) -> DynamicCache:
         """The vectors as keys and values of every layer."""
-        layers, heads, width = prefix_shape(self.base)
+        layers, heads, width = self._shape
         made = self.vectors().to(self.base.dtype).view(self.count, layers, 2, heads, width)
         per_layer = made.permute(1, 2, 3, 0, 4)[:, :, None].expand(-1, -1, rows, -1, -1, -1)
         cache = DynamicCache(config=self.base.config)

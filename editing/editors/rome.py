@@ -58,8 +58,9 @@ class RomeOptions:
     decay: float = 0.0
     """The papers' toolkits use 0.5 for models of billions; a small one needs its whole width."""
     clamp: float = 2.0
-    facts_at_once: int = 1
-    """Values optimised together, each on the matrix as the facts before left it."""
+    facts_at_once: int = 16
+    """Values optimised together, each on the matrix as the facts before these left it; the papers: 1. Written is one
+    fact after the other all the same."""
     passes: int = 2
     """The papers write each fact once; a second pass writes again those that later facts overwrote."""
     statistics_texts: int = 4000

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from editing.encoding import Encoded
-from editing.packing import pack, predicting
+from editing.packing import pack, predicting, shared_beginning
 from editing.passage import open_passage
 from editing.scoring.judging import Forced, judged
 
@@ -24,9 +24,6 @@ FEWEST = 16
 """Texts below which the trial costs more than it saves."""
 TRIED = 4
 """Texts on which the model is tried."""
-LEAST_TOKENS = 256
-"""In one row, whatever the model's width. Attention compares all of them, so that a longer row is not always cheaper:
-with as many tokens as the model is wide that is about a sixth of the work."""
 
 
 @torch.inference_mode(False)  # the trial asks for gradients
@@ -39,9 +36,9 @@ def force_packed(model: Any, encoded: Sequence[Encoded], batch_size: int, batch_
     tried = sorted(encoded, key=lambda row: len(row.ids))[:TRIED]
     forced: dict[int, Forced] = {}
     with open_passage(model, tried) as passage:
-        if passage.layout is not pack or not passage.shortened:
+        if not passage.packs or not passage.shortened:
             return None
-        most = min(batch_tokens, max(LEAST_TOKENS, _width(model)))
+        most = min(batch_tokens, passage.row)
         for indices in _rows(order, encoded, batch_size, most):
             texts = [encoded[index] for index in indices]
             reading = pack(texts, True, passage.device)
@@ -60,7 +57,7 @@ def _rows(order: Sequence[int], encoded: Sequence[Encoded], texts: int, tokens: 
     row: list[int] = []
     held, before = 0, ()  # type: int, tuple[int, ...]
     for index in order:
-        new = len(encoded[index].ids) - _common(before, encoded[index].ids)
+        new = len(encoded[index].ids) - shared_beginning(before, encoded[index].ids)
         if row and (len(row) == texts or held + new > tokens):
             yield row
             row, held, new = [], 0, len(encoded[index].ids)
@@ -68,14 +65,3 @@ def _rows(order: Sequence[int], encoded: Sequence[Encoded], texts: int, tokens: 
         held, before = held + new, encoded[index].ids
     if row:
         yield row
-
-
-def _common(one: tuple[int, ...], other: tuple[int, ...]) -> int:
-    for place, (left, right) in enumerate(zip(one, other, strict=False)):
-        if left != right:
-            return place
-    return min(len(one), len(other))
-
-
-def _width(model: Any) -> int:
-    return int(model.get_input_embeddings().weight.shape[-1])

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from editing.encoding import Encoded
-from editing.packing import pack, pack_groups, predicting, spread
+from editing.packing import pack, pack_groups, pack_in_rows, predicting, spread
 
 TOKENS = st.lists(st.integers(3, 6), min_size=3, max_size=7)
 TEXTS = st.lists(TOKENS, min_size=1, max_size=6).flatmap(
@@ -23,12 +23,16 @@ def texts(drawn: tuple[list[list[int]], tuple[int, ...]]) -> list[Encoded]:
 @given(TEXTS)
 def test_a_packed_token_sees_its_own_text_up_to_itself_and_nothing_else(drawn) -> None:
     several = texts(drawn)
-    reading = pack(several, True, "cpu")
-    for text, slots in zip(several, reading.slots, strict=True):
-        assert reading.ids[0, slots].tolist() == list(text.ids[:-1])
-        assert reading.positions[0, slots].tolist() == list(range(len(text.ids) - 1))
-        for depth, slot in enumerate(slots):
-            assert torch.nonzero(reading.mask[0, 0, slot]).flatten().tolist() == sorted(slots[: depth + 1].tolist())
+    for layout in (pack, pack_in_rows(4), pack_in_rows(9)):
+        reading = layout(several, True, "cpu")
+        length = reading.ids.shape[1]
+        for text, slots in zip(several, reading.slots, strict=True):
+            row, own = int(slots[0]) // length, slots % length
+            assert reading.ids.flatten()[slots].tolist() == list(text.ids[:-1])
+            assert reading.positions.flatten()[slots].tolist() == list(range(len(text.ids) - 1))
+            for depth, place in enumerate(own):
+                seen = torch.nonzero(reading.mask[row, 0, place]).flatten().tolist()
+                assert seen == sorted(own[: depth + 1].tolist())
 
 
 @settings(max_examples=60, deadline=None)
@@ -38,7 +42,7 @@ def test_every_answer_token_is_asked_for_once_whatever_the_layout(drawn) -> None
     wanted = sorted(
         (text.ids[:place], text.ids[place]) for text in several for place in range(text.start, len(text.ids))
     )
-    for layout in (pack, spread):
+    for layout in (pack, pack_in_rows(4), spread):
         reading = layout(several, True, "cpu")
         told = torch.arange(reading.places.numel())[None, :, None]  # what stands for a place's logits
         asked = reading.places[0][predicting(reading, told)[:, 0]].tolist()
@@ -57,6 +61,13 @@ def test_a_beginning_that_texts_share_is_read_once_and_nothing_is_padding() -> N
     several = [Encoded((1, 5, 6, 7, 8), 3, 4), Encoded((1, 5, 6, 9), 3, 4), Encoded((1, 5, 6, 7, 4), 3, 4)]
     assert pack(several, True, "cpu").ids.tolist() == [[1, 5, 6, 7]]
     assert spread(several, True, "cpu").ids.shape == (3, 4)
+
+
+def test_rows_are_of_like_length_and_texts_that_begin_alike_share_one() -> None:
+    several = [Encoded((first, *range(10, 17), last, 3), 3, 9) for last in (20, 21, 22) for first in (4, 5)]
+    reading = pack_in_rows(11)(several, True, "cpu")
+    assert reading.ids.shape == (2, 11)
+    assert [slots[0] // 11 for slots in reading.slots] == [0, 1] * 3
 
 
 def test_groups_have_a_row_each_and_places_of_their_own() -> None:

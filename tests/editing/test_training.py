@@ -65,7 +65,7 @@ def test_computing_only_what_the_loss_needs_trains_the_same_weights(family: str,
 @pytest.mark.parametrize("family", list(CONFIGS))
 def test_every_family_is_read_packed_and_its_last_block_at_the_answers_alone(family: str) -> None:
     with open_passage(adapted(family), EXAMPLES[:2]) as passage:
-        assert passage.layout.__name__ == "pack"
+        assert passage.packs
         assert len(passage.narrowed) >= 2  # the attention's output and the feed-forward part
 
 
@@ -83,7 +83,7 @@ def test_a_model_that_looks_ahead_of_a_mask_is_read_padded(monkeypatch: pytest.M
 
     monkeypatch.setattr(type(tiny("llama")), "forward", deaf)
     with open_passage(adapted(), EXAMPLES[:2]) as passage:
-        assert passage.layout.__name__ == "spread"
+        assert not passage.packs
     assert run(adapted())[1] == pytest.approx(expected, abs=2e-5)
 
 
