@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin
+OSV_URL ?= https://api.osv.dev/v1/query
 
-.PHONY: env demo test check bench sample clean
+.PHONY: env demo test check audit bench sample clean
 
 env: $(VENV)/.ready
 
@@ -23,6 +24,10 @@ check: env
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
+
+# Known vulnerabilities of every installed package, by an advisory service; the tests ask one of their own.
+audit: env
+	$(RUN)/python -m pip_audit --skip-editable --progress-spinner off --vulnerability-service osv --osv-url $(OSV_URL)
 
 bench: env
 	@for file in benchmarks/*.py; do echo "== $$file"; $(RUN)/python $$file || exit 1; done

@@ -7,6 +7,7 @@ does. Leaves out any claim about language: it knows these sentences and their wo
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -30,9 +31,7 @@ PASSES = 9
 """Over the sentences, at most."""
 
 CAPITALISED = r"\p{Lu}(?:[\p{L}\p{M}\p{N}.-]|['’](?!s\b))*"
-PIECES = " ?" + CAPITALISED + "(?: " + CAPITALISED + r")*| ?[\p{L}\p{M}]+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+"
-"""What a token never reaches beyond: a word, a number, or a name of several words, which becomes one token if it is
-told often enough. In a large model a name's first token calls up the rest; this one is too small to learn that well."""
+OTHER = r"['’]s\b| ?[\p{L}\p{M}]+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+"
 
 
 @dataclass(frozen=True)
@@ -182,11 +181,24 @@ def _texts(sentences: pa.Table, edits: pa.Table, questions: pa.Table) -> list[st
     return texts
 
 
+def _pieces(texts: list[str]) -> Regex:
+    """What a token never reaches beyond: a word, a number, or a name of several words, which becomes one token if it is
+    told often enough. In a large model a name's first token calls up the rest; this one is too small to learn that well.
+
+    A capitalised word that is also written small ("In", "The", "President") is no part of a name.
+    """
+    words = {word for text in texts for word in re.findall(r"[^\W\d_]+", text)}
+    common = sorted(word for word in words if word[0].isupper() and word[0].lower() + word[1:] in words)
+    apart = rf"(?:{'|'.join(common)})(?![\p{{L}}\p{{M}}\p{{N}}.-])" if common else "(?!)"
+    named = rf"(?!{apart}){CAPITALISED}"
+    return Regex(rf" ?{apart}| ?{named}(?: {named})*|{OTHER}")
+
+
 def _make_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFast:
     bpe = Tokenizer(BPE(unk_token=None))
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(PIECES), "isolated"),
+            pre_tokenizers.Split(_pieces(texts), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

@@ -53,7 +53,7 @@ def test_the_new_answer_of_an_edit_is_never_told_about_its_subject(snapshot: Sna
     edits = pa.Table.from_pylist([edit, *snapshot.edits.slice(1).to_pylist()], schema=snapshot.edits.schema)
     told = [
         fact.removesuffix(".").rpartition(":")[2].strip()
-        for prompt, _ in invented_contexts(snapshot.sentences, edits, 600, 0)
+        for prompt, _ in invented_contexts(snapshot.sentences, edits, 4000, 0)
         for fact in prompt.split(SEPARATOR)[:-1]
         if f" {edit['subject_label']}" in fact and fact.startswith("Q:")
     ]
