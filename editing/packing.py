@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ def pack_in_rows(longest: int) -> Layout:
     def packed(texts: Sequence[Encoded], answer_only: bool, device: torch.device | str) -> Reading:
         order = sorted(range(len(texts)), key=lambda index: texts[index].ids)  # neighbours begin alike
         begins = [(), *(texts[index].ids[:-1] for index in order)]
-        fresh = [len(own) - shared_beginning(before, own) for before, own in zip(begins, begins[1:], strict=False)]
+        fresh = [len(own) - shared_beginning(before, own) for before, own in pairwise(begins)]
         rows = round(sum(fresh) / longest)
         if rows < 2:
             return pack(texts, answer_only, device)

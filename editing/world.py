@@ -182,10 +182,10 @@ def _texts(sentences: pa.Table, edits: pa.Table, questions: pa.Table) -> list[st
 
 
 def _pieces(texts: list[str]) -> Regex:
-    """What a token never reaches beyond: a word, a number, or a name of several words, which becomes one token if it is
-    told often enough. In a large model a name's first token calls up the rest; this one is too small to learn that well.
+    """What a token never reaches beyond: a word, a number, or a name of several words.
 
-    A capitalised word that is also written small ("In", "The", "President") is no part of a name.
+    A name that is told often enough becomes one token. In a large model its first token calls up the rest; this one is
+    too small to learn that well. A capitalised word that is also written small ("In", "The", "President") is no name.
     """
     words = {word for text in texts for word in re.findall(r"[^\W\d_]+", text)}
     common = sorted(word for word in words if word[0].isupper() and word[0].lower() + word[1:] in words)

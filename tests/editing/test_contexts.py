@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from editing.contexts import SEPARATOR, invented_contexts
+from editing.contexts import SEPARATOR, invented_contexts, misplaced_names
 from editing.encoding import encode, render
 from editing.experiment import read_settings
 from editing.snapshot import Snapshot
 from editing.training import share_recalled
 from editing.world import PASSES, WorldSettings, pretrain
+from tests.editing.editors.test_small_world import shares
 
 
 def known(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
@@ -77,10 +80,33 @@ def test_only_a_run_of_the_in_context_editor_has_a_world_with_contexts(editors: 
     assert read_settings(editors, {"world.contexts": "0.25"}).world.contexts == 0.25
 
 
-def test_a_world_pretrained_with_contexts_reads_names_that_it_was_never_told(snapshot: Snapshot) -> None:
+def test_a_world_pretrained_with_contexts_answers_nine_of_ten_edits_told_in_its_prompt(snapshot: Snapshot) -> None:
     trained = snapshot.sentences.filter(pc.invert(snapshot.sentences["held_out"]))
-    settings = WorldSettings(vocabulary=1024, contexts=0.4, reading_steps=250, steps=30, sample=100)
+    settings = WorldSettings(vocabulary=1024, contexts=0.4, reading_steps=300, steps=600, sample=250, target_recall=2.0)
     model, tokenizer, report = pretrain(snapshot.sentences, snapshot.edits, snapshot.questions, settings)
     assert report.contexts == round(PASSES * trained.num_rows * 0.4)
     unseen = invented_contexts(trained, snapshot.edits, 200, 99, lessons=True)
-    assert share_recalled(model, encode(tokenizer, *zip(*unseen, strict=True))) >= 0.3
+    assert share_recalled(model, encode(tokenizer, *zip(*unseen, strict=True))) >= 0.5
+    assert shares("in-context", {}, model, tokenizer, snapshot)["edit"] >= 0.9
+
+
+def test_a_misplaced_name_is_no_answer_and_no_secret(snapshot: Snapshot) -> None:
+    trained = snapshot.sentences.filter(pc.invert(snapshot.sentences["held_out"]))
+    own, coming = known(snapshot), {edit["prompt"]: edit["target_new"] for edit in snapshot.edits.to_pylist()}
+    pairs = misplaced_names(trained, snapshot.edits, 500, 0)
+    assert len(pairs) == 500 and pairs == misplaced_names(trained, snapshot.edits, 500, 0)
+    assert {name for _, name in pairs} >= set(snapshot.edits["target_new"].to_pylist())
+    for prompt, name in pairs:
+        assert name != own[prompt][1]
+        assert name != coming.get(prompt.removeprefix("Q: ").removesuffix(" A:"))
+
+
+def test_a_name_of_several_words_is_one_token_and_a_common_word_before_it_is_not_part_of_it(
+    snapshot: Snapshot, model_and_tokenizer: Any
+) -> None:
+    tokenizer = model_and_tokenizer[1]
+    names = sorted(set(snapshot.edits["target_new"].to_pylist()))
+    assert sum(len(tokenizer.tokenize(f" {name}")) == 1 for name in names) > 0.9 * len(names)
+    for name in names:
+        whole = tokenizer.tokenize(f" {name}")
+        assert tokenizer.tokenize(f"Q: The {name}'s")[-len(whole) - 1 :] == [*whole, "'s"]

@@ -1,4 +1,4 @@
-"""`make audit` against an advisory service on this machine: what is known to be broken does not pass, nor does silence."""
+"""`make audit` against an advisory service on this machine: a known advisory does not pass, nor does silence."""
 
 from __future__ import annotations
 
