@@ -63,7 +63,7 @@ class MemitOptions:
     """The paper's 0.75 is for models of billions; a small one needs more room."""
     facts_at_once: int = 128
     """Values optimised together."""
-    covariance_weight: float = 500.0
+    covariance_weight: float = 300.0
     """λ: how many tokens of ordinary text the covariance stands for; the papers take 15,000 to 20,000 for models of
     billions, whose keys are far more and so stand in each other's way less."""
     statistics_texts: int = 4000
