@@ -39,7 +39,7 @@ class LoraOptions:
     dora: bool = False
     rslora: bool = False
     learning_rate: float | None = None
-    """None: 6e-3 at a width of 128, and less the wider the model, as its reciprocal (muP, Yang et al. 2022)."""
+    """None: 1.5e-3 at a width of 128, and less the wider the model, as its reciprocal (muP, Yang et al. 2022)."""
     epochs: int | None = None
     """Passes over all that is trained; None: five, and more where few edits would make fewer than 200 batches."""
     steps: int | None = None
@@ -156,7 +156,7 @@ def _training(config: LoraOptions, lessons: int, replayed: int, width: int) -> T
     return TrainingSettings(
         steps=steps if lessons else 0,
         batch_size=config.batch,
-        learning_rate=6e-3 * 128 / width if config.learning_rate is None else config.learning_rate,
+        learning_rate=1.5e-3 * 128 / width if config.learning_rate is None else config.learning_rate,
         weight_decay=0.0,
         stop_loss=config.stop_loss,
         rows_at_once=config.rows_at_once,
