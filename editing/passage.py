@@ -172,7 +172,7 @@ def _try_reading(
         _watch_block(passage, block, index, undo)
     undo.steps.append(head.register_forward_pre_hook(lambda _head, given: _at_places(passage, given)).remove)
     passage.shortened = True
-    passage.row = max(LEAST_TOKENS, int(head.weight.shape[-1]))
+    passage.row = max(LEAST_TOKENS, int(passage.model.get_input_embeddings().weight.shape[-1]))
     for layout in (pack_in_rows(passage.row), spread):
         reading = layout(texts, answer_only, passage.device)
         try:

@@ -15,8 +15,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 
+from editing import passage
 from editing.encoding import Encoded, encode
 from editing.models import find_linears, model_hash
+from editing.packing import pack_in_rows
 from editing.passage import lowest_trained, open_passage
 from editing.prefix import PrefixStore
 from editing.training import TrainingFailed, TrainingReport, TrainingSettings, train
@@ -62,16 +64,28 @@ def test_computing_only_what_the_loss_needs_trains_the_same_weights(family: str,
     assert not torch.equal(weights, trained(adapted(family, layers)))
 
 
+@pytest.mark.parametrize("layers", [None, range(2, 3)], ids=["all", "top"])
+def test_texts_packed_in_several_rows_train_the_same_weights(
+    layers: range | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = run(adapted("llama", layers), shortcuts=False)[1]
+    one = pack_in_rows(1000)(EXAMPLES, True, "cpu").ids
+    rows = pack_in_rows(16)(EXAMPLES, True, "cpu").ids
+    assert len(one) == 1 and len(rows) > 2 and rows.numel() < 2 * one.numel()
+    monkeypatch.setattr(passage, "pack_in_rows", lambda _longest: pack_in_rows(16))
+    assert run(adapted("llama", layers))[1] == pytest.approx(expected, abs=2e-5)
+
+
 @pytest.mark.parametrize("family", list(CONFIGS))
 def test_every_family_is_read_packed_and_its_last_block_at_the_answers_alone(family: str) -> None:
-    with open_passage(adapted(family), EXAMPLES[:2]) as passage:
-        assert passage.packs
-        assert len(passage.narrowed) >= 2  # the attention's output and the feed-forward part
+    with open_passage(adapted(family), EXAMPLES[:2]) as opened:
+        assert opened.packs
+        assert len(opened.narrowed) >= 2  # the attention's output and the feed-forward part
 
 
 def test_keys_and_values_are_computed_everywhere() -> None:
-    with open_passage(adapted("llama"), EXAMPLES[:2]) as passage:
-        assert not {"self_attn.k_proj", "self_attn.v_proj"} & set(passage.narrowed)
+    with open_passage(adapted("llama"), EXAMPLES[:2]) as opened:
+        assert not {"self_attn.k_proj", "self_attn.v_proj"} & set(opened.narrowed)
 
 
 def test_a_model_that_looks_ahead_of_a_mask_is_read_padded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,8 +96,8 @@ def test_a_model_that_looks_ahead_of_a_mask_is_read_padded(monkeypatch: pytest.M
         return plain(self, input_ids=input_ids, **{**given, "position_ids": None})
 
     monkeypatch.setattr(type(tiny("llama")), "forward", deaf)
-    with open_passage(adapted(), EXAMPLES[:2]) as passage:
-        assert not passage.packs
+    with open_passage(adapted(), EXAMPLES[:2]) as opened:
+        assert not opened.packs
     assert run(adapted())[1] == pytest.approx(expected, abs=2e-5)
 
 

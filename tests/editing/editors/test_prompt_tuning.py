@@ -8,7 +8,10 @@ import pytest
 import torch
 
 from editing.editors import make_plan
+from editing.encoding import Encoded
 from editing.models import answer_logits, context_length
+from editing.packing import predicting, spread
+from editing.passage import open_passage
 from schemas.errors import BadInput
 from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.editing.editors.made_edits import made_material
@@ -43,6 +46,17 @@ def test_a_cached_step_is_the_whole_prompts(prompted: Any) -> None:
 def test_a_score_does_not_depend_on_its_batch(prompted: Any) -> None:
     ids = torch.tensor([[1, 20, 30, 40], [1, 60, 70, 80]])
     assert torch.allclose(prompted(input_ids=ids).logits[:1], prompted(input_ids=ids[:1]).logits, atol=1e-5)
+
+
+def test_packed_texts_behind_the_vectors_are_read_as_each_alone(prompted: Any) -> None:
+    texts = [Encoded((1, 20, 30, 40, 50), 3, 4), Encoded((1, 20, 30, 60, 70), 3, 4), Encoded((1, 60, 70, 80), 2, 3)]
+    plain = spread(texts, True, "cpu")
+    with open_passage(prompted, texts[:2], shortcuts=False) as whole:
+        expected = predicting(plain, whole.logits(plain))
+    with open_passage(prompted, texts[:2]) as opened:
+        assert opened.packs == (prompted.depth == "all")
+        reading = opened.layout(texts, True, "cpu")
+        assert torch.allclose(predicting(reading, opened.logits(reading)), expected, atol=1e-5)
 
 
 def test_the_vectors_take_their_room_from_the_context(prompted: Any) -> None:
