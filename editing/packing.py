@@ -51,6 +51,8 @@ def pack_in_rows(longest: int) -> Layout:
     """The layout of about so many tokens per row: `pack` for texts that are not more than that."""
 
     def packed(texts: Sequence[Encoded], answer_only: bool, device: torch.device | str) -> Reading:
+        if sum(len(text.ids) - 1 for text in texts) < 1.5 * longest:
+            return pack(texts, answer_only, device)
         order = sorted(range(len(texts)), key=lambda index: texts[index].ids)  # neighbours begin alike
         begins = [(), *(texts[index].ids[:-1] for index in order)]
         fresh = [len(own) - shared_beginning(before, own) for before, own in pairwise(begins)]
@@ -128,24 +130,22 @@ def _tree(texts: Sequence[Encoded]) -> _Tree:
     """Tokens, their positions in their text, which tokens each may see, and every text's path through them."""
     ids: list[int] = []
     depths: list[int] = []
-    parents: list[int] = []
     known: dict[tuple[int, int], int] = {}  # (parent, token) -> slot
-    slots = []
+    slots, fresh = [], []
     for text in texts:
-        parent, path = -1, []
+        parent, path, begin = -1, [], len(ids)
         for depth, token in enumerate(text.ids[:-1]):
             slot = known.setdefault((parent, token), len(ids))
             if slot == len(ids):
                 ids.append(token)
                 depths.append(depth)
-                parents.append(parent)
             path.append(slot)
             parent = slot
         slots.append(np.asarray(path, dtype=np.int64))
-    sees = np.eye(len(ids), dtype=bool)
-    for slot, parent in enumerate(parents):
-        if parent >= 0:
-            sees[slot, :slot] = sees[parent, :slot]
+        fresh.append(len(ids) - begin)
+    sees = np.zeros((len(ids), len(ids)), dtype=bool)
+    for own, new in zip(slots, fresh, strict=True):  # a text's new slots are the end of its path
+        sees[own[len(own) - new :, None], own] = np.tri(new, len(own), len(own) - new, dtype=bool)
     return np.asarray(ids), np.asarray(depths), sees, slots
 
 
