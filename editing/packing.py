@@ -144,8 +144,9 @@ def _tree(texts: Sequence[Encoded]) -> _Tree:
         slots.append(np.asarray(path, dtype=np.int64))
         fresh.append(len(ids) - begin)
     sees = np.zeros((len(ids), len(ids)), dtype=bool)
+    lower = np.tri(max(map(len, slots)), dtype=bool)
     for own, new in zip(slots, fresh, strict=True):  # a text's new slots are the end of its path
-        sees[own[len(own) - new :, None], own] = np.tri(new, len(own), len(own) - new, dtype=bool)
+        sees[own[len(own) - new :, None], own] = lower[len(own) - new : len(own), : len(own)]
     return np.asarray(ids), np.asarray(depths), sees, slots
 
 

@@ -55,6 +55,7 @@ class TrainingSettings:
     final_rate: float = 0.1
     """The rate at the last step, as a share of the highest."""
     clip: float = 1.0
+    """The gradients' norm is at most this; infinity: whatever it is."""
     answer_only: bool = True
     stop_loss: float = 0.0
     """Stop when the mean loss of the last pass over the examples is below; 0: never."""
@@ -121,7 +122,8 @@ def train(
             value = reader.add_gradients([examples[index] for index in indices])
             if not math.isfinite(value):
                 raise TrainingFailed(f"the loss became {value} at step {len(losses) + 1}; lower learning_rate")
-            nn.utils.clip_grad_norm_(parameters, settings.clip)
+            if settings.clip < math.inf:
+                nn.utils.clip_grad_norm_(parameters, settings.clip)
             optimizer.step()
             schedule.step()
             optimizer.zero_grad(set_to_none=True)
