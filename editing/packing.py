@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -53,13 +53,12 @@ def pack_in_rows(longest: int) -> Layout:
     def packed(texts: Sequence[Encoded], answer_only: bool, device: torch.device | str) -> Reading:
         if sum(len(text.ids) - 1 for text in texts) < 1.5 * longest:
             return pack(texts, answer_only, device)
-        order = sorted(range(len(texts)), key=lambda index: texts[index].ids)  # neighbours begin alike
-        begins = [(), *(texts[index].ids[:-1] for index in order)]
-        fresh = [len(own) - shared_beginning(before, own) for before, own in pairwise(begins)]
-        rows = round(sum(fresh) / longest)
+        order, _, new = _sorted_tokens(texts)
+        fresh = new.sum(1)
+        rows = round(fresh.sum() / longest)
         if rows < 2:
             return pack(texts, answer_only, device)
-        row_of = np.minimum(np.cumsum(fresh) * rows // (sum(fresh) + 1), rows - 1)
+        row_of = np.minimum(np.cumsum(fresh) * rows // (fresh.sum() + 1), rows - 1)
         groups = [[order[place] for place in np.flatnonzero(row_of == row)] for row in range(rows)]
         groups = [group for group in groups if group]  # one text longer than a row leaves none for the next
         trees = [_tree([texts[index] for index in group]) for group in groups]
@@ -128,26 +127,29 @@ def _side_by_side(trees: Sequence[_Tree]) -> tuple[np.ndarray, np.ndarray, np.nd
 
 def _tree(texts: Sequence[Encoded]) -> _Tree:
     """Tokens, their positions in their text, which tokens each may see, and every text's path through them."""
-    ids: list[int] = []
-    depths: list[int] = []
-    known: dict[tuple[int, int], int] = {}  # (parent, token) -> slot
-    slots, fresh = [], []
-    for text in texts:
-        parent, path, begin = -1, [], len(ids)
-        for depth, token in enumerate(text.ids[:-1]):
-            slot = known.setdefault((parent, token), len(ids))
-            if slot == len(ids):
-                ids.append(token)
-                depths.append(depth)
-            path.append(slot)
-            parent = slot
-        slots.append(np.asarray(path, dtype=np.int64))
-        fresh.append(len(ids) - begin)
-    sees = np.zeros((len(ids), len(ids)), dtype=bool)
-    lower = np.tri(max(map(len, slots)), dtype=bool)
-    for own, new in zip(slots, fresh, strict=True):  # a text's new slots are the end of its path
-        sees[own[len(own) - new :, None], own] = lower[len(own) - new : len(own), : len(own)]
-    return np.asarray(ids), np.asarray(depths), sees, slots
+    order, tokens, new = _sorted_tokens(texts)
+    numbered = np.where(new, np.cumsum(new).reshape(new.shape) - 1, 0)
+    paths = np.maximum.accumulate(numbered, 0)  # what is not new is the last above it that is
+    sees = np.zeros((int(new.sum()),) * 2, dtype=bool)
+    lower = np.tri(tokens.shape[1], dtype=bool)
+    slots = [paths[0]] * len(texts)
+    for index, path, fresh in zip(order, paths, new.sum(1).tolist(), strict=True):
+        length = len(texts[index].ids) - 1
+        slots[index] = own = path[:length]
+        sees[own[length - fresh :, None], own] = lower[length - fresh : length, :length]  # the end of a path is new
+    return tokens[new], np.nonzero(new)[1], sees, slots
+
+
+def _sorted_tokens(texts: Sequence[Encoded]) -> tuple[list[int], np.ndarray, np.ndarray]:
+    """The texts' order in which those that begin alike are neighbours; in it all tokens but each text's last.
+
+    Tokens are (texts, longest), -1 after a text's end; the third says which of them the texts before do not share.
+    """
+    order = sorted(range(len(texts)), key=lambda index: texts[index].ids)
+    tokens = np.array(list(zip_longest(*(texts[index].ids[:-1] for index in order), fillvalue=-1))).T
+    new = tokens >= 0
+    new[1:] &= ~np.logical_and.accumulate(tokens[1:] == tokens[:-1], 1)
+    return order, tokens, new
 
 
 def _reading(
@@ -170,7 +172,8 @@ def _reading(
 
 def predicting(reading: Reading, logits: torch.Tensor) -> torch.Tensor:
     """(1, n, vocabulary) logits at the places -> (scored, vocabulary), one row per label."""
-    return logits[0] if reading.chosen is None else logits[0].index_select(0, reading.chosen)
+    flat = logits.flatten(0, 1)  # a view, whose gradient is none of its own memory, unlike an index's
+    return flat if reading.chosen is None else flat.index_select(0, reading.chosen)
 
 
 def _on(device: torch.device | str, *arrays: np.ndarray | Sequence[object]) -> list[torch.Tensor]:

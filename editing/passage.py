@@ -2,8 +2,8 @@
 
 Three shortcuts, found by structure and tried out on the model before they are used:
 - texts are packed (`packing`), and the vocabulary head reads only the positions whose next token is scored;
-- in the last block, what no other position looks at (queries, attention's output matrix, the feed-forward part) is
-  computed at those positions alone;
+- in the last block, what no other position looks at (queries, what they attend to, attention's output matrix, the
+  feed-forward part) is computed at those positions alone;
 - blocks below a given one are skipped where the hidden states that enter it are handed in (`prefix` keeps them).
 
 Leaves out models without an output embedding of their own, such as one behind a trained prompt: those are read whole.
@@ -11,12 +11,15 @@ Leaves out models without an output embedding of their own, such as one behind a
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from editing.encoding import Encoded
 from editing.models import answer_logits, find_blocks
@@ -28,6 +31,9 @@ __all__ = ["Passage", "lowest_trained", "open_passage"]
 LEAST_TOKENS = 256
 """In a packed row, whatever the model's width. Attention compares all of them, so that a longer row is not always
 cheaper: with as many tokens as the model is wide that is about a sixth of the work."""
+
+AT_PLACES = "sdpa_at_places"
+"""Our name for an attention, among those of transformers."""
 
 
 class Passage:
@@ -44,6 +50,8 @@ class Passage:
         """Tokens of a packed row, about."""
         self.narrowed: tuple[str, ...] = ()
         """Parts of the last block that are computed at the chosen places alone."""
+        self.attended_at_places = False
+        """Whether attention in the last block was last computed for the chosen places alone."""
         self.lowest = 0
         """The block whose entering states may be handed in; 0: none may."""
         self._places: torch.Tensor | None = None
@@ -208,8 +216,18 @@ def _try_last_blocks(
     chosen = _idle_elsewhere(passage, parts, reading, states, start)
     for name in chosen:
         _narrow(passage, parts[name], hooks)
-    if _agree(passage.logits(reading, states, start), reference):
-        passage.narrowed = tuple(chosen)
+    if not _agree(passage.logits(reading, states, start), reference):
+        hooks.all()
+        return
+    passage.narrowed = tuple(chosen)
+    undo.steps += hooks.steps
+    hooks = _Undo()
+    _narrow_attention(passage, blocks[-1], hooks)
+    try:
+        same = _agree(passage.logits(reading, states, start), reference)
+    except (KeyError, ValueError):  # knows but its own kinds of attention
+        same = False
+    if same and passage.attended_at_places:
         undo.steps += hooks.steps
     else:
         hooks.all()
@@ -319,6 +337,45 @@ def _narrow(passage: Passage, part: nn.Module, undo: _Undo) -> None:
         return whole.index_copy(0, passage._places.flatten(), leaving.flatten(0, 1)).view(rows, length, -1)
 
     undo.steps += [part.register_forward_pre_hook(enter).remove, part.register_forward_hook(leave).remove]
+
+
+def _narrow_attention(passage: Passage, block: Any, undo: _Undo) -> None:
+    """Attend from the places alone; elsewhere attention gives zeros."""
+    for part in block.children():
+        plain = getattr(part, "config", None)
+        if "attention" in type(part).__name__.lower() and getattr(plain, "_attn_implementation", "") == "sdpa":
+            part.passage, part.config = passage, copy.copy(plain)
+            part.config._attn_implementation = AT_PLACES
+
+            def restore(part: Any = part, plain: Any = plain) -> None:
+                part.config = plain
+                del part.passage
+
+            undo.steps.append(restore)
+
+
+def _attend_at_places(
+    attention: Any, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: Any, **named: Any
+) -> tuple[torch.Tensor, None]:
+    """transformers' `sdpa`, (rows, heads, length, width of a head) -> (rows, length, heads, width of a head).
+
+    At the passage's places alone where there is a mask, which says what each looks at, and as many places in each row.
+    """
+    passage, (rows, _, length, _) = attention.passage, queries.shape
+    places = passage._places
+    whole_mask = mask is not None and mask.shape[:3] == (rows, 1, length)
+    passage.attended_at_places = whole_mask and places is not None and len(places) == rows
+    if not passage.attended_at_places:
+        return sdpa_attention_forward(attention, queries, keys, values, mask, **named)
+    flat = places.flatten()
+    chosen = queries.transpose(1, 2).flatten(0, 1).index_select(0, flat).unflatten(0, places.shape).transpose(1, 2)
+    seen = mask.flatten(0, 2).index_select(0, flat).view(rows, 1, -1, mask.shape[3])
+    found = sdpa_attention_forward(attention, chosen, keys, values, seen, **named)[0].flatten(0, 1)
+    whole = found.new_zeros(rows * length, *found.shape[1:]).index_copy(0, flat, found)
+    return whole.unflatten(0, (rows, length)), None
+
+
+AttentionInterface.register(AT_PLACES, _attend_at_places)
 
 
 def _at_places(passage: Passage, given: tuple[Any, ...]) -> Any:

@@ -82,6 +82,10 @@ def _laid_out(reading: Reading, states: Sequence[torch.Tensor]) -> torch.Tensor:
         return pad(padded, (0, 0, 0, reading.ids.shape[1] - padded.shape[1]))
     slots, first = np.unique(np.concatenate(reading.slots), return_index=True)
     told = torch.cat(list(states))
-    whole = told.new_zeros(reading.ids.numel(), told.shape[1])
-    whole[torch.from_numpy(slots).to(whole.device)] = told[torch.from_numpy(first).to(whole.device)]
+    source = torch.from_numpy(first).to(told.device)
+    if len(slots) < reading.ids.numel():
+        whole = told.new_zeros(reading.ids.numel(), told.shape[1])
+        whole[torch.from_numpy(slots).to(told.device)] = told[source]
+    else:
+        whole = told.index_select(0, source)
     return whole.view(*reading.ids.shape, -1)

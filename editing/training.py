@@ -113,7 +113,6 @@ def train(
     optimizer = torch.optim.AdamW(
         parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98), fused=True
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings))
     losses: list[float] = []
     pace = Pace(progress, "training: step", settings.steps)
     stopped, one_pass = "steps", max(1, math.ceil(len(examples) / settings.batch_size))
@@ -124,8 +123,8 @@ def train(
                 raise TrainingFailed(f"the loss became {value} at step {len(losses) + 1}; lower learning_rate")
             if settings.clip < math.inf:
                 nn.utils.clip_grad_norm_(parameters, settings.clip)
+            optimizer.param_groups[0]["lr"] = settings.learning_rate * _rate(len(losses), settings)
             optimizer.step()
-            schedule.step()
             optimizer.zero_grad(set_to_none=True)
             if after_step:
                 after_step()

@@ -14,6 +14,8 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
+from torch import nn
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from editing import passage
 from editing.encoding import Encoded, encode
@@ -88,6 +90,23 @@ def test_keys_and_values_are_computed_everywhere() -> None:
         assert not {"self_attn.k_proj", "self_attn.v_proj"} & set(opened.narrowed)
 
 
+@pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "llama", "mistral", "qwen", "gemma"])
+def test_the_last_block_attends_from_the_answers_alone(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def counted(attention: Any, queries: torch.Tensor, *given: Any, **named: Any) -> Any:
+        asked.append(queries.shape[2])
+        return sdpa_attention_forward(attention, queries, *given, **named)
+
+    monkeypatch.setattr(passage, "sdpa_attention_forward", counted)
+    with open_passage(adapted(family), EXAMPLES[:2]) as opened:
+        for layout in (pack_in_rows(1000), pack_in_rows(16)):
+            reading = layout(EXAMPLES, True, "cpu")
+            opened.logits(reading)
+            alone = len(reading.ids) == 1  # rows may hold answers of different lengths
+            assert asked[-1] == (reading.places.numel() if alone else reading.ids.shape[1])
+
+
 def test_a_model_that_looks_ahead_of_a_mask_is_read_padded(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = run(adapted(), shortcuts=False)[1]
     plain = type(tiny("llama")).forward
@@ -104,6 +123,9 @@ def test_a_model_that_looks_ahead_of_a_mask_is_read_padded(monkeypatch: pytest.M
 def test_the_model_has_no_hooks_left_when_training_is_over() -> None:
     model = adapted()
     run(model)
+    attentions = [part for part in model.modules() if isinstance(getattr(part, "q_proj", None), nn.Module)]
+    assert [part.config is model.config for part in attentions] == [True] * 3
+    assert not any(hasattr(part, "passage") for part in attentions)
     for part in model.modules():
         assert not part._forward_hooks and not part._forward_pre_hooks and "forward" not in vars(part)
 
