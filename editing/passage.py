@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -212,25 +213,36 @@ def _try_last_blocks(
     disturbable = any(int(slots[0]) not in reading.places for slots in reading.slots)
     if not answer_only or not disturbable:
         return
-    hooks, parts = _Undo(), _parts_of(blocks[-1])
+    parts = _parts_of(blocks[-1])
     chosen = _idle_elsewhere(passage, parts, reading, states, start)
-    for name in chosen:
-        _narrow(passage, parts[name], hooks)
-    if not _agree(passage.logits(reading, states, start), reference):
-        hooks.all()
-        return
-    passage.narrowed = tuple(chosen)
-    undo.steps += hooks.steps
-    hooks = _Undo()
-    _narrow_attention(passage, blocks[-1], hooks)
+
+    def narrow_parts(hooks: _Undo) -> None:
+        for name in chosen:
+            _narrow(passage, parts[name], hooks)
+
+    def agrees() -> bool:
+        return _agree(passage.logits(reading, states, start), reference)
+
+    if _kept(narrow_parts, agrees, undo):
+        passage.narrowed = tuple(chosen)
+        narrow_attention = partial(_narrow_attention, passage, blocks[-1])
+        _kept(narrow_attention, lambda: agrees() and passage.attended_at_places, undo)
+
+
+def _kept(hang: Callable[[_Undo], None], holds: Callable[[], bool], undo: _Undo) -> bool:
+    """Hang hooks, and take them off again unless what they must not change still holds."""
+    hooks, kept = _Undo(), False
     try:
-        same = _agree(passage.logits(reading, states, start), reference)
-    except (KeyError, ValueError):  # knows but its own kinds of attention
-        same = False
-    if same and passage.attended_at_places:
-        undo.steps += hooks.steps
-    else:
-        hooks.all()
+        hang(hooks)
+        kept = holds()
+    except (KeyError, ValueError):  # a model that knows but its own kinds of attention
+        pass
+    finally:
+        if kept:
+            undo.steps += hooks.steps
+        else:
+            hooks.all()
+    return kept
 
 
 def _has_blocks(model: nn.Module) -> bool:

@@ -107,6 +107,17 @@ def test_the_last_block_attends_from_the_answers_alone(family: str, monkeypatch:
             assert asked[-1] == (reading.places.numel() if alone else reading.ids.shape[1])
 
 
+def test_a_model_that_the_trial_finds_no_memory_for_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: Any, **named: Any) -> Any:
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(passage, "sdpa_attention_forward", full)
+    model = adapted()
+    with pytest.raises(BadInput, match="not even one example fits the memory"), open_passage(model, EXAMPLES[:2]):
+        pass
+    assert_nothing_hangs_on(model)
+
+
 def test_a_model_that_looks_ahead_of_a_mask_is_read_padded(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = run(adapted(), shortcuts=False)[1]
     plain = type(tiny("llama")).forward
@@ -123,6 +134,10 @@ def test_a_model_that_looks_ahead_of_a_mask_is_read_padded(monkeypatch: pytest.M
 def test_the_model_has_no_hooks_left_when_training_is_over() -> None:
     model = adapted()
     run(model)
+    assert_nothing_hangs_on(model)
+
+
+def assert_nothing_hangs_on(model: Any) -> None:
     attentions = [part for part in model.modules() if isinstance(getattr(part, "q_proj", None), nn.Module)]
     assert [part.config is model.config for part in attentions] == [True] * 3
     assert not any(hasattr(part, "passage") for part in attentions)
