@@ -111,12 +111,14 @@ def build_files(
     spans = write_confidence(folder / "drawn" / "timelines", catalogue, timelines)
     log.info("drew %d spans in timelines", spans)
     before, after = (_values(timelines, day, catalogue, folder) for day in (settings.since, settings.as_of))
-    changes, refused = find_changes(timelines, before, after, statements, catalogue, settings.since, settings.as_of)
+    changes, refused = find_changes(
+        timelines, before, after, statements, catalogue, settings.since, settings.as_of, entities=entities
+    )
     changes, vetoed = veto_injections(changes, before, catalogue)
     rejected.add(refused)
     rejected.add(vetoed)
     log.info("found %d changes from %s to %s", changes.num_rows, settings.since, settings.as_of)
-    inputs = QuestionInputs(changes, timelines, before, after, entities)
+    inputs = QuestionInputs(changes, timelines, before, after, entities, statements)
     made = _write_questions(inputs, catalogue, settings, folder, rejected)
     every = folder / "statements.parquet"
     spool(chain(pieces(statements, STATEMENTS), pieces(others, STATEMENTS)), STATEMENTS, folder / "unsorted.parquet")

@@ -1,7 +1,8 @@
-"""What changed between two dates: modifications (o -> o') and injections (nothing -> o').
+"""What changed between two dates: modifications (o -> o'), injections (nobody -> o') and updates (unknown -> o').
 
 Only values that are certain on the day count, of timelines that are single-valued in fact; every (subject,
 relation) that could have changed and is not certain on one of the two days becomes a rejection with its reason.
+That Wikidata names nobody for a day is no proof that there was nobody: only what began later, or a stated vacancy, is.
 Terms: CHRONOEDIT (Ge et al. 2024), section 3; DESIGN "The meaning of time".
 Leaves out: words (`pipeline.questions`), and corrections between two snapshots (`pipeline.compare`).
 """
@@ -13,7 +14,7 @@ import datetime
 import pyarrow as pa
 
 from pipeline.duck import Tabular, connect, register
-from pipeline.plurality import create_plurality
+from pipeline.plurality import HANDOVER_DAYS, create_plurality
 from schemas import tables
 from schemas.catalogue import Catalogue
 from schemas.dates import check_dates
@@ -22,6 +23,7 @@ __all__ = ["CHANGES", "find_changes"]
 
 _WANTED = [
     "kind",
+    "before",
     "relation",
     "subject",
     "old_object",
@@ -46,11 +48,13 @@ def find_changes(
     catalogue: Catalogue,
     since: datetime.date,
     as_of: datetime.date,
+    *,
+    entities: Tabular,
 ) -> tuple[pa.Table, pa.Table]:
     """(`CHANGES`, `REJECTIONS`) between two days, for the single-valued relations of the catalogue.
 
     timelines: `TIMELINES`; values_*: `values_at` of the two days, cross-checked or not; statements:
-    `STATEMENTS`, for the units of literal values.
+    `STATEMENTS`, for the units of literal values; entities: `ENTITIES`, for when the subjects began.
     Raises BadInput when since is not before as_of.
     """
     check_dates(since, as_of)
@@ -60,11 +64,13 @@ def find_changes(
         register(connection, "values_since", values_since)
         register(connection, "values_as_of", values_as_of)
         register(connection, "statements", statements)
+        register(connection, "entities", entities)
         register(connection, "single_valued", pa.table({"relation": pa.array(single, pa.string())}))
         create_plurality(connection, as_of)
         connection.execute(PAIRED)
-        connection.execute(BEGUN, [since])
-        connection.execute(CHANGES_SQL)
+        connection.execute("SET VARIABLE since = $1::DATE", [since])
+        for step in (BEGUN, INTERRUPTED, CHANGES_SQL):
+            connection.execute(step)
         connection.execute(REJECTIONS_SQL)
         changes = connection.sql("SELECT * FROM changes ORDER BY relation, subject").to_arrow_table()
         rejections = connection.sql("SELECT * FROM change_rejections").to_arrow_table()
@@ -93,7 +99,7 @@ WHERE NOT (before = 'certain' AND after = 'certain' AND old_object = new_object)
 BEGUN = """
 CREATE OR REPLACE TEMP TABLE begun AS
 WITH candidates AS (
-    SELECT * FROM paired WHERE after = 'certain' AND before IN ('certain', 'nothing') AND plural IS NULL
+    SELECT * FROM paired WHERE after = 'certain' AND before IN ('certain', 'vacant', 'nothing') AND plural IS NULL
 ),
 runs AS (
     SELECT c.relation, c.subject, max(t.ordinal) AS last_other
@@ -108,17 +114,32 @@ SELECT c.*,
 FROM candidates c
 LEFT JOIN runs r ON r.relation = c.relation AND r.subject = c.subject
 LEFT JOIN timelines t ON t.relation = c.relation AND t.subject = c.subject AND t.object = c.new_object
-    AND t.ordinal <= c.new_ordinal AND t.ordinal > coalesce(r.last_other, -1) AND t.valid_from_earliest > $1::DATE
+    AND t.ordinal <= c.new_ordinal AND t.ordinal > coalesce(r.last_other, -1) AND t.valid_from_earliest > getvariable('since')
 GROUP BY ALL
+"""
+
+# Who is named again so soon after his last term was perhaps never away: whether he held it at since is uncertain.
+INTERRUPTED = f"""
+CREATE OR REPLACE TEMP TABLE interrupted AS
+SELECT DISTINCT b.relation, b.subject
+FROM begun b JOIN timelines t ON t.relation = b.relation AND t.subject = b.subject AND t.object = b.new_object
+WHERE b.before = 'nothing' AND t.valid_to_latest <= getvariable('since')
+    AND b.changed_on_earliest - t.valid_to_latest <= {HANDOVER_DAYS}
 """
 
 CHANGES_SQL = """
 CREATE OR REPLACE TEMP TABLE changes AS
-SELECT CASE WHEN old_object IS NULL THEN 'injection' ELSE 'modification' END AS kind, relation, subject,
+SELECT CASE known WHEN 'known' THEN 'modification' WHEN 'nobody' THEN 'injection' ELSE 'update' END AS kind,
+    known AS before, relation, subject,
     old_object, new_object, object_kind, u.object_unit,
     changed_on_earliest, changed_on_latest, changed_on_precision, confidence,
     list_sort(list_distinct(list_concat(old_ids, new_ids))) AS statement_ids
-FROM begun
+FROM (
+    SELECT begun.*, CASE WHEN old_object IS NOT NULL THEN 'known'
+        WHEN before = 'vacant' OR e.began_earliest > getvariable('since') THEN 'nobody' ELSE 'unknown' END AS known
+    FROM begun ANTI JOIN interrupted USING (relation, subject)
+    LEFT JOIN entities e ON e.qid = begun.subject
+) begun
 -- The unit of a number and the language of a text come from the newest statement that says the value.
 LEFT JOIN (SELECT statement_id, object_unit FROM statements WHERE object_kind IN ('quantity', 'string')) u
     ON u.statement_id = begun.new_ids[1]
@@ -139,9 +160,13 @@ SELECT CASE WHEN plural IS NOT NULL THEN 'timelines' WHEN 'disputed' IN (before,
     subject, relation, list_sort(list_distinct(list_concat(old_ids, new_ids))) AS ids,
     concat('at since: ', coalesce(old_object, before), '; at as_of: ', coalesce(new_object, after)) AS detail
 FROM paired
-WHERE plural IS NOT NULL OR NOT (after = 'certain' AND before IN ('certain', 'nothing'))
+WHERE plural IS NOT NULL OR NOT (after = 'certain' AND before IN ('certain', 'vacant', 'nothing'))
 UNION ALL
 SELECT 'changes', 'uncertain_change_date', subject, relation, new_ids,
     concat(new_object, ' holds at as_of, but may have begun before since')
 FROM begun WHERE changed_on_earliest IS NULL
+UNION ALL
+SELECT 'changes', 'uncertain_at_since', b.subject, b.relation, list_sort(list_distinct(list_concat(old_ids, new_ids))),
+    concat(b.new_object, ' held it until shortly before since, and again after it')
+FROM begun b SEMI JOIN interrupted USING (relation, subject)
 """

@@ -77,7 +77,7 @@ ORDER BY g.relation, g.subject
 
 
 def veto_injections(changes: pa.Table, values_since: Tabular, catalogue: Catalogue) -> tuple[pa.Table, pa.Table]:
-    """(changes, `REJECTIONS`): an injection is none where another place names a holder at since.
+    """(changes, `REJECTIONS`): nobody is no value at since where another place names a holder.
 
     changes: `CHANGES`; values_since: `values_at` of since.
     """
@@ -103,7 +103,7 @@ SELECT c.relation, c.subject,
 FROM changes c JOIN paths p ON p.relation = c.relation
 LEFT JOIN given v ON v.relation = p.via AND v.subject = c.subject
 JOIN given o ON o.relation = p.other AND o.subject = CASE WHEN p.via IS NULL THEN c.subject ELSE v.object END
-WHERE c.kind = 'injection'
+WHERE c.before <> 'known' AND o.certainty <> 'vacant'
 GROUP BY c.relation, c.subject
 """
 

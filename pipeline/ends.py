@@ -1,7 +1,8 @@
 """Readings to spans with both their ends: what is said twice is merged, ends that nobody stated are worked out.
 
-An absent end is closed by a successor, a death, an abolition or a twin (the same holder told again with an
-end); the last span stays open while that is credible. Everything inferred says so.
+An absent end is closed by a successor, a death or an abolition, if the term is then of a credible length; the last
+span stays open while that is credible. A copy of the statement with an end makes the time after it uncertain, and no
+more. Everything inferred says so.
 Leaves out: why a statement cannot be an answer (`pipeline.readings`).
 """
 
@@ -20,12 +21,13 @@ ALWAYS = datetime.date(1, 1, 1)
 
 
 def create_spans(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create `spans` (`TIMELINES` without ordinal) and `redundant` (what adds nothing and is left out).
+    """Create `spans` (`TIMELINES` without ordinal), and what is left out: `redundant` (adds nothing), `outranked`.
 
     Reads `readings`, `relations`, `lifetimes` (qid, ended_earliest, ended_latest, ended_kind) and `settings`
     (as_of, always).
     """
-    for step in (MERGED, REDUNDANT, WITHOUT_REDUNDANT, FOLLOWED, SPANS):
+    steps = (MERGED, REDUNDANT, WITHOUT_REDUNDANT, OUTRANKED, WITHOUT_OUTRANKED)
+    for step in (*steps, FOLLOWED, CAPPED, DECIDED, ENDINGS, SPANS):
         connection.execute(step)
 
 
@@ -75,6 +77,31 @@ DELETE FROM merged USING redundant u
 WHERE u.relation = merged.relation AND u.statement_ids[1] = merged.statement_ids[1]
 """
 
+# Of two holders who began on one day and whose ends nobody stated, the one of preferred rank is the present one.
+OUTRANKED = f"""
+CREATE OR REPLACE TEMP TABLE outranked AS
+WITH unended AS (
+    SELECT relation, subject, object, rank, start_earliest, start_latest, statement_ids FROM merged
+    SEMI JOIN (SELECT relation FROM relations WHERE single_valued) USING (relation)
+    WHERE end_kind IN ('absent', 'none') AND object_kind <> '{BLOCKED}' AND object IS NOT NULL
+        AND start_earliest IS NOT NULL
+),
+preferred AS (
+    SELECT relation, subject, min(object) AS object, min(start_earliest) AS start_earliest,
+        max(start_latest) AS start_latest
+    FROM unended WHERE rank = 'preferred' GROUP BY relation, subject HAVING count(DISTINCT object) = 1
+)
+SELECT u.relation, u.subject, u.object, p.object AS preferred_object, u.statement_ids
+FROM unended u JOIN preferred p ON p.relation = u.relation AND p.subject = u.subject
+WHERE u.rank <> 'preferred' AND u.object <> p.object
+    AND u.start_earliest = p.start_earliest AND u.start_latest = p.start_latest
+"""
+
+WITHOUT_OUTRANKED = """
+DELETE FROM merged USING outranked u
+WHERE u.relation = merged.relation AND u.statement_ids[1] = merged.statement_ids[1]
+"""
+
 # A successor is a span that certainly begins later; of all of them the next one counts.
 FOLLOWED = """
 CREATE OR REPLACE TEMP TABLE followed AS
@@ -104,12 +131,15 @@ next_days AS (
         bool_or(some_day_before) AS some_day_before
     FROM next_beginnings GROUP BY relation, subject, next_earliest
 ),
--- The same holder twice from about the same start, once with an end: the end is told for both.
-twins AS (
-    SELECT a.number, min(b.end_earliest) AS twin_earliest, min(b.end_latest) AS twin_latest
+-- The same holder twice from about the same start, once with an end: whether that is the end of a term or of the
+-- office, nobody says. A copy without any length says nothing, and a preferred statement is the present one.
+copies AS (
+    SELECT a.number, min(b.end_earliest) AS copy_earliest
     FROM open_ended a JOIN merged b ON a.relation = b.relation AND a.subject = b.subject AND a.object = b.object
         AND a.start_earliest <= b.start_latest AND b.start_earliest <= a.start_latest
     WHERE a.end_kind = 'absent' AND b.end_kind IN ('known', 'unknown')
+        AND NOT coalesce(b.end_latest <= a.start_earliest, false)
+        AND NOT (a.rank = 'preferred' AND b.rank <> 'preferred')
     GROUP BY a.number
 ),
 -- Somebody else may have begun after it, but perhaps before: from then on it is open who held it.
@@ -128,84 +158,129 @@ overtaken AS (
         AND b.start_latest > a.start_earliest AND b.start_earliest <= a.start_latest
         AND NOT coalesce(b.end_latest <= a.start_earliest, false)
 )
-SELECT s.*, t.number IS NOT NULL AS twin_ended, twin_earliest, twin_latest,
+SELECT s.*, c.number IS NOT NULL AS copied, copy_earliest,
     coalesce(s.number IN (SELECT number FROM overtaken), false) AS overtaken,
     CASE WHEN some_day_before THEN s.start_latest ELSE next_earliest END AS next_earliest, next_latest
 FROM open_ended s
 ASOF LEFT JOIN next_days n
     ON s.relation = n.relation AND s.subject = n.subject AND s.start_latest < n.next_earliest
-LEFT JOIN twins t ON t.number = s.number
+LEFT JOIN copies c ON c.number = s.number
 """
 
-SPANS = f"""
-CREATE OR REPLACE TEMP TABLE spans AS
-WITH all_spans AS (
-    SELECT *, NULL::BOOLEAN AS twin_ended, NULL::DATE AS twin_earliest, NULL::DATE AS twin_latest,
-        NULL::BOOLEAN AS overtaken, NULL::DATE AS next_earliest, NULL::DATE AS next_latest
-    FROM merged
+# Nothing outlives its holder or its subject, whatever was stated.
+CAPPED = f"""
+CREATE OR REPLACE TEMP TABLE capped AS
+WITH ended AS (
+    SELECT * FROM merged
     WHERE NOT (end_kind IN ('absent', 'unknown') OR end_kind = 'known' AND end_earliest IS NULL)
-    UNION ALL
+),
+-- The next holder begins on the day after the stated end: that was the last day, and no day between.
+morrows AS (
+    SELECT DISTINCT relation, subject, start_earliest AS morrow, start_earliest = start_latest AS to_the_day
+    FROM merged SEMI JOIN (SELECT relation FROM relations WHERE single_valued) USING (relation)
+    WHERE start_earliest IS NOT NULL
+    QUALIFY row_number() OVER (PARTITION BY relation, subject, start_earliest ORDER BY start_latest) = 1
+),
+all_spans AS (
+    SELECT e.*, NULL::BOOLEAN AS copied, NULL::DATE AS copy_earliest, NULL::BOOLEAN AS overtaken,
+        NULL::DATE AS next_earliest, NULL::DATE AS next_latest, m.morrow, m.to_the_day
+    FROM ended e LEFT JOIN morrows m
+        ON m.relation = e.relation AND m.subject = e.subject AND m.morrow = e.end_latest + 1
+    UNION ALL BY NAME
     SELECT * EXCLUDE (number) FROM followed
 ),
 counted AS (
     SELECT relation, subject, count(*) AS spans_of_timeline FROM merged
     SEMI JOIN (SELECT relation FROM relations WHERE undated = 'single') USING (relation)
     GROUP BY relation, subject
-),
-capped AS (
-    SELECT s.* REPLACE (CASE WHEN s.object_kind <> '{BLOCKED}' THEN s.object END AS object),
-        r.undated, r.max_days, c.spans_of_timeline,
-        s.start_earliest IS NULL AND s.end_earliest IS NULL AND s.end_kind IN ('absent', 'none') AS dateless,
-        d.ended_earliest AS death_earliest, d.qid IS NOT NULL AND d.ended_kind = 'unknown' AS died_some_day,
-        -- Nothing outlives its holder or its subject, whatever was stated.
-        least(d.ended_earliest, a.ended_earliest) AS cap_earliest,
-        least(d.ended_latest, a.ended_latest) AS cap_latest,
-        coalesce(d.ended_kind = 'unknown', false) OR coalesce(a.ended_kind = 'unknown', false) AS gone_some_day,
-        least(next_earliest, twin_earliest) AS follow_earliest,
-        least(next_latest, twin_latest) AS follow_latest
-    FROM all_spans s JOIN relations r ON r.relation = s.relation
-    LEFT JOIN lifetimes d ON r.ends_with_object AND s.object_kind <> '{BLOCKED}' AND d.qid = s.object
-    LEFT JOIN lifetimes a ON r.ends_with_subject AND a.qid = s.subject
-    LEFT JOIN counted c ON c.relation = s.relation AND c.subject = s.subject
-),
-judged AS (
-    SELECT *,
-        dateless AND object_kind <> '{BLOCKED}' AND (undated = 'always'
-            OR undated = 'single' AND spans_of_timeline = 1 AND object IS NOT NULL) AS timeless
-    FROM capped
-),
-decided AS (
-    SELECT judged.*,
-        CASE
-            WHEN timeless AND cap_earliest IS NULL THEN 'dateless'
-            -- It began after its holder's death or its subject's end: one of the dates is wrong, and blocks.
-            WHEN cap_latest < start_earliest THEN 'impossible'
-            WHEN end_kind = 'known' AND end_earliest IS NOT NULL
-                THEN (CASE WHEN cap_latest < end_earliest AND cap_earliest >= start_latest THEN 'capped'
-                    ELSE 'stated' END)
-            WHEN end_kind = 'known' THEN 'coarse'
-            WHEN end_kind = 'unknown' OR twin_ended AND twin_earliest IS NULL THEN 'some_value'
-            WHEN end_kind = 'none' THEN (CASE WHEN cap_earliest IS NOT NULL THEN 'capped' ELSE 'no_value' END)
-            WHEN overtaken AND twin_earliest IS NULL THEN 'overtaken'
-            WHEN follow_earliest IS NOT NULL OR cap_earliest IS NOT NULL THEN 'followed'
-            WHEN gone_some_day THEN 'gone'
-            WHEN start_earliest IS NULL THEN 'dateless_unknown'
-            WHEN settings.as_of - start_earliest > coalesce(max_days, 2000000) THEN 'too_old'
-            ELSE 'open'
-        END AS ending
-    FROM judged, settings
-),
-ended AS (
+)
+SELECT s.* REPLACE (CASE WHEN s.object_kind <> '{BLOCKED}' THEN s.object END AS object),
+    r.max_days,
+    s.start_earliest IS NULL AND s.end_earliest IS NULL AND s.end_kind IN ('absent', 'none')
+        AND s.object_kind <> '{BLOCKED}' AND (r.undated = 'always'
+            OR r.undated = 'single' AND c.spans_of_timeline = 1 AND s.object IS NOT NULL) AS timeless,
+    d.ended_earliest AS death_earliest, coalesce(d.ended_kind = 'unknown', false) AS died_some_day,
+    coalesce(a.ended_kind = 'unknown', false) AS abolished_some_day,
+    least(d.ended_earliest, a.ended_earliest) AS cap_earliest,
+    least(d.ended_latest, a.ended_latest) AS cap_latest
+FROM all_spans s JOIN relations r ON r.relation = s.relation
+LEFT JOIN lifetimes d ON r.ends_with_object AND s.object_kind <> '{BLOCKED}' AND d.qid = s.object
+LEFT JOIN lifetimes a ON r.ends_with_subject AND a.qid = s.subject
+LEFT JOIN counted c ON c.relation = s.relation AND c.subject = s.subject
+"""
+
+# Which of the endings of `ENDINGS` a span has.
+DECIDED = """
+CREATE OR REPLACE TEMP TABLE decided AS
+SELECT capped.*,
+    CASE
+        WHEN timeless AND cap_earliest IS NULL AND NOT died_some_day AND NOT abolished_some_day THEN 'dateless'
+        -- It began after its holder's death or its subject's end: one of the dates is wrong, and blocks.
+        WHEN cap_latest < start_earliest THEN 'impossible'
+        WHEN end_kind = 'known' AND end_earliest IS NOT NULL
+            THEN (CASE WHEN cap_latest < end_earliest THEN 'capped'
+                WHEN morrow IS NOT NULL AND NOT coalesce(cap_earliest <= end_latest, false) THEN 'last_day'
+                ELSE 'stated' END)
+        WHEN end_kind = 'known' THEN 'coarse'
+        WHEN end_kind = 'unknown' THEN 'some_value'
+        WHEN end_kind = 'none' THEN (CASE WHEN cap_earliest IS NOT NULL THEN 'capped'
+            WHEN died_some_day OR abolished_some_day THEN 'gone' ELSE 'no_value' END)
+        WHEN overtaken THEN 'overtaken'
+        WHEN copied THEN 'contested'
+        -- The successor may have come long after the death.
+        WHEN died_some_day THEN 'gone'
+        WHEN next_earliest IS NOT NULL OR cap_earliest IS NOT NULL
+            THEN (CASE WHEN least(next_earliest, cap_earliest) - start_earliest > max_days THEN 'too_old'
+                WHEN coalesce(cap_earliest <= next_earliest, next_earliest IS NULL) THEN 'capped'
+                ELSE 'followed' END)
+        WHEN abolished_some_day THEN 'gone'
+        WHEN start_earliest IS NULL THEN 'undated'
+        WHEN settings.as_of - start_earliest > max_days THEN 'too_old'
+        ELSE 'open'
+    END AS ending
+FROM capped, settings
+"""
+
+# What an ending means: kind, whether it was inferred, and why; a reason of null is death or abolition, whichever came.
+ENDINGS = """
+CREATE OR REPLACE TEMP TABLE endings AS
+SELECT * FROM (VALUES
+    ('stated', 'known', false, 'stated'),
+    ('last_day', 'known', true, 'last_day'),
+    ('coarse', 'unknown', false, 'stated'),
+    ('some_value', 'unknown', false, 'some_value'),
+    ('no_value', 'none', false, 'no_value'),
+    ('followed', 'known', true, 'successor'),
+    ('overtaken', 'unknown', true, 'successor'),
+    ('contested', 'unknown', true, 'contested'),
+    ('capped', 'known', true, NULL),
+    ('impossible', 'unknown', true, NULL),
+    ('gone', 'unknown', true, NULL),
+    ('too_old', 'unknown', true, 'too_old'),
+    ('undated', 'unknown', true, 'dateless'),
+    ('dateless', 'open', true, 'dateless'),
+    ('open', 'open', true, 'open')
+) AS e(ending, kind, inferred, reason)
+"""
+
+SPANS = """
+CREATE OR REPLACE TEMP TABLE spans AS
+WITH dated AS (
     SELECT *,
         CASE ending
             WHEN 'stated' THEN end_earliest
-            WHEN 'capped' THEN cap_earliest
-            WHEN 'followed' THEN least(follow_earliest, cap_earliest)
+            WHEN 'last_day' THEN (CASE WHEN end_earliest = end_latest AND to_the_day THEN morrow ELSE end_earliest END)
+            WHEN 'capped' THEN greatest(cap_earliest, start_earliest)
+            WHEN 'followed' THEN next_earliest
+            WHEN 'contested' THEN least(copy_earliest, cap_earliest)
         END AS to_earliest,
-        CASE
-            WHEN ending = 'stated' THEN end_latest
-            WHEN ending = 'capped' THEN cap_latest
-            WHEN ending IN ('followed', 'overtaken', 'some_value', 'coarse') THEN least(follow_latest, cap_latest)
+        CASE ending
+            WHEN 'stated' THEN end_latest
+            WHEN 'last_day' THEN morrow
+            WHEN 'capped' THEN least(cap_latest, CASE WHEN end_kind = 'absent' THEN next_latest END)
+            WHEN 'impossible' THEN next_latest
+            WHEN 'open' THEN NULL
+            ELSE least(next_latest, cap_latest)
         END AS to_latest
     FROM decided
 )
@@ -214,26 +289,10 @@ SELECT subject, relation, object, object_kind,
     CASE WHEN timeless THEN always ELSE start_latest END AS valid_from_latest,
     start_precision AS valid_from_precision,
     to_earliest AS valid_to_earliest, to_latest AS valid_to_latest,
-    CASE WHEN ending = 'stated' THEN end_precision END AS valid_to_precision,
-    CASE
-        WHEN ending IN ('stated', 'capped', 'followed') THEN 'known'
-        WHEN ending = 'no_value' THEN 'none'
-        WHEN ending IN ('open', 'dateless') THEN 'open'
-        ELSE 'unknown'
-    END AS valid_to_kind,
-    ending NOT IN ('stated', 'coarse', 'no_value', 'some_value') AS end_inferred,
-    CASE
-        WHEN ending = 'coarse' THEN 'stated'
-        WHEN ending IN ('gone', 'capped', 'impossible')
-            OR ending = 'followed' AND coalesce(cap_earliest <= follow_earliest, follow_earliest IS NULL)
-            THEN (CASE WHEN death_earliest = cap_earliest OR ending = 'gone' AND died_some_day THEN 'death'
-                ELSE 'abolition' END)
-        WHEN ending = 'followed' THEN (CASE WHEN twin_earliest = follow_earliest THEN 'stated'
-            ELSE 'successor' END)
-        WHEN ending = 'overtaken' THEN 'successor'
-        WHEN ending = 'dateless_unknown' THEN 'dateless'
-        ELSE ending
-    END AS end_reason,
+    CASE WHEN ending IN ('stated', 'last_day') THEN end_precision END AS valid_to_precision,
+    e.kind AS valid_to_kind, e.inferred AS end_inferred,
+    coalesce(e.reason, CASE WHEN death_earliest = cap_earliest OR ending = 'gone' AND died_some_day THEN 'death'
+        ELSE 'abolition' END) AS end_reason,
     rank, CAST(1 AS TINYINT) AS confidence, statement_ids
-FROM ended, settings
+FROM dated JOIN endings e USING (ending), settings
 """

@@ -22,7 +22,7 @@ def create_facts(
 ) -> None:
     """Create `accepted`, `departures`, `facts`, `shared_names` and `question_rejections`.
 
-    Reads `changes`, `timelines`, `values_since`, `values_as_of`, `names`, `relation_facts` and the macros.
+    Reads `changes`, `timelines`, `statements`, `values_since`, `values_as_of`, `names`, `relation_facts` and the macros.
     """
     connection.execute("SET VARIABLE since = $1::DATE", [since])
     connection.execute("SET VARIABLE as_of = $1::DATE", [as_of])
@@ -32,12 +32,14 @@ def create_facts(
     connection.execute(f"CREATE TEMP TABLE stages AS SELECT * FROM (VALUES {stages}) AS s(reason, stage)")
     for macro in MACROS:
         connection.execute(macro)
-    for step in (DEPARTURES, SHARED_NAMES, JUDGED, ACCEPTED, FACTS, REJECTIONS):
+    for step in (DEPARTURES, UNSURE_DEPARTURES, SHARED_NAMES, JUDGED, ACCEPTED, FACTS, REJECTIONS):
         connection.execute(step)
 
 
 BACK_WITHIN_DAYS = 31
 """Who holds it again so soon did not leave."""
+NEAR_DAYS = 7
+"""Who left two things within so few days is not known by the day."""
 
 MACROS = (
     # The same draw for the same seed and key, on every machine and with any number of threads.
@@ -82,6 +84,22 @@ HAVING count(*) FILTER (NOT o.lasting AND coalesce(o.to_earliest <= d.to_earlies
         AND coalesce(o.to_latest >= d.to_earliest, true)) = 1
     AND count(*) FILTER (o.object = d.object AND coalesce(o.to_latest > d.to_earliest, true)
         AND coalesce(o.from_earliest <= d.to_earliest + {BACK_WITHIN_DAYS}, true)) = 0
+"""
+
+# The timelines draw one end of several statements; by the statements, too, nothing else may have ended near the day.
+UNSURE_DEPARTURES = f"""
+DELETE FROM departures USING (
+    SELECT r.relation, CASE WHEN r.inverse THEN s.object ELSE s.subject END AS subject,
+        CASE WHEN r.inverse THEN s.subject ELSE s.object END AS object, s.end_earliest, s.end_latest
+    FROM statements s JOIN relation_facts r ON r.property = s.property AND r.ends_of IS NOT NULL
+    WHERE s.rank <> 'deprecated' AND s.end_kind IN ('known', 'unknown')
+) ended
+WHERE ended.relation = departures.relation AND ended.subject = departures.subject
+    AND CASE WHEN ended.object = departures.object
+        THEN coalesce(ended.end_earliest <= departures.day AND ended.end_latest >= departures.day, true)
+            AND NOT coalesce(ended.end_earliest = ended.end_latest, false)
+        ELSE coalesce(ended.end_earliest <= departures.day + {NEAR_DAYS}
+            AND ended.end_latest >= departures.day - {NEAR_DAYS}, true) END
 """
 
 # Two subjects of one name in one relation cannot be told apart by a question.

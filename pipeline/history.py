@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import duckdb
 
+from pipeline.plurality import HANDOVER_DAYS
+
 __all__ = ["create_edited_spans", "create_past_days", "write_past_questions"]
 
 EARLIEST_YEAR = 1900
 
 
 def create_edited_spans(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create `edited_spans`: the timelines of what `accepted` edits, once for all parts."""
+    """Create `edited_spans`: the timelines of what `accepted` edits, once for all parts; and `told_predecessors`."""
     connection.execute(EDITED_SPANS)
+    connection.execute(TOLD_PREDECESSORS)
 
 
 def create_past_days(connection: duckdb.DuckDBPyConnection, per_edit: int) -> None:
@@ -41,6 +44,23 @@ SELECT a.part, a.edit_id, t.ordinal, t.object, t.object_kind, t.valid_from_earli
     t.valid_to_earliest, t.valid_to_latest, t.valid_to_kind
 FROM timelines t JOIN accepted a ON a.relation = t.relation AND a.subject = t.subject
 ORDER BY a.part
+"""
+
+# Whom Wikidata calls the one before (P1365 replaces, of the new holder; P1366 replaced by, of the one before).
+TOLD_PREDECESSORS = """
+CREATE OR REPLACE TEMP TABLE told_predecessors AS
+WITH told AS (
+    SELECT property, subject, object, replaces, replaced_by FROM statements
+    WHERE rank <> 'deprecated' AND (replaces IS NOT NULL OR replaced_by IS NOT NULL)
+),
+directed AS (
+    SELECT r.relation, CASE WHEN r.inverse THEN t.object ELSE t.subject END AS subject,
+        CASE WHEN r.inverse THEN t.subject ELSE t.object END AS object, t.replaces, t.replaced_by
+    FROM told t JOIN relation_facts r ON r.property = t.property
+)
+SELECT DISTINCT a.edit_id, CASE WHEN d.object = a.new_object THEN d.replaces ELSE d.object END AS object
+FROM directed d JOIN accepted a ON a.relation = d.relation AND a.subject = d.subject
+WHERE d.object = a.new_object AND d.replaces IS NOT NULL OR d.replaced_by = a.new_object
 """
 
 # [free_from, free_until): the days on which the span certainly holds, no other may, and since has not passed.
@@ -117,8 +137,9 @@ JOIN names n ON n.id = a.object AND n.kind = a.answer_kind
 JOIN wordings c ON c.relation = a.relation AND c.use = 'cloze_on_date'
 """
 
-# The span right before the new object's, when its place in the order is beyond doubt.
-PREDECESSORS = """
+# The span right before the new object's, when its place in the order is beyond doubt: in a hole between the two
+# there may have been others, unless Wikidata says that the one replaced the other.
+PREDECESSORS = f"""
 INSERT INTO drafts
 WITH runs AS (
     SELECT edit_id, min(ordinal) AS first, max(ordinal) - min(ordinal) + 1 = count(*) AS unbroken,
@@ -131,6 +152,8 @@ predecessors AS (
     WHERE r.unbroken AND p.object IS NOT NULL AND p.valid_from_latest < r.begun_earliest
         AND p.valid_to_latest <= r.begun_latest
         AND (p.ordinal = 0 OR p.others_until <= p.valid_from_latest)
+        AND (r.begun_latest - p.valid_to_earliest <= {HANDOVER_DAYS}
+            OR (p.edit_id, p.object) IN (SELECT (edit_id, object) FROM told_predecessors))
 )
 SELECT 'timeline', NULL, 1, 1, e.relation, e.subject, e.subject_label,
     capital(worded(w.form, e.shown, e.subject_label, '', o.shown)), [], p.object, p.object_kind, NULL, NULL,

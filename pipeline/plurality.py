@@ -11,7 +11,7 @@ import datetime
 
 import duckdb
 
-__all__ = ["create_plurality"]
+__all__ = ["HANDOVER_DAYS", "create_plurality"]
 
 HANDOVER_DAYS = 31
 """Two holders at once for so long may still be a hand-over, or two ways to count the days of one."""

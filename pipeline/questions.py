@@ -42,6 +42,8 @@ class QuestionInputs:
     """`pipeline.timelines.values_at` on since."""
     values_as_of: Tabular
     entities: Tabular
+    statements: Tabular
+    """`STATEMENTS`: who followed whom, and what else ended near a day."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def build_questions(
     values_since: Tabular,
     values_as_of: Tabular,
     entities: Tabular,
+    statements: Tabular,
     catalogue: Catalogue,
     settings: QuestionSettings,
 ) -> QuestionTables:
@@ -67,7 +70,7 @@ def build_questions(
 
     Raises BadInput when a relation of the catalogue has no words in the settings' language.
     """
-    inputs = QuestionInputs(changes, timelines, values_since, values_as_of, entities)
+    inputs = QuestionInputs(changes, timelines, values_since, values_as_of, entities, statements)
     parts = list(question_parts(inputs, catalogue, settings))
     return QuestionTables(
         edits=pa.concat_tables([part.edits for part in parts]).sort_by("edit_id"),
@@ -88,7 +91,7 @@ def question_parts(
     The union of the parts does not depend on their size. One part is in memory at a time; its rows are in no order.
     """
     with connect(settings.threads, settings.memory_gib, settings.spill) as connection:
-        for name in ("changes", "timelines", "values_since", "values_as_of", "entities"):
+        for name in ("changes", "timelines", "values_since", "values_as_of", "entities", "statements"):
             register(connection, name, getattr(inputs, name))
         parts = _prepare(connection, catalogue, settings)
         for part in range(parts):

@@ -23,7 +23,10 @@ BLOCKED = "blocked"
 # P642 of, P768 district, P518 applies to part, P5102 nature of statement (acting, disputed), P1310 disputed by,
 # P794 as, P1480 sourcing circumstances, P1001 applies to jurisdiction: true only for a part, or only perhaps.
 RESTRICTIVE = ("P642", "P768", "P518", "P5102", "P1310", "P794", "P1480", "P1001")
-ACTING_ROLE = "P3831=Q4676846"  # object has role: acting
+# P2868 subject has role, P3831 object has role, P5102 nature of statement, P794 as, P1552 has characteristic: each is
+# used to say that somebody acts for the time being; P5168 says it in words.
+ROLE_QUALIFIERS = ("P2868", "P3831", "P5102", "P794", "P1552")
+ACTING_TEXTS = ("P5168=acting", "P5168=acting@en", "P5168=interim", "P5168=interim@en")
 HUMAN = "Q5"
 
 _DAMAGED = "'conflicting_dates', 'malformed_time', 'absurd_year', 'unknown_calendar', 'start_after_end'"
@@ -32,6 +35,7 @@ _DAMAGED = "'conflicting_dates', 'malformed_time', 'absurd_year', 'unknown_calen
 
 def register_relations(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> None:
     """Make `relations` visible: what the SQL needs of the catalogue, one row per relation."""
+    acting = [f"{qualifier}={role}" for qualifier in ROLE_QUALIFIERS for role in catalogue.acting_roles]
     rows = [
         {
             "relation": r.id,
@@ -46,6 +50,7 @@ def register_relations(connection: duckdb.DuckDBPyConnection, catalogue: Catalog
             # Types are compared for humanity only: other classes need Wikidata's subclass tree.
             "wants_human": (HUMAN in r.object_types) if r.object_types else None,
             "restrictive": sorted({*RESTRICTIVE, *r.restrictive_qualifiers}),
+            "acting": sorted({*acting, *ACTING_TEXTS}),
         }
         for r in catalogue.relations
         if r.ends_of is None
@@ -66,6 +71,7 @@ _RELATIONS = pa.schema(
         ("ends_with_object", pa.bool_()),
         ("wants_human", pa.bool_()),
         ("restrictive", pa.list_(pa.string())),
+        ("acting", pa.list_(pa.string())),
     ]
 )
 
@@ -89,7 +95,7 @@ def readings_to_parquet(connection: duckdb.DuckDBPyConnection, folder: Path, par
 
 READINGS = f"""
 WITH directed AS (
-    SELECT r.relation, r.inverse, r.wanted_kind, r.wants_human, r.restrictive,
+    SELECT r.relation, r.inverse, r.wanted_kind, r.wants_human, r.restrictive, r.acting,
         s.statement_id, s.rank, s.faults, s.qualifiers, s.replaced_by,
         CASE WHEN r.inverse THEN (CASE WHEN s.object_kind = 'item' THEN s.object END) ELSE s.subject END AS subject,
         -- A date value is spelled first/last day; it tells a year where it lies within one of our era.
@@ -119,7 +125,7 @@ judged AS (
                 THEN 'wrong_object_type'
             WHEN object_kind = 'item' AND wants_human <> o.human THEN 'wrong_object_type'
             WHEN len(qualifiers) > 0 AND len(list_filter(qualifiers,
-                lambda q: list_contains(restrictive, split_part(q, '=', 1)) OR q = '{ACTING_ROLE}')) > 0
+                lambda q: list_contains(restrictive, split_part(q, '=', 1)) OR list_contains(acting, q))) > 0
                 THEN 'restricted'
             WHEN start_kind = 'known' AND start_earliest IS NULL OR dates_it AND coalesce(object, '') = ''
                 THEN 'coarse_date'
@@ -133,14 +139,18 @@ SELECT relation, subject, object, object_kind, statement_id, rank, replaced_by, 
         WHEN reason IS NULL THEN 'value'
         WHEN damaged OR reason IN ('restricted', 'young_statement', 'coarse_date') THEN '{BLOCKED}'
     END AS holding,
-    -- Damaged dates are unknown dates: it may have held at any time.
-    CASE WHEN NOT damaged THEN start_earliest END AS start_earliest,
-    CASE WHEN NOT damaged THEN start_latest END AS start_latest,
+    -- A date that does not read is unknown, the other one of the statement stands. Of a start after its end either may
+    -- be the wrong one: it began somewhere from the one to the other, and nobody knows until when it held.
+    CASE WHEN reason = 'start_after_end' THEN least(start_earliest, end_earliest) ELSE start_earliest
+        END AS start_earliest,
+    CASE WHEN reason = 'start_after_end' THEN greatest(start_latest, end_latest) ELSE start_latest
+        END AS start_latest,
     start_precision,
-    CASE WHEN NOT damaged THEN end_earliest END AS end_earliest,
-    CASE WHEN NOT damaged THEN end_latest END AS end_latest,
+    CASE WHEN reason <> 'start_after_end' OR reason IS NULL THEN end_earliest END AS end_earliest,
+    CASE WHEN reason <> 'start_after_end' OR reason IS NULL THEN end_latest END AS end_latest,
     end_precision,
-    CASE WHEN damaged THEN 'unknown' ELSE end_kind END AS end_kind
+    CASE WHEN reason = 'start_after_end' OR damaged AND end_earliest IS NULL THEN 'unknown' ELSE end_kind
+        END AS end_kind
 FROM judged
 """
 

@@ -87,7 +87,7 @@ def write_timelines(
             file = f"part-{number:04d}.parquet"
             copy_to_parquet(connection, f"SELECT * FROM timelines {TIMELINE_ORDER}", out / "timelines" / file)
             copy_to_parquet(connection, f"{STATEMENT_REJECTIONS} ORDER BY ALL", out / "rejections" / file)
-        for table in ("timelines", "spans", "readings", "merged", "followed", "beings", "lifetimes"):
+        for table in ("timelines", "spans", "readings", "merged", "followed", "capped", "decided", "beings", "lifetimes"):
             connection.execute(f"DROP TABLE IF EXISTS {table}")
         register(connection, "timelines", out / "timelines")
         create_plurality(connection, as_of)
@@ -147,6 +147,10 @@ UNION ALL
 SELECT 'timelines', 'dateless', subject, relation, statement_ids,
     concat(object, ' is given with dates by another statement')
 FROM redundant WHERE NOT coarse
+UNION ALL
+SELECT 'timelines', 'outranked', subject, relation, statement_ids,
+    concat(object, ' began on the same day as ', preferred_object, ', which has preferred rank')
+FROM outranked
 """
 
 PLURAL_REJECTIONS = """
@@ -167,8 +171,9 @@ def values_at(timelines: Tabular, day: datetime.date) -> pa.Table:
 
     timelines: `TIMELINES`, any order. Returns one row per (subject, relation) in which any span holds
     `yes` or `maybe`: `subject`, `relation`, `object` and `object_kind` (null unless certain), `certainty`
-    (`certain`, `ambiguous`, `unknown`), `confidence` and the `statement_ids` that decided it.
+    (`certain`, `vacant`, `ambiguous`, `unknown`), `confidence` and the `statement_ids` that decided it.
     Certain: some span holds `yes`, and every span that holds `yes` or `maybe` has the same object.
+    Vacant: Wikidata says for that day that nobody holds it (no value), and no other span holds `yes` or `maybe`.
     Ambiguous: several objects may hold. Unknown: one may hold, or somebody unknown does.
     """
     with connect() as connection:
@@ -188,6 +193,7 @@ WITH standing AS (
 weighed AS (
     SELECT subject, relation,
         bool_or(coalesce(yes, false)) AND count(DISTINCT object) = 1 AND count(*) = count(object) AS certain,
+        bool_and(coalesce(yes, false) AND object_kind = 'novalue') AS vacant,
         count(DISTINCT coalesce(object, concat('?', ordinal))) AS objects,
         min(object) AS object, min(object_kind) AS object_kind,
         max(confidence) AS confidence, list_sort(list_distinct(flatten(list(statement_ids)))) AS statement_ids,
@@ -197,7 +203,8 @@ weighed AS (
 SELECT subject, relation,
     CASE WHEN certain THEN object END AS object,
     CASE WHEN certain THEN object_kind END AS object_kind,
-    CASE WHEN certain THEN 'certain' WHEN objects > 1 THEN 'ambiguous' ELSE 'unknown' END AS certainty,
+    CASE WHEN certain THEN 'certain' WHEN vacant THEN 'vacant' WHEN objects > 1 THEN 'ambiguous'
+        ELSE 'unknown' END AS certainty,
     confidence, CASE WHEN certain THEN ordinal END AS ordinal, statement_ids
 FROM weighed
 """

@@ -190,17 +190,26 @@ CHECKS = {
         WHERE label IS NULL OR trim(label) = '' OR regexp_full_match(label, '[QP]\d+')""",
     "old and new value of an edit differ": """
         SELECT edit_id FROM edits WHERE old_object = new_object OR plain(old_label) = plain(new_label)""",
-    "a modification has an old value, an injection none": """
-        SELECT edit_id, kind FROM edits WHERE kind NOT IN ('modification', 'injection')
+    "a modification has an old value, an injection and an update none": """
+        SELECT edit_id, kind, before FROM edits WHERE (kind, before) NOT IN (
+                ('modification', 'known'), ('injection', 'nobody'), ('update', 'unknown'))
             OR (kind = 'modification') <> (old_object IS NOT NULL)""",
     "a change lies after since and not after as_of": """
         SELECT edit_id, changed_on_earliest, changed_on_latest FROM edits, days
         WHERE changed_on_earliest IS NULL OR changed_on_earliest <= since OR changed_on_latest > as_of""",
     "no edit contradicts another": """
         SELECT relation, subject FROM edits GROUP BY ALL HAVING count(*) > 1""",
-    "nothing may hold at since where an edit is an injection": """
+    "nothing may hold at since where an edit has no old value": """
         SELECT e.edit_id, t.object FROM days, edits e JOIN timelines t USING (relation, subject)
-        WHERE e.kind = 'injection' AND NOT certainly_not(t.valid_from_earliest, t.valid_to_latest, days.since)""",
+        WHERE e.before <> 'known' AND t.object_kind <> 'novalue'
+            AND NOT certainly_not(t.valid_from_earliest, t.valid_to_latest, days.since)""",
+    "that nobody held it at since is stated, or the subject began later": """
+        SELECT e.edit_id FROM days, edits e
+        WHERE e.before = 'nobody'
+            AND NOT EXISTS (SELECT 1 FROM entities s WHERE s.qid = e.subject AND s.began_earliest > days.since)
+            AND NOT EXISTS (SELECT 1 FROM timelines t WHERE t.relation = e.relation AND t.subject = e.subject
+                AND t.object_kind = 'novalue'
+                AND certainly(t.valid_from_latest, t.valid_to_earliest, t.valid_to_kind, days.since))""",
     "every fact used is certain on its day, by the timelines": """
         SELECT f.owner, f.subject, f.relation, f.object, f.day
         FROM facts_to_check f LEFT JOIN timelines t ON t.relation = f.relation AND t.subject = f.subject
@@ -216,7 +225,8 @@ CHECKS = {
             AND CASE WHEN s.object_kind = 'time' AND s.object[1:4] = s.object[12:15] THEN ltrim(s.object[1:4], '0')
                 ELSE s.object END = CASE WHEN f.inverse THEN f.subject ELSE f.object END
             AND coalesce(s.start_latest <= f.day, s.point_in_time_latest <= f.day, true)
-            AND coalesce(s.end_earliest > f.day, s.end_kind <> 'unknown')""",
+            -- On the day of its end it may still hold: in part of Wikidata that is the last day.
+            AND coalesce(s.end_earliest >= f.day, s.end_kind <> 'unknown')""",
     # In two halves, each joined by an equality: in one, all facts of a property would meet all its statements.
     "no statement with both dates contradicts a fact used": """
         SELECT owner, subject, relation, object, day, statement_id FROM (
@@ -304,7 +314,8 @@ OF_WIKIDATA = frozenset(
         "every statement behind an edit is there",
         "every edit names its statements",
         "a change lies after since and not after as_of",
-        "nothing may hold at since where an edit is an injection",
+        "nothing may hold at since where an edit has no old value",
+        "that nobody held it at since is stated, or the subject began later",
         "every fact used is certain on its day, by the timelines",
         "every fact used is stated, by a statement that may count",
         "no statement with both dates contradicts a fact used",

@@ -13,12 +13,12 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from schemas.catalogue_checks import Entry, check_language, check_relation, check_words, wordings_of
+from schemas.catalogue_checks import Entry, check_language, check_qids, check_relation, check_words, wordings_of
 from schemas.errors import BadInput
 
 __all__ = ["CATALOGUE_PATH", "Article", "Catalogue", "Language", "Relation", "Words", "load_catalogue"]
@@ -155,6 +155,8 @@ class Catalogue:
 
     relations: tuple[Relation, ...]
     languages: tuple[Language, ...]
+    acting_roles: tuple[str, ...]
+    """QIDs of roles that make a holder one for the time being (acting, interim)."""
     hash: str
     """sha256 of the file."""
 
@@ -189,7 +191,7 @@ class Catalogue:
             chosen |= found
         if not chosen:
             raise BadInput("no relation was chosen; name at least one, for example head_of_government or P6")
-        return Catalogue(tuple(r for r in self.relations if r.id in chosen), self.languages, self.hash)
+        return replace(self, relations=tuple(r for r in self.relations if r.id in chosen))
 
 
 def load_catalogue(path: Path | None = None) -> Catalogue:
@@ -207,14 +209,15 @@ def load_catalogue(path: Path | None = None) -> Catalogue:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadInput(f"{path} is not TOML in UTF-8: {error}") from error
     file = Entry(str(path), text)
-    file.only_keys(tables, ("languages", "relations"))
+    file.only_keys(tables, ("acting_roles", "languages", "relations"))
+    check_qids(file, tables, "acting_roles")
     languages = tuple(_language(file.at("languages", x), x, part) for x, part in file.tables(tables, "languages"))
     relations = tuple(
         _relation(file.at("relations", name), name, table, {x.code: x for x in languages})
         for name, table in file.tables(tables, "relations")
     )
     _check_together(file, relations)
-    return Catalogue(relations, languages, hashlib.sha256(raw).hexdigest())
+    return Catalogue(relations, languages, tuple(tables.get("acting_roles", ())), hashlib.sha256(raw).hexdigest())
 
 
 def _language(entry: Entry, code: str, table: dict[str, Any]) -> Language:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, Protocol
 
 from schemas.errors import BadInput
 
-__all__ = ["Entry", "check_language", "check_relation", "check_words", "wordings_of"]
+__all__ = ["Entry", "check_language", "check_qids", "check_relation", "check_words", "wordings_of"]
 
 PID = re.compile(r"P[1-9][0-9]*")
 QID = re.compile(r"Q[1-9][0-9]*")
@@ -163,6 +163,14 @@ def wordings_of(words: HasWordings) -> list[str]:
     """Every text that must not stand twice in the catalogue."""
     texts = [words.now, *words.paraphrases, words.on_date, *words.on_date_paraphrases, words.cloze]
     return [text for text in (*texts, words.cloze_on_date, words.before, words.reverse, words.noun) if text]
+
+
+def check_qids(entry: Entry, table: dict[str, Any], key: str) -> None:
+    """A list of QIDs, where it is given. Raises BadInput."""
+    entry.typed({key: table.get(key, [])}, {key: list})
+    for value in table.get(key, ()):
+        if not QID.fullmatch(value):
+            entry.fail(value, f"{key} holds {value!r}, which is not an id like Q5")
 
 
 def check_relation(

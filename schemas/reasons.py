@@ -29,6 +29,7 @@ REASONS: dict[str, tuple[str, str]] = {
     "coarse_date": ("timelines", "The start is known only to the decade or worse, which decides nothing."),
     "restricted": ("timelines", "A qualifier restricts the statement (acting, a district, a part only)."),
     "unknown_holder": ("timelines", "Wikidata says that somebody held it, but not who."),
+    "outranked": ("timelines", "Another holder who began on the same day has preferred rank."),
     "replacement_cycle": ("timelines", "The statements' replaced-by qualifiers run in a circle."),
     "not_single_valued": ("timelines", "Several objects hold at once for a subject of a single-valued relation."),
     "plural_relation": ("timelines", "The relation is declared single-valued, but the data says that it is not."),

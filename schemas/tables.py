@@ -114,7 +114,8 @@ TIMELINES = pa.schema(
         field(
             "end_reason",
             pa.string(),
-            "stated, no_value, some_value, successor, death, abolition, open, too_old, dateless",
+            "stated, last_day (the stated day is the last one), no_value, some_value, successor, death, abolition, "
+            "contested (another statement of the same start has an end), open, too_old, dateless",
         ),
         field("rank", pa.string(), "best rank among its statements"),
         field(
@@ -149,15 +150,21 @@ EDITS = pa.schema(
         field(
             "edit_id", pa.string(), "sha256 of (relation, subject, old_object, new_object, changed_on), 16 hex digits"
         ),
-        field("kind", pa.string(), "modification (o -> o') or injection (nothing -> o')"),
+        field("kind", pa.string(), "modification (o -> o'), injection (nobody -> o') or update (unknown -> o')"),
+        field(
+            "before",
+            pa.string(),
+            "what is known of the value at since: known, nobody (an injection: the subject began later, or Wikidata says "
+            "that there was none) or unknown (an update: Wikidata has a hole)",
+        ),
         field("relation", pa.string(), "id of the relation in the catalogue"),
         field("property", pa.string(), "PID that the relation reads"),
         field("inverse", pa.bool_(), "true when the property is read backwards (subject is its value)"),
         field("subject", pa.string(), "QID"),
         field("subject_label", pa.string(), "name used in the questions"),
         field("subject_aliases", pa.list_(pa.string()), "other names of the subject"),
-        field("old_object", pa.string(), "QID or literal that held at since; null for an injection"),
-        field("old_label", pa.string(), "name of the old object; null for an injection"),
+        field("old_object", pa.string(), "QID or literal that held at since; null for an injection or an update"),
+        field("old_label", pa.string(), "name of the old object; null for an injection or an update"),
         field("old_aliases", pa.list_(pa.string()), "other names of the old object"),
         field("new_object", pa.string(), "QID or literal that holds at as_of"),
         field("new_label", pa.string(), "name of the new object"),
