@@ -46,7 +46,9 @@ def measure(folder: Path, out: Path) -> dict:
     note("timelines")
     values = [cross_check(values_at(out / "timelines", day), catalogue) for day in (SINCE, AS_OF)]
     note("values")
-    changes, rejections = find_changes(out / "timelines", *values, folder / "statements", catalogue, SINCE, AS_OF)
+    changes, rejections = find_changes(
+        out / "timelines", *values, folder / "statements", catalogue, SINCE, AS_OF, entities=folder / "entities"
+    )
     note("changes")
     return {"stages": stages, "changes": changes.num_rows, "rejections": rejections.num_rows}
 

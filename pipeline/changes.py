@@ -114,7 +114,8 @@ SELECT c.*,
 FROM candidates c
 LEFT JOIN runs r ON r.relation = c.relation AND r.subject = c.subject
 LEFT JOIN timelines t ON t.relation = c.relation AND t.subject = c.subject AND t.object = c.new_object
-    AND t.ordinal <= c.new_ordinal AND t.ordinal > coalesce(r.last_other, -1) AND t.valid_from_earliest > getvariable('since')
+    AND t.ordinal <= c.new_ordinal AND t.ordinal > coalesce(r.last_other, -1)
+    AND t.valid_from_earliest > getvariable('since')
 GROUP BY ALL
 """
 

@@ -117,9 +117,25 @@ def _world_changes(
     if old_as_of == new_as_of:
         values = known_now.slice(0, 0)
         return find_changes(
-            new["timelines"].slice(0, 0), values, values, new["statements"], catalogue, old_as_of, datetime.date.max
+            new["timelines"].slice(0, 0),
+            values,
+            values,
+            new["statements"],
+            catalogue,
+            old_as_of,
+            datetime.date.max,
+            entities=new["entities"],
         )[0]
-    return find_changes(new["timelines"], known_now, values, new["statements"], catalogue, old_as_of, new_as_of)[0]
+    return find_changes(
+        new["timelines"],
+        known_now,
+        values,
+        new["statements"],
+        catalogue,
+        old_as_of,
+        new_as_of,
+        entities=new["entities"],
+    )[0]
 
 
 def count_kinds(differences: pa.Table) -> dict[str, int]:

@@ -133,8 +133,10 @@ next_days AS (
 ),
 -- The same holder twice from about the same start, once with an end: whether that is the end of a term or of the
 -- office, nobody says. A copy without any length says nothing, and a preferred statement is the present one.
+-- Where the copy knows its start better, the other is an older reading of the same term.
 copies AS (
-    SELECT a.number, min(b.end_earliest) AS copy_earliest
+    SELECT a.number, bool_or(b.start_latest - b.start_earliest >= a.start_latest - a.start_earliest) AS contested,
+        NOT contested AS bettered, min(b.end_earliest) AS copy_earliest, min(b.end_latest) AS copy_latest
     FROM open_ended a JOIN merged b ON a.relation = b.relation AND a.subject = b.subject AND a.object = b.object
         AND a.start_earliest <= b.start_latest AND b.start_earliest <= a.start_latest
     WHERE a.end_kind = 'absent' AND b.end_kind IN ('known', 'unknown')
@@ -158,7 +160,7 @@ overtaken AS (
         AND b.start_latest > a.start_earliest AND b.start_earliest <= a.start_latest
         AND NOT coalesce(b.end_latest <= a.start_earliest, false)
 )
-SELECT s.*, c.number IS NOT NULL AS copied, copy_earliest,
+SELECT s.*, c.contested, c.bettered, copy_earliest, copy_latest,
     coalesce(s.number IN (SELECT number FROM overtaken), false) AS overtaken,
     CASE WHEN some_day_before THEN s.start_latest ELSE next_earliest END AS next_earliest, next_latest
 FROM open_ended s
@@ -176,14 +178,16 @@ WITH ended AS (
 ),
 -- The next holder begins on the day after the stated end: that was the last day, and no day between.
 morrows AS (
-    SELECT DISTINCT relation, subject, start_earliest AS morrow, start_earliest = start_latest AS to_the_day
-    FROM merged SEMI JOIN (SELECT relation FROM relations WHERE single_valued) USING (relation)
-    WHERE start_earliest IS NOT NULL
-    QUALIFY row_number() OVER (PARTITION BY relation, subject, start_earliest ORDER BY start_latest) = 1
+    SELECT m.relation, m.subject, m.start_earliest AS morrow, min(m.start_latest) = m.start_earliest AS to_the_day
+    FROM merged m
+    SEMI JOIN ended e ON e.relation = m.relation AND e.subject = m.subject AND e.end_latest + 1 = m.start_earliest
+    SEMI JOIN (SELECT relation FROM relations WHERE single_valued) single ON single.relation = m.relation
+    GROUP BY m.relation, m.subject, m.start_earliest
 ),
 all_spans AS (
-    SELECT e.*, NULL::BOOLEAN AS copied, NULL::DATE AS copy_earliest, NULL::BOOLEAN AS overtaken,
-        NULL::DATE AS next_earliest, NULL::DATE AS next_latest, m.morrow, m.to_the_day
+    SELECT e.*, NULL::BOOLEAN AS contested, NULL::BOOLEAN AS bettered, NULL::DATE AS copy_earliest,
+        NULL::DATE AS copy_latest, NULL::BOOLEAN AS overtaken, NULL::DATE AS next_earliest,
+        NULL::DATE AS next_latest, m.morrow, m.to_the_day
     FROM ended e LEFT JOIN morrows m
         ON m.relation = e.relation AND m.subject = e.subject AND m.morrow = e.end_latest + 1
     UNION ALL BY NAME
@@ -225,8 +229,9 @@ SELECT capped.*,
         WHEN end_kind = 'unknown' THEN 'some_value'
         WHEN end_kind = 'none' THEN (CASE WHEN cap_earliest IS NOT NULL THEN 'capped'
             WHEN died_some_day OR abolished_some_day THEN 'gone' ELSE 'no_value' END)
-        WHEN overtaken THEN 'overtaken'
-        WHEN copied THEN 'contested'
+        WHEN overtaken AND NOT coalesce(bettered AND copy_earliest IS NOT NULL, false) THEN 'overtaken'
+        WHEN contested THEN 'contested'
+        WHEN bettered THEN (CASE WHEN copy_earliest IS NULL THEN 'some_value' ELSE 'bettered' END)
         -- The successor may have come long after the death.
         WHEN died_some_day THEN 'gone'
         WHEN next_earliest IS NOT NULL OR cap_earliest IS NOT NULL
@@ -253,6 +258,7 @@ SELECT * FROM (VALUES
     ('followed', 'known', true, 'successor'),
     ('overtaken', 'unknown', true, 'successor'),
     ('contested', 'unknown', true, 'contested'),
+    ('bettered', 'known', true, 'stated'),
     ('capped', 'known', true, NULL),
     ('impossible', 'unknown', true, NULL),
     ('gone', 'unknown', true, NULL),
@@ -273,12 +279,14 @@ WITH dated AS (
             WHEN 'capped' THEN greatest(cap_earliest, start_earliest)
             WHEN 'followed' THEN next_earliest
             WHEN 'contested' THEN least(copy_earliest, cap_earliest)
+            WHEN 'bettered' THEN least(copy_earliest, next_earliest, cap_earliest)
         END AS to_earliest,
         CASE ending
             WHEN 'stated' THEN end_latest
             WHEN 'last_day' THEN morrow
             WHEN 'capped' THEN least(cap_latest, CASE WHEN end_kind = 'absent' THEN next_latest END)
             WHEN 'impossible' THEN next_latest
+            WHEN 'bettered' THEN least(copy_latest, next_latest, cap_latest)
             WHEN 'open' THEN NULL
             ELSE least(next_latest, cap_latest)
         END AS to_latest

@@ -22,7 +22,7 @@ def create_facts(
 ) -> None:
     """Create `accepted`, `departures`, `facts`, `shared_names` and `question_rejections`.
 
-    Reads `changes`, `timelines`, `statements`, `values_since`, `values_as_of`, `names`, `relation_facts` and the macros.
+    Reads `changes`, `timelines`, `statements`, `values_since`, `values_as_of`, `names`, `relation_facts`, the macros.
     """
     connection.execute("SET VARIABLE since = $1::DATE", [since])
     connection.execute("SET VARIABLE as_of = $1::DATE", [as_of])

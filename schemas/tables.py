@@ -154,8 +154,8 @@ EDITS = pa.schema(
         field(
             "before",
             pa.string(),
-            "what is known of the value at since: known, nobody (an injection: the subject began later, or Wikidata says "
-            "that there was none) or unknown (an update: Wikidata has a hole)",
+            "what is known of the value at since: known, nobody (an injection: the subject began later, or Wikidata "
+            "says that there was none) or unknown (an update: Wikidata has a hole)",
         ),
         field("relation", pa.string(), "id of the relation in the catalogue"),
         field("property", pa.string(), "PID that the relation reads"),

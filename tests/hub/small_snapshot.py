@@ -85,7 +85,8 @@ def _add_office(
     edit_id = _hash("office_holder", office, old, new, str(TOOK_OVER))
     rows["edits"].append(
         {
-            "edit_id": edit_id, "kind": "modification", "relation": "office_holder", "property": "P39",
+            "edit_id": edit_id, "kind": "modification", "before": "known", "relation": "office_holder",
+            "property": "P39",
             "inverse": True, "subject": office, "subject_label": names[office], "subject_aliases": [],
             "old_object": old, "old_label": names[old], "old_aliases": [], "new_object": new,
             "new_label": names[new], "new_aliases": [], "object_kind": "item", "changed_on_earliest": TOOK_OVER,

@@ -18,7 +18,7 @@ from pipeline.changes import CHANGES
 from pipeline.questions import QuestionSettings, QuestionTables, build_questions
 from pipeline.timelines import values_at
 from schemas.catalogue import load_catalogue
-from schemas.tables import ENTITIES, TIMELINES
+from schemas.tables import ENTITIES, STATEMENTS, TIMELINES
 
 SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
 CATALOGUE = load_catalogue()
@@ -34,6 +34,7 @@ class World:
         self.entities: dict[str, dict] = {}
         self.spans: list[dict] = []
         self.changes: list[dict] = []
+        self.statements: list[dict] = []
 
     def named(self, qid: str, label: str | None, *aliases: str, human: bool = False, died: str | None = None) -> World:
         self.entities[qid] = {
@@ -85,6 +86,7 @@ class World:
         self.changes.append(
             {
                 "kind": "modification" if old else "injection",
+                "before": "known" if old else "nobody",
                 "relation": relation,
                 "subject": subject,
                 "old_object": old,
@@ -95,6 +97,33 @@ class World:
                 "changed_on_precision": 11,
                 "confidence": 1,
                 "statement_ids": sorted(s["statement_ids"][0] for s in self.spans if s["subject"] == subject),
+            }
+        )
+        return self
+
+    def said(
+        self,
+        subject: str,
+        property_: str,
+        object_: str,
+        end: str | None = None,
+        end_kind: str = "known",
+        **more: object,
+    ) -> World:
+        """A statement, of which the timelines need not tell; more: columns of `STATEMENTS`."""
+        self.statements.append(
+            {
+                "statement_id": f"{subject}${len(self.statements)}",
+                "subject": subject,
+                "property": property_,
+                "object": object_,
+                "object_kind": "item",
+                "rank": "normal",
+                "end_earliest": day(end),
+                "end_latest": day(end),
+                "end_kind": end_kind,
+                "faults": [],
+                **more,
             }
         )
         return self
@@ -116,10 +145,14 @@ class World:
             values_at(timelines, SINCE),
             values_at(timelines, AS_OF),
             pa.Table.from_pylist(list(self.entities.values()), schema=ENTITIES),
+            pa.Table.from_pylist(self.statements, schema=STATEMENTS),
         ]
         if shuffled is not None:
             chance = random.Random(shuffled)
-            inputs = [table.take(chance.sample(range(table.num_rows), table.num_rows)) for table in inputs]
+            inputs = [
+                table.take(pa.array(chance.sample(range(table.num_rows), table.num_rows), pa.int64()))
+                for table in inputs
+            ]
         return build_questions(*inputs, CATALOGUE, replace(QuestionSettings(SINCE, AS_OF), **settings))
 
 

@@ -78,6 +78,15 @@ class World:
         self.names |= {qid for qid in (subject, value) if qid}
         return self
 
+    def vacant(self, start: str, end: str = "") -> World:
+        """Wikidata says that nobody held it: the explicit "no value" of a property that is read forwards."""
+        assert self.property != "P39"
+        self.number += 1
+        told = {pid: [time(text)] for pid, text in (("P580", start), ("P582", end)) if text}
+        self.rows.add(f"S{self.number}", self.subject, self.property, "normal", NOVALUE, told, None)
+        self.names.add(self.subject)
+        return self
+
     def untold(self) -> World:
         """Leave out one number, as if a statement had stood here."""
         self.number += 1
@@ -92,6 +101,9 @@ class World:
 
     def abolished(self, qid: str, day: str) -> World:
         return self._lived(qid, "P576", day)
+
+    def began(self, qid: str, day: str) -> World:
+        return self._lived(qid, "P571", day)
 
     def _lived(self, qid: str, property_: str, day: str) -> World:
         self.lifecycle.add(f"L{len(self.lifecycle) + 1}", qid, property_, "normal", time(day), {}, None)

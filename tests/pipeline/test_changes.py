@@ -13,12 +13,16 @@ from schemas.errors import BadInput
 from tests.pipeline.statement_world import World, world
 
 SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
-CATALOGUE = load_catalogue().select(["office_holder", "birthplace"])
+CATALOGUE = load_catalogue().select(["office_holder", "head_of_government", "birthplace"])
 
 
 def changes(made: World) -> list[dict]:
     statements, entities = made.tables()
     return found(statements, entities)[0].to_pylist()
+
+
+def kinds(made: World) -> list[tuple[str, str]]:
+    return [(row["kind"], row["before"]) for row in changes(made)]
 
 
 def rejected(made: World) -> list[tuple[str, list[str]]]:
@@ -29,7 +33,7 @@ def rejected(made: World) -> list[tuple[str, list[str]]]:
 def found(statements: pa.Table, entities: pa.Table) -> tuple[pa.Table, pa.Table]:
     timelines, _ = build_timelines(statements, entities, CATALOGUE, AS_OF)
     before, after = (cross_check(values_at(timelines, day), CATALOGUE) for day in (SINCE, AS_OF))
-    return find_changes(timelines, before, after, statements, CATALOGUE, SINCE, AS_OF)
+    return find_changes(timelines, before, after, statements, CATALOGUE, SINCE, AS_OF, entities=entities)
 
 
 def test_a_holder_who_gave_way_to_another_is_a_modification() -> None:
@@ -39,12 +43,44 @@ def test_a_holder_who_gave_way_to_another_is_a_modification() -> None:
     assert change["statement_ids"] == ["S1", "S2"]
 
 
-def test_a_holder_where_nobody_was_is_an_injection() -> None:
+def test_a_holder_before_whom_wikidata_names_nobody_is_an_update() -> None:
     (change,) = changes(world().office("Q1").held_by("Q3", "2022-05"))
-    assert (change["kind"], change["old_object"]) == ("injection", None)
+    assert (change["kind"], change["before"], change["old_object"]) == ("update", "unknown", None)
     assert (change["changed_on_earliest"], change["changed_on_latest"], change["changed_on_precision"]) == (
         datetime.date(2022, 5, 1), datetime.date(2022, 5, 31), 10,
     )  # fmt: skip
+
+
+def test_the_first_holder_of_what_began_after_since_is_an_injection() -> None:
+    made = world().office("Q1").held_by("Q3", "2022-05-03")
+    assert kinds(made.began("Q1", "2022")) == [("injection", "nobody")]
+    assert kinds(world().office("Q1").held_by("Q3", "2022-05-03").began("Q1", "2020")) == [("update", "unknown")]
+    assert kinds(world().office("Q1").held_by("Q3", "2022-05-03").began("Q1", "2021")) == [("update", "unknown")]
+
+
+def test_a_stated_vacancy_at_since_makes_an_injection_and_at_as_of_nothing() -> None:
+    made = world().country("Q1").vacant("2020-05-01", "2022-05-03").held_by("Q3", "2022-05-03")
+    assert kinds(made) == [("injection", "nobody")]
+    made = world().country("Q1").held_by("Q3", "2019-01-01", "2022-05-03").vacant("2022-05-03")
+    assert kinds(made) == [] and [reason for reason, _ in rejected(made)] == ["ended_without_successor"]
+
+
+def test_who_is_named_again_within_a_month_was_perhaps_never_away() -> None:
+    made = world().office("Q1").held_by("Q3", "2015-01-01", "2020-12-20").held_by("Q3", "2021-01-15")
+    assert changes(made) == [] and [reason for reason, _ in rejected(made)] == ["uncertain_at_since"]
+    made = world().office("Q1").held_by("Q3", "2015-01-01", "2019-12-20").held_by("Q3", "2021-01-15")
+    assert kinds(made) == [("update", "unknown")]
+
+
+def test_an_end_on_the_day_before_the_next_start_is_a_hand_over() -> None:
+    for end, start in (("2021-01-01", "2021-01-02"), ("2021-01", "2021-02-01"), ("2020-12-31", "2021-01-01")):
+        made = world().office("Q1").held_by("Q2", "2015-01-01", end).held_by("Q3", start)
+        assert kinds(made) in ([("modification", "known")], []), (end, start)
+        assert all(reason == "uncertain_at_since" for reason, _ in rejected(made))
+    made = world().office("Q1").held_by("Q2", "2015-01-01", "2021-01-01").held_by("Q3", "2021-01-02")
+    assert kinds(made) == [("modification", "known")]
+    made = world().office("Q1").held_by("Q2", "2015-01-01", "2021-01-01").held_by("Q3", "2021-01-03")
+    assert kinds(made) == [("update", "unknown")]
 
 
 def test_the_same_holder_on_both_days_is_no_change() -> None:
@@ -142,4 +178,4 @@ def test_since_must_lie_before_as_of() -> None:
     statements, entities = world().office("Q1").held_by("Q2", "2019").tables()
     timelines, _ = build_timelines(statements, entities, CATALOGUE, AS_OF)
     with pytest.raises(BadInput, match="--since 2025-01-01 is not before --as-of 2021-01-01"):
-        find_changes(timelines, timelines, timelines, statements, CATALOGUE, AS_OF, SINCE)
+        find_changes(timelines, timelines, timelines, statements, CATALOGUE, AS_OF, SINCE, entities=timelines)

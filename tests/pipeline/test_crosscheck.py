@@ -118,7 +118,7 @@ def changes(made: World) -> tuple[list[tuple], list[tuple]]:
     statements, entities = made.tables()
     timelines, _ = build_timelines(statements, entities, CATALOGUE, DAY)
     since, as_of = (cross_check(values_at(timelines, day), CATALOGUE) for day in (SINCE, DAY))
-    found, _ = find_changes(timelines, since, as_of, statements, CATALOGUE, SINCE, DAY)
+    found, _ = find_changes(timelines, since, as_of, statements, CATALOGUE, SINCE, DAY, entities=entities)
     found, vetoed = veto_injections(found, since, CATALOGUE)
     rejected = [(row["reason"], row["relation"]) for row in vetoed.to_pylist()]
     return [(r["kind"], r["relation"], r["old_object"], r["new_object"]) for r in found.to_pylist()], rejected

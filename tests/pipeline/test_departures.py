@@ -49,6 +49,21 @@ def test_a_day_on_which_somebody_left_two_offices_tells_neither() -> None:
     assert departures(made) == []
 
 
+def test_by_the_statements_too_nothing_else_may_have_ended_near_the_day() -> None:
+    """The timelines draw one end of several statements, and leave out those of damaged or foreign things."""
+
+    def told() -> World:
+        return ministry().held("office_holder", OFFICE, "Q1", "2008-01-01", LEFT).said("Q1", "P39", OFFICE, LEFT)
+
+    assert departures(told().questions())
+    assert departures(told().said("Q1", "P39", "Q77", "2012-06-30").questions())
+    assert departures(told().said("Q1", "P39", "Q77", "2012-06-19", rank="deprecated").questions())
+    assert not departures(told().said("Q1", "P39", "Q77", "2012-06-19").questions())
+    assert not departures(told().said("Q1", "P39", "Q77", None, "unknown").questions())
+    year = {"end_earliest": datetime.date(2012, 1, 1), "end_latest": datetime.date(2012, 12, 31)}
+    assert not departures(told().said("Q1", "P39", OFFICE, None, **year).questions())
+
+
 def test_who_went_on_in_the_same_office_did_not_leave_it() -> None:
     told = ministry().held("office_holder", OFFICE, "Q1", "2008-01-01", LEFT)
     made = told.held("office_holder", OFFICE, "Q1", "2012-07-01", "2013-02-02").questions()

@@ -48,10 +48,23 @@ def test_nothing_after_since_is_asked_and_the_old_holder_is() -> None:
 
 
 def test_who_came_before_is_the_span_right_before() -> None:
-    rows = asked(office(("Q2", "2010-01-01", "2015-01-01"), ("Q3", "2015-01-01", "2020-01-01")), "timeline")
+    rows = asked(office(("Q2", "2010-01-01", "2015-01-01"), ("Q3", "2015-01-01", "2022-05-01")), "timeline")
     assert [(row["question"], row["answer"]) for row in rows] == [
         ("Who was the Chancellor of Redland before Cat New?", "Bea Mid")
     ]
+
+
+def test_who_came_before_is_not_asked_across_a_hole() -> None:
+    assert not asked(office(("Q3", "2015-01-01", "2022-04-14")), "timeline")
+
+
+def test_who_came_before_is_asked_across_a_hole_where_wikidata_says_who_replaced_whom() -> None:
+    hole = ("Q3", "2015-01-01", "2021-04-14")
+    for said in ({"subject": "Q4", "replaces": "Q3"}, {"subject": "Q3", "replaced_by": "Q4"}):
+        told = office(hole).said(said.pop("subject"), "P39", "Q1", None, "absent", **said)
+        assert [row["answer"] for row in asked(told, "timeline")] == ["Bea Mid"]
+    other = office(hole).said("Q4", "P39", "Q1", None, "absent", replaces="Q2")
+    assert not asked(other, "timeline")
 
 
 def test_who_came_before_is_not_asked_of_one_who_returned() -> None:

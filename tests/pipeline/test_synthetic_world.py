@@ -182,7 +182,9 @@ def test_an_id_that_is_none_is_rejected_by_name() -> None:
 def test_an_office_of_several_seats_makes_no_edit_and_says_why(seed: int) -> None:
     read, truth = told(seed), true_world(seed)
     before, after = (cross_check(values_at(read.timelines, day), CATALOGUE) for day in (SINCE, AS_OF))
-    changes, rejections = find_changes(read.timelines, before, after, read.statements, CATALOGUE, SINCE, AS_OF)
+    changes, rejections = find_changes(
+        read.timelines, before, after, read.statements, CATALOGUE, SINCE, AS_OF, entities=read.entities
+    )
     plural = {subject for subject, _ in truth.plural}
     assert not plural & set(changes["subject"].to_pylist())
     reported = {row["subject"] for row in read.rejections.to_pylist() if row["reason"] == "not_single_valued"}
@@ -195,7 +197,9 @@ def test_an_office_of_several_seats_makes_no_edit_and_says_why(seed: int) -> Non
 def test_every_change_is_a_true_one(seed: int) -> None:
     read, truth = told(seed), true_world(seed)
     before, after = (cross_check(values_at(read.timelines, day), CATALOGUE) for day in (SINCE, AS_OF))
-    changes = find_changes(read.timelines, before, after, read.statements, CATALOGUE, SINCE, AS_OF)[0].to_pylist()
+    changes = find_changes(
+        read.timelines, before, after, read.statements, CATALOGUE, SINCE, AS_OF, entities=read.entities
+    )[0].to_pylist()
     assert len(changes) > 20
     for change in changes:
         key = change["subject"], change["relation"]

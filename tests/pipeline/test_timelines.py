@@ -147,6 +147,75 @@ def test_one_term_told_once_with_and_once_without_its_end_has_that_end() -> None
     assert holder(made, "2020-06-01") == "nobody"
 
 
+def test_a_copy_with_an_end_makes_the_time_after_it_uncertain_and_no_more() -> None:
+    made = world().office("Q1").held_by("Q2", "2019-05-03").held_by("Q2", "2019-05-03", "2020-01-01")
+    assert (holder(made, "2019-12-31"), holder(made, "2020-06-01")) == ("Q2", "unknown")
+    followed = world().office("Q1").held_by("Q2", "2019-05-03").held_by("Q2", "2019-05-03", "2020-01-01")
+    followed.held_by("Q3", "2022-01-01")
+    assert (holder(followed, "2021-12-31"), holder(followed, "2022-01-01")) == ("unknown", "Q3")
+
+
+def test_a_copy_without_any_length_and_one_beside_a_preferred_statement_end_nothing() -> None:
+    made = world().office("Q1").held_by("Q2", "2019-05-03").held_by("Q2", "2019-05-03", "2019-05-03")
+    assert holder(made, "2022-06-01") == "Q2"
+    made = world().office("Q1").held_by("Q2", "2019-05-03", rank="preferred").held_by("Q2", "2019-05-03", "2020-01-01")
+    assert holder(made, "2022-06-01") == "Q2"
+
+
+def test_an_end_closed_by_a_successor_or_a_death_is_believed_no_longer_than_an_open_one() -> None:
+    made = world().office("Q1").held_by("Q2", "1935-01-01").held_by("Q3", "2021-06-01")
+    assert (holder(made, "1950-01-01"), holder(made, "2020-01-01"), holder(made, "2021-06-01")) == (
+        "unknown", "unknown", "Q3",
+    )  # fmt: skip
+    assert holder(world().office("Q1").held_by("Q2", "1935-01-01").died("Q2", "2021-06-01"), "2020-01-01") == "unknown"
+    near = world().office("Q1").held_by("Q2", "1998-01-01").held_by("Q3", "2021-06-01")
+    assert holder(near, "2020-01-01") == "Q2"
+
+
+def test_a_death_of_some_day_ends_a_term_at_latest_with_the_successor() -> None:
+    made = world().office("Q1").held_by("Q2", "2015-01-01").died("Q2", "unknown").held_by("Q3", "2021-06-01")
+    assert (holder(made, "2020-01-01"), holder(made, "2021-06-01")) == ("unknown", "Q3")
+    assert holder(world().office("Q1").held_by("Q2", "2015-01-01", "none").died("Q2", "unknown"), "2020-01-01") == (
+        "unknown"
+    )
+
+
+def test_a_death_in_the_year_of_the_start_caps_the_term_and_lets_no_day_be_certain() -> None:
+    made = world().office("Q1").held_by("Q2", "2019-03-05", "2021-06-01").died("Q2", "2019")
+    assert (holder(made, "2019-06-01"), holder(made, "2020-01-01")) == ("unknown", "nobody")
+
+
+def test_a_damaged_statement_blocks_only_the_time_that_it_may_touch() -> None:
+    backwards = world().office("Q1").held_by("Q2", "1997-04-19", "1993-06-24").held_by("Q3", "2017-01-01", "2021-01-01")
+    assert (holder(backwards, "1992-01-01"), holder(backwards, "2016-01-01"), holder(backwards, "2018-01-01")) == (
+        "nobody", "unknown", "Q3",
+    )  # fmt: skip
+    ended = world().office("Q1").held_by("Q2", "2015-00", "2016-01-01").held_by("Q3", "2017-01-01")
+    assert holder(ended, "2018-01-01") == "Q3"
+    contradicting = world().office("Q1").held_by("Q3", "2017-01-01")
+    contradicting.rows.add("S9", "Q2", "P39", "normal", Snak("item", "Q1"),
+        {"P580": [time("2010-01-01")], "P582": [time("2012-01-01"), time("none")]}, None)  # fmt: skip
+    assert (holder(contradicting, "2011-01-01"), holder(contradicting, "2018-01-01")) == ("unknown", "Q3")
+
+
+def test_of_two_who_began_on_one_day_and_never_ended_the_preferred_one_holds() -> None:
+    made = world().office("Q1").held_by("Q2", "2019-05-03").held_by("Q3", "2019-05-03", rank="preferred")
+    assert holder(made, "2020-01-01") == "Q3"
+    assert reasons(made)["outranked"] == ["S1"]
+    both = (
+        world().office("Q1").held_by("Q2", "2019-05-03", rank="preferred").held_by("Q3", "2019-05-03", rank="preferred")
+    )
+    assert holder(both, "2020-01-01") == "ambiguous"
+
+
+@pytest.mark.parametrize("qualifier", ["P2868", "P3831", "P5102", "P794", "P1552"])
+@pytest.mark.parametrize("role", ["Q4676846", "Q4895105"])
+def test_who_acts_for_the_time_being_is_no_certain_holder_however_it_is_said(qualifier: str, role: str) -> None:
+    made = world().office("Q1").held_by("Q2", "2019-05-03", **{qualifier: role})
+    assert holder(made, "2020-01-01") == "unknown"
+    assert reasons(made)["restricted"] == ["S1"]
+
+
 def test_a_deprecated_statement_does_not_count_and_is_rejected_by_name() -> None:
     made = (
         world().office("Q1").held_by("Q2", "2019-05-03", "none", rank="deprecated").held_by("Q3", "2019-05-03", "none")

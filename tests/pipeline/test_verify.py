@@ -20,6 +20,7 @@ from schemas.tables import SNAPSHOT_TABLES
 # The first edit and the first question of a kind; `named`: an edit with a question that names it alone.
 EDIT = "edit_id = (SELECT min(edit_id) FROM edits WHERE kind = 'modification' AND object_kind = 'item')"
 INJECTION = "edit_id = (SELECT min(edit_id) FROM edits WHERE kind = 'injection')"
+UPDATE = "edit_id = (SELECT min(edit_id) FROM edits WHERE kind = 'update')"
 OF_THE_EDIT = f"(SELECT relation FROM edits WHERE {EDIT}) AND subject = (SELECT subject FROM edits WHERE {EDIT})"
 
 
@@ -69,7 +70,7 @@ DEFECTS: dict[str, tuple[Sequence[str], set[str]]] = {
     ),
     "no label is missing or an id": ([f"UPDATE edits SET new_label = new_object WHERE {EDIT}"], set()),
     "old and new value of an edit differ": ([f"UPDATE edits SET old_label = upper(new_label) WHERE {EDIT}"], set()),
-    "a modification has an old value, an injection none": (
+    "a modification has an old value, an injection and an update none": (
         [f"UPDATE edits SET kind = 'modification' WHERE {INJECTION}"], set(),
     ),
     "a change lies after since and not after as_of": (
@@ -82,7 +83,10 @@ DEFECTS: dict[str, tuple[Sequence[str], set[str]]] = {
          "no statement with both dates contradicts a fact used", "an edited hop is its edit",
          "nobody holds anything after death"},
     ),
-    "nothing may hold at since where an edit is an injection": (
+    "that nobody held it at since is stated, or the subject began later": (
+        [f"UPDATE edits SET kind = 'injection', before = 'nobody' WHERE {UPDATE}"], set(),
+    ),
+    "nothing may hold at since where an edit has no old value": (
         [f"INSERT INTO timelines SELECT t.* REPLACE (DATE '2000-01-01' AS valid_from_earliest, "
          "DATE '2000-01-01' AS valid_from_latest, DATE '2021-02-01' AS valid_to_earliest, "
          "DATE '2021-02-01' AS valid_to_latest, 'known' AS valid_to_kind) "
