@@ -171,7 +171,7 @@ LEFT JOIN copies c ON c.number = s.number
 
 # Nothing outlives its holder or its subject, whatever was stated.
 CAPPED = f"""
-CREATE OR REPLACE TEMP TABLE capped AS
+CREATE OR REPLACE TEMP VIEW capped AS
 WITH ended AS (
     SELECT * FROM merged
     WHERE NOT (end_kind IN ('absent', 'unknown') OR end_kind = 'known' AND end_earliest IS NULL)
@@ -215,7 +215,7 @@ LEFT JOIN counted c ON c.relation = s.relation AND c.subject = s.subject
 
 # Which of the endings of `ENDINGS` a span has.
 DECIDED = """
-CREATE OR REPLACE TEMP TABLE decided AS
+CREATE OR REPLACE TEMP VIEW decided AS
 SELECT capped.*,
     CASE
         WHEN timeless AND cap_earliest IS NULL AND NOT died_some_day AND NOT abolished_some_day THEN 'dateless'

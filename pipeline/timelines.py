@@ -87,17 +87,7 @@ def write_timelines(
             file = f"part-{number:04d}.parquet"
             copy_to_parquet(connection, f"SELECT * FROM timelines {TIMELINE_ORDER}", out / "timelines" / file)
             copy_to_parquet(connection, f"{STATEMENT_REJECTIONS} ORDER BY ALL", out / "rejections" / file)
-        for table in (
-            "timelines",
-            "spans",
-            "readings",
-            "merged",
-            "followed",
-            "capped",
-            "decided",
-            "beings",
-            "lifetimes",
-        ):
+        for table in ("timelines", "spans", "readings", "merged", "followed", "beings", "lifetimes"):
             connection.execute(f"DROP TABLE IF EXISTS {table}")
         register(connection, "timelines", out / "timelines")
         create_plurality(connection, as_of)
