@@ -47,6 +47,11 @@ CLASSES = {
     "ministry": "Q192350",
     "company": "Q4830453",
     "team": "Q12973014",
+    "football_club": "Q476028",
+    "national_football_team": "Q6979593",
+    "basketball_team": "Q13393265",
+    "american_football_team": "Q17156793",
+    "league": "Q15991303",
     "university": "Q3918",
     "language": "Q34770",
 }

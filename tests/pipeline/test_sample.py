@@ -6,8 +6,9 @@ import datetime
 import gzip
 import re
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,6 +18,10 @@ from pipeline.snapshot import read_table
 from pipeline.sources.sample import SAMPLE_DIR, open_sample
 from schemas.errors import BadInput, CheckFailed
 from tests.conftest import AS_OF, SINCE
+
+# What Wikidata says of a team that men play for: three classes of clubs, and one of national sides.
+CLUBS = {"Q476028", "Q13393265", "Q17156793"}
+NATIONAL_SIDE = "Q6979593"
 
 TRIPLE = re.compile(r'(\S+) <(\S+)> (<[^>]*>|_:\S+|"(?:[^"\\]|\\.)*"\S*) \.')
 
@@ -139,6 +144,36 @@ def test_the_sample_holds_the_awkward_cases_of_wikidata(terms: list[Term]) -> No
     assert any("P582" in term.qualifiers and term.end is None for term in terms)  # some value
     assert any(term.start and not term.end and not term.end_is_none for term in terms)
     assert any("Deprecated" in term.rank for term in terms) and any("Preferred" in term.rank for term in terms)
+
+
+def test_sport_changes_too_between_the_two_days(sample_snapshot: Path) -> None:
+    edits = read_table(sample_snapshot, "edits").to_pylist()
+    changed = Counter(edit["relation"] for edit in edits)
+    assert changed["head_coach"] >= 40 and changed["league"] >= 20 and changed["captain"] >= 15
+
+
+def test_a_team_of_a_player_is_either_a_club_or_a_national_side(terms: list[Term]) -> None:
+    classes = defaultdict(set)
+    for term in terms:
+        if term.property == "P31":
+            classes[term.subject].add(term.value)
+    teams = {term.value for term in terms if term.property == "P54"}
+    assert len(teams) >= 100
+    assert [team for team in teams if len(classes[team] & (CLUBS | {NATIONAL_SIDE})) != 1] == []
+
+
+def test_no_player_is_certainly_at_two_clubs_on_one_day(terms: list[Term]) -> None:
+    sides = {term.subject for term in terms if term.property == "P31" and term.value == NATIONAL_SIDE}
+    stays = defaultdict(list)
+    for term in terms:
+        if term.property != "P54" or term.value in sides or not term.start or not term.end:
+            continue
+        if term.start[1] < term.end[0]:
+            stays[term.subject].append((term.start[1], term.end[0], term.value))
+    assert len(stays) >= 100
+    for player, spans in stays.items():
+        for (_, left, club), (joined, _, other) in pairwise(sorted(spans)):
+            assert left <= joined, (player, club, other)
 
 
 def test_a_truncated_sample_is_an_error_that_names_the_file(tmp_path: Path) -> None:
