@@ -100,7 +100,9 @@ def named(text: str, values: Sequence[Sequence[str | None]]) -> list[bool]:
                 owners.setdefault(form, set()).add(index)
                 marked.setdefault(form, set()).update(marks)
     words = _words(text)
-    seen = {index for index, names in enumerate(values) if matches(text, names)}
+    if not words:  # a text of nothing but marks may be a name: "!!!"
+        return [matches(text, names) for names in values]
+    seen: set[int] = set()
     taken = [False] * len(words)
     for size in range(min(max(map(len, owners), default=0), len(words)), 0, -1):
         for start in range(len(words) - size + 1):
