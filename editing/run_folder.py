@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from editing.editors import EditedModel, Plan
-from editing.facts import Change, changes_of
+from editing.facts import Change, changes_of, distinct
 from editing.general_ability import TaskFigure
 from editing.measuring import describe_machine
 from editing.metrics import METRICS, as_mapping, forgetting, summarise
@@ -161,6 +161,7 @@ def _describe(
             "hash": snapshot_hash(snapshot),
             "files": manifest.get("files", {}),
             "edits": snapshot.edits.num_rows,
+            "facts": distinct(snapshot.edits).num_rows,
             "questions": snapshot.questions.num_rows,
             "sentences": snapshot.sentences.num_rows,
         },

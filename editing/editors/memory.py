@@ -50,6 +50,8 @@ HOLDER = re.compile(r"\bthe (current )?holder of the office of ")
 PEOPLE = re.compile(
     r"\b(spouse|husband|wife|head|leader|mayor|father|mother|child|holder|director|chair\w*|founder)\b", re.I
 )
+SEVERAL = ("addition", "removal")
+"""Kinds of change whose new answer is a list."""
 INNER = [
     re.compile(rf"\bthe (?:(?!the\b)[a-z]+ ){{1,4}}?(?:of|in|at) (?P<name>{NAME})"),
     re.compile(
@@ -225,7 +227,12 @@ def _goes_on(text: str, begin: int, end: int) -> bool:
 
 
 def _noun_phrases(row: dict[str, Any]) -> list[str]:
-    """Other names of the new answer, from the cloze: 'The current mayor of Linz is' -> 'mayor of Linz'."""
+    """Other names of the new answer, from the cloze: 'The current mayor of Linz is' -> 'mayor of Linz'.
+
+    A list of several values stands for nothing in a question.
+    """
+    if row.get("kind") in SEVERAL:
+        return []
     cloze = (row["cloze"] or "").strip()
     if not cloze.endswith(" is"):
         return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from editing.contexts import invented_contexts
 from editing.editors import Material, make_plan
+from editing.editors.memory import MemoryOptions, _Store
 from editing.encoding import encode, render
 from editing.experiment import run_experiment
 from editing.facts import changes_of, choose_facts, distinct, facts_of
@@ -20,12 +22,16 @@ from editing.models import load_model
 from editing.report import as_json, terminal_table, write_report
 from editing.scoring import ScoringSettings, score
 from editing.scoring.asking import _longest, _Model
+from editing.scoring.prefixes import few_shot
 from editing.scoring.probes import direct_probes
 from editing.single_edits import ask_alone
 from editing.snapshot import Snapshot, load_snapshot, subset
+from editing.world import WorldSettings, pretrain
 from schemas.errors import SchemaMismatch
 from schemas.tables import EDITS, QUESTIONS, SENTENCES
 from tests.editing.conftest import Experiment
+from tests.editing.editors.families import tiny, tiny_tokenizer
+from tests.editing.editors.made_edits import made_material
 from tests.editing.invented_world import write_invented
 
 KINDS = {"modification", "addition", "removal", "addition+removal"}
@@ -199,8 +205,6 @@ def test_what_joins_is_not_told_about_its_subject_inside_a_list(sets: Snapshot) 
 
 
 def test_a_snapshot_without_the_new_columns_is_refused_by_name(world: Path, tmp_path: Path) -> None:
-    import shutil
-
     for table, column in (("edits", "before"), ("questions", "answer_set")):
         old = tmp_path / column
         shutil.copytree(world, old)
@@ -208,6 +212,50 @@ def test_a_snapshot_without_the_new_columns_is_refused_by_name(world: Path, tmp_
         pq.write_table(pq.read_table(file).drop_columns([column]), file)
         with pytest.raises(SchemaMismatch, match=f"table {table} lacks the column {column}"):
             load_snapshot(old)
+
+
+def long_answers(words: int) -> list[tuple[str, str]]:
+    names = [" ".join(f"{letter}{number}" for number in range(words)) for letter in "abcd"]
+    return list(zip(["Linz", "Graz", "Wels", "Enns"], names, strict=True))
+
+
+def test_told_facts_leave_room_for_the_longest_answer() -> None:
+    tokenizer, model = tiny_tokenizer(), tiny("llama")
+    model.config.max_position_embeddings = 160
+    material = made_material(long_answers(16))
+    longest = max(len(tokenizer(answer)["input_ids"]) for answer in material.edits["target_new"].to_pylist())
+    plan = make_plan("in-context", {"facts": "4", "choice": "similar"}, seed=0)
+    asked = plan.editor.edit(model, tokenizer, material, plan.config).model
+    (prompt,) = asked.rewrite(["Q: Who is the mayor of Linz? A:"])
+    assert longest > 48 and len(tokenizer(prompt)["input_ids"]) + longest < 160
+    assert prompt.count("Q:") == 2
+
+
+def test_examples_before_a_question_leave_room_for_its_answer(experiment: Experiment) -> None:
+    model, tokenizer = load_model(str(experiment.run / "model"))
+    asked = _Model(model, tokenizer, ScoringSettings())
+    lengths = []
+    for cap in (8, 150):
+        (prompt,) = asked.prompts(["Who leads?"], ["question"], [few_shot()], caps=[cap])
+        lengths.append(len(tokenizer(prompt)["input_ids"]))
+    assert lengths[0] > lengths[1] and lengths[1] + 150 <= model.config.max_position_embeddings
+
+
+def test_a_small_world_has_room_for_the_longest_question_and_answer(sets: Snapshot) -> None:
+    rows = sets.questions.slice(0, 1).to_pylist()
+    rows[0]["answer"] = " ".join(f"Zq{number}x" for number in range(120))
+    questions = pa.Table.from_pylist(rows, schema=QUESTIONS)
+    settings = WorldSettings(vocabulary=300, hidden=16, feed_forward=16, heads=1, steps=1, check_every=10, sample=5)
+    model, tokenizer, _ = pretrain(sets.sentences, sets.edits, questions, settings)
+    assert model.config.max_position_embeddings > len(tokenizer(rows[0]["answer"])["input_ids"]) > 256
+
+
+def test_a_list_of_values_stands_for_nothing_inside_a_question(sets: Snapshot) -> None:
+    rows = [row | {"cloze": f"The league of {row['subject']} is"} for row in sets.edits.to_pylist()]
+    store = _Store(Material(pa.Table.from_pylist(rows, schema=EDITS), sets.sentences), MemoryOptions())
+    for row in rows:
+        found = store.replace(f"Where was the league of {row['subject']} founded?")
+        assert (found is None) == (row["kind"] != "modification")
 
 
 def test_a_probe_of_another_set_is_another_probe(sets: Snapshot) -> None:
