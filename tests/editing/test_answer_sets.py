@@ -201,3 +201,30 @@ def test_no_answer_is_right_and_out_of_date(several: list[tuple[str, Role]], dat
     new = [name for name, role in several if role != "left"]
     if any(role == "joined" for _, role in several) or new:
         assert judge_set(", ".join(new), [value(role, name) for name, role in several]).right
+
+
+AWKWARD = [
+    "Organisation for Security and Co-operation in Europe",
+    "Council of Europe",
+    "Bosnia and Herzegovina",
+    "Yahoo!",
+    "Apple Inc.",
+    "al-Qaeda",
+    "iOS 17.2.1",
+    "St. Louis",
+    "AC/DC",
+    "Dwayne “The Rock” Johnson",
+    "非洲联盟",
+    "الاتحاد الأفريقي",
+]
+
+
+@given(st.permutations(AWKWARD), st.sampled_from([" and ", " en "]), st.sampled_from(["", "the ", "de "]))
+def test_names_with_marks_and_small_words_in_them_are_named_in_the_list_of_all(
+    names: list[str], last: str, article: str
+) -> None:
+    text = listed(names, ", ", last, article)
+    assert named(text, [[name] for name in names]) == [True] * len(names)
+    for name in names:
+        others = [other for other in names if other != name]
+        assert named(listed(others, ", ", last, article), [[name], *([other] for other in others)])[0] is False

@@ -35,7 +35,7 @@ from tests.editing.editors.made_edits import made_material
 from tests.editing.invented_world import write_invented
 
 KINDS = {"modification", "addition", "removal", "addition+removal"}
-CHEAP = {"cache": "none", "scoring.fluency": "0", "scoring.perplexity": "0"}
+CHEAP = {"cache": "none", "scoring.fluency": "0", "scoring.perplexity": "0", "scoring.hops": "no"}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def sets(world: Path) -> Snapshot:
 def run(world: Path, experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small world of the other tests, edited with this world's changes."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    run_experiment(world, str(experiment.run / "model"), ["lora", "memory", "in-context"], CHEAP, out)
+    run_experiment(world, str(experiment.run / "model"), ["lora", "memory"], CHEAP, out)
     return out
 
 
@@ -166,7 +166,7 @@ def test_one_at_a_time_a_set_is_edited_once_and_asked_about(
 ) -> None:
     part, left_out = ask_alone(sets, None, seed=0)
     assert part.edits.num_rows == sets.edits.num_rows and left_out["questions about several edits"] == 0
-    settings = CHEAP | {"mode": "one-at-a-time", "scoring.hops": "no", "lora.steps": "60"}
+    settings = CHEAP | {"mode": "one-at-a-time", "lora.steps": "60"}
     run_experiment(world, str(experiment.run / "model"), ["lora"], settings, tmp_path / "run")
     scores = pq.read_table(tmp_path / "run" / "scores" / "lora.parquet")
     edits = scores.filter(pc.equal(scores["kind"], "edit"))
