@@ -5,30 +5,45 @@ Leaves out judgement by a language model: the rule is one that a person can appl
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
-__all__ = ["matches", "normalise", "token_f1"]
+__all__ = ["fold", "matches", "normalise", "plain_words", "token_f1"]
 
 ARTICLES = ("the ", "a ", "an ")
+NUMBER = re.compile(r"\d+(?:[.,]\d+)+")
+THOUSANDS = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
+POINT = "\ue000"
+"""Stands for the point in a number until all punctuation is gone; no text has it."""
 
 
 def normalise(text: str) -> str:
     """Case, accents of Latin letters, punctuation, spaces and a leading article removed.
 
-    After SQuAD's `normalize_answer` (Rajpurkar et al. 2016), with three differences: only a leading article goes
-    ("Vitamin A" keeps its A), a dash separates words ("Jean-Luc" = "Jean Luc"), and accents are folded on Latin
-    letters alone, since in other scripts a mark makes another letter. A text of nothing but punctuation stays as it is.
+    After SQuAD's `normalize_answer` (Rajpurkar et al. 2016), with four differences: only a leading article goes
+    ("Vitamin A" keeps its A), a dash separates words ("Jean-Luc" = "Jean Luc"), accents are folded on Latin letters
+    alone, since in other scripts a mark makes another letter, and the point of a number stays ("14.2" is not "142";
+    "36,991,981" = "36991981"). A text of nothing but punctuation stays as it is.
     """
-    folded = _fold_latin_accents(text).casefold()
-    words = "".join(_plain(character) for character in folded).split()
-    plain = " ".join(words)
+    folded = fold(text).casefold()
+    plain = " ".join(plain_words(folded))
     for article in ARTICLES:
         if plain.startswith(article):
             plain = plain[len(article) :]
             break
-    return plain or " ".join(folded.split())
+    return plain or " ".join(folded.replace(POINT, ".").split())
+
+
+def fold(text: str) -> str:
+    """Accents of Latin letters gone, numbers in one spelling, their points kept from `plain_words` (`POINT`)."""
+    return NUMBER.sub(_plain_number, _fold_latin_accents(text))
+
+
+def plain_words(folded: str) -> list[str]:
+    """Words of a folded text in small letters, dashes taken for spaces, other punctuation gone."""
+    return "".join(map(_plain, folded.casefold())).replace(POINT, ".").split()
 
 
 def matches(text: str, names: Sequence[str | None]) -> bool:
@@ -61,6 +76,12 @@ def _fold_latin_accents(text: str) -> str:
         after_latin = unicodedata.name(character, "").startswith("LATIN")
         kept.append(character)
     return unicodedata.normalize("NFC", "".join(kept))
+
+
+def _plain_number(found: re.Match[str]) -> str:
+    if THOUSANDS.fullmatch(found[0]):
+        return found[0].replace(",", "").replace(".", "")
+    return found[0].replace(",", ".").replace(".", POINT)
 
 
 def _plain(character: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from editing.answer_sets import named
 from editing.encoding import render
 
 __all__ = ["SEPARATOR", "invented_contexts", "misplaced_names", "tell", "with_facts"]
@@ -116,11 +117,14 @@ class _Known:
                 self._wordings[row["subject"], row["relation"]].append(row)
                 names[row["relation"]].add(row["answer"])
         self._secret: dict[str, set[str]] = defaultdict(set)
+        self._joined: dict[str, list[tuple[str, ...]]] = defaultdict(list)
         coming: dict[str, set[str]] = defaultdict(set)
-        for edit in edits.select(["subject", "relation", "target_new", "new_aliases"]).to_pylist():
+        for edit in edits.select(["subject", "relation", "target_new", "new_label", "new_aliases"]).to_pylist():
             names[edit["relation"]].add(edit["target_new"])
             coming[edit["relation"]].add(edit["target_new"])
             self._secret[edit["subject"]] |= {edit["target_new"], *(edit["new_aliases"] or ())}
+            if edit["new_label"] not in (None, edit["target_new"]):  # one of several, which others may have too
+                self._joined[edit["subject"]].append((edit["new_label"], *(edit["new_aliases"] or ())))
         self._names = {relation: sorted(several) for relation, several in names.items() if len(several) > 1}
         self._coming = defaultdict(list, {relation: sorted(several) for relation, several in coming.items()})
         self.facts = sorted(fact for fact in self._wordings if fact[1] in self._names)
@@ -147,7 +151,7 @@ class _Known:
         about = self._drawn()
         row = self._one(self._wordings[about]) if self.chance.random() < OWN_RELATION else self._one(self._rows)
         name = self._one(self._names[about[1]])
-        wrong = name != row["answer"] and name not in self._secret[row["subject"]]
+        wrong = name != row["answer"] and not self._is_secret(name, row["subject"])
         return (render(row["prompt"], row["form"]), name) if wrong else None
 
     def others(self, about: Fact, subject: str, reads: bool) -> list[Fact]:
@@ -166,7 +170,13 @@ class _Known:
         if self.chance.random() < MIXED_SHARE:
             words = " ".join([answer, self._one(names), self._one(names)]).split()
             answer = " ".join(self._one(words) for _ in answer.split())
-        return None if answer in self._secret[fact[0]] else (tell(row["prompt"], row["form"], answer), answer)
+        return None if self._is_secret(answer, fact[0]) else (tell(row["prompt"], row["form"], answer), answer)
+
+    def _is_secret(self, answer: str, subject: str) -> bool:
+        """Is it the subject's new answer, or a list that names what joins the subject's own?"""
+        return answer in self._secret[subject] or (
+            subject in self._joined and any(named(answer, self._joined[subject]))
+        )
 
     def _drawn(self) -> Fact:
         return self.facts[int(np.searchsorted(self._so_far, self.chance.random() * self._so_far[-1]))]

@@ -131,7 +131,7 @@ def run_editor(
         result = _run_alone(prepared, snapshot, plan, settings, out, material, state)
         _keep_result(out, name, result)
         return result
-    progress(f"{plan.name}: editing {snapshot.edits.num_rows} facts")
+    progress(f"{plan.name}: editing {material.edits.num_rows} facts")
     curve: list[pa.Table] = []
     with Cost() as editing:
         edited = _edit(plan, prepared, snapshot, material, settings, curve)
@@ -170,7 +170,7 @@ def _run_alone(
     def store_of(edit_id: str) -> ScoreStore:
         return ScoreStore(out / WORK / "scores", state_key(state, edit_id))
 
-    material.progress(f"{plan.name}: editing {snapshot.edits.num_rows} facts one at a time")
+    material.progress(f"{plan.name}: editing {material.edits.num_rows} facts one at a time")
     with Cost() as cost:
         try:
             alone = score_each_alone(
@@ -247,7 +247,7 @@ def _edit(
     if settings.run.chunk is None or isinstance(plan.config, SavedOptions):
         return plan.editor.edit(prepared.model, prepared.tokenizer, material, plan.config)
     questions = snapshot.questions.filter(pa.compute.equal(snapshot.questions["kind"], "edit"))
-    asked_of = [ids[0] if ids else None for ids in questions["edit_ids"].to_pylist()]
+    asked_of = [material.facts.get(ids[0]) if ids else None for ids in questions["edit_ids"].to_pylist()]
 
     def after(part: EditedModel, edits: pa.Table) -> None:
         ids = set(edits["edit_id"].to_pylist())

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import pyarrow as pa
 
 from editing.answers import normalise
 from editing.bootstrap import interval
+from editing.facts import Change
 from schemas.errors import CheckFailed
 
 __all__ = ["METRICS", "as_mapping", "forgetting", "summarise"]
@@ -22,7 +25,7 @@ __all__ = ["METRICS", "as_mapping", "forgetting", "summarise"]
 METRICS = pa.schema(
     [
         pa.field("metric", pa.string()),
-        pa.field("by", pa.string()),  # all, relation, hops, edited_hops, locality_kind or chunk
+        pa.field("by", pa.string()),  # all, relation, kind, before, hops, edited_hops, locality_kind or chunk
         pa.field("group", pa.string()),  # the relation, the number of hops …; null for all
         pa.field("value", pa.float64()),
         pa.field("n", pa.int32()),  # questions
@@ -34,8 +37,14 @@ PORTABILITY = ("alias", "reverse", "multi_hop")
 EXTRA = ("chain_of_thought", "hop", "hop_by_hop", "fluency", "general")
 """Kinds of probe that are no question of the snapshot in its own words."""
 GROUPED = {
-    "edit_success": ("relation",),
-    "paraphrase": ("relation",),
+    "edit_success": ("relation", "kind", "before"),
+    "edit_wise": ("kind", "before"),
+    "paraphrase": ("relation", "kind", "before"),
+    "alias": ("kind", "before"),
+    "stale_rate": ("kind", "before"),
+    "new_over_old": ("kind", "before"),
+    "preservation": ("relation", "kind", "before"),
+    "preservation_share": ("kind", "before"),
     "multi_hop": ("hops", "edited_hops"),
     "chain_of_thought": ("hops", "edited_hops"),
     "instance_wise": ("hops", "edited_hops"),
@@ -44,7 +53,7 @@ GROUPED = {
     "locality_gold": ("locality_kind",),
     "history": ("relation",),
 }
-"""Metrics that are also given by group."""
+"""Metrics that are also given by group. Kind and before are those of the change, and not of the question."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +97,24 @@ class _Metric:
 
 
 def summarise(
-    scores: pa.Table, base_scores: pa.Table, trained: frozenset[str] = frozenset(), resamples: int = 1000, seed: int = 0
+    scores: pa.Table,
+    base_scores: pa.Table,
+    trained: frozenset[str] = frozenset(),
+    resamples: int = 1000,
+    seed: int = 0,
+    changes: Mapping[str, Change] = MappingProxyType({}),
 ) -> pa.Table:
     """All metrics (`METRICS`) of one model state.
 
     scores, base_scores: `scoring.SCORES` of the same probes, edited and unedited. trained: wordings that any editor of
-    the comparison trained; they do not count as paraphrases. A metric without questions has no row. 1[…] is 1 where it
+    the comparison trained; they do not count as paraphrases. changes: of every fact, by which the kinds of change are
+    kept apart; without them no figure is given by kind. A metric without questions has no row. 1[…] is 1 where it
     holds, else 0; m(x) is the free greedy answer to x, m0 the unedited model's, y the right answer under any name.
+
+    To a plural question, whose answer has several values (`answer_sets`), m(x) = y means that every value that joined
+    is named and none that left; where nothing joined, also at least one that stays, since silence is no answer.
+    m(x) = y_old means that a value that left is named, or all that held before are and none that joined. Both never
+    hold at once, and where a new value is named beside an old one, m(x) = y_old.
 
     edit_success     mean 1[m(x) = y] over `edit`: reliability (Yao et al. 2023), KnowEdit's edit success
     edit_wise        mean 1[m(x) = y] over `cloze`, no examples before it (MQuAKE, Zhong et al. 2023)
@@ -110,6 +130,9 @@ def summarise(
     history          mean 1[m(x) = y] over questions about a past date: what held then is still known
     history_kept     the same over those of them that m0 answers rightly: retention
     timeline         mean 1[m(x) = y] over questions about before and after
+    preservation     mean 1[every value that stays is named] over plural questions whose answer changed: does an
+                     addition or removal leave the others alone? (RippleEdits' forgetfulness, Cohen et al. 2024)
+    preservation_share  mean over the same questions of the share of those values that are named
     stale_rate       mean 1[m(x) = y_old] over `edit` and untrained `paraphrase` questions that had another answer
     date_sensitivity mean 1[m(x_now) != m(x_then)] over pairs of an `edit` question and a `history` question about the
                      same fact whose right answers differ: does the date asked for change the answer?
@@ -123,13 +146,18 @@ def summarise(
     Raises CheckFailed when the two tables do not hold the same probes.
     """
     asked = _gather(scores, base_scores, trained)
+    group_of = {
+        "kind": lambda row: _change(row, changes, "kind"),
+        "before": lambda row: _change(row, changes, "before"),
+    }
     rows = []
     for name, metric in _DEFINITIONS.items():
         members = list(metric.values(asked))
         rows += _measure(name, "all", None, members, metric, seed, resamples)
         for by in GROUPED.get(name, ()):
-            for group in sorted({str(one.row[by]) for one in members if one.row[by] is not None}):
-                part = [one for one in members if str(one.row[by]) == group]
+            groups = [group_of.get(by, itemgetter(by))(one.row) for one in members]
+            for group in sorted({str(one) for one in groups if one is not None}):
+                part = [one for one, own in zip(members, groups, strict=True) if str(own) == group]
                 rows += _measure(name, by, group, part, metric, seed, resamples)
     return pa.Table.from_pylist(rows, schema=METRICS)
 
@@ -190,6 +218,11 @@ def _extra_right(kind: str) -> _Metric:
     return _Metric(lambda asked: [_Value(float(row["exact_match"]), row) for row in asked.extra.get(kind, ())])
 
 
+def _change(row: Mapping[str, Any], changes: Mapping[str, Change], what: str) -> str | None:
+    found = changes.get(row["fact"])
+    return None if found is None else getattr(found, what)
+
+
 def _untrained(question: _Question) -> bool:
     return question.row["kind"] == "paraphrase" and not question.trained
 
@@ -203,6 +236,11 @@ def _stale(asked: _Asked) -> Iterable[_Value]:
     return [
         _Value(float(q.row["exact_match_before"]), q.row) for q in about_now if q.row["exact_match_before"] is not None
     ]
+
+
+def _shares_kept(asked: _Asked) -> Iterable[_Value]:
+    kept = ((q.row.get("named_share"), q.row) for q in asked.questions if q.row["kind"] == "preservation")
+    return [_Value(float(share), row) for share, row in kept if share is not None]
 
 
 def _unchanged(asked: _Asked) -> Iterable[_Value]:
@@ -259,6 +297,8 @@ _DEFINITIONS: dict[str, _Metric] = {
     "history": _right("history"),
     "history_kept": _Metric(_retained),
     "timeline": _right("timeline"),
+    "preservation": _right("preservation"),
+    "preservation_share": _Metric(_shares_kept),
     "stale_rate": _Metric(_stale),
     "date_sensitivity": _Metric(_dates),
     "token_accuracy": _of_edits(lambda row: row["token_accuracy"]),

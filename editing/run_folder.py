@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from editing.editors import EditedModel, Plan
+from editing.facts import Change, changes_of, distinct
 from editing.general_ability import TaskFigure
 from editing.measuring import describe_machine
 from editing.metrics import METRICS, as_mapping, forgetting, summarise
@@ -42,10 +43,10 @@ def write_run(
     """
     untouched, trained = results[0], frozenset().union(*(result.trained_prompts for result in results))
     (out / "scores").mkdir(parents=True, exist_ok=True)
-    tables, figures = [], {}
+    tables, figures, changes = [], {}, changes_of(snapshot.edits)
     for result in results:
-        pq.write_table(_labelled(result, snapshot, prepared, trained), out / "scores" / f"{result.name}.parquet")
-        metrics = _measured(out, result, untouched, trained, settings.run.seed)
+        pq.write_table(_labelled(result, prepared, trained, changes), out / "scores" / f"{result.name}.parquet")
+        metrics = _measured(out, result, untouched, trained, changes, settings.run.seed)
         names = pa.array([result.name] * metrics.num_rows, pa.string())
         tables.append(metrics.add_column(0, "editor", names))
         costs = {"seconds": result.seconds, "peak_memory_mb": result.peak_memory_mb}
@@ -88,9 +89,17 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
 
 
-def _measured(out: Path, result: EditorResult, untouched: EditorResult, trained: frozenset[str], seed: int) -> pa.Table:
+def _measured(
+    out: Path,
+    result: EditorResult,
+    untouched: EditorResult,
+    trained: frozenset[str],
+    changes: Mapping[str, Change],
+    seed: int,
+) -> pa.Table:
     """All metrics of one model state; its forgetting curve is written as it is, too."""
-    parts = [summarise(result.scores, untouched.scores, trained, seed=seed), _of_tasks(result.tasks)]
+    figures = summarise(result.scores, untouched.scores, trained, seed=seed, changes=changes)
+    parts = [figures, _of_tasks(result.tasks)]
     if result.curve is not None:
         (out / "curve").mkdir(exist_ok=True)
         pq.write_table(result.curve, out / "curve" / f"{result.name}.parquet")
@@ -108,10 +117,13 @@ def _of_tasks(tasks: Mapping[str, TaskFigure]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=METRICS)
 
 
-def _labelled(result: EditorResult, snapshot: Snapshot, prepared: Prepared, trained: frozenset[str]) -> pa.Table:
+def _labelled(
+    result: EditorResult, prepared: Prepared, trained: frozenset[str], changes: Mapping[str, Change]
+) -> pa.Table:
     """The scores with what makes a row mean something outside of its file.
 
-    `model_hash`, `editor`, `state` (before or after), `trained` (the wording was), and when the fact changed.
+    `model_hash`, `editor`, `state` (before or after), `trained` (the wording was), and of the fact when it changed, the
+    kind of change (`edit_kind`) and what was known `before`; null where the question is about no edit.
     """
     table, count = result.scores, result.scores.num_rows
     state = "before" if result.name == "none" else "after"
@@ -120,11 +132,15 @@ def _labelled(result: EditorResult, snapshot: Snapshot, prepared: Prepared, trai
         table = table.add_column(place, name, pa.array([value] * count, pa.string()))
     marks = [prompt in trained for prompt in result.scores["prompt"].to_pylist()]
     table = table.append_column("trained", pa.array(marks, pa.bool_()))
-    edit_ids = snapshot.edits["edit_id"].to_pylist()
-    for name in ("changed_on_earliest", "changed_on_latest"):
-        day_of = dict(zip(edit_ids, snapshot.edits[name].to_pylist(), strict=True))
-        days = [day_of.get(fact) for fact in result.scores["fact"].to_pylist()]
-        table = table.append_column(name, pa.array(days, pa.date32()))
+    of = [changes.get(fact) for fact in result.scores["fact"].to_pylist()]
+    told = {
+        "changed_on_earliest": pa.array([one and one.first for one in of], pa.date32()),
+        "changed_on_latest": pa.array([one and one.last for one in of], pa.date32()),
+        "edit_kind": pa.array([one and one.kind for one in of], pa.string()),
+        "before": pa.array([one and one.before for one in of], pa.string()),
+    }
+    for name, column in told.items():
+        table = table.append_column(name, column)
     return table
 
 
@@ -145,6 +161,7 @@ def _describe(
             "hash": snapshot_hash(snapshot),
             "files": manifest.get("files", {}),
             "edits": snapshot.edits.num_rows,
+            "facts": distinct(snapshot.edits).num_rows,
             "questions": snapshot.questions.num_rows,
             "sentences": snapshot.sentences.num_rows,
         },

@@ -21,6 +21,7 @@ from editing.editors import Material, Plan
 from editing.editors.lora import LoraOptions
 from editing.editors.modes import edited_alone
 from editing.editors.wordings import edit_lessons
+from editing.facts import choose_facts, facts_of
 from editing.options import option_names
 from editing.pace import duration
 from editing.parallel_edits import ParallelOptions, edit_in_parallel
@@ -54,16 +55,16 @@ class Alone:
 def ask_alone(snapshot: Snapshot, edits: int | None, seed: int) -> tuple[Snapshot, dict[str, Any]]:
     """The part of a snapshot that can be asked one edit at a time, and what is left out of it.
 
-    A seeded choice of `edits` edits (None: all), and the questions that need or guard exactly one of them. Raises
-    BadInput when there is no such question.
+    A seeded choice of `edits` facts (None: all), and the questions that need or guard exactly one of them: edits that
+    say one and the same are one fact. Raises BadInput when there is no such question.
     """
-    order = np.random.default_rng(seed).permutation(snapshot.edits.num_rows)[:edits]
-    chosen = snapshot.edits.take(pa.array(np.sort(order)))
-    ids, needs = set(chosen["edit_id"].to_pylist()), snapshot.questions["edit_ids"].to_pylist()
-    questions = snapshot.questions.filter(pa.array([len(n or ()) == 1 and n[0] in ids for n in needs], pa.bool_()))
+    chosen = choose_facts(snapshot.edits, edits, np.random.default_rng(seed))
+    ids, facts = set(chosen["edit_id"].to_pylist()), facts_of(snapshot.edits)
+    needs = [{facts.get(one, one) for one in several or ()} for several in snapshot.questions["edit_ids"].to_pylist()]
+    questions = snapshot.questions.filter(pa.array([len(need) == 1 and need <= ids for need in needs], pa.bool_()))
     if not questions.num_rows:
         raise BadInput("no question is about one edit alone; take mode=all")
-    several = sum(len(n or ()) > 1 for n in needs)
+    several = sum(len(need) > 1 for need in needs)
     left_out = {
         "edits": snapshot.edits.num_rows - chosen.num_rows,
         "questions about several edits": several,
@@ -107,7 +108,7 @@ def score_each_alone(
     store_of: edit id -> what is known of the model with this edit alone; an edit of which all is known is not made
     again. Raises BadInput when no question is about one edit alone.
     """
-    ids, probes = material.edits["edit_id"].to_pylist(), _probes_of_each(material.edits, questions, settings)
+    ids, probes = material.edits["edit_id"].to_pylist(), _probes_of_each(material, questions, settings)
     stores = {edit: store_of(ids[edit]) for edit in probes}
     missing = [edit for edit in probes if not _known(stores[edit], probes[edit], settings)]
     options = single_pass(plan.config, model)
@@ -130,16 +131,17 @@ def score_each_alone(
     )
 
 
-def _probes_of_each(edits: pa.Table, questions: pa.Table, settings: ScoringSettings) -> dict[int, pa.Table]:
+def _probes_of_each(material: Material, questions: pa.Table, settings: ScoringSettings) -> dict[int, pa.Table]:
     """Number of the edit -> `PROBES` about it alone, for those that have any."""
-    needs = questions["edit_ids"].to_pylist()
-    single = questions.filter(pa.array([len(ids or ()) == 1 for ids in needs], pa.bool_()))
+    needs = [{material.facts.get(one, one) for one in ids or ()} for ids in questions["edit_ids"].to_pylist()]
+    single = questions.filter(pa.array([len(need) == 1 for need in needs], pa.bool_()))
     if not single.num_rows:
         raise BadInput("no question is about one edit alone; take mode=all")
     probes = all_probes(single, SENTENCES.empty_table(), replace(settings, perplexity=0, text=None))
+    facts = pa.array([material.facts.get(one, one) for one in probes["fact"].to_pylist()], pa.string())
     found = {}
-    for number, edit_id in enumerate(edits["edit_id"].to_pylist()):
-        mine = probes.filter(pc.equal(probes["fact"], edit_id))  # of a question about one edit, that edit
+    for number, edit_id in enumerate(material.edits["edit_id"].to_pylist()):
+        mine = probes.filter(pc.equal(facts, edit_id))  # of a question about one edit, that edit
         if mine.num_rows:
             found[number] = mine
     return found

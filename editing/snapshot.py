@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from editing.facts import choose_facts
 from schemas.errors import BadInput, CheckFailed
 from schemas.tables import SNAPSHOT_TABLES, conform
 
@@ -55,15 +56,14 @@ def load_snapshot(path: Path) -> Snapshot:
 
 
 def subset(snapshot: Snapshot, edits: int, sentences: int, seed: int) -> Snapshot:
-    """A smaller experiment: a seeded choice of edits, and only what asks about them or surrounds them.
+    """A smaller experiment: a seeded choice of facts, and only what asks about them or surrounds them.
 
     A question stays when every edit it needs was chosen (its answer was computed under all of them); a locality
     question stays when it guards a chosen edit. Sentences about the entities that questions walk through come first,
     then others by chance up to `sentences`.
     """
     generator = np.random.default_rng(seed)
-    order = generator.permutation(snapshot.edits.num_rows)[:edits]
-    chosen_edits = snapshot.edits.take(pa.array(np.sort(order)))
+    chosen_edits = choose_facts(snapshot.edits, edits, generator)
     chosen = set(chosen_edits["edit_id"].to_pylist())
 
     def asked(kind: str, edit_ids: list[str]) -> bool:

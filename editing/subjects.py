@@ -1,4 +1,7 @@
-"""Which edits' subjects does a text name? Whole words, any case, the longest name first."""
+"""Which edits' subjects does a text name? Whole words, any case, the longest name first.
+
+A name that is a word in capitals ("WHO", "US") is named in capitals only: "Who leads us?" names neither.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,14 @@ class SubjectIndex:
     def __init__(self, names: Sequence[Sequence[str | None]]) -> None:
         """names: of each subject its label and aliases."""
         self._owners: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        self._in_any_case: set[tuple[str, int]] = set()
         for index, several in enumerate(names):
             for name in several:
                 words = tuple(_words(name)) if name else ()
                 if words and index not in self._owners[words]:
                     self._owners[words].append(index)
+                if name and len(words) == 1 and not _in_capitals(name):
+                    self._in_any_case.add((words[0], index))
         self._longest = max((len(words) for words in self._owners), default=0)
 
     def named_in(self, text: str) -> list[int]:
@@ -35,10 +41,21 @@ class SubjectIndex:
         for size in range(min(self._longest, len(words)), 0, -1):
             for start in range(len(words) - size + 1):
                 owners = self._owners.get(tuple(words[start : start + size]))
+                if owners and size == 1:
+                    owners = self._in_this_case(owners, text[slice(*spans[start])])
                 if owners and not any(taken[start : start + size]):
                     taken[start : start + size] = [True] * size
                     found += [(owner, spans[start][0], spans[start + size - 1][1]) for owner in owners]
         return found
+
+    def _in_this_case(self, owners: list[int], word: str) -> list[int]:
+        if _in_capitals(word):
+            return owners
+        return [index for index in owners if (word.casefold(), index) in self._in_any_case]
+
+
+def _in_capitals(name: str) -> bool:
+    return len(name) > 1 and name.isupper()
 
 
 def _words(text: str) -> list[str]:

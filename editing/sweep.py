@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from editing.editors import Material, Plan, make_plan
 from editing.editors.wordings import Lesson, edit_lessons, replay_lessons
-from editing.encoding import Encoded, encode
+from editing.encoding import Encoded, encode, form_of
 from editing.measuring import Cost
 from editing.models import context_length
 from editing.options import nearest, option_names
@@ -181,7 +181,7 @@ def _questions(model: Any, tokenizer: Any, material: Material, grid: Sequence[Me
     configs = [member.plan.config for member in grid]
     trained = {one.text for config in configs for one in edit_lessons(edits, config.wordings, config.paraphrases)}
     unseen = [
-        Lesson(others[-1], "question", answer)  # the last paraphrase is never trained (`wordings`)
+        Lesson(others[-1], form_of(others[-1]), answer)  # the last paraphrase is never trained (`wordings`)
         for others, answer in zip(edits["paraphrases"].to_pylist(), edits["target_new"].to_pylist(), strict=True)
         if others and others[-1] not in trained
     ]

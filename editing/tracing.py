@@ -22,6 +22,7 @@ import torch
 from editing.bootstrap import interval
 from editing.editors.keys_and_values import check_fast, subject_span
 from editing.encoding import Encoded, encode, form_of, pad, render
+from editing.facts import distinct
 from editing.models import answer_logits, context_length
 from editing.scoring import teacher_force
 from editing.structure import attention_modules, block_names, hidden_of, output_matrices
@@ -159,7 +160,7 @@ def suggest_layers(averages: pa.Table, role: str = "last subject token", count: 
 
 
 def _known_facts(model: Any, tokenizer: Any, edits: pa.Table, settings: TraceSettings) -> list[_Known]:
-    rows = [row for row in edits.to_pylist() if row["target_old"] and row["subject_label"]]
+    rows = [row for row in distinct(edits).to_pylist() if row["target_old"] and row["subject_label"]]
     rows = rows[:: max(1, len(rows) // settings.facts)][: settings.facts] if rows else []
     prompts = [render(row["prompt"], form_of(row["prompt"])) for row in rows]
     encoded = encode(tokenizer, prompts, [row["target_old"] for row in rows], context_length(model))

@@ -108,7 +108,10 @@ def pretrain(
     sample, known = _choose(examples, settings.sample, settings.seed), len(examples)
     lessons, read = _contexts(tokenizer, trained, edits, settings)
     named = _names(tokenizer, trained, edits, settings)
-    model = _make_model(tokenizer, max(len(e.ids) for e in examples + lessons + read + unseen), settings)
+    texts = _asked_texts(edits, questions)
+    asked = tokenizer(texts)["input_ids"] if texts else []
+    longest = max([len(ids) for ids in asked] + [len(e.ids) for e in examples + lessons + read + unseen])
+    model = _make_model(tokenizer, longest, settings)
 
     def recalls(step: int, loss: float) -> bool:
         recall = share_recalled(model, sample)
@@ -173,7 +176,14 @@ def _names(tokenizer: Any, sentences: pa.Table, edits: pa.Table, settings: World
 def _texts(sentences: pa.Table, edits: pa.Table, questions: pa.Table) -> list[str]:
     forms, prompts = sentences["form"].to_pylist(), sentences["prompt"].to_pylist()
     answers = sentences["answer"].to_pylist()
-    texts = [f"{render(p, f)} {a}" for p, f, a in zip(prompts, forms, answers, strict=True)]
+    return [f"{render(p, f)} {a}" for p, f, a in zip(prompts, forms, answers, strict=True)] + _asked_texts(
+        edits, questions
+    )
+
+
+def _asked_texts(edits: pa.Table, questions: pa.Table) -> list[str]:
+    """What will be taught and asked, with the right answers."""
+    texts = []
     for prompt, new in zip(edits["prompt"].to_pylist(), edits["target_new"].to_pylist(), strict=True):
         texts.append(f"{render(prompt, 'question')} {new}")
     for question, answer in zip(questions["question"].to_pylist(), questions["answer"].to_pylist(), strict=True):

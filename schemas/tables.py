@@ -145,12 +145,28 @@ _CHAIN = pa.list_(
     )
 )
 
+VALUE = [
+    field("id", pa.string(), "QID or literal"),
+    field("label", pa.string(), "name used in the questions"),
+    field("aliases", pa.list_(pa.string()), "other names"),
+]
+"""One value of an answer of several."""
+_VALUES = pa.list_(pa.struct(VALUE))
+_ROLED_VALUES = pa.list_(
+    pa.struct([*VALUE, field("role", pa.string(), "joined or stays (answer now); left or stays (before)")])
+)
+
 EDITS = pa.schema(
     [
         field(
             "edit_id", pa.string(), "sha256 of (relation, subject, old_object, new_object, changed_on), 16 hex digits"
         ),
-        field("kind", pa.string(), "modification (o -> o'), injection (nobody -> o') or update (unknown -> o')"),
+        field(
+            "kind",
+            pa.string(),
+            "modification (o -> o'), injection (nobody -> o'), update (not known -> o'), addition or removal (of one "
+            "value of several)",
+        ),
         field(
             "before",
             pa.string(),
@@ -169,6 +185,7 @@ EDITS = pa.schema(
         field("new_object", pa.string(), "QID or literal that holds at as_of"),
         field("new_label", pa.string(), "name of the new object"),
         field("new_aliases", pa.list_(pa.string()), "other names of the new object"),
+        field("stays", _VALUES, "addition, removal: the values that hold on both days; else empty"),
         field("object_kind", pa.string(), "item, string, quantity or year"),
         field("object_unit", pa.string(), "quantity: name of the unit; text: language; else null"),
         field("changed_on_earliest", pa.date32(), "first day on which the new value may have begun"),
@@ -194,7 +211,7 @@ QUESTIONS = pa.schema(
         field(
             "kind",
             pa.string(),
-            "edit, paraphrase, cloze, alias, reverse, multi_hop, locality, history or timeline",
+            "edit, paraphrase, cloze, alias, reverse, multi_hop, locality, history, timeline or preservation",
         ),
         field(
             "locality_kind",
@@ -215,9 +232,11 @@ QUESTIONS = pa.schema(
         field("answer", pa.string(), "the right answer at as_of (history: at asked_on)"),
         field("answer_id", pa.string(), "QID or literal of the answer"),
         field("answer_aliases", pa.list_(pa.string()), "other names of the answer"),
+        field("answer_set", _ROLED_VALUES, "the values of an answer of several; empty where there is one answer"),
         field("answer_before", pa.string(), "the right answer at since; null where there was none"),
         field("answer_before_id", pa.string(), "QID or literal of it"),
         field("answer_before_aliases", pa.list_(pa.string()), "other names of it"),
+        field("answer_before_set", _ROLED_VALUES, "the values of the answer at since; empty where there is one answer"),
         field("as_of", pa.date32(), "the day on which answer is right"),
         field("asked_on", pa.date32(), "the past day that the question asks about; null for a question about now"),
         field("chain", _CHAIN, "the facts walked, in order"),

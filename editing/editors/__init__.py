@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pyarrow as pa
 
 from editing.editors.presets import with_preset
+from editing.facts import distinct, facts_of
 from editing.options import nearest, option_names, parse_options
 from schemas.errors import BadInput
 
@@ -45,7 +46,7 @@ class Material:
     """What an editor may look at."""
 
     edits: pa.Table
-    """`tables.EDITS`"""
+    """`tables.EDITS`; of those that say one and the same, the first by id alone."""
     sentences: pa.Table
     """`tables.SENTENCES`, for replay"""
     probes: frozenset[str] = frozenset()
@@ -59,6 +60,14 @@ class Material:
     """What a causal trace of this model found, once for all parts."""
     counted: dict[str, Any] | None = None
     """Covariances of keys by matrix, where every edit starts from one and the same model; None: counted each time."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Id of every edit that was given -> id of the one among `edits` that says the same."""
+
+    def __post_init__(self) -> None:
+        """What several edits say is taught once (`editing.facts`)."""
+        if not self.facts:
+            object.__setattr__(self, "facts", facts_of(self.edits))
+            object.__setattr__(self, "edits", distinct(self.edits))
 
     def part(self, begin: int, size: int) -> Material:
         """The same about `size` of the edits alone."""

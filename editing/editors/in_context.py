@@ -35,7 +35,7 @@ class InContextOptions:
     form: Literal["question", "cloze"] = "question"
     separator: str = SEPARATOR
     room: int = 48
-    """Tokens of the context that are left for the answer."""
+    """Tokens of the context that are left for the answer, at least; more where an edit's answer is longer."""
 
 
 class InContext:
@@ -46,6 +46,7 @@ class InContext:
         if config.facts < 1:
             raise BadInput(f"editor in-context: facts = {config.facts}; it must be at least 1")
         rows = edits.edits.to_pylist()
+        room = max(config.room, _longest_answer(tokenizer, rows))
         told = [_tell(row, config.form) for row in rows]
         subjects = SubjectIndex([[row["subject_label"], *(row["subject_aliases"] or ())] for row in rows])
         retriever = Retriever([row["prompt"] for row in rows])
@@ -64,13 +65,19 @@ class InContext:
         def _fit(tokenizer: Any, facts: list[str], prompt: str) -> str:
             while facts:
                 whole = with_facts(facts, prompt, config.separator)
-                if most is None or len(tokenizer(whole)["input_ids"]) + config.room <= most:
+                if most is None or len(tokenizer(whole)["input_ids"]) + room <= most:
                     return whole
                 facts = facts[1:]
             return prompt
 
         asked = Asked(model, tokenizer, read, weight=0.0).eval()
         return AskedModel(asked, model, edits.edits, report={"facts": len(rows)})
+
+
+def _longest_answer(tokenizer: Any, rows: Sequence[dict[str, Any]]) -> int:
+    """In tokens, of the new and the old answers, and the space and the end around them."""
+    answers = sorted({answer for row in rows for answer in (row["target_new"], row["target_old"]) if answer})
+    return max((len(ids) for ids in tokenizer(answers)["input_ids"]), default=0) + 2 if answers else 0
 
 
 def _tell(row: dict[str, Any], form: str) -> str:

@@ -50,6 +50,8 @@ HOLDER = re.compile(r"\bthe (current )?holder of the office of ")
 PEOPLE = re.compile(
     r"\b(spouse|husband|wife|head|leader|mayor|father|mother|child|holder|director|chair\w*|founder)\b", re.I
 )
+SEVERAL = ("addition", "removal")
+"""Kinds of change whose new answer is a list."""
 INNER = [
     re.compile(rf"\bthe (?:(?!the\b)[a-z]+ ){{1,4}}?(?:of|in|at) (?P<name>{NAME})"),
     re.compile(
@@ -117,7 +119,7 @@ class _Store:
 
     def find(self, text: str) -> int | None:
         """The edit in whose scope the question lies."""
-        if _about_the_past(text):
+        if self.about_the_past(text):
             return None
         for phrase, begin, end in self._inside.places_in(text):
             if _asks_identity(ARTICLE.sub("", text[:begin]) + text[end:]) and not _goes_on(text, begin, end):
@@ -129,6 +131,12 @@ class _Store:
                 likely.append((-self._asks_for(masked, self.rows[subject]["relation"]), subject))
         return min(likely)[1] if likely and min(likely)[0] < 0 else None
 
+    def about_the_past(self, text: str) -> bool:
+        """Does it ask for another day? A year in a subject's own name ('2032 Summer Olympics') is none."""
+        for _, begin, end in sorted(self._subjects.places_in(text), key=lambda place: -place[1]):
+            text = text[:begin] + MASK + text[end:]
+        return bool(PAST.search(text)) and not PERSON_PAST.search(text)
+
     def _asks_for(self, masked: str, relation: str) -> float:
         """How like this relation's wordings the question is, its subject taken out; 0 where others are more so."""
         likeness = self._wordings.likeness(masked)
@@ -137,7 +145,7 @@ class _Store:
 
     def replace(self, text: str) -> str | None:
         """The question with a noun phrase that an edit defines replaced by its new answer; None where there is none."""
-        if _about_the_past(text):
+        if self.about_the_past(text):
             return None
         for phrase, begin, end in self._inside.places_in(text):
             row, head, tail = self.rows[self._owners[phrase]], ARTICLE.sub("", text[:begin]), text[end:]
@@ -218,12 +226,13 @@ def _goes_on(text: str, begin: int, end: int) -> bool:
     return bool(re.search(r"\W[A-Z]\w* $", text[:begin])) or bool(re.match(r" [A-Z]", text[end:]))
 
 
-def _about_the_past(text: str) -> bool:
-    return bool(PAST.search(text)) and not PERSON_PAST.search(text)
-
-
 def _noun_phrases(row: dict[str, Any]) -> list[str]:
-    """Other names of the new answer, from the cloze: 'The current mayor of Linz is' -> 'mayor of Linz'."""
+    """Other names of the new answer, from the cloze: 'The current mayor of Linz is' -> 'mayor of Linz'.
+
+    A list of several values stands for nothing in a question.
+    """
+    if row.get("kind") in SEVERAL:
+        return []
     cloze = (row["cloze"] or "").strip()
     if not cloze.endswith(" is"):
         return []

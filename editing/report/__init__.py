@@ -12,7 +12,7 @@ from pathlib import Path
 
 from editing.report.markdown import as_markdown, text_table
 from editing.report.page import as_page
-from editing.report.runs import read_runs, states
+from editing.report.runs import State, intervals, read_runs, states
 from schemas.folders import written_aside
 
 __all__ = ["as_json", "terminal_table", "write_report"]
@@ -31,8 +31,15 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
 
 
 def as_json(runs: Sequence[Path]) -> dict[str, dict[str, float]]:
-    """{editor: {metric: value}}; with several runs of one editor, `run/editor`. `none` is the unedited model."""
-    return {state.label: dict(state.figures) for state in states(read_runs(runs))}
+    """{editor: {metric: value}}; with several runs of one editor, `run/editor`. `none` is the unedited model.
+
+    Figures of one kind of change have its name behind the metric: `edit_success/update`.
+    """
+    return {state.label: dict(state.figures) | _kinds(state) for state in states(read_runs(runs))}
+
+
+def _kinds(state: State) -> dict[str, float]:
+    return {f"{metric}/{kind}": one.value for (metric, kind), one in intervals(state, "kind").items()}
 
 
 def terminal_table(runs: Sequence[Path]) -> str:

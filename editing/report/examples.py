@@ -11,8 +11,8 @@ from editing.report.runs import Run, states
 __all__ = ["examples"]
 
 KINDS = (
-    "edit", "paraphrase", "cloze", "multi_hop", "hop_by_hop", "chain_of_thought", "history", "timeline", "locality",
-    "alias", "reverse", "fluency",
+    "edit", "paraphrase", "cloze", "preservation", "multi_hop", "hop_by_hop", "chain_of_thought", "history", "timeline",
+    "locality", "alias", "reverse", "fluency",
 )  # fmt: skip
 """Examples come in this order, then other kinds."""
 UNSHOWN = ("general", "hop")

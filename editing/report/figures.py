@@ -78,12 +78,14 @@ def cutoff_sentence(run: Run) -> str | None:
             f"(95 %: {cutoff.low:%B %Y} to {cutoff.high:%B %Y}): it knows {cutoff.before:.0%} of what changed before, "
             f"and {cutoff.after:.0%} of what changed after."
         )
-    facts = sum(month.n for month in found)
-    new, old = (sum(getattr(month, of) * month.n for month in found) / facts for of in ("new", "old"))
+    new = sum(month.new * month.n for month in found) / sum(month.n for month in found)
+    told = [(month.old, month.outdated) for month in found if month.old is not None]
+    had_one = sum(number for _, number in told)
+    old = sum(share * number for share, number in told) / max(1, had_one)
+    outdated = f" and the outdated one to {old:.0%} of those that had one" if had_one else ""
     return (
         f"Of the facts that changed from {found[0].day:%B %Y} to {found[-1].day:%B %Y}, {run.model} untouched gives "
-        f"the new answer to {new:.0%} and the outdated one to {old:.0%}; no day stands out at which its knowledge "
-        "would end."
+        f"the new answer to {new:.0%}{outdated}; no day stands out at which its knowledge would end."
     )
 
 

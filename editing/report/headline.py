@@ -20,8 +20,9 @@ def headline(runs: Sequence[Run]) -> list[str]:
     for run in runs:
         snapshot, figures = run.about["snapshot"], run.about["metrics"]
         before = figures["none"]
+        facts = snapshot.get("facts", snapshot["edits"])  # runs of older versions tell the edits alone
         lines.append(
-            f"Between {snapshot['since']} and {snapshot['as_of']}, {snapshot['edits']} facts changed about which the "
+            f"Between {snapshot['since']} and {snapshot['as_of']}, {facts} facts changed about which the "
             f"model {run.model} was asked. Untouched, it gave the new answer to "
             f"{_share(before, 'edit_success')} of them, and the outdated one to {_share(before, 'stale_rate')} of the "
             "questions about now."

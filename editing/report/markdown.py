@@ -7,15 +7,27 @@ from collections.abc import Iterable, Sequence
 
 from editing.report.headline import command, headline
 from editing.report.runs import Run, State, states
-from editing.report.tables import BREAKDOWNS, COLUMNS, DETAILS, MEANING, breakdown, cell, leaderboard
+from editing.report.tables import (
+    BREAKDOWNS,
+    COLUMNS,
+    DETAILS,
+    MEANING,
+    breakdown,
+    by_kind,
+    cell,
+    columns_of,
+    leaderboard,
+)
 
 __all__ = ["as_markdown", "text_table"]
 
 
 def text_table(runs: Sequence[Run]) -> str:
     """Editors by metrics, in plain text."""
-    rows = [["editor", *COLUMNS.values()]]
-    rows += [[state.label, *(cell(state, metric)[0] for metric in COLUMNS)] for state in states(runs)]
+    found = states(runs)
+    metrics = columns_of(found)
+    rows = [["editor", *(COLUMNS[metric] for metric in metrics)]]
+    rows += [[state.label, *(cell(state, metric)[0] for metric in metrics)] for state in found]
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     lines = []
     for row in rows:
@@ -29,7 +41,11 @@ def as_markdown(runs: Sequence[Run]) -> str:
     found = states(runs)
     lines = ["# What changed, and did the model learn it?", ""]
     lines += [part for line in headline(runs) for part in (_safe(line), "")]
-    lines += _metric_table(found, list(COLUMNS), COLUMNS)
+    main = columns_of(found)
+    lines += _metric_table(found, main, COLUMNS)
+    headings, kinds = by_kind(found)
+    if headings:
+        lines += ["", "## By kind of change", "", *_table(headings, kinds)]
     measured = [name for name in DETAILS if any(cell(state, name)[0] != "–" for state in found)]
     if measured:
         lines += ["", "## More figures", "", *_metric_table(found, measured, DETAILS)]
@@ -41,7 +57,7 @@ def as_markdown(runs: Sequence[Run]) -> str:
     if len(runs) > 1:
         lines += ["", "## Leaderboard", "", *_leaderboard(runs)]
     lines += ["", "In brackets: 95 % bootstrap interval over facts.", ""]
-    lines += [f"- **{(COLUMNS | DETAILS)[name]}**: {MEANING[name]}" for name in [*COLUMNS, *measured]]
+    lines += [f"- **{(COLUMNS | DETAILS)[name]}**: {MEANING[name]}" for name in [*main, *measured]]
     lines += ["", "## How to reproduce", "", *(f"    {command(run)}" for run in runs)]
     return "\n".join(lines) + "\n"
 

@@ -12,7 +12,17 @@ from editing.report.examples import examples
 from editing.report.figures import all_plots
 from editing.report.headline import command, headline
 from editing.report.runs import Run, State, states
-from editing.report.tables import BREAKDOWNS, COLUMNS, DETAILS, MEANING, breakdown, cell, leaderboard
+from editing.report.tables import (
+    BREAKDOWNS,
+    COLUMNS,
+    DETAILS,
+    MEANING,
+    breakdown,
+    by_kind,
+    cell,
+    columns_of,
+    leaderboard,
+)
 
 __all__ = ["as_page"]
 
@@ -26,10 +36,11 @@ def as_page(runs: Sequence[Run]) -> str:
         *(f"<p class=lead>{_e(line)}</p>" for line in headline(runs)),
         "</header><main>",
         "<section><h2>Results</h2>",
-        _metric_table(found, list(COLUMNS)),
+        _metric_table(found, columns_of(found)),
         "<p class=note>Small figures: 95 % bootstrap interval over facts. "
         "Answers are generated freely and compared with every known name of the right answer.</p>",
-        _meanings(list(COLUMNS)),
+        _meanings(columns_of(found)),
+        _by_kind(found),
         "</section>",
         _leaderboard(runs) if len(runs) > 1 else "",
         _plots(runs),
@@ -68,14 +79,29 @@ def _meanings(metrics: Sequence[str]) -> str:
     return "<dl>" + "".join(f"<dt>{_e(names[m])}</dt><dd>{_e(MEANING[m])}</dd>" for m in metrics) + "</dl>"
 
 
+def _by_kind(found: Sequence[State]) -> str:
+    headings, cells = by_kind(found)
+    if not headings:
+        return ""
+    rows = [
+        f"<tr><th scope=row>{_e(label)}</th>{''.join(f'<td>{_e(one)}</td>' for one in row)}</tr>"
+        for label, *row in cells
+    ]
+    return (
+        f"<h3>By kind of change</h3>{_table(headings, rows)}<p class=note>Injection: there was nothing before. Update: "
+        "what was before is not known, and an old answer cannot be told. Addition and removal: one value of several; "
+        "a question counts as right when it names what joined, and nothing that left.</p>"
+    )
+
+
 def _leaderboard(runs: Sequence[Run]) -> str:
-    rows = []
+    rows, metrics = [], columns_of(states(runs))
     for number, place in enumerate(leaderboard(runs), 1):
         state = place.state
         cells = [state.run.as_of, state.run.model, state.editor, f"{place.balance:.2f}"]
-        cells += [cell(state, metric)[0] for metric in COLUMNS]
+        cells += [cell(state, metric)[0] for metric in metrics]
         rows.append(f"<tr><th scope=row>{number}</th>{''.join(f'<td>{_e(one)}</td>' for one in cells)}</tr>")
-    table = _table(["", "snapshot", "model", "editor", "balance", *COLUMNS.values()], rows)
+    table = _table(["", "snapshot", "model", "editor", "balance", *(COLUMNS[metric] for metric in metrics)], rows)
     return (
         f"<section><h2>Leaderboard</h2>{table}<p class=note>Balance: harmonic mean of edit success, paraphrase, "
         "locality and history. The newest snapshot first.</p></section>"

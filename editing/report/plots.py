@@ -32,6 +32,7 @@ SHOWN = {
     "multi_hop": "multi-hop",
     "locality": "neighbours\nkept",
     "history": "history\nkept",
+    "preservation": "rest of\nset kept",
     "stale_rate": "still stale",
 }
 RELATIONS = 12
@@ -165,8 +166,10 @@ def staleness(found: Sequence[Month], cutoff: Cutoff | None, salt: str) -> str:
             (2, "gives the new answer", [month.new for month in found]),
             (1, "gives the outdated one", [month.old for month in found]),
         ):
-            axes.plot(days, values, color=colour(place), lw=1.5)
-            axes.scatter(days, values, s=sizes, color=colour(place), alpha=0.7, label=name)
+            told = [point for point in zip(days, values, sizes, strict=True) if point[1] is not None]
+            at, shares, areas = zip(*told, strict=True) if told else ((), (), ())
+            axes.plot(at, shares, color=colour(place), lw=1.5)
+            axes.scatter(at, shares, s=areas, color=colour(place), alpha=0.7, label=name)
         preferred = [(month.day, month.prefers_new) for month in found if month.prefers_new is not None]
         axes.plot(
             *zip(*preferred, strict=True), ":", color=colour(7), label="finds the new one likelier"

@@ -29,8 +29,10 @@ class Month:
     n: int
     new: float
     """Share of the answers that are the new one."""
-    old: float
-    """Share that are the outdated one."""
+    old: float | None
+    """Of the facts of which an old answer is known, the share that are the outdated one; None: no such fact."""
+    outdated: int
+    """How many facts of which an old answer is known."""
     prefers_new: float | None
     """Share of the facts whose new answer is likelier than the old; None: no old answer is known."""
 
@@ -63,7 +65,8 @@ def estimate_cutoff(scores: pa.Table, seed: int = 0) -> Cutoff | None:
     """Where the model's knowledge ends, by the dates of the facts alone; None where no such day stands out.
 
     A fact counts as known when the new answer is given, as unknown when the old one is; where neither is, the likelier
-    of the two decides. Of all days between two changes the likeliest break is taken, with one rate of known facts
+    of the two decides. Facts without an old answer (injections, updates) decide nothing, since they could only count as
+    known. Of all days between two changes the likeliest break is taken, with one rate of known facts
     before and a lower one after (maximum likelihood of two Bernoulli rates), if it explains more than one rate for
     all by the Bayesian information criterion.
     """
@@ -119,17 +122,21 @@ def _within_a_month(row: Mapping[str, Any]) -> bool:
 
 
 def _knows(row: Mapping[str, Any]) -> bool | None:
+    if row["exact_match_before"] is None:
+        return None
     if row["exact_match"] or row["exact_match_before"]:
         return bool(row["exact_match"])
     return None if row["p_new_over_old"] is None else row["p_new_over_old"] > 0.5
 
 
 def _month(day: datetime.date, rows: Sequence[Mapping[str, Any]]) -> Month:
+    outdated = [row["exact_match_before"] for row in rows if row["exact_match_before"] is not None]
     preferences = [row["p_new_over_old"] > 0.5 for row in rows if row["p_new_over_old"] is not None]
     return Month(
         day,
         len(rows),
         float(np.mean([bool(row["exact_match"]) for row in rows])),
-        float(np.mean([bool(row["exact_match_before"]) for row in rows])),
+        float(np.mean(outdated)) if outdated else None,
+        len(outdated),
         float(np.mean(preferences)) if preferences else None,
     )

@@ -7,7 +7,19 @@ from dataclasses import dataclass
 
 from editing.report.runs import Run, State, intervals, states
 
-__all__ = ["BREAKDOWNS", "COLUMNS", "DETAILS", "MEANING", "Place", "balance", "breakdown", "cell", "leaderboard"]
+__all__ = [
+    "BREAKDOWNS",
+    "COLUMNS",
+    "DETAILS",
+    "MEANING",
+    "Place",
+    "balance",
+    "breakdown",
+    "by_kind",
+    "cell",
+    "columns_of",
+    "leaderboard",
+]
 
 COLUMNS = {
     "edit_success": "edit success",
@@ -16,11 +28,14 @@ COLUMNS = {
     "multi_hop": "multi-hop",
     "locality": "locality",
     "history": "history",
+    "preservation": "preserved",
     "stale_rate": "stale",
     "seconds": "seconds",
     "peak_memory_mb": "peak MB",
 }
 """Metric -> heading of its column."""
+WHERE_MEASURED = ("preservation",)
+"""Columns that stand only where some state has a figure in them."""
 DETAILS = {
     "edit_wise": "edit-wise (cloze)",
     "instance_wise": "instance-wise",
@@ -28,6 +43,7 @@ DETAILS = {
     "chain_of_thought": "chain of thought",
     "locality_gold": "locality (gold)",
     "history_kept": "history kept",
+    "preservation_share": "preserved values",
     "date_sensitivity": "date sensitivity",
     "token_accuracy": "token accuracy",
     "forced_gap": "forced gap",
@@ -45,6 +61,7 @@ MEANING = {
     "multi_hop": "a question over several facts is answered rightly in any of its wordings",
     "locality": "facts that did not change are answered as before the edit",
     "history": "the past is still known: who it was on a date before the change",
+    "preservation": "of a set that was added to or taken from, every value that stays is still named",
     "stale_rate": "the outdated answer is still given to a question about now (less is better)",
     "seconds": "editing, without scoring",
     "peak_memory_mb": "most memory of the process while editing or scoring",
@@ -54,6 +71,7 @@ MEANING = {
     "chain_of_thought": "the same questions, after worked examples that think aloud",
     "locality_gold": "facts that did not change are answered rightly",
     "history_kept": "of the past that the untouched model knew, what is still known",
+    "preservation_share": "of the values of such a set that stay, so many are still named",
     "date_sensitivity": "a question about now and one about then get different answers, as they should",
     "token_accuracy": "teacher-forced: share of the answer's tokens that come first, the figure of other tools",
     "forced_gap": "by how much teacher forcing flatters: token accuracy less edit success",
@@ -69,6 +87,8 @@ BREAKDOWNS = {
     "Locality by kind": (("locality", "locality_gold"), "locality_kind"),
 }
 """Title of a table -> its metrics, and what they are grouped by."""
+BY_KIND = ("edit_success", "paraphrase", "stale_rate", "preservation")
+"""What is told of every kind of change by itself."""
 BALANCED = ("edit_success", "paraphrase", "locality", "history")
 
 
@@ -114,6 +134,39 @@ def breakdown(found: Sequence[State], metrics: Sequence[str], by: str) -> tuple[
     groups = sorted({key for one in of for key in one if key[0] in metrics}, key=lambda k: (metrics.index(k[0]), k[1]))
     rows = [[f"{one[key].value:.2f}" if key in one else "–" for key in groups] for one in of]
     return [f"{(COLUMNS | DETAILS)[metric]}: {group}" for metric, group in groups], rows
+
+
+def columns_of(found: Sequence[State]) -> list[str]:
+    """The metrics of the first table."""
+    return [
+        name for name in COLUMNS if name not in WHERE_MEASURED or any(cell(state, name)[0] != "–" for state in found)
+    ]
+
+
+def by_kind(found: Sequence[State]) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows, one row per state and kind of change (modification, injection, update, addition, removal).
+
+    None where no run tells more than one kind apart.
+    """
+    rows, kinds = [], set[str]()
+    measured = {name for state in found for name, _ in intervals(state, "kind")}
+    metrics = [name for name in BY_KIND if name in measured]
+    for state in found:
+        of = intervals(state, "kind")
+        for kind in sorted({str(kind) for _, kind in of}):
+            cells = [of.get((metric, kind)) for metric in metrics]
+            asked = of.get(("edit_success", kind))
+            kinds.add(kind)
+            rows.append(
+                [state.label, kind, f"{asked.n:,}" if asked else "–"]
+                + [
+                    "–" if one is None else f"{_figure(one.value)} [{_figure(one.low)}–{_figure(one.high)}]"
+                    for one in cells
+                ]
+            )
+    if len(kinds) < 2:
+        return [], []
+    return ["editor", "kind of change", "questions", *(COLUMNS[metric] for metric in metrics)], rows
 
 
 def _figure(value: float) -> str:

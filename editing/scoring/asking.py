@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from editing.answer_sets import Value, judge_set
 from editing.answers import matches, token_f1
 from editing.encoding import Encoded, encode, render
 from editing.models import context_length
@@ -28,8 +29,9 @@ __all__ = ["RESULTS", "SCORES", "as_scores", "ask"]
 RESULTS = pa.schema(
     [
         pa.field("generated", pa.string()),  # greedy, literally, up to EOS or the end of the line
-        pa.field("exact_match", pa.bool_()),  # normalised, any alias
+        pa.field("exact_match", pa.bool_()),  # normalised, any alias; of an answer of several: `answer_sets`
         pa.field("exact_match_before", pa.bool_()),  # the same for the old answer; null where there is none
+        pa.field("named_share", pa.float32()),  # of an answer of several: share of the wanted values that are named
         pa.field("token_f1", pa.float32()),
         pa.field("token_accuracy", pa.float32()),  # teacher-forced: share of the answer's tokens that come first
         pa.field("answer_argmax", pa.bool_()),  # teacher-forced: all of them do
@@ -62,6 +64,8 @@ SCORES = pa.schema(
 )
 ROOM = 48
 """Tokens of the context that examples before a question leave for its answer."""
+BETWEEN = 3
+"""Tokens between two values of an answer of several, at most."""
 STALL = 4
 """A walk goes on for so many hops at most."""
 
@@ -83,15 +87,24 @@ class _Model:
         return context_length(self.model)
 
     def prompts(
-        self, texts: Sequence[str], forms: Sequence[str], prefixes: Sequence[str], end: str = "A:"
+        self,
+        texts: Sequence[str],
+        forms: Sequence[str],
+        prefixes: Sequence[str],
+        end: str = "A:",
+        caps: Sequence[int] = (),
     ) -> list[str]:
-        """The whole prompts. An editor that asks differently (in-context, memory) rewrites what follows the prefix."""
+        """The whole prompts. An editor that asks differently (in-context, memory) rewrites what follows the prefix.
+
+        caps: tokens that each answer may take, for which the prefix leaves room.
+        """
         rendered = [_ending(render(text, form), end) for text, form in zip(texts, forms, strict=True)]
         rewrite = getattr(self.model, "rewrite", None)
         if any(prefixes):
-            room = self.settings.thought if end == THINKING else ROOM
+            least = self.settings.thought if end == THINKING else ROOM
             asked = rewrite(rendered) if rewrite else rendered
-            prefixes = [self._fitting(prefix, text, room) for prefix, text in zip(prefixes, asked, strict=True)]
+            rooms = [max(least, cap) for cap in caps or [least] * len(asked)]
+            prefixes = [self._fitting(*one) for one in zip(prefixes, asked, rooms, strict=True)]
         if rewrite:
             return list(rewrite(rendered, prefixes))
         return [prefix + text for prefix, text in zip(prefixes, rendered, strict=True)]
@@ -111,9 +124,9 @@ class _Model:
             self._lengths[text] = len(self.tokenizer(text)["input_ids"])
         return self._lengths[text]
 
-    def prompts_of(self, rows: Sequence[dict[str, Any]], end: str = "A:") -> list[str]:
+    def prompts_of(self, rows: Sequence[dict[str, Any]], end: str = "A:", caps: Sequence[int] = ()) -> list[str]:
         return self.prompts(
-            [row["text"] for row in rows], [row["form"] for row in rows], [row["prefix"] for row in rows], end
+            [row["text"] for row in rows], [row["form"] for row in rows], [row["prefix"] for row in rows], end, caps
         )
 
     def force(self, encoded: Sequence[Encoded]) -> list[Forced]:
@@ -173,7 +186,8 @@ def as_scores(probes: pa.Table, results: pa.Table) -> pa.Table:
 
 def _answer(asked: _Model, rows: list[dict[str, Any]], progress: Callable[[str], None]) -> list[dict[str, Any]]:
     """`ask`: teacher-forced with the new and the old answer, then freely where these do not show what it would say."""
-    prompts = asked.prompts_of(rows)
+    caps = _longest(asked, rows)
+    prompts = asked.prompts_of(rows, caps=caps)
     answers = [row["answer"] for row in rows]
     with_old = [index for index, row in enumerate(rows) if row["answer_before"]]
     both = [*prompts, *(prompts[index] for index in with_old)]
@@ -186,7 +200,6 @@ def _answer(asked: _Model, rows: list[dict[str, Any]], progress: Callable[[str],
     spoken |= {index: rows[index]["answer_before"] for index in with_old if old[index].spoken and index not in spoken}
     silent = [index for index in range(len(rows)) if index not in spoken]
     progress(f"scoring: {len(rows)} probes, {len(silent)} of them to be generated freely")
-    caps = _longest(asked, rows)
     said = asked.say([prompts[index] for index in silent], [caps[index] for index in silent])
     spoken |= dict(zip(silent, said, strict=True))
     lengths = [row.end - row.start for row in encoded]
@@ -260,20 +273,41 @@ def _text(asked: _Model, text: str) -> Encoded:
 def _longest(asked: _Model, rows: list[dict[str, Any]]) -> list[int]:
     """Tokens that the answer may take: those of the longest of its names, right or outdated, and a margin.
 
-    Each probe has its own limit, so that it does not depend on what is asked with it; a right answer always has room.
+    Of an answer of several that is every value under its longest name. Each probe has its own limit, so that it does
+    not depend on what is asked with it; a right answer always has room.
     """
-    names = sorted({name for row in rows for name in [*row["names"], *row["names_before"]] if name})
+    names = sorted({name for row in rows for name in _all_names(row)})
     ids = asked.tokenizer([f" {name}" for name in names], add_special_tokens=False)["input_ids"] if names else []
     lengths = {name: len(one) for name, one in zip(names, ids, strict=True)}
+
+    def together(row: dict[str, Any], other: str) -> int:
+        several = [value["names"] for value in row["values"] or () if value["role"] != other]
+        return sum(max(lengths[name] for name in one if name) + BETWEEN for one in several)
+
     return [
-        max((lengths[name] for name in [*row["names"], *row["names_before"]] if name), default=1)
+        max([1, *(lengths[name] for name in _all_names(row)), together(row, "left"), together(row, "joined")])
         + asked.settings.margin
         for row in rows
     ]
 
 
+def _all_names(row: dict[str, Any]) -> list[str]:
+    several = [name for value in row["values"] or () for name in value["names"]]
+    return [name for name in [*row["names"], *row["names_before"], *several] if name]
+
+
 def _judged(row: dict[str, Any], generated: str) -> dict[str, Any]:
     right, stale = row["names"], row["names_before"]
+    if row["values"]:
+        values = [Value(tuple(filter(None, value["names"])), value["role"]) for value in row["values"]]
+        verdict = judge_set(generated, values)
+        return {
+            "generated": generated,
+            "exact_match": verdict.right,
+            "exact_match_before": verdict.stale,
+            "named_share": verdict.share,
+            "token_f1": token_f1(generated, right),
+        }
     return {
         "generated": generated,
         "exact_match": matches(generated, right),

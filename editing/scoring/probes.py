@@ -22,6 +22,7 @@ from schemas.errors import BadInput
 
 __all__ = ["PROBES", "all_probes", "direct_probes", "old_answer", "probe_hash"]
 
+VALUES = pa.list_(pa.struct([pa.field("names", pa.list_(pa.string())), pa.field("role", pa.string())]))
 _STEPS = pa.list_(pa.struct([pa.field("question", pa.string()), pa.field("subject", pa.string())]))
 PROBES = pa.schema(
     [
@@ -43,6 +44,7 @@ PROBES = pa.schema(
         pa.field("names", pa.list_(pa.string())),  # all right answers
         pa.field("answer_before", pa.string()),  # null where it never was another
         pa.field("names_before", pa.list_(pa.string())),
+        pa.field("values", VALUES),  # of an answer of several: what joined, stays or left, each under all its names
         pa.field("steps", _STEPS),  # of a walk: the question of every hop, and the name in it to be replaced
     ]
 )
@@ -55,6 +57,7 @@ DECISIVE = (
     "names",
     "answer_before",
     "names_before",
+    "values",
     "steps",
 )
 """Columns that a probe's score depends on."""
@@ -137,6 +140,8 @@ def _hops(
             "answer_aliases": names.get(link["object"], []),
             "answer_before": before,
             "answer_before_aliases": names.get(link["object_before"], []),
+            "answer_set": [],
+            "answer_before_set": [],
             "hops": 1,
             "edited_hops": int(link["edit_id"] is not None),
             "relation": link["relation"],
@@ -210,6 +215,8 @@ def _known_names(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
         names.setdefault(row["answer_id"], list(row["answer_aliases"] or ()))
         if row["answer_before_id"]:
             names.setdefault(row["answer_before_id"], list(row["answer_before_aliases"] or ()))
+        for value in [*(row["answer_set"] or ()), *(row["answer_before_set"] or ())]:
+            names.setdefault(value["id"], list(value["aliases"] or ()))
     return names
 
 
@@ -242,8 +249,22 @@ def _probe(
         "names": [row["answer"], *(row["answer_aliases"] or ())],
         "answer_before": before,
         "names_before": [before, *(row["answer_before_aliases"] or ())] if before else [],
+        "values": _values(row),
         "steps": steps or [],
     }
+
+
+def _values(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The values that decide about an answer of several; where only what stays is asked for, those alone."""
+    found: dict[str, dict[str, Any]] = {}
+    for value in [*(row["answer_set"] or ()), *(row["answer_before_set"] or ())]:
+        if value["role"] == "stays" or row["kind"] != "preservation":
+            found.setdefault(value["id"], {"names": _names(value), "role": value["role"]})
+    return list(found.values())
+
+
+def _names(value: Mapping[str, Any]) -> list[str]:
+    return [value["label"], *(value["aliases"] or ())]
 
 
 def _table(probes: Iterable[dict[str, Any]]) -> pa.Table:

@@ -22,7 +22,7 @@ from editing.scoring.settings import ScoringSettings
 
 __all__ = ["SLICE", "ScoreStore", "default_folder", "state_key", "stored_results"]
 
-VERSION = 1
+VERSION = 2
 """Of how probes are asked: raise it when a score changes, and what is stored counts no more."""
 SLICE = 2048
 """Probes that are asked, and stored, together."""

@@ -1,7 +1,8 @@
 """An invented world as a snapshot: towns with mayors and clubs with coaches, at two dates, of whom some changed.
 
 Small enough to be pretrained and edited within seconds, and shaped like the real thing: every kind of question, every
-role of sentence, held-out wordings, aliases, two hops through an edited fact.
+role of sentence, held-out wordings, aliases, two hops through an edited fact; by choice also towns that are members of
+several leagues, some of which they joined or left.
 """
 
 from __future__ import annotations
@@ -44,6 +45,15 @@ THEN = {
     ],
 }
 CLOZE = {"mayor": "The mayor of {s} is", "coach": "The coach of {s} is"}
+LEAGUES = {
+    "member": [
+        "Which leagues is {s} a member of?",
+        "To which leagues does {s} belong?",
+        "In which leagues does {s} play a part?",
+        "What are the leagues of {s}?",
+        "Name all leagues that {s} is in.",
+    ]
+}
 BORN = ["Where was {s} born?", "What is the birthplace of {s}?", "In which town was {s} born?"]
 HOPS = [
     "Where was the {r} of {s} born?",
@@ -63,12 +73,17 @@ class Invented:
     sentences: list[dict[str, Any]] = field(default_factory=list)
 
 
-def write_invented(folder: Path, facts: int = 120, edits: int = 30, people: int = 40, seed: int = 0) -> Path:
-    """Write the world as a snapshot folder, and return it."""
+def write_invented(
+    folder: Path, facts: int = 120, edits: int = 30, people: int = 40, seed: int = 0, sets: int = 0
+) -> Path:
+    """Write the world as a snapshot folder, and return it. sets: towns whose leagues changed."""
     chance = random.Random(seed)
     world = _make_people(chance, people)
     for index in range(facts):
         _add_fact(world, chance, index, edited=index < edits)
+    leagues = [f"{_word(chance, 2)} {_word(chance, 1)} League" for _ in range(12)] if sets else []
+    for index in range(sets):
+        _add_set(world, chance, index, leagues)
     for name, schema in (("edits", EDITS), ("questions", QUESTIONS), ("sentences", SENTENCES)):
         (folder / name).mkdir(parents=True)
         rows = getattr(world, name)
@@ -148,7 +163,8 @@ def _add_edit(
     world.edits.append(
         _row(EDITS)
         | {
-            "edit_id": edit_id, "kind": "modification", "relation": relation, "property": "P6", "inverse": False,
+            "edit_id": edit_id, "kind": "modification", "before": "known", "relation": relation,
+            "property": "P6", "inverse": False, "stays": [],
             "subject": subject, "subject_label": subject, "subject_aliases": [alias], "old_object": old,
             "old_label": old, "old_aliases": [], "new_object": new, "new_label": new, "new_aliases": [],
             "object_kind": "item", "changed_on_earliest": SINCE, "changed_on_latest": AS_OF,
@@ -168,6 +184,52 @@ def _add_edit(
     _ask(world, "history", [edit_id], relation, subject, then, past, past, asked_on=PAST)
 
 
+def _add_set(world: Invented, chance: random.Random, index: int, leagues: list[str]) -> None:
+    """One town's leagues: two joined, one left, or one of each; two stay. One edit per league, asked about as one."""
+    subject, drawn = _word(chance, 3), chance.sample(leagues, 4)
+    stays, joined, left = drawn[:2], *((drawn[2:], []), ([], drawn[2:3]), (drawn[2:3], drawn[3:]))[index % 3]
+    new, old = as_list(sorted(stays + joined)), as_list(sorted(stays + left))
+    prompt, *paraphrases = [wording.format(s=subject) for wording in LEAGUES["member"][:4]]
+    cloze, ids = f"The leagues of {subject} are", list[str]()
+    for league in joined + left:
+        ids.append(f"s{index:03d}-{len(ids)}")
+        kind, sides = ("addition", ("new", "old")) if league in joined else ("removal", ("old", "new"))
+        world.edits.append(
+            _row(EDITS)
+            | {f"{sides[0]}_object": league, f"{sides[0]}_label": league, f"{sides[0]}_aliases": [league.split()[0]]}
+            | {f"{sides[1]}_aliases": []}
+            | {
+                "edit_id": ids[-1], "kind": kind, "before": "known", "relation": "member", "property": "P463",
+                "inverse": False, "subject": subject, "subject_label": subject, "subject_aliases": [],
+                "stays": [_league(name) for name in stays], "object_kind": "item", "changed_on_earliest": SINCE,
+                "changed_on_latest": AS_OF, "changed_on_precision": 11, "prompt": prompt, "target_new": new,
+                "target_old": old, "paraphrases": paraphrases, "cloze": cloze, "sitelinks": 1, "confidence": 1,
+                "statement_ids": [],
+            }
+        )  # fmt: skip
+    kept = [_league(name, "stays") for name in stays]
+    sets = {
+        "answer_set": [_league(name, "joined") for name in joined] + kept,
+        "answer_before_set": [_league(name, "left") for name in left] + kept,
+        "answer_id": "|".join(sorted(joined or left)),
+    }
+    kinds = [("edit", prompt), *(("paraphrase", text) for text in paraphrases), ("cloze", cloze)]
+    for kind, text in kinds:
+        _ask(world, kind, sorted(ids), "member", subject, text, new, old, **sets)
+    only = {"answer_set": kept, "answer_before_set": kept, "answer_id": "|".join(sorted(stays))}
+    text = LEAGUES["member"][4].format(s=subject)
+    _ask(world, "preservation", sorted(ids), "member", subject, text, as_list(stays), as_list(stays), **only)
+
+
+def as_list(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+
+
+def _league(name: str, role: str | None = None) -> dict[str, Any]:
+    value = {"id": name, "label": name, "aliases": [name.split()[0]]}
+    return value | ({} if role is None else {"role": role})
+
+
 def _ask(
     world: Invented,
     kind: str,
@@ -185,7 +247,8 @@ def _ask(
             "question_id": f"q{len(world.questions):05d}", "edit_ids": ids, "kind": kind, "hops": 1, "edited_hops": 1,
             "relation": relation, "subject": subject, "subject_label": subject, "question": text, "phrasings": [],
             "answer": answer, "answer_id": answer, "answer_aliases": [], "answer_before": before,
-            "answer_before_id": before, "answer_before_aliases": [], "as_of": AS_OF, "chain": [], "split": "test",
+            "answer_before_id": before, "answer_before_aliases": [], "answer_set": [],
+            "answer_before_set": [], "as_of": AS_OF, "chain": [], "split": "test",
         }
         | more
     )  # fmt: skip

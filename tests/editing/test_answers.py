@@ -16,6 +16,11 @@ from editing.answers import matches, normalise, token_f1
         ("  Robert   G. Wright ", "Robert G. Wright"),
         ("STRASSE", "Straße"),
         ("O’Neill", "O'Neill"),
+        ("14.2", "14.2"),
+        ("36991981", "36,991,981"),
+        ("17.590.672", "17590672"),
+        ("3,5", "3.5"),
+        ("version 14.2.", "Version 14.2"),
     ],
 )
 def test_one_name_in_two_spellings_is_one_answer(written: str, name: str) -> None:
@@ -31,6 +36,10 @@ def test_one_name_in_two_spellings_is_one_answer(written: str, name: str) -> Non
         ("Мой", "Мои"),
         ("", "the"),
         ("कि", "के"),
+        ("142", "14.2"),
+        ("1.42", "14.2"),
+        ("14.2.1", "14.2"),
+        ("14", "14.2"),
     ],
 )
 def test_another_name_is_another_answer(written: str, name: str) -> None:

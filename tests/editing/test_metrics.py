@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from editing.facts import Change
 from editing.metrics import as_mapping, forgetting, summarise
 from editing.scoring import SCORES
 from schemas.errors import CheckFailed
@@ -179,3 +181,48 @@ def test_forgetting_is_right_at_once_and_wrong_at_the_end() -> None:
     rows = {(row["metric"], row["group"]): row["value"] for row in forgetting(then, end).to_pylist()}
     assert (rows["success_at_once", None], rows["success_at_end", None]) == (0.75, 0.5)
     assert (rows["forgotten", None], rows["forgotten", "0"], rows["forgotten", "1"]) == (0.5, 1.0, 0.0)
+
+
+def change(kind: str, before: str) -> Change:
+    return Change(kind, before, datetime.date(2022, 1, 1), datetime.date(2022, 1, 1))
+
+
+CHANGES = {
+    "e1": change("modification", "known"),
+    "e2": change("injection", "nobody"),
+    "e3": change("update", "unknown"),
+    "e4": change("addition", "known"),
+}
+
+
+def test_the_kinds_of_change_are_figures_of_their_own() -> None:
+    scores = table(
+        probe("q1", "edit", True, fact="e1", exact_match_before=False),
+        probe("q2", "edit", False, fact="e2"),
+        probe("q3", "edit", True, fact="e3"),
+        probe("q4", "edit", False, fact="e4", exact_match_before=True),
+        probe("q5", "paraphrase", True, fact="e2"),
+        probe("q6", "edit", True, fact="elsewhere"),
+    )
+    rows = summarise(scores, scores, changes=CHANGES).to_pylist()
+    by = {(row["metric"], row["by"], row["group"]): (row["value"], row["n"]) for row in rows}
+    kinds = {group: value for (metric, what, group), value in by.items() if (metric, what) == ("edit_success", "kind")}
+    assert kinds == {"modification": (1.0, 1), "injection": (0.0, 1), "update": (1.0, 1), "addition": (0.0, 1)}
+    assert by["edit_success", "before", "known"] == (0.5, 2)
+    assert by["edit_success", "before", "unknown"] == (1.0, 1)
+    assert by["paraphrase", "kind", "injection"] == (1.0, 1)
+    assert by["stale_rate", "kind", "addition"] == (1.0, 1) and ("stale_rate", "kind", "update") not in by
+    assert by["edit_success", "all", None] == (pytest.approx(0.6), 5)
+    assert not [row for row in summarise(scores, scores).to_pylist() if row["by"] in ("kind", "before")]
+
+
+def test_preservation_is_of_whole_sets_and_its_share_of_their_values() -> None:
+    scores = table(
+        probe("q1", "preservation", True, fact="e4", named_share=1.0),
+        probe("q2", "preservation", False, fact="e4", named_share=0.5),
+        probe("q3", "edit", True, fact="e4", named_share=0.0),
+        probe("q4", "preservation", False, named_share=None),
+    )
+    figures = as_mapping(summarise(scores, scores, changes=CHANGES))
+    assert figures["preservation"] == pytest.approx(1 / 3) and figures["preservation_share"] == 0.75
+    assert figures["edit_success"] == 1.0

@@ -136,3 +136,20 @@ def test_the_longest_name_wins_and_only_whole_words_count() -> None:
     assert index.named_in("Who runs new york?") == [1]
     assert index.named_in("Is York Hill in York?") == [2, 0]
     assert index.named_in("Yorkshire") == []
+
+
+def test_a_name_in_capitals_is_no_word_of_the_question() -> None:
+    index = SubjectIndex([["World Health Organization", "WHO"], ["United States", "US", "USA"], ["Linz", "LINZ"]])
+    assert index.named_in("Who leads us?") == []
+    assert index.named_in("Who leads the WHO?") == [0]
+    assert index.named_in("WHO LEADS THE US?") == [0, 1]
+    assert index.named_in("who runs linz?") == [2]
+
+
+def test_a_year_in_a_subjects_own_name_is_no_past() -> None:
+    facts = [("the 2032 Games", "Brisbane"), ("Linz", "Ada Moor")]
+    config = MemoryOptions()
+    store = _Store(made_material(facts), config)
+    assert store.find("Who is the mayor of the 2032 Games?") == 0
+    assert store.find("Who was the mayor of the 2032 Games?") is None
+    assert store.find("Who was the mayor of Linz in 2016?") is None

@@ -67,3 +67,15 @@ def test_a_change_whose_day_is_known_only_to_a_year_has_no_month() -> None:
 
 def test_a_run_of_an_older_version_without_days_has_no_months() -> None:
     assert months(SCORES.empty_table()) == []
+
+
+def test_facts_without_an_old_answer_say_nothing_about_where_knowledge_ends() -> None:
+    """Of an injection or update only knowing could be told, never that the model is behind."""
+    known = facts(datetime.date(2022, 9, 1))
+    newer = facts(datetime.date(2030, 1, 1), exact_match_before=None, p_new_over_old=None)
+    assert estimate_cutoff(newer) is None
+    assert estimate_cutoff(pa.concat_tables([known, newer])) == estimate_cutoff(known)
+    month = months(newer)[0]
+    assert (month.old, month.outdated) == (None, 0) and month.new > 0.5
+    both = months(pa.concat_tables([known, newer]))[0]
+    assert both.old == months(known)[0].old and both.n == 2 * both.outdated

@@ -1,0 +1,77 @@
+"""Which edits say one and the same, and what kind of change a fact is.
+
+Everything that joined or left a subject's set is an edit of its own, but they share their question and the whole new
+answer: for an editor and for statistics they are one *fact*, named by the lowest of their ids. Any other edit is a fact
+by itself.
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+__all__ = ["Change", "changes_of", "choose_facts", "distinct", "facts_of"]
+
+SAME = ("subject", "relation", "prompt", "target_new")
+"""Edits that agree in these are one fact."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happened to a fact."""
+
+    kind: str | None
+    """modification, injection, update, addition or removal; `addition+removal` where both happened to one set."""
+    before: str | None
+    """known, nobody or unknown"""
+    first: datetime.date | None
+    """Of the days on which it may have happened; of several changes, the first of all."""
+    last: datetime.date | None
+
+
+def facts_of(edits: pa.Table) -> dict[str, str]:
+    """Edit id -> the fact that it belongs to. edits: `tables.EDITS`."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for edit_id, *same in _columns(edits, "edit_id", *SAME):
+        groups.setdefault(tuple(same), []).append(edit_id)
+    return {edit_id: min(ids) for ids in groups.values() for edit_id in ids}
+
+
+def distinct(edits: pa.Table) -> pa.Table:
+    """One edit of every fact, in the order of the table."""
+    facts = facts_of(edits)
+    if len(set(facts.values())) == edits.num_rows:
+        return edits
+    return edits.filter(pa.array([facts[edit_id] == edit_id for edit_id in edits["edit_id"].to_pylist()], pa.bool_()))
+
+
+def choose_facts(edits: pa.Table, most: int | None, generator: np.random.Generator) -> pa.Table:
+    """All edits of so many facts by chance (None: of all), in the order of the table."""
+    facts, names = facts_of(edits), distinct(edits)["edit_id"].to_pylist()
+    chosen = {names[place] for place in generator.permutation(len(names))[:most].tolist()}
+    return edits.filter(pa.array([facts[edit_id] in chosen for edit_id in edits["edit_id"].to_pylist()], pa.bool_()))
+
+
+def changes_of(edits: pa.Table) -> dict[str, Change]:
+    """Edit id -> what happened to the fact that it belongs to. edits: `tables.EDITS`."""
+    facts = facts_of(edits)
+    several: dict[str, list[tuple[str | None, ...]]] = {}
+    for edit_id, *told in _columns(edits, "edit_id", "kind", "before", "changed_on_earliest", "changed_on_latest"):
+        several.setdefault(facts[edit_id], []).append(tuple(told))
+    found = {}
+    for fact, members in several.items():
+        kinds, befores, firsts, lasts = (
+            [one for one in column if one is not None] for column in zip(*members, strict=True)
+        )
+        whole = len(firsts) == len(lasts) == len(members)
+        days = (min(firsts), max(lasts)) if whole else (None, None)
+        found[fact] = Change("+".join(sorted(set(kinds))) or None, "+".join(sorted(set(befores))) or None, *days)
+    return {edit_id: found[fact] for edit_id, fact in facts.items()}
+
+
+def _columns(edits: pa.Table, *names: str) -> list[tuple[Any, ...]]:
+    return list(zip(*(edits[name].to_pylist() for name in names), strict=True))
