@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow.dataset as ds
 
-from pipeline.card_sections import citation, hop_counts, limits, verification, worked_example
+from pipeline.card_sections import citation, hop_counts, limits, set_aside, verification, worked_example
 from schemas.manifest import SnapshotManifest
 from schemas.plain_text import plain
 from schemas.reasons import explain
@@ -43,6 +43,7 @@ def write_card(folder: Path, manifest: SnapshotManifest) -> None:
         *worked_example(folder, escape),
         *_counts(manifest, folder),
         *verification(manifest),
+        *set_aside(manifest),
         *limits(manifest),
         *citation(manifest),
         *_columns(),

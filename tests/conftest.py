@@ -56,10 +56,9 @@ def sample_snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _write_sample_snapshot(out: Path) -> None:
     from flows.refresh import describe
     from pipeline.build import SnapshotSettings, build_files
+    from pipeline.gate import write_sound
     from pipeline.gathering import gather_source
-    from pipeline.snapshot import write_snapshot
     from pipeline.sources.sample import open_sample
-    from pipeline.verify import require_sound
     from schemas.catalogue import load_catalogue
 
     source, catalogue, settings = open_sample(), load_catalogue(), SnapshotSettings(SINCE, AS_OF)
@@ -67,7 +66,7 @@ def _write_sample_snapshot(out: Path) -> None:
     with tempfile.TemporaryDirectory() as work:
         told = gather_source(source, catalogue, settings.language, Path(work) / "told", None)
         tables = build_files(told, catalogue, settings, freshness.day, Path(work))
-        write_snapshot(tables, describe("sample", freshness, catalogue, settings), out, check=require_sound)
+        write_sound(tables, describe("sample", freshness, catalogue, settings), out)
 
 
 @pytest.fixture(scope="session")
