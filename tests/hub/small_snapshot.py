@@ -51,7 +51,7 @@ def make_snapshot(
         relations=("office_holder",),
         seed=0,
     )
-    write_sound(tables, manifest, out)
+    assert write_sound(tables, manifest, out).set_aside == {}
     return out
 
 
