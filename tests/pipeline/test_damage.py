@@ -1,6 +1,6 @@
 """One damaged row costs at most the timelines that it is about: no abort, nothing set aside, the others as they were.
 
-`CHRONOFACTS_SWEEP=20 pytest tests/pipeline/test_damage.py` damages twenty worlds instead of three (CONTRIBUTING).
+`CHRONOFACTS_SWEEP=60 pytest tests/pipeline/test_damage.py` damages sixty worlds instead of three (CONTRIBUTING).
 """
 
 from __future__ import annotations
