@@ -23,9 +23,10 @@ _EXAMPLES = 8
 
 
 def configs(manifest: SnapshotManifest) -> dict[str, dict[str, str]]:
-    """config name -> {split: path}: one config per table, and one per kind of question."""
+    """config name -> {split: path}: one config per table, and one per kind of question; none for a file without rows,
+    which `load_dataset` refuses."""
     found: dict[str, dict[str, str]] = {}
-    for file in sorted(manifest.files):
+    for file in sorted(file for file, entry in manifest.files.items() if entry.rows):
         table, _, name = file.partition("/")
         if table != "questions":
             found[table] = {"train": file}

@@ -20,6 +20,7 @@ from schemas.manifest import SnapshotManifest, read_manifest
 from schemas.tables import SNAPSHOT_TABLES
 from tests.hub.small_snapshot import make_snapshot
 from tests.pipeline.test_verify import DEFECTS, EDIT, plant, question
+from tests.snapshots import iterate_everything
 
 pytestmark = pytest.mark.sets_aside
 
@@ -160,6 +161,13 @@ def test_one_bad_edit_of_three_costs_itself_alone(tmp_path: Path) -> None:
     manifest, out = written(small, ["UPDATE edits SET new_label = new_object WHERE subject = 'Q11'"], tmp_path)
     assert verify(out) == [] and manifest.set_aside == {"labels_are_names": {"edits": 1, "questions": 2}}
     assert sorted(read_table(out, "edits")["subject"].to_pylist()) == ["Q21", "Q31"]
+
+
+def test_a_set_that_loses_its_only_edit_is_still_read_by_every_config(tmp_path: Path) -> None:
+    small = make_snapshot(tmp_path / "small", holders={1: 1})
+    manifest, out = written(small, ["UPDATE edits SET new_label = new_object WHERE subject = 'Q11'"], tmp_path)
+    assert read_table(out, "edits").num_rows == read_table(out, "questions").num_rows == 0
+    assert iterate_everything(out, manifest, tmp_path / "cache") == sum(e.rows for e in manifest.files.values()) > 0
 
 
 def test_a_sound_snapshot_is_written_as_it_is(sample_snapshot: Path, tmp_path: Path) -> None:
