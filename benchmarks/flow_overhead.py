@@ -58,7 +58,7 @@ def watch() -> None:
     from pipeline.store import SnapshotStore
 
     work = {
-        flows.refresh: ("open_source", "gather_source", "build_files", "write_snapshot"),
+        flows.refresh: ("open_source", "gather_source", "build_files", "write_sound"),
         flows.publish: ("publish_snapshot",),
         editing.experiment: ("run_experiment",),
         editing.report: ("write_report",),

@@ -18,10 +18,10 @@ from pipeline.compare import compare_snapshots, count_kinds
 from pipeline.inspection import inspect
 from schemas.catalogue import load_catalogue
 from schemas.errors import ChronoFactsError
-from schemas.manifest import read_manifest
+from schemas.manifest import SnapshotManifest, read_manifest
 from schemas.reasons import explain
 
-__all__ = ["tell_changes", "tell_rejections", "tell_report"]
+__all__ = ["tell_changes", "tell_rejections", "tell_report", "tell_set_aside"]
 
 _SHOWN = 200
 
@@ -76,6 +76,23 @@ def tell_rejections(snapshot: Path) -> None:
         key="snapshot",
         description="The snapshot's card",
     )
+
+
+@task(name="tell-set-aside", cache_policy=NO_CACHE)
+def tell_set_aside(manifest: SnapshotManifest) -> None:
+    """A Markdown artifact: what the last check set aside; none where all was sound."""
+    if not manifest.set_aside:
+        return
+    lines = [
+        f"{escape(manifest.name)}: {manifest.told_set_aside()}. Why: `rejections`, stage `verify`.",
+        "",
+        "| promise | meaning | edits | questions | sentences |",
+        "|-|-|-|-|-|",
+    ]
+    for promise, counts in sorted(manifest.set_aside.items()):
+        numbers = " | ".join(str(counts.get(table, 0)) for table in ("edits", "questions", "sentences"))
+        lines.append(f"| {promise} | {explain(promise)} | {numbers} |")
+    create_markdown_artifact("\n".join(lines), key="set-aside", description="What the last check set aside")
 
 
 @task(name="tell-report", cache_policy=NO_CACHE)

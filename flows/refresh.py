@@ -17,9 +17,10 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.dump import part_runner
+from flows.findings import tell_set_aside
 from pipeline.build import SnapshotSettings, build_files, check_days
+from pipeline.gate import write_sound
 from pipeline.gathering import Gathered, gather_source
-from pipeline.snapshot import write_snapshot
 from pipeline.sources import Freshness, Source, Window
 from pipeline.sources.dump import DumpOptions, DumpSource, open_dump
 from pipeline.sources.dump_files import is_dump
@@ -28,7 +29,6 @@ from pipeline.sources.live import EndpointOptions, LiveSource, is_endpoint, open
 from pipeline.sources.reach import days_of_change
 from pipeline.sources.sample import open_sample
 from pipeline.spool import full_disk_told
-from pipeline.verify import require_sound
 from schemas.catalogue import Catalogue, load_catalogue
 from schemas.errors import BadInput
 from schemas.folders import check_out
@@ -76,7 +76,7 @@ def build(
 
 @task(name="write-snapshot", cache_policy=NO_CACHE)
 def write(tables: dict[str, Path], manifest: SnapshotManifest, out: Path) -> SnapshotManifest:
-    return write_snapshot(tables, manifest, out, check=require_sound)
+    return write_sound(tables, manifest, out)
 
 
 @flow(name="refresh", validate_parameters=False)
@@ -102,8 +102,9 @@ def refresh(
     endpoint: how an endpoint is asked. update: an older snapshot of the same endpoint, of which all is taken
     over that has not changed since. relations: ids or PIDs of the catalogue; none means all.
     hops_per_edit: at most so many multi-hop questions of 2, of 3 and of 4 hops about an edit.
+    What breaks a promise of `verify` is set aside with a warning (`pipeline.gate`).
     Raises BadInput for wrong options, CheckFailed when the source or the result is not sound; then no
-    folder is left behind.
+    folder is left behind, but `OUT.broken` where the result was not.
     """
     settings = SnapshotSettings(since, as_of, language, seed, quarantine_days, hops_per_edit)
     catalogue = load_catalogue()
@@ -120,7 +121,9 @@ def refresh(
     with workplace(out) as folder:
         told = read(_updated(opened, update, catalogue, language), catalogue, language, folder / "told", window)
         tables = build(told, catalogue, settings, freshness.day, folder)
-        write(tables, describe(opened.name, freshness, catalogue, settings), out)
+        made = write(tables, describe(opened.name, freshness, catalogue, settings), out)
+    if made.set_aside:
+        tell_set_aside(made)
     if isinstance(opened, LiveSource | DumpSource):
         opened.finish()
     return out

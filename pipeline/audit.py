@@ -55,9 +55,11 @@ SELECT t.object_kind <> 'blocked' AS kept, 'timelines' AS stage,
     concat(t.relation, ' of ', {_NAME.format("t.subject", "'nobody'")}, ': ',
         {_NAME.format("t.object", "t.object_kind")},
         ', from ', coalesce(CASE WHEN t.end_reason = 'dateless' AND t.valid_from_precision IS NULL THEN 'ever'
+            WHEN t.valid_from_latest IS NULL AND t.valid_from_precision >= 9 THEN 'before year 1'
             WHEN t.valid_from_earliest = t.valid_from_latest THEN t.valid_from_earliest::VARCHAR
             ELSE concat(t.valid_from_earliest, '..', t.valid_from_latest) END, '?'),
-        ' to ', coalesce(CASE WHEN t.valid_to_earliest = t.valid_to_latest THEN t.valid_to_earliest::VARCHAR
+        ' to ', coalesce(CASE WHEN t.valid_to_latest IS NULL AND t.valid_to_kind = 'known' THEN 'before year 1'
+            WHEN t.valid_to_earliest = t.valid_to_latest THEN t.valid_to_earliest::VARCHAR
             ELSE concat(t.valid_to_earliest, '..', t.valid_to_latest) END, t.valid_to_kind)) AS what,
     concat('end: ', t.end_reason, CASE WHEN t.end_inferred THEN ' (inferred)' ELSE '' END,
         '; said in ', t.confidence, ' place(s)') AS why,

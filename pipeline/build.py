@@ -22,7 +22,7 @@ from pipeline.changes import find_changes
 from pipeline.crosscheck import cross_check, quarantine, veto_injections, write_confidence
 from pipeline.duck import Tabular, connect, register
 from pipeline.entities import DESCRIBE
-from pipeline.gathering import MEMORY_GIB, Gathered, Told, read_source, write_each_once, write_told
+from pipeline.gathering import MEMORY_GIB, Gathered, Told, copies_elsewhere, read_source, write_each_once, write_told
 from pipeline.questions import QuestionInputs, QuestionSettings, question_parts
 from pipeline.sources import EntityBatch
 from pipeline.spool import Spool, pieces, read_whole, spool, spool_query
@@ -142,6 +142,8 @@ def _usable(
 ) -> tuple[Path, Path, pa.Table]:
     """(statements that may be answers, the young ones marked; the other ones of lifecycle; `REJECTIONS` of copies)."""
     copies = write_each_once(told.lifecycle, folder / "lifecycle.parquet")
+    taken = copies_elsewhere(folder / "lifecycle.parquet", told.statements)
+    ids = taken["ids"].combine_chunks().flatten()
     answers = pa.array(sorted({relation.property for relation in catalogue.relations}))
     usable, rest = folder / "usable.parquet", folder / "others.parquet"
 
@@ -152,10 +154,11 @@ def _usable(
         for table in pieces(told.statements, STATEMENTS):
             statements.write(marked(table))
         for table in pieces(folder / "lifecycle.parquet", STATEMENTS):
+            table = table.filter(pc.invert(pc.is_in(table["statement_id"], value_set=ids)))
             is_answer = pc.is_in(table["property"], value_set=answers)
             statements.write(marked(table.filter(is_answer)))
             others.write(table.filter(pc.invert(is_answer)))
-    return usable, rest, copies
+    return usable, rest, pa.concat_tables([copies, taken])
 
 
 def _values(timelines: Path, day: datetime.date, catalogue: Catalogue, folder: Path) -> Path:

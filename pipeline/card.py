@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow.dataset as ds
 
-from pipeline.card_sections import citation, hop_counts, limits, verification, worked_example
+from pipeline.card_sections import citation, hop_counts, limits, set_aside, verification, worked_example
 from schemas.manifest import SnapshotManifest
 from schemas.plain_text import plain
 from schemas.reasons import explain
@@ -23,9 +23,10 @@ _EXAMPLES = 8
 
 
 def configs(manifest: SnapshotManifest) -> dict[str, dict[str, str]]:
-    """config name -> {split: path}: one config per table, and one per kind of question."""
+    """config name -> {split: path}: one config per table, and one per kind of question; none for a file without rows,
+    which `load_dataset` refuses."""
     found: dict[str, dict[str, str]] = {}
-    for file in sorted(manifest.files):
+    for file in sorted(file for file, entry in manifest.files.items() if entry.rows):
         table, _, name = file.partition("/")
         if table != "questions":
             found[table] = {"train": file}
@@ -43,6 +44,7 @@ def write_card(folder: Path, manifest: SnapshotManifest) -> None:
         *worked_example(folder, escape),
         *_counts(manifest, folder),
         *verification(manifest),
+        *set_aside(manifest),
         *limits(manifest),
         *citation(manifest),
         *_columns(),

@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from schemas.manifest import SnapshotManifest
+from schemas.promises import PROMISES
 
-__all__ = ["citation", "hop_counts", "limits", "verification", "worked_example"]
+__all__ = ["citation", "hop_counts", "limits", "set_aside", "verification", "worked_example"]
 
 Escape = Callable[[str], str]
 _KINDS = ("edit", "paraphrase", "cloze", "alias", "reverse", "multi_hop", "locality", "history", "timeline")
@@ -89,6 +90,25 @@ def verification(manifest: SnapshotManifest) -> list[str]:
         "statements behind any single row.",
         "",
     ]
+
+
+def set_aside(manifest: SnapshotManifest) -> list[str]:
+    """What the last check set aside; nothing where all was sound."""
+    if not manifest.set_aside:
+        return []
+    lines = [
+        "## Set aside by the last check",
+        "",
+        "These rows broke a promise of the finished set, or depended on one that did. They are in `rejections` with "
+        "the stage `verify`, and nowhere else; the rest was verified once more.",
+        "",
+        "| promise | meaning | edits | questions | sentences |",
+        "|---|---|---|---|---|",
+    ]
+    for promise, counts in sorted(manifest.set_aside.items()):
+        numbers = " | ".join(str(counts.get(table, 0)) for table in ("edits", "questions", "sentences"))
+        lines.append(f"| `{promise}` | {PROMISES[promise]} | {numbers} |")
+    return [*lines, ""]
 
 
 def limits(manifest: SnapshotManifest) -> list[str]:

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from pipeline.changes import find_changes
 from pipeline.duck import connect, register
+from pipeline.early_days import read_back
 from pipeline.snapshot import read_table
 from pipeline.timelines import values_at
 from schemas.catalogue import Catalogue
@@ -66,8 +67,8 @@ def compare_snapshots(old: Path, new: Path, catalogue: Catalogue) -> pa.Table:
     check_comparable(old, before, new, after)
     names = ("statements", "timelines", "entities")
     return find_differences(
-        {name: read_table(old, name) for name in names},
-        {name: read_table(new, name) for name in names},
+        {name: read_back(read_table(old, name), name) for name in names},
+        {name: read_back(read_table(new, name), name) for name in names},
         catalogue,
         before.as_of,
         after.as_of,

@@ -26,7 +26,7 @@ from pipeline.wikidata import properties_of
 from schemas.catalogue import Catalogue
 from schemas.tables import STATEMENTS
 
-__all__ = ["Gathered", "Told", "gather_source", "read_source", "write_each_once", "write_told"]
+__all__ = ["Gathered", "Told", "copies_elsewhere", "gather_source", "read_source", "write_each_once", "write_told"]
 
 log = logging.getLogger("chronofacts.refresh")
 MEMORY_GIB = 0.8
@@ -151,6 +151,23 @@ def write_each_once(statements: Tabular, file: Path) -> pa.Table:
         for subject, property_, id_ in sorted(copies)
     )
 
+
+def copies_elsewhere(statements: Tabular, others: Tabular) -> pa.Table:
+    """`REJECTIONS` of the statements whose id one of the others has too: ids are unique in a snapshot."""
+    with connect(memory_gib=MEMORY_GIB) as connection:
+        register(connection, "told", statements)
+        register(connection, "others", others)
+        copies = connection.execute(ELSEWHERE).fetchall()
+    return rejection_rows(
+        ("statements", "duplicate_statement", subject, property_, [id_], "another statement has this id")
+        for subject, property_, id_ in sorted(copies)
+    )
+
+
+ELSEWHERE = """
+WITH likely AS (SELECT * FROM told WHERE hash(statement_id) IN (SELECT hash(statement_id) FROM others))
+SELECT subject, property, statement_id FROM likely SEMI JOIN others USING (statement_id)
+"""
 
 # A hash takes a fifth of an id's room; that two ids may share one costs nothing here.
 REPEATED = """

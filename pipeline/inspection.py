@@ -35,7 +35,10 @@ class Inspection:
             "tables": self.tables,
             "edits": {"by_relation": self.edits_by_relation, "by_kind": self.edits_by_kind},
             "questions": {"by_kind": self.questions_by_kind, "by_hops": self.questions_by_hops},
-            "rejections": {"by_reason": self.rejections_by_reason},
+            "rejections": {
+                "by_reason": self.rejections_by_reason,
+                "set_aside": {promise: dict(counts) for promise, counts in sorted(self.manifest.set_aside.items())},
+            },
         }
 
 

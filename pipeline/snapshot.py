@@ -2,12 +2,13 @@
 
 Written aside and renamed, so that a folder with a manifest is always whole. Questions lie in one file per
 kind and split, so that `load_dataset(DIR, "multi_hop", split="test")` reads only these.
-Leaves out: what is in the tables (`pipeline.build`), and whether it is right (`pipeline.verify`).
+Leaves out: what is in the tables (`pipeline.build`), and whether it is right (`pipeline.verify`, `pipeline.gate`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +21,14 @@ import pyarrow.parquet as pq
 from pipeline.card import write_card
 from pipeline.croissant import write_croissant
 from pipeline.duck import Tabular
+from pipeline.early_days import without_early_days
 from pipeline.spool import ROWS, pieces, spool
 from schemas.errors import CheckFailed
 from schemas.folders import written_aside
 from schemas.manifest import FileEntry, SnapshotManifest
 from schemas.tables import SNAPSHOT_TABLES, conform
 
-__all__ = ["read_table", "sha256_of", "table_files", "write_parquet", "write_snapshot"]
+__all__ = ["fill_folder", "read_table", "sha256_of", "table_files", "write_parquet", "write_snapshot"]
 
 ROW_GROUP = ROWS  # small enough for the Hub's viewer to page through
 
@@ -44,20 +46,29 @@ def write_snapshot(
     Raises BadInput when out exists and is not empty, or cannot be written; SchemaMismatch for a wrong table.
     """
     with written_aside(out) as folder:
-        entries: dict[str, FileEntry] = {}
-        for name, schema in SNAPSHOT_TABLES.items():
-            table = tables[name]
-            if isinstance(table, pa.Table):
-                table = conform(table, schema, name)
-            for file, part in _parts(name, table):
-                rows = spool(part, schema, folder / file)
-                entries[file] = FileEntry(rows, sha256_of(folder / file))
-        manifest = replace(manifest, files=entries, label_languages=_label_languages(folder / "entities"))
-        (folder / "manifest.json").write_text(manifest.as_json(), encoding="utf-8")
-        write_card(folder, manifest)
-        if manifest.origin == "wikidata":  # an imported benchmark has other authors and another licence
-            write_croissant(folder, manifest)
+        manifest = fill_folder(folder, {name: tables[name] for name in SNAPSHOT_TABLES}, manifest)
         check(folder)
+    return manifest
+
+
+def fill_folder(folder: Path, tables: Mapping[str, Tabular], manifest: SnapshotManifest) -> SnapshotManifest:
+    """Write tables of a snapshot, the manifest and the card into a folder; returns the manifest with its files.
+
+    A table that is there already is replaced, and one that is not given stays: its files are those of the manifest.
+    """
+    entries = {file: entry for file, entry in manifest.files.items() if file.partition("/")[0] not in tables}
+    for name, table in tables.items():
+        shutil.rmtree(folder / name, ignore_errors=True)
+        if isinstance(table, pa.Table):
+            table = conform(table, SNAPSHOT_TABLES[name], name)
+        for file, part in _parts(name, table):
+            rows = spool(map(without_early_days, part), SNAPSHOT_TABLES[name], folder / file)
+            entries[file] = FileEntry(rows, sha256_of(folder / file))
+    manifest = replace(manifest, files=entries, label_languages=_label_languages(folder / "entities"))
+    (folder / "manifest.json").write_text(manifest.as_json(), encoding="utf-8")
+    write_card(folder, manifest)
+    if manifest.origin == "wikidata":  # an imported benchmark has other authors and another licence
+        write_croissant(folder, manifest)
     return manifest
 
 

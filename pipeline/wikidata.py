@@ -53,6 +53,7 @@ _COMMONS_FILE = re.compile(r"https?://commons\.wikimedia\.org/wiki/Special:FileP
 _NO_UNIT = "Q199"  # Wikidata's "1": a plain number
 # in the order of their columns
 _TIMES = ("P580", "P582", "P585")  # start, end, point in time
+RANKS = frozenset({"preferred", "normal", "deprecated"})
 _SUCCESSION = ("P1365", "P1366")  # replaces, replaced by
 
 SnakKind = Literal["item", "string", "text", "quantity", "time", "other", "somevalue", "novalue"]
@@ -223,13 +224,13 @@ class StatementRows:
         statement_id: str,
         subject: str,
         property_: str,
-        rank: str,
+        rank: str | None,
         main: Snak,
         qualifiers: Mapping[str, Sequence[Snak]],
         revision: int | None,
         modified_at: datetime | None = None,
     ) -> None:
-        """One row. Never raises: faults of values go into the row's `faults`."""
+        """One row. Never raises: faults of values go into the row's `faults`; a rank that is none counts as normal."""
         faults = {main.fault} if main.fault else set()
         if not is_qid(subject) or not is_pid(property_):
             faults.add("malformed_id")
@@ -246,7 +247,7 @@ class StatementRows:
                 main.text,
                 "string" if main.kind in ("text", "other") else main.kind,
                 main.unit,
-                rank,
+                rank if rank in RANKS else "normal",
                 *_interval_columns(start),
                 *_interval_columns(end),
                 *_interval_columns(point_in_time),

@@ -2,7 +2,8 @@
 
 A date is read from either of Wikidata's forms into one `DayInterval`, and several qualifiers of one
 kind into one `Bound`. Days are integers, counted from 1970-01-01 in the proleptic Gregorian calendar
-(Arrow's `date32`), so that years before 1 and after 9999 need no special type.
+(Arrow's `date32`), so that years before 1 need no special type while something is decided; how a finished table
+holds them is said in `schemas.tables`. A day after `LAST_DAY` is a fault.
 Sources: DESIGN "The meaning of time"; Wikibase docs/topics/json.md and its DateTimeValueCleaner for
 what the RDF form does to a stored date.
 Leaves out: time zones and hours (Wikidata stores days), uncertainty given by `before`/`after`.
@@ -20,6 +21,9 @@ from schemas.errors import BadInput
 
 __all__ = [
     "ABSENT",
+    "FIRST_DAY",
+    "LAST_DAY",
+    "YEAR",
     "Bound",
     "DayInterval",
     "EndKind",
@@ -44,7 +48,11 @@ GREGORIAN = "Q1985727"
 JULIAN = "Q1985786"
 DAY, MONTH, YEAR = 11, 10, 9  # Wikidata's precision codes; 8 decade, 7 century, 6 millennium
 _FURTHEST_YEAR = 9999  # beyond it a date is a slip (or geology), not part of a timeline
+FIRST_DAY, LAST_DAY = datetime.date.min, datetime.date.max
+"""The days of years 1 to 9999: what Python, and so pandas and `datasets`, can hold."""
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
+
+_LAST_DAY_NUMBER = LAST_DAY.toordinal() - _EPOCH
 
 _JSON_TIME = re.compile(r"([+-])(\d{1,16})-(\d\d)-(\d\d)T\d\d:\d\d:\d\dZ")
 _RDF_TIME = re.compile(r"([+-]?)(\d{4,16})-(\d\d)-(\d\d)T\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?")
@@ -145,13 +153,16 @@ def _interval(year: int, month: int, day: int, precision: int, calendar: str, co
     precision = min(precision, DAY, YEAR if month == 0 else MONTH if day == 0 else DAY)
     julian = model == JULIAN and not (converted and precision == DAY)
     to_days = days_from_julian if julian else days_from_gregorian
+    length = month_length(year, month or 12, julian)
     if precision == YEAR:
-        return DayInterval(to_days(year, 1, 1), to_days(year, 12, 31), YEAR)
-    length = month_length(year, month, julian)
-    if precision == MONTH:
-        return DayInterval(to_days(year, month, 1), to_days(year, month, length), MONTH)
-    number = to_days(year, month, min(day, length))  # 31 April is exported to RDF as 30 April
-    return DayInterval(number, number, DAY)
+        date = DayInterval(to_days(year, 1, 1), to_days(year, 12, 31), YEAR)
+    elif precision == MONTH:
+        date = DayInterval(to_days(year, month, 1), to_days(year, month, length), MONTH)
+    else:
+        number = to_days(year, month, min(day, length))  # 31 April is exported to RDF as 30 April
+        date = DayInterval(number, number, DAY)
+    # The last months of a Julian 9999 are Gregorian days of 10000.
+    return "absurd_year" if date.latest is not None and date.latest > _LAST_DAY_NUMBER else date
 
 
 def combine(bounds: Sequence[Bound]) -> Bound | None:

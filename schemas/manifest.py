@@ -50,8 +50,23 @@ class SnapshotManifest:
     """`wikidata`, or the benchmark that was imported."""
     label_languages: Mapping[str, int] = field(default_factory=dict)
     """Entities by the language of their label: the snapshot's, `mul`, or `en` as fallback."""
+    set_aside: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """What broke a promise and was set aside, by the promise's id: rows of `edits`, `questions` and `sentences`."""
     files: Mapping[str, FileEntry] = field(default_factory=dict)
     format: int = FORMAT
+
+    def told_set_aside(self) -> str:
+        """What was set aside, in one line; empty when nothing was."""
+        if not self.set_aside:
+            return ""
+        edits, questions, sentences = (
+            sum(counts.get(table, 0) for counts in self.set_aside.values())
+            for table in ("edits", "questions", "sentences")
+        )
+        return (
+            f"set aside, because a promise was broken ({', '.join(sorted(self.set_aside))}): "
+            f"{edits} edits, {questions} questions, {sentences} sentences"
+        )
 
     def as_json(self) -> str:
         values = asdict(self)

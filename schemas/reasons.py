@@ -1,14 +1,17 @@
 """The closed list of reasons for which something is left out of a snapshot.
 
 A reason is a code (stable, for counting), the stage that gives it and one sentence for a person.
-`pipeline.rejections` refuses any code that is not in this list.
+`pipeline.rejections` refuses any code that is not in this list. The promises of `schemas.promises` are reasons as
+well: the last stage, `verify`, sets aside what breaks one.
 """
 
 from __future__ import annotations
 
+from schemas.promises import PROMISES
+
 __all__ = ["REASONS", "STAGES", "explain"]
 
-STAGES = ("statements", "timelines", "crosscheck", "changes", "questions", "hops")
+STAGES = ("statements", "timelines", "crosscheck", "changes", "questions", "hops", "verify")
 
 # code -> (stage, sentence)
 REASONS: dict[str, tuple[str, str]] = {
@@ -55,6 +58,11 @@ REASONS: dict[str, tuple[str, str]] = {
     "hop_unchanged": ("hops", "The chain's final answer is the same before and after the edit."),
     "hop_loop": ("hops", "The chain returns to an entity already named."),
     "hop_over_cap": ("hops", "The sampler's cap for this subject, relation or edit was reached."),
+    # The finished snapshot.
+    **{
+        code: ("verify", f"It, or what it depends on, broke a promise: {promise}.")
+        for code, promise in PROMISES.items()
+    },
 }
 
 

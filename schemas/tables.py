@@ -3,6 +3,9 @@
 Each column carries its meaning (and unit, where it has one) as Arrow field metadata, so that
 `inspect`, the dataset card and a reader of the Parquet all see the same words.
 Dates are proleptic Gregorian days (`date32`); an interval is `[*_earliest, *_latest]`, both included.
+No table holds a day before 0001-01-01 or after 9999-12-31, which Python, pandas and `datasets` cannot: it is null. That
+null is not "unknown": a date before year 1 keeps its kind `known` and its precision of 9 or more, with which a day is
+never missing otherwise, and it lies before every day that can be asked (`pipeline.early_days`).
 """
 
 from __future__ import annotations
@@ -32,8 +35,16 @@ def field(name: str, type_: pa.DataType, meaning: str) -> pa.Field:
 def _interval(prefix: str, what: str) -> list[pa.Field]:
     """The four columns that hold one Wikidata date qualifier."""
     return [
-        field(f"{prefix}_earliest", pa.date32(), f"first day that {what} may be; null unless {prefix}_kind is known"),
-        field(f"{prefix}_latest", pa.date32(), f"last day that {what} may be; null unless {prefix}_kind is known"),
+        field(
+            f"{prefix}_earliest",
+            pa.date32(),
+            f"first day that {what} may be; null unless {prefix}_kind is known; before year 1: null",
+        ),
+        field(
+            f"{prefix}_latest",
+            pa.date32(),
+            f"last day that {what} may be; null unless {prefix}_kind is known; before year 1: null",
+        ),
         field(f"{prefix}_precision", pa.int8(), "Wikidata precision: 11 day, 10 month, 9 year, less is coarser"),
         field(f"{prefix}_kind", pa.string(), "known, none (explicit no value), unknown (some value) or absent"),
     ]
@@ -86,9 +97,17 @@ ENTITIES = pa.schema(
         field(
             "sitelinks", pa.int32(), "number of Wikipedia and sister pages, a measure of popularity; null if unknown"
         ),
-        field("began_earliest", pa.date32(), "first day of birth (P569) or inception (P571)"),
+        field(
+            "began_earliest",
+            pa.date32(),
+            "first day of birth (P569) or inception (P571); null if unknown or before year 1",
+        ),
         field("began_latest", pa.date32(), "last day of birth or inception"),
-        field("ended_earliest", pa.date32(), "first day of death (P570) or abolition (P576); null while it exists"),
+        field(
+            "ended_earliest",
+            pa.date32(),
+            "first day of death (P570) or abolition (P576); null while it exists, or before year 1 (ended_kind known)",
+        ),
         field("ended_latest", pa.date32(), "last day of death or abolition"),
         field("ended_kind", pa.string(), "known, unknown (dead, day unknown) or absent"),
     ]
@@ -103,11 +122,19 @@ TIMELINES = pa.schema(
             "object", pa.string(), "QID or literal that held; null for somevalue (held by somebody unknown) and novalue"
         ),
         field("object_kind", pa.string(), "item, string, quantity, year, somevalue or novalue"),
-        field("valid_from_earliest", pa.date32(), "first day on which it may have begun; null: unknown"),
-        field("valid_from_latest", pa.date32(), "last day on which it may have begun; null: unknown"),
+        field(
+            "valid_from_earliest",
+            pa.date32(),
+            "first day on which it may have begun; null: unknown, or with a precision of 9 or more: before year 1",
+        ),
+        field("valid_from_latest", pa.date32(), "last day on which it may have begun; null: as valid_from_earliest"),
         field("valid_from_precision", pa.int8(), "Wikidata precision of the start; null: unknown"),
-        field("valid_to_earliest", pa.date32(), "first day on which it may no longer hold; null: unknown or never"),
-        field("valid_to_latest", pa.date32(), "last day on which it may cease to hold; null: unknown or never"),
+        field(
+            "valid_to_earliest",
+            pa.date32(),
+            "first day on which it may no longer hold; null: unknown, never, or (valid_to_kind known) before year 1",
+        ),
+        field("valid_to_latest", pa.date32(), "last day on which it may cease to hold; null: as valid_to_earliest"),
         field("valid_to_precision", pa.int8(), "Wikidata precision of the end; null: unknown or inferred"),
         field("valid_to_kind", pa.string(), "known, none (has not ended), unknown, open (assumed to hold until as_of)"),
         field("end_inferred", pa.bool_(), "true when no statement says the end and it was inferred or assumed"),
@@ -276,7 +303,7 @@ SENTENCES = pa.schema(
 
 REJECTIONS = pa.schema(
     [
-        field("stage", pa.string(), "statements, timelines, crosscheck, changes, questions or hops"),
+        field("stage", pa.string(), "statements, timelines, crosscheck, changes, questions, hops or verify"),
         field("reason", pa.string(), "reason code, from the closed list in schemas.reasons"),
         field("subject", pa.string(), "QID concerned, if one is"),
         field("relation", pa.string(), "relation or PID concerned, if one is"),

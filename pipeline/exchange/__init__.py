@@ -23,8 +23,7 @@ from pipeline.exchange.easyedit import read_knowedit, write_knowedit
 from pipeline.exchange.lm_eval import write_lm_eval
 from pipeline.exchange.mquake import read_mquake, write_mquake
 from pipeline.exchange.zsre import read_zsre
-from pipeline.snapshot import write_snapshot
-from pipeline.verify import require_sound
+from pipeline.gate import write_sound
 from schemas.dates import check_dates
 from schemas.errors import BadInput
 from schemas.folders import check_out, written_aside
@@ -115,7 +114,7 @@ def import_snapshot(
         seed=0,
         origin=format,
     )
-    return write_snapshot(tables, manifest, out, check=require_sound)
+    return write_sound(tables, manifest, out)
 
 
 def _known(format: str, offered: Iterable[str], others: Iterable[str], done: str) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.early_days import read_back
 from pipeline.entities import LABELS
 from pipeline.snapshot import read_table
 from pipeline.sources import EntityBatch, Freshness, Window
@@ -63,7 +64,7 @@ def read_known(snapshot: Path, catalogue: Catalogue, language: str, address: str
     had = {catalogue.by_id[name].property for name in manifest.relations if name in catalogue.by_id}
     if wanted - had:
         raise BadInput(f"--update {snapshot} was read without {', '.join(sorted(wanted - had))}; {mend}")
-    known = known_of(read_table(snapshot, "statements"), read_table(snapshot, "entities"))
+    known = known_of(read_back(read_table(snapshot, "statements"), "statements"), read_table(snapshot, "entities"))
     if not known.revisions:
         log.warning("--update %s was read without revisions, so that everything is read again", snapshot)
     return known

@@ -72,7 +72,7 @@ def main() -> None:
         flows.refresh.open_live = functools.partial(open_live, clock=clock)
         days = {name: datetime.date.fromisoformat(asked.pop(name)) for name in ("since", "as_of")}
         for module, names in (
-            (flows.refresh, ("open_source", "gather_source", "build_files", "write_snapshot")),
+            (flows.refresh, ("open_source", "gather_source", "build_files", "write_sound")),
             (flows.publish, ("publish_snapshot",)),
             (editing.experiment, ("run_experiment",)),
             (editing.report, ("write_report",)),

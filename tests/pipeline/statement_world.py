@@ -2,8 +2,8 @@
 
 world().office("Q1").held_by("Q2", "2019-05", "2021-03-04").held_by("Q3", "2021-03-04").tables()
 
-Dates are `2019`, `2019-05` or `2019-05-03`; an end may also be `none` (explicit no value), `unknown` (some
-value) or left out.
+Dates are `2019`, `2019-05` or `2019-05-03`, and `-0044` before year 1; an end may also be `none` (explicit no value),
+`unknown` (some value) or left out.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def time(text: str) -> Snak:
         return NOVALUE
     if text == "unknown":
         return SOMEBODY
-    date = read_json_time(f"+{(text + '-00-00')[:10]}T00:00:00Z", 9 + text.count("-"), GREGORIAN)
+    sign, text = ("-", text[1:]) if text.startswith("-") else ("+", text)
+    date = read_json_time(f"{sign}{(text + '-00-00')[:10]}T00:00:00Z", 9 + text.count("-"), GREGORIAN)
     if isinstance(date, str):
         return Snak("time", fault=date)
     return Snak("time", spell_interval(date), date)

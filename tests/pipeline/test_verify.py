@@ -12,9 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.invariants import INVARIANTS
 from pipeline.snapshot import sha256_of, write_parquet
-from pipeline.verify import CHECKS, require_sound, verify
+from pipeline.verify import require_sound, verify
 from schemas.errors import BadInput, CheckFailed
+from schemas.promises import PROMISES
+from schemas.reasons import REASONS, explain
 from schemas.tables import SNAPSHOT_TABLES
 
 # The first edit and the first question of a kind; `named`: an edit with a question that names it alone.
@@ -213,7 +216,15 @@ def test_a_finished_snapshot_breaks_no_promise(sample_snapshot: Path) -> None:
 
 
 def test_every_promise_has_a_defect_that_breaks_it() -> None:
-    assert set(CHECKS) | {"every edit_id is the hash of its edit"} == set(DEFECTS)
+    assert {one.promise for one in INVARIANTS} == set(DEFECTS)
+
+
+def test_every_promise_has_one_id_and_is_a_reason_for_a_rejection() -> None:
+    of_files = {"files_there", "no_foreign_file", "files_as_written", "tables_there"}
+    ids = [one.id for one in INVARIANTS]
+    assert len(set(ids)) == len(ids) == len({one.promise for one in INVARIANTS})
+    assert {*ids} | of_files == set(PROMISES)
+    assert all(REASONS[code][0] == "verify" and sentence in explain(code) for code, sentence in PROMISES.items())
 
 
 @pytest.mark.parametrize("promise", DEFECTS)

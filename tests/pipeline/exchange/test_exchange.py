@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from pipeline.exchange import EXPORTS, IMPORTS, export_snapshot, import_benchmark, import_snapshot
+from pipeline.invariants import INVARIANTS
 from pipeline.snapshot import read_table
-from pipeline.verify import CHECKS, OF_WIKIDATA, verify
+from pipeline.verify import promises, verify
 from schemas.errors import BadInput
 from schemas.manifest import read_manifest
 from schemas.tables import SNAPSHOT_TABLES
@@ -80,8 +82,11 @@ def test_the_same_file_gives_the_same_bytes(published: dict[str, Path], tmp_path
     assert first == second
 
 
-def test_what_is_said_of_wikidata_is_checked_of_wikidata_only() -> None:
-    assert set(CHECKS) > OF_WIKIDATA
+def test_what_is_said_of_wikidata_is_checked_of_wikidata_only(sample_snapshot: Path) -> None:
+    assert {one.needs_statements for one in INVARIANTS} == {True, False}
+    for origin, needs in (("wikidata", {True, False}), ("zsre", {False})):
+        manifest = replace(read_manifest(sample_snapshot), origin=origin)
+        assert {one.needs_statements for one in promises(manifest)} == needs
 
 
 def test_an_imported_file_that_was_changed_is_found(published: dict[str, Path], tmp_path: Path) -> None:

@@ -1,0 +1,211 @@
+"""The last gate before a snapshot gets its name: what breaks a promise is set aside, and the rest is written.
+
+One damaged entity costs the rows that are about it, never the run. An edit or a question that breaks a promise of
+`verify`, and all that depends on it, goes to `rejections` with the stage `verify` and the promise's id as the reason;
+then the snapshot is verified once more. A promise that no row can answer for, or that more than a few rows break, is
+no damage of the data but a fault of the program: then the folder is kept beside as `OUT.broken`, to be looked at.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+
+from pipeline.duck import Tabular
+from pipeline.invariants import BLAMED, Invariant
+from pipeline.snapshot import fill_folder
+from pipeline.spool import spool_query
+from pipeline.verify import Problem, broken, opened, promises, verify
+from schemas.errors import CheckFailed
+from schemas.folders import written_aside
+from schemas.manifest import SnapshotManifest
+from schemas.tables import SNAPSHOT_TABLES
+
+__all__ = ["write_sound"]
+
+SHARE = 0.01
+"""Edits, and questions, of which more may not be set aside: beyond it the program is at fault, not the data."""
+AT_LEAST = {"edit": 5, "question": 100}
+"""Rows that may be set aside however small the set is: those of a few damaged entities. A question is asked of an edit
+in about twenty wordings and chains."""
+_ROUNDS = 5  # a question, then the edit that it asked about, then what depends on that; and two to spare
+
+log = logging.getLogger("chronofacts.gate")
+
+
+def write_sound(tables: Mapping[str, Tabular], manifest: SnapshotManifest, out: Path) -> SnapshotManifest:
+    """Write a snapshot as `pipeline.snapshot.write_snapshot` does, without the rows that break a promise.
+
+    Returns its manifest, whose `set_aside` counts them; a warning tells of them.
+    Raises BadInput when out exists and is not empty, or cannot be written; SchemaMismatch for a wrong table;
+    CheckFailed when what is broken cannot be set aside, after which the snapshot as it was lies at `OUT.broken`.
+    """
+    with written_aside(out) as folder:
+        manifest = fill_folder(folder, {name: tables[name] for name in SNAPSHOT_TABLES}, manifest)
+        if verify(folder):
+            try:
+                manifest = _without_broken_rows(folder, manifest)
+            except CheckFailed as error:
+                raise CheckFailed(f"{error}; {_kept_beside(folder, out)}") from None
+    if manifest.set_aside:
+        log.warning("%s; why: the rejections of stage verify in %s", manifest.told_set_aside(), out)
+    return manifest
+
+
+def _kept_beside(folder: Path, out: Path) -> str:
+    """Give the folder the name `OUT.broken`, in place of an older one; says where it lies."""
+    kept = out.with_name(f"{out.name}.broken")
+    if not kept.is_symlink() and (kept / "manifest.json").is_file():
+        shutil.rmtree(kept)
+    if kept.exists() or kept.is_symlink():
+        return f"it is not kept, because {kept} is no snapshot of an earlier run: move it away"
+    folder.chmod(0o755)
+    folder.rename(kept)
+    return f"look at it with `chronofacts inspect {kept}`"
+
+
+def _without_broken_rows(folder: Path, manifest: SnapshotManifest) -> SnapshotManifest:
+    """Set aside what breaks a promise, and write the tables anew; raises CheckFailed when that does not mend it."""
+    aside = folder / ".kept"
+    with opened(folder, manifest) as connection:
+        for step in SET_ASIDE:
+            connection.execute(step)
+        _set_aside_all(connection, manifest)
+        for name, order in _ORDERS.items():
+            spool_query(connection, f"FROM {name} ORDER BY {order}", SNAPSHOT_TABLES[name], aside / f"{name}.parquet")
+        counts: dict[str, dict[str, int]] = {}
+        for reason, kind, number in connection.sql(COUNTS).fetchall():
+            counts.setdefault(reason, {})[f"{kind}s"] = number
+    made = fill_folder(
+        folder, {name: aside / f"{name}.parquet" for name in _ORDERS}, replace(manifest, set_aside=counts)
+    )
+    shutil.rmtree(aside)
+    if problems := verify(folder):
+        raise CheckFailed(f"{_told(problems)}, after all that broke one was set aside; the program is at fault")
+    return made
+
+
+def _set_aside_all(connection: duckdb.DuckDBPyConnection, manifest: SnapshotManifest) -> None:
+    """Set aside until nothing is broken; CheckFailed when no row answers for it, when it is too much or has no end."""
+    invariants = {one.id: one for one in promises(manifest)}
+    for _ in range(_ROUNDS):
+        problems = broken(connection, manifest)
+        if not problems:
+            return
+        connection.execute(EMPTY_BLAMED)
+        for place, problem in enumerate(problems):
+            if not _blame(connection, invariants[problem.id], place):
+                raise CheckFailed(f"{_told([problem, *problems])}; no row answers for it: the program is at fault")
+        connection.execute(ROWS_BLAMED)
+        connection.execute(DEPENDENTS)
+        _check_share(connection, problems)
+    raise CheckFailed(f"{_told(problems)}, also after {_ROUNDS} rounds of setting aside; the program is at fault")
+
+
+def _told(problems: list[Problem]) -> str:
+    return f"the snapshot breaks {len(set(problems))} of its promises; first: {problems[0]}"
+
+
+def _blame(connection: duckdb.DuckDBPyConnection, one: Invariant, place: int) -> bool:
+    """Note the rows that break a promise; false when there is one for which no row answers."""
+    columns = connection.sql(one.sql).columns
+    kinds = [kind for kind in BLAMED if f"{kind}_id" in columns]
+    told = [f'"{column}"::VARCHAR' for column in columns if column.removesuffix("_id") not in kinds] or ["NULL"]
+    for kind in kinds:
+        connection.execute(BLAME.format(kind=kind, sql=one.sql, told=", ".join(told)), [place, one.id])
+    if not kinds:
+        return False
+    unanswered = f"SELECT 1 FROM ({one.sql}) WHERE coalesce({', '.join(f'{kind}_id' for kind in kinds)}) IS NULL"
+    return not connection.execute(f"{unanswered} LIMIT 1").fetchall()
+
+
+def _check_share(connection: duckdb.DuckDBPyConnection, problems: list[Problem]) -> None:
+    for kind, minimum in AT_LEAST.items():
+        ((gone, all_rows),) = connection.execute(
+            f"SELECT (SELECT count(*) FROM set_aside WHERE kind = $1 AND blamed), (SELECT count(*) FROM all_{kind}s)",
+            [kind],
+        ).fetchall()
+        if gone > max(SHARE * all_rows, minimum):
+            raise CheckFailed(
+                f"{_told(problems)}; {gone} of {all_rows} {kind}s break one, more than {SHARE:.0%}: that is no damage "
+                "of the data, the program is at fault"
+            )
+
+
+_ORDERS = {
+    **{f"{kind}s": f"{kind}_id" for kind in ("edit", "question", "sentence")},
+    "rejections": "stage, reason, relation, subject, detail, ids",
+}
+
+# The tables without what was set aside, under the names that the invariants ask for.
+SET_ASIDE = (
+    """CREATE TABLE set_aside (kind VARCHAR, id VARCHAR, reason VARCHAR, subject VARCHAR, relation VARCHAR,
+    ids VARCHAR[], detail VARCHAR, blamed BOOLEAN)""",
+    *(
+        f"""ALTER VIEW {kind}s RENAME TO all_{kind}s;
+    CREATE VIEW {kind}s AS FROM all_{kind}s ANTI JOIN (
+        SELECT id AS {kind}_id FROM set_aside WHERE kind = '{kind}') gone USING ({kind}_id)"""
+        for kind in ("edit", "question", "sentence")
+    ),
+    """ALTER VIEW rejections RENAME TO all_rejections;
+    CREATE VIEW rejections AS FROM all_rejections UNION ALL
+    SELECT 'verify' AS stage, reason, subject, relation, ids, detail FROM set_aside""",
+)
+
+# All promises blame the same tables; only then are rows set aside. place: the promise's place among the broken ones.
+EMPTY_BLAMED = """
+CREATE OR REPLACE TABLE blamed (kind VARCHAR, id VARCHAR, place INTEGER, reason VARCHAR, detail VARCHAR)"""
+
+BLAME = """
+INSERT INTO blamed SELECT '{kind}', {kind}_id, $1, $2, min(concat_ws(' ', {told}))
+FROM ({sql}) WHERE {kind}_id IS NOT NULL GROUP BY {kind}_id
+"""
+
+# Of the promises that a row breaks, the first is its reason.
+ROWS_BLAMED = """
+CREATE OR REPLACE TABLE first_blamed AS
+SELECT kind, id, arg_min(reason, place) AS reason, nullif(arg_min(detail, place), '') AS detail
+FROM blamed GROUP BY kind, id;
+INSERT INTO set_aside
+SELECT b.kind, e.edit_id, b.reason, e.subject, e.relation, list_sort(list_concat([e.edit_id], e.statement_ids)),
+    concat_ws(' - ', e.prompt, b.detail), true
+FROM edits e JOIN first_blamed b ON b.kind = 'edit' AND b.id = e.edit_id
+UNION ALL
+SELECT b.kind, q.question_id, b.reason, q.subject, q.relation, list_sort(list_concat([q.question_id], q.edit_ids)),
+    concat_ws(' - ', q.question, b.detail), true
+FROM questions q JOIN first_blamed b ON b.kind = 'question' AND b.id = q.question_id
+"""
+
+# What stands or falls with an edit: its questions, chains that walk over it, sentences that it makes untrue.
+DEPENDENTS = """
+CREATE OR REPLACE TABLE edits_gone AS
+SELECT id AS edit_id, min(reason) AS reason FROM set_aside WHERE kind = 'edit' GROUP BY id;
+INSERT INTO set_aside
+WITH named AS (
+    SELECT question_id, unnest(list_concat(edit_ids, list_transform(chain, lambda hop: hop.edit_id))) AS edit_id
+    FROM questions
+),
+fallen AS (
+    SELECT question_id, min(edit_id) AS of_edit, arg_min(reason, edit_id) AS reason
+    FROM named JOIN edits_gone USING (edit_id) GROUP BY question_id
+)
+SELECT 'question', question_id, reason, subject, relation, list_sort(list_concat([question_id], edit_ids)),
+    concat(question, ' - depends on edit ', of_edit), false
+FROM questions JOIN fallen USING (question_id);
+INSERT INTO set_aside
+WITH named AS (SELECT sentence_id, unnest(edit_ids) AS edit_id FROM sentences),
+fallen AS (
+    SELECT sentence_id, min(edit_id) AS of_edit, arg_min(reason, edit_id) AS reason
+    FROM named JOIN edits_gone USING (edit_id) GROUP BY sentence_id
+)
+SELECT 'sentence', sentence_id, reason, subject, relation, list_sort(list_concat([sentence_id], edit_ids)),
+    concat(prompt, ' - depends on edit ', of_edit), false
+FROM sentences JOIN fallen USING (sentence_id)
+"""
+
+COUNTS = "SELECT reason, kind, count(*) FROM set_aside GROUP BY ALL ORDER BY ALL"

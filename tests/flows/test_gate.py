@@ -1,0 +1,122 @@
+"""The last gate as a user of the command line meets it: exit codes, the warning, and the folder that is kept beside."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from flows.cli import app
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# The program itself, with a fault planted in the stage that builds the tables: every edit numbered below `count` in the
+# order of its id gets an old value with the name of the new one.
+PROGRAM = """
+import runpy, sys
+from pathlib import Path
+import duckdb
+import pyarrow.parquet as pq
+import pipeline.build
+
+whole = pipeline.build.build_files
+
+def build_files(*inputs):
+    files = whole(*inputs)
+    edits = pq.read_table(files["edits"])
+    damaged = duckdb.sql("SELECT * REPLACE (CASE WHEN row_number() OVER (ORDER BY edit_id) <= {count} "
+        "THEN upper(new_label) ELSE old_label END AS old_label) FROM edits ORDER BY edit_id").to_arrow_table()
+    pq.write_table(damaged.cast(edits.schema), files["edits"])
+    return files
+
+pipeline.build.build_files = build_files
+sys.argv[0] = "chronofacts"
+runpy.run_module("flows.cli", run_name="__main__")
+"""
+
+
+Program = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def program(own_prefect_home: Path, tmp_path: Path) -> Program:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment = {**kept, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(own_prefect_home)}
+
+    def run(damaged_edits: int, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", PROGRAM.format(count=damaged_edits), *words]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+
+    return run
+
+
+def told_by(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+REFRESH = (
+    "refresh",
+    "--since",
+    "2021-01-01",
+    "--as-of",
+    "2025-01-01",
+    "--relations",
+    "P6,P35",
+    "--quiet",
+    "--out",
+    "S",
+)
+
+
+def test_a_damaged_row_is_set_aside_with_a_warning_and_a_fault_of_the_program_is_kept_beside(
+    program: Program, tmp_path: Path
+) -> None:
+    done = program(2, *REFRESH)
+    assert done.returncode == 0 and done.stdout.strip() == "snapshot: S", done.stderr
+    (warning,) = done.stderr.splitlines()
+    assert "2 edits" in warning and "values_differ" in warning and "stage verify" in warning
+    assert told_by("verify", tmp_path / "S").exit_code == 0
+    told = json.loads(told_by("inspect", tmp_path / "S", "--json").stdout)
+    assert told["rejections"]["set_aside"]["values_differ"]["edits"] == 2
+    assert not (tmp_path / "S.broken").exists()
+
+    (tmp_path / "S").rename(tmp_path / "T")
+    done = program(30, *REFRESH)
+    assert done.returncode == 1 and not (tmp_path / "S").exists()
+    (line,) = done.stderr.splitlines()
+    assert "30 of" in line and "more than 1%" in line and "S.broken" in line
+    checked = told_by("verify", tmp_path / "S.broken")
+    assert checked.exit_code == 1 and "old and new value of an edit differ: 30 broken" in checked.stderr
+    assert told_by("inspect", tmp_path / "S.broken").exit_code == 0
+    assert duckdb.sql(f"SELECT count(*) FROM '{tmp_path}/S.broken/edits/*.parquet'").fetchall() == [
+        (sum(told["edits"]["by_relation"].values()) + 2,)
+    ]
+
+
+@pytest.mark.sets_aside
+def test_the_artifact_tells_what_was_set_aside(prefect_server: str, tmp_path: Path) -> None:
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+
+    from flows.findings import tell_set_aside
+    from schemas.manifest import read_manifest
+    from tests.hub.small_snapshot import make_snapshot
+    from tests.pipeline.test_gate import written
+
+    small = make_snapshot(tmp_path / "small")
+    made, _ = written(small, ["UPDATE edits SET new_label = new_object WHERE subject = 'Q11'"], tmp_path)
+    for manifest in (read_manifest(small), made):
+        flow(lambda told=manifest: tell_set_aside(told), name="telling", validate_parameters=False)()
+    with get_client(sync_client=True) as client:
+        wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["set-aside"]))
+        (artifact,) = client.read_artifacts(artifact_filter=wanted)
+    assert "1 edits, 2 questions" in str(artifact.data) and "labels_are_names" in str(artifact.data)
