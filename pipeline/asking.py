@@ -140,6 +140,7 @@ FROM part_edits e JOIN wordings w ON w.relation = e.relation AND w.use IN ('now'
 EDIT_ROWS = """
 SELECT e.* EXCLUDE (object_unit), coalesce(u.label, CASE WHEN e.object_unit LIKE 'Q%' OR e.object_unit = '1' THEN NULL
         ELSE e.object_unit END) AS object_unit,
+    []::STRUCT(id VARCHAR, label VARCHAR, aliases VARCHAR[])[] AS stays,
     w.prompt, e.new_label AS target_new, e.old_label AS target_old, w.paraphrases, w.cloze
 FROM part_edits e
 JOIN (

@@ -22,6 +22,7 @@ __all__ = ["CHANGES", "find_changes"]
 
 _WANTED = [
     "kind",
+    "before",
     "relation",
     "subject",
     "old_object",
@@ -114,7 +115,8 @@ GROUP BY ALL
 
 CHANGES_SQL = """
 CREATE OR REPLACE TEMP TABLE changes AS
-SELECT CASE WHEN old_object IS NULL THEN 'injection' ELSE 'modification' END AS kind, relation, subject,
+SELECT CASE WHEN old_object IS NULL THEN 'injection' ELSE 'modification' END AS kind,
+    CASE WHEN old_object IS NULL THEN 'nobody' ELSE 'known' END AS before, relation, subject,
     old_object, new_object, object_kind, u.object_unit,
     changed_on_earliest, changed_on_latest, changed_on_precision, confidence,
     list_sort(list_distinct(list_concat(old_ids, new_ids))) AS statement_ids

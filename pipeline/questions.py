@@ -184,7 +184,9 @@ SELECT
         CAST(c.asked_on AS VARCHAR), c.question)) AS question_id,
     c.edit_ids, c.kind, c.locality_kind, c.hops, c.edited_hops, c.relation, c.subject, c.subject_label, c.question,
     c.phrasings, c.answer, c.answer_id, c.answer_aliases, c.answer_before, c.before_id AS answer_before_id,
-    c.before_aliases AS answer_before_aliases, getvariable('as_of') AS as_of, c.asked_on, c.chain,
+    c.before_aliases AS answer_before_aliases,
+    []::STRUCT(id VARCHAR, label VARCHAR, aliases VARCHAR[], "role" VARCHAR)[] AS answer_set,
+    answer_set AS answer_before_set, getvariable('as_of') AS as_of, c.asked_on, c.chain,
     CASE WHEN c.train THEN 'train' ELSE 'test' END AS split, n.sitelinks,
     -- Another name of the subject is in the language; a timeline's question names the new object too.
     list_sort(list_distinct(list_filter([

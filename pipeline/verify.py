@@ -191,8 +191,10 @@ CHECKS = {
     "old and new value of an edit differ": """
         SELECT edit_id FROM edits WHERE old_object = new_object OR plain(old_label) = plain(new_label)""",
     "a modification has an old value, an injection none": """
-        SELECT edit_id, kind FROM edits WHERE kind NOT IN ('modification', 'injection')
-            OR (kind = 'modification') <> (old_object IS NOT NULL)""",
+        SELECT edit_id, kind, before FROM edits
+        WHERE kind NOT IN ('modification', 'injection', 'update', 'addition', 'removal')
+            OR (kind IN ('modification', 'removal')) <> (old_object IS NOT NULL)
+            OR before <> CASE kind WHEN 'injection' THEN 'nobody' WHEN 'update' THEN 'unknown' ELSE 'known' END""",
     "a change lies after since and not after as_of": """
         SELECT edit_id, changed_on_earliest, changed_on_latest FROM edits, days
         WHERE changed_on_earliest IS NULL OR changed_on_earliest <= since OR changed_on_latest > as_of""",

@@ -40,6 +40,8 @@ REASONS: dict[str, tuple[str, str]] = {
     "uncertain_at_as_of": ("changes", "The value at as_of is not certain."),
     "ended_without_successor": ("changes", "A value held at since and none holds at as_of."),
     "uncertain_change_date": ("changes", "Whether the new value began after since cannot be told."),
+    "too_many_values": ("changes", "A value left a set that is too large to be told whole."),
+    "nothing_stays": ("changes", "Values left a set and none of the others is certain."),
     "same_name": ("changes", "Old and new object have the same name or share an alias."),
     "no_label": ("changes", "The subject, the old or the new object has no name in the snapshot's language."),
     "unusable_label": ("changes", "A name cannot stand in a question (too long, control characters, an id)."),

@@ -29,6 +29,9 @@ def field(name: str, type_: pa.DataType, meaning: str) -> pa.Field:
     return pa.field(name, type_, metadata={"meaning": meaning})
 
 
+_NAMES = pa.list_(pa.string())
+
+
 def _interval(prefix: str, what: str) -> list[pa.Field]:
     """The four columns that hold one Wikidata date qualifier."""
     return [
@@ -124,6 +127,12 @@ TIMELINES = pa.schema(
     ]
 )
 
+STAYING = pa.struct([pa.field("id", pa.string()), pa.field("label", pa.string()), pa.field("aliases", _NAMES)])
+"""One value of a many-valued relation that holds on both days."""
+
+ANSWER = pa.struct([*STAYING, pa.field("role", pa.string())])
+"""One value of an answer set. role: joined or stays (at as_of), left or stays (at since)."""
+
 _CHAIN = pa.list_(
     pa.struct(
         [
@@ -149,29 +158,69 @@ EDITS = pa.schema(
         field(
             "edit_id", pa.string(), "sha256 of (relation, subject, old_object, new_object, changed_on), 16 hex digits"
         ),
-        field("kind", pa.string(), "modification (o -> o') or injection (nothing -> o')"),
+        field(
+            "kind",
+            pa.string(),
+            "modification (o -> o'), injection (nobody -> o'), update (unknown -> o'); of a many-valued relation "
+            "addition (one value joins, others stay) or removal (one value leaves, others stay)",
+        ),
+        field(
+            "before",
+            pa.string(),
+            "what is known of the value at since: known, nobody (an injection: the subject began later, or Wikidata "
+            "says that there was none) or unknown (an update: Wikidata has a hole)",
+        ),
         field("relation", pa.string(), "id of the relation in the catalogue"),
         field("property", pa.string(), "PID that the relation reads"),
         field("inverse", pa.bool_(), "true when the property is read backwards (subject is its value)"),
         field("subject", pa.string(), "QID"),
         field("subject_label", pa.string(), "name used in the questions"),
         field("subject_aliases", pa.list_(pa.string()), "other names of the subject"),
-        field("old_object", pa.string(), "QID or literal that held at since; null for an injection"),
-        field("old_label", pa.string(), "name of the old object; null for an injection"),
+        field(
+            "old_object",
+            pa.string(),
+            "QID or literal that held at since (modification) or that left (removal); else null",
+        ),
+        field("old_label", pa.string(), "name of the old object; null where there is none"),
         field("old_aliases", pa.list_(pa.string()), "other names of the old object"),
-        field("new_object", pa.string(), "QID or literal that holds at as_of"),
-        field("new_label", pa.string(), "name of the new object"),
+        field(
+            "new_object", pa.string(), "QID or literal that holds at as_of (addition: that joined); null for a removal"
+        ),
+        field("new_label", pa.string(), "name of the new object; null for a removal"),
         field("new_aliases", pa.list_(pa.string()), "other names of the new object"),
+        field(
+            "stays",
+            pa.list_(STAYING),
+            "addition and removal: the values that certainly hold on both days, sorted by id; else empty",
+        ),
         field("object_kind", pa.string(), "item, string, quantity or year"),
         field("object_unit", pa.string(), "quantity: name of the unit; text: language; else null"),
-        field("changed_on_earliest", pa.date32(), "first day on which the new value may have begun"),
-        field("changed_on_latest", pa.date32(), "last day on which the new value may have begun"),
+        field(
+            "changed_on_earliest",
+            pa.date32(),
+            "first day on which the new value may have begun (removal: the old one ended)",
+        ),
+        field(
+            "changed_on_latest",
+            pa.date32(),
+            "last day on which the new value may have begun (removal: the old one ended)",
+        ),
         field("changed_on_precision", pa.int8(), "Wikidata precision of that day"),
         field(
             "prompt", pa.string(), "the edit question, in the present tense: Who is the head of government of France?"
         ),
-        field("target_new", pa.string(), "the answer at as_of (= new_label)"),
-        field("target_old", pa.string(), "the answer at since (= old_label)"),
+        field(
+            "target_new",
+            pa.string(),
+            "the answer at as_of (= new_label); addition and removal: the whole set as one text, the same for all "
+            "edits of the subject and relation (of a set of more than eight: what joined)",
+        ),
+        field(
+            "target_old",
+            pa.string(),
+            "the answer at since (= old_label); addition and removal: the whole set, null where it has none or more "
+            "than eight values",
+        ),
         field("paraphrases", pa.list_(pa.string()), "other wordings of prompt, at least four"),
         field("cloze", pa.string(), "a sentence to be completed with the answer: The head of government of France is"),
         field("sitelinks", pa.int32(), "popularity of the subject"),
@@ -187,7 +236,8 @@ QUESTIONS = pa.schema(
         field(
             "kind",
             pa.string(),
-            "edit, paraphrase, cloze, alias, reverse, multi_hop, locality, history or timeline",
+            "edit, paraphrase, cloze, alias, reverse, multi_hop, locality, history, timeline or preservation (what "
+            "stays of a set that changed)",
         ),
         field(
             "locality_kind",
@@ -206,14 +256,28 @@ QUESTIONS = pa.schema(
             "other wordings with the same answer (a multi-hop question has three in all)",
         ),
         field("answer", pa.string(), "the right answer at as_of (history: at asked_on)"),
-        field("answer_id", pa.string(), "QID or literal of the answer"),
-        field("answer_aliases", pa.list_(pa.string()), "other names of the answer"),
+        field(
+            "answer_id",
+            pa.string(),
+            "QID or literal of the answer; of a set those of the values that joined, else left, else all, joined by |",
+        ),
+        field("answer_aliases", pa.list_(pa.string()), "other names of the answer; empty for a set"),
+        field(
+            "answer_set",
+            pa.list_(ANSWER),
+            "a question with several answers: each value with its role (joined, stays), sorted by id; else empty",
+        ),
         field("answer_before", pa.string(), "the right answer at since; null where there was none"),
         field("answer_before_id", pa.string(), "QID or literal of it"),
         field("answer_before_aliases", pa.list_(pa.string()), "other names of it"),
+        field(
+            "answer_before_set",
+            pa.list_(ANSWER),
+            "the same at since: each value with its role (left, stays), sorted by id; else empty",
+        ),
         field("as_of", pa.date32(), "the day on which answer is right"),
         field("asked_on", pa.date32(), "the past day that the question asks about; null for a question about now"),
-        field("chain", _CHAIN, "the facts walked, in order"),
+        field("chain", _CHAIN, "the facts walked, in order; empty for a question with an answer set"),
         field("split", pa.string(), "train or test, by subject"),
         field("sitelinks", pa.int32(), "popularity of the named entity"),
         field(

@@ -85,6 +85,7 @@ class World:
         self.changes.append(
             {
                 "kind": "modification" if old else "injection",
+                "before": "known" if old else "nobody",
                 "relation": relation,
                 "subject": subject,
                 "old_object": old,
