@@ -23,7 +23,10 @@ def create_edits(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def create_alias_names(connection: duckdb.DuckDBPyConnection, per_edit: int) -> None:
-    """Create `alias_names` (edit_id, alias): other names that mean one subject only, within its relation."""
+    """Create `alias_names` (edit_id, alias): other names that mean one subject only, within its relation.
+
+    edit_id: of an edit, or the group of a set that changed.
+    """
     connection.execute(ALIAS_NAMES, [per_edit])
 
 
@@ -53,7 +56,9 @@ WITH taken AS (
 ),
 offered AS (
     SELECT a.edit_id, a.relation, alias, plain_words(alias) AS words
-    FROM accepted a JOIN names n ON n.id = a.subject AND n.kind = 'item', unnest(n.said_aliases) AS u(alias)
+    FROM (SELECT edit_id, relation, subject FROM accepted
+        UNION ALL SELECT group_id, relation, subject FROM set_groups) a
+    JOIN names n ON n.id = a.subject AND n.kind = 'item', unnest(n.said_aliases) AS u(alias)
 )
 SELECT edit_id, alias FROM (
     SELECT * FROM offered
