@@ -46,6 +46,8 @@ def register_relations(connection: duckdb.DuckDBPyConnection, catalogue: Catalog
             # Types are compared for humanity only: other classes need Wikidata's subclass tree.
             "wants_human": (HUMAN in r.object_types) if r.object_types else None,
             "restrictive": sorted({*RESTRICTIVE, *r.restrictive_qualifiers}),
+            "object_classes": list(r.object_classes),
+            "not_object_classes": list(r.not_object_classes),
         }
         for r in catalogue.relations
         if r.ends_of is None
@@ -66,14 +68,17 @@ _RELATIONS = pa.schema(
         ("ends_with_object", pa.bool_()),
         ("wants_human", pa.bool_()),
         ("restrictive", pa.list_(pa.string())),
+        ("object_classes", pa.list_(pa.string())),
+        ("not_object_classes", pa.list_(pa.string())),
     ]
 )
 
 
 def create_readings(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the table `readings` from the views `statements`, `beings` and `relations`.
+    """Create the table `readings` from the views `statements`, `beings`, `classed` and `relations`.
 
-    beings: (qid, human), null where an entity's types are unknown.
+    beings: (qid, human), null where an entity's types are unknown. classed: (relation, qid, of_class, ruled_out) of
+    what belongs to a class that a relation names.
     """
     connection.execute(f"CREATE OR REPLACE TEMP TABLE readings AS {READINGS}")
     mark_cycles(connection)
@@ -89,7 +94,7 @@ def readings_to_parquet(connection: duckdb.DuckDBPyConnection, folder: Path, par
 
 READINGS = f"""
 WITH directed AS (
-    SELECT r.relation, r.inverse, r.wanted_kind, r.wants_human, r.restrictive,
+    SELECT r.relation, r.inverse, r.wanted_kind, r.wants_human, r.restrictive, len(r.object_classes) > 0 AS in_classes,
         s.statement_id, s.rank, s.faults, s.qualifiers, s.replaced_by,
         CASE WHEN r.inverse THEN (CASE WHEN s.object_kind = 'item' THEN s.object END) ELSE s.subject END AS subject,
         -- A date value is spelled first/last day; it tells a year where it lies within one of our era.
@@ -109,7 +114,7 @@ WITH directed AS (
     FROM statements s JOIN relations r ON s.property = r.property
 ),
 judged AS (
-    SELECT directed.*,
+    SELECT directed.*, c.ruled_out,
         CASE
             WHEN len(faults) > 0 THEN faults[1]
             WHEN rank = 'deprecated' THEN 'deprecated'
@@ -118,20 +123,25 @@ judged AS (
                 OR (NOT inverse AND object_kind NOT IN ('somevalue', 'novalue') AND object_kind <> wanted_kind)
                 THEN 'wrong_object_type'
             WHEN object_kind = 'item' AND wants_human <> o.human THEN 'wrong_object_type'
+            WHEN object_kind = 'item' AND in_classes AND (ruled_out IS TRUE OR of_class IS NOT TRUE) THEN 'other_class'
             WHEN len(qualifiers) > 0 AND len(list_filter(qualifiers,
-                lambda q: list_contains(restrictive, split_part(q, '=', 1)) OR q = '{ACTING_ROLE}')) > 0
+                lambda q: list_contains(restrictive, split_part(q, '=', 1)) OR list_contains(restrictive, q)
+                    OR q = '{ACTING_ROLE}')) > 0
                 THEN 'restricted'
             WHEN start_kind = 'known' AND start_earliest IS NULL OR dates_it AND coalesce(object, '') = ''
                 THEN 'coarse_date'
         END AS reason,
         coalesce(reason IN ({_DAMAGED}), false) AS damaged
     FROM directed LEFT JOIN beings o ON o.qid = directed.object
+    LEFT JOIN classed c ON c.relation = directed.relation AND c.qid = directed.object
 )
 SELECT relation, subject, object, object_kind, statement_id, rank, replaced_by, reason,
     CASE
         WHEN subject IS NULL THEN NULL
         WHEN reason IS NULL THEN 'value'
         WHEN damaged OR reason IN ('restricted', 'young_statement', 'coarse_date') THEN '{BLOCKED}'
+        -- Of a class that nobody has listed it may be one after all.
+        WHEN reason = 'other_class' AND ruled_out IS NOT TRUE THEN '{BLOCKED}'
     END AS holding,
     -- Damaged dates are unknown dates: it may have held at any time.
     CASE WHEN NOT damaged THEN start_earliest END AS start_earliest,

@@ -161,7 +161,7 @@ class Relation:
     moves_with: tuple[str, ...]
     """Relations whose value may move when this one does: they prove nothing about locality."""
     restrictive_qualifiers: tuple[str, ...]
-    """PIDs that make a statement true only in part."""
+    """PIDs, or PIDs with one value (`P1642=Q2914547`), that make a statement true only in part."""
     words: tuple[tuple[str, Words], ...]
     """(language code, words) pairs."""
 

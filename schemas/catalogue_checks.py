@@ -17,6 +17,7 @@ __all__ = ["Entry", "check_language", "check_relation", "check_words", "wordings
 
 PID = re.compile(r"P[1-9][0-9]*")
 QID = re.compile(r"Q[1-9][0-9]*")
+QUALIFIER = re.compile(r"P[1-9][0-9]*(=Q[1-9][0-9]*)?")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 LEAST_PARAPHRASES, LEAST_DATED = 4, 2
 LEAST_PLURAL_PARAPHRASES, LEAST_PLURAL_DATED = 3, 1
@@ -218,11 +219,12 @@ def check_relation(
         entry.fail(facts["property"], f"property {facts['property']!r} is not a property id like P39")
     for key, form in (
         ("subject_types", QID), ("object_types", QID), ("object_classes", QID), ("not_object_classes", QID),
-        ("restrictive_qualifiers", PID),
+        ("restrictive_qualifiers", QUALIFIER),
     ):  # fmt: skip
         for value in facts.get(key, ()):
             if not form.fullmatch(value):
-                entry.fail(value, f"{key} holds {value!r}, which is not an id like {'Q5' if form is QID else 'P642'}")
+                like = "an id like Q5" if form is QID else "an id like P642 or P642=Q5"
+                entry.fail(value, f"{key} holds {value!r}, which is not {like}")
     for key, allowed in (("object_kind", OBJECT_KINDS), ("undated", UNDATED)):
         if facts.get(key, allowed[0]) not in allowed:
             entry.fail(facts[key], f"{key} is {facts[key]!r}; use one of {', '.join(allowed)}")

@@ -53,7 +53,7 @@ STATEMENTS = pa.schema(
         field("object_kind", pa.string(), "item, string, quantity, time, somevalue or novalue"),
         field("object_unit", pa.string(), "quantity: QID of the unit; monolingual text: language code; else null"),
         field("rank", pa.string(), "preferred, normal or deprecated"),
-        *_interval("start", "the start (P580)"),
+        *_interval("start", "the start (P580; of a software version without one its publication, P577)"),
         *_interval("end", "the end (P582)"),
         *_interval("point_in_time", "the point in time (P585)"),
         field("replaces", pa.string(), "QID of P1365; null when absent or many"),

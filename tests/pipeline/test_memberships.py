@@ -6,7 +6,7 @@ import datetime
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.memberships import find_memberships
@@ -93,7 +93,7 @@ def test_an_end_on_the_day_before_a_new_start_is_no_leaving_and_no_joining() -> 
     made = member().held_by("Q2", "1995").held_by("Q3", "2010-01-01", "2020-12-31").held_by("Q3", "2021-01-01")
     assert roles(made) == {"Q2": "stays", "Q3": "stays"}
     made = member().held_by("Q2", "1995").held_by("Q3", "2010-01-01", "2021-01-01").held_by("Q3", "2021-01-02")
-    assert roles(made) == {"Q2": "stays"}
+    assert roles(made) == {}
     assert rejected(made) == [("uncertain_change_date", ["S2", "S3"])]
 
 
@@ -155,6 +155,7 @@ DAYS = st.one_of(
 STATEMENT = st.tuples(st.sampled_from(["Q2", "Q3", "Q4"]), DAYS, DAYS)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(STATEMENT, min_size=1, max_size=6))
 def test_the_set_at_as_of_is_the_set_at_since_with_what_joined_and_without_what_left(told: list) -> None:
     made = member()
