@@ -18,6 +18,7 @@ import duckdb
 from pipeline.duck import connect
 from pipeline.snapshot import sha256_of, table_files
 from pipeline.spool import pieces
+from pipeline.verify_sets import SET_CHECKS, SET_FACTS_TO_CHECK, SET_OF_WIKIDATA
 from schemas.errors import CheckFailed
 from schemas.manifest import SnapshotManifest, read_manifest
 from schemas.reasons import REASONS
@@ -57,6 +58,7 @@ def verify(snapshot: Path) -> list[Problem]:
         connection.execute("SET VARIABLE language = $1::VARCHAR", [manifest.language])
         connection.execute("CREATE TABLE reason_codes AS SELECT unnest($1) AS reason", [list(REASONS)])
         connection.execute(FACTS_TO_CHECK)
+        connection.execute(SET_FACTS_TO_CHECK)
         problems += [p for name, sql in promises(manifest).items() if (p := _run(connection, name, sql))]
         problems += _ids(connection)
     return problems
@@ -134,10 +136,10 @@ WITH hops AS (
 )
 SELECT DISTINCT owner, subject, relation, property, inverse, object, day FROM (
     SELECT 'edit ' || edit_id AS owner, subject, relation, property, inverse, new_object AS object, as_of AS day
-    FROM edits, days
+    FROM edits, days WHERE kind NOT IN ('addition', 'removal')
     UNION ALL
     SELECT 'edit ' || edit_id, subject, relation, property, inverse, old_object, since
-    FROM edits, days WHERE old_object IS NOT NULL
+    FROM edits, days WHERE old_object IS NOT NULL AND kind <> 'removal'
     UNION ALL
     SELECT 'question ' || question_id, subject, relation, property, inverse, object, coalesce(asked_on, as_of)
     FROM hops, days WHERE told_day IS NULL
@@ -186,6 +188,7 @@ CHECKS = {
     "no label is missing or an id": r"""
         SELECT edit_id, label FROM (
             SELECT edit_id, subject_label AS label FROM edits UNION ALL SELECT edit_id, new_label FROM edits
+            WHERE kind <> 'removal'
             UNION ALL SELECT edit_id, old_label FROM edits WHERE old_object IS NOT NULL)
         WHERE label IS NULL OR trim(label) = '' OR regexp_full_match(label, '[QP]\d+')""",
     "old and new value of an edit differ": """
@@ -194,12 +197,15 @@ CHECKS = {
         SELECT edit_id, kind, before FROM edits
         WHERE kind NOT IN ('modification', 'injection', 'update', 'addition', 'removal')
             OR (kind IN ('modification', 'removal')) <> (old_object IS NOT NULL)
+            OR (kind = 'removal') <> (new_object IS NULL)
             OR before <> CASE kind WHEN 'injection' THEN 'nobody' WHEN 'update' THEN 'unknown' ELSE 'known' END""",
     "a change lies after since and not after as_of": """
         SELECT edit_id, changed_on_earliest, changed_on_latest FROM edits, days
         WHERE changed_on_earliest IS NULL OR changed_on_earliest <= since OR changed_on_latest > as_of""",
     "no edit contradicts another": """
-        SELECT relation, subject FROM edits GROUP BY ALL HAVING count(*) > 1""",
+        SELECT relation, subject FROM edits
+        GROUP BY relation, subject, CASE WHEN kind IN ('addition', 'removal') THEN coalesce(new_object, old_object) END
+        HAVING count(*) > 1""",
     "nothing may hold at since where an edit is an injection": """
         SELECT e.edit_id, t.object FROM days, edits e JOIN timelines t USING (relation, subject)
         WHERE e.kind = 'injection' AND NOT certainly_not(t.valid_from_earliest, t.valid_to_latest, days.since)""",
@@ -248,7 +254,8 @@ CHECKS = {
         WHERE e.ended_latest <= f.day AND list_contains(e.types, 'Q5')""",
     "a chain is joined": """
         SELECT question_id FROM questions
-        WHERE len(chain) <> hops OR (kind <> 'reverse' AND chain[1].subject <> subject)
+        WHERE len(chain) <> CASE WHEN len(answer_set) > 0 THEN 0 ELSE hops END
+            OR (kind <> 'reverse' AND chain[1].subject <> subject)
             OR len(list_filter(range(1, len(chain)), lambda i: chain[i].object <> chain[i + 1].subject)) > 0""",
     "a chain ends in its answer": """
         SELECT question_id, kind FROM questions
@@ -297,6 +304,7 @@ CHECKS = {
         WHERE q.split = 'train' AND e.split <> 'train'""",
     "every reason is in the closed list": """
         SELECT DISTINCT reason FROM rejections ANTI JOIN reason_codes USING (reason)""",
+    **SET_CHECKS,
 }
 
 # What only a snapshot made from statements can promise. An imported benchmark has neither statements nor dates, and its
@@ -315,6 +323,7 @@ OF_WIKIDATA = frozenset(
         "a chain is joined",
         "no question contains its answer",
         "one text has one answer",
+        *SET_OF_WIKIDATA,
     }
 )
 

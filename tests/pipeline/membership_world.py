@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 
 import pyarrow as pa
 
+from pipeline.build import EntityBatch, SnapshotSettings, Told, build_tables
 from pipeline.changes import find_changes
 from pipeline.memberships import find_memberships
 from pipeline.questions import QuestionSettings, QuestionTables, build_questions
+from pipeline.snapshot import write_snapshot
 from pipeline.timelines import build_timelines, values_at
 from schemas.catalogue import Catalogue, load_catalogue
+from schemas.manifest import SnapshotManifest
+from schemas.tables import REJECTIONS
 from tests.pipeline.statement_world import World, world
 
 SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
@@ -49,3 +54,18 @@ def questions_of(made: World, catalogue: Catalogue = CATALOGUE, **settings: obje
 
 def rows(table: pa.Table, **wanted: object) -> list[dict]:
     return [row for row in table.to_pylist() if all(row[key] == value for key, value in wanted.items())]
+
+
+def snapshot_of(made: World, folder: Path, catalogue: Catalogue = CATALOGUE) -> Path:
+    """A finished snapshot of the world, with its statements and timelines, unverified."""
+    statements, labels = made.told()
+    told = Told(statements, EntityBatch(made.lifecycle.table(), labels), REJECTIONS.empty_table())
+    settings = SnapshotSettings(SINCE, AS_OF, quarantine_days=0)
+    tables = build_tables(told, catalogue, settings, AS_OF)
+    manifest = SnapshotManifest(
+        name="unions", since=SINCE, as_of=AS_OF, language="en", source="test", source_day=AS_OF, source_detail="test",
+        retrieved_at=datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC), code_version="0", catalogue_hash="0",
+        relations=tuple(sorted(relation.id for relation in catalogue.relations)), seed=0,
+    )  # fmt: skip
+    write_snapshot(tables, manifest, folder)
+    return folder

@@ -112,15 +112,18 @@ class World:
         self.names.add(qid)
         return self
 
-    def tables(self) -> Tables:
+    def told(self) -> tuple[pa.Table, pa.Table]:
+        """(`STATEMENTS`, `LABELS`)"""
         labels = []
         for qid in sorted(self.names):
             label, *aliases = self.called_by.get(qid, (f"name of {qid}",))
             told = {"aliases": sorted(aliases), "alias_languages": ["en"] * len(aliases)}
             labels.append({"qid": qid, "label": label, "label_language": "en"} | told)
-        return Tables(
-            self.rows.table(), describe_entities(self.lifecycle.table(), pa.Table.from_pylist(labels, schema=LABELS))
-        )
+        return self.rows.table(), pa.Table.from_pylist(labels, schema=LABELS)
+
+    def tables(self) -> Tables:
+        statements, labels = self.told()
+        return Tables(statements, describe_entities(self.lifecycle.table(), labels))
 
 
 def world() -> World:
