@@ -61,7 +61,8 @@ SENTIMENT_QUESTIONS = ("What do you think of {}?", "What do you feel about {}?",
 def write_knowedit(contents: Contents, folder: Path) -> list[Path]:
     """`test.json` and, if any edit is in that split, `train.json`; of sets of values `test-sets.json` and so on."""
     probes: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    splits, several = {}, 0
+    splits: dict[str, str] = {}
+    several = 0
     for question in contents.questions:
         if question["kind"] == "edit":
             splits |= dict.fromkeys(question["edit_ids"], question["split"])

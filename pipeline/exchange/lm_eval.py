@@ -3,7 +3,8 @@
 One task per kind of question: the model writes an answer (`generate_until`), which is right when it is one of the
 answer's names; and one that weighs the new answer against the old by their likelihoods (`multiple_choice`).
 Source: lm-evaluation-harness 0.4.13, docs/new_task_guide.md and `lm_eval/api/task.py`.
-Leaves out: questions with an answer set, which one generated line cannot be compared with; few-shot examples (ask for them with `--num_fewshot`), and the train split, which editors may learn from.
+Leaves out: questions with an answer set, which one generated line cannot be compared with; few-shot examples (ask for
+them with `--num_fewshot`), and the train split, which editors may learn from.
 """
 
 from __future__ import annotations
