@@ -100,7 +100,7 @@ clear AS (
 told AS (
     SELECT c.group_id, c.year,
         list({{'id': n.id, 'label': n.label, 'aliases': n.aliases, 'role': 'stays'}} ORDER BY n.id) AS told,
-        list_text(list(n.shown ORDER BY n.label, n.id)) AS answer,
+        list_text(list(n.shown ORDER BY lower(n.label), n.id)) AS answer,
         array_to_string(list(n.id ORDER BY n.id), '|') AS answer_id,
         list(n.id ORDER BY n.id) FILTER (n.fell_back) AS fallback_names,
         bool_and(n.reason IS NULL) AS sayable

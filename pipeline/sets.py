@@ -58,7 +58,10 @@ SELECT m.*, s.label AS subject_label, o.label, o.aliases, o.shown, o.words, o.al
         WHEN s.reason = 'no_label' OR o.reason = 'no_label' THEN 'no_label'
         WHEN s.reason IS NOT NULL OR o.reason IS NOT NULL THEN 'unusable_label'
         WHEN shared.words IS NOT NULL THEN 'ambiguous_name'
-        WHEN gives_away(s, o) OR contains(plain_words(w.text), o.words) THEN 'answer_in_question'
+        -- A shared word gives nothing away: that the United States are in the United Nations is to be known.
+        WHEN contains(plain_words(w.text), o.words)
+            OR len(list_filter(o.alias_words, lambda a: length(a) > 5 AND contains(s.words, a))) > 0
+            THEN 'answer_in_question'
     END AS reason
 FROM members m
 JOIN names s ON s.id = m.subject AND s.kind = 'item'
@@ -119,10 +122,10 @@ gathered AS (
             FILTER (v.role = 'left' OR v.role = 'stays' AND v.before <= getvariable('longest_set')) AS before_told,
         list({'id': v.object, 'label': v.label, 'aliases': v.aliases} ORDER BY v.object)
             FILTER (v.role = 'stays') AS stays,
-        list(v.shown ORDER BY v.label, v.object)
+        list(v.shown ORDER BY lower(v.label), v.object)
             FILTER (v.role = 'joined' OR v.role = 'stays' AND v.after <= getvariable('longest_set')) AS after_shown,
-        list(v.shown ORDER BY v.label, v.object) FILTER (v.role <> 'joined') AS before_shown,
-        list(v.shown ORDER BY v.label, v.object) FILTER (v.role = 'stays') AS stays_shown,
+        list(v.shown ORDER BY lower(v.label), v.object) FILTER (v.role <> 'joined') AS before_shown,
+        list(v.shown ORDER BY lower(v.label), v.object) FILTER (v.role = 'stays') AS stays_shown,
         list(v.object ORDER BY v.object) FILTER (v.role = 'joined') AS joined_ids,
         list(v.object ORDER BY v.object) FILTER (v.role = 'left') AS left_ids,
         list(v.object ORDER BY v.object) FILTER (v.fell_back) AS fallback_names
@@ -151,7 +154,7 @@ CREATE TEMP TABLE stable_sets AS
 WITH gathered AS (
     SELECT v.relation, v.subject,
         list({'id': v.object, 'label': v.label, 'aliases': v.aliases, 'role': 'stays'} ORDER BY v.object) AS told,
-        list_text(list(v.shown ORDER BY v.label, v.object)) AS answer,
+        list_text(list(v.shown ORDER BY lower(v.label), v.object)) AS answer,
         list(v.object ORDER BY v.object) AS objects,
         list(v.object ORDER BY v.object) FILTER (v.fell_back) AS fallback_names
     FROM set_values v WHERE NOT v.changed GROUP BY v.relation, v.subject

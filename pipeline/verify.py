@@ -235,6 +235,9 @@ CHECKS = {
             SELECT f.*, s.* EXCLUDE (subject, property, object) FROM facts_to_check f
             JOIN statements s ON s.property = f.property AND s.subject = f.subject AND s.object <> f.object
             WHERE NOT f.inverse)
+        -- What is of another class, or of an older branch, is no rival (P54: club and national team).
+        ANTI JOIN (SELECT relation, unnest(ids) AS statement_id FROM rejections
+            WHERE reason IN ('other_class', 'older_branch', 'no_release')) beside USING (relation, statement_id)
         WHERE rank <> 'deprecated' AND len(faults) = 0 AND object_kind NOT IN ('novalue')
             AND start_latest <= day AND end_earliest > day""",
     "who left something left that alone on its day, by the statements": """
