@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
+from pipeline.audit import audit
+from pipeline.exchange import export_snapshot, import_benchmark
+from pipeline.inspection import inspect
 from schemas.catalogue import load_catalogue
-from tests.pipeline.membership_world import questions_of, rows, unions
+from tests.pipeline.membership_world import questions_of, rows, snapshot_of, unions
 from tests.pipeline.statement_world import World, world
 
 SET_KINDS = ("edit", "paraphrase", "cloze", "alias")
@@ -173,3 +178,35 @@ def test_a_dutch_set_is_told_the_dutch_way() -> None:
     (edit,) = rows(made.edits, kind="addition")
     assert edit["prompt"] == "Welke organisaties tellen Finland onder hun leden?"
     assert edit["target_new"].endswith("European Union, NATO en United Nations")
+
+
+def test_exports_tell_a_set_as_far_as_their_formats_can(tmp_path: Path) -> None:
+    snapshot = snapshot_of(unions(), tmp_path / "snapshot")
+    export_snapshot(snapshot, "easyedit", tmp_path / "easyedit")
+    assert json.loads((tmp_path / "easyedit" / "test.json").read_text()) == []
+    told = json.loads((tmp_path / "easyedit" / "test-sets.json").read_text())
+    (finland,) = [record for record in told if record["subject"] == "Finland"]
+    assert finland["target_new"] == "the European Union, NATO and the United Nations"
+    assert {"prompt": "In which organisations does Finland hold membership?",
+            "ground_truth": [["United Nations", "UN"], ["European Union", "EU"]],
+            } in finland["locality"]["Forgetfulness"]  # fmt: skip
+    again = import_benchmark(tmp_path / "easyedit" / "test-sets.json", "easyedit")["edits"].to_pylist()
+    assert {(edit["kind"], edit["target_new"]) for edit in again} == {
+        ("modification", "the European Union, NATO and the United Nations"), ("modification", "the United Nations"),
+    }  # fmt: skip
+    export_snapshot(snapshot, "mquake", tmp_path / "mquake")
+    assert json.loads((tmp_path / "mquake" / "ChronoFacts-T.json").read_text()) == []
+    export_snapshot(snapshot, "lm-eval", tmp_path / "lm-eval")
+    documents = [json.loads(line) for line in (tmp_path / "lm-eval" / "chronofacts_locality.jsonl").open()]
+    assert [document["answer"] for document in documents] == ["Helsinki"]
+
+
+def test_inspect_and_the_card_keep_the_kinds_apart(tmp_path: Path) -> None:
+    snapshot = snapshot_of(unions(), tmp_path / "snapshot")
+    found = inspect(snapshot).as_json()
+    assert found["edits"]["by_kind"] == {"addition": 1, "removal": 1}
+    assert found["edits"]["by_before"] == {"known": 2} and found["questions"]["by_kind"]["preservation"] == 2
+    card = (snapshot / "README.md").read_text(encoding="utf-8")
+    assert "| addition | 1 |" in card and "| removal | 1 |" in card and "| preservation |" in card
+    about = {(finding.stage, finding.why) for finding in audit(snapshot, "Q7184") if finding.kept}
+    assert ("edits", "addition of NATO, changed on 2023-04-04") in about
