@@ -32,6 +32,7 @@ def print_inspection(found: Inspection) -> None:
     _print_counts(console, "table", found.tables)
     _print_counts(console, "edits by relation", found.edits_by_relation)
     _print_counts(console, "edits by kind", found.edits_by_kind)
+    _print_counts(console, "before the edits", found.edits_by_before)
     kinds = Table("questions by kind", "", "example", "answer", box=None, padding=(0, 1))
     for kind, count in found.questions_by_kind.items():
         kinds.add_row(kind, str(count), *(escape(text) for text in found.question_examples[kind]))

@@ -23,7 +23,10 @@ def create_edits(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def create_alias_names(connection: duckdb.DuckDBPyConnection, per_edit: int) -> None:
-    """Create `alias_names` (edit_id, alias): other names that mean one subject only, within its relation."""
+    """Create `alias_names` (edit_id, alias): other names that mean one subject only, within its relation.
+
+    edit_id: of an edit, or the group of a set that changed.
+    """
     connection.execute(ALIAS_NAMES, [per_edit])
 
 
@@ -53,7 +56,9 @@ WITH taken AS (
 ),
 offered AS (
     SELECT a.edit_id, a.relation, alias, plain_words(alias) AS words
-    FROM accepted a JOIN names n ON n.id = a.subject AND n.kind = 'item', unnest(n.said_aliases) AS u(alias)
+    FROM (SELECT edit_id, relation, subject FROM accepted
+        UNION ALL SELECT group_id, relation, subject FROM set_groups) a
+    JOIN names n ON n.id = a.subject AND n.kind = 'item', unnest(n.said_aliases) AS u(alias)
 )
 SELECT edit_id, alias FROM (
     SELECT * FROM offered
@@ -140,6 +145,7 @@ FROM part_edits e JOIN wordings w ON w.relation = e.relation AND w.use IN ('now'
 EDIT_ROWS = """
 SELECT e.* EXCLUDE (object_unit), coalesce(u.label, CASE WHEN e.object_unit LIKE 'Q%' OR e.object_unit = '1' THEN NULL
         ELSE e.object_unit END) AS object_unit,
+    []::STRUCT(id VARCHAR, label VARCHAR, aliases VARCHAR[])[] AS stays,
     w.prompt, e.new_label AS target_new, e.old_label AS target_old, w.paraphrases, w.cloze
 FROM part_edits e
 JOIN (

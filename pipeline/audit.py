@@ -72,6 +72,7 @@ LEFT_OUT = """
 WITH mine AS (
     SELECT s.statement_id AS id FROM statements s, about WHERE s.subject = about.qid OR s.object = about.qid
     UNION SELECT e.edit_id FROM edits e, about WHERE about.qid IN (e.subject, e.old_object, e.new_object)
+        OR list_contains(list_transform(e.stays, lambda v: v.id), about.qid)
 )
 SELECT DISTINCT false, r.stage, concat_ws(' ', r.relation, r.subject, concat('- ', r.detail)), r.reason, r.ids
 FROM rejections r, about
@@ -81,9 +82,11 @@ ORDER BY ALL
 """
 
 EDITS = """
-SELECT true, 'edits', concat(e.prompt, ' ', coalesce(e.target_old, '(nobody)'), ' -> ', e.target_new),
-    concat(e.kind, ', changed on ', e.changed_on_earliest), e.statement_ids
+SELECT true, 'edits', concat(e.prompt, ' ', coalesce(e.target_old, concat('(', e.before, ')')), ' -> ', e.target_new),
+    concat(e.kind, CASE e.kind WHEN 'addition' THEN concat(' of ', e.new_label)
+        WHEN 'removal' THEN concat(' of ', e.old_label) END, ', changed on ', e.changed_on_earliest), e.statement_ids
 FROM edits e, about WHERE about.qid IN (e.subject, e.old_object, e.new_object)
+    OR list_contains(list_transform(e.stays, lambda v: v.id), about.qid)
 ORDER BY e.relation, e.edit_id
 """
 
@@ -91,5 +94,6 @@ QUESTIONS = """
 SELECT true, 'questions', concat(q.question, ' ', q.answer), q.kind, q.edit_ids
 FROM questions q, about
 WHERE about.qid IN (q.subject, q.answer_id, q.answer_before_id)
+    OR list_contains(list_transform(list_concat(q.answer_set, q.answer_before_set), lambda v: v.id), about.qid)
 ORDER BY q.kind, q.question_id
 """

@@ -23,6 +23,7 @@ from pipeline.crosscheck import cross_check, quarantine, veto_injections, write_
 from pipeline.duck import Tabular, connect, register
 from pipeline.entities import DESCRIBE
 from pipeline.gathering import MEMORY_GIB, Gathered, Told, copies_elsewhere, read_source, write_each_once, write_told
+from pipeline.memberships import find_memberships
 from pipeline.questions import QuestionInputs, QuestionSettings, question_parts
 from pipeline.sources import EntityBatch
 from pipeline.spool import Spool, pieces, read_whole, spool, spool_query
@@ -118,7 +119,11 @@ def build_files(
     rejected.add(refused)
     rejected.add(vetoed)
     log.info("found %d changes from %s to %s", changes.num_rows, settings.since, settings.as_of)
-    inputs = QuestionInputs(changes, timelines, before, after, entities, statements)
+    members, refused = find_memberships(timelines, statements, entities, catalogue, settings.since, settings.as_of)
+    rejected.add(refused)
+    moved = members.num_rows - (pc.sum(pc.equal(members["role"], "stays")).as_py() or 0)
+    log.info("found %d values that joined or left a set", moved)
+    inputs = QuestionInputs(changes, timelines, before, after, entities, statements, members)
     made = _write_questions(inputs, catalogue, settings, folder, rejected)
     every = folder / "statements.parquet"
     spool(chain(pieces(statements, STATEMENTS), pieces(others, STATEMENTS)), STATEMENTS, folder / "unsorted.parquet")

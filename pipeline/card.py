@@ -11,7 +11,16 @@ from pathlib import Path
 
 import pyarrow.dataset as ds
 
-from pipeline.card_sections import citation, hop_counts, limits, set_aside, verification, worked_example
+from pipeline.card_sections import (
+    citation,
+    hop_counts,
+    kinds_of_change,
+    limits,
+    set_aside,
+    told_before,
+    verification,
+    worked_example,
+)
 from schemas.manifest import SnapshotManifest
 from schemas.plain_text import plain
 from schemas.reasons import explain
@@ -42,6 +51,7 @@ def write_card(folder: Path, manifest: SnapshotManifest) -> None:
         *_front_matter(manifest),
         *_introduction(manifest, folder),
         *worked_example(folder, escape),
+        *kinds_of_change(folder),
         *_counts(manifest, folder),
         *verification(manifest),
         *set_aside(manifest),
@@ -107,7 +117,7 @@ def _introduction(manifest: SnapshotManifest, folder: Path) -> list[str]:
         "|---|---|---|---|",
     ]
     for row in edits.head(_EXAMPLES).to_pylist():
-        cells = (row["prompt"], row["target_old"] or "(nobody)", row["target_new"], str(row["changed_on_earliest"]))
+        cells = (row["prompt"], told_before(row), row["target_new"], str(row["changed_on_earliest"]))
         lines.append("| " + " | ".join(escape(cell) for cell in cells) + " |")
     return [*lines, ""]
 
@@ -119,7 +129,8 @@ def _of_wikidata(manifest: SnapshotManifest, edits: int) -> tuple[str, ...]:
         f"{edits} facts of Wikidata that were certainly one thing on {manifest.since} and certainly another "
         f"on {manifest.as_of}, with questions that test whether a language model was taught the change: the fact "
         "itself, paraphrases, multi-hop questions whose answer changes with it, facts that must not move "
-        "(locality), and the past, which stays what it was (history).",
+        "(locality), what stays of a set of which a part changed (preservation), and the past, which stays what it was "
+        "(history).",
         "",
         f"Source: {escape(manifest.source_detail)}, read {manifest.retrieved_at:%Y-%m-%d}. "
         "Facts are CC0, from Wikidata.",

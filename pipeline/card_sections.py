@@ -6,6 +6,7 @@ Leaves out: the card's frame and its counts (`pipeline.card`).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,29 @@ import pyarrow.dataset as ds
 from schemas.manifest import SnapshotManifest
 from schemas.promises import PROMISES
 
-__all__ = ["citation", "hop_counts", "limits", "set_aside", "verification", "worked_example"]
+__all__ = [
+    "citation",
+    "hop_counts",
+    "kinds_of_change",
+    "limits",
+    "set_aside",
+    "told_before",
+    "verification",
+    "worked_example",
+]
 
 Escape = Callable[[str], str]
-_KINDS = ("edit", "paraphrase", "cloze", "alias", "reverse", "multi_hop", "locality", "history", "timeline")
+_KINDS = (
+    "edit", "paraphrase", "cloze", "alias", "reverse", "multi_hop", "preservation", "locality", "history", "timeline",
+)  # fmt: skip
+_CHANGES = {
+    "modification": "one value gave way to another, both certain on their day",
+    "injection": "there was nobody or nothing before: the subject began later, or Wikidata says so",
+    "update": "the new value is certain; what was there before is not known, for Wikidata has a hole",
+    "addition": "one value joined a set of several; what stays must stay",
+    "removal": "one value left a set of several; what stays must stay",
+}
+_BEFORE = {"nobody": "(nobody)", "unknown": "(not known)"}
 
 
 def worked_example(folder: Path, escape: Escape) -> list[str]:
@@ -43,7 +63,7 @@ def worked_example(folder: Path, escape: Escape) -> list[str]:
         "## One edit, and what is asked of it",
         "",
         f"Edit `{chosen}`: {escape(edit['subject_label'])}, `{edit['relation']}` ({edit['property']}), from "
-        f"{escape(edit['target_old'] or '(nobody)')} to {escape(edit['target_new'])}, "
+        f"{escape(told_before(edit))} to {escape(edit['target_new'])}, "
         f"{_between(edit['changed_on_earliest'], edit['changed_on_latest'])}.",
         "",
         "| kind | question | right before | right now |",
@@ -54,6 +74,27 @@ def worked_example(folder: Path, escape: Escape) -> list[str]:
             row = asked[kind]
             cells = (row["question"], row["answer_before"] or "(no answer)", row["answer"])
             lines.append(f"| {kind} | " + " | ".join(escape(cell) for cell in cells) + " |")
+    return [*lines, ""]
+
+
+def told_before(edit: dict[str, Any]) -> str:
+    """The old answer of an edit, or why there is none; a set may be empty or too large to be told."""
+    return edit["target_old"] or _BEFORE.get(edit["before"], "(not told)")
+
+
+def kinds_of_change(folder: Path) -> list[str]:
+    """How many edits there are of each kind, and what the kinds mean."""
+    counted = Counter(ds.dataset(folder / "edits").to_table(columns=["kind"])["kind"].to_pylist())
+    if not counted:
+        return []
+    lines = ["## The kinds of change", "", "| kind | edits | meaning |", "|---|---|---|"]
+    lines += [f"| {kind} | {counted[kind]} | {meaning} |" for kind, meaning in _CHANGES.items() if counted[kind]]
+    lines += ["", "`before` says what is known of the value before: `known`, `nobody` or `unknown`."]
+    if counted["addition"] or counted["removal"]:
+        lines.append(
+            "All additions and removals of one subject and relation are one plural question with an answer set; "
+            "`stays` lists the values that hold on both days, for which the questions of the kind preservation ask."
+        )
     return [*lines, ""]
 
 
@@ -121,10 +162,13 @@ def limits(manifest: SnapshotManifest) -> list[str]:
         "- An answer is right by Wikidata as it was read. Where Wikidata is wrong or late, so is the answer.",
         "- A statement without an end is taken to hold until the day of the snapshot, unless it is older than its "
         "relation usually lasts, its holder has died, or a successor is stated (`end_inferred` of `timelines`).",
-        "- An injection (an edit without an old answer) means that Wikidata names nobody for that day, not that there "
-        "was nobody.",
-        "- A subject with several holders at once is left out, and so is everything that was edited in the last days "
-        "before the reading.",
+        "- An update (an edit without an old answer whose `before` is `unknown`) means that Wikidata names nobody for "
+        "that day, not that there was nobody.",
+        "- A set of values is what Wikidata certainly says: there may be values that it does not know. A value leaves "
+        "a set only by a stated end, never by ceasing to exist, and a set of more than eight values is asked for what "
+        "joined.",
+        "- A subject with several holders at once of what only one holds is left out, and so is everything that was "
+        "edited in the last days before the reading.",
         "- The wordings come from templates: correct, and of little variety.",
         "",
     ]

@@ -1,6 +1,7 @@
 """Two snapshots of one kind, and what lies between them: the world moved, or Wikidata was edited.
 
-- `world_change`: by what the newer snapshot knows, the value differs between the two `as_of` days.
+- `world_change`: by what the newer snapshot knows, the value differs between the two `as_of` days; of a relation with
+  several values at once, one of them joined or left (`detail` says addition or removal).
 - `correction`: the two snapshots disagree about one and the same day, the older one's `as_of`.
 - `addition`: a statement about a time before that day, which the older snapshot had not.
 - `removal`: a statement that is gone.
@@ -22,6 +23,7 @@ import pyarrow as pa
 from pipeline.changes import find_changes
 from pipeline.duck import connect, register
 from pipeline.early_days import read_back
+from pipeline.memberships import MEMBERS, find_memberships
 from pipeline.snapshot import read_table
 from pipeline.timelines import values_at
 from schemas.catalogue import Catalogue
@@ -102,6 +104,7 @@ def find_differences(
         register(connection, "was", was)
         register(connection, "known_now", known_now)
         register(connection, "world_changes", _world_changes(new, known_now, catalogue, old_as_of, new_as_of))
+        register(connection, "members", _members(new, catalogue, old_as_of, new_as_of))
         for step in (STATEMENT_DIFFERENCES, CORRECTIONS):
             connection.execute(step, [old_as_of] if "$1" in step else [])
         return connection.sql(ALL_DIFFERENCES).to_arrow_table().cast(DIFFERENCES)
@@ -137,6 +140,15 @@ def _world_changes(
         new_as_of,
         entities=new["entities"],
     )[0]
+
+
+def _members(
+    new: Mapping[str, pa.Table], catalogue: Catalogue, old_as_of: datetime.date, new_as_of: datetime.date
+) -> pa.Table:
+    if old_as_of == new_as_of:
+        return MEMBERS.empty_table()
+    told = (new["timelines"], new["statements"], new["entities"])
+    return find_memberships(*told, catalogue, old_as_of, new_as_of)[0]
 
 
 def count_kinds(differences: pa.Table) -> dict[str, int]:
@@ -192,14 +204,24 @@ WHERE w.certainty = 'certain' AND n.certainty = 'certain' AND w.object <> n.obje
 """
 
 ALL_DIFFERENCES = """
-WITH shown AS (
+WITH moved AS (
+    SELECT subject, relation, CASE WHEN role = 'left' THEN object END AS old,
+        CASE WHEN role = 'joined' THEN object END AS new, changed_on_earliest, changed_on_latest, statement_ids,
+        CASE role WHEN 'joined' THEN 'addition' ELSE 'removal' END AS detail
+    FROM members WHERE role <> 'stays'
+),
+shown AS (
     SELECT unnest(statement_ids) AS id FROM corrections
     UNION SELECT unnest(statement_ids) FROM world_changes
+    UNION SELECT unnest(statement_ids) FROM moved
 ),
 rows AS (
     SELECT 'world_change' AS kind, subject, relation, old_object AS old, new_object AS new,
         changed_on_earliest, changed_on_latest, statement_ids, kind AS detail
     FROM world_changes
+    UNION ALL
+    SELECT 'world_change', subject, relation, old, new, changed_on_earliest, changed_on_latest, statement_ids, detail
+    FROM moved
     UNION ALL SELECT kind, subject, relation, old, new, NULL, NULL, statement_ids, detail FROM corrections
     UNION ALL SELECT kind, subject, relation, old, new, NULL, NULL, statement_ids, detail FROM statement_differences
     -- What already shows as the change or the correction that it made is not told again.

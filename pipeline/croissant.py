@@ -148,12 +148,19 @@ def _field(record_set: str, file: str, column: pa.Field) -> dict[str, Any]:
                 "@id": f"{record_set}/{column.name}/{part.name}",
                 "name": part.name,
                 "description": f"{part.name} of each of the {column.name}",
-                "dataType": _data_type(part.type),
+                **_part_type(part.type),
                 "source": {**source, "transform": {"jsonPath": part.name}},
             }
             for part in type_
         ],
     }
+
+
+def _part_type(type_: pa.DataType) -> dict[str, Any]:
+    """A part of a struct may itself be a list: the names of an answer."""
+    if pa.types.is_list(type_):
+        return {"repeated": True, "dataType": _data_type(type_.value_type)}
+    return {"dataType": _data_type(type_)}
 
 
 def _data_type(type_: pa.DataType) -> str:

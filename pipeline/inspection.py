@@ -22,6 +22,8 @@ class Inspection:
     tables: dict[str, int]
     edits_by_relation: dict[str, int]
     edits_by_kind: dict[str, int]
+    edits_by_before: dict[str, int]
+    """What is known of the value at since: known, nobody, unknown."""
     questions_by_kind: dict[str, int]
     questions_by_hops: dict[str, int]
     rejections_by_reason: dict[str, int]
@@ -33,7 +35,11 @@ class Inspection:
         """The form that `inspect --json` prints."""
         return {
             "tables": self.tables,
-            "edits": {"by_relation": self.edits_by_relation, "by_kind": self.edits_by_kind},
+            "edits": {
+                "by_relation": self.edits_by_relation,
+                "by_kind": self.edits_by_kind,
+                "by_before": self.edits_by_before,
+            },
             "questions": {"by_kind": self.questions_by_kind, "by_hops": self.questions_by_hops},
             "rejections": {
                 "by_reason": self.rejections_by_reason,
@@ -59,6 +65,7 @@ def inspect(snapshot: Path) -> Inspection:
         tables={name: table.num_rows for name, table in tables.items()},
         edits_by_relation=_counts(edits["relation"].to_pylist()),
         edits_by_kind=_counts(edits["kind"].to_pylist()),
+        edits_by_before=_counts(edits["before"].to_pylist()),
         questions_by_kind=_counts(questions["kind"].to_pylist()),
         questions_by_hops=_counts([str(hops) for hops in questions["hops"].to_pylist()]),
         rejections_by_reason=_counts(rejections["reason"].to_pylist()),

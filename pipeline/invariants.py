@@ -43,10 +43,10 @@ WITH hops AS (
 )
 SELECT DISTINCT edit_id, question_id, subject, relation, property, inverse, object, day FROM (
     SELECT edit_id, NULL AS question_id, subject, relation, property, inverse, new_object AS object, as_of AS day
-    FROM edits, days
+    FROM edits, days WHERE kind NOT IN ('addition', 'removal')
     UNION ALL
     SELECT edit_id, NULL, subject, relation, property, inverse, old_object, since
-    FROM edits, days WHERE old_object IS NOT NULL
+    FROM edits, days WHERE old_object IS NOT NULL AND kind <> 'removal'
     UNION ALL
     SELECT NULL, question_id, subject, relation, property, inverse, object, coalesce(asked_on, as_of)
     FROM hops, days WHERE told_day IS NULL
@@ -134,6 +134,7 @@ INVARIANTS = (
         r"""
         SELECT edit_id, label FROM (
             SELECT edit_id, subject_label AS label FROM edits UNION ALL SELECT edit_id, new_label FROM edits
+            WHERE kind <> 'removal'
             UNION ALL SELECT edit_id, old_label FROM edits WHERE old_object IS NOT NULL)
         WHERE label IS NULL OR trim(label) = '' OR regexp_full_match(label, '[QP]\d+')""",
     ),
@@ -146,8 +147,10 @@ INVARIANTS = (
         "kind_fits_values",
         """
         SELECT edit_id, kind, before FROM edits WHERE (kind, before) NOT IN (
-                ('modification', 'known'), ('injection', 'nobody'), ('update', 'unknown'))
-            OR (kind = 'modification') <> (old_object IS NOT NULL)""",
+                ('modification', 'known'), ('injection', 'nobody'), ('update', 'unknown'),
+                ('addition', 'known'), ('removal', 'known'))
+            OR (kind IN ('modification', 'removal')) <> (old_object IS NOT NULL)
+            OR (kind = 'removal') <> (new_object IS NULL)""",
     ),
     Invariant(
         "change_in_window",
@@ -159,8 +162,12 @@ INVARIANTS = (
     Invariant(
         "edits_agree",
         """
-        SELECT edit_id, relation, subject FROM edits SEMI JOIN (
-            SELECT relation, subject FROM edits GROUP BY ALL HAVING count(*) > 1) twice USING (relation, subject)""",
+        WITH changed AS (SELECT edit_id, relation, subject,
+            CASE WHEN kind IN ('addition', 'removal') THEN coalesce(new_object, old_object) ELSE '' END AS object
+            FROM edits)
+        SELECT edit_id, relation, subject FROM changed SEMI JOIN (
+            SELECT relation, subject, object FROM changed GROUP BY ALL HAVING count(*) > 1) twice
+        USING (relation, subject, object)""",
     ),
     Invariant(
         "nothing_held_before",
@@ -218,6 +225,9 @@ INVARIANTS = (
             SELECT f.*, s.* EXCLUDE (subject, property, object) FROM facts_to_check f
             JOIN statements s ON s.property = f.property AND s.subject = f.subject AND s.object <> f.object
             WHERE NOT f.inverse)
+        -- What is of another class, or of an older branch, is no rival (P54: club and national team).
+        ANTI JOIN (SELECT relation, unnest(ids) AS statement_id FROM rejections
+            WHERE reason IN ('other_class', 'older_branch', 'no_release')) beside USING (relation, statement_id)
         WHERE rank <> 'deprecated' AND len(faults) = 0 AND object_kind NOT IN ('novalue')
             AND start_latest <= day AND end_earliest > day""",
         needs_statements=True,
@@ -251,7 +261,8 @@ INVARIANTS = (
         "chain_joined",
         """
         SELECT question_id FROM questions
-        WHERE len(chain) <> hops OR (kind <> 'reverse' AND chain[1].subject <> subject)
+        WHERE len(chain) <> CASE WHEN len(answer_set) > 0 THEN 0 ELSE hops END
+            OR (kind <> 'reverse' AND chain[1].subject <> subject)
             OR len(list_filter(range(1, len(chain)), lambda i: chain[i].object <> chain[i + 1].subject)) > 0""",
         needs_statements=True,
     ),

@@ -19,7 +19,10 @@ TRIES = 4
 
 
 def create_chosen_locality(connection: duckdb.DuckDBPyConnection, settings: QuestionSettings) -> None:
-    """Create `chosen_locality` (fact_id, locality_kind, edit_ids, train, part), one row per question."""
+    """Create `chosen_locality` (fact_id, locality_kind, edit_ids, train, part), one row per question.
+
+    Reads `guarded` (`pipeline.sets`): a set that changed is guarded as one.
+    """
     wanted = max(settings.locality_per_edit, 0)
     connection.execute("SET VARIABLE per_kind = $1::INTEGER", [wanted])
     connection.execute("SET VARIABLE tries = $1::INTEGER", [wanted * TRIES])
@@ -42,36 +45,34 @@ CREATE OR REPLACE TEMP TABLE picked AS
 WITH sizes AS (SELECT DISTINCT relation, places FROM askable),
 -- A place in the relation's order is a join on one number: a hub relation costs no more than a small one.
 tries AS (
-    SELECT a.edit_id, a.relation, t.try, (a.draw % s.places + t.try) % s.places AS place
-    FROM accepted a JOIN sizes s USING (relation), range(getvariable('tries')) AS t(try)
+    SELECT a.pick, a.relation, t.try, (a.draw % s.places + t.try) % s.places AS place
+    FROM guarded a JOIN sizes s USING (relation), range(getvariable('tries')) AS t(try)
     WHERE t.try < s.places
 ),
 found AS (
-    SELECT t.edit_id, 'relation' AS locality_kind, k.fact_id, t.try AS preference
+    SELECT t.pick, 'relation' AS locality_kind, k.fact_id, t.try AS preference
     FROM tries t JOIN askable k ON k.relation = t.relation AND k.place = t.place
     UNION ALL
-    SELECT a.edit_id, 'subject', k.fact_id, drawn(concat(a.edit_id, k.relation)) % 1000000
-    FROM accepted a JOIN askable k ON k.subject = a.subject
+    SELECT a.pick, 'subject', k.fact_id, drawn(concat(a.pick, k.relation)) % 1000000
+    FROM guarded a JOIN askable k ON k.subject = a.subject
     ANTI JOIN moves m ON m.relation = a.relation AND m.other = k.relation
     UNION ALL
-    SELECT a.edit_id, 'object', k.fact_id, drawn(concat(a.edit_id, k.relation)) % 1000000
-    FROM accepted a JOIN askable k ON k.subject = a.new_object
+    SELECT a.pick, 'object', k.fact_id, drawn(concat(a.pick, k.relation)) % 1000000
+    FROM guarded a JOIN askable k ON k.subject = a.neighbour
     ANTI JOIN moves m ON m.relation = a.relation AND m.other = k.relation
-    WHERE a.object_kind = 'item'
 )
-SELECT f.edit_id, f.locality_kind, f.fact_id
-FROM found f JOIN accepted a USING (edit_id) JOIN facts k USING (fact_id)
-WHERE k.after IS DISTINCT FROM a.old_object AND k.after <> a.new_object
-    AND k.after <> a.subject
-    AND NOT (f.locality_kind = 'relation' AND (k.subject = a.subject OR k.subject = a.new_object))
-QUALIFY row_number() OVER (PARTITION BY f.edit_id, f.locality_kind ORDER BY f.preference, f.fact_id)
+SELECT f.pick, f.locality_kind, f.fact_id
+FROM found f JOIN guarded a USING (pick) JOIN facts k USING (fact_id)
+WHERE NOT list_contains(a.objects, k.after) AND k.after <> a.subject
+    AND NOT (f.locality_kind = 'relation' AND (k.subject = a.subject OR list_contains(a.objects, k.subject)))
+QUALIFY row_number() OVER (PARTITION BY f.pick, f.locality_kind ORDER BY f.preference, f.fact_id)
     <= getvariable('per_kind')
 """
 
 # A fact that guards several edits is one question.
 CHOSEN = """
 CREATE OR REPLACE TEMP TABLE chosen_locality AS
-SELECT p.fact_id, min(p.locality_kind) AS locality_kind, list_sort(list_distinct(list(p.edit_id))) AS edit_ids,
-    bool_and(a.train) AS train, min(a.part) AS part
-FROM picked p JOIN accepted a USING (edit_id) GROUP BY p.fact_id
+SELECT p.fact_id, min(p.locality_kind) AS locality_kind,
+    list_sort(list_distinct(flatten(list(a.edit_ids)))) AS edit_ids, bool_and(a.train) AS train, min(a.part) AS part
+FROM picked p JOIN guarded a USING (pick) GROUP BY p.fact_id
 """

@@ -28,8 +28,8 @@ SHORTEST_TELLING_WORD = 4
 def create_names(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, language: str) -> None:
     """Create `names` (id, kind, label, reason, aliases, alias_words, words, telling, shown, human, sitelinks, ended …).
 
-    Reads `entities`, `values_since`, `values_as_of`, `changes`, `timelines`, `relation_facts` and the macros
-    of `pipeline.wording`. reason: no_label, unusable_label or null. words: the label as plain words; telling:
+    Reads `entities`, `values_since`, `values_as_of`, `changes`, `members`, `timelines`, `relation_facts` and the
+    macros of `pipeline.wording`. reason: no_label, unusable_label or null. words: the label as plain words; telling:
     those that would give an answer away. shown: the label with its article. fell_back: the label is neither in
     the language nor in `mul`. said_aliases: those of the aliases that are, which a question may use as a name.
     """
@@ -50,7 +50,10 @@ CREATE TEMP MACRO unusable(name) AS regexp_matches(name, '<pattern>') OR length(
 NAMED = """
 CREATE TEMP TABLE named AS
 WITH all_values AS (SELECT * FROM values_since UNION ALL SELECT * FROM values_as_of),
-spans AS (SELECT object, object_kind FROM timelines SEMI JOIN changes USING (relation, subject))
+spans AS (
+    SELECT object, object_kind FROM timelines SEMI JOIN (
+        SELECT relation, subject FROM changes UNION SELECT relation, subject FROM members) USING (relation, subject)
+)
 SELECT DISTINCT id, kind FROM (
     SELECT subject AS id, 'item' AS kind FROM all_values
     UNION ALL SELECT object, object_kind FROM all_values
@@ -58,6 +61,7 @@ SELECT DISTINCT id, kind FROM (
     UNION ALL SELECT old_object, object_kind FROM changes
     UNION ALL SELECT new_object, object_kind FROM changes
     UNION ALL SELECT object, object_kind FROM spans
+    UNION ALL SELECT subject, 'item' FROM members
     UNION ALL SELECT object_unit, 'item' FROM changes WHERE object_kind = 'quantity'
 ) WHERE id IS NOT NULL AND kind IN ('item', 'string', 'quantity', 'year')
 """

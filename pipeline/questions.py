@@ -1,8 +1,8 @@
 """Changes to questions: the whole question set of a snapshot, in words.
 
-The order of work: what everything is called (`naming`), what is certainly so on both dates (`facts`), which
+The order of work: what everything is called (`naming`), what is certainly so on both dates (`facts`, `sets`), which
 neighbours and chains are asked (`locality`, `hops`), then, a part of the edits at a time, the words
-(`asking`, `history`) and the last checks; at the end the sentences of the small world (`sentences`).
+(`asking`, `history`, `set_questions`) and the last checks; at the end the sentences of the small world (`sentences`).
 Everything is drawn from the seed and the content alone: the order of the input and the size of a part change
 nothing. Leaves out: what is a change (`pipeline.changes`) and writing files (`pipeline.snapshot`).
 """
@@ -10,7 +10,7 @@ nothing. Leaves out: what is a change (`pipeline.changes`) and writing files (`p
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import duckdb
 import pyarrow as pa
@@ -21,8 +21,17 @@ from pipeline.facts import create_facts
 from pipeline.history import create_edited_spans, create_past_days, write_past_questions
 from pipeline.hops import create_chosen_hops
 from pipeline.locality import create_chosen_locality
+from pipeline.memberships import MEMBERS
 from pipeline.naming import create_names
 from pipeline.sentences import write_sentences
+from pipeline.set_questions import (
+    SET_EDIT_ROWS,
+    SET_QUESTIONS,
+    create_set_locality,
+    create_set_spans,
+    write_set_questions,
+)
+from pipeline.sets import create_guarded, create_sets
 from pipeline.settings import QuestionSettings
 from pipeline.wording import create_wordings
 from schemas import tables
@@ -44,6 +53,8 @@ class QuestionInputs:
     entities: Tabular
     statements: Tabular
     """`STATEMENTS`: who followed whom, and what else ended near a day."""
+    members: Tabular = field(default_factory=MEMBERS.empty_table)
+    """`pipeline.memberships.MEMBERS`: what joined and left sets of values, and what stays."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +76,14 @@ def build_questions(
     statements: Tabular,
     catalogue: Catalogue,
     settings: QuestionSettings,
+    members: Tabular | None = None,
 ) -> QuestionTables:
     """All questions about the changes, in memory; see `question_parts` for more than fits.
 
     Raises BadInput when a relation of the catalogue has no words in the settings' language.
     """
-    inputs = QuestionInputs(changes, timelines, values_since, values_as_of, entities, statements)
+    members = MEMBERS.empty_table() if members is None else members
+    inputs = QuestionInputs(changes, timelines, values_since, values_as_of, entities, statements, members)
     parts = list(question_parts(inputs, catalogue, settings))
     return QuestionTables(
         edits=pa.concat_tables([part.edits for part in parts]).sort_by("edit_id"),
@@ -91,7 +104,7 @@ def question_parts(
     The union of the parts does not depend on their size. One part is in memory at a time; its rows are in no order.
     """
     with connect(settings.threads, settings.memory_gib, settings.spill) as connection:
-        for name in ("changes", "timelines", "values_since", "values_as_of", "entities", "statements"):
+        for name in ("changes", "timelines", "values_since", "values_as_of", "entities", "statements", "members"):
             register(connection, name, getattr(inputs, name))
         parts = _prepare(connection, catalogue, settings)
         for part in range(parts):
@@ -109,18 +122,27 @@ def _prepare(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, settin
     create_wordings(connection, catalogue, settings.language)
     create_names(connection, catalogue, settings.language)
     create_facts(connection, settings.since, settings.as_of, settings.seed, settings.train_share)
-    row = connection.execute("SELECT count(*) FROM accepted").fetchone()
-    edits = row[0] if row else 0
-    parts = max(1, -(-edits // settings.edits_per_part))
+    create_sets(connection)
+    edits, of_sets = (_count(connection, table) for table in ("accepted", "set_edits"))
+    parts = max(1, -(-(edits + of_sets) // settings.edits_per_part))
     connection.execute("ALTER TABLE accepted ADD COLUMN part INTEGER")
-    connection.execute("UPDATE accepted SET part = CAST(draw % $1::UBIGINT AS INTEGER)", [parts])
+    for table in ("accepted", "set_groups"):
+        connection.execute(f"UPDATE {table} SET part = CAST(draw % $1::UBIGINT AS INTEGER)", [parts])
+    create_guarded(connection)
+    create_set_spans(connection)
     create_edits(connection)
     create_edited_spans(connection)
     create_alias_names(connection, settings.aliases_per_edit)
     create_reverse_names(connection)
     create_chosen_locality(connection, settings)
+    create_set_locality(connection, settings)
     create_chosen_hops(connection, settings, edits)
     return parts
+
+
+def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    return row[0] if row else 0
 
 
 def _part(connection: duckdb.DuckDBPyConnection, settings: QuestionSettings) -> QuestionTables:
@@ -129,14 +151,19 @@ def _part(connection: duckdb.DuckDBPyConnection, settings: QuestionSettings) -> 
     write_past_questions(connection)
     for step in (DRAFT_WORDS, CHECKED, REFUSED, WITHOUT_PROBE):
         connection.execute(step)
-    edits = connection.sql(EDIT_ROWS).to_arrow_table()
-    questions = connection.sql(QUESTIONS).to_arrow_table()
+    write_set_questions(connection, settings.history_per_edit)
     return QuestionTables(
-        tables.conform(edits, tables.EDITS, "edits"),
-        tables.conform(questions, tables.QUESTIONS, "questions"),
+        _rows(connection, "edits", EDIT_ROWS, SET_EDIT_ROWS),
+        _rows(connection, "questions", QUESTIONS, SET_QUESTIONS),
         tables.SENTENCES.empty_table(),
         tables.REJECTIONS.empty_table(),
     )
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, name: str, *queries: str) -> pa.Table:
+    """The results of several queries as one table of the snapshot."""
+    schema = tables.SNAPSHOT_TABLES[name]
+    return pa.concat_tables([tables.conform(connection.sql(sql).to_arrow_table(), schema, name) for sql in queries])
 
 
 # The last look at each finished text: does it say its answer, and does it have one answer only?
@@ -187,7 +214,9 @@ SELECT
         CAST(c.asked_on AS VARCHAR), c.question)) AS question_id,
     c.edit_ids, c.kind, c.locality_kind, c.hops, c.edited_hops, c.relation, c.subject, c.subject_label, c.question,
     c.phrasings, c.answer, c.answer_id, c.answer_aliases, c.answer_before, c.before_id AS answer_before_id,
-    c.before_aliases AS answer_before_aliases, getvariable('as_of') AS as_of, c.asked_on, c.chain,
+    c.before_aliases AS answer_before_aliases,
+    []::STRUCT(id VARCHAR, label VARCHAR, aliases VARCHAR[], "role" VARCHAR)[] AS answer_set,
+    answer_set AS answer_before_set, getvariable('as_of') AS as_of, c.asked_on, c.chain,
     CASE WHEN c.train THEN 'train' ELSE 'test' END AS split, n.sitelinks,
     -- Another name of the subject is in the language; a timeline's question names the new object too.
     list_sort(list_distinct(list_filter([

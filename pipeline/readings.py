@@ -51,6 +51,8 @@ def register_relations(connection: duckdb.DuckDBPyConnection, catalogue: Catalog
             "wants_human": (HUMAN in r.object_types) if r.object_types else None,
             "restrictive": sorted({*RESTRICTIVE, *r.restrictive_qualifiers}),
             "acting": sorted({*acting, *ACTING_TEXTS}),
+            "object_classes": list(r.object_classes),
+            "not_object_classes": list(r.not_object_classes),
         }
         for r in catalogue.relations
         if r.ends_of is None
@@ -72,14 +74,17 @@ _RELATIONS = pa.schema(
         ("wants_human", pa.bool_()),
         ("restrictive", pa.list_(pa.string())),
         ("acting", pa.list_(pa.string())),
+        ("object_classes", pa.list_(pa.string())),
+        ("not_object_classes", pa.list_(pa.string())),
     ]
 )
 
 
 def create_readings(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the table `readings` from the views `statements`, `beings` and `relations`.
+    """Create the table `readings` from the views `statements`, `beings`, `classed` and `relations`.
 
-    beings: (qid, human), null where an entity's types are unknown.
+    beings: (qid, human), null where an entity's types are unknown. classed: (relation, qid, of_class, ruled_out) of
+    what belongs to a class that a relation names.
     """
     connection.execute(f"CREATE OR REPLACE TEMP TABLE readings AS {READINGS}")
     mark_cycles(connection)
@@ -96,6 +101,7 @@ def readings_to_parquet(connection: duckdb.DuckDBPyConnection, folder: Path, par
 READINGS = f"""
 WITH directed AS (
     SELECT r.relation, r.inverse, r.wanted_kind, r.wants_human, r.restrictive, r.acting,
+        len(r.object_classes) > 0 AS in_classes,
         s.statement_id, s.rank, s.faults, s.qualifiers, s.replaced_by,
         CASE WHEN r.inverse THEN (CASE WHEN s.object_kind = 'item' THEN s.object END) ELSE s.subject END AS subject,
         -- A date value is spelled first/last day; it tells a year where it lies within one of our era.
@@ -115,7 +121,7 @@ WITH directed AS (
     FROM statements s JOIN relations r ON s.property = r.property
 ),
 judged AS (
-    SELECT directed.*,
+    SELECT directed.*, c.ruled_out,
         CASE
             WHEN len(faults) > 0 THEN faults[1]
             WHEN rank = 'deprecated' THEN 'deprecated'
@@ -124,20 +130,25 @@ judged AS (
                 OR (NOT inverse AND object_kind NOT IN ('somevalue', 'novalue') AND object_kind <> wanted_kind)
                 THEN 'wrong_object_type'
             WHEN object_kind = 'item' AND wants_human <> o.human THEN 'wrong_object_type'
+            WHEN object_kind = 'item' AND in_classes AND (ruled_out IS TRUE OR of_class IS NOT TRUE) THEN 'other_class'
             WHEN len(qualifiers) > 0 AND len(list_filter(qualifiers,
-                lambda q: list_contains(restrictive, split_part(q, '=', 1)) OR list_contains(acting, q))) > 0
+                lambda q: list_contains(restrictive, split_part(q, '=', 1)) OR list_contains(restrictive, q)
+                    OR list_contains(acting, q))) > 0
                 THEN 'restricted'
             WHEN start_kind = 'known' AND start_earliest IS NULL OR dates_it AND coalesce(object, '') = ''
                 THEN 'coarse_date'
         END AS reason,
         coalesce(reason IN ({_DAMAGED}), false) AS damaged
     FROM directed LEFT JOIN beings o ON o.qid = directed.object
+    LEFT JOIN classed c ON c.relation = directed.relation AND c.qid = directed.object
 )
 SELECT relation, subject, object, object_kind, statement_id, rank, replaced_by, reason,
     CASE
         WHEN subject IS NULL THEN NULL
         WHEN reason IS NULL THEN 'value'
         WHEN damaged OR reason IN ('restricted', 'young_statement', 'coarse_date') THEN '{BLOCKED}'
+        -- Of a class that nobody has listed it may be one after all.
+        WHEN reason = 'other_class' AND ruled_out IS NOT TRUE THEN '{BLOCKED}'
     END AS holding,
     -- A date that does not read is unknown, the other one of the statement stands. Of a start after its end either may
     -- be the wrong one: it began somewhere from the one to the other, and nobody knows until when it held.

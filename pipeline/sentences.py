@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from pipeline.history import create_past_days
+from pipeline.set_sentences import write_set_lines
 from pipeline.settings import QuestionSettings
 from pipeline.wording import create_chain_texts
 from schemas import tables
@@ -26,19 +27,30 @@ SENTENCES_PER_EDIT = 20
 def write_sentences(connection: duckdb.DuckDBPyConnection, settings: QuestionSettings) -> pa.Table:
     """`SENTENCES`, at most `settings.sentences` of them, sorted by id.
 
-    Reads what `pipeline.questions` chose: `accepted`, `facts`, `chosen_locality`, `chosen_hops`, `alias_names`.
+    Reads what `pipeline.questions` chose: `accepted`, `facts`, `chosen_locality`, `chosen_hops`, `alias_names`, and of
+    sets of values `set_groups`, `set_edits` and `chosen_sets`.
     """
-    connection.execute(WORLD_EDITS, [max(1, settings.sentences // SENTENCES_PER_EDIT)])
+    connection.execute(WORLD, [max(1, settings.sentences // SENTENCES_PER_EDIT)])
+    connection.execute(WORLD_EDITS)
+    connection.execute(WORLD_SETS)
     # One past day more than is asked. The order of choice is the same, so the asked days are among them.
     create_past_days(connection, settings.history_per_edit + 1)
     connection.execute("SET VARIABLE asked_days = $1::INTEGER", [settings.history_per_edit])
     for step in (TOLD_CHAINS, TOLD_FACTS, FACT_LINES, PAST_LINES, ALIAS_LINES, WORLD_CHAINS):
         connection.execute(step)
+    write_set_lines(connection, settings.history_per_edit)
     create_chain_texts(connection, "world_chains", "world_chain_texts")
     connection.execute(CHAIN_LINES)
     table = connection.sql(SENTENCES, params=[settings.sentences]).to_arrow_table()
     return tables.conform(table, tables.SENTENCES, "sentences")
 
+
+# A set that changed is one thing to learn, however many of its values are edits.
+WORLD = """
+CREATE OR REPLACE TEMP TABLE world AS
+SELECT id FROM (SELECT edit_id AS id, draw FROM accepted UNION ALL SELECT group_id, draw FROM set_groups)
+QUALIFY row_number() OVER (ORDER BY draw, id) <= $1::INTEGER
+"""
 
 WORLD_EDITS = """
 CREATE OR REPLACE TEMP TABLE part_edits AS
@@ -48,7 +60,12 @@ FROM accepted a
 JOIN relation_facts r USING (relation)
 JOIN facts f ON f.edit_id = a.edit_id
 JOIN names s ON s.id = a.subject AND s.kind = 'item'
-QUALIFY row_number() OVER (ORDER BY a.draw, a.edit_id) <= $1::INTEGER
+SEMI JOIN world ON world.id = a.edit_id
+"""
+
+WORLD_SETS = """
+CREATE OR REPLACE TEMP TABLE part_sets AS SELECT * FROM set_groups g SEMI JOIN world ON world.id = g.group_id;
+CREATE OR REPLACE TEMP TABLE world_set_edits AS SELECT unnest(edit_ids) AS edit_id FROM part_sets
 """
 
 TOLD_CHAINS = """
@@ -63,7 +80,7 @@ WITH needed AS (
     SELECT fact_id, 9 AS wordings FROM part_edits
     UNION ALL
     SELECT fact_id, 4 FROM (SELECT fact_id, unnest(edit_ids) AS edit_id FROM chosen_locality)
-    SEMI JOIN part_edits USING (edit_id)
+    SEMI JOIN (SELECT edit_id FROM part_edits UNION ALL SELECT edit_id FROM world_set_edits) USING (edit_id)
     UNION ALL SELECT unnest(fact_ids), 3 FROM told_chains
     UNION ALL SELECT unnest(facts_before), 3 FROM told_chains
 )
@@ -182,7 +199,9 @@ JOIN names a ON a.id = c.answer_id AND a.kind = c.answer_kind
 # One prompt, one answer; when there are too many, the later wordings go first.
 SENTENCES = """
 WITH touching AS (
-    SELECT subject, list_sort(list(edit_id)) AS edit_ids FROM accepted GROUP BY subject
+    SELECT subject, list_sort(list(edit_id)) AS edit_ids FROM (
+        SELECT subject, edit_id FROM accepted UNION ALL SELECT subject, edit_id FROM set_edits)
+    GROUP BY subject
 ),
 single AS (
     SELECT * FROM lines

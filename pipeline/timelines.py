@@ -28,6 +28,7 @@ from pipeline.readings import (
     readings_to_parquet,
     register_relations,
 )
+from pipeline.versions import mark_versions
 from schemas.catalogue import Catalogue
 from schemas.reasons import REASONS
 from schemas.tables import REJECTIONS, TIMELINES
@@ -101,8 +102,8 @@ def _prepare(
     catalogue: Catalogue,
     as_of: datetime.date,
 ) -> None:
-    """Make the inputs of all steps visible: `statements`, `relations`, `single_valued`, `beings`, `lifetimes`,
-    `settings` and `stages`."""
+    """Make the inputs of all steps visible: `statements`, `relations`, `single_valued`, `beings`, `classed`,
+    `lifetimes`, `settings` and `stages`."""
     register(connection, "statements", statements)
     register(connection, "entities", entities)
     register_relations(connection, catalogue)
@@ -115,6 +116,7 @@ def _prepare(
 
 def _draw_timelines(connection: duckdb.DuckDBPyConnection) -> None:
     """Create `timelines` and `redundant` from `readings`."""
+    mark_versions(connection)
     create_spans(connection)
     connection.execute(ORDERED)
 
@@ -123,6 +125,11 @@ PREPARED = (
     "CREATE TEMP TABLE single_valued AS SELECT relation FROM relations WHERE single_valued",
     f"""CREATE TEMP TABLE beings AS
     SELECT qid, list_contains(types, '{HUMAN}') AS human FROM entities WHERE len(types) > 0""",
+    """CREATE TEMP TABLE classed AS
+    SELECT r.relation, e.qid, list_has_any(e.types, r.object_classes) AS of_class,
+        list_has_any(e.types, r.not_object_classes) AS ruled_out
+    FROM entities e JOIN relations r ON len(r.object_classes) > 0
+    WHERE len(e.types) > 0 AND (of_class OR ruled_out)""",
     """CREATE TEMP TABLE lifetimes AS
     SELECT qid, ended_earliest, ended_latest, ended_kind FROM entities WHERE ended_kind <> 'absent'""",
 )

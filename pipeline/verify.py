@@ -20,6 +20,7 @@ import duckdb
 from pipeline.duck import connect
 from pipeline.early_days import read_back_columns
 from pipeline.invariants import BLAMED, INVARIANTS, PREPARED, Invariant
+from pipeline.set_invariants import SET_INVARIANTS, SETS_PREPARED
 from pipeline.snapshot import sha256_of, table_files
 from pipeline.spool import pieces
 from schemas.errors import CheckFailed
@@ -71,7 +72,9 @@ def require_sound(snapshot: Path) -> None:
 
 def promises(manifest: SnapshotManifest) -> tuple[Invariant, ...]:
     """The checks that apply to a snapshot: all, or for an imported benchmark those that need no statements."""
-    return tuple(one for one in INVARIANTS if manifest.origin == "wikidata" or not one.needs_statements)
+    return tuple(
+        one for one in (*INVARIANTS, *SET_INVARIANTS) if manifest.origin == "wikidata" or not one.needs_statements
+    )
 
 
 @contextmanager
@@ -91,6 +94,7 @@ def opened(snapshot: Path, manifest: SnapshotManifest) -> Iterator[duckdb.DuckDB
 def broken(connection: duckdb.DuckDBPyConnection, manifest: SnapshotManifest) -> list[Problem]:
     """The promises that the tables of a connection break, in the order of `INVARIANTS`."""
     connection.execute(PREPARED)
+    connection.execute(SETS_PREPARED)
     connection.execute(
         "CREATE OR REPLACE TABLE misnumbered_edits AS SELECT unnest($1) AS edit_id", [_misnumbered(connection)]
     )

@@ -54,6 +54,8 @@ _NO_UNIT = "Q199"  # Wikidata's "1": a plain number
 # in the order of their columns
 _TIMES = ("P580", "P582", "P585")  # start, end, point in time
 RANKS = frozenset({"preferred", "normal", "deprecated"})
+# software version: it begins with its publication date (P577)
+_BEGIN_PUBLISHED = ("P348",)
 _SUCCESSION = ("P1365", "P1366")  # replaces, replaced by
 
 SnakKind = Literal["item", "string", "text", "quantity", "time", "other", "somevalue", "novalue"]
@@ -237,6 +239,8 @@ class StatementRows:
         start, end, point_in_time = (
             self._bound(qualifiers[pid], faults) if pid in qualifiers else ABSENT for pid in _TIMES
         )
+        if property_ in _BEGIN_PUBLISHED and "P580" not in qualifiers and "P577" in qualifiers:
+            start = self._bound(qualifiers["P577"], faults)
         if _certainly_after(start, end):
             faults.add("start_after_end")
         self._rows.append(

@@ -2,8 +2,8 @@
 
 The catalogue's wordings are cut at their placeholders once, here, and put together again in SQL by
 `concat`; no name is ever read as a pattern, so braces and quotes in names are harmless.
-Works on a connection: `create_wordings` makes the tables `wordings` and `relation_facts` and the macros
-`worded`, `capital`, `date_phrase`, `number_phrase`, `listed_name` and `plain_words` that the other stages use.
+Works on a connection: `create_wordings` makes the tables `wordings` and `relation_facts` and the macros `worded`,
+`capital`, `date_phrase`, `number_phrase`, `listed_name`, `list_text` and `plain_words` that the other stages use.
 Leaves out: which names may stand in a question (`pipeline.naming`).
 """
 
@@ -27,7 +27,8 @@ _NESTED_WORDINGS = 3
 def create_wordings(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, language: str) -> None:
     """Create `wordings` (relation, use, number, form), `relation_facts` (relation, property, …) and the macros.
 
-    use: now, cloze, on_date, cloze_on_date, before, reverse, noun, noun_named, nested; number from 0.
+    use: now, cloze, on_date, cloze_on_date, before, reverse, noun, noun_named, nested, and of many-valued relations
+    all_now, all_cloze, all_on_date, all_cloze_on_date, all_preservation; number from 0.
     Raises BadInput when a relation has no words in the language.
     """
     catalogue.require_language(language)
@@ -99,6 +100,11 @@ def _uses(words: Words) -> list[tuple[str, int, str]]:
     if words.on_date is not None:
         uses += [("on_date", i, text) for i, text in enumerate((words.on_date, *words.on_date_paraphrases))]
     uses += [("nested", i, text) for i, text in enumerate(words.nested_questions[:_NESTED_WORDINGS])]
+    if (plural := words.plural) is not None:
+        uses += [("all_now", i, text) for i, text in enumerate((plural.now, *plural.paraphrases))]
+        uses += [("all_on_date", i, text) for i, text in enumerate((plural.on_date, *plural.on_date_paraphrases))]
+        uses += [("all_preservation", 0, plural.preservation)]
+        uses += [("all_cloze", 0, plural.cloze), ("all_cloze_on_date", 0, plural.cloze_on_date)]
     return uses
 
 
@@ -182,6 +188,7 @@ def _create_macros(connection: duckdb.DuckDBPyConnection, language: Language) ->
         "generic": _quote(_any_of(language.generic_offices, "^(", ")\\b")),
         "office_in": _list(tuple(language.office_in.split("{place}")[0].split("{office}")), in_order=True),
         "in_year": _quote(language.in_year),
+        "last": _quote(language.list_style.removeprefix("{first}").removesuffix("{last}")),
         "in_month": _quote(language.in_month),
         "on_day": _quote(language.on_day),
     }
@@ -227,6 +234,9 @@ MACROS = (
     """CREATE TEMP MACRO number_phrase(number) AS CASE WHEN number = trunc(number)
         THEN replace(format('{:,}', CAST(number AS HUGEINT)), ',', <thousands>)
         ELSE replace(rtrim(rtrim(CAST(number AS VARCHAR), '0'), '.'), '.', <decimal>) END""",
+    # Several names as people write them: the first two, the third and the last.
+    """CREATE TEMP MACRO list_text(names) AS CASE WHEN len(names) > 1
+        THEN concat(array_to_string(names[1:len(names) - 1], ', '), <last>, names[len(names)]) ELSE names[1] END""",
     # precision: Wikidata's 11 day, 10 month, 9 year; the phrase says no more than it.
     """CREATE TEMP MACRO date_phrase(day, precision) AS replace(replace(replace(
         CASE precision WHEN 9 THEN <in_year> WHEN 10 THEN <in_month> ELSE <on_day> END,

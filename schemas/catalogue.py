@@ -21,9 +21,27 @@ from typing import Any
 from schemas.catalogue_checks import Entry, check_language, check_qids, check_relation, check_words, wordings_of
 from schemas.errors import BadInput
 
-__all__ = ["CATALOGUE_PATH", "Article", "Catalogue", "Language", "Relation", "Words", "load_catalogue"]
+__all__ = ["CATALOGUE_PATH", "Article", "Catalogue", "Language", "PluralWords", "Relation", "Words", "load_catalogue"]
 
 CATALOGUE_PATH = Path(__file__).resolve().parent.parent / "data" / "relations.toml"
+
+
+@dataclass(frozen=True)
+class PluralWords:
+    """A many-valued relation asked for all its values at once; {s} {n} subject, {d} date phrase."""
+
+    now: str
+    """The question in the present tense; the prompt of additions and removals."""
+    paraphrases: tuple[str, ...]
+    """Other wordings of `now`, at least three."""
+    preservation: str
+    """One wording more, which no edit is taught in: it asks what stays."""
+    cloze: str
+    """A sentence about now that ends right before the values."""
+    on_date: str
+    """The question about a past day."""
+    on_date_paraphrases: tuple[str, ...]
+    cloze_on_date: str
 
 
 @dataclass(frozen=True)
@@ -54,6 +72,8 @@ class Words:
     """Asks for the subject of {o}; None where that is not natural or not unique."""
     subject: str = "name"
     """Article of the subject: `the` always takes it (offices), `name` by the language's lists, `none` never."""
+    plural: PluralWords | None = None
+    """The words for all values at once; every many-valued relation that may change has them."""
 
     @property
     def nested_questions(self) -> tuple[str, ...]:
@@ -101,6 +121,8 @@ class Language:
     """Adjectives, in small letters, that say which place it is and do not begin as its name does: danish."""
     place_never: tuple[str, ...]
     """Words of place names that do not say which place: republic."""
+    list_style: str
+    """How the last of several names follows the others, which commas divide: "{first} and {last}"."""
     alias_never: tuple[str, ...]
     """Words that make another name speak of the holder rather than of the office: queen, chairwoman."""
 
@@ -116,6 +138,11 @@ class Relation:
     subject_types: tuple[str, ...]
     """QIDs of the classes of a subject; empty: any."""
     object_types: tuple[str, ...]
+    object_classes: tuple[str, ...]
+    """QIDs of P31: an object of none of these is no answer (but may be one, unless the next key rules it out); empty:
+    any. So one property is several relations: the clubs of a player and the national team."""
+    not_object_classes: tuple[str, ...]
+    """QIDs of P31: an object of one of these is certainly none of this relation (a reserve team is no club)."""
     object_kind: str
     """item, string, quantity, or year: the year of a date value, where the date lies within one."""
     single_valued: bool
@@ -134,9 +161,13 @@ class Relation:
     moves_with: tuple[str, ...]
     """Relations whose value may move when this one does: they prove nothing about locality."""
     restrictive_qualifiers: tuple[str, ...]
-    """PIDs that make a statement true only in part."""
+    """PIDs, or PIDs with one value (`P1642=Q2914547`), that make a statement true only in part."""
     words: tuple[tuple[str, Words], ...]
     """(language code, words) pairs."""
+
+    def may_change_in_part(self) -> bool:
+        """Has it several values at once, which join and leave?"""
+        return not self.single_valued and self.undated != "always"
 
     def words_in(self, language: str) -> Words:
         """The words of one language. Raises BadInput naming the relation and the languages that it has."""
@@ -244,6 +275,7 @@ def _language(entry: Entry, code: str, table: dict[str, Any]) -> Language:
         demonyms=texts("demonyms"),
         place_never=texts("place_never"),
         alias_never=texts("alias_never"),
+        list_style=table.get("list_style", "{first}, {last}"),
     )
 
 
@@ -274,15 +306,18 @@ def _relation(entry: Entry, name: str, table: dict[str, Any], languages: dict[st
             tells_day="ends_of" in facts,
             articles=[article.text for article in language.articles],
             has_possessive=bool(language.possessive),
+            many_valued=not facts["single_valued"] and undated != "always",
         )
-        texts: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in wording.items()}
-        read.append((code, Words(**texts)))
+        plural = PluralWords(**_texts(wording["plural"])) if "plural" in wording else None
+        read.append((code, Words(**_texts(wording) | {"plural": plural})))
     return Relation(
         id=name,
         property=facts["property"],
         inverse=facts.get("inverse", False),
         subject_types=tuple(facts.get("subject_types", ())),
         object_types=tuple(facts.get("object_types", ())),
+        object_classes=tuple(facts.get("object_classes", ())),
+        not_object_classes=tuple(facts.get("not_object_classes", ())),
         object_kind=facts["object_kind"],
         single_valued=facts["single_valued"],
         max_years=facts.get("max_years"),
@@ -295,6 +330,10 @@ def _relation(entry: Entry, name: str, table: dict[str, Any], languages: dict[st
         restrictive_qualifiers=tuple(facts.get("restrictive_qualifiers", ())),
         words=tuple(read),
     )
+
+
+def _texts(wording: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in wording.items()}
 
 
 def _check_together(file: Entry, relations: tuple[Relation, ...]) -> None:

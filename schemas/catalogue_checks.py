@@ -17,8 +17,10 @@ __all__ = ["Entry", "check_language", "check_qids", "check_relation", "check_wor
 
 PID = re.compile(r"P[1-9][0-9]*")
 QID = re.compile(r"Q[1-9][0-9]*")
+QUALIFIER = re.compile(r"P[1-9][0-9]*(=Q[1-9][0-9]*)?")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 LEAST_PARAPHRASES, LEAST_DATED = 4, 2
+LEAST_PLURAL_PARAPHRASES, LEAST_PLURAL_DATED = 3, 1
 OBJECT_KINDS = ("item", "string", "quantity", "year")
 UNDATED = ("always", "single", "unknown")
 ANSWERS = ("who", "what", "which", "where")
@@ -30,6 +32,8 @@ RELATION_KEYS: dict[str, type | tuple[type, ...]] = {
     "inverse": bool,
     "subject_types": list,
     "object_types": list,
+    "object_classes": list,
+    "not_object_classes": list,
     "object_kind": str,
     "single_valued": bool,
     "max_years": (int, float),
@@ -55,8 +59,18 @@ TEXT_KEYS: dict[str, tuple[str, str]] = {
     "before": ("so", ""),
     "reverse": ("o", ""),
 }
+# The same of the table `plural`.
+PLURAL_KEYS: dict[str, tuple[str, str]] = {
+    "now": ("s", ""),
+    "paraphrases": ("s", ""),
+    "preservation": ("s", ""),
+    "cloze": ("s", ""),
+    "on_date": ("sd", ""),
+    "on_date_paraphrases": ("sd", ""),
+    "cloze_on_date": ("sd", ""),
+}
 LISTS = ("paraphrases", "on_date_paraphrases", "nested")
-QUESTIONS = ("now", "paraphrases", "nested", "on_date", "on_date_paraphrases", "before", "reverse")
+QUESTIONS = ("now", "paraphrases", "nested", "on_date", "on_date_paraphrases", "before", "reverse", "preservation")
 DAY_TOLD = ("now", "paraphrases", "cloze", "noun")
 """With {d} in a relation that tells the ends of another."""
 DATED = ("on_date", "on_date_paraphrases", "cloze_on_date", "before")
@@ -81,8 +95,28 @@ LANGUAGE_KEYS: dict[str, type | tuple[type, ...]] = {
     "demonyms": list,
     "place_never": list,
     "alias_never": list,
+    "list_style": str,
 }
 ARTICLE_KEYS: dict[str, type | tuple[type, ...]] = {"names": list, "starts": list, "ends": list}
+
+
+class HasPluralWordings(Protocol):
+    """What `wordings_of` reads of the table `plural`."""
+
+    @property
+    def now(self) -> str: ...
+    @property
+    def paraphrases(self) -> tuple[str, ...]: ...
+    @property
+    def preservation(self) -> str: ...
+    @property
+    def cloze(self) -> str: ...
+    @property
+    def on_date(self) -> str: ...
+    @property
+    def on_date_paraphrases(self) -> tuple[str, ...]: ...
+    @property
+    def cloze_on_date(self) -> str: ...
 
 
 class HasWordings(Protocol):
@@ -106,6 +140,8 @@ class HasWordings(Protocol):
     def reverse(self) -> str | None: ...
     @property
     def noun(self) -> str: ...
+    @property
+    def plural(self) -> HasPluralWordings | None: ...
 
 
 @dataclass(frozen=True)
@@ -162,7 +198,11 @@ class Entry:
 def wordings_of(words: HasWordings) -> list[str]:
     """Every text that must not stand twice in the catalogue."""
     texts = [words.now, *words.paraphrases, words.on_date, *words.on_date_paraphrases, words.cloze]
-    return [text for text in (*texts, words.cloze_on_date, words.before, words.reverse, words.noun) if text]
+    texts += [words.cloze_on_date, words.before, words.reverse, words.noun]
+    if (all_of := words.plural) is not None:
+        texts += [all_of.now, *all_of.paraphrases, all_of.preservation, all_of.on_date, *all_of.on_date_paraphrases]
+        texts += [all_of.cloze, all_of.cloze_on_date]
+    return [text for text in texts if text]
 
 
 def check_qids(entry: Entry, table: dict[str, Any], key: str) -> None:
@@ -185,10 +225,14 @@ def check_relation(
             entry.fail(name, f"lacks {key}; add it")
     if not PID.fullmatch(facts["property"]):
         entry.fail(facts["property"], f"property {facts['property']!r} is not a property id like P39")
-    for key, form in (("subject_types", QID), ("object_types", QID), ("restrictive_qualifiers", PID)):
+    for key, form in (
+        ("subject_types", QID), ("object_types", QID), ("object_classes", QID), ("not_object_classes", QID),
+        ("restrictive_qualifiers", QUALIFIER),
+    ):  # fmt: skip
         for value in facts.get(key, ()):
             if not form.fullmatch(value):
-                entry.fail(value, f"{key} holds {value!r}, which is not an id like {'Q5' if form is QID else 'P642'}")
+                like = "an id like Q5" if form is QID else "an id like P642 or P642=Q5"
+                entry.fail(value, f"{key} holds {value!r}, which is not {like}")
     for key, allowed in (("object_kind", OBJECT_KINDS), ("undated", UNDATED)):
         if facts.get(key, allowed[0]) not in allowed:
             entry.fail(facts[key], f"{key} is {facts[key]!r}; use one of {', '.join(allowed)}")
@@ -209,12 +253,14 @@ def check_words(
     tells_day: bool,
     articles: Sequence[str],
     has_possessive: bool,
+    many_valued: bool,
 ) -> None:
     """The words of one relation in a language with these articles, with or without a possessive. Raises BadInput.
 
-    tells_day: the relation tells the ends of another, so that its words name the day.
+    tells_day: the relation tells the ends of another, so that its words name the day. many_valued: its values join
+    and leave, so that it is asked for all of them too.
     """
-    types: dict[str, type | tuple[type, ...]] = {"answer": str, "subject": str}
+    types: dict[str, type | tuple[type, ...]] = {"answer": str, "subject": str, "plural": dict}
     entry.typed(words, types | {key: list if key in LISTS else str for key in TEXT_KEYS})
     needed = ["answer", "now", "paraphrases", "cloze", "noun"]
     if for_ever:
@@ -235,14 +281,36 @@ def check_words(
         for text in words.get(key, ()) if key in LISTS else [words[key]] if key in words else []:
             must, may = TEXT_KEYS[key]
             _check_text(entry, key, text, must + "d" if tells_day and key in DAY_TOLD else must, may)
-            if slip := next(
-                (a for a in articles if re.search(rf"\b{re.escape(a)} \{{s\}}", text, re.IGNORECASE)), None
-            ):
-                entry.fail(text, f"{key} has the article {slip!r} before {{s}}, which brings its own: {text!r}")
-            if "{s}'s" in text and not has_possessive:
-                entry.fail(
-                    text, f"{key} has {{s}}'s, but the language has no `possessive`; word it otherwise: {text!r}"
-                )
+            _check_subject(entry, key, text, articles, has_possessive)
+    if "plural" in words and not many_valued:
+        entry.fail("plural", "plural makes no sense for a relation whose values do not join and leave; remove it")
+    if many_valued:
+        if "plural" not in words:
+            entry.fail(entry.keys[-1], f"lacks the words for several values; add [{'.'.join(entry.keys)}.plural]")
+        _check_plural(entry.at("plural"), words["plural"], articles, has_possessive)
+
+
+def _check_plural(entry: Entry, words: dict[str, Any], articles: Sequence[str], has_possessive: bool) -> None:
+    """The words for all values at once."""
+    entry.typed(words, {key: list if key in LISTS else str for key in PLURAL_KEYS})
+    for key in PLURAL_KEYS:
+        if key not in words:
+            entry.fail(entry.keys[-1], f"lacks {key}; add it")
+    for key, least in (("paraphrases", LEAST_PLURAL_PARAPHRASES), ("on_date_paraphrases", LEAST_PLURAL_DATED)):
+        if len(words[key]) < least:
+            entry.fail(key, f"{key} has {len(words[key])} wordings; give at least {least}")
+    for key, (must, may) in PLURAL_KEYS.items():
+        for text in words[key] if key in LISTS else [words[key]]:
+            _check_text(entry, key, text, must, may)
+            _check_subject(entry, key, text, articles, has_possessive)
+
+
+def _check_subject(entry: Entry, key: str, text: str, articles: Sequence[str], has_possessive: bool) -> None:
+    """A subject brings its article, and a possessive where the language has one."""
+    if slip := next((a for a in articles if re.search(rf"\b{re.escape(a)} \{{s\}}", text, re.IGNORECASE)), None):
+        entry.fail(text, f"{key} has the article {slip!r} before {{s}}, which brings its own: {text!r}")
+    if "{s}'s" in text and not has_possessive:
+        entry.fail(text, f"{key} has {{s}}'s, but the language has no `possessive`; word it otherwise: {text!r}")
 
 
 def _check_text(entry: Entry, key: str, text: str, must: str, may: str) -> None:
@@ -282,6 +350,8 @@ def check_language(entry: Entry, table: dict[str, Any]) -> None:
     _check_articles(entry, table)
     if not re.fullmatch(r"[^{}]*\{office\}[^{}]*\{place\}", table.get("office_in", "{office}, {place}")):
         entry.fail("office_in", f"office_in must have {{office}} and end with {{place}}: {table['office_in']!r}")
+    if not re.fullmatch(r"\{first\}[^{}]+\{last\}", table.get("list_style", "{first}, {last}")):
+        entry.fail("list_style", f"list_style must be {{first}}, some words and {{last}}: {table['list_style']!r}")
     for text in table.get("alias_clozes", ()):
         if text.count("{a}") != 1:
             entry.fail(text, f"alias_clozes must have the placeholder {{a}} exactly once: {text!r}")

@@ -55,5 +55,18 @@ PROMISES: dict[str, str] = {
     "one_answer_per_text": "one text has one answer",
     "fallback_names_told": "a name of another language is told",
     "split_kept": "no question for training asks about an edit for testing",
+    # Sets of values.
+    "set_by_timelines": "what joined, left or stays does so by the timelines",
+    "set_stated": "every value of a set is stated, by a statement that may count",
+    "set_uncontradicted": "no statement with both dates contradicts what joined or left",
+    "left_by_stated_end": "what left has a stated end",
+    "set_edits_agree": "edits of one set share their words and their answers",
+    "set_answer_named": "an answer names its set and nothing else",
+    "set_change_told": "a question about a set that changed tells what joined and what left",
+    "set_asked_once": "the edits of a set are asked as one",
+    "set_answer_stays": "a set that is asked as it was or stays has the same answer before",
+    "set_preserved": "what is preserved stays by every edit of the set",
+    "set_not_given_away": "no question about a set names one of its values",
+    "set_guard_unmoved": "a set that guards an edit has not moved",
     "known_reasons": "every reason is in the closed list",
 }

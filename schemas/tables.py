@@ -32,6 +32,9 @@ def field(name: str, type_: pa.DataType, meaning: str) -> pa.Field:
     return pa.field(name, type_, metadata={"meaning": meaning})
 
 
+_NAMES = pa.list_(pa.string())
+
+
 def _interval(prefix: str, what: str) -> list[pa.Field]:
     """The four columns that hold one Wikidata date qualifier."""
     return [
@@ -61,7 +64,7 @@ STATEMENTS = pa.schema(
         field("object_kind", pa.string(), "item, string, quantity, time, somevalue or novalue"),
         field("object_unit", pa.string(), "quantity: QID of the unit; monolingual text: language code; else null"),
         field("rank", pa.string(), "preferred, normal or deprecated"),
-        *_interval("start", "the start (P580)"),
+        *_interval("start", "the start (P580; of a software version without one its publication, P577)"),
         *_interval("end", "the end (P582)"),
         *_interval("point_in_time", "the point in time (P585)"),
         field("replaces", pa.string(), "QID of P1365; null when absent or many"),
@@ -152,6 +155,12 @@ TIMELINES = pa.schema(
     ]
 )
 
+STAYING = pa.struct([pa.field("id", pa.string()), pa.field("label", pa.string()), pa.field("aliases", _NAMES)])
+"""One value of a many-valued relation that holds on both days."""
+
+ANSWER = pa.struct([*STAYING, pa.field("role", pa.string())])
+"""One value of an answer set. role: joined or stays (at as_of), left or stays (at since)."""
+
 _CHAIN = pa.list_(
     pa.struct(
         [
@@ -172,17 +181,6 @@ _CHAIN = pa.list_(
     )
 )
 
-VALUE = [
-    field("id", pa.string(), "QID or literal"),
-    field("label", pa.string(), "name used in the questions"),
-    field("aliases", pa.list_(pa.string()), "other names"),
-]
-"""One value of an answer of several."""
-_VALUES = pa.list_(pa.struct(VALUE))
-_ROLED_VALUES = pa.list_(
-    pa.struct([*VALUE, field("role", pa.string(), "joined or stays (answer now); left or stays (before)")])
-)
-
 EDITS = pa.schema(
     [
         field(
@@ -191,8 +189,8 @@ EDITS = pa.schema(
         field(
             "kind",
             pa.string(),
-            "modification (o -> o'), injection (nobody -> o'), update (not known -> o'), addition or removal (of one "
-            "value of several)",
+            "modification (o -> o'), injection (nobody -> o'), update (unknown -> o'); of a many-valued relation "
+            "addition (one value joins, others stay) or removal (one value leaves, others stay)",
         ),
         field(
             "before",
@@ -206,23 +204,51 @@ EDITS = pa.schema(
         field("subject", pa.string(), "QID"),
         field("subject_label", pa.string(), "name used in the questions"),
         field("subject_aliases", pa.list_(pa.string()), "other names of the subject"),
-        field("old_object", pa.string(), "QID or literal that held at since; null for an injection or an update"),
-        field("old_label", pa.string(), "name of the old object; null for an injection or an update"),
+        field(
+            "old_object",
+            pa.string(),
+            "QID or literal that held at since (modification) or that left (removal); else null",
+        ),
+        field("old_label", pa.string(), "name of the old object; null where there is none"),
         field("old_aliases", pa.list_(pa.string()), "other names of the old object"),
-        field("new_object", pa.string(), "QID or literal that holds at as_of"),
-        field("new_label", pa.string(), "name of the new object"),
+        field(
+            "new_object", pa.string(), "QID or literal that holds at as_of (addition: that joined); null for a removal"
+        ),
+        field("new_label", pa.string(), "name of the new object; null for a removal"),
         field("new_aliases", pa.list_(pa.string()), "other names of the new object"),
-        field("stays", _VALUES, "addition, removal: the values that hold on both days; else empty"),
+        field(
+            "stays",
+            pa.list_(STAYING),
+            "addition and removal: the values that certainly hold on both days, sorted by id; else empty",
+        ),
         field("object_kind", pa.string(), "item, string, quantity or year"),
         field("object_unit", pa.string(), "quantity: name of the unit; text: language; else null"),
-        field("changed_on_earliest", pa.date32(), "first day on which the new value may have begun"),
-        field("changed_on_latest", pa.date32(), "last day on which the new value may have begun"),
+        field(
+            "changed_on_earliest",
+            pa.date32(),
+            "first day on which the new value may have begun (removal: the old one ended)",
+        ),
+        field(
+            "changed_on_latest",
+            pa.date32(),
+            "last day on which the new value may have begun (removal: the old one ended)",
+        ),
         field("changed_on_precision", pa.int8(), "Wikidata precision of that day"),
         field(
             "prompt", pa.string(), "the edit question, in the present tense: Who is the head of government of France?"
         ),
-        field("target_new", pa.string(), "the answer at as_of (= new_label)"),
-        field("target_old", pa.string(), "the answer at since (= old_label)"),
+        field(
+            "target_new",
+            pa.string(),
+            "the answer at as_of (= new_label); addition and removal: the whole set as one text, the same for all "
+            "edits of the subject and relation (of a set of more than eight: what joined)",
+        ),
+        field(
+            "target_old",
+            pa.string(),
+            "the answer at since (= old_label); addition and removal: the whole set, null where it has none or more "
+            "than eight values",
+        ),
         field("paraphrases", pa.list_(pa.string()), "other wordings of prompt, at least four"),
         field("cloze", pa.string(), "a sentence to be completed with the answer: The head of government of France is"),
         field("sitelinks", pa.int32(), "popularity of the subject"),
@@ -238,7 +264,8 @@ QUESTIONS = pa.schema(
         field(
             "kind",
             pa.string(),
-            "edit, paraphrase, cloze, alias, reverse, multi_hop, locality, history, timeline or preservation",
+            "edit, paraphrase, cloze, alias, reverse, multi_hop, locality, history, timeline or preservation (what "
+            "stays of a set that changed)",
         ),
         field(
             "locality_kind",
@@ -257,16 +284,28 @@ QUESTIONS = pa.schema(
             "other wordings with the same answer (a multi-hop question has three in all)",
         ),
         field("answer", pa.string(), "the right answer at as_of (history: at asked_on)"),
-        field("answer_id", pa.string(), "QID or literal of the answer"),
-        field("answer_aliases", pa.list_(pa.string()), "other names of the answer"),
-        field("answer_set", _ROLED_VALUES, "the values of an answer of several; empty where there is one answer"),
+        field(
+            "answer_id",
+            pa.string(),
+            "QID or literal of the answer; of a set those of the values that joined, else left, else all, joined by |",
+        ),
+        field("answer_aliases", pa.list_(pa.string()), "other names of the answer; empty for a set"),
+        field(
+            "answer_set",
+            pa.list_(ANSWER),
+            "a question with several answers: each value with its role (joined, stays), sorted by id; else empty",
+        ),
         field("answer_before", pa.string(), "the right answer at since; null where there was none"),
         field("answer_before_id", pa.string(), "QID or literal of it"),
         field("answer_before_aliases", pa.list_(pa.string()), "other names of it"),
-        field("answer_before_set", _ROLED_VALUES, "the values of the answer at since; empty where there is one answer"),
+        field(
+            "answer_before_set",
+            pa.list_(ANSWER),
+            "the same at since: each value with its role (left, stays), sorted by id; else empty",
+        ),
         field("as_of", pa.date32(), "the day on which answer is right"),
         field("asked_on", pa.date32(), "the past day that the question asks about; null for a question about now"),
-        field("chain", _CHAIN, "the facts walked, in order"),
+        field("chain", _CHAIN, "the facts walked, in order; empty for a question with an answer set"),
         field("split", pa.string(), "train or test, by subject"),
         field("sitelinks", pa.int32(), "popularity of the named entity"),
         field(

@@ -76,6 +76,8 @@ class Edit:
     sitelinks: int | None = None
     confidence: int | None = None
     statement_ids: Sequence[str] = ()
+    kind: str | None = None
+    """`injection` where the benchmark says that nothing was there before; None: the rest tells."""
 
     @property
     def edit_id(self) -> str:
@@ -91,12 +93,20 @@ class Edit:
             self.new_label, self.old_object, self.old_label, self.edit_id, self.prompt, self.cloze,
         )  # fmt: skip
 
+    @property
+    def _change(self) -> dict[str, str]:
+        """`kind` and `before`: what was there before an edit without an old object, the benchmark does not say."""
+        if self.old_object is not None:
+            return {"kind": "modification", "before": "known"}
+        return {"kind": self.kind or "update", "before": "nobody" if self.kind == "injection" else "unknown"}
+
     def row(self) -> dict[str, Any]:
         return {
             **_columns(self),
             "property": self.pid,
             "edit_id": self.edit_id,
-            "kind": "injection" if self.old_object is None else "modification",
+            **self._change,
+            "stays": (),
             "target_new": self.new_label,
             "target_old": self.old_label,
         }
@@ -139,7 +149,12 @@ class Question:
         return content_id(_UNIT.join([*parts, self.question]))
 
     def row(self, as_of: datetime.date) -> dict[str, Any]:
-        row = _columns(self) | {"as_of": as_of, "chain": [link._asdict() for link in self.chain]}
+        row = _columns(self) | {
+            "as_of": as_of,
+            "answer_set": (),
+            "answer_before_set": (),
+            "chain": [link._asdict() for link in self.chain],
+        }
         row["answer_id"] = self.answer_id or self.answer
         if self.answer_before is not None:
             row["answer_before_id"] = self.answer_before_id or self.answer_before

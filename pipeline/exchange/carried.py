@@ -33,6 +33,8 @@ def read_edit(carried: Record, placed: Mapping[str, Any]) -> Edit:
     for column in EDIT_COLUMNS:
         if column in columns:
             continue
+        if column == "kind" and column not in carried.values:
+            continue  # exports of before there were kinds
         if column not in carried.values:
             raise carried.wrong(column, "carried along, as our own exports do", None)
         columns[column] = carried.values[column]

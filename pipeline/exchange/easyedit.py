@@ -4,6 +4,8 @@ Written in the shape of `wiki_recent` (answers as lists of lists); read in the s
 wiki_counterfact, ZsRE, WikiBio, ConvSent and Sanitation. What KnowEdit has no field for is carried under the extra
 key `chronofacts`, which EasyEdit does not look at.
 Source: Zhang et al. 2024 (arXiv 2401.01286), EasyEdit `examples/KnowEdit.md` and `easyeditor/dataset/knowedit.py`.
+KnowEdit has no answer sets: what joined and left one set is one record, whose target is the whole set as a text, in a
+file of its own; what stays is asked under Forgetfulness, each value an answer. Read again it is one edit of texts.
 Leaves out, on export: questions that need several edits (EasyEdit makes one at a time), and the phrasings beyond the
 first. On import: ConvSent's replies beyond the first, since its sentiment is no fact that one answer could show.
 """
@@ -35,6 +37,7 @@ PLACES = {
     "timeline": ("portability", "Logical_Generalization"),
     "locality": ("locality", "Relation_Specificity"),
     "history": ("locality", "Forgetfulness"),
+    "preservation": ("locality", "Forgetfulness"),
 }
 # What a foreign probe is to us: (kind, locality_kind, hops). Reasoning is one hop beyond the edited fact.
 KINDS: dict[str, tuple[str, str | None, int | None]] = {
@@ -51,19 +54,22 @@ PROBE_COLUMNS = (
     "fallback_names",
 )  # fmt: skip
 _PLACED = {"prompt", "new_label", "old_label", "subject_label"}
+_OF_SETS = ("addition", "removal")
 SENTIMENT_QUESTIONS = ("What do you think of {}?", "What do you feel about {}?", "How do you view {}?")
 
 
 def write_knowedit(contents: Contents, folder: Path) -> list[Path]:
-    """`test.json` and, if any edit is in that split, `train.json`."""
+    """`test.json` and, if any edit is in that split, `train.json`; of sets of values `test-sets.json` and so on."""
     probes: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    splits, several = {}, 0
+    splits: dict[str, str] = {}
+    several = 0
     for question in contents.questions:
         if question["kind"] == "edit":
-            splits[question["edit_ids"][0]] = question["split"]
+            splits |= dict.fromkeys(question["edit_ids"], question["split"])
         if question["kind"] not in PLACES:
             continue
-        if PLACES[question["kind"]][0] == "portability" and len(question["edit_ids"]) > 1:
+        moves = PLACES[question["kind"]][0] == "portability"
+        if moves and len(question["edit_ids"]) > 1 and not question["answer_set"]:
             several += 1
             continue
         for edit_id in question["edit_ids"]:
@@ -71,11 +77,16 @@ def write_knowedit(contents: Contents, folder: Path) -> list[Path]:
     if several:
         log.info("left out %d questions that need several edits, which EasyEdit makes one at a time", several)
     files = []
-    for split in ("test", "train"):
-        edits = [edit for edit in contents.edits if splits.get(edit["edit_id"], "test") == split]
-        if edits or split == "test":
-            records = [knowedit_record(edit, probes[edit["edit_id"]], split) for edit in edits]
-            files.append(write_records(records, folder / f"{split}.json"))
+    of_sets = {
+        (edit["relation"], edit["subject"]): edit for edit in reversed(contents.edits) if edit["kind"] in _OF_SETS
+    }
+    single = [edit for edit in contents.edits if edit["kind"] not in _OF_SETS]
+    for name, listed in (("", single), ("-sets", list(of_sets.values()))):
+        for split in ("test", "train"):
+            edits = [edit for edit in listed if splits.get(edit["edit_id"], "test") == split]
+            if edits or (split == "test" and not name):
+                records = [knowedit_record(edit, probes[edit["edit_id"]], split) for edit in edits]
+                files.append(write_records(records, folder / f"{split}{name}.json"))
     return files
 
 
@@ -95,11 +106,19 @@ def knowedit_record(edit: dict[str, Any], probes: Iterable[dict[str, Any]], spli
     carried: dict[str, list[dict[str, Any]]] = {}
     for question in probes:
         family, name = PLACES[question["kind"]]
-        probe = {"prompt": question["question"], "ground_truth": [[question["answer"], *question["answer_aliases"]]]}
+        probe = {"prompt": question["question"], "ground_truth": _ground_truth(question)}
         record[family].setdefault(name, []).append(probe)
         carried.setdefault(name, []).append({column: question[column] for column in PROBE_COLUMNS})
-    record["chronofacts"] = {"edit": carried_edit(edit, _PLACED), "split": split, "probes": carried}
+    if edit["kind"] not in _OF_SETS:
+        record["chronofacts"] = {"edit": carried_edit(edit, _PLACED), "split": split, "probes": carried}
     return record
+
+
+def _ground_truth(question: dict[str, Any]) -> list[list[str]]:
+    """The names of the answer; of a set those of each value."""
+    if question["answer_set"]:
+        return [[value["label"], *value["aliases"]] for value in question["answer_set"]]
+    return [[question["answer"], *question["answer_aliases"]]]
 
 
 def read_knowedit(file: Path) -> Benchmark:

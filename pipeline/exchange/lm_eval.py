@@ -3,12 +3,14 @@
 One task per kind of question: the model writes an answer (`generate_until`), which is right when it is one of the
 answer's names; and one that weighs the new answer against the old by their likelihoods (`multiple_choice`).
 Source: lm-evaluation-harness 0.4.13, docs/new_task_guide.md and `lm_eval/api/task.py`.
-Leaves out: few-shot examples (ask for them with `--num_fewshot`), and the train split, which editors may learn from.
+Leaves out: questions with an answer set, which one generated line cannot be compared with; few-shot examples (ask for
+them with `--num_fewshot`), and the train split, which editors may learn from.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +20,8 @@ from pipeline.exchange.contents import Contents
 from schemas.errors import BadInput
 
 __all__ = ["write_lm_eval"]
+
+log = logging.getLogger("chronofacts.exchange")
 
 GROUP = "chronofacts"
 CODE = "chronofacts_task"
@@ -33,7 +37,9 @@ def write_lm_eval(contents: Contents, folder: Path) -> list[Path]:
     Raises BadInput when the test split has no question.
     """
     written, tasks = [], []
-    asked = [question for question in contents.questions if question["split"] == "test"]
+    asked = [question for question in contents.questions if question["split"] == "test" and not question["answer_set"]]
+    if of_sets := sum(1 for question in contents.questions if question["answer_set"]):
+        log.info("left out %d questions with several answers, which lm-eval has no measure for", of_sets)
     if not asked:
         raise BadInput("the snapshot has no question in its test split, which is what lm-eval is given")
     for kind in KINDS:

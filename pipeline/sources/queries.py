@@ -47,10 +47,13 @@ def discover(
     with_revisions: also the revision of each (`?v`), where the item itself and not its document has it.
     """
     claims = " UNION ".join(f"{{ ?item p:{pid} ?st }}" for pid in map(_checked_pid, properties))
+    # a software version is dated by its publication
+    dates = (*_DATES, "P577") if "P348" in properties else _DATES
     lines = []
     if window is not None:
         lines += [
-            f"  {{ ?st pq:{pid} ?day }}{union}" for pid, union in zip(_DATES, (" UNION", " UNION", ""), strict=True)
+            f"  {{ ?st pq:{pid} ?day }}{union}"
+            for pid, union in zip(dates, [" UNION"] * (len(dates) - 1) + [""], strict=True)
         ]
         lines.append(f"  FILTER({_within(window)})")
     lines.append(f"  {claims}")
@@ -58,7 +61,7 @@ def discover(
         # A date that is "some value", or not a date at all, lies in no window.
         lines += [
             f"  FILTER NOT EXISTS {{ ?st pq:{pid} ?day{n} FILTER(DATATYPE(?day{n}) = xsd:dateTime) }}"
-            for n, pid in enumerate(_DATES)
+            for n, pid in enumerate(dates)
         ]
     if digits:
         lines.append(f'  FILTER(STRSTARTS(MD5(STR(?item)), "{_checked_digits(digits)}"))')

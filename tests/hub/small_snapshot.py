@@ -84,9 +84,9 @@ def _add_office(
     edit_id = _hash("office_holder", office, old, new, str(TOOK_OVER))
     rows["edits"].append(
         {
-            "edit_id": edit_id, "kind": "modification", "before": "known", "relation": "office_holder",
-            "property": "P39",
-            "inverse": True, "subject": office, "subject_label": names[office], "subject_aliases": [],
+            "edit_id": edit_id, "kind": "modification", "before": "known", "stays": [], "relation": "office_holder",
+            "property": "P39", "inverse": True, "subject": office,
+            "subject_label": names[office], "subject_aliases": [],
             "old_object": old, "old_label": names[old], "old_aliases": [], "new_object": new,
             "new_label": names[new], "new_aliases": [], "object_kind": "item", "changed_on_earliest": TOOK_OVER,
             "changed_on_latest": TOOK_OVER, "changed_on_precision": 11, "prompt": prompt,
@@ -103,7 +103,8 @@ def _add_office(
                 "edited_hops": 1, "relation": "office_holder", "subject": office, "subject_label": names[office],
                 "question": question, "phrasings": [], "answer": names[new], "answer_id": new,
                 "answer_aliases": [], "answer_before": names[old], "answer_before_id": old,
-                "answer_before_aliases": [], "as_of": as_of, "split": "test" if number % 2 else "train",
+                "answer_before_aliases": [], "answer_set": [],
+                "answer_before_set": [], "as_of": as_of, "split": "test" if number % 2 else "train",
                 "chain": [
                     {
                         "subject": office, "relation": "office_holder", "property": "P39", "inverse": True,

@@ -46,6 +46,7 @@ class World:
         self.rows = StatementRows(ORIGIN)
         self.lifecycle = StatementRows(ORIGIN)
         self.names: set[str] = set()
+        self.called_by: dict[str, tuple[str, ...]] = {}
         self.number = 0
         self.subject = ""
         self.property = ""
@@ -97,6 +98,19 @@ class World:
         self.country(subject, property_)
         return self.held_by(value, start, end)
 
+    def called(self, qid: str, label: str, *aliases: str) -> World:
+        """Without it a thing is called "name of" its QID."""
+        self.called_by[qid] = (label, *aliases)
+        self.names.add(qid)
+        return self
+
+    def is_a(self, qid: str, *classes: str) -> World:
+        for class_ in classes:
+            number = f"L{len(self.lifecycle) + 1}"
+            self.lifecycle.add(number, qid, "P31", "normal", Snak("item", class_), {}, None)
+        self.names.add(qid)
+        return self
+
     def died(self, qid: str, day: str) -> World:
         return self._lived(qid, "P570", day)
 
@@ -111,13 +125,18 @@ class World:
         self.names.add(qid)
         return self
 
+    def told(self) -> tuple[pa.Table, pa.Table]:
+        """(`STATEMENTS`, `LABELS`)"""
+        labels = []
+        for qid in sorted(self.names):
+            label, *aliases = self.called_by.get(qid, (f"name of {qid}",))
+            told = {"aliases": sorted(aliases), "alias_languages": ["en"] * len(aliases)}
+            labels.append({"qid": qid, "label": label, "label_language": "en"} | told)
+        return self.rows.table(), pa.Table.from_pylist(labels, schema=LABELS)
+
     def tables(self) -> Tables:
-        labels = [
-            {"qid": qid, "label": f"name of {qid}", "label_language": "en", "aliases": []} for qid in sorted(self.names)
-        ]
-        return Tables(
-            self.rows.table(), describe_entities(self.lifecycle.table(), pa.Table.from_pylist(labels, schema=LABELS))
-        )
+        statements, labels = self.told()
+        return Tables(statements, describe_entities(self.lifecycle.table(), labels))
 
 
 def world() -> World:

@@ -10,7 +10,7 @@ from schemas.catalogue import load_catalogue
 from tests.pipeline.statement_world import World, world
 
 OLD, NEW = datetime.date(2022, 1, 1), datetime.date(2023, 1, 1)
-CATALOGUE = load_catalogue().select(["office_holder", "capital"])
+CATALOGUE = load_catalogue().select(["office_holder", "capital", "member_of"])
 
 
 def tables(made: World, as_of: datetime.date) -> dict[str, pa.Table]:
@@ -28,6 +28,15 @@ def test_a_new_holder_is_a_world_change_with_its_statements() -> None:
     before = world().office("Q1").held_by("Q2", "2019-01-01")
     after = world().office("Q1").held_by("Q2", "2019-01-01", "2022-05-03").held_by("Q3", "2022-05-03")
     assert differences(before, after) == [("world_change", "Q2", "Q3", ["S1", "S2"])]
+
+
+def test_who_joined_or_left_a_union_is_a_world_change_of_one_value() -> None:
+    before = world().country("Q1", "P463").held_by("Q2", "1995-01-01").held_by("Q3", "1990-01-01")
+    after = world().country("Q1", "P463").held_by("Q2", "1995-01-01").held_by("Q3", "1990-01-01", "2022-03-16")
+    after.held_by("Q4", "2022-07-01")
+    assert differences(before, after) == [
+        ("world_change", "Q3", None, ["S2"]), ("world_change", None, "Q4", ["S3"]),
+    ]  # fmt: skip
 
 
 def test_another_holder_of_the_same_day_is_a_correction() -> None:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.invariants import INVARIANTS
+from pipeline.set_invariants import SET_INVARIANTS
 from pipeline.snapshot import sha256_of, write_parquet
 from pipeline.verify import require_sound, verify
 from schemas.errors import BadInput, CheckFailed
@@ -221,8 +222,8 @@ def test_every_promise_has_a_defect_that_breaks_it() -> None:
 
 def test_every_promise_has_one_id_and_is_a_reason_for_a_rejection() -> None:
     of_files = {"files_there", "no_foreign_file", "files_as_written", "tables_there"}
-    ids = [one.id for one in INVARIANTS]
-    assert len(set(ids)) == len(ids) == len({one.promise for one in INVARIANTS})
+    ids = [one.id for one in (*INVARIANTS, *SET_INVARIANTS)]
+    assert len(set(ids)) == len(ids) == len({one.promise for one in (*INVARIANTS, *SET_INVARIANTS)})
     assert {*ids} | of_files == set(PROMISES)
     assert all(REASONS[code][0] == "verify" and sentence in explain(code) for code, sentence in PROMISES.items())
 

@@ -158,3 +158,45 @@ def test_a_file_that_is_no_catalogue_is_named(tmp_path: Path, text: str) -> None
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot read the relation catalogue"):
         load_catalogue(tmp_path / "none.toml")
+
+
+MANY = RELATION.replace("single_valued = true", "single_valued = false")
+PLURAL = """
+[relations.ceo.en.plural]
+now = "Who are the CEOs of {s}?"
+paraphrases = ["Which CEOs does {s} have?", "Who are {s}'s CEOs?", "By which CEOs is {s} led?"]
+preservation = "Who are all those that lead {s}?"
+cloze = "The CEOs of {s} are"
+on_date = "Who were the CEOs of {s} {d}?"
+on_date_paraphrases = ["Which CEOs did {s} have {d}?"]
+cloze_on_date = "The CEOs of {s} {d} were"
+"""
+
+
+def test_a_relation_of_several_values_has_words_for_all_of_them(tmp_path: Path) -> None:
+    (relation,) = load_catalogue(written(tmp_path, LANGUAGE + MANY + PLURAL)).relations
+    plural = relation.words_in("en").plural
+    assert relation.may_change_in_part() and plural is not None
+    assert (plural.now, len(plural.paraphrases)) == ("Who are the CEOs of {s}?", 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (LANGUAGE + MANY, r"lacks the words for several values; add \[relations.ceo.en.plural\]"),
+        (LANGUAGE + RELATION + PLURAL, "plural makes no sense"),
+        (
+            LANGUAGE + MANY + PLURAL.replace('preservation = "Who are all those that lead {s}?"\n', ""),
+            "lacks preservation",
+        ),
+        (LANGUAGE + MANY + PLURAL.replace(', "By which CEOs is {s} led?"', ""), "give at least 3"),
+        (LANGUAGE + MANY + PLURAL.replace("CEOs of {s} {d} were", "CEOs of {s} were"), r"placeholder \{d\}"),
+        (LANGUAGE + MANY + PLURAL.replace("Who are the CEOs of {s}?", "Who is the CEO of {s}?"), "already used"),
+        (LANGUAGE + MANY + PLURAL + 'nouns = "x"\n', "unknown key 'nouns'"),
+        (LANGUAGE + 'list_style = "{last} and {first}"\n' + RELATION, "list_style"),
+        (LANGUAGE + RELATION.replace('"P169"', '"P169"\nobject_classes = ["club"]'), "not an id like Q5"),
+    ],
+)
+def test_a_slip_in_the_words_for_several_values_is_named(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(BadInput, match=told):
+        load_catalogue(written(tmp_path, text))

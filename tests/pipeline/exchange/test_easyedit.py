@@ -150,7 +150,8 @@ def test_wiki_recent_is_read(tmp_path: Path) -> None:
         ],
     )
     (edit,) = tables["edits"]
-    assert (edit["kind"], edit["target_old"], edit["target_new"]) == ("injection", None, "Port Ada")
+    assert (edit["kind"], edit["before"], edit["target_old"]) == ("update", "unknown", None)
+    assert edit["target_new"] == "Port Ada"
     assert (edit["relation"], edit["cloze"]) == ("The residence of {} is", "The residence of Mira Quell is")
     assert asked(tables, "edit") == [("The residence of Mira Quell is", "Port Ada", [])]
     assert asked(tables, "reverse") == [("Does Mira Quell live?", "yes", ["true"])]

@@ -1,0 +1,212 @@
+"""Sets of values as edits and questions: what is asked of what joined, left and stays, and what is left out."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline.audit import audit
+from pipeline.exchange import export_snapshot, import_benchmark
+from pipeline.inspection import inspect
+from schemas.catalogue import load_catalogue
+from tests.pipeline.membership_world import questions_of, rows, snapshot_of, unions
+from tests.pipeline.statement_world import World, world
+
+SET_KINDS = ("edit", "paraphrase", "cloze", "alias")
+
+
+def named(row: dict, column: str = "answer_set", role: str | None = None) -> list[str]:
+    return [value["label"] for value in row[column] if role in (None, value["role"])]
+
+
+def reasons(made: World) -> dict[str, list[str]]:
+    return {row["reason"]: row["ids"] for row in questions_of(made).rejections.to_pylist()}
+
+
+def clubs(joined: int, stays: int, left: int = 0) -> World:
+    """A firm with so many owners of each role."""
+    made = world().called("Q1", "Orlo Works").country("Q1", "P463")
+    number = 10
+    for count, dates in ((joined, ("2022-01-01",)), (stays, ("2000-01-01",)), (left, ("2000-01-01", "2023-01-01"))):
+        for _ in range(count):
+            made.called(f"Q{number}", f"{WORDS[number - 10]} Guild").held_by(f"Q{number}", *dates)
+            number += 1
+    return made
+
+
+WORDS = [
+    "Amber", "Birch", "Cedar", "Dahlia", "Elder", "Fennel", "Ginkgo", "Hazel", "Ivy", "Juniper", "Kelp", "Larch",
+    "Maple", "Nettle", "Oak", "Poplar", "Quince", "Rowan", "Sorrel", "Thyme",
+]  # fmt: skip
+
+
+def test_an_addition_is_asked_as_one_plural_question_with_its_set() -> None:
+    made = questions_of(unions())
+    (edit,) = rows(made.edits, kind="addition")
+    assert (edit["prompt"], edit["target_old"], edit["target_new"]) == (
+        "Which organisations is Finland a member of?",
+        "the European Union and the United Nations",
+        "the European Union, NATO and the United Nations",
+    )
+    assert (edit["old_object"], edit["new_object"], edit["before"]) == (None, "Q7184", "known")
+    assert [value["id"] for value in edit["stays"]] == ["Q1065", "Q458"]
+    asked = [row for row in rows(made.questions, subject="Q33") if row["kind"] in SET_KINDS]
+    assert {row["kind"] for row in asked} == set(SET_KINDS)
+    for row in asked:
+        assert (row["edit_ids"], row["answer"], row["answer_id"]) == ([edit["edit_id"]], edit["target_new"], "Q7184")
+        assert named(row, role="joined") == ["NATO"] and row["chain"] == [] and row["hops"] == 1
+        assert named(row, "answer_before_set") == ["United Nations", "European Union"]
+
+
+def test_a_removal_names_what_stays_and_expects_what_left_to_go() -> None:
+    made = questions_of(unions())
+    (edit,) = rows(made.edits, kind="removal")
+    assert (edit["old_label"], edit["new_object"], edit["new_label"], edit["target_new"]) == (
+        "Council of Europe", None, None, "the United Nations",
+    )  # fmt: skip
+    (asked,) = rows(made.questions, subject="Q159", kind="edit")
+    assert named(asked, "answer_before_set", "left") == ["Council of Europe"] and asked["answer_id"] == "Q8908"
+
+
+def test_what_stays_is_asked_in_a_wording_that_no_edit_is_taught_in() -> None:
+    made = questions_of(unions())
+    taught = {text for edit in made.edits.to_pylist() for text in (edit["prompt"], *edit["paraphrases"], edit["cloze"])}
+    asked = rows(made.questions, kind="preservation")
+    assert {tuple(named(row)) for row in asked} == {("United Nations", "European Union"), ("United Nations",)}
+    assert all(row["question"] not in taught and row["answer_set"] == row["answer_before_set"] for row in asked)
+
+
+def test_the_past_is_asked_with_the_set_of_that_year() -> None:
+    asked = {
+        row["asked_on"].year: row["answer"]
+        for row in rows(questions_of(unions()).questions, kind="history", subject="Q33")
+    }
+    assert asked[1994] == "the United Nations"
+    assert asked[2020] == "the European Union and the United Nations"
+    assert 1995 not in asked or asked[1995] == asked[2020]  # it began on the first day of that year
+
+
+def test_a_year_in_which_a_value_is_uncertain_is_not_asked() -> None:
+    made = unions().country("Q33", "P463").held_by("Q146165", "1950", "2000")
+    years = {
+        row["asked_on"].year
+        for row in rows(questions_of(made, history_per_edit=50).questions, kind="history", subject="Q33")
+    }
+    assert 2000 not in years and 1999 in years
+
+
+def test_the_neighbours_are_a_set_of_another_and_another_fact_of_the_same() -> None:
+    asked = rows(questions_of(unions()).questions, kind="locality")
+    assert {(row["locality_kind"], row["subject_label"], row["answer"]) for row in asked} >= {
+        ("relation", "Denmark", "the Nordic Council and the United Nations"), ("subject", "Finland", "Helsinki"),
+    }  # fmt: skip
+
+
+def test_of_a_large_set_only_what_joined_is_asked() -> None:
+    made = questions_of(clubs(joined=2, stays=9))
+    assert {edit["target_new"] for edit in made.edits.to_pylist()} == {"Amber Guild and Birch Guild"}
+    assert {edit["target_old"] for edit in made.edits.to_pylist()} == {None}
+    (asked,) = rows(made.questions, kind="edit")
+    assert named(asked) == ["Amber Guild", "Birch Guild"] and len(asked["edit_ids"]) == 2
+    assert "preservation" not in made.questions["kind"].to_pylist()
+
+
+def test_nobody_is_asked_to_name_more_than_eight_that_joined_or_that_stay() -> None:
+    assert set(reasons(clubs(joined=9, stays=1))) == {"too_many_values"}
+    assert reasons(clubs(joined=0, stays=9, left=1)) == {"too_many_values": ["Q19"]}
+    assert questions_of(clubs(joined=0, stays=8, left=1)).edits.num_rows == 1
+
+
+def test_a_set_of_which_nothing_is_left_is_no_question() -> None:
+    assert reasons(clubs(joined=0, stays=0, left=2))["nothing_stays"]
+    assert questions_of(clubs(joined=1, stays=0, left=1)).edits.num_rows == 2
+
+
+def test_names_that_contain_each_other_cannot_tell_what_left() -> None:
+    made = world().called("Q1", "Orlo Works").called("Q10", "Amber Guild").called("Q11", "Amber Guild North")
+    made.country("Q1", "P463").held_by("Q10", "2000", "2023-01-01").held_by("Q11", "2001-01-01")
+    assert reasons(made) == {"same_name": ["Q10"]}
+
+
+def test_a_value_without_a_name_is_left_out_of_the_set_and_says_why() -> None:
+    made = clubs(joined=1, stays=2).called("Q30", "").country("Q1", "P463").held_by("Q30", "1999")
+    told = questions_of(made)
+    assert [edit["target_new"] for edit in told.edits.to_pylist()] == ["Amber Guild, Birch Guild and Cedar Guild"]
+    assert ("no_label", ["Q30"]) in [(row["reason"], row["ids"]) for row in told.rejections.to_pylist()]
+
+
+def test_many_parts_give_what_one_part_gives() -> None:
+    made = unions()
+    for number, word in enumerate(WORDS):
+        made.called(f"Q2{number:02}", f"{word} Land").country(f"Q2{number:02}", "P463")
+        made.held_by("Q146165", "1950-01-01").held_by("Q458", "2022-01-01")
+    one, many = (questions_of(made, edits_per_part=size) for size in (1000, 3))
+    for name in ("edits", "questions", "sentences", "rejections"):
+        assert getattr(one, name).equals(getattr(many, name)), name
+
+
+def test_the_small_world_tells_the_set_at_since_in_the_plural() -> None:
+    told = questions_of(unions()).sentences.to_pylist()
+    said = {
+        row["answer"]
+        for row in told
+        if row["relation"] == "member_of" and row["subject"] == "Q33" and not row["asked_on"]
+    }
+    assert said == {"the European Union and the United Nations"}
+    assert {row["held_out"] for row in told if row["subject"] == "Q33" and row["form"] == "question"} == {True, False}
+    prompts = {row["prompt"] for row in told}
+    guards = rows(questions_of(unions()).questions, kind="locality")
+    assert all(prompts & {row["question"], *row["phrasings"]} for row in guards)
+
+
+@pytest.mark.parametrize("language", ["en", "nl"])
+def test_the_plural_words_of_every_relation_read_as_questions(language: str) -> None:
+    for relation in load_catalogue().relations:
+        plural = relation.words_in(language).plural
+        assert (plural is not None) == relation.may_change_in_part(), relation.id
+        if plural is not None:
+            asked = (plural.now, *plural.paraphrases, plural.preservation, plural.on_date, *plural.on_date_paraphrases)
+            assert all(text.endswith("?") and text.count("{s}") == 1 for text in asked), relation.id
+            assert len({re.sub(r"\W", "", text) for text in asked}) == len(asked) >= 6, relation.id
+
+
+def test_a_dutch_set_is_told_the_dutch_way() -> None:
+    made = questions_of(unions(), language="nl")
+    (edit,) = rows(made.edits, kind="addition")
+    assert edit["prompt"] == "Welke organisaties tellen Finland onder hun leden?"
+    assert edit["target_new"].endswith("European Union, NATO en United Nations")
+
+
+def test_exports_tell_a_set_as_far_as_their_formats_can(tmp_path: Path) -> None:
+    snapshot = snapshot_of(unions(), tmp_path / "snapshot")
+    export_snapshot(snapshot, "easyedit", tmp_path / "easyedit")
+    assert json.loads((tmp_path / "easyedit" / "test.json").read_text()) == []
+    told = json.loads((tmp_path / "easyedit" / "test-sets.json").read_text())
+    (finland,) = [record for record in told if record["subject"] == "Finland"]
+    assert finland["target_new"] == "the European Union, NATO and the United Nations"
+    assert {"prompt": "In which organisations does Finland hold membership?",
+            "ground_truth": [["United Nations", "UN"], ["European Union", "EU"]],
+            } in finland["locality"]["Forgetfulness"]  # fmt: skip
+    again = import_benchmark(tmp_path / "easyedit" / "test-sets.json", "easyedit")["edits"].to_pylist()
+    assert {(edit["kind"], edit["target_new"]) for edit in again} == {
+        ("modification", "the European Union, NATO and the United Nations"), ("modification", "the United Nations"),
+    }  # fmt: skip
+    export_snapshot(snapshot, "mquake", tmp_path / "mquake")
+    assert json.loads((tmp_path / "mquake" / "ChronoFacts-T.json").read_text()) == []
+    export_snapshot(snapshot, "lm-eval", tmp_path / "lm-eval")
+    documents = [json.loads(line) for line in (tmp_path / "lm-eval" / "chronofacts_locality.jsonl").open()]
+    assert [document["answer"] for document in documents] == ["Helsinki"]
+
+
+def test_inspect_and_the_card_keep_the_kinds_apart(tmp_path: Path) -> None:
+    snapshot = snapshot_of(unions(), tmp_path / "snapshot")
+    found = inspect(snapshot).as_json()
+    assert found["edits"]["by_kind"] == {"addition": 1, "removal": 1}
+    assert found["edits"]["by_before"] == {"known": 2} and found["questions"]["by_kind"]["preservation"] == 2
+    card = (snapshot / "README.md").read_text(encoding="utf-8")
+    assert "| addition | 1 |" in card and "| removal | 1 |" in card and "| preservation |" in card
+    about = {(finding.stage, finding.why) for finding in audit(snapshot, "Q7184") if finding.kept}
+    assert ("edits", "addition of NATO, changed on 2023-04-04") in about
