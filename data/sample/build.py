@@ -49,6 +49,8 @@ CLASSES = {
     "team": "Q12973014",
     "university": "Q3918",
     "language": "Q34770",
+    "software": "Q7397",
+    "form_of_government": "Q1307214",
 }
 OF_THE_BODY = {"P6", "P35", "P1037", "P488", "P3975", "P169", "P286"}
 # What the column `start` is where Wikidata keeps another date: a count has its point in time, a version its publication.
