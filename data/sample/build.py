@@ -53,7 +53,7 @@ CLASSES = {
     "form_of_government": "Q1307214",
 }
 OF_THE_BODY = {"P6", "P35", "P1037", "P488", "P3975", "P169", "P286"}
-# What the column `start` is where Wikidata keeps another date: a count has its point in time, a version its publication.
+# What the column `start` stands for where it is no start: a count's point in time, a version's publication.
 START_IS = {"P1082": "P585", "P348": "P577"}
 PLAIN = {"P348"}  # a text without a language
 DAY_FORM = re.compile(r"-?\d{4}(-\d\d(-\d\d)?)?")
