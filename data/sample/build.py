@@ -54,8 +54,13 @@ CLASSES = {
     "league": "Q15991303",
     "university": "Q3918",
     "language": "Q34770",
+    "software": "Q7397",
+    "form_of_government": "Q1307214",
 }
 OF_THE_BODY = {"P6", "P35", "P1037", "P488", "P3975", "P169", "P286"}
+# What the column `start` stands for where it is no start: a count's point in time, a version's publication.
+START_IS = {"P1082": "P585", "P348": "P577"}
+PLAIN = {"P348"}  # a text without a language
 DAY_FORM = re.compile(r"-?\d{4}(-\d\d(-\d\d)?)?")
 SOMEVALUE, NOVALUE = "unknown", "none"
 
@@ -187,8 +192,9 @@ def of_facts() -> Iterator[tuple[str, Statement]]:
     for where, row in read_rows("facts"):
         qualifiers = dates(where, row["start"], row["end"])
         value = row["object"]
+        start_is = START_IS.get(row["property"], "P580")
+        qualifiers = tuple((start_is if pid == "P580" else pid, day) for pid, day in qualifiers)
         if row["property"] == "P1082":
-            qualifiers = tuple(("P585" if pid == "P580" else pid, day) for pid, day in qualifiers)
             value = f"+{value.lstrip('+')}"
         yield where, Statement(row["subject"], row["property"], value, row["rank"] or "normal", qualifiers)
 
@@ -264,7 +270,8 @@ def value_triples(node: str, pid: str, value: str, place: str) -> Iterator[str]:
     elif value.startswith("Q"):
         yield f"{node} {predicate} <{ENTITY}{value}> ."
     elif value.startswith('"'):
-        yield f'{node} {predicate} "{escaped(value.strip(chr(34)))}"@en .'
+        language = "" if pid in PLAIN else "@en"
+        yield f'{node} {predicate} "{escaped(value.strip(chr(34)))}"{language} .'
     elif value.startswith("+"):
         number = f'"{value}"^^<{XSD}decimal>'
         yield f"{node} {predicate} {number} ."
@@ -308,7 +315,7 @@ def main() -> None:
     (FOLDER / "sample.nt.gz").write_bytes(packed)
     (FOLDER / "SHA256SUMS").write_text(f"{hashlib.sha256(packed).hexdigest()}  sample.nt.gz\n", encoding="ascii")
     (FOLDER / "sample.json").write_text(json.dumps({"as_of": AS_OF}) + "\n", encoding="ascii")
-    dated = sum(1 for s in told if any(pid in ("P580", "P582", "P585") for pid, _ in s.qualifiers))
+    dated = sum(1 for s in told if any(pid in ("P577", "P580", "P582", "P585") for pid, _ in s.qualifiers))
     by_property: dict[str, int] = defaultdict(int)
     for s in told:
         by_property[s.property] += 1

@@ -113,9 +113,10 @@ def _case(
 
 
 def _rewrite(edit: dict[str, Any]) -> dict[str, Any] | None:
-    """The edit as MQuAKE requests it; None when its cloze does not name the subject as it is called."""
+    """The edit as MQuAKE requests it; None when its cloze does not name the subject as it is called, or when it has no
+    old answer, which MQuAKE's rewrites always have."""
     template = _with_gap(edit["cloze"] or "", edit["subject_label"])
-    if template is None:
+    if template is None or edit["target_old"] is None:
         return None
     return {
         "prompt": template,

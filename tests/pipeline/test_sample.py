@@ -69,7 +69,7 @@ def terms() -> list[Term]:
                 statements[value].property = predicate.rpartition("/")[2]
             elif predicate.startswith("http://www.wikidata.org/prop/statement/P"):
                 number = re.match(r'"\+?(-?[\d.]+)"\^\^', value)
-                statements[subject].value = number[1] if number else tail
+                statements[subject].value = number[1] if number else value.split('"')[1] if value[0] == '"' else tail
             elif predicate.endswith("#rank"):
                 statements[subject].rank = value
             elif "/prop/qualifier/value/" in predicate:
@@ -80,7 +80,7 @@ def terms() -> list[Term]:
                 statements[subject].end_is_none = True
     for statement, pid, node in dates:
         read = days(values[node]["timeValue"], int(values[node]["timePrecision"]))
-        if pid == "P580" or pid == "P585":  # a number is true from the day it was counted
+        if pid in ("P580", "P585", "P577"):  # a number is true from its count on, a version from its publication
             statements[statement].start = read
         elif pid == "P582":
             statements[statement].end = read
@@ -134,6 +134,29 @@ def test_the_sample_is_as_large_as_it_says(terms: list[Term]) -> None:
     assert len(led) >= 60
     recent = [t for t in terms if t.property in ("P6", "P35", "P39") and t.start and t.start[0].year >= 2021]
     assert len({(t.subject, t.value, t.start) for t in recent}) >= 150
+
+
+def test_the_sample_changes_elsewhere_than_in_offices_too(terms: list[Term]) -> None:
+    def changed(pid: str) -> list[str]:
+        """The subjects of a property's statements, once for each start or end that surely lies between the two days."""
+        days = [(t.subject, day) for t in terms if t.property == pid for day in (t.start, t.end) if day]
+        return [subject for subject, (first, last) in days if first > SINCE and last <= AS_OF]
+
+    assert len(changed("P463")) >= 35  # joined or left a union or an alliance
+    assert len(set(changed("P488"))) >= 30  # chairs
+    assert len(set(changed("P102"))) >= 8
+    for pid in ("P38", "P122", "P159", "P348", "P1037", "P1082", "P3975"):
+        assert changed(pid), pid
+
+
+def test_members_are_few_enough_to_be_told_in_one_answer(terms: list[Term]) -> None:
+    for day in (SINCE, AS_OF):
+        members: dict[str, set[str]] = defaultdict(set)
+        for term in terms:
+            begun = not term.start or term.start[0] <= day
+            if term.property == "P463" and begun and not (term.end and term.end[1] <= day):
+                members[term.subject].add(term.value)
+        assert {subject: values for subject, values in members.items() if len(values) > 8} == {}
 
 
 def test_the_sample_holds_the_awkward_cases_of_wikidata(terms: list[Term]) -> None:
