@@ -82,7 +82,7 @@ def _within_shares(offered: dict[str | None, tuple[float | None, int]]) -> dict[
 CANDIDATES = """
 CREATE OR REPLACE TEMP TABLE candidates (edit_id VARCHAR, hops INTEGER, start VARCHAR, day DATE, path VARCHAR,
     fact_ids INTEGER[], facts_before INTEGER[], answer_id VARCHAR, answer_kind VARCHAR, before_id VARCHAR,
-    draw UBIGINT, shared VARCHAR, hop_share DOUBLE);
+    draw UBIGINT, shared VARCHAR, share DOUBLE);
 CREATE OR REPLACE TEMP TABLE hop_verdicts (edit_id VARCHAR, reason VARCHAR, times BIGINT)
 """
 
@@ -174,7 +174,8 @@ ways AS (
     JOIN few_far f ON f.after = n.subject AND f.next = n.relation
     WHERE f.nameable AND f.subject <> a.subject AND a.draw % getvariable('parts') = getvariable('part')
 )
-SELECT w.*, s.words AS start_words, s.is_office AS from_office, links_in(s.label) AS start_links,
+SELECT w.*, s.words AS start_words, s.is_office AS from_office, s.is_place AS from_place,
+    links_in(s.label) AS start_links,
     CASE level WHEN 0 THEN [] WHEN 1 THEN [g.words] ELSE [g.words, b.words] END AS bridge_words
 FROM ways w JOIN accepted a USING (edit_id)
 JOIN names s ON s.id = w.start AND s.kind = 'item'
@@ -187,7 +188,7 @@ CREATE OR REPLACE TEMP TABLE chains AS
 SELECT w.edit_id, CAST(p.level + w.level + 1 AS INTEGER) AS hops, p.start, p.day, concat(p.path, w.path) AS path,
     list_concat(p.fact_ids, w.facts_after) AS fact_ids, list_concat(p.fact_ids, w.facts_before) AS facts_before,
     w.node_after AS answer_id, w.kind AS answer_kind, w.node_before AS before_id,
-    p.start_words, p.from_office, p.start_links, list_concat(p.bridge_words, w.words) AS hidden_words
+    p.start_words, p.from_office, p.from_place, p.start_links, list_concat(p.bridge_words, w.words) AS hidden_words
 FROM walks w JOIN prefixes p ON p.edit_id = w.edit_id
 WHERE p.level + w.level BETWEEN 1 AND 3
     AND NOT list_has_any(p.nodes, w.nodes_after) AND NOT list_has_any(p.nodes, w.nodes_before)
@@ -203,12 +204,15 @@ steps AS (
         generate_subscripts(string_split(path, '/'), 1) AS place
     FROM told
 )
-SELECT path, max(hop_share) AS hop_share, max(relation) FILTER (hop_share IS NOT NULL) AS shared,
+SELECT path, max(part) AS share, max(relation) FILTER (part IS NOT NULL) AS shared,
     sum(CASE place WHEN 1 THEN links_named WHEN hops THEN links_asked ELSE links_noun END) AS links,
-    bool_or(place = 1 AND r.of_offices) AS of_offices
-FROM steps JOIN relation_facts r USING (relation)
+    bool_or(place = 1 AND r.of_offices) AS of_offices, bool_or(place = 1 AND r.from_places) AS from_places
+FROM (
+    SELECT *, CASE place WHEN 1 THEN start_share WHEN hops THEN end_share END AS part
+    FROM steps JOIN relation_facts USING (relation)
+) r
 GROUP BY path, hops
-HAVING count(hop_share) < 2 AND min(longest_chain) >= hops
+HAVING count(part) < 2 AND min(longest_chain) >= hops
     -- "the party that the leader of the country that X lives in belongs to" is past reading
     AND sum(CASE place WHEN 1 THEN CAST(closed_named AS INTEGER) WHEN hops THEN 0
         ELSE CAST(closed_noun AS INTEGER) END) < 2
@@ -217,9 +221,10 @@ HAVING count(hop_share) < 2 AND min(longest_chain) >= hops
 JOINED = f"""
 CREATE OR REPLACE TEMP TABLE joined AS
 WITH drawn_chains AS (
-    SELECT c.*, p.shared, p.hop_share, drawn(concat(edit_id, start, path, CAST(day AS VARCHAR))) AS draw
+    SELECT c.*, p.shared, p.share, drawn(concat(edit_id, start, path, CAST(day AS VARCHAR))) AS draw
     FROM chains c JOIN paths p USING (path)
     WHERE p.links + c.start_links <= {MOST_LINKS} AND c.from_office = p.of_offices
+        AND (c.from_place OR NOT p.from_places)
 )
 -- Each path has its turn before any has a second; a few more than wanted, since names may forbid some.
 SELECT * FROM (
@@ -242,7 +247,7 @@ SELECT edit_id, 'hop_over_cap', count(*) - getvariable('per_hop') FROM checked G
 HAVING count(*) > getvariable('per_hop');
 INSERT INTO candidates
 SELECT edit_id, hops, start, day, path, fact_ids, facts_before, answer_id, answer_kind, before_id, draw, shared,
-    hop_share
+    share
 FROM checked
 -- A relation that has only its share gives way to any other.
 QUALIFY row_number() OVER (PARTITION BY edit_id, hops ORDER BY shared IS NOT NULL, turn, draw)
@@ -266,7 +271,7 @@ SELECT * FROM by_start
 QUALIFY row_number() OVER (PARTITION BY path ORDER BY draw, start, day) <= $2::INTEGER
 """
 
-OFFERED = "SELECT shared, max(hop_share), count(*) FROM chosen_hops GROUP BY shared ORDER BY shared"
+OFFERED = "SELECT shared, max(share), count(*) FROM chosen_hops GROUP BY shared ORDER BY shared"
 
 CUT = """
 DELETE FROM chosen_hops WHERE (edit_id, path, start, coalesce(day, DATE '0001-01-01')) IN (

@@ -1,8 +1,9 @@
 """Names: what each entity and each literal is called, and whether that name may stand in a question.
 
 `create_names` makes the table `names`, one row per (id, kind) that a value or a span names.
-A name is unusable when it is an id, too long, or holds control characters, brackets or a script that is not the
-language's; an office is not asked by a name of another language. Aliases that are unusable, or made of the questions' own words, are dropped.
+A name is unusable when it is an id, too long, or holds control characters, brackets or letters of a script that is not
+the language's; an office is not asked by a name of another language. Aliases that are unusable, or made of the
+questions' own words, are dropped.
 Leaves out: whether two entities share a name (`pipeline.facts`, where it is known what is asked).
 """
 
@@ -29,8 +30,8 @@ def create_names(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, la
     """Create `names` (id, kind, label, reason, aliases, alias_words, words, telling, shown, human, sitelinks, ended …).
 
     Reads `entities`, `values_since`, `values_as_of`, `changes`, `timelines`, `relation_facts` and the macros
-    of `pipeline.wording`. reason: no_label, unusable_label, foreign_title or null. words: the label as plain words; telling:
-    those that would give an answer away. shown: the label with its article. fell_back: the label is neither in
+    of `pipeline.wording`. reason: no_label, unusable_label, foreign_title or null. words: the label as plain words;
+    telling: those that would give an answer away. shown: the label with its article. fell_back: the label is neither in
     the language nor in `mul`. said_aliases: those of the aliases that are, which a question may use as a name.
     """
     scripts = "".join(rf"\p{{{script}}}" for script in catalogue.language(language).scripts)
@@ -70,6 +71,13 @@ WITH offices AS (
         SELECT subject, relation FROM values_as_of UNION ALL SELECT subject, relation FROM timelines)
     SEMI JOIN (SELECT relation FROM relation_facts WHERE of_offices) USING (relation)
     UNION SELECT qid FROM entities WHERE list_contains(types, '{OFFICE}')
+),
+-- Where people are born, what has a capital or a government.
+known_places AS (
+    SELECT subject AS id FROM values_as_of SEMI JOIN (SELECT relation FROM relation_facts WHERE of_places)
+        USING (relation)
+    UNION SELECT object FROM values_as_of SEMI JOIN (SELECT relation FROM relation_facts WHERE to_places)
+        USING (relation)
 ),
 numbers AS (
     SELECT id, kind, TRY_CAST(ltrim(id, '+') AS DECIMAL(38, 6)) AS number FROM named WHERE kind = 'quantity'
@@ -142,8 +150,8 @@ SELECT c.id, c.kind, c.label, c.reason, c.fell_back, c.aliases,
     c.words, c.human, c.sitelinks, c.ended_earliest, c.ended_kind,
     list_distinct(list_filter(string_split(trim(c.words), ' '),
         lambda w: length(w) >= {SHORTEST_TELLING_WORD} AND NOT list_contains(getvariable('vocabulary'), w))) AS telling,
-    c.is_office,
+    c.is_office, k.id IS NOT NULL AS is_place,
     CASE WHEN c.human OR c.kind <> 'item' THEN c.label WHEN c.is_office THEN with_the(c.label)
         ELSE listed_name(c.label) END AS shown
-FROM cleaned c
+FROM cleaned c LEFT JOIN known_places k ON k.id = c.id AND c.kind = 'item'
 """

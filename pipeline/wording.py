@@ -22,6 +22,8 @@ _SLOTS = re.compile(r"\{s\}'s|\{[sndo]\}")
 _SLOT_NAMES = {"{s}": "subject", "{n}": "bare", "{d}": "date", "{o}": "object", "{s}'s": "possessive"}
 _FORM = pa.struct([(name, pa.string()) for name in ("lead", "slot", "middle", "other_slot", "tail")])
 _NESTED_WORDINGS = 3
+PLACES = frozenset(("Q6256", "Q3624078", "Q515", "Q486972", "Q56061"))
+"""Classes of places: country, sovereign state, city, human settlement, administrative territorial entity."""
 OFFICE = "Q4164871"
 """The class of offices: position."""
 
@@ -144,8 +146,12 @@ def _relation_table(catalogue: Catalogue, language: str) -> pa.Table:
             ("twin", pa.string()),
             ("ends_of", pa.string()),
             ("of_offices", pa.bool_()),
+            ("of_places", pa.bool_()),
+            ("to_places", pa.bool_()),
+            ("from_places", pa.bool_()),
             ("longest_chain", pa.int8()),
-            ("hop_share", pa.float64()),
+            ("start_share", pa.float64()),
+            ("end_share", pa.float64()),
             ("links_named", pa.int8()),
             ("links_noun", pa.int8()),
             ("links_asked", pa.int8()),
@@ -166,13 +172,21 @@ def _relation_table(catalogue: Catalogue, language: str) -> pa.Table:
             "twin": next((name for name in r.agrees_with if name in earlier), None),
             "ends_of": r.ends_of,
             "of_offices": r.subject_types == (OFFICE,),
+            "of_places": _all_places(r.subject_types),
+            "to_places": _all_places(r.object_types),
+            "from_places": r.from_places,
             "longest_chain": r.longest_chain,
-            "hop_share": r.hop_share,
+            "start_share": r.start_share,
+            "end_share": r.end_share,
             **_links(r.words_in(language), catalogue.language(language).linking),
         }
         for earlier, r in ((ids[:place], r) for place, r in enumerate(catalogue.relations))
     ]
     return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _all_places(types: tuple[str, ...]) -> bool:
+    return bool(types) and PLACES.issuperset(types)
 
 
 def _links(words: Words, linking: str) -> dict[str, int | bool]:
@@ -296,10 +310,11 @@ MACROS = (
     """CREATE TEMP MACRO names_place_after_head(name) AS
         len(list_filter(regexp_extract_all(name, <placed>, 2),
             lambda w: NOT list_contains(<place_topics>, lower(w)))) > 0""",
-    # A place's usual name, then its others, as plain words; "United States of America" also without its end. "Swedish" begins as Sweden does; of another name nearly all
-    # is wanted, since "Commonwealth" begins as "Communications" does.
+    # A place's usual name, then its others, as plain words; "United States of America" also without its end.
+    # "Swedish" begins as Sweden does; of another name nearly all is wanted: "Commonwealth" is not "Communications".
     """CREATE TEMP MACRO says_place(words, place_names) AS
-        len(list_filter(list_concat(place_names, list_transform(place_names, lambda p: split_part(p, <links>, 1) || ' ')),
+        len(list_filter(
+            list_concat(place_names, list_transform(place_names, lambda p: split_part(p, <links>, 1) || ' ')),
             lambda p: length(p) > 5 AND contains(words, p) AND NOT list_contains(<place_never>, trim(p)))) > 0
         OR len(list_filter(string_split(trim(place_names[1]), ' '), lambda p: length(p) > 3
             AND NOT list_contains(<place_never>, p)

@@ -171,10 +171,14 @@ class Relation:
     joins: tuple[str, ...]
     """Relations that people ask of this one's object: of a head of government the spouse, of a country the capital.
     A chain walks over these pairs alone."""
+    from_places: bool
+    """A chain that begins with this relation names a place: "the country that Paris belongs to", not a party."""
     longest_chain: int
     """Facts in the longest chain that this one is part of."""
-    hop_share: float | None
-    """At most this part of all chains has it, so that no kind of question crowds out the others. None: no bound."""
+    start_share: float | None
+    """At most this part of all chains begins with it, so that none crowds out the others. None: no bound."""
+    end_share: float | None
+    """At most this part of all chains ends with it."""
     restrictive_qualifiers: tuple[str, ...]
     """PIDs that make a statement true only in part."""
     words: tuple[tuple[str, Words], ...]
@@ -342,8 +346,10 @@ def _relation(entry: Entry, name: str, table: dict[str, Any], languages: dict[st
         agrees_with=tuple(facts.get("agrees_with", ())),
         moves_with=tuple(facts.get("moves_with", ())),
         joins=tuple(facts.get("joins", ())),
+        from_places=facts.get("from_places", False),
         longest_chain=facts.get("longest_chain", LONGEST_CHAIN),
-        hop_share=facts.get("hop_share"),
+        start_share=facts.get("start_share"),
+        end_share=facts.get("end_share"),
         restrictive_qualifiers=tuple(facts.get("restrictive_qualifiers", ())),
         words=tuple(read),
     )

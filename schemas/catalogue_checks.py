@@ -21,8 +21,21 @@ NAME = re.compile(r"[a-z][a-z0-9_]*")
 LEAST_PARAPHRASES, LEAST_DATED = 4, 2
 LONGEST_CHAIN = 4
 """Facts in a multi-hop question, at most."""
-SCRIPTS = ("Arabic", "Armenian", "Cyrillic", "Devanagari", "Georgian", "Greek", "Han", "Hangul", "Hebrew", "Hiragana",
-    "Katakana", "Latin", "Thai")
+SCRIPTS = (
+    "Arabic",
+    "Armenian",
+    "Cyrillic",
+    "Devanagari",
+    "Georgian",
+    "Greek",
+    "Han",
+    "Hangul",
+    "Hebrew",
+    "Hiragana",
+    "Katakana",
+    "Latin",
+    "Thai",
+)
 """Names of scripts that patterns know."""
 OBJECT_KINDS = ("item", "string", "quantity", "year")
 UNDATED = ("always", "single", "unknown")
@@ -45,8 +58,10 @@ RELATION_KEYS: dict[str, type | tuple[type, ...]] = {
     "agrees_with": list,
     "moves_with": list,
     "joins": list,
+    "from_places": bool,
     "longest_chain": int,
-    "hop_share": (int, float),
+    "start_share": (int, float),
+    "end_share": (int, float),
     "restrictive_qualifiers": list,
 }
 # key -> (placeholders that the text must have, those that it may have besides); {n} may stand for {s}.
@@ -207,8 +222,9 @@ def check_relation(
         entry.fail("max_years", "max_years must be positive; leave it out where there is no bound")
     if not 2 <= facts.get("longest_chain", LONGEST_CHAIN) <= LONGEST_CHAIN:
         entry.fail("longest_chain", f"longest_chain is {facts['longest_chain']}; give 2 to {LONGEST_CHAIN}")
-    if not 0 < facts.get("hop_share", 1) <= 1:
-        entry.fail("hop_share", f"hop_share is {facts['hop_share']}; give a part of 1, such as 0.15")
+    for key in ("start_share", "end_share"):
+        if not 0 < facts.get(key, 1) <= 1:
+            entry.fail(key, f"{key} is {facts[key]}; give a part of 1, such as 0.15")
     if not words:
         entry.fail(name, f"has no words; add [relations.{name}.en]")
     for code in words:
@@ -242,14 +258,14 @@ def check_joins(entry: Entry, relation: HasJoins, relations: Sequence[HasJoins])
     for place, name in enumerate(relation.joins):
         joined = others.get(name)
         if joined is None:
-            entry.fail(name, f"joins names the unknown relation {name!r}; use the id of another entry")
+            entry.fail("joins", f"joins names the unknown relation {name!r}; use the id of another entry")
         if name in relation.joins[:place]:
-            entry.fail(name, f"joins names {name!r} twice; keep it once")
+            entry.fail("joins", f"joins names {name!r} twice; keep it once")
         if joined.ends_of is not None:
-            entry.fail(name, f"joins names {name!r}, which tells ends by their day and can only begin a chain")
+            entry.fail("joins", f"joins names {name!r}, which tells ends by their day and can only begin a chain")
         same = joined.property == relation.property and relation.ends_of is None
         if same or f"{relation.id}/{name}" in one_fact:
-            entry.fail(name, f"joins names {name!r}, but the two together say one fact; remove it")
+            entry.fail("joins", f"joins names {name!r}, but the two together say one fact; remove it")
 
 
 def check_words(

@@ -44,7 +44,7 @@ def test_a_chain_through_the_new_holder_reads_well() -> None:
     questions = {row["question"]: row for row in all_chains()}
     row = questions["Where was the head of government of France born?"]
     assert (row["answer_before"], row["answer"]) == ("Vernon", "Prades")
-    assert "Who is the head of government of the country where Ada Example holds citizenship?" in questions
+    assert "Who is the head of government of the country that Ada Example is a citizen of?" in questions
 
 
 def test_a_chain_names_its_start_and_hides_its_bridges() -> None:

@@ -101,6 +101,19 @@ def test_possessives(words: duckdb.DuckDBPyConnection, name: str, owned: str) ->
     assert said(words, "possessive($1)", name) == owned
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Malta", "Welke valuta is op Malta in omloop?"),
+        ("Bahama's", "Welke valuta is op de Bahama's in omloop?"),
+        ("Frankrijk", "Welke valuta is in Frankrijk in omloop?"),
+    ],
+)
+def test_in_dutch_one_is_on_an_island(woorden: duckdb.DuckDBPyConnection, name: str, text: str) -> None:
+    form = "(SELECT form FROM wordings WHERE relation = 'currency' AND use = 'now' AND number = 3)"
+    assert said(woorden, f"worded({form}, listed_name($1), $1, '', '')", name) == text
+
+
 @pytest.mark.parametrize(("precision", "phrase"), [(9, "in 2019"), (10, "in May 2019"), (11, "on 3 May 2019")])
 def test_a_date_says_no_more_than_its_precision(words: duckdb.DuckDBPyConnection, precision: int, phrase: str) -> None:
     assert said(words, "date_phrase($1::DATE, $2)", datetime.date(2019, 5, 3), precision) == phrase
