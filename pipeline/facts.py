@@ -127,7 +127,8 @@ SELECT c.*,
         CAST(c.changed_on_earliest AS VARCHAR)]) AS VARCHAR)) AS edit_id,
     CASE
         WHEN s.reason = 'no_label' OR n.reason = 'no_label' OR o.reason = 'no_label' THEN 'no_label'
-        WHEN s.reason IS NOT NULL OR n.reason IS NOT NULL OR o.reason IS NOT NULL THEN 'unusable_label'
+        WHEN 'unusable_label' IN (s.reason, n.reason, o.reason) THEN 'unusable_label'
+        WHEN 'foreign_title' IN (s.reason, n.reason, o.reason) THEN 'foreign_title'
         WHEN same_name(o, n) THEN 'same_name'
         WHEN twin.subject IS NOT NULL THEN 'said_twice'
         WHEN shared.words IS NOT NULL THEN 'ambiguous_name'

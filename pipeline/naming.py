@@ -1,8 +1,9 @@
 """Names: what each entity and each literal is called, and whether that name may stand in a question.
 
 `create_names` makes the table `names`, one row per (id, kind) that a value or a span names.
-A name is unusable when it is an id, too long, or holds control characters, brackets or a script that runs
-against the sentence; aliases that are unusable, or made of the questions' own words, are dropped.
+A name is unusable when it is an id, too long, or holds control characters, brackets or letters of a script that is not
+the language's; an office is not asked by a name of another language. Aliases that are unusable, or made of the
+questions' own words, are dropped.
 Leaves out: whether two entities share a name (`pipeline.facts`, where it is known what is asked).
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import duckdb
 
-from pipeline.wording import vocabulary
+from pipeline.wording import OFFICE, vocabulary
 from schemas.catalogue import Catalogue
 
 __all__ = ["create_names"]
@@ -19,8 +20,8 @@ LONGEST_NAME = 100
 MOST_ALIASES = 8
 # Control characters and marks of direction, brackets that formats and templates read as their own, new lines.
 UNUSABLE = r"[\x00-\x1F\x7F-\x{9F}\x{200B}-\x{200F}\x{2028}-\x{202E}\x{2066}-\x{2069}\x{FEFF}\x{FFFD}{}\[\]<>|\\`_]"
-RIGHT_TO_LEFT = r"[\x{0590}-\x{08FF}\x{FB1D}-\x{FDFF}\x{FE70}-\x{FEFC}]"
-RIGHT_TO_LEFT_LANGUAGES = ("ar", "arz", "ckb", "fa", "he", "ps", "sd", "ug", "ur", "yi")
+# Letters that have a script of their own; the ʻokina and the like have none.
+LETTERS = r"[\p{Lu}\p{Ll}\p{Lt}\p{Lo}]"
 SHORTEST_TELLING_WORD = 4
 """A shared word shorter than this gives nothing away: "of", "the", "von"."""
 
@@ -29,12 +30,12 @@ def create_names(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, la
     """Create `names` (id, kind, label, reason, aliases, alias_words, words, telling, shown, human, sitelinks, ended …).
 
     Reads `entities`, `values_since`, `values_as_of`, `changes`, `members`, `timelines`, `relation_facts` and the
-    macros of `pipeline.wording`. reason: no_label, unusable_label or null. words: the label as plain words; telling:
-    those that would give an answer away. shown: the label with its article. fell_back: the label is neither in
-    the language nor in `mul`. said_aliases: those of the aliases that are, which a question may use as a name.
+    macros of `pipeline.wording`. reason: no_label, unusable_label, foreign_title or null. words: the label as plain
+    words; telling: those that would give an answer away. shown: the label with its article. fell_back: the label is
+    neither in the language nor in `mul`. said_aliases: those of the aliases that are; a question may use them as names.
     """
-    pattern = UNUSABLE if language in RIGHT_TO_LEFT_LANGUAGES else f"{UNUSABLE}|{RIGHT_TO_LEFT}"
-    connection.execute(UNUSABLE_MACRO.replace("<pattern>", pattern))
+    scripts = "".join(rf"\p{{{script}}}" for script in catalogue.language(language).scripts)
+    connection.execute(UNUSABLE_MACRO.replace("<scripts>", f"[{scripts}]" if scripts else LETTERS))
     connection.execute("SET VARIABLE language = $1::VARCHAR", [language])
     connection.execute("SET VARIABLE vocabulary = $1::VARCHAR[]", [vocabulary(catalogue, language)])
     connection.execute(NAMED)
@@ -42,9 +43,10 @@ def create_names(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, la
 
 
 UNUSABLE_MACRO = f"""
-CREATE TEMP MACRO unusable(name) AS regexp_matches(name, '<pattern>') OR length(name) > {LONGEST_NAME}
+CREATE TEMP MACRO unusable(name) AS regexp_matches(name, '{UNUSABLE}') OR length(name) > {LONGEST_NAME}
     OR regexp_full_match(name, '[QPL][0-9]+') OR name <> trim(name) OR contains(name, '  ')
     OR NOT regexp_matches(name, '[\\p{{L}}\\p{{N}}]')
+    OR regexp_matches(regexp_replace(name, '<scripts>', '', 'g'), '{LETTERS}')
 """
 
 NAMED = """
@@ -70,27 +72,39 @@ NAMES = f"""
 CREATE TEMP TABLE names AS
 WITH offices AS (
     SELECT DISTINCT subject AS id FROM (SELECT subject, relation FROM values_since UNION ALL
-        SELECT subject, relation FROM values_as_of)
-    SEMI JOIN (SELECT relation FROM relation_facts WHERE article = 'the') USING (relation)
+        SELECT subject, relation FROM values_as_of UNION ALL SELECT subject, relation FROM timelines)
+    SEMI JOIN (SELECT relation FROM relation_facts WHERE of_offices) USING (relation)
+    UNION SELECT qid FROM entities WHERE list_contains(types, '{OFFICE}')
+),
+-- Where people are born, what has a capital or a government.
+known_places AS (
+    SELECT subject AS id FROM values_as_of SEMI JOIN (SELECT relation FROM relation_facts WHERE of_places)
+        USING (relation)
+    UNION SELECT object FROM values_as_of SEMI JOIN (SELECT relation FROM relation_facts WHERE to_places)
+        USING (relation)
 ),
 numbers AS (
     SELECT id, kind, TRY_CAST(ltrim(id, '+') AS DECIMAL(38, 6)) AS number FROM named WHERE kind = 'quantity'
 ),
 -- Where an office is: said with its name when the name does not say it.
 places AS (
-    SELECT subject AS id, min_by(e.label, CASE relation WHEN 'jurisdiction' THEN 0 ELSE 1 END) AS place,
-        min_by(plain_words(concat_ws(' ', e.label, array_to_string(e.aliases, ' '))),
-            CASE relation WHEN 'jurisdiction' THEN 0 ELSE 1 END) AS place_words
-    FROM values_since v JOIN entities e ON e.qid = v.object
-    WHERE v.relation IN ('jurisdiction', 'country') AND v.certainty = 'certain' AND len(trim(e.label)) > 0
+    SELECT subject AS id, min_by(e.label, preference) AS place,
+        min_by(list_transform(list_prepend(e.label, coalesce(e.aliases, [])), lambda a: plain_words(a)), preference)
+            AS place_names
+    FROM (
+        SELECT *, concat(CASE relation WHEN 'jurisdiction' THEN 0 ELSE 1 END, late) AS preference
+        FROM (SELECT *, 0 AS late FROM values_since UNION ALL SELECT *, 1 FROM values_as_of)
+        WHERE relation IN ('jurisdiction', 'country') AND certainty = 'certain'
+    ) v JOIN entities e ON e.qid = v.object
+    WHERE len(trim(e.label)) > 0
     GROUP BY subject
 ),
 called AS (
     SELECT n.id, n.kind,
-        CASE WHEN o.id IS NOT NULL AND p.id IS NOT NULL AND is_generic_office(e.label)
-                AND NOT names_place(plain_words(e.label), p.place_words)
-            THEN office_in(e.label, listed_name(p.place)) ELSE e.label END AS label,
-        CASE WHEN o.id IS NOT NULL THEN p.place_words END AS place_words,
+        CASE WHEN o.id IS NOT NULL AND p.id IS NOT NULL
+                AND NOT names_place(e.label, plain_words(e.label), p.place_names)
+            THEN office_in(said_once(e.label), listed_name(p.place)) ELSE said_once(e.label) END AS label,
+        CASE WHEN o.id IS NOT NULL THEN p.place_names END AS place_names, o.id IS NOT NULL AS is_office,
         -- Those in the questions' language sort first.
         list_transform(coalesce(e.aliases, []), lambda a, i: {{
             'foreign': coalesce(e.alias_languages[i] NOT IN (getvariable('language'), 'mul'), false), 'name': a
@@ -102,10 +116,10 @@ called AS (
     LEFT JOIN offices o ON o.id = n.id LEFT JOIN places p ON p.id = n.id
     WHERE n.kind = 'item'
     UNION ALL
-    SELECT id, kind, id, NULL, [], false, false, NULL, NULL, 'absent' FROM named WHERE kind IN ('string', 'year')
+    SELECT id, kind, id, NULL, false, [], false, false, NULL, NULL, 'absent' FROM named WHERE kind IN ('string', 'year')
     UNION ALL
     SELECT id, kind,
-        number_phrase(number), NULL,
+        number_phrase(number), NULL, false,
         -- The bare digits count as right too.
         CASE WHEN abs(number) >= 1000 AND number = trunc(number)
             THEN [{{'foreign': false, 'name': CAST(CAST(number AS HUGEINT) AS VARCHAR)}}] ELSE [] END,
@@ -117,29 +131,31 @@ cleaned AS (
         list_sort(list_distinct(list_filter(all_aliases, lambda a: a.name IS NOT NULL AND length(a.name) >= 2
             AND NOT unusable(a.name) AND plain_words(a.name) <> plain_words(label)
             -- "Agriculture Secretary" is an office of many places.
-            AND (place_words IS NULL OR names_place(plain_words(a.name), place_words))
+            AND (place_names IS NULL OR names_place(a.name, plain_words(a.name), place_names))
             AND NOT tells_holder(plain_words(a.name), plain_words(label))
             AND NOT list_has_all(getvariable('vocabulary'), string_split(trim(plain_words(a.name)), ' '))
             )))[1:{MOST_ALIASES}] AS kept_aliases,
         list_transform(kept_aliases, lambda a: a.name) AS aliases,
         list_transform(list_filter(kept_aliases, lambda a: NOT a.foreign), lambda a: a.name) AS said_aliases,
         CASE WHEN label IS NULL OR trim(label) = '' THEN 'no_label'
-            WHEN unusable(label) OR length(trim(plain_words(label))) = 0 THEN 'unusable_label' END AS reason,
+            WHEN unusable(label) OR length(trim(plain_words(label))) = 0 THEN 'unusable_label'
+            -- A title is a word of a language as much as the question's own.
+            WHEN is_office AND fell_back THEN 'foreign_title' END AS reason,
         plain_words(label) AS words
     FROM called
 )
 SELECT c.id, c.kind, c.label, c.reason, c.fell_back, c.aliases,
     -- Asked by: not the label with an article, a surname alone, nor "Minister-president" where nothing says of what.
     list_filter(c.said_aliases, lambda a: without_article(a) <> without_article(c.label)
-        AND (contains(a, ' ') OR NOT c.human) AND NOT (o.id IS NOT NULL
-        AND c.place_words IS NULL AND is_generic_office(a)
+        AND (contains(a, ' ') OR NOT c.human) AND NOT (c.is_office
+        AND c.place_names IS NULL AND is_generic_office(a)
         AND NOT regexp_matches(a, ' \\p{{Ll}}+ (\\p{{Ll}}+ )?\\p{{Lu}}'))) AS said_aliases,
     list_transform(c.aliases, lambda a: plain_words(a)) AS alias_words,
     c.words, c.human, c.sitelinks, c.ended_earliest, c.ended_kind,
     list_distinct(list_filter(string_split(trim(c.words), ' '),
         lambda w: length(w) >= {SHORTEST_TELLING_WORD} AND NOT list_contains(getvariable('vocabulary'), w))) AS telling,
-    o.id IS NOT NULL AS is_office,
-    CASE WHEN c.human OR c.kind <> 'item' THEN c.label WHEN o.id IS NOT NULL THEN with_the(c.label)
+    c.is_office, k.id IS NOT NULL AS is_place,
+    CASE WHEN c.human OR c.kind <> 'item' THEN c.label WHEN c.is_office THEN with_the(c.label)
         ELSE listed_name(c.label) END AS shown
-FROM cleaned c LEFT JOIN offices o ON o.id = c.id AND c.kind = 'item'
+FROM cleaned c LEFT JOIN known_places k ON k.id = c.id AND c.kind = 'item'
 """

@@ -158,7 +158,8 @@ WITH untouched AS (
     SELECT f.subject AS start, f.day, concat(f.relation, '/', g.relation) AS path, g.before AS answer_id,
         g.object_kind AS answer_kind, g.subject AS bridge
     FROM told_facts t JOIN facts f USING (fact_id)
-    JOIN facts g ON g.subject = f.after AND g.day IS NULL
+    JOIN joins j ON j.relation = f.relation
+    JOIN facts g ON g.subject = f.after AND g.relation = j.next AND g.day IS NULL
     WHERE f.edit_id IS NULL AND g.edit_id IS NULL AND f.nameable AND f.object_kind = 'item' AND g.after <> f.subject
     QUALIFY row_number() OVER (PARTITION BY f.fact_id ORDER BY g.draw, g.fact_id) = 1
 ),

@@ -18,7 +18,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from schemas.catalogue_checks import Entry, check_language, check_qids, check_relation, check_words, wordings_of
+from schemas.catalogue_checks import (
+    LONGEST_CHAIN,
+    Entry,
+    check_joins,
+    check_language,
+    check_qids,
+    check_relation,
+    check_words,
+    wordings_of,
+)
 from schemas.errors import BadInput
 
 __all__ = ["CATALOGUE_PATH", "Article", "Catalogue", "Language", "PluralWords", "Relation", "Words", "load_catalogue"]
@@ -68,12 +77,19 @@ class Words:
     """`noun` when the subject is a name rather than a phrase, where that differs."""
     nested: tuple[str, ...] = ()
     """Questions about now for a subject that is a phrase; empty: those of `now` and `paraphrases` that fit."""
+    nested_short: tuple[str, ...] = ()
+    """Those for a phrase that ends in a name ("the Mayor of Paris"), where its verb may follow; empty: `nested`."""
     reverse: str | None = None
     """Asks for the subject of {o}; None where that is not natural or not unique."""
     subject: str = "name"
     """Article of the subject: `the` always takes it (offices), `name` by the language's lists, `none` never."""
     plural: PluralWords | None = None
     """The words for all values at once; every many-valued relation that may change has them."""
+
+    @property
+    def short_questions(self) -> tuple[str, ...]:
+        """The questions that fit a subject such as "the head of government of France"."""
+        return self.nested_short or self.nested_questions
 
     @property
     def nested_questions(self) -> tuple[str, ...]:
@@ -113,12 +129,32 @@ class Language:
     thousands: str
     """Stands between the thousands of a number."""
     decimal: str
+    scripts: tuple[str, ...]
+    """In which its names are written: Latin. Empty: any."""
+    linking: str
+    """The word between nouns, of which a question bears only so many: of."""
+    small_words: tuple[str, ...]
+    """Words that no name has twice in a row but by mistake: "Minister of of Health"."""
+    islands: tuple[str, ...]
+    """Places on which one is, rather than in them."""
+    on_island: str
+    """The words that lead their names instead of `in_place`; empty where no place is special."""
+    in_place: str
+    """The word before a place that wordings use: in."""
     office_in: str
     """An office whose name does not say where: "{office} in {place}"."""
+    office_of: str
+    """One of `offices_of`: "{office} of {place}"."""
+    offices_of: tuple[str, ...]
+    """Whole names of offices, in small letters, that are of a place rather than in it: king."""
+    place_heads: tuple[str, ...]
+    """Words, in small letters, after which "of" and a name say which place it is: mayor."""
+    place_topics: tuple[str, ...]
+    """Words, in small letters, that say no place although they follow such a word: senate."""
     generic_offices: tuple[str, ...]
     """Beginnings of office names that many places share."""
     demonyms: tuple[str, ...]
-    """Adjectives, in small letters, that say which place it is and do not begin as its name does: danish."""
+    """Words, in small letters, that say which place it is and do not begin as its name does: danish, knesset."""
     place_never: tuple[str, ...]
     """Words of place names that do not say which place: republic."""
     list_style: str
@@ -160,6 +196,17 @@ class Relation:
     """Where Wikidata says the same: a relation, or a path `office_of_head_of_government/office_holder`."""
     moves_with: tuple[str, ...]
     """Relations whose value may move when this one does: they prove nothing about locality."""
+    joins: tuple[str, ...]
+    """Relations that people ask of this one's object: of a head of government the spouse, of a country the capital.
+    A chain walks over these pairs alone."""
+    from_places: bool
+    """A chain that begins with this relation names a place: "the country that Paris belongs to", not a party."""
+    longest_chain: int
+    """Facts in the longest chain that this one is part of."""
+    start_share: float | None
+    """At most this part of all chains begins with it, so that none crowds out the others. None: no bound."""
+    end_share: float | None
+    """At most this part of all chains ends with it."""
     restrictive_qualifiers: tuple[str, ...]
     """PIDs, or PIDs with one value (`P1642=Q2914547`), that make a statement true only in part."""
     words: tuple[tuple[str, Words], ...]
@@ -270,7 +317,17 @@ def _language(entry: Entry, code: str, table: dict[str, Any]) -> Language:
         article_never=frozenset(texts("article_never")),
         thousands=table.get("thousands", ","),
         decimal=table.get("decimal", "."),
+        scripts=texts("scripts"),
+        linking=table.get("linking", ""),
+        small_words=texts("small_words"),
+        islands=texts("islands"),
+        on_island=table.get("on_island", ""),
+        in_place=table.get("in_place", ""),
         office_in=table.get("office_in", "{office}, {place}"),
+        office_of=table.get("office_of", table.get("office_in", "{office}, {place}")),
+        offices_of=texts("offices_of"),
+        place_heads=texts("place_heads"),
+        place_topics=texts("place_topics"),
         generic_offices=texts("generic_offices"),
         demonyms=texts("demonyms"),
         place_never=texts("place_never"),
@@ -327,6 +384,11 @@ def _relation(entry: Entry, name: str, table: dict[str, Any], languages: dict[st
         ends_of=facts.get("ends_of"),
         agrees_with=tuple(facts.get("agrees_with", ())),
         moves_with=tuple(facts.get("moves_with", ())),
+        joins=tuple(facts.get("joins", ())),
+        from_places=facts.get("from_places", False),
+        longest_chain=facts.get("longest_chain", LONGEST_CHAIN),
+        start_share=facts.get("start_share"),
+        end_share=facts.get("end_share"),
         restrictive_qualifiers=tuple(facts.get("restrictive_qualifiers", ())),
         words=tuple(read),
     )
@@ -345,6 +407,7 @@ def _check_together(file: Entry, relations: tuple[Relation, ...]) -> None:
         for named in (*relation.moves_with, *(part for path in relation.agrees_with for part in path.split("/"))):
             if named not in known:
                 entry.fail(named, f"names the unknown relation {named!r}; use the id of another entry")
+        check_joins(entry, relation, relations)
         if relation.ends_of is not None:
             _check_ends(entry, relation, next((r for r in relations if r.id == relation.ends_of), None))
         for code, words in relation.words:

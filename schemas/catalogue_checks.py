@@ -13,7 +13,16 @@ from typing import Any, NoReturn, Protocol
 
 from schemas.errors import BadInput
 
-__all__ = ["Entry", "check_language", "check_qids", "check_relation", "check_words", "wordings_of"]
+__all__ = [
+    "LONGEST_CHAIN",
+    "Entry",
+    "check_joins",
+    "check_language",
+    "check_qids",
+    "check_relation",
+    "check_words",
+    "wordings_of",
+]
 
 PID = re.compile(r"P[1-9][0-9]*")
 QID = re.compile(r"Q[1-9][0-9]*")
@@ -21,6 +30,24 @@ QUALIFIER = re.compile(r"P[1-9][0-9]*(=Q[1-9][0-9]*)?")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 LEAST_PARAPHRASES, LEAST_DATED = 4, 2
 LEAST_PLURAL_PARAPHRASES, LEAST_PLURAL_DATED = 3, 1
+LONGEST_CHAIN = 4
+"""Facts in a multi-hop question, at most."""
+SCRIPTS = (
+    "Arabic",
+    "Armenian",
+    "Cyrillic",
+    "Devanagari",
+    "Georgian",
+    "Greek",
+    "Han",
+    "Hangul",
+    "Hebrew",
+    "Hiragana",
+    "Katakana",
+    "Latin",
+    "Thai",
+)
+"""Names of scripts that patterns know."""
 OBJECT_KINDS = ("item", "string", "quantity", "year")
 UNDATED = ("always", "single", "unknown")
 ANSWERS = ("who", "what", "which", "where")
@@ -43,6 +70,11 @@ RELATION_KEYS: dict[str, type | tuple[type, ...]] = {
     "ends_of": str,
     "agrees_with": list,
     "moves_with": list,
+    "joins": list,
+    "from_places": bool,
+    "longest_chain": int,
+    "start_share": (int, float),
+    "end_share": (int, float),
     "restrictive_qualifiers": list,
 }
 # key -> (placeholders that the text must have, those that it may have besides); {n} may stand for {s}.
@@ -50,6 +82,7 @@ TEXT_KEYS: dict[str, tuple[str, str]] = {
     "now": ("s", ""),
     "paraphrases": ("s", ""),
     "nested": ("s", ""),
+    "nested_short": ("s", ""),
     "cloze": ("s", ""),
     "noun": ("s", ""),
     "noun_named": ("s", ""),
@@ -69,8 +102,18 @@ PLURAL_KEYS: dict[str, tuple[str, str]] = {
     "on_date_paraphrases": ("sd", ""),
     "cloze_on_date": ("sd", ""),
 }
-LISTS = ("paraphrases", "on_date_paraphrases", "nested")
-QUESTIONS = ("now", "paraphrases", "nested", "on_date", "on_date_paraphrases", "before", "reverse", "preservation")
+LISTS = ("paraphrases", "on_date_paraphrases", "nested", "nested_short")
+QUESTIONS = (
+    "now",
+    "paraphrases",
+    "nested",
+    "nested_short",
+    "on_date",
+    "on_date_paraphrases",
+    "before",
+    "reverse",
+    "preservation",
+)
 DAY_TOLD = ("now", "paraphrases", "cloze", "noun")
 """With {d} in a relation that tells the ends of another."""
 DATED = ("on_date", "on_date_paraphrases", "cloze_on_date", "before")
@@ -90,7 +133,17 @@ LANGUAGE_KEYS: dict[str, type | tuple[type, ...]] = {
     "article_starts": list,
     "article_ends": list,
     "article_never": list,
+    "scripts": list,
+    "linking": str,
+    "small_words": list,
+    "islands": list,
+    "on_island": str,
+    "in_place": str,
     "office_in": str,
+    "office_of": str,
+    "offices_of": list,
+    "place_heads": list,
+    "place_topics": list,
     "generic_offices": list,
     "demonyms": list,
     "place_never": list,
@@ -238,11 +291,52 @@ def check_relation(
             entry.fail(facts[key], f"{key} is {facts[key]!r}; use one of {', '.join(allowed)}")
     if facts.get("max_years", 1) <= 0:
         entry.fail("max_years", "max_years must be positive; leave it out where there is no bound")
+    if not 2 <= facts.get("longest_chain", LONGEST_CHAIN) <= LONGEST_CHAIN:
+        entry.fail("longest_chain", f"longest_chain is {facts['longest_chain']}; give 2 to {LONGEST_CHAIN}")
+    for key in ("start_share", "end_share"):
+        if not 0 < facts.get(key, 1) <= 1:
+            entry.fail(key, f"{key} is {facts[key]}; give a part of 1, such as 0.15")
     if not words:
         entry.fail(name, f"has no words; add [relations.{name}.en]")
     for code in words:
         if code not in languages:
             entry.at(code).fail(name, f"no [languages.{code}] in the file; add it, or correct the key {code!r}")
+
+
+class HasJoins(Protocol):
+    """What `check_joins` reads of a relation."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def object_kind(self) -> str: ...
+    @property
+    def ends_of(self) -> str | None: ...
+    @property
+    def agrees_with(self) -> tuple[str, ...]: ...
+    @property
+    def joins(self) -> tuple[str, ...]: ...
+    @property
+    def property(self) -> str: ...  # last, since it hides the decorator of its name
+
+
+def check_joins(entry: Entry, relation: HasJoins, relations: Sequence[HasJoins]) -> None:
+    """A relation is joined by others that ask something new of its object. Raises BadInput."""
+    others = {other.id: other for other in relations}
+    one_fact = {path for other in relations for path in other.agrees_with}
+    if relation.joins and relation.object_kind != "item":
+        entry.fail("joins", f"its objects are no items but of the kind {relation.object_kind}; remove joins")
+    for place, name in enumerate(relation.joins):
+        joined = others.get(name)
+        if joined is None:
+            entry.fail("joins", f"joins names the unknown relation {name!r}; use the id of another entry")
+        if name in relation.joins[:place]:
+            entry.fail("joins", f"joins names {name!r} twice; keep it once")
+        if joined.ends_of is not None:
+            entry.fail("joins", f"joins names {name!r}, which tells ends by their day and can only begin a chain")
+        same = joined.property == relation.property and relation.ends_of is None
+        if same or f"{relation.id}/{name}" in one_fact:
+            entry.fail("joins", f"joins names {name!r}, but the two together say one fact; remove it")
 
 
 def check_words(
@@ -348,10 +442,16 @@ def check_language(entry: Entry, table: dict[str, Any]) -> None:
         if set(re.findall(r"\{(\w+)\}", table[key])) != parts:
             entry.fail(key, f"{key} must have {', '.join('{' + part + '}' for part in sorted(parts))}: {table[key]!r}")
     _check_articles(entry, table)
-    if not re.fullmatch(r"[^{}]*\{office\}[^{}]*\{place\}", table.get("office_in", "{office}, {place}")):
-        entry.fail("office_in", f"office_in must have {{office}} and end with {{place}}: {table['office_in']!r}")
+    for key in ("office_in", "office_of"):
+        if not re.fullmatch(r"[^{}]*\{office\}[^{}]*\{place\}", table.get(key, "{office}, {place}")):
+            entry.fail(key, f"{key} must have {{office}} and end with {{place}}: {table[key]!r}")
     if not re.fullmatch(r"\{first\}[^{}]+\{last\}", table.get("list_style", "{first}, {last}")):
         entry.fail("list_style", f"list_style must be {{first}}, some words and {{last}}: {table['list_style']!r}")
+    for script in table.get("scripts", ()):
+        if script not in SCRIPTS:
+            entry.fail(script, f"scripts holds {script!r}; use one of {', '.join(SCRIPTS)}")
+    if table.get("islands") and not (table.get("on_island") and table.get("in_place")):
+        entry.fail("islands", "islands needs on_island and in_place, the words before their names and others; add them")
     for text in table.get("alias_clozes", ()):
         if text.count("{a}") != 1:
             entry.fail(text, f"alias_clozes must have the placeholder {{a}} exactly once: {text!r}")

@@ -28,7 +28,7 @@ def departures(made: QuestionTables) -> list[dict]:
 def test_the_office_that_somebody_left_on_a_day_begins_a_chain() -> None:
     made = ministry().held("office_holder", OFFICE, "Q1", "2008-01-01", LEFT).questions()
     (row,) = departures(made)
-    assert row["question"] == "Who holds the office that Eva Vale left on 20 June 2012?"
+    assert row["question"] == "Who now holds the office that Eva Vale left on 20 June 2012?"
     assert (row["answer"], row["answer_before"], row["hops"], row["edited_hops"]) == ("Jon Doe", "Ada Example", 2, 1)
     first = row["chain"][0]
     assert (first["subject"], first["object"], first["day"]) == ("Q1", OFFICE, datetime.date(2012, 6, 20))

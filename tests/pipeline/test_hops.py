@@ -16,6 +16,17 @@ def chains(made: QuestionTables) -> list[dict]:
     return [row for row in made.questions.to_pylist() if row["kind"] == "multi_hop"]
 
 
+def captains() -> World:
+    """A side whose old and new captain play for two clubs in two stadiums."""
+    told = world().named("Q1", "Redland Eleven").person("Q2", "Ada Bell").person("Q3", "Bea Hill")
+    clubs = (("Greytown FC", "Oak Park", "Oak Bank"), ("Whitby Town", "Elm Lane", "Elm Trust"))
+    for place, (club, venue, owner) in enumerate(clubs, start=1):
+        told.named(f"Q{place}1", club).named(f"Q{place}2", venue).named(f"Q{place}3", owner)
+        told.held("team", f"Q{place + 1}", f"Q{place}1", "2019-01-01").held("venue", f"Q{place}1", f"Q{place}2")
+        told.held("owner", f"Q{place}2", f"Q{place}3")
+    return told.changed("captain", "Q1", "Q2", "Q3")
+
+
 @functools.cache
 def all_chains() -> list[dict]:
     return chains(small_country().questions(hops_per_edit=9))
@@ -23,15 +34,17 @@ def all_chains() -> list[dict]:
 
 def test_chains_have_two_to_four_facts_and_three_wordings() -> None:
     found = all_chains()
-    assert {row["hops"] for row in found} == {2, 3, 4}
+    assert {row["hops"] for row in found} == {2, 3}
+    (longest,) = (row["question"] for row in chains(captains().questions()) if row["hops"] == 4)
+    assert longest == "Who owns the home venue of the team that the captain of Redland Eleven plays for?"
     assert all(len({row["question"], *row["phrasings"]}) == 3 for row in found)
 
 
 def test_a_chain_through_the_new_holder_reads_well() -> None:
     questions = {row["question"]: row for row in all_chains()}
-    row = questions["What is the birthplace of the head of government of France?"]
+    row = questions["Where was the head of government of France born?"]
     assert (row["answer_before"], row["answer"]) == ("Vernon", "Prades")
-    assert "Who is the head of government of the country of citizenship of Ada Example?" in questions
+    assert "Who is the head of government of the country that Ada Example is a citizen of?" in questions
 
 
 def test_a_chain_names_its_start_and_hides_its_bridges() -> None:
@@ -43,7 +56,8 @@ def test_a_chain_names_its_start_and_hides_its_bridges() -> None:
 
 
 def test_a_chain_whose_answer_stays_is_not_asked() -> None:
-    told = small_country().held("citizenship", "Q5001", "Q142").held("citizenship", "Q5002", "Q142")
+    told = small_country().named("Q40", "Oak University").named("Q41", "University of Vernon")
+    told.held("educated_at", "Q5001", "Q40").held("educated_at", "Q5002", "Q40")
     made = told.questions(hops_per_edit=20)
     assert all(row["answer_id"] != row["answer_before_id"] for row in chains(made))
     assert "hop_unchanged" in made.rejections["reason"].to_pylist()

@@ -40,7 +40,11 @@ def said(words: duckdb.DuckDBPyConnection, sql: str, *values: object) -> object:
         ("Bank of England", "the Bank of England"),
         ("Bank of America", "Bank of America"),
         ("International Monetary Fund", "the International Monetary Fund"),
-        ("The Gambia", "The Gambia"),
+        ("The Gambia", "the Gambia"),
+        ("The Bahamas", "the Bahamas"),
+        ("The Philippines", "the Philippines"),
+        ("The Hague", "The Hague"),
+        ("The New York Times", "The New York Times"),
         ("France", "France"),
         ("NATO", "NATO"),
         ("WTO", "the WTO"),
@@ -95,6 +99,19 @@ def test_dates_and_numbers_are_written_as_the_language_writes_them(
 )
 def test_possessives(words: duckdb.DuckDBPyConnection, name: str, owned: str) -> None:
     assert said(words, "possessive($1)", name) == owned
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Malta", "Welke valuta is op Malta in omloop?"),
+        ("Bahama's", "Welke valuta is op de Bahama's in omloop?"),
+        ("Frankrijk", "Welke valuta is in Frankrijk in omloop?"),
+    ],
+)
+def test_in_dutch_one_is_on_an_island(woorden: duckdb.DuckDBPyConnection, name: str, text: str) -> None:
+    form = "(SELECT form FROM wordings WHERE relation = 'currency' AND use = 'now' AND number = 3)"
+    assert said(woorden, f"worded({form}, listed_name($1), $1, '', '')", name) == text
 
 
 @pytest.mark.parametrize(("precision", "phrase"), [(9, "in 2019"), (10, "in May 2019"), (11, "on 3 May 2019")])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from schemas.catalogue import CATALOGUE_PATH, load_catalogue
+from schemas.catalogue_checks import wordings_of
 from schemas.errors import BadInput
 
 LANGUAGE = """
@@ -118,6 +119,13 @@ def test_a_small_catalogue_of_ones_own_loads(tmp_path: Path) -> None:
         ("single_valued = true", 'single_valued = true\nobject_types = ["5"]', "object_types", "not an id like Q5"),
         ("single_valued = true", 'single_valued = true\nmoves_with = ["boss"]', "boss", "unknown relation 'boss'"),
         (', "Who heads {s}?"]', "]", "paraphrases =", "give at least 4"),
+        ("single_valued = true", 'single_valued = true\njoins = ["boss"]', "boss", "unknown relation 'boss'"),
+        ("single_valued = true", 'single_valued = true\njoins = ["ceo"]', 'joins = ["ceo"]', "together say one fact"),
+        ("single_valued = true", "single_valued = true\nlongest_chain = 9", "longest_chain", "give 2 to 4"),
+        ("single_valued = true", "single_valued = true\nend_share = 15", "end_share", "give a part of 1"),
+        (POSSESSIVE, f'{POSSESSIVE}scripts = ["Runes"]\n', "Runes", "use one of Arabic"),
+        (POSSESSIVE, f'{POSSESSIVE}islands = ["Malta"]\n', "islands =", "needs on_island"),
+        (POSSESSIVE, f'{POSSESSIVE}office_of = "{{office}}"\n', "office_of", "end with {place}"),
         ('noun = "the CEO of {s}"', "", "[relations.ceo.en]", "lacks noun"),
         ('answer = "who"', 'answer = "whom"', "answer", "use one of who, what, which, where"),
         ("[relations.ceo.en]", "[relations.ceo.fr]", "[relations.ceo", r"no [languages.fr]"),
@@ -146,6 +154,34 @@ def test_a_bad_entry_is_told_with_file_line_and_mend(
     found = re.match(rf"{re.escape(str(path))}, line (\d+): ", str(caught.value))
     assert found and problem in str(caught.value), caught.value
     assert line_of in text.splitlines()[int(found[1]) - 1]
+
+
+def test_an_office_and_its_holder_cannot_be_joined_to_what_says_the_same(tmp_path: Path) -> None:
+    text = CATALOGUE_PATH.read_text(encoding="utf-8")
+    of_head = "[relations.office_of_head_of_government.en]"
+    path = written(tmp_path, text.replace(of_head, f'joins = ["office_holder"]\n{of_head}'))
+    with pytest.raises(BadInput, match=r"joins names 'office_holder', but the two together say one fact"):
+        load_catalogue(path)
+
+
+def test_what_has_no_items_is_joined_by_nothing(tmp_path: Path) -> None:
+    text = CATALOGUE_PATH.read_text(encoding="utf-8")
+    path = written(tmp_path, text.replace("[relations.birth_year.en]", 'joins = ["spouse"]\n[relations.birth_year.en]'))
+    with pytest.raises(BadInput, match="its objects are no items but of the kind year"):
+        load_catalogue(path)
+
+
+@pytest.mark.parametrize("language", [language.code for language in load_catalogue().languages])
+def test_no_wording_is_one_that_a_strict_reader_struck_out(language: str) -> None:
+    struck = re.compile(
+        "seat of the capital|without being married|saw the birth|life of .* begin|on the (father|mother)'s side"
+        "|in the case of|deputy office to|as its director|In which jurisdiction|rechtsgebied|ter wereld|mag zich"
+        "|ongehuwd|verliet|toevertrouwd"
+    )
+    for relation in load_catalogue().relations:
+        words = relation.words_in(language)
+        texts = (*wordings_of(words), *words.nested, *words.nested_short, words.noun_named or "")
+        assert not [text for text in texts if struck.search(text)]
 
 
 @pytest.mark.parametrize("text", ["not toml at all =", "", "[relations.ceo]\n"])

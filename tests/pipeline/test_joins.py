@@ -1,0 +1,152 @@
+"""The grammar of chains: what follows what, how often each kind may come, and how much a question bears."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.hops import MOST_LINKS, _within_shares
+from pipeline.questions import QuestionTables
+from pipeline.snapshot import read_table
+from schemas.catalogue import load_catalogue
+from tests.pipeline.question_world import World, world
+
+CATALOGUE = load_catalogue()
+
+
+def chains(made: QuestionTables) -> list[dict]:
+    return [row for row in made.questions.to_pylist() if row["kind"] == "multi_hop"]
+
+
+def paths(made: QuestionTables) -> set[tuple[str, ...]]:
+    return {tuple(link["relation"] for link in row["chain"]) for row in chains(made)}
+
+
+@pytest.fixture(scope="module")
+def asked(sample_snapshot: Path) -> list[dict]:
+    """The multi-hop questions of the sample."""
+    return [row for row in read_table(sample_snapshot, "questions").to_pylist() if row["kind"] == "multi_hop"]
+
+
+def test_the_sample_has_many_chains_and_most_are_short(asked: list[dict]) -> None:
+    hops = Counter(row["hops"] for row in asked)
+    assert len(asked) > 500
+    assert hops[2] > hops[3] > hops[4]
+
+
+def test_every_pair_of_facts_of_a_chain_is_one_that_the_catalogue_joins(asked: list[dict]) -> None:
+    for row in asked:
+        relations = [link["relation"] for link in row["chain"]]
+        for one, other in itertools.pairwise(relations):
+            assert other in CATALOGUE.by_id[one].joins, row["question"]
+
+
+def test_no_chain_asks_one_fact_as_two(asked: list[dict]) -> None:
+    one_fact = {tuple(path.split("/")) for relation in CATALOGUE.relations for path in relation.agrees_with}
+    for row in asked:
+        relations = [link["relation"] for link in row["chain"]]
+        assert not one_fact & set(itertools.pairwise(relations))
+
+
+@pytest.mark.parametrize(("place", "share"), [(0, "start_share"), (-1, "end_share")])
+def test_no_kind_of_start_and_no_kind_of_answer_takes_more_than_its_share(
+    asked: list[dict], place: int, share: str
+) -> None:
+    counted = Counter(row["chain"][place]["relation"] for row in asked)
+    bounded = {r.id: getattr(r, share) for r in CATALOGUE.relations if getattr(r, share)}
+    assert all(bound <= 0.15 for bound in bounded.values())
+    assert set(bounded) & set(counted)
+    for relation, bound in bounded.items():
+        assert counted[relation] <= bound * len(asked), relation
+
+
+def test_no_question_says_of_more_often_than_a_reader_bears(asked: list[dict]) -> None:
+    for row in asked:
+        for text in (row["question"], *row["phrasings"]):
+            assert len(re.findall(r"\bof\b", text)) <= MOST_LINKS, text
+
+
+def test_no_chain_begins_with_the_country_of_an_office_or_of_a_party(sample_snapshot: Path, asked: list[dict]) -> None:
+    types = {row["qid"]: set(row["types"]) for row in read_table(sample_snapshot, "entities").to_pylist()}
+    starts = {row["subject"] for row in asked if row["chain"][0]["relation"] == "country"}
+    assert starts and not [qid for qid in starts if types[qid] & {"Q4164871", "Q7278"}]
+
+
+def government() -> World:
+    """A country whose new head of government holds the office of its head of government."""
+    told = world().named("Q1", "Redland").named("Q2", "Chancellor of Redland").named("Q9", "Oldtown")
+    told.person("Q3", "Ada Bell").person("Q4", "Bea Hill").person("Q5", "Eva Vale")
+    told.held("office_of_head_of_government", "Q1", "Q2").held("jurisdiction", "Q2", "Q1").held("country", "Q2", "Q1")
+    told.changed("office_holder", "Q2", "Q3", "Q4").changed("head_of_government", "Q1", "Q3", "Q4")
+    return told.held("office_holder", "Q2", "Q5", "2008-01-01", "2012-06-20")
+
+
+def test_the_holder_of_the_office_of_the_head_of_government_is_one_fact() -> None:
+    made = government().questions(hops_per_edit=20)
+    assert not [path for path in paths(made) if "office_of_head_of_government" in path]
+
+
+def test_the_office_that_somebody_left_does_not_lead_back_to_itself_by_its_country() -> None:
+    made = government().questions(hops_per_edit=20)
+    assert {path for path in paths(made) if path[0] == "office_left"} == {("office_left", "office_holder")}
+    assert not [path for path in paths(made) if "jurisdiction" in path or path[0] == "country"]
+
+
+def test_a_town_leads_to_its_country_and_the_country_to_its_head() -> None:
+    told = government().named("Q8", "Greytown").person("Q7", "Cat Moor").held("country", "Q8", "Q1")
+    made = told.held("birthplace", "Q7", "Q8").questions(hops_per_edit=20)
+    questions = {row["question"] for row in chains(made)}
+    assert "Who is the head of government of the country that Greytown belongs to?" in questions
+    assert "Who is the head of government of the country in which Cat Moor's birthplace lies?" in questions
+
+
+def test_two_relative_clauses_do_not_close_on_each_other() -> None:
+    told = world().person("Q1", "Ada Bell").named("Q2", "Greytown FC").named("Q3", "Second League")
+    told.named("Q4", "Redland").person("Q5", "Bea Hill").person("Q6", "Cat Moor")
+    told.held("team", "Q1", "Q2", "2019-01-01").held("league", "Q2", "Q3").held("country", "Q3", "Q4")
+    made = told.changed("head_of_state", "Q4", "Q5", "Q6").questions(hops_per_edit=20)
+    # not "the country in which the league in which the team that Ada Bell plays for competes lies"
+    assert ("team", "league", "country", "head_of_state") not in paths(made)
+    assert all(len(path) < 3 for path in paths(made))
+
+
+def crowd(others: int) -> World:
+    """Forty offices with holders whose years of birth are known, and some whose parties are."""
+    told = world()
+    for i in range(40):
+        told.named(f"Q1{i:02}", f"Mayor of Town{i}").person(f"Q2{i:02}", f"Ada{i} Bell{i}")
+        told.person(f"Q3{i:02}", f"Bea{i} Hill{i}").changed("office_holder", f"Q1{i:02}", f"Q2{i:02}", f"Q3{i:02}")
+        told.held("birth_year", f"Q2{i:02}", str(1900 + i)).held("birth_year", f"Q3{i:02}", str(1950 + i))
+        if i < others:
+            told.named(f"Q4{i:02}", f"Red{i} Party").named(f"Q5{i:02}", f"Blue{i} Party")
+            told.held("party", f"Q2{i:02}", f"Q4{i:02}").held("party", f"Q3{i:02}", f"Q5{i:02}")
+    return told
+
+
+def test_years_of_birth_keep_to_their_share_of_the_whole_set_whatever_its_parts() -> None:
+    whole, parted = crowd(34).questions(), crowd(34).questions(edits_per_part=7, threads=1)
+    counted = Counter(row["relation"] for row in chains(whole))
+    assert counted == {"party": 34, "birth_year": 6}  # 6 of 40
+    assert whole.questions.equals(parted.questions)
+
+
+shares = st.dictionaries(
+    st.sampled_from("abc"), st.tuples(st.floats(0.01, 1), st.integers(1, 500)), min_size=1, max_size=3
+)
+
+
+@given(free=st.integers(0, 2000), offered=shares)
+def test_what_is_left_keeps_to_its_shares_and_no_more_could_stay(
+    free: int, offered: dict[str, tuple[float, int]]
+) -> None:
+    allowed = _within_shares({None: (None, free), **offered})
+    total = free + sum(allowed.values())
+    for name, (share, times) in offered.items():
+        assert allowed[name] <= min(times, max(1, share * total))
+        assert allowed[name] == times or allowed[name] + 1 > share * total

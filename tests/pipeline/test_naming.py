@@ -1,0 +1,136 @@
+"""Names in questions: whose office it is, articles within a sentence, scripts and slips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.questions import QuestionTables
+from pipeline.snapshot import read_table
+from tests.conftest import AS_OF
+from tests.pipeline.question_world import World, world
+
+
+def office(label: str, place: str | None = None, *others: str, relation: str = "jurisdiction") -> World:
+    """An office that changed hands, and its place with its other names."""
+    told = world().named("Q1", label).person("Q3", "Ada Old").person("Q4", "Bea New")
+    if place:
+        told.named("Q2", place, *others).held(relation, "Q1", "Q2")
+    return told.changed("office_holder", "Q1", "Q3", "Q4")
+
+
+def prompt(made: QuestionTables) -> str:
+    (edit,) = made.edits.to_pylist()
+    return edit["prompt"]
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "Assistant Minister for Trade", "Federal Minister for Railways", "Governor of the Central Bank",
+        "President of the Supreme Court", "President of the Senate", "Executive Secretary", "Ombudsman",
+        "Chief of the General Staff", "President of Parliament", "Special Minister of State",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("relation", ["jurisdiction", "country"])
+def test_an_office_whose_name_does_not_say_whose_it_is_gets_its_place(label: str, relation: str) -> None:
+    assert prompt(office(label, "Zorland", relation=relation).questions()) == f"Who is the {label} in Zorland?"
+
+
+@pytest.mark.parametrize("label", ["King", "Monarch", "Mayor", "President", "Prime Minister"])
+def test_a_king_is_of_his_land_rather_than_in_it(label: str) -> None:
+    assert prompt(office(label, "Bahamas").questions()) == f"Who is the {label} of the Bahamas?"
+
+
+@pytest.mark.parametrize(
+    ("label", "place", "others"),
+    [
+        ("Minister of Health of Zorland", "Zorland", ()),
+        ("Swedish Minister of Health", "Sweden", ()),
+        ("President of the United States", "United States of America", ()),
+        ("President of the French Republic", "France", ("French Republic",)),
+        ("Governor of the Narodowy Bank Polski", "Poland", ("Polska",)),
+        ("Governor of Alaska", "United States of America", ()),
+        ("governor of São Paulo", "Brazil", ()),
+        ("Governor of the Bank of England", "United Kingdom", ()),
+        ("Speaker of the Knesset", "Israel", ()),
+        ("White House Chief of Staff", "United States of America", ()),
+    ],
+)
+def test_an_office_whose_name_says_whose_it_is_stays_as_it_is(label: str, place: str, others: tuple[str, ...]) -> None:
+    assert prompt(office(label, place, *others).questions()) == f"Who is the {label}?"
+
+
+@pytest.mark.parametrize(
+    ("label", "place", "others"),
+    [
+        ("Minister for Communications", "Australia", ("Commonwealth of Australia",)),
+        ("Minister of Children", "Chile", ()),
+        ("Minister without Portfolio", "Portugal", ()),
+        ("Chief Minister of Punjab", "India", ()),
+        ("Minister of Trade and Industry", "Andorra", ("AND",)),
+    ],
+)
+def test_a_word_that_only_looks_like_the_place_does_not_name_it(
+    label: str, place: str, others: tuple[str, ...]
+) -> None:
+    assert prompt(office(label, place, *others).questions()) == f"Who is the {label} in {place}?"
+
+
+def test_an_office_that_nobody_holds_for_certain_has_its_article_too() -> None:
+    told = office("Minister of Tides", "Zorland").named("Q5", "Minister of Dunes", "Dune Minister")
+    told.entities["Q5"]["types"] = ["Q4164871"]
+    told.held("country", "Q5", "Q2").named("Q6", "Oldtown").named("Q7", "Newtown")
+    asked = [row for row in told.questions(locality_per_edit=9).questions.to_pylist() if row["subject"] == "Q5"]
+    made = told.changed("headquarters", "Q5", "Q6", "Q7").questions()
+    told_of = [row["question"] for row in made.questions.to_pylist() if row["subject"] == "Q5"] + [
+        row["question"] for row in asked
+    ]
+    assert "Where is the Minister of Dunes in Zorland headquartered?" in told_of
+
+
+def test_a_word_written_twice_by_mistake_is_said_once() -> None:
+    assert prompt(office("Minister of of Health of Zorland", "Zorland").questions()) == (
+        "Who is the Minister of Health of Zorland?"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["장상윤", "Людмила", "Ράνια Τζίμα", "王毅", "Oleksіï"]
+)  # the last has one letter of another
+@pytest.mark.parametrize("language", ["en", "nl"])
+def test_a_name_in_another_script_is_not_shown(name: str, language: str) -> None:
+    told = world().named("Q1", "Redland").person("Q2", "Ada Old").person("Q3", name)
+    made = told.changed("head_of_state", "Q1", "Q2", "Q3").questions(language=language)
+    assert made.edits.num_rows == 0
+    assert made.rejections["reason"].to_pylist() == ["unusable_label"]
+
+
+@pytest.mark.parametrize("name", ["Lương Cường", "Fiamē Naomi Mataʻafa", "Þórður Ægisson", "Žydrūnas Ilgauskas"])
+def test_letters_with_marks_are_latin(name: str) -> None:
+    told = world().named("Q1", "Redland").person("Q2", "Ada Old").person("Q3", name)
+    assert told.changed("head_of_state", "Q1", "Q2", "Q3").questions().edits["new_label"].to_pylist() == [name]
+
+
+def test_an_office_without_a_name_in_the_language_is_not_asked() -> None:
+    told = office("Minister of Tides of Zorland", "Zorland")
+    for entity in told.entities.values():
+        entity["label_language"] = "mul"
+    told.entities["Q1"]["label_language"] = "en"
+    made = told.questions(language="nl")
+    assert made.edits.num_rows == 0
+    assert made.rejections["reason"].to_pylist() == ["foreign_title"]
+
+
+def test_a_count_of_people_is_not_asked_as_todays_years_after_it_was_made(sample_snapshot: Path) -> None:
+    counted = {
+        (row["subject"], row["object"]): row["valid_from_earliest"]
+        for row in read_table(sample_snapshot, "timelines").to_pylist()
+        if row["relation"] == "population"
+    }
+    assert min(counted.values()).year < AS_OF.year - 2  # there are old counts that could be asked
+    for row in read_table(sample_snapshot, "questions").to_pylist():
+        for link in row["chain"]:
+            if link["relation"] == "population" and row["asked_on"] is None:
+                assert (AS_OF - counted[link["subject"], link["object"]]).days <= 2 * 366, row["question"]
