@@ -22,7 +22,7 @@ def captains() -> World:
     clubs = (("Greytown FC", "Oak Park", "Oak Bank"), ("Whitby Town", "Elm Lane", "Elm Trust"))
     for place, (club, venue, owner) in enumerate(clubs, start=1):
         told.named(f"Q{place}1", club).named(f"Q{place}2", venue).named(f"Q{place}3", owner)
-        told.held("team", f"Q{place + 1}", f"Q{place}1", "2019-01-01").held("venue", f"Q{place}1", f"Q{place}2")
+        told.held("club", f"Q{place + 1}", f"Q{place}1", "2019-01-01").held("venue", f"Q{place}1", f"Q{place}2")
         told.held("owner", f"Q{place}2", f"Q{place}3")
     return told.changed("captain", "Q1", "Q2", "Q3")
 
