@@ -210,7 +210,8 @@ def _opened(model: Any, adapters: Adapters, examples: Sequence[Sequence[Encoded]
             reading = spread(flat, True, device)
             owners = several.repeat_interleave(torch.tensor([len(t.ids) - t.start for t in flat], device=device))
             rows.owners, passage = several, Passage(model)  # rows that share an adapter are read whole
-        states = passage.states(reading, passage.lowest) if passage.lowest else None
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=low_precision):  # as each step reads them
+            states = passage.states(reading, passage.lowest) if passage.lowest else None
         rows.active = True
         yield _Facts(passage, reading, states, owners, count, low_precision)
 

@@ -15,7 +15,9 @@ import torch
 
 from editing.editors import Material, make_plan
 from editing.editors.modes import edit_in_chunks
+from editing.encoding import encode, render
 from editing.models import save_model
+from editing.scoring import teacher_force
 from editing.snapshot import Snapshot
 from editing.trace_run import run_trace
 from editing.tracing import EFFECTS, MAP, MEMIT_LAYERS, ROLES, TraceSettings, average, suggest_layers, trace
@@ -87,13 +89,21 @@ def test_the_same_seed_traces_the_same_and_leaves_the_model_as_it_was(
 
 
 def test_a_trace_is_a_folder_with_its_heat_map_and_the_layers_that_it_suggests(
-    model_and_tokenizer: tuple[Any, Any], invented: Path, tmp_path: Path
+    model_and_tokenizer: tuple[Any, Any], invented: Path, snapshot: Snapshot, tmp_path: Path
 ) -> None:
-    save_model(*model_and_tokenizer, tmp_path / "model")
-    found = run_trace(invented, str(tmp_path / "model"), {"facts": "2", "draws": "2"}, tmp_path / "out")
+    model, tokenizer = model_and_tokenizer
+    save_model(model, tokenizer, tmp_path / "model")
+    found = run_trace(invented, str(tmp_path / "model"), {"facts": "3", "draws": "2"}, tmp_path / "out")
     assert (tmp_path / "out" / "heat_map.png").read_bytes().startswith(b"\x89PNG")
     assert pq.read_table(tmp_path / "out" / "averages.parquet").schema.equals(MAP)
-    assert found.facts == 2 and found.rome[0] == found.memit[-1]
+    assert found.rome[0] == found.memit[-1]
+    asked = snapshot.edits.to_pylist()[:: snapshot.edits.num_rows // 3]
+    prompts, answers = [render(row["prompt"], "question") for row in asked], [row["target_old"] for row in asked]
+    right = teacher_force(model, encode(tokenizer, prompts, answers), 3)
+    # Which of them the world knows, the processor that trained it decides too.
+    known = [row["edit_id"] for row, forced in zip(asked, right, strict=True) if forced.argmax]
+    assert pq.read_table(tmp_path / "out" / "effects.parquet")["edit_id"].unique().to_pylist() == known
+    assert found.facts == len(known)
 
 
 def test_an_unknown_option_of_a_trace_names_the_nearest(invented: Path, tmp_path: Path) -> None:

@@ -38,6 +38,20 @@ def test_edits_in_one_pass_equal_separate_runs(family: str) -> None:
             assert torch.allclose(one, model(input_ids=prompt).logits, atol=2e-3)
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2", "falcon"])
+def test_edits_of_the_top_layer_are_the_same_in_bfloat16_but_for_its_precision(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, top, losses = tiny(family), replace(OPTIONS, layers="2"), {}
+    before = model_hash(model)
+    for low_precision in (False, True):
+        monkeypatch.setattr("editing.parallel_edits.has_bfloat16", lambda device, low=low_precision: low)
+        losses[low_precision] = edit_in_parallel(model, TOKENIZER, made_edits(), top).losses
+    assert not torch.equal(losses[True], losses[False])
+    assert torch.allclose(losses[True], losses[False], rtol=5e-3)
+    assert model_hash(model) == before
+
+
 def test_edits_differ_from_each_other_and_each_learns_its_own_fact() -> None:
     model = tiny("llama")
     trained = edit_in_parallel(model, TOKENIZER, made_edits(), replace(OPTIONS, steps=60, rank=8))
