@@ -122,18 +122,21 @@ def _introduction(manifest: SnapshotManifest, folder: Path) -> list[str]:
     return [*lines, ""]
 
 
+_WRITTEN_BY_HAND = "a slice of Wikidata that is written by hand and ships with the project"
+
+
 def _of_wikidata(manifest: SnapshotManifest, edits: int) -> tuple[str, ...]:
     return (
         f"# ChronoFacts: what changed between {manifest.since} and {manifest.as_of}",
         "",
-        f"{edits} facts of Wikidata that were certainly one thing on {manifest.since} and certainly another "
-        f"on {manifest.as_of}, with questions that test whether a language model was taught the change: the fact "
-        "itself, paraphrases, multi-hop questions whose answer changes with it, facts that must not move "
-        "(locality), what stays of a set of which a part changed (preservation), and the past, which stays what it was "
-        "(history).",
+        f"{edits} changes of facts, by {_WRITTEN_BY_HAND if manifest.source == 'sample' else 'Wikidata'}: what "
+        f"certainly holds on {manifest.as_of} and held not, or was not known, on {manifest.since}, with questions that "
+        "test whether a language model was taught the change: the fact itself, paraphrases, multi-hop questions whose "
+        "answer changes with it, facts that must not move (locality), what stays of a set of which a part changed "
+        "(preservation), and the past, which stays what it was (history).",
         "",
         f"Source: {escape(manifest.source_detail)}, read {manifest.retrieved_at:%Y-%m-%d}. "
-        "Facts are CC0, from Wikidata.",
+        f"Facts are CC0{'' if manifest.source == 'sample' else ', from Wikidata'}.",
         f"Made by chronofacts {manifest.code_version}, relation catalogue `{manifest.catalogue_hash[:12]}`, "
         f"seed {manifest.seed}. Sums of all files: `manifest.json`.",
         *_fallbacks(manifest),
