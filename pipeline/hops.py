@@ -174,7 +174,7 @@ ways AS (
     JOIN few_far f ON f.after = n.subject AND f.next = n.relation
     WHERE f.nameable AND f.subject <> a.subject AND a.draw % getvariable('parts') = getvariable('part')
 )
-SELECT w.*, s.words AS start_words, s.is_office AS from_office, s.is_place AS from_place,
+SELECT w.*, s.words AS start_words, s.is_office AS from_office,
     links_in(s.label) AS start_links,
     CASE level WHEN 0 THEN [] WHEN 1 THEN [g.words] ELSE [g.words, b.words] END AS bridge_words
 FROM ways w JOIN accepted a USING (edit_id)
@@ -188,7 +188,7 @@ CREATE OR REPLACE TEMP TABLE chains AS
 SELECT w.edit_id, CAST(p.level + w.level + 1 AS INTEGER) AS hops, p.start, p.day, concat(p.path, w.path) AS path,
     list_concat(p.fact_ids, w.facts_after) AS fact_ids, list_concat(p.fact_ids, w.facts_before) AS facts_before,
     w.node_after AS answer_id, w.kind AS answer_kind, w.node_before AS before_id,
-    p.start_words, p.from_office, p.from_place, p.start_links, list_concat(p.bridge_words, w.words) AS hidden_words
+    p.start_words, p.from_office, p.start_links, list_concat(p.bridge_words, w.words) AS hidden_words
 FROM walks w JOIN prefixes p ON p.edit_id = w.edit_id
 WHERE p.level + w.level BETWEEN 1 AND 3
     AND NOT list_has_any(p.nodes, w.nodes_after) AND NOT list_has_any(p.nodes, w.nodes_before)
@@ -206,7 +206,7 @@ steps AS (
 )
 SELECT path, max(part) AS share, max(relation) FILTER (part IS NOT NULL) AS shared,
     sum(CASE place WHEN 1 THEN links_named WHEN hops THEN links_asked ELSE links_noun END) AS links,
-    bool_or(place = 1 AND r.of_offices) AS of_offices, bool_or(place = 1 AND r.from_places) AS from_places
+    bool_or(place = 1 AND r.of_offices) AS of_offices
 FROM (
     SELECT *, CASE place WHEN 1 THEN start_share WHEN hops THEN end_share END AS part
     FROM steps JOIN relation_facts USING (relation)
@@ -224,7 +224,6 @@ WITH drawn_chains AS (
     SELECT c.*, p.shared, p.share, drawn(concat(edit_id, start, path, CAST(day AS VARCHAR))) AS draw
     FROM chains c JOIN paths p USING (path)
     WHERE p.links + c.start_links <= {MOST_LINKS} AND c.from_office = p.of_offices
-        AND (c.from_place OR NOT p.from_places)
 )
 -- Each path has its turn before any has a second; a few more than wanted, since names may forbid some.
 SELECT * FROM (

@@ -77,12 +77,6 @@ WITH offices AS (
     UNION SELECT qid FROM entities WHERE list_contains(types, '{OFFICE}')
 ),
 -- Where people are born, what has a capital or a government.
-known_places AS (
-    SELECT subject AS id FROM values_as_of SEMI JOIN (SELECT relation FROM relation_facts WHERE of_places)
-        USING (relation)
-    UNION SELECT object FROM values_as_of SEMI JOIN (SELECT relation FROM relation_facts WHERE to_places)
-        USING (relation)
-),
 numbers AS (
     SELECT id, kind, TRY_CAST(ltrim(id, '+') AS DECIMAL(38, 6)) AS number FROM named WHERE kind = 'quantity'
 ),
@@ -147,15 +141,17 @@ cleaned AS (
 SELECT c.id, c.kind, c.label, c.reason, c.fell_back, c.aliases,
     -- Asked by: not the label with an article, a surname alone, nor "Minister-president" where nothing says of what.
     list_filter(c.said_aliases, lambda a: without_article(a) <> without_article(c.label)
-        AND (contains(a, ' ') OR NOT c.human) AND NOT (c.is_office
+        AND (contains(a, ' ') OR NOT c.human)
+        -- "Toulouse" is first of all a town, and not the club Toulouse FC.
+        AND (contains(a, ' ') OR NOT contains(c.words, plain_words(a))) AND NOT (c.is_office
         AND c.place_names IS NULL AND is_generic_office(a)
         AND NOT regexp_matches(a, ' \\p{{Ll}}+ (\\p{{Ll}}+ )?\\p{{Lu}}'))) AS said_aliases,
     list_transform(c.aliases, lambda a: plain_words(a)) AS alias_words,
     c.words, c.human, c.sitelinks, c.ended_earliest, c.ended_kind,
     list_distinct(list_filter(string_split(trim(c.words), ' '),
         lambda w: length(w) >= {SHORTEST_TELLING_WORD} AND NOT list_contains(getvariable('vocabulary'), w))) AS telling,
-    c.is_office, k.id IS NOT NULL AS is_place,
+    c.is_office,
     CASE WHEN c.human OR c.kind <> 'item' THEN c.label WHEN c.is_office THEN with_the(c.label)
         ELSE listed_name(c.label) END AS shown
-FROM cleaned c LEFT JOIN known_places k ON k.id = c.id AND c.kind = 'item'
+FROM cleaned c
 """

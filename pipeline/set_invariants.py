@@ -121,7 +121,8 @@ SET_INVARIANTS = (
                 list_transform(list_filter(answer_before_set, lambda v: v.role = 'left'), lambda v: v.id) AS gone,
                 len(list_filter(answer_set, lambda v: v.role NOT IN ('joined', 'stays')))
                     + len(list_filter(answer_before_set, lambda v: v.role NOT IN ('left', 'stays'))) AS misplaced
-            FROM questions WHERE kind IN ('edit', 'paraphrase', 'cloze', 'alias') AND len(answer_set) > 0),
+            FROM questions
+            WHERE kind IN ('edit', 'paraphrase', 'cloze', 'alias', 'preservation') AND len(answer_set) > 0),
         edited AS (
             SELECT question_id, coalesce(list_sort(list(e.new_object) FILTER (e.kind = 'addition')), []) AS joined,
                 coalesce(list(e.old_object) FILTER (e.kind = 'removal'), []) AS gone
@@ -141,16 +142,17 @@ SET_INVARIANTS = (
         "set_answer_stays",
         """
         SELECT question_id, kind FROM questions
-        WHERE kind IN ('preservation', 'locality', 'history') AND (answer_set <> answer_before_set
+        WHERE kind IN ('locality', 'history') AND (answer_set <> answer_before_set
             OR len(list_filter(answer_set, lambda v: v.role <> 'stays')) > 0)
-            OR kind = 'preservation' AND len(answer_set) = 0""",
+            OR kind = 'preservation' AND len(list_filter(answer_set, lambda v: v.role = 'stays')) = 0""",
     ),
     Invariant(
         "set_preserved",
         """
         SELECT q.question_id, e.edit_id AS of_edit FROM (SELECT *, unnest(edit_ids) AS edit_id FROM questions
             WHERE kind = 'preservation') q JOIN edits e USING (edit_id)
-        WHERE list_transform(q.answer_set, lambda v: v.id) <> list_transform(e.stays, lambda v: v.id)""",
+        WHERE list_sort(list_transform(list_filter(q.answer_set, lambda v: v.role = 'stays'), lambda v: v.id))
+            <> list_sort(list_transform(e.stays, lambda v: v.id))""",
     ),
     Invariant(
         "set_not_given_away",

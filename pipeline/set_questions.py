@@ -184,17 +184,15 @@ JOIN wordings w ON w.relation = a.relation AND w.use = 'all_now' AND w.number = 
 JOIN wordings o ON o.relation = a.relation AND o.use = 'all_now' AND o.number = 1
 """
 
+# The whole set is the answer, since nothing less is true; what stays of it is what counts (`answer_set`, its roles).
 PRESERVATION = f"""
 INSERT INTO set_drafts
-SELECT 'preservation', NULL, 0, p.relation, p.subject, p.subject_label, w.text, [], p.target_stays,
-    array_to_string(list_transform(p.stays, lambda v: v.id), '|'),
-    list_transform(p.stays, lambda v: {{'id': v.id, 'label': v.label, 'aliases': v.aliases, 'role': 'stays'}}),
-    p.target_stays, array_to_string(list_transform(p.stays, lambda v: v.id), '|'),
-    list_transform(p.stays, lambda v: {{'id': v.id, 'label': v.label, 'aliases': v.aliases, 'role': 'stays'}}),
-    NULL, p.edit_ids, p.train, p.sitelinks,
+SELECT 'preservation', NULL, 0, p.relation, p.subject, p.subject_label, w.text, [], p.target_new, p.answer_id,
+    p.after_told, p.target_old, p.before_id, p.before_told, NULL, p.edit_ids, p.train, p.sitelinks,
     {_FALLBACK.format(names="p.fallback_names", subject="p.subject_fell_back", qid="p.subject")}
 FROM part_sets p JOIN set_words w USING (group_id)
-WHERE w.use = 'all_preservation' AND len(p.stays) BETWEEN 1 AND getvariable('longest_set')
+WHERE w.use = 'all_preservation' AND len(p.stays) > 0
+    AND list_has_all(list_transform(p.after_told, lambda v: v.id), list_transform(p.stays, lambda v: v.id))
 """
 
 LOCALITY = f"""

@@ -125,7 +125,6 @@ gathered AS (
         list(v.shown ORDER BY lower(v.label), v.object)
             FILTER (v.role = 'joined' OR v.role = 'stays' AND v.after <= getvariable('longest_set')) AS after_shown,
         list(v.shown ORDER BY lower(v.label), v.object) FILTER (v.role <> 'joined') AS before_shown,
-        list(v.shown ORDER BY lower(v.label), v.object) FILTER (v.role = 'stays') AS stays_shown,
         list(v.object ORDER BY v.object) FILTER (v.role = 'joined') AS joined_ids,
         list(v.object ORDER BY v.object) FILTER (v.role = 'left') AS left_ids,
         list(v.object ORDER BY v.object) FILTER (v.fell_back) AS fallback_names
@@ -138,7 +137,6 @@ SELECT e.*, r.property, r.inverse, r.article, s.label AS subject_label, s.aliase
     after_told, coalesce(before_told, []) AS before_told, coalesce(stays, []) AS stays,
     list_text(after_shown) AS target_new,
     CASE WHEN g.before BETWEEN 1 AND getvariable('longest_set') THEN list_text(before_shown) END AS target_old,
-    CASE WHEN len(stays) <= getvariable('longest_set') THEN list_text(stays_shown) END AS target_stays,
     array_to_string(coalesce(joined_ids, left_ids), '|') AS answer_id,
     CASE WHEN target_old IS NOT NULL THEN array_to_string(list_transform(before_told, lambda v: v.id), '|') END
         AS before_id,

@@ -22,7 +22,6 @@ _SLOTS = re.compile(r"\{s\}'s|\{[sndo]\}")
 _SLOT_NAMES = {"{s}": "subject", "{n}": "bare", "{d}": "date", "{o}": "object", "{s}'s": "possessive"}
 _FORM = pa.struct([(name, pa.string()) for name in ("lead", "slot", "middle", "other_slot", "tail")])
 _NESTED_WORDINGS = 3
-PLACES = frozenset(("Q6256", "Q3624078", "Q515", "Q486972", "Q56061"))
 """Classes of places: country, sovereign state, city, human settlement, administrative territorial entity."""
 OFFICE = "Q4164871"
 """The class of offices: position."""
@@ -152,9 +151,6 @@ def _relation_table(catalogue: Catalogue, language: str) -> pa.Table:
             ("twin", pa.string()),
             ("ends_of", pa.string()),
             ("of_offices", pa.bool_()),
-            ("of_places", pa.bool_()),
-            ("to_places", pa.bool_()),
-            ("from_places", pa.bool_()),
             ("longest_chain", pa.int8()),
             ("start_share", pa.float64()),
             ("end_share", pa.float64()),
@@ -178,9 +174,6 @@ def _relation_table(catalogue: Catalogue, language: str) -> pa.Table:
             "twin": next((name for name in r.agrees_with if name in earlier), None),
             "ends_of": r.ends_of,
             "of_offices": r.subject_types == (OFFICE,),
-            "of_places": _all_places(r.subject_types),
-            "to_places": _all_places(r.object_types),
-            "from_places": r.from_places,
             "longest_chain": r.longest_chain,
             "start_share": r.start_share,
             "end_share": r.end_share,
@@ -189,10 +182,6 @@ def _relation_table(catalogue: Catalogue, language: str) -> pa.Table:
         for earlier, r in ((ids[:place], r) for place, r in enumerate(catalogue.relations))
     ]
     return pa.Table.from_pylist(rows, schema=schema)
-
-
-def _all_places(types: tuple[str, ...]) -> bool:
-    return bool(types) and PLACES.issuperset(types)
 
 
 def _links(words: Words, linking: str) -> dict[str, int | bool]:

@@ -199,8 +199,6 @@ class Relation:
     joins: tuple[str, ...]
     """Relations that people ask of this one's object: of a head of government the spouse, of a country the capital.
     A chain walks over these pairs alone."""
-    from_places: bool
-    """A chain that begins with this relation names a place: "the country that Paris belongs to", not a party."""
     longest_chain: int
     """Facts in the longest chain that this one is part of."""
     start_share: float | None
@@ -385,7 +383,6 @@ def _relation(entry: Entry, name: str, table: dict[str, Any], languages: dict[st
         agrees_with=tuple(facts.get("agrees_with", ())),
         moves_with=tuple(facts.get("moves_with", ())),
         joins=tuple(facts.get("joins", ())),
-        from_places=facts.get("from_places", False),
         longest_chain=facts.get("longest_chain", LONGEST_CHAIN),
         start_share=facts.get("start_share"),
         end_share=facts.get("end_share"),

@@ -71,7 +71,6 @@ RELATION_KEYS: dict[str, type | tuple[type, ...]] = {
     "agrees_with": list,
     "moves_with": list,
     "joins": list,
-    "from_places": bool,
     "longest_chain": int,
     "start_share": (int, float),
     "end_share": (int, float),

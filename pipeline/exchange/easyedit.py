@@ -115,9 +115,10 @@ def knowedit_record(edit: dict[str, Any], probes: Iterable[dict[str, Any]], spli
 
 
 def _ground_truth(question: dict[str, Any]) -> list[list[str]]:
-    """The names of the answer; of a set those of each value."""
+    """The names of the answer; of a set those of each value, of what is preserved those of each value that stays."""
     if question["answer_set"]:
-        return [[value["label"], *value["aliases"]] for value in question["answer_set"]]
+        asked = [v for v in question["answer_set"] if v["role"] == "stays" or question["kind"] != "preservation"]
+        return [[value["label"], *value["aliases"]] for value in asked]
     return [[question["answer"], *question["answer_aliases"]]]
 
 

@@ -46,10 +46,10 @@ def questions_of(made: World, catalogue: Catalogue = CATALOGUE, **settings: obje
     statements, entities = made.tables()
     timelines, _ = build_timelines(statements, entities, catalogue, AS_OF)
     before, after = values_at(timelines, SINCE), values_at(timelines, AS_OF)
-    changes, _ = find_changes(timelines, before, after, statements, catalogue, SINCE, AS_OF)
+    changes, _ = find_changes(timelines, before, after, statements, catalogue, SINCE, AS_OF, entities=entities)
     members, _ = find_memberships(timelines, statements, entities, catalogue, SINCE, AS_OF)
     wanted = QuestionSettings(SINCE, AS_OF, **settings)  # type: ignore[arg-type]
-    return build_questions(changes, timelines, before, after, entities, catalogue, wanted, members)
+    return build_questions(changes, timelines, before, after, entities, statements, catalogue, wanted, members)
 
 
 def rows(table: pa.Table, **wanted: object) -> list[dict]:

@@ -29,14 +29,14 @@ def captains() -> World:
 
 @functools.cache
 def all_chains() -> list[dict]:
-    return chains(small_country().questions(hops_per_edit=9))
+    return chains(small_country().held("capital_of", "Q90", "Q142").questions(hops_per_edit=9))
 
 
 def test_chains_have_two_to_four_facts_and_three_wordings() -> None:
     found = all_chains()
     assert {row["hops"] for row in found} == {2, 3}
     (longest,) = (row["question"] for row in chains(captains().questions()) if row["hops"] == 4)
-    assert longest == "Who owns the home venue of the team that the captain of Redland Eleven plays for?"
+    assert longest == "Who owns the home venue of the club that the captain of Redland Eleven plays for?"
     assert all(len({row["question"], *row["phrasings"]}) == 3 for row in found)
 
 
@@ -44,7 +44,7 @@ def test_a_chain_through_the_new_holder_reads_well() -> None:
     questions = {row["question"]: row for row in all_chains()}
     row = questions["Where was the head of government of France born?"]
     assert (row["answer_before"], row["answer"]) == ("Vernon", "Prades")
-    assert "Who is the head of government of the country that Ada Example is a citizen of?" in questions
+    assert "Who is the head of government of the country whose capital is Paris?" in questions
 
 
 def test_a_chain_names_its_start_and_hides_its_bridges() -> None:
