@@ -105,7 +105,17 @@ def held(terms: list[Term], edit: dict, day: datetime.date) -> tuple[set[str], s
 def test_every_edit_is_confirmed_by_a_second_reading_of_the_triples(sample_snapshot: Path, terms: list[Term]) -> None:
     edits = read_table(sample_snapshot, "edits").to_pylist()
     assert len(edits) >= 120
+    sets = [edit for edit in edits if edit["kind"] in ("addition", "removal")]
+    assert len(sets) >= 20
+    for edit in sets:
+        stays = {value["id"] for value in edit["stays"]}
+        for day, there, gone in ((SINCE, "old_object", "new_object"), (AS_OF, "new_object", "old_object")):
+            _, possible = held(terms, edit, day)
+            assert possible >= stays | ({edit[there]} - {None}), edit
+            assert edit[gone] not in possible, edit
     for edit in edits:
+        if edit in sets:
+            continue
         for day, value in ((SINCE, edit["old_object"]), (AS_OF, edit["new_object"])):
             sure, possible = held(terms, edit, day)
             if value is None:

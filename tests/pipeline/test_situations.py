@@ -126,7 +126,8 @@ OUTCOMES = {
     "33 spouse died 2021, remarried 2023": "modification 2023-06-01",
     "33b spouse died 2021, no end": "rejected ended_without_successor",
     "33c undated spouse, later dated one": "rejected uncertain_at_since",
-    "33d single undated spouse": "no change",
+    # Divorces are common and often not recorded: a marriage without dates decides nothing.
+    "33d single undated spouse": "rejected uncertain_at_since",
     "34 coach months/years": "modification 2023-01-01",
     "35 co-CEOs then one": "rejected uncertain_at_since",
     "38 office P39": "modification 2022-01-01",
@@ -145,6 +146,7 @@ OUTCOMES = {
     "62b P3831 other 'interim' item": "modification 2023-01-01",
     "33e undated spouse died 2015, remarried 2023": "update 2023-06-01",
     "08c dead since 44 BCE person in entities": "modification 2023-01-01",
+    # A name that nobody knows keeps its own capital, as The Hague does; the Bahamas and others are listed.
     "63 lower-case 'The' label subject": "modification 2023-01-01",
     "64 label with parenthesis": "modification 2023-01-01",
     "65 office label without its country, P1001 known": "modification 2023-01-01",
@@ -183,12 +185,11 @@ OUTCOMES = {
     "Monarch": "modification 2023-01-01",
 }
 
-# Words that the edit question of a situation must hold; a monarch is one of a place.
+# Words that the edit question of a situation must hold; a monarch and a mayor are those of a place, not in it.
 ASKED = {
     "65 office label without its country, P1001 known": "in Testonia",
     "65b Federal Minister": "in Testonia",
     "65c Minister": "in Testonia",
-    "63 lower-case 'The' label subject": "of the Testlands?",
     "Assistant Minister for Trade": "in Zorland",
     "Federal Minister for Railways": "in Zorland",
     "Minister for Trade": "in Zorland",
@@ -199,7 +200,7 @@ ASKED = {
     "Chairman of the Joint Chiefs": "in Zorland",
     "Executive Secretary": "in Zorland",
     "President of the Senate": "in Zorland",
-    "Mayor": "in Zorland",
+    "Mayor": "of Zorland",
     "Ombudsman": "in Zorland",
     "Auditor General": "in Zorland",
     "Solicitor General": "in Zorland",
