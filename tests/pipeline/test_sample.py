@@ -90,9 +90,12 @@ def terms() -> list[Term]:
 def held(terms: list[Term], edit: dict, day: datetime.date) -> tuple[set[str], set[str]]:
     """(objects that hold for sure by stated days, objects that may hold) for an edit's subject on a day."""
     sure, possible = set(), set()
+    sides = {term.subject for term in terms if edit["property"] == "P54" and term.value == NATIONAL_SIDE}
     for term in terms:
         about, other = (term.value, term.subject) if edit["inverse"] else (term.subject, term.value)
         if term.property != edit["property"] or about != edit["subject"] or "Deprecated" in term.rank:
+            continue
+        if term.property == "P54" and (other in sides) != (edit["relation"] == "national_team"):
             continue
         if (term.start and term.start[0] > day) or (term.end and term.end[1] <= day):
             continue
