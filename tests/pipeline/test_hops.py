@@ -32,9 +32,9 @@ def all_chains() -> list[dict]:
     return chains(small_country().held("capital_of", "Q90", "Q142").questions(hops_per_edit=9))
 
 
-def test_chains_have_two_to_four_facts_and_three_wordings() -> None:
+def test_chains_have_two_facts_or_as_many_as_stay_readable_and_three_wordings() -> None:
     found = all_chains()
-    assert {row["hops"] for row in found} == {2, 3}
+    assert {row["hops"] for row in found} == {2}
     (longest,) = (row["question"] for row in chains(captains().questions()) if row["hops"] == 3)
     assert longest == "What is the home venue of the club that the captain of Redland Eleven plays for?"
     assert all(len({row["question"], *row["phrasings"]}) == 3 for row in found)
