@@ -26,7 +26,7 @@ from pipeline.changes import CHANGES
 from pipeline.questions import QuestionInputs, QuestionSettings, question_parts
 from pipeline.timelines import values_at
 from schemas.catalogue import load_catalogue
-from schemas.tables import ENTITIES, TIMELINES
+from schemas.tables import ENTITIES, STATEMENTS, TIMELINES
 
 SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
 COUNTRIES, TOWNS, PARTIES = 50, 5_000, 300
@@ -101,6 +101,7 @@ def invented(changes: int) -> QuestionInputs:
     days = ["2022-06-01"] * changes + ["2023-02-01"] * COUNTRIES
     columns = {
         "kind": ["modification"] * made.num_rows,
+        "before": ["known"] * made.num_rows,
         "old_object": np.concatenate([old, heads[:COUNTRIES]]),
         "new_object": np.concatenate([new, heads[COUNTRIES:]]),
         "object_kind": ["item"] * made.num_rows,
@@ -129,7 +130,28 @@ def invented(changes: int) -> QuestionInputs:
             (towns, 2, False),
             (parties, 3, False),
         ),
+        pa.concat_tables([statements(firms, old, "2022-06-01"), statements(firms, new, None)]),
     )
+
+
+def statements(firms: np.ndarray, heads: np.ndarray, end: str | None) -> pa.Table:
+    """What the firms' chief executives are stated by."""
+    count = len(firms)
+    day = pa.array([datetime.date.fromisoformat(end) if end else None] * count, pa.date32())
+    columns: dict[str, object] = {
+        "statement_id": np.char.add(firms, f"${end}"),
+        "subject": firms,
+        "property": ["P169"] * count,
+        "object": heads,
+        "object_kind": ["item"] * count,
+        "rank": ["normal"] * count,
+        "end_earliest": day,
+        "end_latest": day,
+        "end_kind": ["known" if end else "absent"] * count,
+        "faults": [[]] * count,
+    }
+    filled = [pa.array(columns[f.name], f.type) if f.name in columns else pa.nulls(count, f.type) for f in STATEMENTS]
+    return pa.table(filled, schema=STATEMENTS)
 
 
 def entities(*groups: tuple[np.ndarray, int, bool]) -> pa.Table:
