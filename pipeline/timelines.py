@@ -125,11 +125,15 @@ PREPARED = (
     "CREATE TEMP TABLE single_valued AS SELECT relation FROM relations WHERE single_valued",
     f"""CREATE TEMP TABLE beings AS
     SELECT qid, list_contains(types, '{HUMAN}') AS human FROM entities WHERE len(types) > 0""",
+    # From the few classes to their members: most entities are of none.
     """CREATE TEMP TABLE classed AS
-    SELECT r.relation, e.qid, list_has_any(e.types, r.object_classes) AS of_class,
-        list_has_any(e.types, r.not_object_classes) AS ruled_out
-    FROM entities e JOIN relations r ON len(r.object_classes) > 0
-    WHERE len(e.types) > 0 AND (of_class OR ruled_out)""",
+    WITH classes AS (
+        SELECT relation, unnest(object_classes) AS class, true AS counts FROM relations
+        UNION ALL SELECT relation, unnest(not_object_classes), false FROM relations WHERE len(object_classes) > 0
+    )
+    SELECT c.relation, e.qid, bool_or(c.counts) AS of_class, bool_or(NOT c.counts) AS ruled_out
+    FROM (SELECT qid, unnest(types) AS class FROM entities) e JOIN classes c USING (class)
+    GROUP BY c.relation, e.qid""",
     """CREATE TEMP TABLE lifetimes AS
     SELECT qid, ended_earliest, ended_latest, ended_kind FROM entities WHERE ended_kind <> 'absent'""",
 )
