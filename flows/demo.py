@@ -13,7 +13,7 @@ from flows.refresh import refresh
 
 __all__ = ["Demonstration", "run_demo"]
 
-SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
+SINCE, AS_OF = datetime.date(2023, 1, 1), datetime.date(2025, 1, 1)
 EDITORS = ("none", "lora", "lora+replay")
 
 log = logging.getLogger("chronofacts.demo")
