@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import tempfile
 from pathlib import Path
 from typing import TypeAlias
@@ -9,7 +10,7 @@ from typing import TypeAlias
 import duckdb
 import pyarrow as pa
 
-__all__ = ["Tabular", "connect", "copy_to_parquet", "quoted", "register"]
+__all__ = ["Tabular", "connect", "copy_to_parquet", "parquet_in", "quoted", "register"]
 
 Tabular: TypeAlias = "pa.Table | Path"
 """A stage's input: an Arrow table, or a folder of Parquet files that need not fit in memory."""
@@ -36,12 +37,21 @@ def register(connection: duckdb.DuckDBPyConnection, name: str, data: Tabular) ->
     if isinstance(data, pa.Table):
         connection.register(name, data)
     else:
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM read_parquet({quoted(data)})")
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM read_parquet({parquet_in(data)})")
+
+
+def parquet_in(path: Path) -> str:
+    """A Parquet file, or all those of a folder, to be read: a pattern in a string of SQL, in which only ours is one."""
+    text = glob.escape(str(path))
+    return _text(text if path.suffix == ".parquet" else f"{text}/*.parquet")
 
 
 def quoted(path: Path) -> str:
-    """A Parquet file, or all those of a folder, as a string of SQL."""
-    text = str(path if path.suffix == ".parquet" else path / "*.parquet")
+    """A path to be written, as a string of SQL."""
+    return _text(str(path))
+
+
+def _text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import duckdb
 import pyarrow as pa
 
-from pipeline.duck import Tabular, connect, copy_to_parquet, quoted, register
+from pipeline.duck import Tabular, connect, copy_to_parquet, parquet_in, register
 from pipeline.ends import ALWAYS, create_spans
 from pipeline.plurality import create_plurality
 from pipeline.readings import (
@@ -80,7 +80,7 @@ def write_timelines(
         folders = readings_to_parquet(connection, Path(aside), -(-(row[0] if row else 0) // rows_per_part) or 1)
         for number, folder in enumerate(folders):
             connection.execute(
-                f"CREATE OR REPLACE TEMP TABLE readings AS SELECT * FROM read_parquet({quoted(folder)}, "
+                f"CREATE OR REPLACE TEMP TABLE readings AS SELECT * FROM read_parquet({parquet_in(folder)}, "
                 "hive_partitioning = false)"
             )
             mark_cycles(connection)

@@ -8,6 +8,7 @@ nothing. Leaves out: what becomes of rows that break a promise (`pipeline.gate`)
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -82,7 +83,7 @@ def opened(snapshot: Path, manifest: SnapshotManifest) -> Iterator[duckdb.DuckDB
     """A connection with the snapshot's tables as views, and what the invariants need besides."""
     with connect() as connection:
         for name in SNAPSHOT_TABLES:
-            files = [str(path) for path in table_files(snapshot, name)]
+            files = [glob.escape(str(path)) for path in table_files(snapshot, name)]
             columns = read_back_columns(name)
             connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM read_parquet({_sql_list(files)})")
         connection.execute("CREATE TABLE days AS SELECT $1::DATE AS since, $2::DATE AS as_of", _days(manifest))
