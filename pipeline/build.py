@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.changes import find_changes
-from pipeline.crosscheck import cross_check, quarantine, veto_injections, write_confidence
+from pipeline.crosscheck import cross_check, quarantine, veto_empty_before, write_confidence
 from pipeline.duck import Tabular, connect, register
 from pipeline.entities import DESCRIBE
 from pipeline.gathering import MEMORY_GIB, Gathered, Told, copies_elsewhere, read_source, write_each_once, write_told
@@ -115,7 +115,7 @@ def build_files(
     changes, refused = find_changes(
         timelines, before, after, statements, catalogue, settings.since, settings.as_of, entities=entities
     )
-    changes, vetoed = veto_injections(changes, before, catalogue)
+    changes, vetoed = veto_empty_before(changes, before, catalogue)
     rejected.add(refused)
     rejected.add(vetoed)
     log.info("found %d changes from %s to %s", changes.num_rows, settings.since, settings.as_of)

@@ -20,7 +20,7 @@ from pipeline.spool import spool_query
 from schemas.catalogue import Catalogue
 from schemas.tables import REJECTIONS, TIMELINES
 
-__all__ = ["DISPUTED", "count_confidence", "cross_check", "quarantine", "veto_injections", "write_confidence"]
+__all__ = ["DISPUTED", "count_confidence", "cross_check", "quarantine", "veto_empty_before", "write_confidence"]
 
 DISPUTED = "disputed"
 """`certainty` of a value that would be certain but for another place that certainly says otherwise."""
@@ -76,7 +76,7 @@ ORDER BY g.relation, g.subject
 """
 
 
-def veto_injections(changes: pa.Table, values_since: Tabular, catalogue: Catalogue) -> tuple[pa.Table, pa.Table]:
+def veto_empty_before(changes: pa.Table, values_since: Tabular, catalogue: Catalogue) -> tuple[pa.Table, pa.Table]:
     """(changes, `REJECTIONS`): nobody is no value at since where another place names a holder.
 
     changes: `CHANGES`; values_since: `values_at` of since.

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.changes import find_changes
-from pipeline.crosscheck import count_confidence, cross_check, quarantine, veto_injections
+from pipeline.crosscheck import count_confidence, cross_check, quarantine, veto_empty_before
 from pipeline.timelines import build_timelines, values_at
 from schemas.catalogue import load_catalogue
 from tests.pipeline.statement_world import World, world
@@ -119,7 +119,7 @@ def changes(made: World) -> tuple[list[tuple], list[tuple]]:
     timelines, _ = build_timelines(statements, entities, CATALOGUE, DAY)
     since, as_of = (cross_check(values_at(timelines, day), CATALOGUE) for day in (SINCE, DAY))
     found, _ = find_changes(timelines, since, as_of, statements, CATALOGUE, SINCE, DAY, entities=entities)
-    found, vetoed = veto_injections(found, since, CATALOGUE)
+    found, vetoed = veto_empty_before(found, since, CATALOGUE)
     rejected = [(row["reason"], row["relation"]) for row in vetoed.to_pylist()]
     return [(r["kind"], r["relation"], r["old_object"], r["new_object"]) for r in found.to_pylist()], rejected
 
