@@ -6,6 +6,8 @@ suffix). Both walks use `facts` alone, so that each hop is certain, every change
 holds under all edits at once (the fault that MQuAKE-Remastered found in a third of MQuAKE).
 Two facts follow each other only where the catalogue joins their relations, so that a person would ask it and no fact
 is asked as two; a question bears three "of" at most. What a chain begins or ends with too often is cut to its share.
+Who leads a country is asked for by the title, where the office is known; the holder of any other office is asked for
+little beyond the party, since nobody asks when a minister was born.
 No walk can explode: a subject has one value per relation, and the ways that lead to an entity are capped
 before they are joined.
 Leaves out: rendering (`pipeline.asking`).
@@ -44,6 +46,7 @@ def create_chosen_hops(connection: duckdb.DuckDBPyConnection, settings: Question
     edits a part at a time.
     """
     connection.execute(CANDIDATES)
+    connection.execute(LEADERS)
     connection.execute("SET VARIABLE per_hop = $1::INTEGER", [settings.hops_per_edit])
     connection.execute("SET VARIABLE ways_in = $1::INTEGER", [max(LEAST_WAYS_IN, settings.hops_per_edit)])
     parts = max(1, -(-edits // EDITS_AT_ONCE))
@@ -84,6 +87,17 @@ CREATE OR REPLACE TEMP TABLE candidates (edit_id VARCHAR, hops INTEGER, start VA
     fact_ids INTEGER[], facts_before INTEGER[], answer_id VARCHAR, answer_kind VARCHAR, before_id VARCHAR,
     draw UBIGINT, shared VARCHAR, share DOUBLE);
 CREATE OR REPLACE TEMP TABLE hop_verdicts (edit_id VARCHAR, reason VARCHAR, times BIGINT)
+"""
+
+# An office and what its holder leads by it: the Prime Minister of Redland and Redland, with one head before and after.
+LEADERS = """
+CREATE OR REPLACE TEMP TABLE leaders AS
+SELECT o.subject AS office, p.subject AS place, p.relation
+FROM facts o JOIN relation_facts r ON r.relation = o.relation AND r.of_offices
+JOIN moves m ON m.relation = o.relation
+JOIN facts p ON p.relation = m.other AND p.after = o.after AND p.before IS NOT DISTINCT FROM o.before
+JOIN relation_facts led ON led.relation = p.relation AND NOT led.of_offices
+WHERE o.object_kind = 'item' AND p.object_kind = 'item' AND o.day IS NULL AND p.day IS NULL
 """
 
 # The edited fact itself. words: names that must not stand in the question, besides the subject's.
@@ -206,10 +220,14 @@ steps AS (
 )
 SELECT path, max(part) AS share, max(relation) FILTER (part IS NOT NULL) AS shared,
     sum(CASE place WHEN 1 THEN links_named WHEN hops THEN links_asked ELSE links_noun END) AS links,
-    bool_or(place = 1 AND r.of_offices) AS of_offices
+    bool_or(place = 1 AND r.of_offices) AS of_offices, max(relation) FILTER (place = 1) AS first,
+    coalesce(bool_or(place = 2 AND r.of_leaders), false) AS of_leaders
 FROM (
-    SELECT *, CASE place WHEN 1 THEN start_share WHEN hops THEN end_share END AS part
-    FROM steps JOIN relation_facts USING (relation)
+    SELECT s.*, f.*, CASE place WHEN 1 THEN start_share WHEN hops THEN end_share END AS part,
+        coalesce(j.leaders_only, false) AS of_leaders
+    FROM (SELECT *, lag(relation) OVER (PARTITION BY path, hops ORDER BY place) AS previous FROM steps) s
+    JOIN (SELECT relation, * EXCLUDE (relation) FROM relation_facts) f USING (relation)
+    LEFT JOIN joins j ON j.relation = s.previous AND j.next = s.relation
 ) r
 GROUP BY path, hops
 HAVING count(part) < 2 AND min(longest_chain) >= hops
@@ -223,7 +241,9 @@ CREATE OR REPLACE TEMP TABLE joined AS
 WITH drawn_chains AS (
     SELECT c.*, p.shared, p.share, drawn(concat(edit_id, start, path, CAST(day AS VARCHAR))) AS draw
     FROM chains c JOIN paths p USING (path)
+    ANTI JOIN leaders l ON l.place = c.start AND l.relation = p.first
     WHERE p.links + c.start_links <= {MOST_LINKS} AND c.from_office = p.of_offices
+        AND (NOT p.of_leaders OR c.start IN (SELECT office FROM leaders))
 )
 -- Each path has its turn before any has a second; a few more than wanted, since names may forbid some.
 SELECT * FROM (

@@ -206,9 +206,13 @@ def _is_closed(noun: str) -> bool:
 
 
 def _joins_table(catalogue: Catalogue) -> pa.Table:
-    """(relation, next): `next` may be asked of the object of `relation`."""
-    schema = pa.schema([("relation", pa.string()), ("next", pa.string())])
-    pairs = [{"relation": r.id, "next": name} for r in catalogue.relations for name in r.joins]
+    """(relation, next, leaders_only): `next` may be asked of the object of `relation`, or of a leader alone."""
+    schema = pa.schema([("relation", pa.string()), ("next", pa.string()), ("leaders_only", pa.bool_())])
+    pairs = [
+        {"relation": r.id, "next": name, "leaders_only": name in r.joins_of_leaders}
+        for r in catalogue.relations
+        for name in r.joins
+    ]
     return pa.Table.from_pylist(pairs, schema=schema)
 
 

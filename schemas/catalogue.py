@@ -199,6 +199,9 @@ class Relation:
     joins: tuple[str, ...]
     """Relations that people ask of this one's object: of a head of government the spouse, of a country the capital.
     A chain walks over these pairs alone."""
+    joins_of_leaders: tuple[str, ...]
+    """Those of `joins` that a chain from an office asks only where its holder leads a country, a government or an
+    organization by it: when a president was born, and no minister."""
     longest_chain: int
     """Facts in the longest chain that this one is part of."""
     start_share: float | None
@@ -383,6 +386,7 @@ def _relation(entry: Entry, name: str, table: dict[str, Any], languages: dict[st
         agrees_with=tuple(facts.get("agrees_with", ())),
         moves_with=tuple(facts.get("moves_with", ())),
         joins=tuple(facts.get("joins", ())),
+        joins_of_leaders=tuple(facts.get("joins_of_leaders", ())),
         longest_chain=facts.get("longest_chain", LONGEST_CHAIN),
         start_share=facts.get("start_share"),
         end_share=facts.get("end_share"),

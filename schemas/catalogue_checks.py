@@ -71,6 +71,7 @@ RELATION_KEYS: dict[str, type | tuple[type, ...]] = {
     "agrees_with": list,
     "moves_with": list,
     "joins": list,
+    "joins_of_leaders": list,
     "longest_chain": int,
     "start_share": (int, float),
     "end_share": (int, float),
@@ -316,6 +317,8 @@ class HasJoins(Protocol):
     @property
     def joins(self) -> tuple[str, ...]: ...
     @property
+    def joins_of_leaders(self) -> tuple[str, ...]: ...
+    @property
     def property(self) -> str: ...  # last, since it hides the decorator of its name
 
 
@@ -325,6 +328,9 @@ def check_joins(entry: Entry, relation: HasJoins, relations: Sequence[HasJoins])
     one_fact = {path for other in relations for path in other.agrees_with}
     if relation.joins and relation.object_kind != "item":
         entry.fail("joins", f"its objects are no items but of the kind {relation.object_kind}; remove joins")
+    for name in relation.joins_of_leaders:
+        if name not in relation.joins:
+            entry.fail("joins_of_leaders", f"joins_of_leaders names {name!r}, which joins lacks; add it there too")
     for place, name in enumerate(relation.joins):
         joined = others.get(name)
         if joined is None:

@@ -55,9 +55,16 @@ def test_the_sample_exported_and_imported_has_the_same_rows(
     export_snapshot(sample_snapshot, format, tmp_path / "out")
     import_snapshot(tmp_path / "out" / file, format, tmp_path / "in", as_of=as_of)
     edits, again = rows(sample_snapshot, "edits", "edit_id"), rows(tmp_path / "in", "edits", "edit_id")
-    assert len(again) > len(edits) / 2
     assert all(row == edits[edit_id] for edit_id, row in again.items())
     questions = rows(sample_snapshot, "questions", "question_id")
+    # A case of MQuAKE is a multi-hop question; easyedit's file holds one split, and no sets of answers.
+    kind, split = ("multi_hop", {"train", "test"}) if format == "mquake" else ("edit", {"test"})
+    asked = (row["edit_ids"] for row in questions.values() if row["kind"] == kind and row["split"] in split)
+    wanted = {edit for edit in set().union(*asked) if edits[edit]["kind"] not in ("addition", "removal")}
+    assert len(wanted) > 100
+    assert (
+        len(wanted - set(again)) <= len(wanted) / 50
+    )  # mquake leaves out a chain whose facts before are not all known
     for question_id, row in rows(tmp_path / "in", "questions", "question_id").items():
         known = questions[question_id]
         kept = [name for name in row if name not in lost or row["kind"] in ("edit", "paraphrase", "cloze")]
