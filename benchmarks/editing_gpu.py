@@ -19,10 +19,10 @@ from editing_speed import make_facts, make_tokenizer
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from editing.encoding import Encoded, encode
-from editing.measuring import Cost, describe_machine
-from editing.models import find_blocks, find_linears
-from editing.training import TrainingReport, TrainingSettings, train
+from chronofacts.editing.encoding import Encoded, encode
+from chronofacts.editing.measuring import Cost, describe_machine
+from chronofacts.editing.models import find_blocks, find_linears
+from chronofacts.editing.training import TrainingReport, TrainingSettings, train
 
 SHAPES = {
     "7b": {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32},

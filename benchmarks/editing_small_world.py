@@ -10,8 +10,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from editing.experiment import run_experiment
-from editing.report import terminal_table, write_report
+from chronofacts.editing.experiment import run_experiment
+from chronofacts.editing.report import terminal_table, write_report
 
 
 def main() -> None:

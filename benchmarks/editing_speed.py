@@ -24,11 +24,11 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from editing.encoding import Encoded, batches_by_length, encode, pad
-from editing.measuring import describe_machine
-from editing.models import answer_logits
-from editing.parallel_edits import ParallelOptions, SingleEdits, train_side_by_side
-from editing.training import TrainingSettings, train
+from chronofacts.editing.encoding import Encoded, batches_by_length, encode, pad
+from chronofacts.editing.measuring import describe_machine
+from chronofacts.editing.models import answer_logits
+from chronofacts.editing.parallel_edits import ParallelOptions, SingleEdits, train_side_by_side
+from chronofacts.editing.training import TrainingSettings, train
 
 Facts = list[list[tuple[str, str]]]
 FACTS, RANK, EPOCHS, BATCH, STEPS, RATE = 64, 8, 20, 16, 70, 5e-3

@@ -27,12 +27,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyoxigraph
 
-from pipeline.build import Told, read_source
-from pipeline.entities import describe_entities
-from pipeline.sources import sparql
-from pipeline.sources.incremental import UpdatedSource, known_of
-from pipeline.sources.live import EndpointOptions, LiveSource, open_live
-from schemas.catalogue import load_catalogue
+from chronofacts.pipeline.build import Told, read_source
+from chronofacts.pipeline.entities import describe_entities
+from chronofacts.pipeline.sources import sparql
+from chronofacts.pipeline.sources.incremental import UpdatedSource, known_of
+from chronofacts.pipeline.sources.live import EndpointOptions, LiveSource, open_live
+from chronofacts.schemas.catalogue import load_catalogue
 from tests.pipeline.sources.endpoint_server import TRANSIENT, EndpointServer, FakeTime
 
 OFFICES = 2000

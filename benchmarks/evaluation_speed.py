@@ -24,9 +24,9 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from editing.encoding import encode
-from editing.measuring import describe_machine
-from editing.scoring import generate, teacher_force
+from chronofacts.editing.encoding import encode
+from chronofacts.editing.measuring import describe_machine
+from chronofacts.editing.scoring import generate, teacher_force
 
 PROBES, NEW_TOKENS, PREFIX, ASKED = 256, 16, 300, 128
 GENERATED = 4  # only every fourth prompt is continued: the peer takes its time

@@ -48,37 +48,37 @@ def timed(owner: Any, name: str, part: str) -> None:
 
 def watch() -> None:
     """Time the stages, and the parts of the flow itself that are ours."""
-    import editing.experiment
-    import editing.report
-    import flows.findings
-    import flows.monthly
-    import flows.publish
-    import flows.refresh
-    import flows.upkeep
-    from pipeline.store import SnapshotStore
+    import chronofacts.editing.experiment
+    import chronofacts.editing.report
+    import chronofacts.flows.findings
+    import chronofacts.flows.monthly
+    import chronofacts.flows.publish
+    import chronofacts.flows.refresh
+    import chronofacts.flows.upkeep
+    from chronofacts.pipeline.store import SnapshotStore
 
     work = {
-        flows.refresh: ("open_source", "gather_source", "build_files", "write_sound"),
-        flows.publish: ("publish_snapshot",),
-        editing.experiment: ("run_experiment",),
-        editing.report: ("write_report",),
+        chronofacts.flows.refresh: ("open_source", "gather_source", "build_files", "write_sound"),
+        chronofacts.flows.publish: ("publish_snapshot",),
+        chronofacts.editing.experiment: ("run_experiment",),
+        chronofacts.editing.report: ("write_report",),
     }
     for module, names in work.items():
         for name in names:
             timed(module, name, "work")
     for name in ("add", "folder", "prune", "recover", "days"):
         timed(SnapshotStore, name, "store: copy, sums, retention")
-    timed(flows.findings, "compare_snapshots", "artifacts: comparing two months")
-    timed(flows.findings, "inspect", "artifacts: counting rejections")
+    timed(chronofacts.flows.findings, "compare_snapshots", "artifacts: comparing two months")
+    timed(chronofacts.flows.findings, "inspect", "artifacts: counting rejections")
     for name in ("create_link_artifact", "create_markdown_artifact", "create_table_artifact"):
-        timed(flows.findings, name, "artifacts: sending")
-    timed(flows.publish, "create_markdown_artifact", "artifacts: sending")
-    timed(flows.monthly, "forget_old_runs", "forgetting old records")
+        timed(chronofacts.flows.findings, name, "artifacts: sending")
+    timed(chronofacts.flows.publish, "create_markdown_artifact", "artifacts: sending")
+    timed(chronofacts.flows.monthly, "forget_old_runs", "forgetting old records")
 
 
 def month(folder: Path, hub: str, day: datetime.date, models: list[str]) -> tuple[float, dict[str, float]]:
     """(seconds of the flow, seconds of its parts)"""
-    from flows.monthly import monthly
+    from chronofacts.flows.monthly import monthly
 
     spent.clear()
     started = time.perf_counter()
@@ -109,7 +109,7 @@ def main() -> None:
     os.environ |= {"HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     with tempfile.TemporaryDirectory() as name:
         os.environ |= {"HF_HOME": f"{name}/hf", "PREFECT_HOME": f"{name}/prefect"}
-        from flows.environment import quiet_flows
+        from chronofacts.flows.environment import quiet_flows
 
         started = time.perf_counter()
         with quiet_flows():

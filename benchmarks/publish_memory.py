@@ -25,7 +25,7 @@ LARGE = ("statements/statements.parquet", "timelines/timelines.parquet", "entiti
 PUBLISH = """
 import json, sys, time
 from pathlib import Path
-from pipeline.hub import PublishSettings, publish
+from chronofacts.pipeline.hub import PublishSettings, publish
 def peak_kb():  # of this process alone: getrusage tells the parent's, where that was larger
     return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 before = peak_kb()

@@ -22,11 +22,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.changes import CHANGES
-from pipeline.questions import QuestionInputs, QuestionSettings, question_parts
-from pipeline.timelines import values_at
-from schemas.catalogue import load_catalogue
-from schemas.tables import ENTITIES, STATEMENTS, TIMELINES
+from chronofacts.pipeline.changes import CHANGES
+from chronofacts.pipeline.questions import QuestionInputs, QuestionSettings, question_parts
+from chronofacts.pipeline.timelines import values_at
+from chronofacts.schemas.catalogue import load_catalogue
+from chronofacts.schemas.tables import ENTITIES, STATEMENTS, TIMELINES
 
 SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
 COUNTRIES, TOWNS, PARTIES = 50, 5_000, 300

@@ -28,16 +28,16 @@ import pyarrow.compute as pc
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from benchmarks.synthetic_bulk import write_bulk  # noqa: E402
-from pipeline.build import SnapshotSettings, build_files  # noqa: E402
-from pipeline.entities import LABELS  # noqa: E402
-from pipeline.gathering import gather_source  # noqa: E402
-from pipeline.snapshot import write_snapshot  # noqa: E402
-from pipeline.sources import EntityBatch, Freshness, Window  # noqa: E402
-from pipeline.spool import pieces  # noqa: E402
-from pipeline.verify import require_sound  # noqa: E402
-from schemas.catalogue import load_catalogue  # noqa: E402
-from schemas.manifest import SnapshotManifest  # noqa: E402
-from schemas.tables import ENTITIES, STATEMENTS  # noqa: E402
+from chronofacts.pipeline.build import SnapshotSettings, build_files  # noqa: E402
+from chronofacts.pipeline.entities import LABELS  # noqa: E402
+from chronofacts.pipeline.gathering import gather_source  # noqa: E402
+from chronofacts.pipeline.snapshot import write_snapshot  # noqa: E402
+from chronofacts.pipeline.sources import EntityBatch, Freshness, Window  # noqa: E402
+from chronofacts.pipeline.spool import pieces  # noqa: E402
+from chronofacts.pipeline.verify import require_sound  # noqa: E402
+from chronofacts.schemas.catalogue import load_catalogue  # noqa: E402
+from chronofacts.schemas.manifest import SnapshotManifest  # noqa: E402
+from chronofacts.schemas.tables import ENTITIES, STATEMENTS  # noqa: E402
 
 SINCE, AS_OF = datetime.date(2023, 1, 1), datetime.date(2025, 1, 1)
 NOW = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)

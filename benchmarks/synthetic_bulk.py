@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from schemas.tables import ENTITIES, STATEMENTS
+from chronofacts.schemas.tables import ENTITIES, STATEMENTS
 
 __all__ = ["write_bulk"]
 

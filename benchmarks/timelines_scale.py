@@ -23,10 +23,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from benchmarks.synthetic_bulk import write_bulk  # noqa: E402
-from pipeline.changes import find_changes  # noqa: E402
-from pipeline.crosscheck import cross_check  # noqa: E402
-from pipeline.timelines import values_at, write_timelines  # noqa: E402
-from schemas.catalogue import load_catalogue  # noqa: E402
+from chronofacts.pipeline.changes import find_changes  # noqa: E402
+from chronofacts.pipeline.crosscheck import cross_check  # noqa: E402
+from chronofacts.pipeline.timelines import values_at, write_timelines  # noqa: E402
+from chronofacts.schemas.catalogue import load_catalogue  # noqa: E402
 
 SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
 RELATIONS = ("office_holder", "officeholder", "head_of_government")

@@ -24,13 +24,13 @@ import pyarrow.parquet as pq
 import torch
 from safetensors import safe_open
 
-from editing.chat import ChatTokenizer
-from editing.editors import EditedModel, Material, Plan, make_plan
-from editing.editors.reading import STORE
-from editing.editors.trained import DELTA, WeightEdit, merge_edit
-from editing.models import model_hash
-from schemas.errors import BadInput, CheckFailed
-from schemas.tables import SENTENCES
+from chronofacts.editing.chat import ChatTokenizer
+from chronofacts.editing.editors import EditedModel, Material, Plan, make_plan
+from chronofacts.editing.editors.reading import STORE
+from chronofacts.editing.editors.trained import DELTA, WeightEdit, merge_edit
+from chronofacts.editing.models import model_hash
+from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.tables import SENTENCES
 
 __all__ = ["CARD", "SavedOptions", "base_of", "check_base", "load_edit", "merge_edit", "read_card", "saved_plans"]
 
@@ -92,11 +92,11 @@ def load_edit(model: Any, tokenizer: Any, folder: Path) -> EditedModel:
     if (folder / STORE).is_file():
         return _load_store(model, tokenizer, folder, card)
     if (folder / VECTORS).is_file():
-        from editing.editors.prompt_tuning import load_prompted
+        from chronofacts.editing.editors.prompt_tuning import load_prompted
 
         return _Loaded(load_prompted(model, folder), model, folder, trained)
     if (folder / ADAPTER).is_file():
-        from editing.editors.lora import load_lora
+        from chronofacts.editing.editors.lora import load_lora
 
         return load_lora(model, folder, trained)
     raise BadInput(f"{folder} has a {CARD} but no edit beside it; copy the whole folder")

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from jinja2 import TemplateError
 
-from schemas.errors import BadInput
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Chat", "ChatTokenizer", "Marks", "chatting", "plain_tokenizer"]
 

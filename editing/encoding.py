@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from editing.chat import ChatTokenizer, Marks
-from schemas.errors import BadInput
+from chronofacts.editing.chat import ChatTokenizer, Marks
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Batch", "Encoded", "batches_by_length", "encode", "form_of", "marks_of", "pad", "render"]
 

@@ -15,27 +15,27 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from editing.artefact import CARD, SavedOptions, check_base, read_card
-from editing.chat import Chat, plain_tokenizer
-from editing.editors import EditedModel, Material, Plan
-from editing.editors.modes import edit_in_chunks
-from editing.general_ability import TaskFigure, check_tasks, run_tasks
-from editing.measuring import Cost
-from editing.models import load_model, model_hash, save_model
-from editing.results import SMALL_WORLD, EditorResult, ExperimentSettings, Prepared, RunSettings, RunSummary
-from editing.resuming import MODEL, WORK, keep, kept, resumable
-from editing.run_folder import describe_edit, write_json, write_run
-from editing.scoring import ScoreStore, ScoringSettings, all_probes, evaluate, score
-from editing.scoring.shards import ModelPlace, Spread, ask_in_shares, in_processes
-from editing.scoring.store import default_folder, state_key
-from editing.settings import read_settings
-from editing.single_edits import ask_alone, score_each_alone
-from editing.snapshot import Snapshot, load_snapshot, subset
-from editing.sweep import sweep_plans
-from editing.team import own_device, own_folder
-from editing.world import pretrain
-from schemas.errors import BadInput, ChronoFactsError
-from schemas.folders import check_out
+from chronofacts.editing.artefact import CARD, SavedOptions, check_base, read_card
+from chronofacts.editing.chat import Chat, plain_tokenizer
+from chronofacts.editing.editors import EditedModel, Material, Plan
+from chronofacts.editing.editors.modes import edit_in_chunks
+from chronofacts.editing.general_ability import TaskFigure, check_tasks, run_tasks
+from chronofacts.editing.measuring import Cost
+from chronofacts.editing.models import load_model, model_hash, save_model
+from chronofacts.editing.results import SMALL_WORLD, EditorResult, ExperimentSettings, Prepared, RunSettings, RunSummary
+from chronofacts.editing.resuming import MODEL, WORK, keep, kept, resumable
+from chronofacts.editing.run_folder import describe_edit, write_json, write_run
+from chronofacts.editing.scoring import ScoreStore, ScoringSettings, all_probes, evaluate, score
+from chronofacts.editing.scoring.shards import ModelPlace, Spread, ask_in_shares, in_processes
+from chronofacts.editing.scoring.store import default_folder, state_key
+from chronofacts.editing.settings import read_settings
+from chronofacts.editing.single_edits import ask_alone, score_each_alone
+from chronofacts.editing.snapshot import Snapshot, load_snapshot, subset
+from chronofacts.editing.sweep import sweep_plans
+from chronofacts.editing.team import own_device, own_folder
+from chronofacts.editing.world import pretrain
+from chronofacts.schemas.errors import BadInput, ChronoFactsError
+from chronofacts.schemas.folders import check_out
 
 __all__ = [
     "SMALL_WORLD",

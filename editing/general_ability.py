@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from editing.scoring.settings import ScoringSettings
-from schemas.errors import BadInput
+from chronofacts.editing.scoring.settings import ScoringSettings
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["TaskFigure", "check_tasks", "run_tasks"]
 

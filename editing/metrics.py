@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from editing.answers import normalise
-from editing.bootstrap import interval
-from editing.facts import Change
-from schemas.errors import CheckFailed
+from chronofacts.editing.answers import normalise
+from chronofacts.editing.bootstrap import interval
+from chronofacts.editing.facts import Change
+from chronofacts.schemas.errors import CheckFailed
 
 __all__ = ["METRICS", "as_mapping", "forgetting", "summarise"]
 

@@ -16,8 +16,8 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
-from editing.chat import Chat, chatting
-from schemas.errors import BadInput
+from chronofacts.editing.chat import Chat, chatting
+from chronofacts.schemas.errors import BadInput
 
 __all__ = [
     "answer_logits",

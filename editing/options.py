@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
-from schemas.errors import BadInput
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["nearest", "option_names", "parse_options"]
 

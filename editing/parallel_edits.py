@@ -23,15 +23,15 @@ import pyarrow as pa
 import torch
 from torch.nn import functional
 
-from editing.editors.trained import parse_layers
-from editing.editors.wordings import Wording, edit_lessons
-from editing.encoding import Encoded, encode
-from editing.models import context_length, find_blocks, find_linears
-from editing.packing import Reading, pack_groups, spread
-from editing.passage import Passage, open_passage
-from editing.structure import matrix_of
-from editing.training import TrainingFailed, frozen_in_bfloat16, has_bfloat16
-from schemas.errors import BadInput
+from chronofacts.editing.editors.trained import parse_layers
+from chronofacts.editing.editors.wordings import Wording, edit_lessons
+from chronofacts.editing.encoding import Encoded, encode
+from chronofacts.editing.models import context_length, find_blocks, find_linears
+from chronofacts.editing.packing import Reading, pack_groups, spread
+from chronofacts.editing.passage import Passage, open_passage
+from chronofacts.editing.structure import matrix_of
+from chronofacts.editing.training import TrainingFailed, frozen_in_bfloat16, has_bfloat16
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["ParallelOptions", "SingleEdits", "edit_in_parallel", "train_side_by_side"]
 

@@ -22,10 +22,10 @@ from torch import nn
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from editing.encoding import Encoded
-from editing.models import answer_logits, find_blocks
-from editing.packing import Layout, Reading, pack_in_rows, predicting, spread
-from schemas.errors import BadInput
+from chronofacts.editing.encoding import Encoded
+from chronofacts.editing.models import answer_logits, find_blocks
+from chronofacts.editing.packing import Layout, Reading, pack_in_rows, predicting, spread
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Passage", "lowest_trained", "open_passage"]
 

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from editing.chat import Chat, ChatTokenizer
-from editing.editors import Plan
-from editing.general_ability import TaskFigure
-from editing.scoring import ScoringSettings
-from editing.world import WorldSettings
-from schemas.errors import BadInput
+from chronofacts.editing.chat import Chat, ChatTokenizer
+from chronofacts.editing.editors import Plan
+from chronofacts.editing.general_ability import TaskFigure
+from chronofacts.editing.scoring import ScoringSettings
+from chronofacts.editing.world import WorldSettings
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["SMALL_WORLD", "EditorResult", "ExperimentSettings", "Prepared", "RunSettings", "RunSummary"]
 

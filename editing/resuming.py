@@ -18,8 +18,8 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.errors import BadInput
-from schemas.folders import check_out
+from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.folders import check_out
 
 __all__ = ["MODEL", "WORK", "keep", "kept", "resumable"]
 

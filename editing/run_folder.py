@@ -15,13 +15,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from editing.editors import EditedModel, Plan
-from editing.facts import Change, changes_of, distinct
-from editing.general_ability import TaskFigure
-from editing.measuring import describe_machine
-from editing.metrics import METRICS, as_mapping, forgetting, summarise
-from editing.results import SMALL_WORLD, EditorResult, ExperimentSettings, Prepared
-from editing.snapshot import Snapshot
+from chronofacts.editing.editors import EditedModel, Plan
+from chronofacts.editing.facts import Change, changes_of, distinct
+from chronofacts.editing.general_ability import TaskFigure
+from chronofacts.editing.measuring import describe_machine
+from chronofacts.editing.metrics import METRICS, as_mapping, forgetting, summarise
+from chronofacts.editing.results import SMALL_WORLD, EditorResult, ExperimentSettings, Prepared
+from chronofacts.editing.snapshot import Snapshot
 
 __all__ = ["describe_edit", "snapshot_hash", "write_json", "write_run"]
 

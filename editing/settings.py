@@ -9,15 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from editing.artefact import SavedOptions, saved_plans
-from editing.editors import Plan, make_plan
-from editing.options import nearest, option_names, parse_options
-from editing.results import ExperimentSettings, RunSettings
-from editing.scoring import ScoringSettings
-from editing.sweep import planned_grid
-from editing.team import join_team
-from editing.world import WorldSettings
-from schemas.errors import BadInput
+from chronofacts.editing.artefact import SavedOptions, saved_plans
+from chronofacts.editing.editors import Plan, make_plan
+from chronofacts.editing.options import nearest, option_names, parse_options
+from chronofacts.editing.results import ExperimentSettings, RunSettings
+from chronofacts.editing.scoring import ScoringSettings
+from chronofacts.editing.sweep import planned_grid
+from chronofacts.editing.team import join_team
+from chronofacts.editing.world import WorldSettings
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["read_settings"]
 

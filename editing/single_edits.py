@@ -17,18 +17,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from editing.editors import Material, Plan
-from editing.editors.lora import LoraOptions
-from editing.editors.modes import edited_alone
-from editing.editors.wordings import edit_lessons
-from editing.facts import choose_facts, facts_of
-from editing.options import option_names
-from editing.pace import duration
-from editing.parallel_edits import ParallelOptions, edit_in_parallel
-from editing.scoring import ScoreStore, ScoringSettings, all_probes, evaluate
-from editing.snapshot import Snapshot
-from schemas.errors import BadInput
-from schemas.tables import SENTENCES
+from chronofacts.editing.editors import Material, Plan
+from chronofacts.editing.editors.lora import LoraOptions
+from chronofacts.editing.editors.modes import edited_alone
+from chronofacts.editing.editors.wordings import edit_lessons
+from chronofacts.editing.facts import choose_facts, facts_of
+from chronofacts.editing.options import option_names
+from chronofacts.editing.pace import duration
+from chronofacts.editing.parallel_edits import ParallelOptions, edit_in_parallel
+from chronofacts.editing.scoring import ScoreStore, ScoringSettings, all_probes, evaluate
+from chronofacts.editing.snapshot import Snapshot
+from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.tables import SENTENCES
 
 __all__ = ["Alone", "ask_alone", "score_each_alone", "single_pass"]
 

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from editing.facts import choose_facts
-from schemas.errors import BadInput, CheckFailed
-from schemas.tables import SNAPSHOT_TABLES, conform
+from chronofacts.editing.facts import choose_facts
+from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.tables import SNAPSHOT_TABLES, conform
 
 __all__ = ["Snapshot", "load_snapshot", "subset"]
 

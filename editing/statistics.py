@@ -17,9 +17,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from editing.encoding import render
-from editing.models import context_length, model_hash
-from schemas.errors import BadInput
+from chronofacts.editing.encoding import render
+from chronofacts.editing.models import context_length, model_hash
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["covariances", "regularised", "texts_from"]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from editing.models import find_blocks, find_linears
-from schemas.errors import BadInput
+from chronofacts.editing.models import find_blocks, find_linears
+from chronofacts.schemas.errors import BadInput
 
 __all__ = [
     "attention_modules",

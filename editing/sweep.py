@@ -17,16 +17,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from editing.editors import Material, Plan, make_plan
-from editing.editors.wordings import Lesson, edit_lessons, replay_lessons
-from editing.encoding import Encoded, encode, form_of
-from editing.measuring import Cost
-from editing.models import context_length
-from editing.options import nearest, option_names
-from editing.prefix import PrefixStore
-from editing.results import ExperimentSettings, Prepared
-from editing.training import TrainingFailed, recalled, share_recalled
-from schemas.errors import BadInput, CheckFailed
+from chronofacts.editing.editors import Material, Plan, make_plan
+from chronofacts.editing.editors.wordings import Lesson, edit_lessons, replay_lessons
+from chronofacts.editing.encoding import Encoded, encode, form_of
+from chronofacts.editing.measuring import Cost
+from chronofacts.editing.models import context_length
+from chronofacts.editing.options import nearest, option_names
+from chronofacts.editing.prefix import PrefixStore
+from chronofacts.editing.results import ExperimentSettings, Prepared
+from chronofacts.editing.training import TrainingFailed, recalled, share_recalled
+from chronofacts.schemas.errors import BadInput, CheckFailed
 
 __all__ = ["SWEEP", "Member", "planned_grid", "read_grid", "sweep", "sweep_plans", "sweep_table"]
 

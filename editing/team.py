@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import distributed
 
-from schemas.errors import BadInput
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Team", "join_team", "own_device", "own_folder"]
 

@@ -19,14 +19,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from editing.encoding import Encoded, batches_by_length, pad
-from editing.models import answer_logits
-from editing.pace import Pace
-from editing.packing import predicting
-from editing.passage import Passage, lowest_trained, open_passage
-from editing.prefix import PrefixStore
-from editing.team import Team, join_team
-from schemas.errors import BadInput, ChronoFactsError
+from chronofacts.editing.encoding import Encoded, batches_by_length, pad
+from chronofacts.editing.models import answer_logits
+from chronofacts.editing.pace import Pace
+from chronofacts.editing.packing import predicting
+from chronofacts.editing.passage import Passage, lowest_trained, open_passage
+from chronofacts.editing.prefix import PrefixStore
+from chronofacts.editing.team import Team, join_team
+from chronofacts.schemas.errors import BadInput, ChronoFactsError
 
 __all__ = [
     "TrainingFailed",

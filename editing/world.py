@@ -20,10 +20,10 @@ from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers, processors, t
 from tokenizers.models import BPE
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from editing.contexts import invented_contexts, misplaced_names
-from editing.encoding import Encoded, encode, render
-from editing.training import TrainingSettings, share_recalled, train
-from schemas.errors import BadInput
+from chronofacts.editing.contexts import invented_contexts, misplaced_names
+from chronofacts.editing.encoding import Encoded, encode, render
+from chronofacts.editing.training import TrainingSettings, share_recalled, train
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["PretrainingReport", "WorldSettings", "encode_sentences", "pretrain"]
 

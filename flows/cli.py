@@ -14,10 +14,10 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from flows.commands import experimenting, making, reading, serving, sharing
-from flows.configuration import PREFIX, read_configuration
-from flows.output import fail, mode
-from schemas.errors import ChronoFactsError
+from chronofacts.flows.commands import experimenting, making, reading, serving, sharing
+from chronofacts.flows.configuration import PREFIX, read_configuration
+from chronofacts.flows.output import fail, mode
+from chronofacts.schemas.errors import ChronoFactsError
 
 __all__ = ["COMMANDS", "app", "main", "options_of"]
 

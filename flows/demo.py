@@ -7,9 +7,9 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from editing.report import terminal_table, write_report
-from flows.experiment import experiment
-from flows.refresh import refresh
+from chronofacts.editing.report import terminal_table, write_report
+from chronofacts.flows.experiment import experiment
+from chronofacts.flows.refresh import refresh
 
 __all__ = ["Demonstration", "run_demo"]
 

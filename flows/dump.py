@@ -17,9 +17,9 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task
 
-from pipeline.sources.dump import PartJob, Runner
-from pipeline.sources.dump_parts import PartReport
-from schemas.errors import BadInput, ChronoFactsError
+from chronofacts.pipeline.sources.dump import PartJob, Runner
+from chronofacts.pipeline.sources.dump_parts import PartReport
+from chronofacts.schemas.errors import BadInput, ChronoFactsError
 
 __all__ = ["part_runner", "read_parts"]
 

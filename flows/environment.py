@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.server import temporary_server
+from chronofacts.flows.server import temporary_server
 
 __all__ = ["prepare", "quiet_flows"]
 

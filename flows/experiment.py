@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
 if TYPE_CHECKING:
-    from editing.scoring.shards import Share
+    from chronofacts.editing.scoring.shards import Share
 
 __all__ = ["experiment"]
 
@@ -27,7 +27,7 @@ def as_task(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
 @task(cache_policy=NO_CACHE, retries=1)
 def score_share(share: Share) -> Path:
     """A share of the probes (`editing.scoring.shards`), in whatever process or machine the task runner has."""
-    from editing.scoring.shards import score_share as score
+    from chronofacts.editing.scoring.shards import score_share as score
 
     return score(share)
 
@@ -60,7 +60,7 @@ def experiment(
     Raises BadInput for wrong options before any work is done; a run folder appears only when it is complete.
     """
     # torch is loaded only by those who edit
-    from editing.experiment import run_experiment
+    from chronofacts.editing.experiment import run_experiment
 
     summary = run_experiment(
         snapshot, model, editors, settings or {}, out, log.info, as_task, spread_over_processes, load

@@ -13,13 +13,13 @@ from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from pipeline.card import escape
-from pipeline.compare import compare_snapshots, count_kinds
-from pipeline.inspection import inspect
-from schemas.catalogue import load_catalogue
-from schemas.errors import ChronoFactsError
-from schemas.manifest import SnapshotManifest, read_manifest
-from schemas.reasons import explain
+from chronofacts.pipeline.card import escape
+from chronofacts.pipeline.compare import compare_snapshots, count_kinds
+from chronofacts.pipeline.inspection import inspect
+from chronofacts.schemas.catalogue import load_catalogue
+from chronofacts.schemas.errors import ChronoFactsError
+from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
+from chronofacts.schemas.reasons import explain
 
 __all__ = ["tell_changes", "tell_rejections", "tell_report", "tell_set_aside"]
 

@@ -20,18 +20,18 @@ from typing import Any, TypeVar
 import requests
 from prefect import flow
 
-from flows.experiment import experiment
-from flows.findings import tell_changes, tell_rejections, tell_report
-from flows.publish import publish
-from flows.refresh import refresh
-from flows.upkeep import forget_old_runs, prune_results
-from pipeline.hub_errors import without_tokens
-from pipeline.publication import ExperimentReport
-from pipeline.sources.live import EndpointOptions, is_endpoint
-from pipeline.sources.verdicts import EndpointFailed
-from pipeline.store import Retention, SnapshotStore, open_store
-from schemas.errors import BadInput, CheckFailed
-from schemas.manifest import read_manifest
+from chronofacts.flows.experiment import experiment
+from chronofacts.flows.findings import tell_changes, tell_rejections, tell_report
+from chronofacts.flows.publish import publish
+from chronofacts.flows.refresh import refresh
+from chronofacts.flows.upkeep import forget_old_runs, prune_results
+from chronofacts.pipeline.hub_errors import without_tokens
+from chronofacts.pipeline.publication import ExperimentReport
+from chronofacts.pipeline.sources.live import EndpointOptions, is_endpoint
+from chronofacts.pipeline.sources.verdicts import EndpointFailed
+from chronofacts.pipeline.store import Retention, SnapshotStore, open_store
+from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.manifest import read_manifest
 
 __all__ = ["WEBHOOK", "day_of_snapshot", "experiments", "monthly", "patiently", "publication"]
 
@@ -296,7 +296,7 @@ def experiment_on(
     snapshot: Path, day: datetime.date, model: str, editors: Sequence[str], settings: dict[str, str], runs: Path
 ) -> ExperimentReport:
     """The report of one model on one snapshot, where it is made first if it is missing."""
-    from editing.report import as_json, terminal_table, write_report
+    from chronofacts.editing.report import as_json, terminal_table, write_report
 
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", model).strip("-.")
     folder = runs / f"{day}-{name}"

@@ -13,8 +13,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.hub_errors import without_tokens
-from schemas.plain_text import plain
+from chronofacts.pipeline.hub_errors import without_tokens
+from chronofacts.schemas.plain_text import plain
 
 __all__ = ["Mode", "fail", "mode", "show_progress", "tell"]
 

@@ -9,7 +9,7 @@ from typing import Any
 from prefect import Flow
 from pydantic import TypeAdapter, ValidationError
 
-from schemas.errors import BadInput
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["read_parameters"]
 

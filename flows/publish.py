@@ -11,12 +11,12 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from pipeline.hub import Published, PublishSettings
-from pipeline.hub import publish as publish_snapshot
-from pipeline.hub_adapter import PublishedAdapter
-from pipeline.hub_adapter import publish_adapter as send_to_model
-from pipeline.hub_errors import HubUnavailable
-from pipeline.publication import ExperimentReport
+from chronofacts.pipeline.hub import Published, PublishSettings
+from chronofacts.pipeline.hub import publish as publish_snapshot
+from chronofacts.pipeline.hub_adapter import PublishedAdapter
+from chronofacts.pipeline.hub_adapter import publish_adapter as send_to_model
+from chronofacts.pipeline.hub_errors import HubUnavailable
+from chronofacts.pipeline.publication import ExperimentReport
 
 __all__ = ["publish", "publish_adapter"]
 

@@ -16,23 +16,23 @@ from tempfile import TemporaryDirectory
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from flows.dump import part_runner
-from flows.findings import tell_set_aside
-from pipeline.build import SnapshotSettings, build_files, check_days
-from pipeline.gate import write_sound
-from pipeline.gathering import Gathered, gather_source
-from pipeline.sources import Freshness, Source, Window
-from pipeline.sources.dump import DumpOptions, DumpSource, open_dump
-from pipeline.sources.dump_files import is_dump
-from pipeline.sources.incremental import UpdatedSource, read_known
-from pipeline.sources.live import EndpointOptions, LiveSource, is_endpoint, open_live
-from pipeline.sources.reach import days_of_change
-from pipeline.sources.sample import open_sample
-from pipeline.spool import full_disk_told
-from schemas.catalogue import Catalogue, load_catalogue
-from schemas.errors import BadInput
-from schemas.folders import check_out
-from schemas.manifest import SnapshotManifest
+from chronofacts.flows.dump import part_runner
+from chronofacts.flows.findings import tell_set_aside
+from chronofacts.pipeline.build import SnapshotSettings, build_files, check_days
+from chronofacts.pipeline.gate import write_sound
+from chronofacts.pipeline.gathering import Gathered, gather_source
+from chronofacts.pipeline.sources import Freshness, Source, Window
+from chronofacts.pipeline.sources.dump import DumpOptions, DumpSource, open_dump
+from chronofacts.pipeline.sources.dump_files import is_dump
+from chronofacts.pipeline.sources.incremental import UpdatedSource, read_known
+from chronofacts.pipeline.sources.live import EndpointOptions, LiveSource, is_endpoint, open_live
+from chronofacts.pipeline.sources.reach import days_of_change
+from chronofacts.pipeline.sources.sample import open_sample
+from chronofacts.pipeline.spool import full_disk_told
+from chronofacts.schemas.catalogue import Catalogue, load_catalogue
+from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.folders import check_out
+from chronofacts.schemas.manifest import SnapshotManifest
 
 __all__ = ["open_source", "refresh"]
 

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from schemas.errors import CheckFailed
+from chronofacts.schemas.errors import CheckFailed
 
 __all__ = ["own_server", "temporary_server"]
 

@@ -7,12 +7,12 @@ from rich.console import Console
 from rich.markup import escape as escape_markup
 from rich.table import Table
 
-from pipeline.audit import Finding
-from pipeline.compare import count_kinds
-from pipeline.inspection import Inspection
-from pipeline.now import Now
-from schemas.plain_text import plain
-from schemas.reasons import explain
+from chronofacts.pipeline.audit import Finding
+from chronofacts.pipeline.compare import count_kinds
+from chronofacts.pipeline.inspection import Inspection
+from chronofacts.pipeline.now import Now
+from chronofacts.schemas.plain_text import plain
+from chronofacts.schemas.reasons import explain
 
 __all__ = ["print_audit", "print_differences", "print_inspection", "print_now"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import duckdb
 
-from pipeline.wording import create_chain_texts
+from chronofacts.pipeline.wording import create_chain_texts
 
 __all__ = ["EDIT_ROWS", "create_alias_names", "create_edits", "create_reverse_names", "write_now_questions"]
 

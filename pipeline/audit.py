@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.duck import connect
-from pipeline.snapshot import table_files
-from pipeline.wikidata import is_qid
-from schemas.errors import BadInput
-from schemas.manifest import read_manifest
-from schemas.reasons import explain
+from chronofacts.pipeline.duck import connect
+from chronofacts.pipeline.snapshot import table_files
+from chronofacts.pipeline.wikidata import is_qid
+from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.manifest import read_manifest
+from chronofacts.schemas.reasons import explain
 
 __all__ = ["Finding", "audit"]
 

@@ -18,21 +18,29 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.changes import find_changes
-from pipeline.crosscheck import cross_check, quarantine, veto_empty_before, write_confidence
-from pipeline.duck import Tabular, connect, register
-from pipeline.entities import DESCRIBE
-from pipeline.gathering import MEMORY_GIB, Gathered, Told, copies_elsewhere, read_source, write_each_once, write_told
-from pipeline.memberships import find_memberships
-from pipeline.questions import QuestionInputs, QuestionSettings, question_parts
-from pipeline.sources import EntityBatch
-from pipeline.spool import Spool, pieces, read_whole, spool, spool_query
-from pipeline.timelines import values_at, write_timelines
-from schemas.catalogue import Catalogue
-from schemas.dates import check_dates
-from schemas.errors import BadInput
-from schemas.reasons import REASONS
-from schemas.tables import ENTITIES, REJECTIONS, SNAPSHOT_TABLES, STATEMENTS
+from chronofacts.pipeline.changes import find_changes
+from chronofacts.pipeline.crosscheck import cross_check, quarantine, veto_empty_before, write_confidence
+from chronofacts.pipeline.duck import Tabular, connect, register
+from chronofacts.pipeline.entities import DESCRIBE
+from chronofacts.pipeline.gathering import (
+    MEMORY_GIB,
+    Gathered,
+    Told,
+    copies_elsewhere,
+    read_source,
+    write_each_once,
+    write_told,
+)
+from chronofacts.pipeline.memberships import find_memberships
+from chronofacts.pipeline.questions import QuestionInputs, QuestionSettings, question_parts
+from chronofacts.pipeline.sources import EntityBatch
+from chronofacts.pipeline.spool import Spool, pieces, read_whole, spool, spool_query
+from chronofacts.pipeline.timelines import values_at, write_timelines
+from chronofacts.schemas.catalogue import Catalogue
+from chronofacts.schemas.dates import check_dates
+from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.reasons import REASONS
+from chronofacts.schemas.tables import ENTITIES, REJECTIONS, SNAPSHOT_TABLES, STATEMENTS
 
 __all__ = [
     "EntityBatch",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow.dataset as ds
 
-from pipeline.card_sections import (
+from chronofacts.pipeline.card_sections import (
     citation,
     hop_counts,
     kinds_of_change,
@@ -21,10 +21,10 @@ from pipeline.card_sections import (
     verification,
     worked_example,
 )
-from schemas.manifest import SnapshotManifest
-from schemas.plain_text import plain
-from schemas.reasons import explain
-from schemas.tables import SNAPSHOT_TABLES, describe
+from chronofacts.schemas.manifest import SnapshotManifest
+from chronofacts.schemas.plain_text import plain
+from chronofacts.schemas.reasons import explain
+from chronofacts.schemas.tables import SNAPSHOT_TABLES, describe
 
 __all__ = ["configs", "escape", "write_card"]
 

@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from schemas.manifest import SnapshotManifest
-from schemas.promises import PROMISES
+from chronofacts.schemas.manifest import SnapshotManifest
+from chronofacts.schemas.promises import PROMISES
 
 __all__ = [
     "citation",

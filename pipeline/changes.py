@@ -13,11 +13,11 @@ import datetime
 
 import pyarrow as pa
 
-from pipeline.duck import Tabular, connect, register
-from pipeline.plurality import HANDOVER_DAYS, create_plurality
-from schemas import tables
-from schemas.catalogue import Catalogue
-from schemas.dates import check_dates
+from chronofacts.pipeline.duck import Tabular, connect, register
+from chronofacts.pipeline.plurality import HANDOVER_DAYS, create_plurality
+from chronofacts.schemas import tables
+from chronofacts.schemas.catalogue import Catalogue
+from chronofacts.schemas.dates import check_dates
 
 __all__ = ["CHANGES", "find_changes"]
 

@@ -20,16 +20,16 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.changes import find_changes
-from pipeline.duck import connect, register
-from pipeline.early_days import read_back
-from pipeline.memberships import MEMBERS, find_memberships
-from pipeline.snapshot import read_table
-from pipeline.timelines import values_at
-from schemas.catalogue import Catalogue
-from schemas.errors import BadInput
-from schemas.manifest import SnapshotManifest, read_manifest
-from schemas.tables import field
+from chronofacts.pipeline.changes import find_changes
+from chronofacts.pipeline.duck import connect, register
+from chronofacts.pipeline.early_days import read_back
+from chronofacts.pipeline.memberships import MEMBERS, find_memberships
+from chronofacts.pipeline.snapshot import read_table
+from chronofacts.pipeline.timelines import values_at
+from chronofacts.schemas.catalogue import Catalogue
+from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
+from chronofacts.schemas.tables import field
 
 __all__ = ["DIFFERENCES", "KINDS", "compare_snapshots", "count_kinds", "find_differences"]
 

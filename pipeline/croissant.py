@@ -14,8 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from schemas.manifest import SnapshotManifest
-from schemas.tables import SNAPSHOT_TABLES
+from chronofacts.schemas.manifest import SnapshotManifest
+from chronofacts.schemas.tables import SNAPSHOT_TABLES
 
 __all__ = ["FILE", "croissant_text", "write_croissant"]
 

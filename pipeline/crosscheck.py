@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.duck import Tabular, connect, register
-from pipeline.spool import spool_query
-from schemas.catalogue import Catalogue
-from schemas.tables import REJECTIONS, TIMELINES
+from chronofacts.pipeline.duck import Tabular, connect, register
+from chronofacts.pipeline.spool import spool_query
+from chronofacts.schemas.catalogue import Catalogue
+from chronofacts.schemas.tables import REJECTIONS, TIMELINES
 
 __all__ = ["DISPUTED", "count_confidence", "cross_check", "quarantine", "veto_empty_before", "write_confidence"]
 

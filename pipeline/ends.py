@@ -12,7 +12,7 @@ import datetime
 
 import duckdb
 
-from pipeline.readings import BLOCKED
+from chronofacts.pipeline.readings import BLOCKED
 
 __all__ = ["ALWAYS", "create_spans"]
 

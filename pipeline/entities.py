@@ -12,8 +12,8 @@ from typing import overload
 import numpy as np
 import pyarrow as pa
 
-from pipeline.duck import Tabular, connect, register
-from schemas.tables import ENTITIES
+from chronofacts.pipeline.duck import Tabular, connect, register
+from chronofacts.schemas.tables import ENTITIES
 
 __all__ = ["LABELS", "describe_entities", "in_order", "named_entities"]
 

@@ -12,7 +12,7 @@ import datetime
 
 import duckdb
 
-from schemas.reasons import REASONS
+from chronofacts.schemas.reasons import REASONS
 
 __all__ = ["create_facts"]
 

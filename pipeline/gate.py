@@ -16,15 +16,15 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.duck import Tabular
-from pipeline.invariants import BLAMED, Invariant
-from pipeline.snapshot import fill_folder
-from pipeline.spool import spool_query
-from pipeline.verify import Problem, broken, opened, promises, verify
-from schemas.errors import CheckFailed
-from schemas.folders import written_aside
-from schemas.manifest import SnapshotManifest
-from schemas.tables import SNAPSHOT_TABLES
+from chronofacts.pipeline.duck import Tabular
+from chronofacts.pipeline.invariants import BLAMED, Invariant
+from chronofacts.pipeline.snapshot import fill_folder
+from chronofacts.pipeline.spool import spool_query
+from chronofacts.pipeline.verify import Problem, broken, opened, promises, verify
+from chronofacts.schemas.errors import CheckFailed
+from chronofacts.schemas.folders import written_aside
+from chronofacts.schemas.manifest import SnapshotManifest
+from chronofacts.schemas.tables import SNAPSHOT_TABLES
 
 __all__ = ["write_sound"]
 

@@ -16,15 +16,15 @@ from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 
-from pipeline.duck import Tabular, connect, register
-from pipeline.entities import LABELS, named_entities
-from pipeline.rejections import rejection_rows
-from pipeline.sources import EntityBatch, Reaching, Rejecting, Source, Window
-from pipeline.sources.reach import reach, resolve
-from pipeline.spool import Spool, pieces, read_whole, spool, spool_query
-from pipeline.wikidata import properties_of
-from schemas.catalogue import Catalogue
-from schemas.tables import STATEMENTS
+from chronofacts.pipeline.duck import Tabular, connect, register
+from chronofacts.pipeline.entities import LABELS, named_entities
+from chronofacts.pipeline.rejections import rejection_rows
+from chronofacts.pipeline.sources import EntityBatch, Reaching, Rejecting, Source, Window
+from chronofacts.pipeline.sources.reach import reach, resolve
+from chronofacts.pipeline.spool import Spool, pieces, read_whole, spool, spool_query
+from chronofacts.pipeline.wikidata import properties_of
+from chronofacts.schemas.catalogue import Catalogue
+from chronofacts.schemas.tables import STATEMENTS
 
 __all__ = ["Gathered", "Told", "copies_elsewhere", "gather_source", "read_source", "write_each_once", "write_told"]
 

@@ -19,7 +19,7 @@ import math
 
 import duckdb
 
-from pipeline.settings import QuestionSettings
+from chronofacts.pipeline.settings import QuestionSettings
 
 __all__ = ["create_chosen_hops"]
 

@@ -23,8 +23,8 @@ import pyarrow.parquet as pq
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
-from pipeline.hub_errors import HeadMoved, HubUnavailable, check_endpoint, hub_errors
-from pipeline.hub_plan import (
+from chronofacts.pipeline.hub_errors import HeadMoved, HubUnavailable, check_endpoint, hub_errors
+from chronofacts.pipeline.hub_plan import (
     PublicationPlan,
     RemoteFile,
     RemoteState,
@@ -32,12 +32,12 @@ from pipeline.hub_plan import (
     lacks_reports,
     plan_publication,
 )
-from pipeline.publication import ExperimentReport, LocalFile, Previous, compose, data_files
-from pipeline.snapshot import sha256_of
-from pipeline.verify import require_sound
-from schemas.errors import BadInput, CheckFailed
-from schemas.manifest import read_manifest
-from schemas.tables import EDITS, conform
+from chronofacts.pipeline.publication import ExperimentReport, LocalFile, Previous, compose, data_files
+from chronofacts.pipeline.snapshot import sha256_of
+from chronofacts.pipeline.verify import require_sound
+from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.manifest import read_manifest
+from chronofacts.schemas.tables import EDITS, conform
 
 __all__ = [
     "PublishSettings",

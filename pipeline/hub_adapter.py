@@ -21,14 +21,14 @@ import pyarrow.compute as pc
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import RepositoryNotFoundError
 
-from pipeline.card import escape
-from pipeline.hub import PublishSettings, check_options, commit_files, read_back
-from pipeline.hub_errors import hub_errors
-from pipeline.hub_plan import RemoteFile
-from pipeline.publication import LocalFile
-from pipeline.snapshot import read_table, sha256_of
-from schemas.errors import BadInput, CheckFailed
-from schemas.manifest import read_manifest
+from chronofacts.pipeline.card import escape
+from chronofacts.pipeline.hub import PublishSettings, check_options, commit_files, read_back
+from chronofacts.pipeline.hub_errors import hub_errors
+from chronofacts.pipeline.hub_plan import RemoteFile
+from chronofacts.pipeline.publication import LocalFile
+from chronofacts.pipeline.snapshot import read_table, sha256_of
+from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.manifest import read_manifest
 
 __all__ = ["PublishedAdapter", "adapter_files", "publish_adapter"]
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from huggingface_hub import get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-from schemas.errors import BadInput, CheckFailed, ChronoFactsError
+from chronofacts.schemas.errors import BadInput, CheckFailed, ChronoFactsError
 
 __all__ = ["HeadMoved", "HubUnavailable", "check_endpoint", "hub_errors", "without_tokens"]
 

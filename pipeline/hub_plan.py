@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from pipeline.publication import REPORTS, LocalFile, is_ours
-from schemas.errors import BadInput
+from chronofacts.pipeline.publication import REPORTS, LocalFile, is_ours
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["PublicationPlan", "RemoteFile", "RemoteState", "is_published", "lacks_reports", "plan_publication"]
 

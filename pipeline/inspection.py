@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.snapshot import read_table
-from schemas.manifest import SnapshotManifest, read_manifest
-from schemas.tables import SNAPSHOT_TABLES
+from chronofacts.pipeline.snapshot import read_table
+from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
+from chronofacts.schemas.tables import SNAPSHOT_TABLES
 
 __all__ = ["Inspection", "inspect"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from schemas.promises import PROMISES
+from chronofacts.schemas.promises import PROMISES
 
 __all__ = ["BLAMED", "INVARIANTS", "PREPARED", "Invariant"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import duckdb
 
-from pipeline.settings import QuestionSettings
+from chronofacts.pipeline.settings import QuestionSettings
 
 __all__ = ["create_chosen_locality"]
 

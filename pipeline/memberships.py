@@ -15,11 +15,11 @@ import datetime
 
 import pyarrow as pa
 
-from pipeline.duck import Tabular, connect, register
-from schemas import tables
-from schemas.catalogue import Catalogue
-from schemas.dates import check_dates
-from schemas.tables import field
+from chronofacts.pipeline.duck import Tabular, connect, register
+from chronofacts.schemas import tables
+from chronofacts.schemas.catalogue import Catalogue
+from chronofacts.schemas.dates import check_dates
+from chronofacts.schemas.tables import field
 
 __all__ = ["MEMBERS", "find_memberships"]
 

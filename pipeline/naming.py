@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import duckdb
 
-from pipeline.wording import OFFICE, vocabulary
-from schemas.catalogue import Catalogue
+from chronofacts.pipeline.wording import OFFICE, vocabulary
+from chronofacts.schemas.catalogue import Catalogue
 
 __all__ = ["create_names"]
 

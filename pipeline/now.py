@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from pipeline.duck import connect
-from pipeline.snapshot import table_files
-from pipeline.sources.entity_api import EntityApi
-from schemas.manifest import read_manifest
-from schemas.tables import SOURCE_COLUMNS
+from chronofacts.pipeline.duck import connect
+from chronofacts.pipeline.snapshot import table_files
+from chronofacts.pipeline.sources.entity_api import EntityApi
+from chronofacts.schemas.manifest import read_manifest
+from chronofacts.schemas.tables import SOURCE_COLUMNS
 
 __all__ = ["Now", "compare_statements", "compare_with_now"]
 

@@ -18,14 +18,14 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
-from pipeline.card import escape
-from pipeline.chart import edits_by_month_svg, edits_by_relation_svg
-from pipeline.croissant import FILE as CROISSANT
-from pipeline.croissant import croissant_text
-from pipeline.snapshot import read_table
-from schemas.errors import CheckFailed
-from schemas.manifest import SnapshotManifest, read_manifest
-from schemas.tables import SNAPSHOT_TABLES
+from chronofacts.pipeline.card import escape
+from chronofacts.pipeline.chart import edits_by_month_svg, edits_by_relation_svg
+from chronofacts.pipeline.croissant import FILE as CROISSANT
+from chronofacts.pipeline.croissant import croissant_text
+from chronofacts.pipeline.snapshot import read_table
+from chronofacts.schemas.errors import CheckFailed
+from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
+from chronofacts.schemas.tables import SNAPSHOT_TABLES
 
 __all__ = [
     "CARD",

@@ -15,27 +15,33 @@ from dataclasses import dataclass, field
 import duckdb
 import pyarrow as pa
 
-from pipeline.asking import EDIT_ROWS, create_alias_names, create_edits, create_reverse_names, write_now_questions
-from pipeline.duck import Tabular, connect, register
-from pipeline.facts import create_facts
-from pipeline.history import create_edited_spans, create_past_days, write_past_questions
-from pipeline.hops import create_chosen_hops
-from pipeline.locality import create_chosen_locality
-from pipeline.memberships import MEMBERS
-from pipeline.naming import create_names
-from pipeline.sentences import write_sentences
-from pipeline.set_questions import (
+from chronofacts.pipeline.asking import (
+    EDIT_ROWS,
+    create_alias_names,
+    create_edits,
+    create_reverse_names,
+    write_now_questions,
+)
+from chronofacts.pipeline.duck import Tabular, connect, register
+from chronofacts.pipeline.facts import create_facts
+from chronofacts.pipeline.history import create_edited_spans, create_past_days, write_past_questions
+from chronofacts.pipeline.hops import create_chosen_hops
+from chronofacts.pipeline.locality import create_chosen_locality
+from chronofacts.pipeline.memberships import MEMBERS
+from chronofacts.pipeline.naming import create_names
+from chronofacts.pipeline.sentences import write_sentences
+from chronofacts.pipeline.set_questions import (
     SET_EDIT_ROWS,
     SET_QUESTIONS,
     create_set_locality,
     create_set_spans,
     write_set_questions,
 )
-from pipeline.sets import create_guarded, create_sets
-from pipeline.settings import QuestionSettings
-from pipeline.wording import create_wordings
-from schemas import tables
-from schemas.catalogue import Catalogue
+from chronofacts.pipeline.sets import create_guarded, create_sets
+from chronofacts.pipeline.settings import QuestionSettings
+from chronofacts.pipeline.wording import create_wordings
+from chronofacts.schemas import tables
+from chronofacts.schemas.catalogue import Catalogue
 
 __all__ = ["QuestionInputs", "QuestionSettings", "QuestionTables", "build_questions", "question_parts"]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from pipeline.duck import quoted
-from schemas.catalogue import Catalogue
+from chronofacts.pipeline.duck import quoted
+from chronofacts.schemas.catalogue import Catalogue
 
 __all__ = ["BLOCKED", "HUMAN", "create_readings", "mark_cycles", "readings_to_parquet", "register_relations"]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
-from schemas.reasons import REASONS, STAGES
-from schemas.tables import REJECTIONS
+from chronofacts.schemas.reasons import REASONS, STAGES
+from chronofacts.schemas.tables import REJECTIONS
 
 __all__ = ["collect", "rejection_rows"]
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
-from pipeline.history import create_past_days
-from pipeline.set_sentences import write_set_lines
-from pipeline.settings import QuestionSettings
-from pipeline.wording import create_chain_texts
-from schemas import tables
+from chronofacts.pipeline.history import create_past_days
+from chronofacts.pipeline.set_sentences import write_set_lines
+from chronofacts.pipeline.settings import QuestionSettings
+from chronofacts.pipeline.wording import create_chain_texts
+from chronofacts.schemas import tables
 
 __all__ = ["write_sentences"]
 

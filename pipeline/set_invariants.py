@@ -6,7 +6,7 @@ and once from the raw statements. A query blames by its columns `edit_id` and `q
 
 from __future__ import annotations
 
-from pipeline.invariants import Invariant
+from chronofacts.pipeline.invariants import Invariant
 
 __all__ = ["SETS_PREPARED", "SET_INVARIANTS"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import duckdb
 
-from pipeline.settings import QuestionSettings
+from chronofacts.pipeline.settings import QuestionSettings
 
 __all__ = ["SET_EDIT_ROWS", "SET_QUESTIONS", "create_set_locality", "create_set_spans", "write_set_questions"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import duckdb
 
-from pipeline.set_questions import create_past_sets
+from chronofacts.pipeline.set_questions import create_past_sets
 
 __all__ = ["write_set_lines"]
 

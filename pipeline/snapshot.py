@@ -18,15 +18,15 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from pipeline.card import write_card
-from pipeline.croissant import write_croissant
-from pipeline.duck import Tabular
-from pipeline.early_days import without_early_days
-from pipeline.spool import ROWS, pieces, spool
-from schemas.errors import CheckFailed
-from schemas.folders import written_aside
-from schemas.manifest import FileEntry, SnapshotManifest
-from schemas.tables import SNAPSHOT_TABLES, conform
+from chronofacts.pipeline.card import write_card
+from chronofacts.pipeline.croissant import write_croissant
+from chronofacts.pipeline.duck import Tabular
+from chronofacts.pipeline.early_days import without_early_days
+from chronofacts.pipeline.spool import ROWS, pieces, spool
+from chronofacts.schemas.errors import CheckFailed
+from chronofacts.schemas.folders import written_aside
+from chronofacts.schemas.manifest import FileEntry, SnapshotManifest
+from chronofacts.schemas.tables import SNAPSHOT_TABLES, conform
 
 __all__ = ["fill_folder", "read_table", "sha256_of", "table_files", "write_parquet", "write_snapshot"]
 

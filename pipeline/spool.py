@@ -15,9 +15,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.duck import Tabular
-from schemas.errors import CheckFailed
-from schemas.tables import conform
+from chronofacts.pipeline.duck import Tabular
+from chronofacts.schemas.errors import CheckFailed
+from chronofacts.schemas.tables import conform
 
 __all__ = ["ROWS", "Spool", "full_disk_told", "pieces", "read_whole", "spool", "spool_query"]
 

@@ -23,11 +23,11 @@ from pathlib import Path
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.snapshot import sha256_of
-from pipeline.store_lock import LOCK, StoreLock
-from schemas.errors import BadInput, CheckFailed
-from schemas.folders import written_aside
-from schemas.manifest import read_manifest
+from chronofacts.pipeline.snapshot import sha256_of
+from chronofacts.pipeline.store_lock import LOCK, StoreLock
+from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.folders import written_aside
+from chronofacts.schemas.manifest import read_manifest
 
 __all__ = ["Retention", "SnapshotStore", "days_to_remove", "open_store"]
 

@@ -22,7 +22,7 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from schemas.errors import CheckFailed
+from chronofacts.schemas.errors import CheckFailed
 
 __all__ = ["LOCK", "LockHolder", "StoreLock"]
 

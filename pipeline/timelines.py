@@ -17,10 +17,10 @@ from tempfile import TemporaryDirectory
 import duckdb
 import pyarrow as pa
 
-from pipeline.duck import Tabular, connect, copy_to_parquet, parquet_in, register
-from pipeline.ends import ALWAYS, create_spans
-from pipeline.plurality import create_plurality
-from pipeline.readings import (
+from chronofacts.pipeline.duck import Tabular, connect, copy_to_parquet, parquet_in, register
+from chronofacts.pipeline.ends import ALWAYS, create_spans
+from chronofacts.pipeline.plurality import create_plurality
+from chronofacts.pipeline.readings import (
     BLOCKED,
     HUMAN,
     create_readings,
@@ -28,10 +28,10 @@ from pipeline.readings import (
     readings_to_parquet,
     register_relations,
 )
-from pipeline.versions import mark_versions
-from schemas.catalogue import Catalogue
-from schemas.reasons import REASONS
-from schemas.tables import REJECTIONS, TIMELINES
+from chronofacts.pipeline.versions import mark_versions
+from chronofacts.schemas.catalogue import Catalogue
+from chronofacts.schemas.reasons import REASONS
+from chronofacts.schemas.tables import REJECTIONS, TIMELINES
 
 __all__ = ["ALWAYS", "BLOCKED", "build_timelines", "values_at", "write_timelines"]
 

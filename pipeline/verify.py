@@ -18,17 +18,17 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.duck import connect
-from pipeline.early_days import read_back_columns
-from pipeline.invariants import BLAMED, INVARIANTS, PREPARED, Invariant
-from pipeline.set_invariants import SET_INVARIANTS, SETS_PREPARED
-from pipeline.snapshot import sha256_of, table_files
-from pipeline.spool import pieces
-from schemas.errors import CheckFailed
-from schemas.manifest import SnapshotManifest, read_manifest
-from schemas.promises import PROMISES
-from schemas.reasons import REASONS
-from schemas.tables import SNAPSHOT_TABLES
+from chronofacts.pipeline.duck import connect
+from chronofacts.pipeline.early_days import read_back_columns
+from chronofacts.pipeline.invariants import BLAMED, INVARIANTS, PREPARED, Invariant
+from chronofacts.pipeline.set_invariants import SET_INVARIANTS, SETS_PREPARED
+from chronofacts.pipeline.snapshot import sha256_of, table_files
+from chronofacts.pipeline.spool import pieces
+from chronofacts.schemas.errors import CheckFailed
+from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
+from chronofacts.schemas.promises import PROMISES
+from chronofacts.schemas.reasons import REASONS
+from chronofacts.schemas.tables import SNAPSHOT_TABLES
 
 __all__ = ["Problem", "broken", "opened", "promises", "require_sound", "verify"]
 

@@ -19,9 +19,9 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from schemas import tables
-from schemas.catalogue import Catalogue
-from schemas.dates import ABSENT, Bound, DayInterval, combine, read_json_time, read_rdf_time, spell_interval
+from chronofacts.schemas import tables
+from chronofacts.schemas.catalogue import Catalogue
+from chronofacts.schemas.dates import ABSENT, Bound, DayInterval, combine, read_json_time, read_rdf_time, spell_interval
 
 __all__ = [
     "ENTITY",

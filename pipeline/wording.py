@@ -14,7 +14,7 @@ import re
 import duckdb
 import pyarrow as pa
 
-from schemas.catalogue import Article, Catalogue, Language, Relation, Words
+from chronofacts.schemas.catalogue import Article, Catalogue, Language, Relation, Words
 
 __all__ = ["OFFICE", "create_chain_texts", "create_wordings", "vocabulary"]
 

@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from schemas.catalogue_checks import (
+from chronofacts.schemas.catalogue_checks import (
     LONGEST_CHAIN,
     Entry,
     check_joins,
@@ -28,7 +28,7 @@ from schemas.catalogue_checks import (
     check_words,
     wordings_of,
 )
-from schemas.errors import BadInput
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["CATALOGUE_PATH", "Article", "Catalogue", "Language", "PluralWords", "Relation", "Words", "load_catalogue"]
 

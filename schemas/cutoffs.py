@@ -7,8 +7,8 @@ import difflib
 import tomllib
 from pathlib import Path
 
-from schemas.dates import parse_day
-from schemas.errors import BadInput
+from chronofacts.schemas.dates import parse_day
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["CUTOFFS_PATH", "known_until", "parse_since"]
 

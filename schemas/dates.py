@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.errors import BadInput
+from chronofacts.schemas.errors import BadInput
 
 __all__ = [
     "ABSENT",

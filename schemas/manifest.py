@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.errors import BadInput, CheckFailed
 
 __all__ = ["FORMAT", "FileEntry", "SnapshotManifest", "read_manifest"]
 

@@ -7,7 +7,7 @@ well: the last stage, `verify`, sets aside what breaks one.
 
 from __future__ import annotations
 
-from schemas.promises import PROMISES
+from chronofacts.schemas.promises import PROMISES
 
 __all__ = ["REASONS", "STAGES", "explain"]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from schemas.errors import SchemaMismatch
+from chronofacts.schemas.errors import SchemaMismatch
 
 __all__ = [
     "EDITS",

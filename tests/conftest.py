@@ -74,7 +74,7 @@ def sample_snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _write_sample_snapshot(out: Path) -> None:
-    from pipeline.sources.sample import open_sample
+    from chronofacts.pipeline.sources.sample import open_sample
     from tests.snapshots import build_snapshot, gather
 
     with tempfile.TemporaryDirectory() as work:

@@ -11,15 +11,15 @@ from typing import NamedTuple
 import datasets
 import pyarrow.parquet as pq
 
-from flows.refresh import describe
-from pipeline.build import SnapshotSettings, build_files
-from pipeline.card import configs
-from pipeline.gate import write_sound
-from pipeline.gathering import Gathered, gather_source
-from pipeline.sources import Freshness, Source
-from pipeline.sources.dump import DumpOptions, open_dump
-from schemas.catalogue import Catalogue, load_catalogue
-from schemas.manifest import SnapshotManifest
+from chronofacts.flows.refresh import describe
+from chronofacts.pipeline.build import SnapshotSettings, build_files
+from chronofacts.pipeline.card import configs
+from chronofacts.pipeline.gate import write_sound
+from chronofacts.pipeline.gathering import Gathered, gather_source
+from chronofacts.pipeline.sources import Freshness, Source
+from chronofacts.pipeline.sources.dump import DumpOptions, open_dump
+from chronofacts.schemas.catalogue import Catalogue, load_catalogue
+from chronofacts.schemas.manifest import SnapshotManifest
 
 __all__ = ["Reading", "build_snapshot", "gather", "iterate_everything", "read_dump"]
 

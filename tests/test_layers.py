@@ -23,34 +23,69 @@ EDITING_LIBRARIES = {
 }  # fmt: skip
 
 
-def imports(path: Path) -> set[str]:
-    """Top-level packages that a file imports, anywhere in it."""
+def imported(path: Path) -> set[str]:
+    """Modules that a file imports, also inside functions; `from package import name` is package.name."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.partition(".")[0])
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 
 
+def tops(modules: set[str]) -> set[str]:
+    return {module.partition(".")[0] for module in modules}
+
+
 FILES = [path for layer in sorted(OURS) for path in sorted((ROOT / layer).rglob("*.py"))]
+EVERYWHERE = [
+    *FILES,
+    *(path for folder in ("tests", "benchmarks", "docs", "data") for path in sorted((ROOT / folder).rglob("*.py"))),
+    ROOT / "chronofacts" / "__init__.py",
+]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_file_imports_only_what_its_layer_may(path: Path) -> None:
     layer = path.relative_to(ROOT).parts[0]
-    used = imports(path)
-    assert used & OURS <= MAY_IMPORT[layer]
+    modules = imported(path)
+    ours = {module.split(".")[1] for module in modules if module.startswith("chronofacts.")}
+    used = tops(modules)
+    assert ours & OURS <= MAY_IMPORT[layer]
     assert not {package for package, home in ONLY_IN.items() if package in used and home != layer}
     if layer == "editing":
-        assert used - OURS - set(sys.stdlib_module_names) <= EDITING_LIBRARIES
+        assert used - {"chronofacts"} - set(sys.stdlib_module_names) <= EDITING_LIBRARIES
+
+
+def test_what_is_ours_is_imported_as_a_part_of_chronofacts() -> None:
+    """Beside the installed package there is no `pipeline` or `data`; here there is, and would be a second copy."""
+    bare = {str(path.relative_to(ROOT)): tops(imported(path)) & {*OURS, "data"} for path in EVERYWHERE}
+    assert not {path: names for path, names in bare.items() if names}
+
+
+def test_importing_chronofacts_loads_nothing_heavy() -> None:
+    heavy = ["torch", "transformers", "peft", "prefect", "datasets", "duckdb", "pyarrow", "numpy", "importlib.metadata"]
+    code = f"import sys, chronofacts; print(sorted(set({heavy}) & set(sys.modules)))"
+    # Without what the environment's .pth files import at every start.
+    path = f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
+    done = subprocess.run([sys.executable, "-S", "-c", path + code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_public_names_are_there_and_load_neither_torch_nor_prefect() -> None:
+    code = (
+        "import sys, chronofacts; print([name for name in chronofacts.__all__ if getattr(chronofacts, name) is None], "
+        "sorted({'torch', 'prefect'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[] []"
 
 
 def test_help_loads_none_of_the_heavy_libraries() -> None:
     heavy = ["torch", "transformers", "peft", "prefect", "datasets", "duckdb", "pyarrow", "pandas"]
     code = (
-        "import sys; from flows.cli import app; from typer.testing import CliRunner; "
+        "import sys; from chronofacts.flows.cli import app; from typer.testing import CliRunner; "
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0; "
         f"print(sorted(set({heavy}) & set(sys.modules)))"
     )
@@ -60,7 +95,8 @@ def test_help_loads_none_of_the_heavy_libraries() -> None:
 
 def test_the_data_side_loads_no_torch() -> None:
     code = (
-        "import sys; import flows.refresh, pipeline.verify; print({'torch', 'peft', 'transformers'} & set(sys.modules))"
+        "import sys; import chronofacts.flows.refresh, chronofacts.pipeline.verify; "
+        "print({'torch', 'peft', 'transformers'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

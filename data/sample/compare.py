@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import pyarrow as pa
 
-from pipeline.sources.sample import open_sample
-from pipeline.wikidata import Origin, StatementRows, read_json_statement
+from chronofacts.pipeline.sources.sample import open_sample
+from chronofacts.pipeline.wikidata import Origin, StatementRows, read_json_statement
 
 PROPERTIES = ("P39", "P6", "P35", "P1308", "P488", "P1037", "P3975", "P169", "P286")
 Row = dict[str, Any]

@@ -14,26 +14,26 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
-from editing.editors.presets import with_preset
-from editing.facts import distinct, facts_of
-from editing.options import nearest, option_names, parse_options
-from schemas.errors import BadInput
+from chronofacts.editing.editors.presets import with_preset
+from chronofacts.editing.facts import distinct, facts_of
+from chronofacts.editing.options import nearest, option_names, parse_options
+from chronofacts.schemas.errors import BadInput
 
 if TYPE_CHECKING:
-    from editing.prefix import PrefixStore
+    from chronofacts.editing.prefix import PrefixStore
 
 __all__ = ["EDITORS", "EditedModel", "Editor", "Material", "Plan", "make_plan"]
 
 EDITORS = {
-    "none": "editing.editors.untouched:Untouched",
-    "lora": "editing.editors.lora:Lora",
-    "p-tuning": "editing.editors.prompt_tuning:PromptTuning",
-    "freeze": "editing.editors.freeze:Freeze",
-    "finetune": "editing.editors.finetune:Finetune",
-    "rome": "editing.editors.rome:Rome",
-    "memit": "editing.editors.memit:Memit",
-    "in-context": "editing.editors.in_context:InContext",
-    "memory": "editing.editors.memory:Memory",
+    "none": "chronofacts.editing.editors.untouched:Untouched",
+    "lora": "chronofacts.editing.editors.lora:Lora",
+    "p-tuning": "chronofacts.editing.editors.prompt_tuning:PromptTuning",
+    "freeze": "chronofacts.editing.editors.freeze:Freeze",
+    "finetune": "chronofacts.editing.editors.finetune:Finetune",
+    "rome": "chronofacts.editing.editors.rome:Rome",
+    "memit": "chronofacts.editing.editors.memit:Memit",
+    "in-context": "chronofacts.editing.editors.in_context:InContext",
+    "memory": "chronofacts.editing.editors.memory:Memory",
 }
 """Name of an editor -> module and class; loaded when it is asked for."""
 

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import torch
 
-from editing.editors import Material
-from editing.editors.trained import (
+from chronofacts.editing.editors import Material
+from chronofacts.editing.editors.trained import (
     TrainedOptions,
     WeightEdit,
     gather_lessons,
@@ -22,9 +22,9 @@ from editing.editors.trained import (
     train_weights,
     weight_names,
 )
-from editing.models import find_linears
-from editing.structure import output_matrices
-from schemas.errors import BadInput
+from chronofacts.editing.models import find_linears
+from chronofacts.editing.structure import output_matrices
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Finetune", "FinetuneOptions", "chosen_weights"]
 

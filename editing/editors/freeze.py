@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from editing.editors import Material
-from editing.editors.finetune import chosen_weights
-from editing.editors.trained import TrainedOptions, WeightEdit, gather_lessons, train_weights
-from editing.models import find_blocks
+from chronofacts.editing.editors import Material
+from chronofacts.editing.editors.finetune import chosen_weights
+from chronofacts.editing.editors.trained import TrainedOptions, WeightEdit, gather_lessons, train_weights
+from chronofacts.editing.models import find_blocks
 
 __all__ = ["Freeze", "FreezeOptions"]
 

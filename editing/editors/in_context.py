@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from editing.contexts import SEPARATOR, tell, with_facts
-from editing.editors import Material
-from editing.editors.reading import Asked, AskedModel, Reading
-from editing.encoding import form_of
-from editing.models import context_length
-from editing.retrieval import Retriever
-from editing.subjects import SubjectIndex
-from schemas.errors import BadInput
+from chronofacts.editing.contexts import SEPARATOR, tell, with_facts
+from chronofacts.editing.editors import Material
+from chronofacts.editing.editors.reading import Asked, AskedModel, Reading
+from chronofacts.editing.encoding import form_of
+from chronofacts.editing.models import context_length
+from chronofacts.editing.retrieval import Retriever
+from chronofacts.editing.subjects import SubjectIndex
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["InContext", "InContextOptions"]
 

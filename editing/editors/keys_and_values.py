@@ -18,13 +18,13 @@ import pyarrow as pa
 import torch
 from torch.nn import functional
 
-from editing.editors import Material
-from editing.editors.wordings import Wording, edit_lessons
-from editing.encoding import Encoded, encode, marks_of, pad
-from editing.models import answer_logits, context_length, find_blocks, keeps_some_logits
-from editing.statistics import covariances, texts_from
-from editing.structure import hidden_of, share_of_depth
-from schemas.errors import BadInput
+from chronofacts.editing.editors import Material
+from chronofacts.editing.editors.wordings import Wording, edit_lessons
+from chronofacts.editing.encoding import Encoded, encode, marks_of, pad
+from chronofacts.editing.models import answer_logits, context_length, find_blocks, keeps_some_logits
+from chronofacts.editing.statistics import covariances, texts_from
+from chronofacts.editing.structure import hidden_of, share_of_depth
+from chronofacts.schemas.errors import BadInput
 
 __all__ = [
     "Fact",

@@ -17,12 +17,12 @@ import torch
 from peft import LoraConfig as PeftLora
 from peft import PeftModel, get_peft_model
 
-from editing.editors import Material
-from editing.editors.wordings import Lesson, Wording, edit_lessons, replay_lessons
-from editing.encoding import encode
-from editing.models import context_length, find_linears
-from editing.training import TrainingFailed, TrainingReport, TrainingSettings, train
-from schemas.errors import BadInput
+from chronofacts.editing.editors import Material
+from chronofacts.editing.editors.wordings import Lesson, Wording, edit_lessons, replay_lessons
+from chronofacts.editing.encoding import encode
+from chronofacts.editing.models import context_length, find_linears
+from chronofacts.editing.training import TrainingFailed, TrainingReport, TrainingSettings, train
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Lora", "LoraOptions", "load_lora"]
 

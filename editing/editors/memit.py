@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from editing.editors import Material
-from editing.editors.keys_and_values import (
+from chronofacts.editing.editors import Material
+from chronofacts.editing.editors.keys_and_values import (
     Site,
     ValueSettings,
     capture,
@@ -29,14 +29,14 @@ from editing.editors.keys_and_values import (
     key_covariances,
     optimise_in_parts,
 )
-from editing.editors.traced_layers import AUTO, traced_layers
-from editing.editors.trained import WeightEdit, parse_layers
-from editing.editors.wordings import Wording, edit_lessons
-from editing.statistics import regularised
-from editing.structure import block_names, matrix_of, output_matrices, writes_to_stream
-from editing.tracing import MEMIT_LAYERS
-from editing.training import TrainingFailed
-from schemas.errors import BadInput
+from chronofacts.editing.editors.traced_layers import AUTO, traced_layers
+from chronofacts.editing.editors.trained import WeightEdit, parse_layers
+from chronofacts.editing.editors.wordings import Wording, edit_lessons
+from chronofacts.editing.statistics import regularised
+from chronofacts.editing.structure import block_names, matrix_of, output_matrices, writes_to_stream
+from chronofacts.editing.tracing import MEMIT_LAYERS
+from chronofacts.editing.training import TrainingFailed
+from chronofacts.schemas.errors import BadInput
 
 RIDGE = 1e-6
 """Keeps the equations solvable where the text leaves directions unused."""

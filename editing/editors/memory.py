@@ -15,14 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from editing.editors import Material
-from editing.editors.reading import Asked, AskedModel, Reading
-from editing.editors.wordings import Wording, edit_lessons
-from editing.encoding import encode, render
-from editing.retrieval import Retriever
-from editing.scoring import generate
-from editing.subjects import SubjectIndex
-from schemas.errors import BadInput
+from chronofacts.editing.editors import Material
+from chronofacts.editing.editors.reading import Asked, AskedModel, Reading
+from chronofacts.editing.editors.wordings import Wording, edit_lessons
+from chronofacts.editing.encoding import encode, render
+from chronofacts.editing.retrieval import Retriever
+from chronofacts.editing.scoring import generate
+from chronofacts.editing.subjects import SubjectIndex
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Memory", "MemoryOptions"]
 

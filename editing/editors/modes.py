@@ -15,9 +15,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from editing.editors import EditedModel, Material, Plan
-from editing.editors.trained import WeightEdit, merge_edit
-from schemas.errors import BadInput
+from chronofacts.editing.editors import EditedModel, Material, Plan
+from chronofacts.editing.editors.trained import WeightEdit, merge_edit
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Chunked", "edit_in_chunks", "edited_alone"]
 

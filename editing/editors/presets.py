@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from editing.options import nearest
-from schemas.errors import BadInput
+from chronofacts.editing.options import nearest
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["PRESETS", "Preset", "with_preset"]
 

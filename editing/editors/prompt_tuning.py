@@ -22,12 +22,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import DynamicCache
 
-from editing.editors import Material
-from editing.editors.trained import TrainedOptions, gather_lessons
-from editing.editors.wordings import Wording
-from editing.models import context_length, find_blocks
-from editing.training import TrainingSettings, train
-from schemas.errors import BadInput
+from chronofacts.editing.editors import Material
+from chronofacts.editing.editors.trained import TrainedOptions, gather_lessons
+from chronofacts.editing.editors.wordings import Wording
+from chronofacts.editing.models import context_length, find_blocks
+from chronofacts.editing.training import TrainingSettings, train
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["VECTORS", "PromptTuning", "PromptTuningOptions", "Prompted", "load_prompted"]
 

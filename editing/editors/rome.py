@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 import torch
 
-from editing.editors import Material
-from editing.editors.keys_and_values import (
+from chronofacts.editing.editors import Material
+from chronofacts.editing.editors.keys_and_values import (
     Fact,
     Site,
     ValueSettings,
@@ -29,14 +29,14 @@ from editing.editors.keys_and_values import (
     key_covariances,
     optimise_in_parts,
 )
-from editing.editors.traced_layers import AUTO, traced_layers
-from editing.editors.trained import WeightEdit
-from editing.editors.wordings import Wording, edit_lessons
-from editing.scoring import teacher_force
-from editing.statistics import regularised
-from editing.structure import matrix_of, output_matrices
-from editing.training import TrainingFailed
-from schemas.errors import BadInput
+from chronofacts.editing.editors.traced_layers import AUTO, traced_layers
+from chronofacts.editing.editors.trained import WeightEdit
+from chronofacts.editing.editors.wordings import Wording, edit_lessons
+from chronofacts.editing.scoring import teacher_force
+from chronofacts.editing.statistics import regularised
+from chronofacts.editing.structure import matrix_of, output_matrices
+from chronofacts.editing.training import TrainingFailed
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Rome", "RomeOptions", "rank_one_update"]
 

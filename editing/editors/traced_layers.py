@@ -10,10 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from editing.editors import Material
-from editing.editors.keys_and_values import Site, choose_site
-from editing.tracing import TraceSettings, average, suggest_layers, trace
-from schemas.errors import BadInput
+from chronofacts.editing.editors import Material
+from chronofacts.editing.editors.keys_and_values import Site, choose_site
+from chronofacts.editing.tracing import TraceSettings, average, suggest_layers, trace
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["AUTO", "traced_layers"]
 

@@ -17,12 +17,12 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from editing.editors import EditedModel, Material
-from editing.editors.wordings import Lesson, Wording, edit_lessons, replay_lessons
-from editing.encoding import Encoded, encode
-from editing.models import context_length, model_hash
-from editing.training import TrainingReport, TrainingSettings, train
-from schemas.errors import BadInput
+from chronofacts.editing.editors import EditedModel, Material
+from chronofacts.editing.editors.wordings import Lesson, Wording, edit_lessons, replay_lessons
+from chronofacts.editing.encoding import Encoded, encode
+from chronofacts.editing.models import context_length, model_hash
+from chronofacts.editing.training import TrainingReport, TrainingSettings, train
+from chronofacts.schemas.errors import BadInput
 
 __all__ = [
     "DELTA",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from editing.editors import Material
+from chronofacts.editing.editors import Material
 
 __all__ = ["Untouched", "UntouchedConfig"]
 

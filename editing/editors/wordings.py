@@ -15,9 +15,9 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from editing.editors import Material
-from editing.encoding import form_of, render
-from schemas.errors import BadInput
+from chronofacts.editing.editors import Material
+from chronofacts.editing.encoding import form_of, render
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Lesson", "edit_lessons", "replay_lessons"]
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from editing.report.markdown import as_markdown, text_table
-from editing.report.page import as_page
-from editing.report.runs import State, intervals, read_runs, states
-from schemas.folders import written_aside
+from chronofacts.editing.report.markdown import as_markdown, text_table
+from chronofacts.editing.report.page import as_page
+from chronofacts.editing.report.runs import State, intervals, read_runs, states
+from chronofacts.schemas.folders import written_aside
 
 __all__ = ["as_json", "terminal_table", "write_report"]
 

@@ -6,7 +6,7 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from editing.report.runs import Run, states
+from chronofacts.editing.report.runs import Run, states
 
 __all__ = ["examples"]
 

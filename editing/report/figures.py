@@ -6,10 +6,10 @@ import datetime
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from editing.report import plots
-from editing.report.runs import Interval, Run, State, intervals, states
-from editing.report.staleness import Cutoff, estimate_cutoff, months
-from editing.report.tables import leaderboard
+from chronofacts.editing.report import plots
+from chronofacts.editing.report.runs import Interval, Run, State, intervals, states
+from chronofacts.editing.report.staleness import Cutoff, estimate_cutoff, months
+from chronofacts.editing.report.tables import leaderboard
 
 __all__ = ["Plot", "all_plots", "cutoff_sentence"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from editing.report.headline import command, headline
-from editing.report.runs import Run, State, states
-from editing.report.tables import (
+from chronofacts.editing.report.headline import command, headline
+from chronofacts.editing.report.runs import Run, State, states
+from chronofacts.editing.report.tables import (
     BREAKDOWNS,
     COLUMNS,
     DETAILS,

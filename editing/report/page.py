@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from editing.report.examples import examples
-from editing.report.figures import all_plots
-from editing.report.headline import command, headline
-from editing.report.runs import Run, State, states
-from editing.report.tables import (
+from chronofacts.editing.report.examples import examples
+from chronofacts.editing.report.figures import all_plots
+from chronofacts.editing.report.headline import command, headline
+from chronofacts.editing.report.runs import Run, State, states
+from chronofacts.editing.report.tables import (
     BREAKDOWNS,
     COLUMNS,
     DETAILS,

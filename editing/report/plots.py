@@ -6,9 +6,9 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from editing.report.drawing import colour, draw, marker, plain, plain_dates, plain_numbers, spread, ticks
-from editing.report.runs import Interval
-from editing.report.staleness import Cutoff, Month
+from chronofacts.editing.report.drawing import colour, draw, marker, plain, plain_dates, plain_numbers, spread, ticks
+from chronofacts.editing.report.runs import Interval
+from chronofacts.editing.report.staleness import Cutoff, Month
 
 __all__ = [
     "before_and_after",

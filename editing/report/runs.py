@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.errors import BadInput, CheckFailed
 
 __all__ = ["Interval", "Run", "State", "intervals", "read_runs", "states"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from editing.report.runs import Run, State, intervals, states
+from chronofacts.editing.report.runs import Run, State, intervals, states
 
 __all__ = [
     "BREAKDOWNS",

@@ -13,12 +13,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from editing.scoring.asking import SCORES, as_scores, ask
-from editing.scoring.forcing import Forced, teacher_force
-from editing.scoring.generation import generate
-from editing.scoring.probes import all_probes, direct_probes
-from editing.scoring.settings import ScoringSettings
-from editing.scoring.store import SLICE, ScoreStore, stored_results
+from chronofacts.editing.scoring.asking import SCORES, as_scores, ask
+from chronofacts.editing.scoring.forcing import Forced, teacher_force
+from chronofacts.editing.scoring.generation import generate
+from chronofacts.editing.scoring.probes import all_probes, direct_probes
+from chronofacts.editing.scoring.settings import ScoringSettings
+from chronofacts.editing.scoring.store import SLICE, ScoreStore, stored_results
 
 __all__ = [
     "SCORES",

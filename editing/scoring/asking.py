@@ -13,16 +13,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from editing.answer_sets import Value, judge_set
-from editing.answers import matches, token_f1
-from editing.encoding import Encoded, encode, render
-from editing.models import context_length
-from editing.pace import Pace
-from editing.scoring.forcing import Forced, teacher_force
-from editing.scoring.generation import generate
-from editing.scoring.ngrams import ngram_entropy
-from editing.scoring.prefixes import THINKING, answer_of, is_example
-from editing.scoring.settings import ScoringSettings
+from chronofacts.editing.answer_sets import Value, judge_set
+from chronofacts.editing.answers import matches, token_f1
+from chronofacts.editing.encoding import Encoded, encode, render
+from chronofacts.editing.models import context_length
+from chronofacts.editing.pace import Pace
+from chronofacts.editing.scoring.forcing import Forced, teacher_force
+from chronofacts.editing.scoring.generation import generate
+from chronofacts.editing.scoring.ngrams import ngram_entropy
+from chronofacts.editing.scoring.prefixes import THINKING, answer_of, is_example
+from chronofacts.editing.scoring.settings import ScoringSettings
 
 __all__ = ["RESULTS", "SCORES", "as_scores", "ask"]
 

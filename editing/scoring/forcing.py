@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from editing.encoding import Encoded, pad
-from editing.models import answer_logits, keeps_some_logits
-from editing.scoring.judging import Forced, judged
-from editing.scoring.packed import force_packed
-from editing.scoring.shared_start import Start, read_starts, starts
+from chronofacts.editing.encoding import Encoded, pad
+from chronofacts.editing.models import answer_logits, keeps_some_logits
+from chronofacts.editing.scoring.judging import Forced, judged
+from chronofacts.editing.scoring.packed import force_packed
+from chronofacts.editing.scoring.shared_start import Start, read_starts, starts
 
 __all__ = ["Forced", "bounded_batches", "teacher_force"]
 

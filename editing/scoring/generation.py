@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from editing.models import context_length, keeps_some_logits
-from editing.scoring.shared_start import starts
+from chronofacts.editing.models import context_length, keeps_some_logits
+from chronofacts.editing.scoring.shared_start import starts
 
 __all__ = ["generate"]
 

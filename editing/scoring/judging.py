@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from schemas.errors import ChronoFactsError
+from chronofacts.schemas.errors import ChronoFactsError
 
 __all__ = ["Forced", "judged"]
 

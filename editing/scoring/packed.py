@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from editing.encoding import Encoded
-from editing.packing import pack, predicting, shared_beginning
-from editing.passage import open_passage
-from editing.scoring.judging import Forced, judged
+from chronofacts.editing.encoding import Encoded
+from chronofacts.editing.packing import pack, predicting, shared_beginning
+from chronofacts.editing.passage import open_passage
+from chronofacts.editing.scoring.judging import Forced, judged
 
 __all__ = ["force_packed"]
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from editing.encoding import form_of, render
-from editing.scoring.prefixes import dated, few_shot, thinking_aloud
-from editing.scoring.settings import ScoringSettings
-from schemas.errors import BadInput
+from chronofacts.editing.encoding import form_of, render
+from chronofacts.editing.scoring.prefixes import dated, few_shot, thinking_aloud
+from chronofacts.editing.scoring.settings import ScoringSettings
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["PROBES", "all_probes", "direct_probes", "old_answer", "probe_hash"]
 

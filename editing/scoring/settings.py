@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.errors import BadInput
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["ScoringSettings"]
 

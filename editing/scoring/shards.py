@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from editing.chat import Chat
-from editing.models import load_model
-from editing.scoring.asking import RESULTS, ask
-from editing.scoring.settings import ScoringSettings
+from chronofacts.editing.chat import Chat
+from chronofacts.editing.models import load_model
+from chronofacts.editing.scoring.asking import RESULTS, ask
+from chronofacts.editing.scoring.settings import ScoringSettings
 
 __all__ = ["ModelPlace", "Share", "Spread", "ask_in_shares", "in_processes", "score_share"]
 
@@ -83,7 +83,7 @@ def score_share(share: Share) -> Path:
     place = share.place
     model, tokenizer = load_model(place.name, place.dtype, _device(share), place.revision, chat=place.chat)
     if place.adapter is not None:
-        from editing.artefact import load_edit
+        from chronofacts.editing.artefact import load_edit
 
         model = load_edit(model, tokenizer, Path(place.adapter)).model
     pq.write_table(ask(model, tokenizer, pq.read_table(share.probes), share.settings), share.out)

@@ -17,8 +17,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from editing.scoring.asking import RESULTS
-from editing.scoring.settings import ScoringSettings
+from chronofacts.editing.scoring.asking import RESULTS
+from chronofacts.editing.scoring.settings import ScoringSettings
 
 __all__ = ["SLICE", "ScoreStore", "default_folder", "state_key", "stored_results"]
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from schemas.errors import BadInput
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Out", "Snapshot", "parse_settings", "require_editing"]
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.arguments import Out, Snapshot, parse_settings, require_editing
-from flows.output import fail, mode, show_progress, tell
+from chronofacts.flows.commands.arguments import Out, Snapshot, parse_settings, require_editing
+from chronofacts.flows.output import fail, mode, show_progress, tell
 
 __all__ = ["experiment", "report", "trace"]
 
@@ -46,8 +46,8 @@ def experiment(
 
     Example: chronofacts experiment S --model small-world --editor none,lora,lora+replay --out R
     """
-    from schemas.folders import check_out
-    from schemas.manifest import read_manifest
+    from chronofacts.schemas.folders import check_out
+    from chronofacts.schemas.manifest import read_manifest
 
     settings = parse_settings(set_ or [])
     saved = load or []
@@ -56,19 +56,19 @@ def experiment(
     read_manifest(snapshot)
     check_out(out)
     require_editing()
-    from editing.artefact import base_of
-    from editing.experiment import SMALL_WORLD, read_settings
+    from chronofacts.editing.artefact import base_of
+    from chronofacts.editing.experiment import SMALL_WORLD, read_settings
 
     read_settings(editors, settings, saved)
     model = model or (base_of(saved[0]) if saved else SMALL_WORLD)
     show_progress()
-    from flows.environment import quiet_flows
+    from chronofacts.flows.environment import quiet_flows
 
     with quiet_flows():
-        from flows.experiment import experiment as experiment_flow
+        from chronofacts.flows.experiment import experiment as experiment_flow
 
         metrics = experiment_flow(snapshot, model, editors, out, settings, saved)
-    from editing.report import terminal_table
+    from chronofacts.editing.report import terminal_table
 
     table = terminal_table([out])
     tell(
@@ -94,13 +94,13 @@ def trace(
 
     Example: chronofacts trace S --model R/model --out T
     """
-    from schemas.manifest import read_manifest
+    from chronofacts.schemas.manifest import read_manifest
 
     settings = parse_settings(set_ or [])
     read_manifest(snapshot)
     require_editing()
     show_progress()
-    from editing.trace_run import run_trace
+    from chronofacts.editing.trace_run import run_trace
 
     found = run_trace(snapshot, model, settings, out, logging.getLogger("chronofacts.trace").info)
     memit = f"{found.memit[0]} to {found.memit[-1]}"
@@ -120,8 +120,8 @@ def report(
     Example: chronofacts report R --out page
     """
     require_editing()
-    from editing.report import as_json as read_figures
-    from editing.report import terminal_table, write_report
+    from chronofacts.editing.report import as_json as read_figures
+    from chronofacts.editing.report import terminal_table, write_report
 
     page = write_report(runs, out) if out is not None else None
     if mode.as_json:

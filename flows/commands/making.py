@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.arguments import Out, require_editing
-from flows.output import show_progress, tell
+from chronofacts.flows.commands.arguments import Out, require_editing
+from chronofacts.flows.output import show_progress, tell
 
 __all__ = ["demo", "refresh"]
 
@@ -26,16 +26,16 @@ def demo(
 
     Example: chronofacts demo --quick
     """
-    from schemas.folders import check_out
+    from chronofacts.schemas.folders import check_out
 
     folder = out or next(path for number in count(1) if not (path := Path("demo-output") / str(number)).exists())
     check_out(folder)
     show_progress()
     require_editing()
-    from flows.environment import quiet_flows
+    from chronofacts.flows.environment import quiet_flows
 
     with quiet_flows():
-        from flows.demo import run_demo
+        from chronofacts.flows.demo import run_demo
 
         told = run_demo(folder, quick)
     tell(
@@ -107,10 +107,10 @@ def refresh(
 
     Example: chronofacts refresh --source sample --since 2021-01-01 --as-of 2025-01-01 --out S
     """
-    from schemas.catalogue import load_catalogue
-    from schemas.cutoffs import parse_since
-    from schemas.dates import check_dates, parse_day
-    from schemas.folders import check_out
+    from chronofacts.schemas.catalogue import load_catalogue
+    from chronofacts.schemas.cutoffs import parse_since
+    from chronofacts.schemas.dates import check_dates, parse_day
+    from chronofacts.schemas.folders import check_out
 
     first, second = parse_since(since), parse_day(as_of, "--as-of")
     wanted = tuple(part for part in (piece.strip() for piece in relations.split(",")) if part)
@@ -121,12 +121,12 @@ def refresh(
     if wanted:
         catalogue.select(wanted)
     show_progress()
-    from flows.environment import quiet_flows
+    from chronofacts.flows.environment import quiet_flows
 
     with quiet_flows():
-        from flows.refresh import refresh as refresh_flow
-        from pipeline.sources.dump import DumpOptions
-        from pipeline.sources.live import EndpointOptions
+        from chronofacts.flows.refresh import refresh as refresh_flow
+        from chronofacts.pipeline.sources.dump import DumpOptions
+        from chronofacts.pipeline.sources.live import EndpointOptions
 
         kept = raw or Path(f"{out}.raw")
         refresh_flow(

@@ -7,9 +7,9 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from flows.commands.arguments import Snapshot
-from flows.output import fail, mode, tell
-from schemas.errors import BadInput
+from chronofacts.flows.commands.arguments import Snapshot
+from chronofacts.flows.output import fail, mode, tell
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["diff", "inspect", "verify"]
 
@@ -33,12 +33,12 @@ def inspect(
         raise BadInput("--live is about one entity; name it with --why, for example --why Q142 --live")
     if why:
         return _audit(snapshot, why, Wiki(api, user_agent) if live else None)
-    from pipeline.inspection import inspect as read_inspection
+    from chronofacts.pipeline.inspection import inspect as read_inspection
 
     found = read_inspection(snapshot)
     if mode.as_json:
         return tell("", found.as_json())
-    from flows.terminal import print_inspection
+    from chronofacts.flows.terminal import print_inspection
 
     print_inspection(found)
 
@@ -52,10 +52,10 @@ class Wiki(NamedTuple):
 
 def _audit(snapshot: Path, qid: str, wiki: Wiki | None) -> None:
     """Tell what a snapshot has of one entity, and what a wiki says of it now, when one is given."""
-    from flows.terminal import print_audit, print_now
-    from pipeline.audit import audit
-    from pipeline.now import compare_with_now
-    from pipeline.sources.entity_api import open_api
+    from chronofacts.flows.terminal import print_audit, print_now
+    from chronofacts.pipeline.audit import audit
+    from chronofacts.pipeline.now import compare_with_now
+    from chronofacts.pipeline.sources.entity_api import open_api
 
     findings = audit(snapshot, qid)
     now = None
@@ -75,9 +75,9 @@ def verify(snapshot: Snapshot) -> None:
 
     Example: chronofacts verify S
     """
-    from pipeline.verify import promises
-    from pipeline.verify import verify as find_problems
-    from schemas.manifest import read_manifest
+    from chronofacts.pipeline.verify import promises
+    from chronofacts.pipeline.verify import verify as find_problems
+    from chronofacts.schemas.manifest import read_manifest
 
     problems = find_problems(snapshot)
     for problem in problems:
@@ -101,14 +101,14 @@ def diff(
 
     Example: chronofacts diff OLD NEW --json
     """
-    from pipeline.compare import compare_snapshots, count_kinds
-    from schemas.catalogue import load_catalogue
-    from schemas.manifest import read_manifest
+    from chronofacts.pipeline.compare import compare_snapshots, count_kinds
+    from chronofacts.schemas.catalogue import load_catalogue
+    from chronofacts.schemas.manifest import read_manifest
 
     relations = read_manifest(new).relations
     differences = compare_snapshots(old, new, load_catalogue().select(relations))
     if mode.as_json:
         return tell("", {"counts": count_kinds(differences), "differences": differences.to_pylist()})
-    from flows.terminal import print_differences
+    from chronofacts.flows.terminal import print_differences
 
     print_differences(differences)

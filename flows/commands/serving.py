@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.arguments import parse_settings
-from flows.output import tell
+from chronofacts.flows.commands.arguments import parse_settings
+from chronofacts.flows.output import tell
 
 __all__ = ["serve"]
 
@@ -32,14 +32,14 @@ def serve(
 
     Example: chronofacts serve --set source=qlever --set repo=ORG/NAME
     """
-    from flows.server import own_server
+    from chronofacts.flows.server import own_server
 
     words = parse_settings(set_ or [])
     if webhook:
         os.environ["CHRONOFACTS_WEBHOOK"] = webhook  # no parameter: those are shown in the UI, and this is a secret
     with own_server(port) as address:
-        from flows.monthly import monthly
-        from flows.parameters import read_parameters
+        from chronofacts.flows.monthly import monthly
+        from chronofacts.flows.parameters import read_parameters
 
         parameters = read_parameters(monthly, words)
         tell(

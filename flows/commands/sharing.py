@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.arguments import Out, Snapshot
-from flows.output import show_progress, tell
-from schemas.errors import BadInput
+from chronofacts.flows.commands.arguments import Out, Snapshot
+from chronofacts.flows.output import show_progress, tell
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["export", "import_", "publish"]
 
@@ -27,7 +27,7 @@ def export(
     Example: chronofacts export S --format lm-eval --out tasks
     """
     show_progress()
-    from pipeline.exchange import export_snapshot
+    from chronofacts.pipeline.exchange import export_snapshot
 
     written = export_snapshot(snapshot, format, out)
     tell("\n".join(f"wrote {path}" for path in written), {"files": written})
@@ -44,11 +44,11 @@ def import_(
 
     Example: chronofacts import MQuAKE-T.json --format mquake --out S
     """
-    from schemas.dates import parse_day
+    from chronofacts.schemas.dates import parse_day
 
     first = parse_day(since, "--since") if since else None
     second = parse_day(as_of, "--as-of") if as_of else None
-    from pipeline.exchange import import_snapshot
+    from chronofacts.pipeline.exchange import import_snapshot
 
     manifest = import_snapshot(file, format, out, first, second)
     counts = {name: sum(e.rows for f, e in manifest.files.items() if f.startswith(f"{name}/")) for name in _IMPORTED}
@@ -84,19 +84,19 @@ def publish(
 
     Example: chronofacts publish S --repo my-org/llama-2025 --adapter R/adapters/lora
     """
-    from pipeline.hub import PublishSettings, check_options
-    from schemas.manifest import read_manifest
+    from chronofacts.pipeline.hub import PublishSettings, check_options
+    from chronofacts.schemas.manifest import read_manifest
 
     read_manifest(snapshot)  # before anything slow starts
     if base_model and adapter is None:
         raise BadInput("--base-model says what an adapter belongs to; give --adapter RUN/adapters/lora too")
     check_options(repo, PublishSettings(endpoint, private, force_tag, dry_run))
     show_progress()
-    from flows.environment import quiet_flows
+    from chronofacts.flows.environment import quiet_flows
 
     with quiet_flows():
-        from flows.publish import publish as publish_flow
-        from flows.publish import publish_adapter
+        from chronofacts.flows.publish import publish as publish_flow
+        from chronofacts.flows.publish import publish_adapter
 
         if adapter is not None:
             sent = publish_adapter(adapter, snapshot, repo, base_model, endpoint, private, dry_run)

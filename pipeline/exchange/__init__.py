@@ -16,18 +16,18 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from pipeline.exchange.benchmark import Benchmark
-from pipeline.exchange.contents import Contents, read_contents
-from pipeline.exchange.counterfact import read_counterfact
-from pipeline.exchange.easyedit import read_knowedit, write_knowedit
-from pipeline.exchange.lm_eval import write_lm_eval
-from pipeline.exchange.mquake import read_mquake, write_mquake
-from pipeline.exchange.zsre import read_zsre
-from pipeline.gate import write_sound
-from schemas.dates import check_dates
-from schemas.errors import BadInput
-from schemas.folders import check_out, written_aside
-from schemas.manifest import SnapshotManifest
+from chronofacts.pipeline.exchange.benchmark import Benchmark
+from chronofacts.pipeline.exchange.contents import Contents, read_contents
+from chronofacts.pipeline.exchange.counterfact import read_counterfact
+from chronofacts.pipeline.exchange.easyedit import read_knowedit, write_knowedit
+from chronofacts.pipeline.exchange.lm_eval import write_lm_eval
+from chronofacts.pipeline.exchange.mquake import read_mquake, write_mquake
+from chronofacts.pipeline.exchange.zsre import read_zsre
+from chronofacts.pipeline.gate import write_sound
+from chronofacts.schemas.dates import check_dates
+from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.folders import check_out, written_aside
+from chronofacts.schemas.manifest import SnapshotManifest
 
 __all__ = ["EXPORTS", "IMPORTS", "Import", "export_snapshot", "import_benchmark", "import_snapshot"]
 

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from pipeline.exchange.world import Told, sentences
-from pipeline.rejections import collect, rejection_rows
-from schemas import tables
+from chronofacts.pipeline.exchange.world import Told, sentences
+from chronofacts.pipeline.rejections import collect, rejection_rows
+from chronofacts.schemas import tables
 
 __all__ = ["Benchmark", "Edit", "Link", "Question", "content_id", "plain"]
 

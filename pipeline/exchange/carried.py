@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import Any
 
-from pipeline.exchange.benchmark import Edit
-from pipeline.exchange.records import Record
+from chronofacts.pipeline.exchange.benchmark import Edit
+from chronofacts.pipeline.exchange.records import Record
 
 __all__ = ["carried_edit", "read_edit"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.snapshot import read_table
-from schemas.errors import BadInput
-from schemas.manifest import SnapshotManifest, read_manifest
+from chronofacts.pipeline.snapshot import read_table
+from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
 
 __all__ = ["Contents", "read_contents"]
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.exchange.benchmark import Benchmark, Edit, Question
-from pipeline.exchange.records import Record, read_records
+from chronofacts.pipeline.exchange.benchmark import Benchmark, Edit, Question
+from chronofacts.pipeline.exchange.records import Record, read_records
 
 __all__ = ["read_counterfact"]
 

@@ -18,12 +18,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pipeline.exchange.benchmark import Benchmark, Edit, Question
-from pipeline.exchange.carried import carried_edit, read_edit
-from pipeline.exchange.contents import Contents
-from pipeline.exchange.records import Record, read_document, records_in, write_records
-from schemas.dates import parse_day
-from schemas.errors import BadInput
+from chronofacts.pipeline.exchange.benchmark import Benchmark, Edit, Question
+from chronofacts.pipeline.exchange.carried import carried_edit, read_edit
+from chronofacts.pipeline.exchange.contents import Contents
+from chronofacts.pipeline.exchange.records import Record, read_document, records_in, write_records
+from chronofacts.schemas.dates import parse_day
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["read_knowedit", "write_knowedit"]
 

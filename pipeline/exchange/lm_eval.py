@@ -16,8 +16,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pipeline.exchange.contents import Contents
-from schemas.errors import BadInput
+from chronofacts.pipeline.exchange.contents import Contents
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["write_lm_eval"]
 
@@ -53,7 +53,9 @@ def write_lm_eval(contents: Contents, folder: Path) -> list[Path]:
         written += _write_task(folder, tasks[-1], choices, CHOICE_TASK)
     group, code = folder / f"{GROUP}.yaml", folder / f"{CODE}.py"
     group.write_text(_group(tasks, contents), encoding="utf-8")
-    code.write_text((files("pipeline.exchange") / "lm_eval_task.py").read_text(encoding="utf-8"), encoding="utf-8")
+    code.write_text(
+        (files("chronofacts.pipeline.exchange") / "lm_eval_task.py").read_text(encoding="utf-8"), encoding="utf-8"
+    )
     return [group, *written, code]
 
 

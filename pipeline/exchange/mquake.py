@@ -15,12 +15,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.exchange.benchmark import Benchmark, Edit, Link, Question
-from pipeline.exchange.carried import carried_edit, read_edit
-from pipeline.exchange.contents import Contents
-from pipeline.exchange.records import Record, read_records, write_records
-from pipeline.exchange.world import Told
-from pipeline.timelines import values_at
+from chronofacts.pipeline.exchange.benchmark import Benchmark, Edit, Link, Question
+from chronofacts.pipeline.exchange.carried import carried_edit, read_edit
+from chronofacts.pipeline.exchange.contents import Contents
+from chronofacts.pipeline.exchange.records import Record, read_records, write_records
+from chronofacts.pipeline.exchange.world import Told
+from chronofacts.pipeline.timelines import values_at
 
 __all__ = ["read_mquake", "write_mquake"]
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from schemas.tables import SENTENCES
+from chronofacts.schemas.tables import SENTENCES
 
 __all__ = ["Told", "sentences"]
 

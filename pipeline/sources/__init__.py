@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from schemas.errors import ChronoFactsError
+from chronofacts.schemas.errors import ChronoFactsError
 
 __all__ = ["EntityBatch", "Freshness", "QueryTooBig", "Reaching", "Rejecting", "Source", "Window"]
 

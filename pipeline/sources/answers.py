@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from pipeline.entities import LABELS, in_order
-from pipeline.wikidata import (
+from chronofacts.pipeline.entities import LABELS, in_order
+from chronofacts.pipeline.wikidata import (
     ENTITY,
     NOVALUE,
     Origin,

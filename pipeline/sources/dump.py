@@ -25,16 +25,16 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from pipeline.duck import connect
-from pipeline.entities import LABELS
-from pipeline.rejections import rejection_rows
-from pipeline.sources import EntityBatch, Freshness, Window
-from pipeline.sources.dump_files import DumpDay, dump_day, find_parts
-from pipeline.sources.dump_parts import PartReport, PartSettings, Tell, extract_part, write_qids
-from pipeline.sources.dump_progress import Meter, Progress
-from pipeline.wikidata import LIFECYCLE
-from schemas.errors import BadInput
-from schemas.tables import REJECTIONS, STATEMENTS
+from chronofacts.pipeline.duck import connect
+from chronofacts.pipeline.entities import LABELS
+from chronofacts.pipeline.rejections import rejection_rows
+from chronofacts.pipeline.sources import EntityBatch, Freshness, Window
+from chronofacts.pipeline.sources.dump_files import DumpDay, dump_day, find_parts
+from chronofacts.pipeline.sources.dump_parts import PartReport, PartSettings, Tell, extract_part, write_qids
+from chronofacts.pipeline.sources.dump_progress import Meter, Progress
+from chronofacts.pipeline.wikidata import LIFECYCLE
+from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.tables import REJECTIONS, STATEMENTS
 
 __all__ = ["DumpOptions", "DumpSource", "PartJob", "Runner", "open_dump", "run_one_by_one"]
 

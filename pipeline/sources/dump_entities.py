@@ -16,9 +16,9 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 import pyarrow as pa
 
-from pipeline.entities import LABELS, in_order
-from pipeline.sources.dump_lines import BrokenLine
-from pipeline.wikidata import (
+from chronofacts.pipeline.entities import LABELS, in_order
+from chronofacts.pipeline.sources.dump_lines import BrokenLine
+from chronofacts.pipeline.wikidata import (
     NOVALUE,
     SOMEVALUE,
     Snak,
@@ -30,7 +30,7 @@ from pipeline.wikidata import (
     statement_id_from_iri,
     time_snak,
 )
-from schemas.dates import read_json_time
+from chronofacts.schemas.dates import read_json_time
 
 __all__ = ["NAMES", "EntityReader", "NameRows"]
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.sources.dump_lines import DamagedDump, DumpLines
-from pipeline.sources.dump_sums import is_sums_file
-from schemas.errors import BadInput
+from chronofacts.pipeline.sources.dump_lines import DamagedDump, DumpLines
+from chronofacts.pipeline.sources.dump_sums import is_sums_file
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["DumpDay", "dump_day", "find_parts", "is_dump"]
 

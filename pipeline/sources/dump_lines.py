@@ -24,7 +24,7 @@ import pyarrow as pa
 from ahocorasick_rs import BytesAhoCorasick
 from isal import igzip, isal_zlib
 
-from schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.errors import BadInput, CheckFailed
 
 __all__ = ["BLOCK", "BrokenLine", "ClaimFilter", "DamagedDump", "DumpLines", "Tell", "Wanted", "decompressed"]
 

@@ -24,13 +24,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.rejections import rejection_rows
-from pipeline.sources.dump_entities import NAMES, EntityReader, NameRows
-from pipeline.sources.dump_lines import BrokenLine, ClaimFilter, DamagedDump, DumpLines, Tell
-from pipeline.sources.dump_sums import check_sum
-from pipeline.wikidata import Origin, StatementRows
-from schemas.errors import BadInput
-from schemas.tables import REJECTIONS, STATEMENTS
+from chronofacts.pipeline.rejections import rejection_rows
+from chronofacts.pipeline.sources.dump_entities import NAMES, EntityReader, NameRows
+from chronofacts.pipeline.sources.dump_lines import BrokenLine, ClaimFilter, DamagedDump, DumpLines, Tell
+from chronofacts.pipeline.sources.dump_sums import check_sum
+from chronofacts.pipeline.wikidata import Origin, StatementRows
+from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.tables import REJECTIONS, STATEMENTS
 
 __all__ = ["PartReport", "PartSettings", "Tell", "extract_part", "read_qids", "write_qids"]
 

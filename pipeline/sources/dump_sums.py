@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.sources.dump_lines import DamagedDump
-from schemas.errors import BadInput
+from chronofacts.pipeline.sources.dump_lines import DamagedDump
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["WrittenSum", "check_sum", "is_sums_file", "written_sum"]
 

@@ -22,13 +22,13 @@ import requests
 import urllib3
 from SPARQLWrapper import JSON, POST, POSTDIRECTLY, SELECT, SPARQLWrapper
 
-from pipeline.sources import QueryTooBig
-from pipeline.sources.answers import Solution
-from pipeline.sources.politeness import Budget, Clock, one_at_a_time
-from pipeline.sources.raw import AnswerWriter, Asked, RawRun
-from pipeline.sources.sample import solutions
-from pipeline.sources.verdicts import EndpointFailed, Verdict, is_sparql_json, judge_cut, judge_reply
-from schemas.errors import BadInput, CheckFailed
+from chronofacts.pipeline.sources import QueryTooBig
+from chronofacts.pipeline.sources.answers import Solution
+from chronofacts.pipeline.sources.politeness import Budget, Clock, one_at_a_time
+from chronofacts.pipeline.sources.raw import AnswerWriter, Asked, RawRun
+from chronofacts.pipeline.sources.sample import solutions
+from chronofacts.pipeline.sources.verdicts import EndpointFailed, Verdict, is_sparql_json, judge_cut, judge_reply
+from chronofacts.schemas.errors import BadInput, CheckFailed
 
 __all__ = ["Endpoint", "EndpointSettings", "Replay", "RequestsSPARQL"]
 

@@ -18,13 +18,20 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import requests
 
-from pipeline.sources import EntityBatch
-from pipeline.sources.answers import Solution, label_table
-from pipeline.sources.politeness import SYSTEM_CLOCK, Clock, full_user_agent, lock_of, one_at_a_time, retry_after
-from pipeline.sources.sparql import batches
-from pipeline.sources.verdicts import EndpointFailed, Verdict, judge_reply
-from pipeline.wikidata import ENTITY, LIFECYCLE, Origin, RdfTerm, StatementRows, is_qid, read_json_statement
-from schemas.errors import BadInput
+from chronofacts.pipeline.sources import EntityBatch
+from chronofacts.pipeline.sources.answers import Solution, label_table
+from chronofacts.pipeline.sources.politeness import (
+    SYSTEM_CLOCK,
+    Clock,
+    full_user_agent,
+    lock_of,
+    one_at_a_time,
+    retry_after,
+)
+from chronofacts.pipeline.sources.sparql import batches
+from chronofacts.pipeline.sources.verdicts import EndpointFailed, Verdict, judge_reply
+from chronofacts.pipeline.wikidata import ENTITY, LIFECYCLE, Origin, RdfTerm, StatementRows, is_qid, read_json_statement
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["ApiSettings", "EntityApi", "Reread", "open_api"]
 

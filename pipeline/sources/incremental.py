@@ -18,16 +18,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.early_days import read_back
-from pipeline.entities import LABELS
-from pipeline.snapshot import read_table
-from pipeline.sources import EntityBatch, Freshness, Window
-from pipeline.sources.sparql import SparqlSource
-from pipeline.wikidata import LIFECYCLE, Origin, properties_of
-from schemas.catalogue import Catalogue
-from schemas.errors import BadInput
-from schemas.manifest import read_manifest
-from schemas.tables import STATEMENTS
+from chronofacts.pipeline.early_days import read_back
+from chronofacts.pipeline.entities import LABELS
+from chronofacts.pipeline.snapshot import read_table
+from chronofacts.pipeline.sources import EntityBatch, Freshness, Window
+from chronofacts.pipeline.sources.sparql import SparqlSource
+from chronofacts.pipeline.wikidata import LIFECYCLE, Origin, properties_of
+from chronofacts.schemas.catalogue import Catalogue
+from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.manifest import read_manifest
+from chronofacts.schemas.tables import STATEMENTS
 
 __all__ = ["Known", "UpdatedSource", "known_of", "read_known"]
 

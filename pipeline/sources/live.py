@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 
 import requests
 
-from pipeline.sources import Freshness, queries
-from pipeline.sources.answers import Solution
-from pipeline.sources.endpoint import Endpoint, EndpointSettings, Replay
-from pipeline.sources.politeness import SYSTEM_CLOCK, Clock, full_user_agent, lock_of
-from pipeline.sources.raw import RawRun, find_run, open_run
-from pipeline.sources.sparql import Ask, SparqlSource
-from schemas.errors import BadInput
+from chronofacts.pipeline.sources import Freshness, queries
+from chronofacts.pipeline.sources.answers import Solution
+from chronofacts.pipeline.sources.endpoint import Endpoint, EndpointSettings, Replay
+from chronofacts.pipeline.sources.politeness import SYSTEM_CLOCK, Clock, full_user_agent, lock_of
+from chronofacts.pipeline.sources.raw import RawRun, find_run, open_run
+from chronofacts.pipeline.sources.sparql import Ask, SparqlSource
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["ENDPOINTS", "EndpointOptions", "LiveSource", "is_endpoint", "open_live", "open_replay"]
 

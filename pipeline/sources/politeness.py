@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from schemas.errors import BadInput
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["SYSTEM_CLOCK", "Budget", "Clock", "full_user_agent", "lock_of", "one_at_a_time", "retry_after"]
 

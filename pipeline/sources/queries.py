@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.sources import Window
-from pipeline.wikidata import is_pid, is_qid
+from chronofacts.pipeline.sources import Window
+from chronofacts.pipeline.wikidata import is_pid, is_qid
 
 __all__ = ["discover", "entities", "freshness", "naming", "redirects", "revisions", "statements"]
 

@@ -26,8 +26,8 @@ from typing import IO, Any, cast
 
 import pyarrow as pa
 
-from pipeline.sources.politeness import Clock
-from schemas.errors import BadInput, CheckFailed
+from chronofacts.pipeline.sources.politeness import Clock
+from chronofacts.schemas.errors import BadInput, CheckFailed
 
 __all__ = ["AnswerWriter", "Asked", "RawRun", "find_run", "open_run"]
 

@@ -15,12 +15,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.duck import Tabular, connect, register
-from pipeline.sources import Reaching, Window
-from pipeline.spool import pieces, spool
-from pipeline.wikidata import is_qid, properties_of
-from schemas.catalogue import Catalogue
-from schemas.tables import STATEMENTS
+from chronofacts.pipeline.duck import Tabular, connect, register
+from chronofacts.pipeline.sources import Reaching, Window
+from chronofacts.pipeline.spool import pieces, spool
+from chronofacts.pipeline.wikidata import is_qid, properties_of
+from chronofacts.schemas.catalogue import Catalogue
+from chronofacts.schemas.tables import STATEMENTS
 
 __all__ = ["days_of_change", "mark", "reach", "resolve"]
 

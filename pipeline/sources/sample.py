@@ -16,11 +16,11 @@ from typing import IO, cast
 
 import pyoxigraph
 
-from pipeline.sources import Freshness
-from pipeline.sources.answers import Solution
-from pipeline.sources.sparql import Ask, SparqlSource
-from pipeline.wikidata import RdfTerm
-from schemas.errors import BadInput, CheckFailed
+from chronofacts.pipeline.sources import Freshness
+from chronofacts.pipeline.sources.answers import Solution
+from chronofacts.pipeline.sources.sparql import Ask, SparqlSource
+from chronofacts.pipeline.wikidata import RdfTerm
+from chronofacts.schemas.errors import BadInput, CheckFailed
 
 __all__ = ["SAMPLE_DIR", "engine", "load_triples", "open_sample", "read_term", "solutions"]
 

@@ -13,8 +13,8 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from pipeline.sources import EntityBatch, Freshness, QueryTooBig, Window, queries
-from pipeline.sources.answers import (
+from chronofacts.pipeline.sources import EntityBatch, Freshness, QueryTooBig, Window, queries
+from chronofacts.pipeline.sources.answers import (
     Revision,
     Solution,
     SortedRows,
@@ -26,8 +26,8 @@ from pipeline.sources.answers import (
     sort_out,
     statement_table,
 )
-from pipeline.sources.windows import Part, discover
-from pipeline.wikidata import LIFECYCLE, Origin
+from chronofacts.pipeline.sources.windows import Part, discover
+from chronofacts.pipeline.wikidata import LIFECYCLE, Origin
 
 __all__ = ["Ask", "QueryTooBig", "SparqlSource", "batches", "halving"]
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.sources.politeness import retry_after
-from schemas.errors import BadInput, ChronoFactsError
+from chronofacts.pipeline.sources.politeness import retry_after
+from chronofacts.schemas.errors import BadInput, ChronoFactsError
 
 __all__ = ["EndpointFailed", "Verdict", "is_sparql_json", "judge_cut", "judge_reply"]
 

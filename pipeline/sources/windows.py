@@ -11,8 +11,8 @@ import datetime
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.sources import QueryTooBig, Window, queries
-from pipeline.sources.answers import Solution, read_subjects
+from chronofacts.pipeline.sources import QueryTooBig, Window, queries
+from chronofacts.pipeline.sources.answers import Solution, read_subjects
 
 __all__ = ["EVERYTHING", "Part", "discover", "split"]
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from editing.experiment import RunSummary, run_experiment
-from editing.models import load_model
-from editing.snapshot import Snapshot, load_snapshot
+from chronofacts.editing.experiment import RunSummary, run_experiment
+from chronofacts.editing.models import load_model
+from chronofacts.editing.snapshot import Snapshot, load_snapshot
 from tests.editing.invented_world import write_invented
 
 SETTINGS = {

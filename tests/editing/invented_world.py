@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.tables import EDITS, QUESTIONS, SENTENCES
+from chronofacts.schemas.tables import EDITS, QUESTIONS, SENTENCES
 
 SINCE, AS_OF, PAST = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1), datetime.date(2016, 7, 1)
 NOW = {

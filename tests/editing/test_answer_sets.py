@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from editing.answer_sets import Role, Value, judge_set, named
-from editing.answers import normalise
+from chronofacts.editing.answer_sets import Role, Value, judge_set, named
+from chronofacts.editing.answers import normalise
 
 EU = ("European Union", "EU")
 NATO = ("NATO", "North Atlantic Treaty Organization")

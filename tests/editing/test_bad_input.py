@@ -13,15 +13,15 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
-from editing.editors import make_plan
-from editing.editors.keys_and_values import ValueSettings, find_facts, optimise_in_parts
-from editing.encoding import encode
-from editing.experiment import read_settings, run_experiment
-from editing.models import load_model, model_hash, save_model
-from editing.scoring import generate
-from editing.snapshot import load_snapshot
-from editing.structure import output_matrices
-from schemas.errors import BadInput
+from chronofacts.editing.editors import make_plan
+from chronofacts.editing.editors.keys_and_values import ValueSettings, find_facts, optimise_in_parts
+from chronofacts.editing.encoding import encode
+from chronofacts.editing.experiment import read_settings, run_experiment
+from chronofacts.editing.models import load_model, model_hash, save_model
+from chronofacts.editing.scoring import generate
+from chronofacts.editing.snapshot import load_snapshot
+from chronofacts.editing.structure import output_matrices
+from chronofacts.schemas.errors import BadInput
 from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.editing.editors.made_edits import made_edits, made_material
 from tests.editing.editors.test_artefacts import QUICK

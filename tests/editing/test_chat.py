@@ -14,14 +14,14 @@ import transformers as t
 from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 
-from editing.chat import ChatTokenizer, chatting, plain_tokenizer
-from editing.editors import make_plan
-from editing.editors.keys_and_values import subject_end
-from editing.encoding import encode, pad
-from editing.experiment import run_experiment
-from editing.models import load_model
-from editing.scoring import generate
-from schemas.errors import BadInput
+from chronofacts.editing.chat import ChatTokenizer, chatting, plain_tokenizer
+from chronofacts.editing.editors import make_plan
+from chronofacts.editing.editors.keys_and_values import subject_end
+from chronofacts.editing.encoding import encode, pad
+from chronofacts.editing.experiment import run_experiment
+from chronofacts.editing.models import load_model
+from chronofacts.editing.scoring import generate
+from chronofacts.schemas.errors import BadInput
 from tests.editing.editors.families import tiny
 from tests.editing.editors.made_edits import FACTS, made_material
 from tests.editing.invented_world import write_invented

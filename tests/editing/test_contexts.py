@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from editing.contexts import SEPARATOR, invented_contexts, misplaced_names
-from editing.encoding import encode, render
-from editing.experiment import read_settings
-from editing.snapshot import Snapshot
-from editing.training import share_recalled
-from editing.world import PASSES, WorldSettings, pretrain
+from chronofacts.editing.contexts import SEPARATOR, invented_contexts, misplaced_names
+from chronofacts.editing.encoding import encode, render
+from chronofacts.editing.experiment import read_settings
+from chronofacts.editing.snapshot import Snapshot
+from chronofacts.editing.training import share_recalled
+from chronofacts.editing.world import PASSES, WorldSettings, pretrain
 from tests.editing.editors.test_small_world import shares
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from editing.experiment import run_experiment
-from editing.models import load_model, model_hash
-from editing.snapshot import Snapshot, load_snapshot, subset
-from schemas.errors import BadInput, CheckFailed
+from chronofacts.editing.experiment import run_experiment
+from chronofacts.editing.models import load_model, model_hash
+from chronofacts.editing.snapshot import Snapshot, load_snapshot, subset
+from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.editing.conftest import Experiment
 
 

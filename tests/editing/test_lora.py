@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import nn
 
-from editing.artefact import load_edit
-from editing.editors import Material
-from editing.editors.lora import Lora, LoraOptions
-from editing.editors.wordings import edit_lessons, replay_lessons
-from editing.models import find_linears, model_hash
-from editing.snapshot import Snapshot
-from editing.training import TrainingFailed, TrainingSettings, train
-from schemas.errors import BadInput, CheckFailed
+from chronofacts.editing.artefact import load_edit
+from chronofacts.editing.editors import Material
+from chronofacts.editing.editors.lora import Lora, LoraOptions
+from chronofacts.editing.editors.wordings import edit_lessons, replay_lessons
+from chronofacts.editing.models import find_linears, model_hash
+from chronofacts.editing.snapshot import Snapshot
+from chronofacts.editing.training import TrainingFailed, TrainingSettings, train
+from chronofacts.schemas.errors import BadInput, CheckFailed
 
 SHORT = LoraOptions(steps=3, rank=4)
 

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from editing.facts import Change
-from editing.metrics import as_mapping, forgetting, summarise
-from editing.scoring import SCORES
-from schemas.errors import CheckFailed
+from chronofacts.editing.facts import Change
+from chronofacts.editing.metrics import as_mapping, forgetting, summarise
+from chronofacts.editing.scoring import SCORES
+from chronofacts.schemas.errors import CheckFailed
 
 
 def probe(question: str, kind: str, right: bool, **more: Any) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from editing.editors.lora import LoraOptions
-from editing.experiment import read_settings
-from schemas.errors import BadInput
+from chronofacts.editing.editors.lora import LoraOptions
+from chronofacts.editing.experiment import read_settings
+from chronofacts.schemas.errors import BadInput
 
 
 def test_an_option_alone_goes_to_every_editor_that_has_it() -> None:

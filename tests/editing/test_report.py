@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from editing.report import as_json, terminal_table, write_report
-from schemas.errors import BadInput, CheckFailed
+from chronofacts.editing.report import as_json, terminal_table, write_report
+from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.editing.conftest import Experiment
 
 HOSTILE = "<script>alert('x')</script>\"&$\\frac{"

@@ -13,9 +13,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from editing.experiment import run_experiment
-from editing.resuming import WORK, keep, kept, resumable
-from schemas.errors import BadInput, ChronoFactsError
+from chronofacts.editing.experiment import run_experiment
+from chronofacts.editing.resuming import WORK, keep, kept, resumable
+from chronofacts.schemas.errors import BadInput, ChronoFactsError
 from tests.editing.conftest import Experiment
 
 SETTINGS = {"lora.epochs": "6", "cache": "none", "scoring.fluency": "5"}
@@ -24,7 +24,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import torch
-from editing.experiment import run_experiment
+from chronofacts.editing.experiment import run_experiment
 torch.set_num_threads(1)
 snapshot, model, out = sys.argv[1:4]
 run_experiment(Path(snapshot), model, {editors!r}, {settings!r}, Path(out), lambda line: print(line, flush=True))

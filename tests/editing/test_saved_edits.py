@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from editing.artefact import base_of, load_edit, merge_edit, read_card
-from editing.editors import make_plan
-from editing.experiment import read_settings, run_experiment
-from editing.models import load_model, model_hash, save_model
-from editing.snapshot import load_snapshot
-from schemas.errors import BadInput, CheckFailed
+from chronofacts.editing.artefact import base_of, load_edit, merge_edit, read_card
+from chronofacts.editing.editors import make_plan
+from chronofacts.editing.experiment import read_settings, run_experiment
+from chronofacts.editing.models import load_model, model_hash, save_model
+from chronofacts.editing.snapshot import load_snapshot
+from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.editing.editors.made_edits import made_material
 from tests.editing.editors.test_artefacts import QUICK, says
@@ -71,8 +71,8 @@ def test_another_run_asks_saved_edits_and_finds_what_the_first_did(run: Path, tm
             )  # fmt: skip
             assert other["nll_answer"] == pytest.approx(one["nll_answer"], abs=1e-5)
         assert read_card(tmp_path / "again" / "adapters" / f"saved-{editor}") == read_card(run / "adapters" / editor)
-    from editing.report.headline import command
-    from editing.report.runs import read_runs
+    from chronofacts.editing.report.headline import command
+    from chronofacts.editing.report.runs import read_runs
 
     (again,) = read_runs([tmp_path / "again"])
     assert f"--editor none,memory --load {saved[0]} --load {saved[1]}" in command(again)

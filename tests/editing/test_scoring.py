@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from editing.encoding import encode, render
-from editing.scoring import ScoringSettings, generate, score, teacher_force
-from editing.snapshot import Snapshot
-from schemas.errors import BadInput, ChronoFactsError
+from chronofacts.editing.encoding import encode, render
+from chronofacts.editing.scoring import ScoringSettings, generate, score, teacher_force
+from chronofacts.editing.snapshot import Snapshot
+from chronofacts.schemas.errors import BadInput, ChronoFactsError
 
 FIGURES = ("nll_answer", "nll_answer_before", "p_new_over_old", "token_accuracy", "token_f1")
 

@@ -12,23 +12,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from editing.contexts import invented_contexts
-from editing.editors import Material, make_plan
-from editing.editors.memory import MemoryOptions, _Store
-from editing.encoding import encode, render
-from editing.experiment import run_experiment
-from editing.facts import changes_of, choose_facts, distinct, facts_of
-from editing.models import load_model
-from editing.report import as_json, terminal_table, write_report
-from editing.scoring import ScoringSettings, score
-from editing.scoring.asking import _longest, _Model
-from editing.scoring.prefixes import few_shot
-from editing.scoring.probes import direct_probes
-from editing.single_edits import ask_alone
-from editing.snapshot import Snapshot, load_snapshot, subset
-from editing.world import WorldSettings, pretrain
-from schemas.errors import SchemaMismatch
-from schemas.tables import EDITS, QUESTIONS, SENTENCES
+from chronofacts.editing.contexts import invented_contexts
+from chronofacts.editing.editors import Material, make_plan
+from chronofacts.editing.editors.memory import MemoryOptions, _Store
+from chronofacts.editing.encoding import encode, render
+from chronofacts.editing.experiment import run_experiment
+from chronofacts.editing.facts import changes_of, choose_facts, distinct, facts_of
+from chronofacts.editing.models import load_model
+from chronofacts.editing.report import as_json, terminal_table, write_report
+from chronofacts.editing.scoring import ScoringSettings, score
+from chronofacts.editing.scoring.asking import _longest, _Model
+from chronofacts.editing.scoring.prefixes import few_shot
+from chronofacts.editing.scoring.probes import direct_probes
+from chronofacts.editing.single_edits import ask_alone
+from chronofacts.editing.snapshot import Snapshot, load_snapshot, subset
+from chronofacts.editing.world import WorldSettings, pretrain
+from chronofacts.schemas.errors import SchemaMismatch
+from chronofacts.schemas.tables import EDITS, QUESTIONS, SENTENCES
 from tests.editing.conftest import Experiment
 from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.editing.editors.made_edits import made_material

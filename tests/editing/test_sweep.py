@@ -10,13 +10,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from editing.editors import Material, make_plan
-from editing.experiment import read_settings, run_experiment
-from editing.models import model_hash
-from editing.prefix import PrefixStore
-from editing.snapshot import Snapshot
-from editing.sweep import SWEEP, read_grid, sweep, sweep_table
-from schemas.errors import BadInput, CheckFailed
+from chronofacts.editing.editors import Material, make_plan
+from chronofacts.editing.experiment import read_settings, run_experiment
+from chronofacts.editing.models import model_hash
+from chronofacts.editing.prefix import PrefixStore
+from chronofacts.editing.snapshot import Snapshot
+from chronofacts.editing.sweep import SWEEP, read_grid, sweep, sweep_table
+from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.editing.conftest import Experiment
 
 LORA = make_plan("lora", {"steps": "40", "batch": "64"}, seed=0)
@@ -69,7 +69,9 @@ def test_members_share_what_the_frozen_layers_give(
     model_and_tokenizer: Any, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stores: list[Any] = []
-    monkeypatch.setattr("editing.sweep.PrefixStore", lambda limit: stores.append(PrefixStore(limit)) or stores[-1])
+    monkeypatch.setattr(
+        "chronofacts.editing.sweep.PrefixStore", lambda limit: stores.append(PrefixStore(limit)) or stores[-1]
+    )
     few = replace(material(snapshot), edits=snapshot.edits.slice(0, 6))
     plan = make_plan("lora", {"steps": "4", "layers": "1"}, seed=0)
     sweep(read_grid("rank=2,4,8", plan), *model_and_tokenizer, few)

@@ -13,15 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from editing.editors import Material, make_plan
-from editing.editors.modes import edit_in_chunks
-from editing.encoding import encode, render
-from editing.models import save_model
-from editing.scoring import teacher_force
-from editing.snapshot import Snapshot
-from editing.trace_run import run_trace
-from editing.tracing import EFFECTS, MAP, MEMIT_LAYERS, ROLES, TraceSettings, average, suggest_layers, trace
-from schemas.errors import BadInput
+from chronofacts.editing.editors import Material, make_plan
+from chronofacts.editing.editors.modes import edit_in_chunks
+from chronofacts.editing.encoding import encode, render
+from chronofacts.editing.models import save_model
+from chronofacts.editing.scoring import teacher_force
+from chronofacts.editing.snapshot import Snapshot
+from chronofacts.editing.trace_run import run_trace
+from chronofacts.editing.tracing import EFFECTS, MAP, MEMIT_LAYERS, ROLES, TraceSettings, average, suggest_layers, trace
+from chronofacts.schemas.errors import BadInput
 from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.editing.editors.made_edits import made_material
 
@@ -30,7 +30,7 @@ FEW = TraceSettings(facts=4, draws=3)
 
 @pytest.fixture(scope="module")
 def effects(experiment: Any, snapshot: Snapshot) -> pa.Table:
-    from editing.models import load_model
+    from chronofacts.editing.models import load_model
 
     model, tokenizer = load_model(str(experiment.run / "model"))
     return trace(model, tokenizer, snapshot.edits, FEW)

@@ -17,14 +17,14 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from editing import passage, training
-from editing.encoding import Encoded, encode
-from editing.models import find_linears, model_hash
-from editing.packing import pack_in_rows
-from editing.passage import lowest_trained, open_passage
-from editing.prefix import PrefixStore
-from editing.training import TrainingFailed, TrainingReport, TrainingSettings, train
-from schemas.errors import BadInput
+from chronofacts.editing import passage, training
+from chronofacts.editing.encoding import Encoded, encode
+from chronofacts.editing.models import find_linears, model_hash
+from chronofacts.editing.packing import pack_in_rows
+from chronofacts.editing.passage import lowest_trained, open_passage
+from chronofacts.editing.prefix import PrefixStore
+from chronofacts.editing.training import TrainingFailed, TrainingReport, TrainingSettings, train
+from chronofacts.schemas.errors import BadInput
 from tests.editing.editors.families import CONFIGS, tiny, tiny_tokenizer
 from tests.editing.editors.made_edits import FACTS
 
@@ -74,7 +74,7 @@ def test_computing_only_what_the_loss_needs_trains_the_same_weights(family: str,
 def test_in_bfloat16_what_is_left_out_adds_no_error_of_its_own(
     family: str, layers: range | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("editing.training.has_bfloat16", lambda device: True)
+    monkeypatch.setattr("chronofacts.editing.training.has_bfloat16", lambda device: True)
 
     def gradients(**changed: Any) -> torch.Tensor:
         model = adapted(family, layers)
@@ -219,7 +219,7 @@ def test_bfloat16_is_for_frozen_matrices_alone_and_the_base_is_afterwards_the_sa
     model, kinds = adapted(layers=range(2, 3)), set()
     before = model_hash(model.unload())
     model = adapted(layers=range(2, 3))
-    monkeypatch.setattr("editing.training.has_bfloat16", lambda device: True)
+    monkeypatch.setattr("chronofacts.editing.training.has_bfloat16", lambda device: True)
     part = model.get_submodule("base_model.model.model.layers.2.mlp.up_proj")
     watch = part.register_forward_hook(
         lambda part, given, out: kinds.add((part.base_layer.weight.dtype, part.lora_A.default.weight.dtype))
@@ -286,7 +286,7 @@ def test_no_examples_change_nothing() -> None:
 WORKER = """
 import sys, torch
 from safetensors.torch import save_file
-from editing.team import join_team
+from chronofacts.editing.team import join_team
 from tests.editing.test_training import adapted, run
 report, weights = run(adapted(), batch_size=5)
 team = join_team()

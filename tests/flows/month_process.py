@@ -55,27 +55,27 @@ def asked_in_a_fork() -> dict[str, Any]:
 
 
 def main() -> None:
-    import editing.experiment
-    import editing.report
-    from flows.environment import quiet_flows
-    from flows.monthly import monthly
+    import chronofacts.editing.experiment
+    import chronofacts.editing.report
+    from chronofacts.flows.environment import quiet_flows
+    from chronofacts.flows.monthly import monthly
 
     asked = json.loads(sys.argv[1]) if len(sys.argv) > 1 else asked_in_a_fork()
     noon = datetime.datetime.fromisoformat(asked.pop("clock"))
     with quiet_flows():
-        import flows.publish
-        import flows.refresh
-        from pipeline.sources.live import open_live
-        from pipeline.sources.politeness import Clock
+        import chronofacts.flows.publish
+        import chronofacts.flows.refresh
+        from chronofacts.pipeline.sources.live import open_live
+        from chronofacts.pipeline.sources.politeness import Clock
 
         clock = Clock(lambda: noon, time.monotonic, time.sleep)
-        flows.refresh.open_live = functools.partial(open_live, clock=clock)
+        chronofacts.flows.refresh.open_live = functools.partial(open_live, clock=clock)
         days = {name: datetime.date.fromisoformat(asked.pop(name)) for name in ("since", "as_of")}
         for module, names in (
-            (flows.refresh, ("open_source", "gather_source", "build_files", "write_sound")),
-            (flows.publish, ("publish_snapshot",)),
-            (editing.experiment, ("run_experiment",)),
-            (editing.report, ("write_report",)),
+            (chronofacts.flows.refresh, ("open_source", "gather_source", "build_files", "write_sound")),
+            (chronofacts.flows.publish, ("publish_snapshot",)),
+            (chronofacts.editing.experiment, ("run_experiment",)),
+            (chronofacts.editing.report, ("write_report",)),
         ):
             for name in names:
                 timed(module, name)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from chronofacts.flows.cli import app
 from tests.hub.local_hub import LocalHub
 from tests.pipeline.sources.entity_server import entity, serving
 

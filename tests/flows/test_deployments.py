@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +9,20 @@ import pytest
 import yaml
 from prefect import Flow
 from prefect.client.schemas.schedules import construct_schedule
+from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
-from flows.monthly import patiently
-from pipeline.sources.verdicts import EndpointFailed
-from schemas.errors import BadInput
+from chronofacts.flows.monthly import patiently
+from chronofacts.pipeline.sources.verdicts import EndpointFailed
+from chronofacts.schemas.errors import BadInput
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 
 
 def flow_of(deployment: dict[str, Any]) -> Flow[..., Any]:
-    path, name = deployment["entrypoint"].split(":")
-    return getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), name)
+    found: Flow[..., Any] = load_flow_from_entrypoint(deployment["entrypoint"], use_placeholder_flow=False)
+    return found
 
 
 def test_refresh_publication_and_experiments_are_scheduled_apart() -> None:

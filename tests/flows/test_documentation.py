@@ -12,8 +12,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.configuration import read_configuration
+from chronofacts.flows.cli import app
+from chronofacts.flows.configuration import read_configuration
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "CONTRIBUTING.md")
@@ -37,7 +37,7 @@ def of_ours() -> list[list[str]]:
     words = [shlex.split(line) for line in shell_lines()]
     starts = [found for found in words if found[0] == "chronofacts"]
     return [found[1:] for found in starts] + [
-        found[found.index("flows.cli") + 1 :] for found in words if "flows.cli" in found
+        found[found.index("chronofacts.flows.cli") + 1 :] for found in words if "chronofacts.flows.cli" in found
     ]
 
 
@@ -80,7 +80,7 @@ def test_the_settings_that_are_shown_are_options(tmp_path: Path) -> None:
     (text,) = blocks("toml")
     assert tomllib.loads(text)
     (tmp_path / "chronofacts.toml").write_text(text)
-    from flows.cli import options_of
+    from chronofacts.flows.cli import options_of
 
     read = read_configuration(None, {name: options_of(command) for name, command in COMMANDS.items()}, tmp_path)
     assert read["refresh"]["source"] == "qlever"

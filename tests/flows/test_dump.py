@@ -12,9 +12,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from flows.dump import part_runner
-from pipeline.sources.dump import DumpOptions, open_dump
-from schemas.errors import BadInput, CheckFailed
+from chronofacts.flows.dump import part_runner
+from chronofacts.pipeline.sources.dump import DumpOptions, open_dump
+from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.pipeline.sources.dump_world import as_dump, as_lines, compressed, holders, write_dump
 
 DAY = datetime.date(2025, 3, 5)

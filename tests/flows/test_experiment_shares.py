@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from flows.experiment import experiment
+from chronofacts.flows.experiment import experiment
 from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.editing.invented_world import write_invented
 

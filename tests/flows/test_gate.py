@@ -14,7 +14,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from flows.cli import app
+from chronofacts.flows.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,9 +25,9 @@ import runpy, sys
 from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
-import pipeline.build
+import chronofacts.pipeline.build
 
-whole = pipeline.build.build_files
+whole = chronofacts.pipeline.build.build_files
 
 def build_files(*inputs):
     files = whole(*inputs)
@@ -37,9 +37,9 @@ def build_files(*inputs):
     pq.write_table(damaged.cast(edits.schema), files["edits"])
     return files
 
-pipeline.build.build_files = build_files
+chronofacts.pipeline.build.build_files = build_files
 sys.argv[0] = "chronofacts"
-runpy.run_module("flows.cli", run_name="__main__")
+runpy.run_module("chronofacts.flows.cli", run_name="__main__")
 """
 
 
@@ -107,8 +107,8 @@ def test_the_artifact_tells_what_was_set_aside(prefect_server: str, tmp_path: Pa
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
-    from flows.findings import tell_set_aside
-    from schemas.manifest import read_manifest
+    from chronofacts.flows.findings import tell_set_aside
+    from chronofacts.schemas.manifest import read_manifest
     from tests.hub.small_snapshot import make_snapshot
     from tests.pipeline.test_gate import written
 

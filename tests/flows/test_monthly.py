@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from prefect.artifacts import Artifact
 
-from flows.monthly import day_of_snapshot, monthly
-from flows.parameters import read_parameters
-from pipeline.store import open_store
-from schemas.errors import BadInput
+from chronofacts.flows.monthly import day_of_snapshot, monthly
+from chronofacts.flows.parameters import read_parameters
+from chronofacts.pipeline.store import open_store
+from chronofacts.schemas.errors import BadInput
 from tests.flows.webhook import webhook
 from tests.pipeline.test_store import snapshot_of
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import COMMANDS, app
+from chronofacts.flows.cli import COMMANDS, app
 from tests.hub.small_snapshot import make_snapshot
 
 runner = CliRunner()
@@ -24,7 +24,7 @@ def why(folder: Path, monkeypatch: pytest.MonkeyPatch, *words: str, env: str = "
     monkeypatch.chdir(folder)
     (folder / "chronofacts.toml").write_text(f'[inspect]\nwhy = "{file}"\n' if file else "")
     told = []
-    monkeypatch.setattr("pipeline.audit.audit", lambda snapshot, qid: told.append(qid) or [])
+    monkeypatch.setattr("chronofacts.pipeline.audit.audit", lambda snapshot, qid: told.append(qid) or [])
     result = runner.invoke(app, ["inspect", "S", *words], env={"CHRONOFACTS_INSPECT_WHY": env} if env else {})
     assert result.exit_code == (0 if told else 2), result.output
     return told[0] if told else ""
@@ -91,7 +91,7 @@ def test_json_is_all_of_standard_output_and_quiet_silences_the_rest(prefect_serv
 def run(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "CHRONOFACTS_"))}
     return subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "flows.cli", *words],
+        [sys.executable, "-W", "ignore", "-m", "chronofacts.flows.cli", *words],
         cwd=folder, capture_output=True, text=True, check=False,
         env={**kept, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(folder / "prefect"), **environment},
     )  # fmt: skip
@@ -100,7 +100,8 @@ def run(folder: Path, *words: str, **environment: str) -> subprocess.CompletedPr
 def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
     for typed, place, wanted in (("chronofacts exp", "1", "export"), ("chronofacts publish --dr", "2", "--dry-run")):
         done = subprocess.run(
-            [sys.executable, "-c", "import sys; sys.argv[0] = 'chronofacts'; from flows.cli import main; main()"],
+            [sys.executable, "-c", "import sys; sys.argv[0] = 'chronofacts'; "
+                                   "from chronofacts.flows.cli import main; main()"],
             cwd=ROOT, capture_output=True, text=True, check=False,
             env={**os.environ, "_CHRONOFACTS_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": place},
         )  # fmt: skip

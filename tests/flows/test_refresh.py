@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from flows.refresh import workplace
-from schemas.errors import CheckFailed
+from chronofacts.flows.refresh import workplace
+from chronofacts.schemas.errors import CheckFailed
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKS = """
 import sys, time
 from pathlib import Path
-from flows.refresh import workplace
+from chronofacts.flows.refresh import workplace
 with workplace(Path(sys.argv[1])) as folder:
     (folder / "half").write_text("done")
     print(folder, flush=True)

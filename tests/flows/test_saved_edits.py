@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from editing.experiment import run_experiment
-from editing.models import save_model
-from flows.cli import app
-from schemas.manifest import SnapshotManifest
+from chronofacts.editing.experiment import run_experiment
+from chronofacts.editing.models import save_model
+from chronofacts.flows.cli import app
+from chronofacts.schemas.manifest import SnapshotManifest
 from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.editing.invented_world import AS_OF, SINCE, write_invented
 

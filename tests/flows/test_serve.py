@@ -34,7 +34,7 @@ def test_the_next_month_is_scheduled_with_its_parameters(own_prefect_home: Path,
     address = f"http://127.0.0.1:{port}"
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment = {**kept, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(own_prefect_home), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-W", "ignore", "-m", "flows.cli", "serve", "--port", str(port), "--json"]
+    command = [sys.executable, "-W", "ignore", "-m", "chronofacts.flows.cli", "serve", "--port", str(port), "--json"]
     with subprocess.Popen(
         [*command, "--set", "repo=org/name", "--set", "keep_last=3"],
         cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
@@ -71,7 +71,7 @@ def test_the_next_month_is_scheduled_with_its_parameters(own_prefect_home: Path,
 def test_a_wrong_parameter_is_told_before_anything_is_served(tmp_path: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "flows.cli", "serve", "--set", "repo"],
+        [sys.executable, "-W", "ignore", "-m", "chronofacts.flows.cli", "serve", "--set", "repo"],
         cwd=tmp_path, env={**kept, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2 and "key=value" in done.stderr

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from schemas.manifest import read_manifest
+from chronofacts.schemas.manifest import read_manifest
 from tests.flows.two_months import FIRST, REPO, SECOND, Forks, Installation, Month, make_model
 from tests.hub.local_hub import LocalHub, local_hub
 from tests.hub.test_publish import run_datasets

@@ -12,10 +12,10 @@ from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.states import Running, Scheduled
 from prefect.types import DateTime
 
-from flows.monthly import monthly
-from flows.publish import publish
-from flows.upkeep import forget_old_runs
-from pipeline.store import open_store
+from chronofacts.flows.monthly import monthly
+from chronofacts.flows.publish import publish
+from chronofacts.flows.upkeep import forget_old_runs
+from chronofacts.pipeline.store import open_store
 from tests.pipeline.test_store import snapshot_of
 
 FEW = ("capital",)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.gate import write_sound
-from schemas.manifest import SnapshotManifest
-from schemas.tables import SNAPSHOT_TABLES
+from chronofacts.pipeline.gate import write_sound
+from chronofacts.schemas.manifest import SnapshotManifest
+from chronofacts.schemas.tables import SNAPSHOT_TABLES
 
 __all__ = ["AS_OF", "SINCE", "make_snapshot"]
 

@@ -12,12 +12,12 @@ import peft
 import pytest
 import torch
 
-from editing.models import model_hash
-from editing.run_folder import snapshot_hash
-from editing.snapshot import load_snapshot
-from pipeline.hub import PublishSettings
-from pipeline.hub_adapter import PublishedAdapter, publish_adapter
-from schemas.errors import BadInput, CheckFailed
+from chronofacts.editing.models import model_hash
+from chronofacts.editing.run_folder import snapshot_hash
+from chronofacts.editing.snapshot import load_snapshot
+from chronofacts.pipeline.hub import PublishSettings
+from chronofacts.pipeline.hub_adapter import PublishedAdapter, publish_adapter
+from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.hub.local_hub import LocalHub
 

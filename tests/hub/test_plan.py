@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipeline.hub_plan import RemoteFile, RemoteState, plan_publication
-from pipeline.publication import LocalFile
-from schemas.errors import BadInput
+from chronofacts.pipeline.hub_plan import RemoteFile, RemoteState, plan_publication
+from chronofacts.pipeline.publication import LocalFile
+from chronofacts.schemas.errors import BadInput
 
 TAG = "2025-01-01"
 

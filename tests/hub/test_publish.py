@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import HfApi
 
-from pipeline.card import configs
-from pipeline.hub import Published, PublishSettings, publish
-from pipeline.hub_errors import HubUnavailable, without_tokens
-from schemas.errors import BadInput, CheckFailed, ChronoFactsError
-from schemas.manifest import read_manifest
+from chronofacts.pipeline.card import configs
+from chronofacts.pipeline.hub import Published, PublishSettings, publish
+from chronofacts.pipeline.hub_errors import HubUnavailable, without_tokens
+from chronofacts.schemas.errors import BadInput, CheckFailed, ChronoFactsError
+from chronofacts.schemas.manifest import read_manifest
 from tests.hub.local_hub import LocalHub
 from tests.hub.small_snapshot import make_snapshot
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.hub import Published, PublishSettings, publish
-from pipeline.publication import ExperimentReport
+from chronofacts.pipeline.hub import Published, PublishSettings, publish
+from chronofacts.pipeline.publication import ExperimentReport
 from tests.hub.local_hub import LocalHub
 from tests.hub.small_snapshot import make_snapshot
 from tests.hub.test_publish import REPO, TAG

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.build import EntityBatch, SnapshotSettings, Told, build_tables
-from pipeline.changes import find_changes
-from pipeline.memberships import find_memberships
-from pipeline.questions import QuestionSettings, QuestionTables, build_questions
-from pipeline.snapshot import write_snapshot
-from pipeline.timelines import build_timelines, values_at
-from schemas.catalogue import Catalogue, load_catalogue
-from schemas.manifest import SnapshotManifest
-from schemas.tables import REJECTIONS
+from chronofacts.pipeline.build import EntityBatch, SnapshotSettings, Told, build_tables
+from chronofacts.pipeline.changes import find_changes
+from chronofacts.pipeline.memberships import find_memberships
+from chronofacts.pipeline.questions import QuestionSettings, QuestionTables, build_questions
+from chronofacts.pipeline.snapshot import write_snapshot
+from chronofacts.pipeline.timelines import build_timelines, values_at
+from chronofacts.schemas.catalogue import Catalogue, load_catalogue
+from chronofacts.schemas.manifest import SnapshotManifest
+from chronofacts.schemas.tables import REJECTIONS
 from tests.pipeline.statement_world import World, world
 
 SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)

@@ -14,11 +14,11 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from pipeline.changes import CHANGES
-from pipeline.questions import QuestionSettings, QuestionTables, build_questions
-from pipeline.timelines import values_at
-from schemas.catalogue import load_catalogue
-from schemas.tables import ENTITIES, STATEMENTS, TIMELINES
+from chronofacts.pipeline.changes import CHANGES
+from chronofacts.pipeline.questions import QuestionSettings, QuestionTables, build_questions
+from chronofacts.pipeline.timelines import values_at
+from chronofacts.schemas.catalogue import load_catalogue
+from chronofacts.schemas.tables import ENTITIES, STATEMENTS, TIMELINES
 
 SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
 CATALOGUE = load_catalogue()

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from pipeline.entities import LABELS, describe_entities
-from pipeline.wikidata import NOVALUE, Origin, Snak, StatementRows
-from pipeline.wikidata import SOMEVALUE as SOMEBODY
-from schemas.dates import read_json_time, spell_interval
+from chronofacts.pipeline.entities import LABELS, describe_entities
+from chronofacts.pipeline.wikidata import NOVALUE, Origin, Snak, StatementRows
+from chronofacts.pipeline.wikidata import SOMEVALUE as SOMEBODY
+from chronofacts.schemas.dates import read_json_time, spell_interval
 
 GREGORIAN = "http://www.wikidata.org/entity/Q1985727"
 ORIGIN = Origin("test", datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC))

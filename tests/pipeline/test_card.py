@@ -9,10 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.card import write_card
-from pipeline.chart import edits_by_relation_svg
-from schemas.manifest import read_manifest
-from schemas.tables import EDITS
+from chronofacts.pipeline.card import write_card
+from chronofacts.pipeline.chart import edits_by_relation_svg
+from chronofacts.schemas.manifest import read_manifest
+from chronofacts.schemas.tables import EDITS
 
 
 def card_of(snapshot: Path) -> str:

@@ -5,11 +5,11 @@ import datetime
 import pyarrow as pa
 import pytest
 
-from pipeline.changes import find_changes
-from pipeline.crosscheck import cross_check
-from pipeline.timelines import build_timelines, values_at
-from schemas.catalogue import load_catalogue
-from schemas.errors import BadInput
+from chronofacts.pipeline.changes import find_changes
+from chronofacts.pipeline.crosscheck import cross_check
+from chronofacts.pipeline.timelines import build_timelines, values_at
+from chronofacts.schemas.catalogue import load_catalogue
+from chronofacts.schemas.errors import BadInput
 from tests.pipeline.statement_world import World, world
 
 SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 
-from pipeline.timelines import build_timelines, values_at
-from pipeline.wikidata import Snak
-from schemas.catalogue import load_catalogue
+from chronofacts.pipeline.timelines import build_timelines, values_at
+from chronofacts.pipeline.wikidata import Snak
+from chronofacts.schemas.catalogue import load_catalogue
 from tests.pipeline.statement_world import World, time, world
 
 CATALOGUE = load_catalogue().select(["P54", "software_version"])

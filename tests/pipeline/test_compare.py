@@ -4,9 +4,9 @@ import datetime
 
 import pyarrow as pa
 
-from pipeline.compare import count_kinds, find_differences
-from pipeline.timelines import build_timelines
-from schemas.catalogue import load_catalogue
+from chronofacts.pipeline.compare import count_kinds, find_differences
+from chronofacts.pipeline.timelines import build_timelines
+from chronofacts.schemas.catalogue import load_catalogue
 from tests.pipeline.statement_world import World, world
 
 OLD, NEW = datetime.date(2022, 1, 1), datetime.date(2023, 1, 1)

@@ -6,11 +6,11 @@ from pathlib import Path
 import mlcroissant
 import pyarrow.parquet as pq
 
-from pipeline.chart import edits_by_month, edits_by_month_svg
-from pipeline.croissant import croissant_text
-from pipeline.snapshot import sha256_of
-from schemas.manifest import read_manifest
-from schemas.tables import EDITS
+from chronofacts.pipeline.chart import edits_by_month, edits_by_month_svg
+from chronofacts.pipeline.croissant import croissant_text
+from chronofacts.pipeline.snapshot import sha256_of
+from chronofacts.schemas.manifest import read_manifest
+from chronofacts.schemas.tables import EDITS
 from tests.hub.small_snapshot import make_snapshot
 
 

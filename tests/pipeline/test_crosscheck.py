@@ -6,10 +6,10 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.changes import find_changes
-from pipeline.crosscheck import count_confidence, cross_check, quarantine, veto_empty_before
-from pipeline.timelines import build_timelines, values_at
-from schemas.catalogue import load_catalogue
+from chronofacts.pipeline.changes import find_changes
+from chronofacts.pipeline.crosscheck import count_confidence, cross_check, quarantine, veto_empty_before
+from chronofacts.pipeline.timelines import build_timelines, values_at
+from chronofacts.schemas.catalogue import load_catalogue
 from tests.pipeline.statement_world import World, world
 
 DAY = datetime.date(2022, 1, 1)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.snapshot import read_table
+from chronofacts.pipeline.snapshot import read_table
 from tests.pipeline.damage import damage_statement
 from tests.pipeline.sources.dump_world import day, entity, item, statement, write_dump
 from tests.snapshots import build_snapshot, read_dump

@@ -7,7 +7,7 @@ import datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.questions import QuestionTables
+from chronofacts.pipeline.questions import QuestionTables
 from tests.pipeline.question_world import SINCE, World, world
 
 OFFICE, OTHER = "Q30", "Q31"

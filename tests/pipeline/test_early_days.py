@@ -13,13 +13,13 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from pipeline.early_days import read_back, without_early_days
-from pipeline.snapshot import read_table
-from pipeline.timelines import build_timelines, values_at
-from pipeline.verify import verify
-from schemas.catalogue import load_catalogue
-from schemas.dates import read_json_time
-from schemas.tables import SNAPSHOT_TABLES, STATEMENTS, TIMELINES
+from chronofacts.pipeline.early_days import read_back, without_early_days
+from chronofacts.pipeline.snapshot import read_table
+from chronofacts.pipeline.timelines import build_timelines, values_at
+from chronofacts.pipeline.verify import verify
+from chronofacts.schemas.catalogue import load_catalogue
+from chronofacts.schemas.dates import read_json_time
+from chronofacts.schemas.tables import SNAPSHOT_TABLES, STATEMENTS, TIMELINES
 from tests.pipeline.sources.dump_world import entity, item, snak, statement, write_dump
 from tests.pipeline.statement_world import World, world
 from tests.snapshots import build_snapshot, iterate_everything, read_dump

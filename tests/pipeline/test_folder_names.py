@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.duck import connect, register
-from pipeline.verify import verify
+from chronofacts.pipeline.duck import connect, register
+from chronofacts.pipeline.verify import verify
 from tests.hub.small_snapshot import make_snapshot
 
 NAMES = ["with a space", "S [x]", "what?", "a*b", "it's [2024-01] *?"]

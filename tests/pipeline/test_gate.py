@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from pipeline.gate import AT_LEAST, SHARE, write_sound
-from pipeline.inspection import inspect
-from pipeline.snapshot import read_table
-from pipeline.verify import verify
-from schemas.errors import CheckFailed
-from schemas.manifest import SnapshotManifest, read_manifest
-from schemas.tables import SNAPSHOT_TABLES
+from chronofacts.pipeline.gate import AT_LEAST, SHARE, write_sound
+from chronofacts.pipeline.inspection import inspect
+from chronofacts.pipeline.snapshot import read_table
+from chronofacts.pipeline.verify import verify
+from chronofacts.schemas.errors import CheckFailed
+from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
+from chronofacts.schemas.tables import SNAPSHOT_TABLES
 from tests.hub.small_snapshot import make_snapshot
 from tests.pipeline.test_verify import DEFECTS, EDIT, plant, question
 from tests.snapshots import iterate_everything

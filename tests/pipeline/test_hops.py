@@ -8,7 +8,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.questions import QuestionTables
+from chronofacts.pipeline.questions import QuestionTables
 from tests.pipeline.question_world import World, small_country, world
 
 

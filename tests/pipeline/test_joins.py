@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.hops import MOST_LINKS, _within_shares
-from pipeline.questions import QuestionTables
-from pipeline.snapshot import read_table
-from schemas.catalogue import load_catalogue
+from chronofacts.pipeline.hops import MOST_LINKS, _within_shares
+from chronofacts.pipeline.questions import QuestionTables
+from chronofacts.pipeline.snapshot import read_table
+from chronofacts.schemas.catalogue import load_catalogue
 from tests.pipeline.question_world import World, world
 
 CATALOGUE = load_catalogue()

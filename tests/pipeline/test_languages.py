@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.refresh import refresh
-from pipeline.snapshot import read_table
-from pipeline.sources.answers import label_table
-from pipeline.verify import verify
-from pipeline.wikidata import RdfTerm
+from chronofacts.flows.refresh import refresh
+from chronofacts.pipeline.snapshot import read_table
+from chronofacts.pipeline.sources.answers import label_table
+from chronofacts.pipeline.verify import verify
+from chronofacts.pipeline.wikidata import RdfTerm
 from tests.conftest import AS_OF, SINCE
 from tests.pipeline.question_world import small_country
 

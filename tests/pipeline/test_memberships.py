@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.memberships import find_memberships
-from pipeline.timelines import build_timelines
-from schemas.catalogue import load_catalogue
-from schemas.errors import BadInput
+from chronofacts.pipeline.memberships import find_memberships
+from chronofacts.pipeline.timelines import build_timelines
+from chronofacts.schemas.catalogue import load_catalogue
+from chronofacts.schemas.errors import BadInput
 from tests.pipeline.statement_world import World, world
 
 SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.questions import QuestionTables
-from pipeline.snapshot import read_table
+from chronofacts.pipeline.questions import QuestionTables
+from chronofacts.pipeline.snapshot import read_table
 from tests.conftest import AS_OF
 from tests.pipeline.question_world import World, world
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from pipeline.now import compare_statements, compare_with_now
-from pipeline.sources.entity_api import ApiSettings, EntityApi
+from chronofacts.pipeline.now import compare_statements, compare_with_now
+from chronofacts.pipeline.sources.entity_api import ApiSettings, EntityApi
 from tests.pipeline.sources.endpoint_server import FakeTime
 from tests.pipeline.sources.entity_server import Api, entity, serving, statement
 

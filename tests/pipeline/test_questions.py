@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.questions import QuestionTables
-from schemas.tables import EDITS, QUESTIONS, SENTENCES
+from chronofacts.pipeline.questions import QuestionTables
+from chronofacts.schemas.tables import EDITS, QUESTIONS, SENTENCES
 from tests.pipeline.question_world import small_country, small_questions, world
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.snapshot import read_table
-from pipeline.sources.sample import SAMPLE_DIR, open_sample
-from schemas.errors import BadInput, CheckFailed
+from chronofacts.pipeline.snapshot import read_table
+from chronofacts.pipeline.sources.sample import SAMPLE_DIR, open_sample
+from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.conftest import AS_OF, SINCE
 
 # What Wikidata says of a team that men play for: three classes of clubs, and one of national sides.
@@ -226,7 +226,7 @@ def test_a_folder_without_a_sample_is_wrong_use(tmp_path: Path) -> None:
 
 
 def test_the_same_command_twice_gives_the_same_bytes(sample_snapshot: Path, tmp_path: Path) -> None:
-    from flows.refresh import refresh
+    from chronofacts.flows.refresh import refresh
 
     again = refresh.fn("sample", SINCE, AS_OF, tmp_path / "again")
     first = {
@@ -242,7 +242,7 @@ def test_a_second_snapshot_in_a_folder_of_the_same_name_is_not_read_as_the_first
 ) -> None:
     from datasets import load_dataset
 
-    from flows.refresh import refresh
+    from chronofacts.flows.refresh import refresh
 
     other = refresh.fn("sample", SINCE, AS_OF, tmp_path / sample_snapshot.name, relations=["head_of_state"])
     rows = [load_dataset(str(folder), "edits", split="train").num_rows for folder in (sample_snapshot, other)]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.audit import audit
-from pipeline.exchange import export_snapshot, import_benchmark
-from pipeline.inspection import inspect
-from schemas.catalogue import load_catalogue
+from chronofacts.pipeline.audit import audit
+from chronofacts.pipeline.exchange import export_snapshot, import_benchmark
+from chronofacts.pipeline.inspection import inspect
+from chronofacts.schemas.catalogue import load_catalogue
 from tests.pipeline.membership_world import questions_of, rows, snapshot_of, unions
 from tests.pipeline.statement_world import World, world
 

@@ -18,11 +18,11 @@ from tempfile import TemporaryDirectory
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.build import SnapshotSettings, build_files
-from pipeline.gathering import gather_source
-from pipeline.sources.dump import DumpOptions, open_dump
-from pipeline.wikidata import properties_of
-from schemas.catalogue import load_catalogue
+from chronofacts.pipeline.build import SnapshotSettings, build_files
+from chronofacts.pipeline.gathering import gather_source
+from chronofacts.pipeline.sources.dump import DumpOptions, open_dump
+from chronofacts.pipeline.wikidata import properties_of
+from chronofacts.schemas.catalogue import load_catalogue
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases" / "wikidata"
 SITUATIONS = CASES / "situations.tsv"

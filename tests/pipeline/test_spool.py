@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.spool import ROWS, Spool, pieces, read_whole, spool
-from schemas.errors import CheckFailed
+from chronofacts.pipeline.spool import ROWS, Spool, pieces, read_whole, spool
+from chronofacts.schemas.errors import CheckFailed
 
 NUMBERS = pa.schema([("number", pa.int64()), ("text", pa.string())])
 ROW_COUNT = 2 * ROWS + 777

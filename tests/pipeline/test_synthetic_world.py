@@ -16,17 +16,17 @@ import pytest
 
 from benchmarks.synthetic_forms import json_lines, triples
 from benchmarks.synthetic_world import World, WorldSettings, make_world
-from pipeline.changes import find_changes
-from pipeline.crosscheck import cross_check
-from pipeline.entities import LABELS, describe_entities
-from pipeline.snapshot import write_parquet
-from pipeline.sources import Freshness
-from pipeline.sources.sample import engine
-from pipeline.sources.sparql import SparqlSource
-from pipeline.timelines import build_timelines, values_at, write_timelines
-from pipeline.wikidata import LIFECYCLE, Origin, StatementRows, read_json_statement
-from schemas.catalogue import load_catalogue
-from schemas.tables import SOURCE_COLUMNS
+from chronofacts.pipeline.changes import find_changes
+from chronofacts.pipeline.crosscheck import cross_check
+from chronofacts.pipeline.entities import LABELS, describe_entities
+from chronofacts.pipeline.snapshot import write_parquet
+from chronofacts.pipeline.sources import Freshness
+from chronofacts.pipeline.sources.sample import engine
+from chronofacts.pipeline.sources.sparql import SparqlSource
+from chronofacts.pipeline.timelines import build_timelines, values_at, write_timelines
+from chronofacts.pipeline.wikidata import LIFECYCLE, Origin, StatementRows, read_json_statement
+from chronofacts.schemas.catalogue import load_catalogue
+from chronofacts.schemas.tables import SOURCE_COLUMNS
 
 SINCE, AS_OF = datetime.date(2019, 1, 1), datetime.date(2025, 1, 1)
 NOW = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
@@ -211,7 +211,7 @@ def test_every_change_is_a_true_one(seed: int) -> None:
 
 
 def test_a_change_of_an_entity_without_a_name_is_rejected_by_name() -> None:
-    build = pytest.importorskip("pipeline.build")
+    build = pytest.importorskip("chronofacts.pipeline.build")
     read = told(0)
     source = build.Told(read.statements, build.EntityBatch(read.lifecycle, read.labels), read.rejections.slice(0, 0))
     made = build.build_tables(source, CATALOGUE, build.SnapshotSettings(SINCE, AS_OF, quarantine_days=0), AS_OF)

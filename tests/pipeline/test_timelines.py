@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.timelines import build_timelines, values_at
-from pipeline.wikidata import Snak
-from schemas.catalogue import load_catalogue
-from schemas.dates import DayInterval
+from chronofacts.pipeline.timelines import build_timelines, values_at
+from chronofacts.pipeline.wikidata import Snak
+from chronofacts.schemas.catalogue import load_catalogue
+from chronofacts.schemas.dates import DayInterval
 from tests.pipeline.statement_world import World, time, world
 
 AS_OF = datetime.date(2025, 1, 1)

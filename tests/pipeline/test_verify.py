@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.invariants import INVARIANTS
-from pipeline.set_invariants import SET_INVARIANTS
-from pipeline.snapshot import sha256_of, write_parquet
-from pipeline.verify import require_sound, verify
-from schemas.errors import BadInput, CheckFailed
-from schemas.promises import PROMISES
-from schemas.reasons import REASONS, explain
-from schemas.tables import SNAPSHOT_TABLES
+from chronofacts.pipeline.invariants import INVARIANTS
+from chronofacts.pipeline.set_invariants import SET_INVARIANTS
+from chronofacts.pipeline.snapshot import sha256_of, write_parquet
+from chronofacts.pipeline.verify import require_sound, verify
+from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.promises import PROMISES
+from chronofacts.schemas.reasons import REASONS, explain
+from chronofacts.schemas.tables import SNAPSHOT_TABLES
 
 # The first edit and the first question of a kind; `named`: an edit with a question that names it alone.
 EDIT = "edit_id = (SELECT min(edit_id) FROM edits WHERE kind = 'modification' AND object_kind = 'item')"

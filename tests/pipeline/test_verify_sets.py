@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.set_invariants import SET_INVARIANTS
-from pipeline.verify import verify
+from chronofacts.pipeline.set_invariants import SET_INVARIANTS
+from chronofacts.pipeline.verify import verify
 from tests.pipeline.membership_world import snapshot_of, unions
 from tests.pipeline.test_verify import plant
 

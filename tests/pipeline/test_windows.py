@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks.synthetic_forms import json_lines
 from benchmarks.synthetic_world import WorldSettings, make_world
-from pipeline.sources.sample import open_sample
+from chronofacts.pipeline.sources.sample import open_sample
 from tests.snapshots import Reading, build_snapshot, gather, iterate_everything, read_dump
 
 PAIRS = int(os.environ.get("CHRONOFACTS_SWEEP", "2"))

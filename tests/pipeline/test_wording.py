@@ -7,8 +7,8 @@ import datetime
 import duckdb
 import pytest
 
-from pipeline.wording import create_wordings, vocabulary
-from schemas.catalogue import load_catalogue
+from chronofacts.pipeline.wording import create_wordings, vocabulary
+from chronofacts.schemas.catalogue import load_catalogue
 
 
 @pytest.fixture(scope="module")

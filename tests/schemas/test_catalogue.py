@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from schemas.catalogue import CATALOGUE_PATH, load_catalogue
-from schemas.catalogue_checks import wordings_of
-from schemas.errors import BadInput
+from chronofacts.schemas.catalogue import CATALOGUE_PATH, load_catalogue
+from chronofacts.schemas.catalogue_checks import wordings_of
+from chronofacts.schemas.errors import BadInput
 
 LANGUAGE = """
 [languages.en]

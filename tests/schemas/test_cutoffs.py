@@ -5,8 +5,8 @@ import tomllib
 
 import pytest
 
-from schemas.cutoffs import CUTOFFS_PATH, known_until, parse_since
-from schemas.errors import BadInput
+from chronofacts.schemas.cutoffs import CUTOFFS_PATH, known_until, parse_since
+from chronofacts.schemas.errors import BadInput
 
 
 def test_a_model_stands_for_the_first_day_after_its_stated_month() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.dates import (
+from chronofacts.schemas.dates import (
     ABSENT,
     Bound,
     DayInterval,
@@ -21,7 +21,7 @@ from schemas.dates import (
     spell_interval,
     to_day_number,
 )
-from schemas.errors import BadInput
+from chronofacts.schemas.errors import BadInput
 
 GREGORIAN = "http://www.wikidata.org/entity/Q1985727"
 JULIAN = "http://www.wikidata.org/entity/Q1985786"

@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import pipeline.hub
-from pipeline.sources.dump_lines import DumpLines
-from pipeline.sources.endpoint import QueryTooBig
-from pipeline.sources.sample import load_triples
-from pipeline.sources.verdicts import EndpointFailed
-from schemas.errors import CheckFailed, ChronoFactsError
+import chronofacts.pipeline.hub
+from chronofacts.pipeline.sources.dump_lines import DumpLines
+from chronofacts.pipeline.sources.endpoint import QueryTooBig
+from chronofacts.pipeline.sources.sample import load_triples
+from chronofacts.pipeline.sources.verdicts import EndpointFailed
+from chronofacts.schemas.errors import CheckFailed, ChronoFactsError
 from tests.hub.local_hub import LocalHub
 from tests.hub.test_publish import REPO, TAG, send
 from tests.pipeline.sources.endpoint_server import FakeTime, endpoint_at
@@ -81,8 +81,8 @@ def test_a_dump_of_one_endless_line_is_refused_in_little_memory(tmp_path: Path) 
     path.write_bytes(gzip.compress(b"[\n") + packed(700) + gzip.compress(b"\n]\n"))
     code = (
         "import sys; from pathlib import Path\n"
-        "from pipeline.sources.dump_lines import DumpLines\n"
-        "from schemas.errors import ChronoFactsError\n"
+        "from chronofacts.pipeline.sources.dump_lines import DumpLines\n"
+        "from chronofacts.schemas.errors import ChronoFactsError\n"
         "def peak(): return int(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0]) // 1024\n"
         "before = peak()\n"
         "try:\n"
@@ -115,7 +115,7 @@ def test_a_parquet_file_that_swells_is_not_compared_with(
     assert len(stream.getvalue()) < MB
     hub.create(REPO)
     hub.repos[REPO].tags["2024-12-01"] = hub.push(REPO, "edits/edits.parquet", stream.getvalue())
-    monkeypatch.setattr(pipeline.hub, "_MOST_BYTES", 20 * MB)
+    monkeypatch.setattr(chronofacts.pipeline.hub, "_MOST_BYTES", 20 * MB)
     monkeypatch.setattr(logging.getLogger("chronofacts"), "propagate", True)
     send(hub, snapshot)
     assert "too large to be compared" in caplog.text

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from flows.monthly import tell_failure
-from flows.output import fail
-from flows.upkeep import prune_results
-from pipeline.hub import PublishSettings, publish
-from pipeline.store import open_store
-from pipeline.verify import verify
-from schemas.errors import BadInput, ChronoFactsError
+from chronofacts.flows.monthly import tell_failure
+from chronofacts.flows.output import fail
+from chronofacts.flows.upkeep import prune_results
+from chronofacts.pipeline.hub import PublishSettings, publish
+from chronofacts.pipeline.store import open_store
+from chronofacts.pipeline.verify import verify
+from chronofacts.schemas.errors import BadInput, ChronoFactsError
 from tests.hub.local_hub import TOKEN, LocalHub
 from tests.hub.small_snapshot import make_snapshot
 from tests.hub.test_publish import REPO
@@ -82,7 +82,17 @@ def test_a_token_is_in_no_file_no_output_and_no_card(
         "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "home"),
         "PREFECT_HOME": str(own_prefect_home), "PREFECT_LOGGING_LEVEL": "DEBUG",
     }  # fmt: skip
-    command = [sys.executable, "-m", "flows.cli", "publish", str(snapshot), "--repo", REPO, "--endpoint", hub.url]
+    command = [
+        sys.executable,
+        "-m",
+        "chronofacts.flows.cli",
+        "publish",
+        str(snapshot),
+        "--repo",
+        REPO,
+        "--endpoint",
+        hub.url,
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, env=environment, check=True)
     assert TOKEN.encode() not in done.stdout + done.stderr
     for path in tmp_path.rglob("*"):  # Prefect's database and artifacts, the Hub client's cache

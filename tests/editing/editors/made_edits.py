@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from editing.editors import Material
-from schemas.tables import EDITS, SENTENCES
+from chronofacts.editing.editors import Material
+from chronofacts.schemas.tables import EDITS, SENTENCES
 
 FACTS = [("Linz", "Ada Moor"), ("Graz", "Bob Tann"), ("Wels", "Cyd Rook"), ("Enns", "Dan Ware")]
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from editing.artefact import load_edit
-from editing.editors import EDITORS, make_plan
-from editing.encoding import encode
-from editing.models import model_hash
-from editing.training import TrainingFailed, TrainingSettings, train
-from schemas.errors import BadInput, CheckFailed
+from chronofacts.editing.artefact import load_edit
+from chronofacts.editing.editors import EDITORS, make_plan
+from chronofacts.editing.encoding import encode
+from chronofacts.editing.models import model_hash
+from chronofacts.editing.training import TrainingFailed, TrainingSettings, train
+from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.editing.editors.made_edits import made_material
 

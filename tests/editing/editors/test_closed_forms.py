@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from editing.editors.keys_and_values import ValueSettings, capture, find_facts, optimise_values, subject_end
-from editing.editors.memit import Memit, MemitOptions, normal_update
-from editing.editors.rome import Rome, RomeOptions, rank_one_update
-from editing.encoding import encode
-from editing.models import model_hash
-from editing.statistics import covariances, regularised, texts_from
-from editing.structure import block_names, matrix_of, output_matrices
-from editing.training import TrainingFailed
+from chronofacts.editing.editors.keys_and_values import ValueSettings, capture, find_facts, optimise_values, subject_end
+from chronofacts.editing.editors.memit import Memit, MemitOptions, normal_update
+from chronofacts.editing.editors.rome import Rome, RomeOptions, rank_one_update
+from chronofacts.editing.encoding import encode
+from chronofacts.editing.models import model_hash
+from chronofacts.editing.statistics import covariances, regularised, texts_from
+from chronofacts.editing.structure import block_names, matrix_of, output_matrices
+from chronofacts.editing.training import TrainingFailed
 from tests.editing.editors.families import CONFIGS, tiny, tiny_tokenizer
 from tests.editing.editors.made_edits import made_edits, made_material
 

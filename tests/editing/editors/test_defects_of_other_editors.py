@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from editing.editors import make_plan
-from editing.encoding import encode
-from editing.models import find_blocks
-from editing.prefix import PrefixStore
-from editing.scoring import generate, teacher_force
-from editing.training import TrainingSettings, train
+from chronofacts.editing.editors import make_plan
+from chronofacts.editing.encoding import encode
+from chronofacts.editing.models import find_blocks
+from chronofacts.editing.prefix import PrefixStore
+from chronofacts.editing.scoring import generate, teacher_force
+from chronofacts.editing.training import TrainingSettings, train
 from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.editing.editors.made_edits import FACTS, made_material
 from tests.editing.editors.test_artefacts import QUICK, says

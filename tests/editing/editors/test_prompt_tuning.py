@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from editing.editors import make_plan
-from editing.encoding import Encoded
-from editing.models import answer_logits, context_length
-from editing.packing import predicting, spread
-from editing.passage import open_passage
-from schemas.errors import BadInput
+from chronofacts.editing.editors import make_plan
+from chronofacts.editing.encoding import Encoded
+from chronofacts.editing.models import answer_logits, context_length
+from chronofacts.editing.packing import predicting, spread
+from chronofacts.editing.passage import open_passage
+from chronofacts.schemas.errors import BadInput
 from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.editing.editors.made_edits import made_material
 

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from editing.artefact import load_edit
-from editing.editors import Material, make_plan
-from editing.experiment import Prepared, read_settings, run_editor
-from editing.models import model_hash
-from editing.scoring import score
-from editing.snapshot import Snapshot
+from chronofacts.editing.artefact import load_edit
+from chronofacts.editing.editors import Material, make_plan
+from chronofacts.editing.experiment import Prepared, read_settings, run_editor
+from chronofacts.editing.models import model_hash
+from chronofacts.editing.scoring import score
+from chronofacts.editing.snapshot import Snapshot
 
 KINDS = ("edit", "history", "multi_hop")
 

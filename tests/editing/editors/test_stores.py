@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from editing.editors import make_plan
-from editing.editors.memory import MemoryOptions, _Reader, _Store
-from editing.encoding import encode
-from editing.retrieval import Retriever
-from editing.scoring import generate, teacher_force
-from editing.subjects import SubjectIndex
-from schemas.errors import BadInput
+from chronofacts.editing.editors import make_plan
+from chronofacts.editing.editors.memory import MemoryOptions, _Reader, _Store
+from chronofacts.editing.encoding import encode
+from chronofacts.editing.retrieval import Retriever
+from chronofacts.editing.scoring import generate, teacher_force
+from chronofacts.editing.subjects import SubjectIndex
+from chronofacts.schemas.errors import BadInput
 from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.editing.editors.made_edits import made_material
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 import transformers as t
 
-from editing.structure import block_names, matrix_of, output_matrices, share_of_depth, writes_to_stream
-from schemas.errors import BadInput
+from chronofacts.editing.structure import block_names, matrix_of, output_matrices, share_of_depth, writes_to_stream
+from chronofacts.schemas.errors import BadInput
 from tests.editing.editors.families import CONFIGS, ENDS, LLAMA_LIKE, SIZES, tiny
 
 

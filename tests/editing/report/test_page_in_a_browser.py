@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from editing.report import write_report
+from chronofacts.editing.report import write_report
 from tests.editing.conftest import Experiment
 
 BROWSER = next(

@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from editing.report.staleness import estimate_cutoff, months
-from editing.scoring import SCORES
+from chronofacts.editing.report.staleness import estimate_cutoff, months
+from chronofacts.editing.scoring import SCORES
 
 SCHEMA = pa.schema([*SCORES, pa.field("changed_on_earliest", pa.date32()), pa.field("changed_on_latest", pa.date32())])
 

@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import nn
 
-from editing.encoding import encode
-from editing.experiment import run_experiment
-from editing.metrics import as_mapping, summarise
-from editing.scoring import ScoringSettings, all_probes, evaluate, generate, score, teacher_force
-from editing.snapshot import Snapshot
-from schemas.errors import BadInput
+from chronofacts.editing.encoding import encode
+from chronofacts.editing.experiment import run_experiment
+from chronofacts.editing.metrics import as_mapping, summarise
+from chronofacts.editing.scoring import ScoringSettings, all_probes, evaluate, generate, score, teacher_force
+from chronofacts.editing.snapshot import Snapshot
+from chronofacts.schemas.errors import BadInput
 from tests.editing.conftest import Experiment
 
 

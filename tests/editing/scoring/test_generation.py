@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from editing.scoring import generate
+from chronofacts.editing.scoring import generate
 from tests.editing.editors.families import CONFIGS, tiny, tiny_tokenizer
 
 

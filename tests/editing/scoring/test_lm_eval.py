@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from editing.encoding import encode
-from editing.general_ability import TaskFigure, check_tasks, run_tasks
-from editing.scoring import ScoringSettings, teacher_force
-from editing.snapshot import Snapshot
-from schemas.errors import BadInput
+from chronofacts.editing.encoding import encode
+from chronofacts.editing.general_ability import TaskFigure, check_tasks, run_tasks
+from chronofacts.editing.scoring import ScoringSettings, teacher_force
+from chronofacts.editing.snapshot import Snapshot
+from chronofacts.schemas.errors import BadInput
 
 TASK = "chronofacts_new_vs_old"
 
@@ -21,9 +21,9 @@ TASK = "chronofacts_new_vs_old"
 def tasks(snapshot: Snapshot, tmp_path: Path) -> Path:
     """The exported task, of the invented world."""
     pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed (the extra lm-eval)")
-    from pipeline.exchange.contents import Contents
-    from pipeline.exchange.lm_eval import write_lm_eval
-    from schemas.manifest import SnapshotManifest
+    from chronofacts.pipeline.exchange.contents import Contents
+    from chronofacts.pipeline.exchange.lm_eval import write_lm_eval
+    from chronofacts.schemas.manifest import SnapshotManifest
 
     questions = sorted(snapshot.questions.to_pylist(), key=lambda row: row["question_id"])
     manifest = SnapshotManifest.__new__(SnapshotManifest)
@@ -78,7 +78,7 @@ def test_an_unknown_task_is_refused_before_anything_begins(tasks: Path) -> None:
 
 
 def test_without_the_harness_the_user_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("editing.general_ability.find_spec", lambda name: None)
+    monkeypatch.setattr("chronofacts.editing.general_ability.find_spec", lambda name: None)
     with pytest.raises(BadInput, match=r"pip install 'chronofacts\[lm-eval\]'"):
         check_tasks(ScoringSettings(lm_eval=("hellaswag",)))
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from editing.encoding import Encoded, encode
-from editing.scoring import teacher_force
-from editing.scoring.packed import force_packed
+from chronofacts.editing.encoding import Encoded, encode
+from chronofacts.editing.scoring import teacher_force
+from chronofacts.editing.scoring.packed import force_packed
 from tests.editing.editors.families import CONFIGS, tiny, tiny_tokenizer
 
 PACKED = ("gemma", "gpt2", "gpt_neox", "gptj", "llama", "mistral", "qwen")

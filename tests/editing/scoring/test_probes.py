@@ -11,15 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from editing.editors.wordings import edit_lessons
-from editing.encoding import form_of
-from editing.scoring import ScoringSettings, all_probes, evaluate, score
-from editing.scoring.ngrams import ngram_entropy
-from editing.scoring.prefixes import answer_of, dated
-from editing.snapshot import Snapshot, load_snapshot
-from pipeline.exchange import import_snapshot
-from schemas.errors import BadInput
-from schemas.tables import QUESTIONS
+from chronofacts.editing.editors.wordings import edit_lessons
+from chronofacts.editing.encoding import form_of
+from chronofacts.editing.scoring import ScoringSettings, all_probes, evaluate, score
+from chronofacts.editing.scoring.ngrams import ngram_entropy
+from chronofacts.editing.scoring.prefixes import answer_of, dated
+from chronofacts.editing.snapshot import Snapshot, load_snapshot
+from chronofacts.pipeline.exchange import import_snapshot
+from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.tables import QUESTIONS
 from tests.editing.conftest import Experiment
 
 COUNTERFACT = {
@@ -206,6 +206,6 @@ def test_repetition_lowers_the_ngram_entropy() -> None:
 
 
 def _no_sentences() -> pa.Table:
-    from schemas.tables import SENTENCES
+    from chronofacts.schemas.tables import SENTENCES
 
     return SENTENCES.empty_table()

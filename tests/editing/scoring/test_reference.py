@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 import torch
 
-from editing.answers import matches, token_f1
-from editing.scoring import ScoringSettings, all_probes, evaluate
-from editing.snapshot import Snapshot
+from chronofacts.editing.answers import matches, token_f1
+from chronofacts.editing.scoring import ScoringSettings, all_probes, evaluate
+from chronofacts.editing.snapshot import Snapshot
 
 PROBES = 300
 

@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from editing.scoring import ScoringSettings, all_probes, evaluate
-from editing.scoring.asking import as_scores
-from editing.scoring.shards import ModelPlace, ask_in_shares, in_processes
-from editing.snapshot import Snapshot
+from chronofacts.editing.scoring import ScoringSettings, all_probes, evaluate
+from chronofacts.editing.scoring.asking import as_scores
+from chronofacts.editing.scoring.shards import ModelPlace, ask_in_shares, in_processes
+from chronofacts.editing.snapshot import Snapshot
 from tests.editing.conftest import Experiment
 
 TWO = ScoringSettings(processes=2, fluency=4, perplexity=4)

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from editing.encoding import encode
-from editing.scoring import generate, teacher_force
-from editing.scoring.forcing import _force, _without
-from editing.scoring.prefixes import few_shot
-from editing.scoring.shared_start import starts
+from chronofacts.editing.encoding import encode
+from chronofacts.editing.scoring import generate, teacher_force
+from chronofacts.editing.scoring.forcing import _force, _without
+from chronofacts.editing.scoring.prefixes import few_shot
+from chronofacts.editing.scoring.shared_start import starts
 from tests.editing.editors.families import CONFIGS, tiny, tiny_tokenizer
 
 PREFIX = few_shot()[:120] + "\n"
@@ -52,8 +52,8 @@ def test_scores_after_a_shared_start_are_those_of_the_whole_prompt(family: str, 
 
 @torch.inference_mode()
 def test_logits_after_a_shared_start_are_equal_to_1e_5(rows: Any) -> None:
-    from editing.encoding import pad
-    from editing.scoring.forcing import _logits
+    from chronofacts.editing.encoding import pad
+    from chronofacts.editing.scoring.forcing import _logits
 
     model = roomy("llama")
     (start,) = starts(model, [row.ids for row in rows], [row.start - 1 for row in rows])

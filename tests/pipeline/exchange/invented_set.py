@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from pipeline.exchange.benchmark import Benchmark, Edit, Link, Question
-from pipeline.exchange.contents import Contents
-from schemas.manifest import SnapshotManifest
-from schemas.tables import TIMELINES
+from chronofacts.pipeline.exchange.benchmark import Benchmark, Edit, Link, Question
+from chronofacts.pipeline.exchange.contents import Contents
+from chronofacts.schemas.manifest import SnapshotManifest
+from chronofacts.schemas.tables import TIMELINES
 
 SINCE, AS_OF = datetime.date(2020, 1, 1), datetime.date(2024, 1, 1)
 PREMIER = Edit(

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.exchange.counterfact import read_counterfact
+from chronofacts.pipeline.exchange.counterfact import read_counterfact
 from tests.pipeline.exchange.invented_set import AS_OF
 
 # An invented record in the published shape.

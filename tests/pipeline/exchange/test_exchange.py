@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
-from pipeline.exchange import EXPORTS, IMPORTS, export_snapshot, import_benchmark, import_snapshot
-from pipeline.invariants import INVARIANTS
-from pipeline.snapshot import read_table
-from pipeline.verify import promises, verify
-from schemas.errors import BadInput
-from schemas.manifest import read_manifest
-from schemas.tables import SNAPSHOT_TABLES
+from chronofacts.flows.cli import app
+from chronofacts.pipeline.exchange import EXPORTS, IMPORTS, export_snapshot, import_benchmark, import_snapshot
+from chronofacts.pipeline.invariants import INVARIANTS
+from chronofacts.pipeline.snapshot import read_table
+from chronofacts.pipeline.verify import promises, verify
+from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.manifest import read_manifest
+from chronofacts.schemas.tables import SNAPSHOT_TABLES
 from tests.pipeline.exchange.test_counterfact import RECORD as COUNTERFACT
 from tests.pipeline.exchange.test_mquake import CASE as MQUAKE
 from tests.pipeline.exchange.test_zsre import RECORD as ZSRE

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from editing.answers import matches
-from pipeline.exchange import lm_eval_task
-from pipeline.exchange.lm_eval import write_lm_eval
-from schemas.errors import BadInput
+from chronofacts.editing.answers import matches
+from chronofacts.pipeline.exchange import lm_eval_task
+from chronofacts.pipeline.exchange.lm_eval import write_lm_eval
+from chronofacts.schemas.errors import BadInput
 from tests.pipeline.exchange.invented_set import CHAIR, PREMIER, contents
 
 KINDS = {"edit", "paraphrase", "cloze", "alias", "reverse", "multi_hop", "locality", "history", "timeline"}

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 
-from pipeline.exchange.benchmark import plain
-from pipeline.exchange.mquake import read_mquake, write_mquake
-from schemas.errors import BadInput
+from chronofacts.pipeline.exchange.benchmark import plain
+from chronofacts.pipeline.exchange.mquake import read_mquake, write_mquake
+from chronofacts.schemas.errors import BadInput
 from tests.pipeline.exchange.invented_set import AS_OF, CHAIR, PREMIER, contents, multi_hop, renamed
 from tests.pipeline.exchange.test_easyedit import NAME
 

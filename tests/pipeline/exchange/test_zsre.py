@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.exchange.zsre import read_zsre
+from chronofacts.pipeline.exchange.zsre import read_zsre
 from tests.pipeline.exchange.invented_set import AS_OF
 
 # An invented record in the published shape.

@@ -9,15 +9,15 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline.build import read_source
-from pipeline.sources import Reaching, Rejecting, Window
-from pipeline.sources.dump import DumpOptions, DumpSource, open_dump
-from pipeline.sources.dump_progress import Meter, Progress
-from pipeline.sources.sample import engine, load_triples
-from pipeline.sources.sparql import SparqlSource
-from schemas.catalogue import load_catalogue
-from schemas.errors import BadInput
-from schemas.tables import SOURCE_COLUMNS
+from chronofacts.pipeline.build import read_source
+from chronofacts.pipeline.sources import Reaching, Rejecting, Window
+from chronofacts.pipeline.sources.dump import DumpOptions, DumpSource, open_dump
+from chronofacts.pipeline.sources.dump_progress import Meter, Progress
+from chronofacts.pipeline.sources.sample import engine, load_triples
+from chronofacts.pipeline.sources.sparql import SparqlSource
+from chronofacts.schemas.catalogue import load_catalogue
+from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.tables import SOURCE_COLUMNS
 from tests.pipeline.sources.dump_world import (
     EDITED,
     as_dump,

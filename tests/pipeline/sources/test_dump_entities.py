@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.sources.dump_entities import EntityReader, NameRows
-from pipeline.wikidata import Origin, StatementRows, read_json_statement
+from chronofacts.pipeline.sources.dump_entities import EntityReader, NameRows
+from chronofacts.pipeline.wikidata import Origin, StatementRows, read_json_statement
 from tests.pipeline.sources.dump_world import EDITED, day, entity, holder, item, snak, statement
 
 EXTRACTS = Path(__file__).resolve().parents[4] / "shared" / "wikidata"

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.sources import dump_lines
-from pipeline.sources.dump_lines import BLOCK, ClaimFilter, DamagedDump, DumpLines
-from schemas.errors import BadInput
+from chronofacts.pipeline.sources import dump_lines
+from chronofacts.pipeline.sources.dump_lines import BLOCK, ClaimFilter, DamagedDump, DumpLines
+from chronofacts.schemas.errors import BadInput
 from tests.pipeline.sources.dump_world import as_dump, as_lines, compressed, entity, holders
 
 FORMS = ("json", "gz", "bz2", "zst")

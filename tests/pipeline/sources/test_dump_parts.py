@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.sources import dump_parts
-from pipeline.sources.dump_lines import DamagedDump
-from pipeline.sources.dump_parts import PartSettings, extract_part, read_qids, write_qids
-from schemas.tables import REJECTIONS, STATEMENTS
+from chronofacts.pipeline.sources import dump_parts
+from chronofacts.pipeline.sources.dump_lines import DamagedDump
+from chronofacts.pipeline.sources.dump_parts import PartSettings, extract_part, read_qids, write_qids
+from chronofacts.schemas.tables import REJECTIONS, STATEMENTS
 from tests.pipeline.sources.dump_world import as_dump, as_lines, compressed, entity, holder, holders, write_dump
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -131,7 +131,7 @@ def test_a_damaged_part_is_refused_unless_its_readable_beginning_is_asked_for(tm
 def extraction(path: Path, out: Path, before: str = "") -> list[str]:
     code = (
         f"{before}\nimport datetime\nfrom pathlib import Path\n"
-        "from pipeline.sources.dump_parts import PartSettings, extract_part\n"
+        "from chronofacts.pipeline.sources.dump_parts import PartSettings, extract_part\n"
         f"extract_part(Path({str(path)!r}), {PIDS!r}, Path({str(out)!r}), PartSettings(datetime.date(2025, 3, 5)))\n"
     )
     return [sys.executable, "-c", code]

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sources import QueryTooBig
-from pipeline.sources.politeness import Budget, full_user_agent, retry_after
-from pipeline.sources.verdicts import EndpointFailed
-from schemas.errors import BadInput, CheckFailed
+from chronofacts.pipeline.sources import QueryTooBig
+from chronofacts.pipeline.sources.politeness import Budget, full_user_agent, retry_after
+from chronofacts.pipeline.sources.verdicts import EndpointFailed
+from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.pipeline.sources.endpoint_server import (
     BROKEN,
     NOON,

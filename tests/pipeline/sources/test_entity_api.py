@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from pipeline.sources.entity_api import ApiSettings, EntityApi
-from pipeline.sources.verdicts import EndpointFailed
-from schemas.errors import BadInput
+from chronofacts.pipeline.sources.entity_api import ApiSettings, EntityApi
+from chronofacts.pipeline.sources.verdicts import EndpointFailed
+from chronofacts.schemas.errors import BadInput
 from tests.pipeline.sources.endpoint_server import FakeTime
 from tests.pipeline.sources.entity_server import Api, serving
 

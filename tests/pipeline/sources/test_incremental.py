@@ -10,16 +10,16 @@ import pyarrow as pa
 import pyoxigraph
 import pytest
 
-from pipeline.build import Told, read_source
-from pipeline.entities import describe_entities
-from pipeline.snapshot import read_table, write_snapshot
-from pipeline.sources.incremental import UpdatedSource, read_known
-from pipeline.sources.live import EndpointOptions, LiveSource, open_live
-from pipeline.sources.reach import days_of_change
-from schemas.catalogue import Catalogue, load_catalogue
-from schemas.errors import BadInput
-from schemas.manifest import SnapshotManifest
-from schemas.tables import SNAPSHOT_TABLES
+from chronofacts.pipeline.build import Told, read_source
+from chronofacts.pipeline.entities import describe_entities
+from chronofacts.pipeline.snapshot import read_table, write_snapshot
+from chronofacts.pipeline.sources.incremental import UpdatedSource, read_known
+from chronofacts.pipeline.sources.live import EndpointOptions, LiveSource, open_live
+from chronofacts.pipeline.sources.reach import days_of_change
+from chronofacts.schemas.catalogue import Catalogue, load_catalogue
+from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.manifest import SnapshotManifest
+from chronofacts.schemas.tables import SNAPSHOT_TABLES
 from tests.pipeline.sources.endpoint_server import NOON, EndpointServer, FakeTime, serving
 from tests.pipeline.sources.rdf_world import RdfWorld, offices
 
@@ -177,7 +177,7 @@ def test_an_update_from_another_source_language_or_relation_is_wrong_use(
 
 
 def test_the_command_updates_a_snapshot_to_what_a_full_refresh_gives(tmp_path: Path) -> None:
-    from flows.refresh import refresh
+    from chronofacts.flows.refresh import refresh
 
     world = offices()
     with serving(world.store()) as server:

@@ -16,17 +16,17 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline.build import Told, read_source
-from pipeline.sources import QueryTooBig, Window
-from pipeline.sources.answers import Solution
-from pipeline.sources.live import EndpointOptions, open_live, open_replay, read_freshness
-from pipeline.sources.reach import days_of_change
-from pipeline.sources.sample import engine, load_triples
-from pipeline.sources.verdicts import EndpointFailed
-from pipeline.sources.windows import EVERYTHING, Part, discover, split
-from pipeline.wikidata import Origin, RdfTerm, StatementRows, read_json_statement
-from schemas.catalogue import Catalogue, load_catalogue
-from schemas.errors import BadInput, CheckFailed
+from chronofacts.pipeline.build import Told, read_source
+from chronofacts.pipeline.sources import QueryTooBig, Window
+from chronofacts.pipeline.sources.answers import Solution
+from chronofacts.pipeline.sources.live import EndpointOptions, open_live, open_replay, read_freshness
+from chronofacts.pipeline.sources.reach import days_of_change
+from chronofacts.pipeline.sources.sample import engine, load_triples
+from chronofacts.pipeline.sources.verdicts import EndpointFailed
+from chronofacts.pipeline.sources.windows import EVERYTHING, Part, discover, split
+from chronofacts.pipeline.wikidata import Origin, RdfTerm, StatementRows, read_json_statement
+from chronofacts.schemas.catalogue import Catalogue, load_catalogue
+from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.pipeline.sources.endpoint_server import NOON, TRANSIENT, EndpointServer, FakeTime, serving
 from tests.pipeline.sources.rdf_world import RdfWorld, offices, rdf_world
 
@@ -173,9 +173,9 @@ def test_a_crash_at_any_request_repeats_no_finished_batch(
 READ_IN_A_PROCESS = """
 import sys
 from pathlib import Path
-from pipeline.build import read_source
-from pipeline.sources.live import EndpointOptions, open_live
-from schemas.catalogue import load_catalogue
+from chronofacts.pipeline.build import read_source
+from chronofacts.pipeline.sources.live import EndpointOptions, open_live
+from chronofacts.schemas.catalogue import load_catalogue
 url, raw, relations = sys.argv[1:]
 print("ready", flush=True)
 read_source(open_live(url, EndpointOptions(raw=Path(raw))), load_catalogue().select(relations.split(",")), "en")
@@ -250,7 +250,7 @@ def test_an_unfinished_reading_of_yesterday_is_not_taken_up(
 
 
 def test_a_replay_gives_the_same_bytes_without_the_network(catalogue: Catalogue, tmp_path: Path) -> None:
-    from flows.refresh import refresh
+    from chronofacts.flows.refresh import refresh
 
     days = datetime.date(2003, 6, 1), datetime.date(2005, 6, 1)
     with serving(offices().store()) as server:
@@ -265,7 +265,7 @@ def test_a_replay_gives_the_same_bytes_without_the_network(catalogue: Catalogue,
 
 
 def test_a_day_beyond_the_endpoint_is_wrong_use_and_keeps_nothing_for_the_next_try(tmp_path: Path) -> None:
-    from flows.refresh import refresh
+    from chronofacts.flows.refresh import refresh
 
     with serving(offices().store()) as server:
         options = EndpointOptions(raw=tmp_path / "raw")
