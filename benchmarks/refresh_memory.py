@@ -33,7 +33,7 @@ from chronofacts.pipeline.entities import LABELS  # noqa: E402
 from chronofacts.pipeline.gathering import gather_source  # noqa: E402
 from chronofacts.pipeline.snapshot import write_snapshot  # noqa: E402
 from chronofacts.pipeline.sources import EntityBatch, Freshness, Window  # noqa: E402
-from chronofacts.pipeline.spool import pieces  # noqa: E402
+from chronofacts.pipeline.storage.parquet_stream import pieces  # noqa: E402
 from chronofacts.pipeline.verify import require_sound  # noqa: E402
 from chronofacts.schemas.catalogue import load_catalogue  # noqa: E402
 from chronofacts.schemas.manifest import SnapshotManifest  # noqa: E402

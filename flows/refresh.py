@@ -28,7 +28,7 @@ from chronofacts.pipeline.sources.incremental import UpdatedSource, read_known
 from chronofacts.pipeline.sources.live import EndpointOptions, LiveSource, is_endpoint, open_live
 from chronofacts.pipeline.sources.reach import days_of_change
 from chronofacts.pipeline.sources.sample import open_sample
-from chronofacts.pipeline.spool import full_disk_told
+from chronofacts.pipeline.storage.parquet_stream import full_disk_told
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.folders import check_out

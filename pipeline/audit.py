@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from chronofacts.pipeline.duck import connect
 from chronofacts.pipeline.snapshot import table_files
+from chronofacts.pipeline.storage.session import connect
 from chronofacts.pipeline.wikidata import is_qid
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.manifest import read_manifest

@@ -21,10 +21,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from chronofacts.pipeline.changes import find_changes
-from chronofacts.pipeline.duck import connect, register
-from chronofacts.pipeline.early_days import read_back
 from chronofacts.pipeline.memberships import MEMBERS, find_memberships
 from chronofacts.pipeline.snapshot import read_table
+from chronofacts.pipeline.storage.early_days import read_back
+from chronofacts.pipeline.storage.session import connect, register
 from chronofacts.pipeline.timelines import values_at
 from chronofacts.schemas.catalogue import Catalogue
 from chronofacts.schemas.errors import BadInput

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from chronofacts.pipeline.duck import Tabular, connect, register
-from chronofacts.pipeline.spool import spool_query
+from chronofacts.pipeline.storage.parquet_stream import spool_query
+from chronofacts.pipeline.storage.session import Tabular, connect, register
 from chronofacts.schemas.catalogue import Catalogue
 from chronofacts.schemas.tables import REJECTIONS, TIMELINES
 

@@ -12,7 +12,7 @@ from typing import overload
 import numpy as np
 import pyarrow as pa
 
-from chronofacts.pipeline.duck import Tabular, connect, register
+from chronofacts.pipeline.storage.session import Tabular, connect, register
 from chronofacts.schemas.tables import ENTITIES
 
 __all__ = ["LABELS", "describe_entities", "in_order", "named_entities"]

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import duckdb
 
-from chronofacts.pipeline.duck import Tabular
 from chronofacts.pipeline.invariants import BLAMED, Invariant
 from chronofacts.pipeline.snapshot import fill_folder
-from chronofacts.pipeline.spool import spool_query
+from chronofacts.pipeline.storage.parquet_stream import spool_query
+from chronofacts.pipeline.storage.session import Tabular
 from chronofacts.pipeline.verify import Problem, broken, opened, promises, verify
 from chronofacts.schemas.errors import CheckFailed
 from chronofacts.schemas.folders import written_aside

@@ -16,12 +16,12 @@ from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 
-from chronofacts.pipeline.duck import Tabular, connect, register
 from chronofacts.pipeline.entities import LABELS, named_entities
-from chronofacts.pipeline.rejections import rejection_rows
 from chronofacts.pipeline.sources import EntityBatch, Reaching, Rejecting, Source, Window
 from chronofacts.pipeline.sources.reach import reach, resolve
-from chronofacts.pipeline.spool import Spool, pieces, read_whole, spool, spool_query
+from chronofacts.pipeline.storage.parquet_stream import Spool, pieces, read_whole, spool, spool_query
+from chronofacts.pipeline.storage.rejections import rejection_rows
+from chronofacts.pipeline.storage.session import Tabular, connect, register
 from chronofacts.pipeline.wikidata import properties_of
 from chronofacts.schemas.catalogue import Catalogue
 from chronofacts.schemas.tables import STATEMENTS

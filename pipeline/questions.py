@@ -22,7 +22,6 @@ from chronofacts.pipeline.asking import (
     create_reverse_names,
     write_now_questions,
 )
-from chronofacts.pipeline.duck import Tabular, connect, register
 from chronofacts.pipeline.facts import create_facts
 from chronofacts.pipeline.history import create_edited_spans, create_past_days, write_past_questions
 from chronofacts.pipeline.hops import create_chosen_hops
@@ -39,6 +38,7 @@ from chronofacts.pipeline.set_questions import (
 )
 from chronofacts.pipeline.sets import create_guarded, create_sets
 from chronofacts.pipeline.settings import QuestionSettings
+from chronofacts.pipeline.storage.session import Tabular, connect, register
 from chronofacts.pipeline.wording import create_wordings
 from chronofacts.schemas import tables
 from chronofacts.schemas.catalogue import Catalogue

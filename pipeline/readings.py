@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from chronofacts.pipeline.duck import quoted
+from chronofacts.pipeline.storage.session import quoted
 from chronofacts.schemas.catalogue import Catalogue
 
 __all__ = ["BLOCKED", "HUMAN", "create_readings", "mark_cycles", "readings_to_parquet", "register_relations"]

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 
 from chronofacts.pipeline.card import write_card
 from chronofacts.pipeline.croissant import write_croissant
-from chronofacts.pipeline.duck import Tabular
-from chronofacts.pipeline.early_days import without_early_days
-from chronofacts.pipeline.spool import ROWS, pieces, spool
+from chronofacts.pipeline.storage.early_days import without_early_days
+from chronofacts.pipeline.storage.parquet_stream import ROWS, pieces, spool
+from chronofacts.pipeline.storage.session import Tabular
 from chronofacts.schemas.errors import CheckFailed
 from chronofacts.schemas.folders import written_aside
 from chronofacts.schemas.manifest import FileEntry, SnapshotManifest

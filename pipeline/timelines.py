@@ -17,7 +17,6 @@ from tempfile import TemporaryDirectory
 import duckdb
 import pyarrow as pa
 
-from chronofacts.pipeline.duck import Tabular, connect, copy_to_parquet, parquet_in, register
 from chronofacts.pipeline.ends import ALWAYS, create_spans
 from chronofacts.pipeline.plurality import create_plurality
 from chronofacts.pipeline.readings import (
@@ -28,6 +27,7 @@ from chronofacts.pipeline.readings import (
     readings_to_parquet,
     register_relations,
 )
+from chronofacts.pipeline.storage.session import Tabular, connect, copy_to_parquet, parquet_in, register
 from chronofacts.pipeline.versions import mark_versions
 from chronofacts.schemas.catalogue import Catalogue
 from chronofacts.schemas.reasons import REASONS

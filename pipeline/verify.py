@@ -18,12 +18,12 @@ from pathlib import Path
 
 import duckdb
 
-from chronofacts.pipeline.duck import connect
-from chronofacts.pipeline.early_days import read_back_columns
 from chronofacts.pipeline.invariants import BLAMED, INVARIANTS, PREPARED, Invariant
 from chronofacts.pipeline.set_invariants import SET_INVARIANTS, SETS_PREPARED
 from chronofacts.pipeline.snapshot import sha256_of, table_files
-from chronofacts.pipeline.spool import pieces
+from chronofacts.pipeline.storage.early_days import read_back_columns
+from chronofacts.pipeline.storage.parquet_stream import pieces
+from chronofacts.pipeline.storage.session import connect
 from chronofacts.schemas.errors import CheckFailed
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
 from chronofacts.schemas.promises import PROMISES

@@ -1,8 +1,8 @@
 """The closed list of reasons for which something is left out of a snapshot.
 
 A reason is a code (stable, for counting), the stage that gives it and one sentence for a person.
-`pipeline.rejections` refuses any code that is not in this list. The promises of `schemas.promises` are reasons as
-well: the last stage, `verify`, sets aside what breaks one.
+`pipeline.storage.rejections` refuses any code that is not in this list. The promises of `schemas.promises` are reasons
+as well: the last stage, `verify`, sets aside what breaks one.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Each column carries its meaning (and unit, where it has one) as Arrow field meta
 Dates are proleptic Gregorian days (`date32`); an interval is `[*_earliest, *_latest]`, both included.
 No table holds a day before 0001-01-01 or after 9999-12-31, which Python, pandas and `datasets` cannot: it is null. That
 null is not "unknown": a date before year 1 keeps its kind `known` and its precision of 9 or more, with which a day is
-never missing otherwise, and it lies before every day that can be asked (`pipeline.early_days`).
+never missing otherwise, and it lies before every day that can be asked (`pipeline.storage.early_days`).
 """
 
 from __future__ import annotations

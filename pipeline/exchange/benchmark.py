@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from chronofacts.pipeline.exchange.world import Told, sentences
-from chronofacts.pipeline.rejections import collect, rejection_rows
+from chronofacts.pipeline.storage.rejections import collect, rejection_rows
 from chronofacts.schemas import tables
 
 __all__ = ["Benchmark", "Edit", "Link", "Question", "content_id", "plain"]

@@ -24,10 +24,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from chronofacts.pipeline.rejections import rejection_rows
 from chronofacts.pipeline.sources.dump_entities import NAMES, EntityReader, NameRows
 from chronofacts.pipeline.sources.dump_lines import BrokenLine, ClaimFilter, DamagedDump, DumpLines, Tell
 from chronofacts.pipeline.sources.dump_sums import check_sum
+from chronofacts.pipeline.storage.rejections import rejection_rows
 from chronofacts.pipeline.wikidata import Origin, StatementRows
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.tables import REJECTIONS, STATEMENTS

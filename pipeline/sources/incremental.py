@@ -18,11 +18,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chronofacts.pipeline.early_days import read_back
 from chronofacts.pipeline.entities import LABELS
 from chronofacts.pipeline.snapshot import read_table
 from chronofacts.pipeline.sources import EntityBatch, Freshness, Window
 from chronofacts.pipeline.sources.sparql import SparqlSource
+from chronofacts.pipeline.storage.early_days import read_back
 from chronofacts.pipeline.wikidata import LIFECYCLE, Origin, properties_of
 from chronofacts.schemas.catalogue import Catalogue
 from chronofacts.schemas.errors import BadInput

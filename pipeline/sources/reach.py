@@ -15,9 +15,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chronofacts.pipeline.duck import Tabular, connect, register
 from chronofacts.pipeline.sources import Reaching, Window
-from chronofacts.pipeline.spool import pieces, spool
+from chronofacts.pipeline.storage.parquet_stream import pieces, spool
+from chronofacts.pipeline.storage.session import Tabular, connect, register
 from chronofacts.pipeline.wikidata import is_qid, properties_of
 from chronofacts.schemas.catalogue import Catalogue
 from chronofacts.schemas.tables import STATEMENTS

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chronofacts.pipeline.spool import ROWS, Spool, pieces, read_whole, spool
+from chronofacts.pipeline.storage.parquet_stream import ROWS, Spool, pieces, read_whole, spool
 from chronofacts.schemas.errors import CheckFailed
 
 NUMBERS = pa.schema([("number", pa.int64()), ("text", pa.string())])

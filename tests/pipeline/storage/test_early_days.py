@@ -13,8 +13,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from chronofacts.pipeline.early_days import read_back, without_early_days
 from chronofacts.pipeline.snapshot import read_table
+from chronofacts.pipeline.storage.early_days import read_back, without_early_days
 from chronofacts.pipeline.timelines import build_timelines, values_at
 from chronofacts.pipeline.verify import verify
 from chronofacts.schemas.catalogue import load_catalogue

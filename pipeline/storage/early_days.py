@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chronofacts.pipeline.duck import connect, register
+from chronofacts.pipeline.storage.session import connect, register
 from chronofacts.schemas.dates import FIRST_DAY, LAST_DAY, YEAR, to_day_number
 
 __all__ = ["read_back", "read_back_columns", "without_early_days"]

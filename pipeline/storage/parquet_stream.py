@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from chronofacts.pipeline.duck import Tabular
+from chronofacts.pipeline.storage.session import Tabular
 from chronofacts.schemas.errors import CheckFailed
 from chronofacts.schemas.tables import conform
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chronofacts.pipeline.duck import connect, register
+from chronofacts.pipeline.storage.session import connect, register
 from chronofacts.pipeline.verify import verify
 from tests.hub.small_snapshot import make_snapshot
 
