@@ -29,11 +29,11 @@ import pyoxigraph
 
 from chronofacts.pipeline.build import Told, read_source
 from chronofacts.pipeline.entities import describe_entities
-from chronofacts.pipeline.sources import sparql
 from chronofacts.pipeline.sources.incremental import UpdatedSource, known_of
-from chronofacts.pipeline.sources.live import EndpointOptions, LiveSource, open_live
+from chronofacts.pipeline.sources.sparql import source as sparql
+from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions, LiveSource, open_live
 from chronofacts.schemas.catalogue import load_catalogue
-from tests.pipeline.sources.endpoint_server import TRANSIENT, EndpointServer, FakeTime
+from tests.pipeline.sources.sparql.endpoint_server import TRANSIENT, EndpointServer, FakeTime
 
 OFFICES = 2000
 SOAK_PEOPLE, SOAK_BATCH = 20_000, 20

@@ -25,9 +25,9 @@ from chronofacts.pipeline.sources import Freshness, Source, Window
 from chronofacts.pipeline.sources.dump import DumpOptions, DumpSource, open_dump
 from chronofacts.pipeline.sources.dump_files import is_dump
 from chronofacts.pipeline.sources.incremental import UpdatedSource, read_known
-from chronofacts.pipeline.sources.live import EndpointOptions, LiveSource, is_endpoint, open_live
-from chronofacts.pipeline.sources.reach import days_of_change
 from chronofacts.pipeline.sources.sample import open_sample
+from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions, LiveSource, is_endpoint, open_live
+from chronofacts.pipeline.sources.sparql.neighbourhood import days_of_change
 from chronofacts.pipeline.storage.parquet_stream import full_disk_told
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.errors import BadInput

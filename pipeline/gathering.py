@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from chronofacts.pipeline.entities import LABELS, named_entities
 from chronofacts.pipeline.sources import EntityBatch, Reaching, Rejecting, Source, Window
-from chronofacts.pipeline.sources.reach import reach, resolve
+from chronofacts.pipeline.sources.sparql.neighbourhood import reach, resolve
 from chronofacts.pipeline.storage.parquet_stream import Spool, pieces, read_whole, spool, spool_query
 from chronofacts.pipeline.storage.rejections import rejection_rows
 from chronofacts.pipeline.storage.session import Tabular, connect, register
@@ -80,7 +80,7 @@ def gather_source(
 ) -> Gathered:
     """Read all statements of the catalogue's properties, and every entity that they name, into a folder.
 
-    window: read only what has a date in it, and what that names (`pipeline.sources.reach`).
+    window: read only what has a date in it, and what that names (`pipeline.sources.sparql.neighbourhood`).
     """
     properties = properties_of(catalogue)
     if window is not None and isinstance(source, Reaching):

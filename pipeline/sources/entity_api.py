@@ -19,8 +19,8 @@ import pyarrow as pa
 import requests
 
 from chronofacts.pipeline.sources import EntityBatch
-from chronofacts.pipeline.sources.answers import Solution, label_table
-from chronofacts.pipeline.sources.politeness import (
+from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed, Verdict, judge_reply
+from chronofacts.pipeline.sources.sparql.rate_limit import (
     SYSTEM_CLOCK,
     Clock,
     full_user_agent,
@@ -28,8 +28,8 @@ from chronofacts.pipeline.sources.politeness import (
     one_at_a_time,
     retry_after,
 )
-from chronofacts.pipeline.sources.sparql import batches
-from chronofacts.pipeline.sources.verdicts import EndpointFailed, Verdict, judge_reply
+from chronofacts.pipeline.sources.sparql.results import Solution, label_table
+from chronofacts.pipeline.sources.sparql.source import batches
 from chronofacts.pipeline.wikidata import ENTITY, LIFECYCLE, Origin, RdfTerm, StatementRows, is_qid, read_json_statement
 from chronofacts.schemas.errors import BadInput
 

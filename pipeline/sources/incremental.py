@@ -5,7 +5,7 @@ Which subjects there are is always asked anew: that finds what is new, and what 
 The result is that of a full refresh at the same moment, rows and all: an unchanged row counts as read now. Where the
 endpoint answers from a replica that lags behind the snapshot, what the snapshot knows is kept.
 An entity without any statement of the relations leaves no trace of having been read, and is read again.
-Leaves out: how an endpoint is asked (`pipeline.sources.sparql`).
+Leaves out: how an endpoint is asked (`pipeline.sources.sparql.source`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from chronofacts.pipeline.entities import LABELS
 from chronofacts.pipeline.snapshot import read_table
 from chronofacts.pipeline.sources import EntityBatch, Freshness, Window
-from chronofacts.pipeline.sources.sparql import SparqlSource
+from chronofacts.pipeline.sources.sparql.source import SparqlSource
 from chronofacts.pipeline.storage.early_days import read_back
 from chronofacts.pipeline.wikidata import LIFECYCLE, Origin, properties_of
 from chronofacts.schemas.catalogue import Catalogue

@@ -17,8 +17,8 @@ from typing import IO, cast
 import pyoxigraph
 
 from chronofacts.pipeline.sources import Freshness
-from chronofacts.pipeline.sources.answers import Solution
-from chronofacts.pipeline.sources.sparql import Ask, SparqlSource
+from chronofacts.pipeline.sources.sparql.results import Solution
+from chronofacts.pipeline.sources.sparql.source import Ask, SparqlSource
 from chronofacts.pipeline.wikidata import RdfTerm
 from chronofacts.schemas.errors import BadInput, CheckFailed
 

@@ -65,8 +65,8 @@ def main() -> None:
     with quiet_flows():
         import chronofacts.flows.publish
         import chronofacts.flows.refresh
-        from chronofacts.pipeline.sources.live import open_live
-        from chronofacts.pipeline.sources.politeness import Clock
+        from chronofacts.pipeline.sources.sparql.endpoint_source import open_live
+        from chronofacts.pipeline.sources.sparql.rate_limit import Clock
 
         clock = Clock(lambda: noon, time.monotonic, time.sleep)
         chronofacts.flows.refresh.open_live = functools.partial(open_live, clock=clock)

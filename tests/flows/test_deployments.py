@@ -13,7 +13,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
 from chronofacts.flows.monthly import patiently
-from chronofacts.pipeline.sources.verdicts import EndpointFailed
+from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
 from chronofacts.schemas.errors import BadInput
 
 ROOT = Path(__file__).resolve().parents[2]

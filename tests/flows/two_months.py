@@ -25,8 +25,8 @@ from typing import Any
 import pyoxigraph
 
 from tests.hub.local_hub import TOKEN, LocalHub
-from tests.pipeline.sources.endpoint_server import EndpointServer
 from tests.pipeline.sources.sample_world import sample_as_of
+from tests.pipeline.sources.sparql.endpoint_server import EndpointServer
 
 __all__ = ["FEW", "FIRST", "REPO", "SECOND", "Forks", "Installation", "Month", "make_model"]
 

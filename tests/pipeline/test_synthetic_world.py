@@ -22,7 +22,7 @@ from chronofacts.pipeline.entities import LABELS, describe_entities
 from chronofacts.pipeline.snapshot import write_parquet
 from chronofacts.pipeline.sources import Freshness
 from chronofacts.pipeline.sources.sample import engine
-from chronofacts.pipeline.sources.sparql import SparqlSource
+from chronofacts.pipeline.sources.sparql.source import SparqlSource
 from chronofacts.pipeline.timelines import build_timelines, values_at, write_timelines
 from chronofacts.pipeline.wikidata import LIFECYCLE, Origin, StatementRows, read_json_statement
 from chronofacts.schemas.catalogue import load_catalogue

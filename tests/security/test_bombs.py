@@ -18,13 +18,13 @@ import pytest
 
 import chronofacts.pipeline.hub
 from chronofacts.pipeline.sources.dump_lines import DumpLines
-from chronofacts.pipeline.sources.endpoint import QueryTooBig
 from chronofacts.pipeline.sources.sample import load_triples
-from chronofacts.pipeline.sources.verdicts import EndpointFailed
+from chronofacts.pipeline.sources.sparql.client import QueryTooBig
+from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
 from chronofacts.schemas.errors import CheckFailed, ChronoFactsError
 from tests.hub.local_hub import LocalHub
 from tests.hub.test_publish import REPO, TAG, send
-from tests.pipeline.sources.endpoint_server import FakeTime, endpoint_at
+from tests.pipeline.sources.sparql.endpoint_server import FakeTime, endpoint_at
 
 ROOT = Path(__file__).resolve().parents[2]
 MB = 1 << 20

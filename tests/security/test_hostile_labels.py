@@ -19,7 +19,7 @@ from chronofacts.flows.cli import app
 from chronofacts.pipeline.card import escape
 from chronofacts.pipeline.chart import edits_by_month_svg, edits_by_relation_svg
 from chronofacts.pipeline.snapshot import read_table
-from chronofacts.pipeline.sources import queries
+from chronofacts.pipeline.sources.sparql import queries
 from chronofacts.pipeline.storage.session import connect, register
 from chronofacts.pipeline.verify import verify
 from chronofacts.schemas.plain_text import plain

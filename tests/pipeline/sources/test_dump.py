@@ -14,7 +14,7 @@ from chronofacts.pipeline.sources import Reaching, Rejecting, Window
 from chronofacts.pipeline.sources.dump import DumpOptions, DumpSource, open_dump
 from chronofacts.pipeline.sources.dump_progress import Meter, Progress
 from chronofacts.pipeline.sources.sample import engine, load_triples
-from chronofacts.pipeline.sources.sparql import SparqlSource
+from chronofacts.pipeline.sources.sparql.source import SparqlSource
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.tables import SOURCE_COLUMNS

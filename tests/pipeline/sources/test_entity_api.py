@@ -9,10 +9,10 @@ import pytest
 import requests
 
 from chronofacts.pipeline.sources.entity_api import ApiSettings, EntityApi
-from chronofacts.pipeline.sources.verdicts import EndpointFailed
+from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
 from chronofacts.schemas.errors import BadInput
-from tests.pipeline.sources.endpoint_server import FakeTime
 from tests.pipeline.sources.entity_server import Api, serving
+from tests.pipeline.sources.sparql.endpoint_server import FakeTime
 
 
 @pytest.fixture

@@ -14,14 +14,14 @@ from chronofacts.pipeline.build import Told, read_source
 from chronofacts.pipeline.entities import describe_entities
 from chronofacts.pipeline.snapshot import read_table, write_snapshot
 from chronofacts.pipeline.sources.incremental import UpdatedSource, read_known
-from chronofacts.pipeline.sources.live import EndpointOptions, LiveSource, open_live
-from chronofacts.pipeline.sources.reach import days_of_change
+from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions, LiveSource, open_live
+from chronofacts.pipeline.sources.sparql.neighbourhood import days_of_change
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.manifest import SnapshotManifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
-from tests.pipeline.sources.endpoint_server import NOON, EndpointServer, FakeTime, serving
 from tests.pipeline.sources.rdf_world import RdfWorld, offices
+from tests.pipeline.sources.sparql.endpoint_server import NOON, EndpointServer, FakeTime, serving
 
 SINCE, AS_OF = datetime.date(2003, 6, 1), datetime.date(2005, 6, 1)
 

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyoxigraph
 import pytest
 
-from chronofacts.pipeline.sources import Freshness, queries
+from chronofacts.pipeline.sources import Freshness
 from chronofacts.pipeline.sources.sample import engine, load_triples
-from chronofacts.pipeline.sources.sparql import QueryTooBig, SparqlSource, halving
+from chronofacts.pipeline.sources.sparql import queries
+from chronofacts.pipeline.sources.sparql.source import QueryTooBig, SparqlSource, halving
 from chronofacts.pipeline.wikidata import Origin, StatementRows, read_json_statement
 
 NOW = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)

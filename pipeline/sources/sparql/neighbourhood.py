@@ -2,7 +2,7 @@
 
 It starts from the statements with a date in the window, and goes on from there. Facts without dates (capitals,
 birthplaces) are in no window: they are read for the entities that have been named, hop by hop.
-Leaves out: the questions themselves (`pipeline.sources.sparql`).
+Leaves out: the questions themselves (`pipeline.sources.sparql.source`).
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ from urllib.parse import parse_qs, urlsplit
 import pyoxigraph
 import requests
 
-from chronofacts.pipeline.sources.endpoint import Endpoint, EndpointSettings
-from chronofacts.pipeline.sources.politeness import Clock
-from chronofacts.pipeline.sources.raw import open_run
+from chronofacts.pipeline.sources.sparql.client import Endpoint, EndpointSettings
+from chronofacts.pipeline.sources.sparql.rate_limit import Clock
+from chronofacts.pipeline.sources.sparql.recording import open_run
 
 NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)
 JAVA_TRACE = b"\nSPARQL-QUERY: queryStr=SELECT\njava.util.concurrent.TimeoutException\n\tat java.util.concurrent"

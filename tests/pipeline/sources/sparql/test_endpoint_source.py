@@ -18,19 +18,19 @@ import pytest
 
 from chronofacts.pipeline.build import Told, read_source
 from chronofacts.pipeline.sources import QueryTooBig, Window
-from chronofacts.pipeline.sources.answers import Solution
-from chronofacts.pipeline.sources.live import EndpointOptions, open_live, open_replay, read_freshness
-from chronofacts.pipeline.sources.reach import days_of_change
 from chronofacts.pipeline.sources.sample import engine, load_triples
-from chronofacts.pipeline.sources.verdicts import EndpointFailed
-from chronofacts.pipeline.sources.windows import EVERYTHING, Part, discover, split
+from chronofacts.pipeline.sources.sparql.discovery import EVERYTHING, Part, discover, split
+from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions, open_live, open_replay, read_freshness
+from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
+from chronofacts.pipeline.sources.sparql.neighbourhood import days_of_change
+from chronofacts.pipeline.sources.sparql.results import Solution
 from chronofacts.pipeline.wikidata import Origin, RdfTerm, StatementRows, read_json_statement
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.errors import BadInput, CheckFailed
-from tests.pipeline.sources.endpoint_server import NOON, TRANSIENT, EndpointServer, FakeTime, serving
 from tests.pipeline.sources.rdf_world import RdfWorld, offices, rdf_world
+from tests.pipeline.sources.sparql.endpoint_server import NOON, TRANSIENT, EndpointServer, FakeTime, serving
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 EXTRACTS = ROOT.parent / "shared" / "wikidata"
 
 
@@ -174,7 +174,7 @@ READ_IN_A_PROCESS = """
 import sys
 from pathlib import Path
 from chronofacts.pipeline.build import read_source
-from chronofacts.pipeline.sources.live import EndpointOptions, open_live
+from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions, open_live
 from chronofacts.schemas.catalogue import load_catalogue
 url, raw, relations = sys.argv[1:]
 print("ready", flush=True)

@@ -2,7 +2,7 @@
 
 Standard SPARQL 1.1 with every prefix declared; no label service, hints, ORDER BY or paging, since these
 fail or answer differently from engine to engine. Ranks, label fallback, sorting and "some value" are
-worked out from the answer (`pipeline.sources.answers`).
+worked out from the answer (`pipeline.sources.sparql.results`).
 Every id is checked before it enters a text.
 """
 

@@ -3,7 +3,8 @@
 An engine is one function, `ask`: query text to solutions. It raises `QueryTooBig`, before the first of them, when it
 ran out of time or cut its answer; the batch is then halved instead of repeated, since the same question costs the same
 time again.
-Leaves out: HTTP and its politeness (`pipeline.sources.endpoint`), and the embedded engine (`pipeline.sources.sample`).
+Leaves out: HTTP and its politeness (`pipeline.sources.sparql.client`), and the embedded engine
+(`pipeline.sources.sample`).
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from chronofacts.pipeline.sources import EntityBatch, Freshness, QueryTooBig, Window, queries
-from chronofacts.pipeline.sources.answers import (
+from chronofacts.pipeline.sources import EntityBatch, Freshness, QueryTooBig, Window
+from chronofacts.pipeline.sources.sparql import queries
+from chronofacts.pipeline.sources.sparql.discovery import Part, discover
+from chronofacts.pipeline.sources.sparql.results import (
     Revision,
     Solution,
     SortedRows,
@@ -26,7 +29,6 @@ from chronofacts.pipeline.sources.answers import (
     sort_out,
     statement_table,
 )
-from chronofacts.pipeline.sources.windows import Part, discover
 from chronofacts.pipeline.wikidata import LIFECYCLE, Origin
 
 __all__ = ["Ask", "QueryTooBig", "SparqlSource", "batches", "halving"]

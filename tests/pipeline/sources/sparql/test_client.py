@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from chronofacts.pipeline.sources import QueryTooBig
-from chronofacts.pipeline.sources.politeness import Budget, full_user_agent, retry_after
-from chronofacts.pipeline.sources.verdicts import EndpointFailed
+from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
+from chronofacts.pipeline.sources.sparql.rate_limit import Budget, full_user_agent, retry_after
 from chronofacts.schemas.errors import BadInput, CheckFailed
-from tests.pipeline.sources.endpoint_server import (
+from tests.pipeline.sources.rdf_world import offices
+from tests.pipeline.sources.sparql.endpoint_server import (
     BROKEN,
     NOON,
     TRANSIENT,
@@ -24,7 +25,6 @@ from tests.pipeline.sources.endpoint_server import (
     endpoint_at,
     serving,
 )
-from tests.pipeline.sources.rdf_world import offices
 
 ALL = "SELECT ?s ?o WHERE { ?s <http://www.wikidata.org/prop/P39> ?o }"
 ONE = "PREFIX wd: <http://www.wikidata.org/entity/> SELECT ?o WHERE { VALUES ?s { wd:Q100 } ?s ?p ?o }"

@@ -2,7 +2,7 @@
 
 Every rule is a fact of wikidata.md: sections 2.1 (throttling and bans), 2.4 (truncated answers with status
 200) and 2.6 (QLever's time-outs).
-Leaves out: acting on it (`pipeline.sources.endpoint`).
+Leaves out: acting on it (`pipeline.sources.sparql.client`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from chronofacts.pipeline.sources.politeness import retry_after
+from chronofacts.pipeline.sources.sparql.rate_limit import retry_after
 from chronofacts.schemas.errors import BadInput, ChronoFactsError
 
 __all__ = ["EndpointFailed", "Verdict", "is_sparql_json", "judge_cut", "judge_reply"]

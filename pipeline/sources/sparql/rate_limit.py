@@ -1,7 +1,7 @@
 """How an endpoint wants to be asked: by somebody it can reach, one question at a time, and not too much.
 
 Source of every number: wikidata.md, section 2.1 (limits of the query service) and 2.2 (user agents).
-Leaves out: the requests themselves (`pipeline.sources.endpoint`).
+Leaves out: the requests themselves (`pipeline.sources.sparql.client`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A live endpoint, or a kept reading of one, as a source.
 
-Leaves out: which statements are wanted (`pipeline.sources.reach` when it is what changed).
+Leaves out: which statements are wanted (`pipeline.sources.sparql.neighbourhood` when it is what changed).
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from urllib.parse import urlsplit
 
 import requests
 
-from chronofacts.pipeline.sources import Freshness, queries
-from chronofacts.pipeline.sources.answers import Solution
-from chronofacts.pipeline.sources.endpoint import Endpoint, EndpointSettings, Replay
-from chronofacts.pipeline.sources.politeness import SYSTEM_CLOCK, Clock, full_user_agent, lock_of
-from chronofacts.pipeline.sources.raw import RawRun, find_run, open_run
-from chronofacts.pipeline.sources.sparql import Ask, SparqlSource
+from chronofacts.pipeline.sources import Freshness
+from chronofacts.pipeline.sources.sparql import queries
+from chronofacts.pipeline.sources.sparql.client import Endpoint, EndpointSettings, Replay
+from chronofacts.pipeline.sources.sparql.rate_limit import SYSTEM_CLOCK, Clock, full_user_agent, lock_of
+from chronofacts.pipeline.sources.sparql.recording import RawRun, find_run, open_run
+from chronofacts.pipeline.sources.sparql.results import Solution
+from chronofacts.pipeline.sources.sparql.source import Ask, SparqlSource
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["ENDPOINTS", "EndpointOptions", "LiveSource", "is_endpoint", "open_live", "open_replay"]

@@ -8,7 +8,7 @@
 Nothing is ever changed: files are written aside and renamed, and the record of an answer, which tells its size, comes
 last. A run without its mark is taken up again, and what it holds is not asked again; an older run serves only to be
 replayed.
-Leaves out: what is asked (`pipeline.sources.endpoint`), and what answers mean (`pipeline.sources.answers`).
+Leaves out: what is asked (`pipeline.sources.sparql.client`), and what answers mean (`pipeline.sources.sparql.results`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import IO, Any, cast
 
 import pyarrow as pa
 
-from chronofacts.pipeline.sources.politeness import Clock
+from chronofacts.pipeline.sources.sparql.rate_limit import Clock
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
 __all__ = ["AnswerWriter", "Asked", "RawRun", "find_run", "open_run"]

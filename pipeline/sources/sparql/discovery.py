@@ -2,7 +2,7 @@
 
 The parts of one split are disjoint and leave nothing out, so that their union is the answer to the whole
 question. Dates of a year's precision all stand on 1 January, which therefore gets a window of its own.
-Leaves out: what is asked about the subjects that were found (`pipeline.sources.sparql`).
+Leaves out: what is asked about the subjects that were found (`pipeline.sources.sparql.source`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import datetime
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from chronofacts.pipeline.sources import QueryTooBig, Window, queries
-from chronofacts.pipeline.sources.answers import Solution, read_subjects
+from chronofacts.pipeline.sources import QueryTooBig, Window
+from chronofacts.pipeline.sources.sparql import queries
+from chronofacts.pipeline.sources.sparql.results import Solution, read_subjects
 
 __all__ = ["EVERYTHING", "Part", "discover", "split"]
 

@@ -2,8 +2,8 @@
 
 One query is asked at a time. An answer is streamed into the raw layer, read to its very end there, and only
 then counts; rows are always read from what was kept, so that a replay takes the same way.
-Leaves out: what is asked (`pipeline.sources.sparql`), what a reply means (`pipeline.sources.verdicts`), and
-CSV or TSV, in which a cut-off answer looks whole.
+Leaves out: what is asked (`pipeline.sources.sparql.source`), what a reply means
+(`pipeline.sources.sparql.http_policy`), and CSV or TSV, in which a cut-off answer looks whole.
 """
 
 from __future__ import annotations
@@ -23,11 +23,17 @@ import urllib3
 from SPARQLWrapper import JSON, POST, POSTDIRECTLY, SELECT, SPARQLWrapper
 
 from chronofacts.pipeline.sources import QueryTooBig
-from chronofacts.pipeline.sources.answers import Solution
-from chronofacts.pipeline.sources.politeness import Budget, Clock, one_at_a_time
-from chronofacts.pipeline.sources.raw import AnswerWriter, Asked, RawRun
 from chronofacts.pipeline.sources.sample import solutions
-from chronofacts.pipeline.sources.verdicts import EndpointFailed, Verdict, is_sparql_json, judge_cut, judge_reply
+from chronofacts.pipeline.sources.sparql.http_policy import (
+    EndpointFailed,
+    Verdict,
+    is_sparql_json,
+    judge_cut,
+    judge_reply,
+)
+from chronofacts.pipeline.sources.sparql.rate_limit import Budget, Clock, one_at_a_time
+from chronofacts.pipeline.sources.sparql.recording import AnswerWriter, Asked, RawRun
+from chronofacts.pipeline.sources.sparql.results import Solution
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
 __all__ = ["Endpoint", "EndpointSettings", "Replay", "RequestsSPARQL"]
