@@ -29,8 +29,8 @@ import pyarrow as pa
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from chronofacts.pipeline.sources.dump_lines import BLOCK, decompressed  # noqa: E402
-from chronofacts.pipeline.sources.dump_parts import PartSettings, extract_part  # noqa: E402
+from chronofacts.pipeline.sources.dump.lines import BLOCK, decompressed  # noqa: E402
+from chronofacts.pipeline.sources.dump.parts import PartSettings, extract_part  # noqa: E402
 
 PIDS = ("P39", "P6", "P35", "P169", "P54", "P286", "P488", "P1308")
 DIFFERENT = 64_000_000  # bytes of different entities, repeated until the size is reached

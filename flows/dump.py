@@ -1,6 +1,6 @@
 """The parts of a dump as tasks of a flow: on threads or processes here, or on a Dask cluster.
 
-A task is one call of `pipeline.sources.dump_parts.extract_part`, which is whole or has not happened: a worker that dies
+A task is one call of `pipeline.sources.dump.parts.extract_part`, which is whole or has not happened: a worker that dies
 loses the part it was reading, nothing else, and the part is read again by another.
 """
 
@@ -17,8 +17,8 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task
 
-from chronofacts.pipeline.sources.dump import PartJob, Runner
-from chronofacts.pipeline.sources.dump_parts import PartReport
+from chronofacts.pipeline.sources.dump.parts import PartReport
+from chronofacts.pipeline.sources.dump.source import PartJob, Runner
 from chronofacts.schemas.errors import BadInput, ChronoFactsError
 
 __all__ = ["part_runner", "read_parts"]

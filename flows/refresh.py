@@ -22,8 +22,8 @@ from chronofacts.pipeline.build import SnapshotSettings, build_files, check_days
 from chronofacts.pipeline.gate import write_sound
 from chronofacts.pipeline.gathering import Gathered, gather_source
 from chronofacts.pipeline.sources import Freshness, Source, Window
-from chronofacts.pipeline.sources.dump import DumpOptions, DumpSource, open_dump
-from chronofacts.pipeline.sources.dump_files import is_dump
+from chronofacts.pipeline.sources.dump.files import is_dump
+from chronofacts.pipeline.sources.dump.source import DumpOptions, DumpSource, open_dump
 from chronofacts.pipeline.sources.incremental import UpdatedSource, read_known
 from chronofacts.pipeline.sources.sample import open_sample
 from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions, LiveSource, is_endpoint, open_live

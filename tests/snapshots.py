@@ -17,7 +17,7 @@ from chronofacts.pipeline.card import configs
 from chronofacts.pipeline.gate import write_sound
 from chronofacts.pipeline.gathering import Gathered, gather_source
 from chronofacts.pipeline.sources import Freshness, Source
-from chronofacts.pipeline.sources.dump import DumpOptions, open_dump
+from chronofacts.pipeline.sources.dump.source import DumpOptions, open_dump
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.manifest import SnapshotManifest
 

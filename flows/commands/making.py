@@ -125,7 +125,7 @@ def refresh(
 
     with quiet_flows():
         from chronofacts.flows.refresh import refresh as refresh_flow
-        from chronofacts.pipeline.sources.dump import DumpOptions
+        from chronofacts.pipeline.sources.dump.source import DumpOptions
         from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions
 
         kept = raw or Path(f"{out}.raw")

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pytest
 
 from chronofacts.flows.dump import part_runner
-from chronofacts.pipeline.sources.dump import DumpOptions, open_dump
+from chronofacts.pipeline.sources.dump.source import DumpOptions, open_dump
 from chronofacts.schemas.errors import BadInput, CheckFailed
-from tests.pipeline.sources.dump_world import as_dump, as_lines, compressed, holders, write_dump
+from tests.pipeline.sources.dump.dump_world import as_dump, as_lines, compressed, holders, write_dump
 
 DAY = datetime.date(2025, 3, 5)
 

@@ -19,7 +19,7 @@ import pytest
 
 from chronofacts.pipeline.snapshot import read_table
 from tests.pipeline.damage import damage_statement
-from tests.pipeline.sources.dump_world import day, entity, item, statement, write_dump
+from tests.pipeline.sources.dump.dump_world import day, entity, item, statement, write_dump
 from tests.snapshots import build_snapshot, read_dump
 
 Json = dict[str, Any]

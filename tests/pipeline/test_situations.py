@@ -20,7 +20,7 @@ import pytest
 
 from chronofacts.pipeline.build import SnapshotSettings, build_files
 from chronofacts.pipeline.gathering import gather_source
-from chronofacts.pipeline.sources.dump import DumpOptions, open_dump
+from chronofacts.pipeline.sources.dump.source import DumpOptions, open_dump
 from chronofacts.pipeline.wikidata import properties_of
 from chronofacts.schemas.catalogue import load_catalogue
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import chronofacts.pipeline.hub
-from chronofacts.pipeline.sources.dump_lines import DumpLines
+from chronofacts.pipeline.sources.dump.lines import DumpLines
 from chronofacts.pipeline.sources.sample import load_triples
 from chronofacts.pipeline.sources.sparql.client import QueryTooBig
 from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
@@ -81,7 +81,7 @@ def test_a_dump_of_one_endless_line_is_refused_in_little_memory(tmp_path: Path) 
     path.write_bytes(gzip.compress(b"[\n") + packed(700) + gzip.compress(b"\n]\n"))
     code = (
         "import sys; from pathlib import Path\n"
-        "from chronofacts.pipeline.sources.dump_lines import DumpLines\n"
+        "from chronofacts.pipeline.sources.dump.lines import DumpLines\n"
         "from chronofacts.schemas.errors import ChronoFactsError\n"
         "def peak(): return int(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0]) // 1024\n"
         "before = peak()\n"

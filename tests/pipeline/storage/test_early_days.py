@@ -20,7 +20,7 @@ from chronofacts.pipeline.verify import verify
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.dates import read_json_time
 from chronofacts.schemas.tables import SNAPSHOT_TABLES, STATEMENTS, TIMELINES
-from tests.pipeline.sources.dump_world import entity, item, snak, statement, write_dump
+from tests.pipeline.sources.dump.dump_world import entity, item, snak, statement, write_dump
 from tests.pipeline.statement_world import World, world
 from tests.snapshots import build_snapshot, iterate_everything, read_dump
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from chronofacts.pipeline.sources.dump_files import find_parts
-from chronofacts.pipeline.sources.dump_lines import DamagedDump
-from chronofacts.pipeline.sources.dump_parts import PartReport, PartSettings, extract_part
+from chronofacts.pipeline.sources.dump.files import find_parts
+from chronofacts.pipeline.sources.dump.lines import DamagedDump
+from chronofacts.pipeline.sources.dump.parts import PartReport, PartSettings, extract_part
 from chronofacts.schemas.errors import BadInput
-from tests.pipeline.sources.dump_world import holders, write_dump
+from tests.pipeline.sources.dump.dump_world import holders, write_dump
 
 NAME = "wikidata-20250305-all.json.gz"
 

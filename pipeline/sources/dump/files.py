@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chronofacts.pipeline.sources.dump_lines import DamagedDump, DumpLines
-from chronofacts.pipeline.sources.dump_sums import is_sums_file
+from chronofacts.pipeline.sources.dump.checksums import is_sums_file
+from chronofacts.pipeline.sources.dump.lines import DamagedDump, DumpLines
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["DumpDay", "dump_day", "find_parts", "is_dump"]

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronofacts.pipeline.sources import dump_lines
-from chronofacts.pipeline.sources.dump_lines import BLOCK, ClaimFilter, DamagedDump, DumpLines
+from chronofacts.pipeline.sources.dump import lines as dump_lines
+from chronofacts.pipeline.sources.dump.lines import BLOCK, ClaimFilter, DamagedDump, DumpLines
 from chronofacts.schemas.errors import BadInput
-from tests.pipeline.sources.dump_world import as_dump, as_lines, compressed, entity, holders
+from tests.pipeline.sources.dump.dump_world import as_dump, as_lines, compressed, entity, holders
 
 FORMS = ("json", "gz", "bz2", "zst")
 PEOPLE = as_lines(holders(1, 300))

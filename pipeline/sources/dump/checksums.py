@@ -1,6 +1,6 @@
 """Checksums beside a dump: `X.sha1`, `X.md5` and their like, or a list such as `wikidata-YYYYMMDD-sha1sums.txt`.
 
-Leaves out: the sums inside compressed files, which their readers check (`pipeline.sources.dump_lines`).
+Leaves out: the sums inside compressed files, which their readers check (`pipeline.sources.dump.lines`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from chronofacts.pipeline.sources.dump_lines import DamagedDump
+from chronofacts.pipeline.sources.dump.lines import DamagedDump
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["WrittenSum", "check_sum", "is_sums_file", "written_sum"]

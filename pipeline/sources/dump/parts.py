@@ -2,7 +2,7 @@
 
 `extract_part` writes its files aside and renames them, its marker last: a part with a marker of the same
 settings is whole and is not read again, whoever asks and whatever was killed in between.
-Leaves out: which parts there are and in which order they are read (`pipeline.sources.dump`).
+Leaves out: which parts there are and in which order they are read (`pipeline.sources.dump.source`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from chronofacts.pipeline.sources.dump_entities import NAMES, EntityReader, NameRows
-from chronofacts.pipeline.sources.dump_lines import BrokenLine, ClaimFilter, DamagedDump, DumpLines, Tell
-from chronofacts.pipeline.sources.dump_sums import check_sum
+from chronofacts.pipeline.sources.dump.checksums import check_sum
+from chronofacts.pipeline.sources.dump.entities import NAMES, EntityReader, NameRows
+from chronofacts.pipeline.sources.dump.lines import BrokenLine, ClaimFilter, DamagedDump, DumpLines, Tell
 from chronofacts.pipeline.storage.rejections import rejection_rows
 from chronofacts.pipeline.wikidata import Origin, StatementRows
 from chronofacts.schemas.errors import BadInput

@@ -3,7 +3,7 @@
 Two passes over the files: the statements of the wanted properties, then names and lifecycle of the entities
 that these name. One pass cannot do it: which of 120 million entities are named is known only at its end, and
 to keep the names of all of them would take more time and room than to decompress the files once more.
-Both passes write Parquet by parts (`pipeline.sources.dump_parts`); what is asked is answered from these files.
+Both passes write Parquet by parts (`pipeline.sources.dump.parts`); what is asked is answered from these files.
 Leaves out: on which machines the parts are read (`flows.dump`).
 """
 
@@ -27,9 +27,9 @@ import pyarrow.parquet as pq
 
 from chronofacts.pipeline.entities import LABELS
 from chronofacts.pipeline.sources import EntityBatch, Freshness, Window
-from chronofacts.pipeline.sources.dump_files import DumpDay, dump_day, find_parts
-from chronofacts.pipeline.sources.dump_parts import PartReport, PartSettings, Tell, extract_part, write_qids
-from chronofacts.pipeline.sources.dump_progress import Meter, Progress
+from chronofacts.pipeline.sources.dump.files import DumpDay, dump_day, find_parts
+from chronofacts.pipeline.sources.dump.parts import PartReport, PartSettings, Tell, extract_part, write_qids
+from chronofacts.pipeline.sources.dump.progress import Meter, Progress
 from chronofacts.pipeline.storage.rejections import rejection_rows
 from chronofacts.pipeline.storage.session import connect
 from chronofacts.pipeline.wikidata import LIFECYCLE

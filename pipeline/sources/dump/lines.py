@@ -4,7 +4,7 @@ The compression is told by the first bytes, never by the name. A line that canno
 and described, never fatal; a file that ends inside its compression is `DamagedDump`.
 A file is read in blocks that stay in the processor's cache; a line is searched where it stands in its
 block, and only one that is wanted is cut out.
-Leaves out: what an entity says (`pipeline.sources.dump_entities`).
+Leaves out: what an entity says (`pipeline.sources.dump.entities`).
 """
 
 from __future__ import annotations

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chronofacts.pipeline.sources.dump_entities import EntityReader, NameRows
+from chronofacts.pipeline.sources.dump.entities import EntityReader, NameRows
 from chronofacts.pipeline.wikidata import Origin, StatementRows, read_json_statement
-from tests.pipeline.sources.dump_world import EDITED, day, entity, holder, item, snak, statement
+from tests.pipeline.sources.dump.dump_world import EDITED, day, entity, holder, item, snak, statement
 
-EXTRACTS = Path(__file__).resolve().parents[4] / "shared" / "wikidata"
+EXTRACTS = Path(__file__).resolve().parents[5] / "shared" / "wikidata"
 NOW = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
 EDIT = datetime.datetime.fromisoformat(EDITED)
 PIDS = ("P6", "P39", "P569", "P1082", "P1448", "P625", "P18")

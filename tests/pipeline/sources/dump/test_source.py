@@ -11,14 +11,14 @@ import pytest
 
 from chronofacts.pipeline.build import read_source
 from chronofacts.pipeline.sources import Reaching, Rejecting, Window
-from chronofacts.pipeline.sources.dump import DumpOptions, DumpSource, open_dump
-from chronofacts.pipeline.sources.dump_progress import Meter, Progress
+from chronofacts.pipeline.sources.dump.progress import Meter, Progress
+from chronofacts.pipeline.sources.dump.source import DumpOptions, DumpSource, open_dump
 from chronofacts.pipeline.sources.sample import engine, load_triples
 from chronofacts.pipeline.sources.sparql.source import SparqlSource
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.tables import SOURCE_COLUMNS
-from tests.pipeline.sources.dump_world import (
+from tests.pipeline.sources.dump.dump_world import (
     EDITED,
     as_dump,
     as_lines,
@@ -30,7 +30,7 @@ from tests.pipeline.sources.dump_world import (
     write_dump,
 )
 
-EXTRACTS = Path(__file__).resolve().parents[4] / "shared" / "wikidata"
+EXTRACTS = Path(__file__).resolve().parents[5] / "shared" / "wikidata"
 OFFICE = entity(11696, statement("Q11696$1", item("P31", 4164871)), label="president")
 
 

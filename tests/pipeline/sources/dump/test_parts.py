@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronofacts.pipeline.sources import dump_parts
-from chronofacts.pipeline.sources.dump_lines import DamagedDump
-from chronofacts.pipeline.sources.dump_parts import PartSettings, extract_part, read_qids, write_qids
+from chronofacts.pipeline.sources.dump import parts
+from chronofacts.pipeline.sources.dump.lines import DamagedDump
+from chronofacts.pipeline.sources.dump.parts import PartSettings, extract_part, read_qids, write_qids
 from chronofacts.schemas.tables import REJECTIONS, STATEMENTS
-from tests.pipeline.sources.dump_world import as_dump, as_lines, compressed, entity, holder, holders, write_dump
+from tests.pipeline.sources.dump.dump_world import as_dump, as_lines, compressed, entity, holder, holders, write_dump
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 SETTINGS = PartSettings(datetime.date(2025, 3, 5))
 PIDS = ("P39", "P6")
 
@@ -71,7 +71,7 @@ def test_where_nearly_every_line_is_wanted_all_are_decoded_and_the_rows_are_the_
     people = [*holders(1, 40), *(entity(number) for number in range(41, 51))]
     path = write_dump(tmp_path / "dump.json", people)
     filtered = extract_part(path, PIDS, tmp_path / "filtered", SETTINGS)
-    monkeypatch.setattr(dump_parts, "_TRIAL_LINES", 20)
+    monkeypatch.setattr(parts, "_TRIAL_LINES", 20)
 
     report = extract_part(path, PIDS, tmp_path / "out", SETTINGS)
 
@@ -131,7 +131,7 @@ def test_a_damaged_part_is_refused_unless_its_readable_beginning_is_asked_for(tm
 def extraction(path: Path, out: Path, before: str = "") -> list[str]:
     code = (
         f"{before}\nimport datetime\nfrom pathlib import Path\n"
-        "from chronofacts.pipeline.sources.dump_parts import PartSettings, extract_part\n"
+        "from chronofacts.pipeline.sources.dump.parts import PartSettings, extract_part\n"
         f"extract_part(Path({str(path)!r}), {PIDS!r}, Path({str(out)!r}), PartSettings(datetime.date(2025, 3, 5)))\n"
     )
     return [sys.executable, "-c", code]

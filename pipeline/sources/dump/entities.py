@@ -17,7 +17,7 @@ import msgspec
 import pyarrow as pa
 
 from chronofacts.pipeline.entities import LABELS, in_order
-from chronofacts.pipeline.sources.dump_lines import BrokenLine
+from chronofacts.pipeline.sources.dump.lines import BrokenLine
 from chronofacts.pipeline.wikidata import (
     NOVALUE,
     SOMEVALUE,
