@@ -28,8 +28,8 @@ import pyarrow as pa
 import pyoxigraph
 
 from chronofacts.pipeline.build import Told, read_source
-from chronofacts.pipeline.entities import describe_entities
-from chronofacts.pipeline.sources.incremental import UpdatedSource, known_of
+from chronofacts.pipeline.incremental import UpdatedSource, known_of
+from chronofacts.pipeline.sources.entities import describe_entities
 from chronofacts.pipeline.sources.sparql import source as sparql
 from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions, LiveSource, open_live
 from chronofacts.schemas.catalogue import load_catalogue

@@ -29,10 +29,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from benchmarks.synthetic_bulk import write_bulk  # noqa: E402
 from chronofacts.pipeline.build import SnapshotSettings, build_files  # noqa: E402
-from chronofacts.pipeline.entities import LABELS  # noqa: E402
-from chronofacts.pipeline.gathering import gather_source  # noqa: E402
 from chronofacts.pipeline.snapshot import write_snapshot  # noqa: E402
 from chronofacts.pipeline.sources import EntityBatch, Freshness, Window  # noqa: E402
+from chronofacts.pipeline.sources.entities import LABELS  # noqa: E402
+from chronofacts.pipeline.sources.staging import gather_source  # noqa: E402
 from chronofacts.pipeline.storage.parquet_stream import pieces  # noqa: E402
 from chronofacts.pipeline.verify import require_sound  # noqa: E402
 from chronofacts.schemas.catalogue import load_catalogue  # noqa: E402

@@ -20,14 +20,14 @@ from chronofacts.flows.dump import part_runner
 from chronofacts.flows.findings import tell_set_aside
 from chronofacts.pipeline.build import SnapshotSettings, build_files, check_days
 from chronofacts.pipeline.gate import write_sound
-from chronofacts.pipeline.gathering import Gathered, gather_source
+from chronofacts.pipeline.incremental import UpdatedSource, read_known
 from chronofacts.pipeline.sources import Freshness, Source, Window
 from chronofacts.pipeline.sources.dump.files import is_dump
 from chronofacts.pipeline.sources.dump.source import DumpOptions, DumpSource, open_dump
-from chronofacts.pipeline.sources.incremental import UpdatedSource, read_known
 from chronofacts.pipeline.sources.sample import open_sample
 from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions, LiveSource, is_endpoint, open_live
 from chronofacts.pipeline.sources.sparql.neighbourhood import days_of_change
+from chronofacts.pipeline.sources.staging import Gathered, gather_source
 from chronofacts.pipeline.storage.parquet_stream import full_disk_told
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.errors import BadInput

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chronofacts.pipeline.snapshot import table_files
+from chronofacts.pipeline.sources.statements import is_qid
 from chronofacts.pipeline.storage.session import connect
-from chronofacts.pipeline.wikidata import is_qid
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.reasons import explain

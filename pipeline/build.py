@@ -1,7 +1,7 @@
 """From what a source told to the tables of a snapshot: the stages in their order.
 
 All that grows with the statements goes from Parquet to Parquet, so that it need not fit in memory.
-Leaves out: reading a source (`pipeline.gathering`) and the finished folder (`pipeline.snapshot`).
+Leaves out: reading a source (`pipeline.sources.staging`) and the finished folder (`pipeline.snapshot`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ import pyarrow.compute as pc
 
 from chronofacts.pipeline.changes import find_changes
 from chronofacts.pipeline.crosscheck import cross_check, quarantine, veto_empty_before, write_confidence
-from chronofacts.pipeline.entities import DESCRIBE
-from chronofacts.pipeline.gathering import (
+from chronofacts.pipeline.memberships import find_memberships
+from chronofacts.pipeline.questions import QuestionInputs, QuestionSettings, question_parts
+from chronofacts.pipeline.sources import EntityBatch
+from chronofacts.pipeline.sources.entities import DESCRIBE
+from chronofacts.pipeline.sources.staging import (
     MEMORY_GIB,
     Gathered,
     Told,
@@ -30,9 +33,6 @@ from chronofacts.pipeline.gathering import (
     write_each_once,
     write_told,
 )
-from chronofacts.pipeline.memberships import find_memberships
-from chronofacts.pipeline.questions import QuestionInputs, QuestionSettings, question_parts
-from chronofacts.pipeline.sources import EntityBatch
 from chronofacts.pipeline.storage.parquet_stream import Spool, pieces, read_whole, spool, spool_query
 from chronofacts.pipeline.storage.session import Tabular, connect, register
 from chronofacts.pipeline.timelines import values_at, write_timelines

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from chronofacts.pipeline.snapshot import table_files
-from chronofacts.pipeline.sources.entity_api import EntityApi
+from chronofacts.pipeline.sources.wikibase_api import EntityApi
 from chronofacts.pipeline.storage.session import connect
 from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.tables import SOURCE_COLUMNS

@@ -1,9 +1,9 @@
 """Versions of software: which statement says what is current.
 
-P348 lists every version ever published, dated by its publication (`pipeline.wikidata` reads that as the start). The
-current version is the newest stable one, so that two kinds of statements are none: pre-releases, by their version type
-(P548), and releases of an older branch: a lower number published after a higher one (3.8.19 after 3.12.0) follows
-nothing. The rank is no help for a past day: it marks what is current when Wikidata is read.
+P348 lists every version ever published, dated by its publication (`pipeline.sources.statements` reads that as the
+start). The current version is the newest stable one, so that two kinds of statements are none: pre-releases, by their
+version type (P548), and releases of an older branch: a lower number published after a higher one (3.8.19 after 3.12.0)
+follows nothing. The rank is no help for a past day: it marks what is current when Wikidata is read.
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ from chronofacts.flows.refresh import describe
 from chronofacts.pipeline.build import SnapshotSettings, build_files
 from chronofacts.pipeline.card import configs
 from chronofacts.pipeline.gate import write_sound
-from chronofacts.pipeline.gathering import Gathered, gather_source
 from chronofacts.pipeline.sources import Freshness, Source
 from chronofacts.pipeline.sources.dump.source import DumpOptions, open_dump
+from chronofacts.pipeline.sources.staging import Gathered, gather_source
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.manifest import SnapshotManifest
 

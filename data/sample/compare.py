@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import pyarrow as pa
 
 from chronofacts.pipeline.sources.sample import open_sample
-from chronofacts.pipeline.wikidata import Origin, StatementRows, read_json_statement
+from chronofacts.pipeline.sources.statements import Origin, StatementRows, read_json_statement
 
 PROPERTIES = ("P39", "P6", "P35", "P1308", "P488", "P1037", "P3975", "P169", "P286")
 Row = dict[str, Any]

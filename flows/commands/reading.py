@@ -55,7 +55,7 @@ def _audit(snapshot: Path, qid: str, wiki: Wiki | None) -> None:
     from chronofacts.flows.terminal import print_audit, print_now
     from chronofacts.pipeline.audit import audit
     from chronofacts.pipeline.now import compare_with_now
-    from chronofacts.pipeline.sources.entity_api import open_api
+    from chronofacts.pipeline.sources.wikibase_api import open_api
 
     findings = audit(snapshot, qid)
     now = None

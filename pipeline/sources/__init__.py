@@ -40,7 +40,7 @@ class Window:
 
 class EntityBatch(NamedTuple):
     """What a source tells of some entities: `STATEMENTS` of their types, birth, death, inception and
-    abolition, and `pipeline.entities.LABELS`."""
+    abolition, and `pipeline.sources.entities.LABELS`."""
 
     lifecycle: pa.Table
     labels: pa.Table

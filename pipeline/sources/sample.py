@@ -19,7 +19,7 @@ import pyoxigraph
 from chronofacts.pipeline.sources import Freshness
 from chronofacts.pipeline.sources.sparql.results import Solution
 from chronofacts.pipeline.sources.sparql.source import Ask, SparqlSource
-from chronofacts.pipeline.wikidata import RdfTerm
+from chronofacts.pipeline.sources.statements import RdfTerm
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
 __all__ = ["SAMPLE_DIR", "engine", "load_triples", "open_sample", "read_term", "solutions"]

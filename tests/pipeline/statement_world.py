@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from chronofacts.pipeline.entities import LABELS, describe_entities
-from chronofacts.pipeline.wikidata import NOVALUE, Origin, Snak, StatementRows
-from chronofacts.pipeline.wikidata import SOMEVALUE as SOMEBODY
+from chronofacts.pipeline.sources.entities import LABELS, describe_entities
+from chronofacts.pipeline.sources.statements import NOVALUE, Origin, Snak, StatementRows
+from chronofacts.pipeline.sources.statements import SOMEVALUE as SOMEBODY
 from chronofacts.schemas.dates import read_json_time, spell_interval
 
 GREGORIAN = "http://www.wikidata.org/entity/Q1985727"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime
 
+from chronofacts.pipeline.sources.statements import Snak
 from chronofacts.pipeline.timelines import build_timelines, values_at
-from chronofacts.pipeline.wikidata import Snak
 from chronofacts.schemas.catalogue import load_catalogue
 from tests.pipeline.statement_world import World, time, world
 

@@ -11,8 +11,8 @@ import pytest
 from chronofacts.flows.refresh import refresh
 from chronofacts.pipeline.snapshot import read_table
 from chronofacts.pipeline.sources.sparql.results import label_table
+from chronofacts.pipeline.sources.statements import RdfTerm
 from chronofacts.pipeline.verify import verify
-from chronofacts.pipeline.wikidata import RdfTerm
 from tests.conftest import AS_OF, SINCE
 from tests.pipeline.question_world import small_country
 

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from chronofacts.pipeline.now import compare_statements, compare_with_now
-from chronofacts.pipeline.sources.entity_api import ApiSettings, EntityApi
+from chronofacts.pipeline.sources.wikibase_api import ApiSettings, EntityApi
 from tests.pipeline.sources.entity_server import Api, entity, serving, statement
 from tests.pipeline.sources.sparql.endpoint_server import FakeTime
 

@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from chronofacts.pipeline.build import SnapshotSettings, build_files
-from chronofacts.pipeline.gathering import gather_source
 from chronofacts.pipeline.sources.dump.source import DumpOptions, open_dump
-from chronofacts.pipeline.wikidata import properties_of
+from chronofacts.pipeline.sources.staging import gather_source
+from chronofacts.pipeline.sources.statements import properties_of
 from chronofacts.schemas.catalogue import load_catalogue
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases" / "wikidata"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chronofacts.pipeline.sources.statements import Snak
 from chronofacts.pipeline.timelines import build_timelines, values_at
-from chronofacts.pipeline.wikidata import Snak
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.dates import DayInterval
 from tests.pipeline.statement_world import World, time, world

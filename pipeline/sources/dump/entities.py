@@ -16,9 +16,9 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 import pyarrow as pa
 
-from chronofacts.pipeline.entities import LABELS, in_order
 from chronofacts.pipeline.sources.dump.lines import BrokenLine
-from chronofacts.pipeline.wikidata import (
+from chronofacts.pipeline.sources.entities import LABELS, in_order
+from chronofacts.pipeline.sources.statements import (
     NOVALUE,
     SOMEVALUE,
     Snak,
@@ -35,7 +35,7 @@ from chronofacts.schemas.dates import read_json_time
 __all__ = ["NAMES", "EntityReader", "NameRows"]
 
 NAMES = LABELS.append(pa.field("revision", pa.int64()))
-"""`pipeline.entities.LABELS` and the revision they were read from, so that of two copies the newer counts."""
+"""`pipeline.sources.entities.LABELS` and the revision they were read from, so that of two copies the newer counts."""
 
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
@@ -252,7 +252,7 @@ class NameRows:
 
 
 def _typed_snak(snak: _Snak) -> Snak:
-    """`pipeline.wikidata.json_snak` for the typed form; raises _Untyped for what only that one can judge."""
+    """`pipeline.sources.statements.json_snak` for the typed form; raises _Untyped for what only that one can judge."""
     if snak.snaktype != "value":
         return SOMEVALUE if snak.snaktype == "somevalue" else NOVALUE
     if snak.datavalue is None:

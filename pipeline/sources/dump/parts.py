@@ -27,8 +27,8 @@ import pyarrow.parquet as pq
 from chronofacts.pipeline.sources.dump.checksums import check_sum
 from chronofacts.pipeline.sources.dump.entities import NAMES, EntityReader, NameRows
 from chronofacts.pipeline.sources.dump.lines import BrokenLine, ClaimFilter, DamagedDump, DumpLines, Tell
+from chronofacts.pipeline.sources.statements import Origin, StatementRows
 from chronofacts.pipeline.storage.rejections import rejection_rows
-from chronofacts.pipeline.wikidata import Origin, StatementRows
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.tables import REJECTIONS, STATEMENTS
 

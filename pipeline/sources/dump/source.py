@@ -25,14 +25,14 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from chronofacts.pipeline.entities import LABELS
 from chronofacts.pipeline.sources import EntityBatch, Freshness, Window
 from chronofacts.pipeline.sources.dump.files import DumpDay, dump_day, find_parts
 from chronofacts.pipeline.sources.dump.parts import PartReport, PartSettings, Tell, extract_part, write_qids
 from chronofacts.pipeline.sources.dump.progress import Meter, Progress
+from chronofacts.pipeline.sources.entities import LABELS
+from chronofacts.pipeline.sources.statements import LIFECYCLE
 from chronofacts.pipeline.storage.rejections import rejection_rows
 from chronofacts.pipeline.storage.session import connect
-from chronofacts.pipeline.wikidata import LIFECYCLE
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.tables import REJECTIONS, STATEMENTS
 

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from chronofacts.pipeline.sources import Reaching, Window
+from chronofacts.pipeline.sources.statements import is_qid, properties_of
 from chronofacts.pipeline.storage.parquet_stream import pieces, spool
 from chronofacts.pipeline.storage.session import Tabular, connect, register
-from chronofacts.pipeline.wikidata import is_qid, properties_of
 from chronofacts.schemas.catalogue import Catalogue
 from chronofacts.schemas.tables import STATEMENTS
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from chronofacts.pipeline.entities import LABELS, in_order
-from chronofacts.pipeline.wikidata import (
+from chronofacts.pipeline.sources.entities import LABELS, in_order
+from chronofacts.pipeline.sources.statements import (
     ENTITY,
     NOVALUE,
     Origin,

@@ -29,7 +29,7 @@ from chronofacts.pipeline.sources.sparql.results import (
     sort_out,
     statement_table,
 )
-from chronofacts.pipeline.wikidata import LIFECYCLE, Origin
+from chronofacts.pipeline.sources.statements import LIFECYCLE, Origin
 
 __all__ = ["Ask", "QueryTooBig", "SparqlSource", "batches", "halving"]
 

@@ -15,7 +15,7 @@ from chronofacts.pipeline.sources import Freshness
 from chronofacts.pipeline.sources.sample import engine, load_triples
 from chronofacts.pipeline.sources.sparql import queries
 from chronofacts.pipeline.sources.sparql.source import QueryTooBig, SparqlSource, halving
-from chronofacts.pipeline.wikidata import Origin, StatementRows, read_json_statement
+from chronofacts.pipeline.sources.statements import Origin, StatementRows, read_json_statement
 
 NOW = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
 EXTRACTS = Path(__file__).resolve().parents[4] / "shared" / "wikidata"

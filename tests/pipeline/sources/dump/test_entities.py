@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chronofacts.pipeline.sources.dump.entities import EntityReader, NameRows
-from chronofacts.pipeline.wikidata import Origin, StatementRows, read_json_statement
+from chronofacts.pipeline.sources.statements import Origin, StatementRows, read_json_statement
 from tests.pipeline.sources.dump.dump_world import EDITED, day, entity, holder, item, snak, statement
 
 EXTRACTS = Path(__file__).resolve().parents[5] / "shared" / "wikidata"

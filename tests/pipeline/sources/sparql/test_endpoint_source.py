@@ -24,7 +24,7 @@ from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions,
 from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
 from chronofacts.pipeline.sources.sparql.neighbourhood import days_of_change
 from chronofacts.pipeline.sources.sparql.results import Solution
-from chronofacts.pipeline.wikidata import Origin, RdfTerm, StatementRows, read_json_statement
+from chronofacts.pipeline.sources.statements import Origin, RdfTerm, StatementRows, read_json_statement
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.pipeline.sources.rdf_world import RdfWorld, offices, rdf_world

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from chronofacts.pipeline.sources.entity_api import ApiSettings, EntityApi
 from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
+from chronofacts.pipeline.sources.wikibase_api import ApiSettings, EntityApi
 from chronofacts.schemas.errors import BadInput
 from tests.pipeline.sources.entity_server import Api, serving
 from tests.pipeline.sources.sparql.endpoint_server import FakeTime

@@ -16,13 +16,13 @@ from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 
-from chronofacts.pipeline.entities import LABELS, named_entities
 from chronofacts.pipeline.sources import EntityBatch, Reaching, Rejecting, Source, Window
+from chronofacts.pipeline.sources.entities import LABELS, named_entities
 from chronofacts.pipeline.sources.sparql.neighbourhood import reach, resolve
+from chronofacts.pipeline.sources.statements import properties_of
 from chronofacts.pipeline.storage.parquet_stream import Spool, pieces, read_whole, spool, spool_query
 from chronofacts.pipeline.storage.rejections import rejection_rows
 from chronofacts.pipeline.storage.session import Tabular, connect, register
-from chronofacts.pipeline.wikidata import properties_of
 from chronofacts.schemas.catalogue import Catalogue
 from chronofacts.schemas.tables import STATEMENTS
 
@@ -42,7 +42,7 @@ class Gathered:
     lifecycle: Path
     """`STATEMENTS` of types, births, deaths, of all entities named."""
     labels: Path
-    """`pipeline.entities.LABELS` of all entities named."""
+    """`pipeline.sources.entities.LABELS` of all entities named."""
     rejections: pa.Table
 
 

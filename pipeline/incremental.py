@@ -18,12 +18,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chronofacts.pipeline.entities import LABELS
 from chronofacts.pipeline.snapshot import read_table
 from chronofacts.pipeline.sources import EntityBatch, Freshness, Window
+from chronofacts.pipeline.sources.entities import LABELS
 from chronofacts.pipeline.sources.sparql.source import SparqlSource
+from chronofacts.pipeline.sources.statements import LIFECYCLE, Origin, properties_of
 from chronofacts.pipeline.storage.early_days import read_back
-from chronofacts.pipeline.wikidata import LIFECYCLE, Origin, properties_of
 from chronofacts.schemas.catalogue import Catalogue
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.manifest import read_manifest

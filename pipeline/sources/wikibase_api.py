@@ -30,7 +30,15 @@ from chronofacts.pipeline.sources.sparql.rate_limit import (
 )
 from chronofacts.pipeline.sources.sparql.results import Solution, label_table
 from chronofacts.pipeline.sources.sparql.source import batches
-from chronofacts.pipeline.wikidata import ENTITY, LIFECYCLE, Origin, RdfTerm, StatementRows, is_qid, read_json_statement
+from chronofacts.pipeline.sources.statements import (
+    ENTITY,
+    LIFECYCLE,
+    Origin,
+    RdfTerm,
+    StatementRows,
+    is_qid,
+    read_json_statement,
+)
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["ApiSettings", "EntityApi", "Reread", "open_api"]
