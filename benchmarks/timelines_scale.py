@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from benchmarks.synthetic_bulk import write_bulk  # noqa: E402
 from chronofacts.pipeline.changes import find_changes  # noqa: E402
-from chronofacts.pipeline.crosscheck import cross_check  # noqa: E402
-from chronofacts.pipeline.timelines import values_at, write_timelines  # noqa: E402
+from chronofacts.pipeline.timelines.agreement import cross_check  # noqa: E402
+from chronofacts.pipeline.timelines.build import values_at, write_timelines  # noqa: E402
 from chronofacts.schemas.catalogue import load_catalogue  # noqa: E402
 
 SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)

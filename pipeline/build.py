@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from chronofacts.pipeline.changes import find_changes
-from chronofacts.pipeline.crosscheck import cross_check, quarantine, veto_empty_before, write_confidence
 from chronofacts.pipeline.memberships import find_memberships
 from chronofacts.pipeline.questions import QuestionInputs, QuestionSettings, question_parts
 from chronofacts.pipeline.sources import EntityBatch
@@ -35,7 +34,8 @@ from chronofacts.pipeline.sources.staging import (
 )
 from chronofacts.pipeline.storage.parquet_stream import Spool, pieces, read_whole, spool, spool_query
 from chronofacts.pipeline.storage.session import Tabular, connect, register
-from chronofacts.pipeline.timelines import values_at, write_timelines
+from chronofacts.pipeline.timelines.agreement import cross_check, quarantine, veto_empty_before, write_confidence
+from chronofacts.pipeline.timelines.build import values_at, write_timelines
 from chronofacts.schemas.catalogue import Catalogue
 from chronofacts.schemas.dates import check_dates
 from chronofacts.schemas.errors import BadInput

@@ -13,8 +13,8 @@ import datetime
 
 import pyarrow as pa
 
-from chronofacts.pipeline.plurality import HANDOVER_DAYS, create_plurality
 from chronofacts.pipeline.storage.session import Tabular, connect, register
+from chronofacts.pipeline.timelines.multi_valued import HANDOVER_DAYS, create_plurality
 from chronofacts.schemas import tables
 from chronofacts.schemas.catalogue import Catalogue
 from chronofacts.schemas.dates import check_dates

@@ -25,7 +25,7 @@ from chronofacts.pipeline.memberships import MEMBERS, find_memberships
 from chronofacts.pipeline.snapshot import read_table
 from chronofacts.pipeline.storage.early_days import read_back
 from chronofacts.pipeline.storage.session import connect, register
-from chronofacts.pipeline.timelines import values_at
+from chronofacts.pipeline.timelines.build import values_at
 from chronofacts.schemas.catalogue import Catalogue
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest

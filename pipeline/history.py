@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import duckdb
 
-from chronofacts.pipeline.plurality import HANDOVER_DAYS
+from chronofacts.pipeline.timelines.multi_valued import HANDOVER_DAYS
 
 __all__ = ["create_edited_spans", "create_past_days", "write_past_questions"]
 

@@ -54,7 +54,7 @@ class QuestionInputs:
     """`pipeline.changes.CHANGES`."""
     timelines: Tabular
     values_since: Tabular
-    """`pipeline.timelines.values_at` on since."""
+    """`pipeline.timelines.build.values_at` on since."""
     values_as_of: Tabular
     entities: Tabular
     statements: Tabular

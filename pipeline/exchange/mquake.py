@@ -20,7 +20,7 @@ from chronofacts.pipeline.exchange.carried import carried_edit, read_edit
 from chronofacts.pipeline.exchange.contents import Contents
 from chronofacts.pipeline.exchange.records import Record, read_records, write_records
 from chronofacts.pipeline.exchange.world import Told
-from chronofacts.pipeline.timelines import values_at
+from chronofacts.pipeline.timelines.build import values_at
 
 __all__ = ["read_mquake", "write_mquake"]
 

@@ -3,7 +3,7 @@
 Both forms are first read into `Snak`s (Wikibase's word for a property with a value, a "some value" or
 a "no value"), then one function makes the row, so that the two forms cannot drift apart.
 Nothing raises on bad data: what is wrong with a value becomes a fault code in the row, and
-`pipeline.timelines` rejects the row by that name.
+`pipeline.timelines.build` rejects the row by that name.
 Leaves out: references, and the values of coordinates (only that there is one).
 """
 

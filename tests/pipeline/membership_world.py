@@ -12,11 +12,11 @@ from chronofacts.pipeline.changes import find_changes
 from chronofacts.pipeline.memberships import find_memberships
 from chronofacts.pipeline.questions import QuestionSettings, QuestionTables, build_questions
 from chronofacts.pipeline.snapshot import write_snapshot
-from chronofacts.pipeline.timelines import build_timelines, values_at
+from chronofacts.pipeline.timelines.build import build_timelines, values_at
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.manifest import SnapshotManifest
 from chronofacts.schemas.tables import REJECTIONS
-from tests.pipeline.statement_world import World, world
+from tests.pipeline.timelines.statement_world import World, world
 
 SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
 CATALOGUE = load_catalogue().select(["member_of", "capital", "official_language"])

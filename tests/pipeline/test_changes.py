@@ -6,11 +6,11 @@ import pyarrow as pa
 import pytest
 
 from chronofacts.pipeline.changes import find_changes
-from chronofacts.pipeline.crosscheck import cross_check
-from chronofacts.pipeline.timelines import build_timelines, values_at
+from chronofacts.pipeline.timelines.agreement import cross_check
+from chronofacts.pipeline.timelines.build import build_timelines, values_at
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.errors import BadInput
-from tests.pipeline.statement_world import World, world
+from tests.pipeline.timelines.statement_world import World, world
 
 SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
 CATALOGUE = load_catalogue().select(["office_holder", "head_of_government", "birthplace"])

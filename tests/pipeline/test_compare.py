@@ -5,9 +5,9 @@ import datetime
 import pyarrow as pa
 
 from chronofacts.pipeline.compare import count_kinds, find_differences
-from chronofacts.pipeline.timelines import build_timelines
+from chronofacts.pipeline.timelines.build import build_timelines
 from chronofacts.schemas.catalogue import load_catalogue
-from tests.pipeline.statement_world import World, world
+from tests.pipeline.timelines.statement_world import World, world
 
 OLD, NEW = datetime.date(2022, 1, 1), datetime.date(2023, 1, 1)
 CATALOGUE = load_catalogue().select(["office_holder", "capital", "member_of"])

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chronofacts.pipeline.memberships import find_memberships
-from chronofacts.pipeline.timelines import build_timelines
+from chronofacts.pipeline.timelines.build import build_timelines
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.errors import BadInput
-from tests.pipeline.statement_world import World, world
+from tests.pipeline.timelines.statement_world import World, world
 
 SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
 CATALOGUE = load_catalogue().select(["member_of", "employer", "award"])

@@ -13,7 +13,7 @@ from chronofacts.pipeline.exchange import export_snapshot, import_benchmark
 from chronofacts.pipeline.inspection import inspect
 from chronofacts.schemas.catalogue import load_catalogue
 from tests.pipeline.membership_world import questions_of, rows, snapshot_of, unions
-from tests.pipeline.statement_world import World, world
+from tests.pipeline.timelines.statement_world import World, world
 
 SET_KINDS = ("edit", "paraphrase", "cloze", "alias")
 

@@ -17,14 +17,14 @@ import pytest
 from benchmarks.synthetic_forms import json_lines, triples
 from benchmarks.synthetic_world import World, WorldSettings, make_world
 from chronofacts.pipeline.changes import find_changes
-from chronofacts.pipeline.crosscheck import cross_check
 from chronofacts.pipeline.snapshot import write_parquet
 from chronofacts.pipeline.sources import Freshness
 from chronofacts.pipeline.sources.entities import LABELS, describe_entities
 from chronofacts.pipeline.sources.sample import engine
 from chronofacts.pipeline.sources.sparql.source import SparqlSource
 from chronofacts.pipeline.sources.statements import LIFECYCLE, Origin, StatementRows, read_json_statement
-from chronofacts.pipeline.timelines import build_timelines, values_at, write_timelines
+from chronofacts.pipeline.timelines.agreement import cross_check
+from chronofacts.pipeline.timelines.build import build_timelines, values_at, write_timelines
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.tables import SOURCE_COLUMNS
 

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from chronofacts.pipeline.snapshot import read_table
 from chronofacts.pipeline.storage.early_days import read_back, without_early_days
-from chronofacts.pipeline.timelines import build_timelines, values_at
+from chronofacts.pipeline.timelines.build import build_timelines, values_at
 from chronofacts.pipeline.verify import verify
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.dates import read_json_time
 from chronofacts.schemas.tables import SNAPSHOT_TABLES, STATEMENTS, TIMELINES
 from tests.pipeline.sources.dump.dump_world import entity, item, snak, statement, write_dump
-from tests.pipeline.statement_world import World, world
+from tests.pipeline.timelines.statement_world import World, world
 from tests.snapshots import build_snapshot, iterate_everything, read_dump
 
 SINCE, AS_OF = datetime.date(2020, 1, 1), datetime.date(2024, 1, 1)

@@ -3,7 +3,7 @@
 An absent end is closed by a successor, a death or an abolition, if the term is then of a credible length; the last
 span stays open while that is credible. A copy of the statement with an end makes the time after it uncertain, and no
 more. Everything inferred says so.
-Leaves out: why a statement cannot be an answer (`pipeline.readings`).
+Leaves out: why a statement cannot be an answer (`pipeline.timelines.oriented`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import datetime
 
 import duckdb
 
-from chronofacts.pipeline.readings import BLOCKED
+from chronofacts.pipeline.timelines.oriented import BLOCKED
 
 __all__ = ["ALWAYS", "create_spans"]
 

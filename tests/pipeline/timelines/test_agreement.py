@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chronofacts.pipeline.changes import find_changes
-from chronofacts.pipeline.crosscheck import count_confidence, cross_check, quarantine, veto_empty_before
-from chronofacts.pipeline.timelines import build_timelines, values_at
+from chronofacts.pipeline.timelines.agreement import count_confidence, cross_check, quarantine, veto_empty_before
+from chronofacts.pipeline.timelines.build import build_timelines, values_at
 from chronofacts.schemas.catalogue import load_catalogue
-from tests.pipeline.statement_world import World, world
+from tests.pipeline.timelines.statement_world import World, world
 
 DAY = datetime.date(2022, 1, 1)
 CATALOGUE = load_catalogue().select(

@@ -1,11 +1,12 @@
 """Statements to timelines: who held what, from when to when, and how sure that is.
 
 Works in the order of DESIGN "The meaning of time": read each statement in the direction of its relation
-and set aside what cannot count (`pipeline.readings`); merge what is said twice and close ends that nobody
-stated (`pipeline.ends`); report what is not single-valued (`pipeline.plurality`).
+and set aside what cannot count (`pipeline.timelines.oriented`); merge what is said twice and close ends that nobody
+stated (`pipeline.timelines.spans`); report what is not single-valued (`pipeline.timelines.multi_valued`).
 A statement that cannot be an answer but may still be true (acting, a district, a damaged date) stays in
 the timeline as a *blocked* span without object, so that no value is called certain where it may hold.
-Leaves out: agreement between several sources (`pipeline.crosscheck`), and the choice of days (`pipeline.changes`).
+Leaves out: agreement between several sources (`pipeline.timelines.agreement`), and the choice of days
+(`pipeline.changes`).
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from tempfile import TemporaryDirectory
 import duckdb
 import pyarrow as pa
 
-from chronofacts.pipeline.ends import ALWAYS, create_spans
-from chronofacts.pipeline.plurality import create_plurality
-from chronofacts.pipeline.readings import (
+from chronofacts.pipeline.storage.session import Tabular, connect, copy_to_parquet, parquet_in, register
+from chronofacts.pipeline.timelines.multi_valued import create_plurality
+from chronofacts.pipeline.timelines.oriented import (
     BLOCKED,
     HUMAN,
     create_readings,
@@ -27,8 +28,8 @@ from chronofacts.pipeline.readings import (
     readings_to_parquet,
     register_relations,
 )
-from chronofacts.pipeline.storage.session import Tabular, connect, copy_to_parquet, parquet_in, register
-from chronofacts.pipeline.versions import mark_versions
+from chronofacts.pipeline.timelines.spans import ALWAYS, create_spans
+from chronofacts.pipeline.timelines.versions import mark_versions
 from chronofacts.schemas.catalogue import Catalogue
 from chronofacts.schemas.reasons import REASONS
 from chronofacts.schemas.tables import REJECTIONS, TIMELINES

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 
 from chronofacts.pipeline.sources.statements import Snak
-from chronofacts.pipeline.timelines import build_timelines, values_at
+from chronofacts.pipeline.timelines.build import build_timelines, values_at
 from chronofacts.schemas.catalogue import load_catalogue
-from tests.pipeline.statement_world import World, time, world
+from tests.pipeline.timelines.statement_world import World, time, world
 
 CATALOGUE = load_catalogue().select(["P54", "software_version"])
 DAY = datetime.date(2024, 1, 1)

@@ -2,7 +2,7 @@
 
 `create_readings` makes the table `readings`, one row per (statement, relation). Every row has a `holding`: what
 it may hold as, `value` (an answer), `blocked` (possible but no answer) or null (nothing that could hold).
-Leaves out: everything that needs other statements of the timeline but "replaced by" (`pipeline.ends`).
+Leaves out: everything that needs other statements of the timeline but "replaced by" (`pipeline.timelines.spans`).
 """
 
 from __future__ import annotations

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chronofacts.pipeline.sources.statements import Snak
-from chronofacts.pipeline.timelines import build_timelines, values_at
+from chronofacts.pipeline.timelines.build import build_timelines, values_at
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.dates import DayInterval
-from tests.pipeline.statement_world import World, time, world
+from tests.pipeline.timelines.statement_world import World, time, world
 
 AS_OF = datetime.date(2025, 1, 1)
 CATALOGUE = load_catalogue().select(["office_holder", "head_of_government", "birthplace", "capital"])

@@ -151,7 +151,7 @@ def quarantine(statements: pa.Table, source_day: datetime.date, days: int, known
     """The statements, the young ones marked by the fault `young_statement`.
 
     A statement is young when its subject was edited less than `days` days before source_day: it may yet be
-    reverted, as 5 % of the edits of P6 and 13 % of those of P35 were (WiDiff, 2026). `pipeline.timelines`
+    reverted, as 5 % of the edits of P6 and 13 % of those of P35 were (WiDiff, 2026). `pipeline.timelines.build`
     then takes it as possible but never as an answer. A statement that stands
     unchanged in `known` (`STATEMENTS` of an earlier snapshot) is old, whoever edited its subject since.
     Wikidata tells the time of an edit per entity only; 0 days turns the quarantine off.
