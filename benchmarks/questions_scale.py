@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chronofacts.pipeline.changes import CHANGES
-from chronofacts.pipeline.questions import QuestionInputs, QuestionSettings, question_parts
+from chronofacts.pipeline.questions.build import QuestionInputs, QuestionSettings, question_parts
 from chronofacts.pipeline.timelines.build import values_at
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.tables import ENTITIES, STATEMENTS, TIMELINES

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from chronofacts.pipeline.changes import find_changes
 from chronofacts.pipeline.memberships import find_memberships
-from chronofacts.pipeline.questions import QuestionInputs, QuestionSettings, question_parts
+from chronofacts.pipeline.questions.build import QuestionInputs, QuestionSettings, question_parts
 from chronofacts.pipeline.sources import EntityBatch
 from chronofacts.pipeline.sources.entities import DESCRIBE
 from chronofacts.pipeline.sources.staging import (

@@ -6,7 +6,7 @@ certainly holds on both days stays. Of one value every statement counts that may
 an answer (`blocked`: restricted, damaged, young); a statement about another value does not. The other values of a
 set need not be certain: what is not known of them makes the set less than whole, and is a rejection.
 Nothing leaves by ceasing to exist: a country that is no more asks no question, nor does the end of a union in which
-it was. Leaves out: single-valued relations (`pipeline.changes`) and words (`pipeline.sets`).
+it was. Leaves out: single-valued relations (`pipeline.changes`) and words (`pipeline.questions.sets`).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A relation is a Wikidata property read in one direction, with what the pipeline must know of it (is it
 single-valued, how long may it stay open, what else moves with it) and with the words of every language.
 Everything is checked when it is loaded, so that no stage meets a half-written entry.
-Leaves out: putting a subject and a date into the words (`pipeline.wording`).
+Leaves out: putting a subject and a date into the words (`pipeline.questions.templates`).
 """
 
 from __future__ import annotations

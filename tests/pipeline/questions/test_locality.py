@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.pipeline.question_world import small_country, world
+from tests.pipeline.questions.question_world import small_country, world
 
 
 def test_locality_answers_are_the_same_before_and_after_and_no_part_of_the_edit() -> None:

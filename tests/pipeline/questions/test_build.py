@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chronofacts.pipeline.questions import QuestionTables
+from chronofacts.pipeline.questions.build import QuestionTables
 from chronofacts.schemas.tables import EDITS, QUESTIONS, SENTENCES
-from tests.pipeline.question_world import small_country, small_questions, world
+from tests.pipeline.questions.question_world import small_country, small_questions, world
 
 
 def of_kind(made: QuestionTables, kind: str) -> list[dict]:

@@ -15,7 +15,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from chronofacts.pipeline.changes import CHANGES
-from chronofacts.pipeline.questions import QuestionSettings, QuestionTables, build_questions
+from chronofacts.pipeline.questions.build import QuestionSettings, QuestionTables, build_questions
 from chronofacts.pipeline.timelines.build import values_at
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.tables import ENTITIES, STATEMENTS, TIMELINES

@@ -8,8 +8,8 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chronofacts.pipeline.questions import QuestionTables
-from tests.pipeline.question_world import World, small_country, world
+from chronofacts.pipeline.questions.build import QuestionTables
+from tests.pipeline.questions.question_world import World, small_country, world
 
 
 def chains(made: QuestionTables) -> list[dict]:

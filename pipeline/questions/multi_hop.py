@@ -10,7 +10,7 @@ Who leads a country is asked for by the title, where the office is known; the ho
 little beyond the party, since nobody asks when a minister was born.
 No walk can explode: a subject has one value per relation, and the ways that lead to an entity are capped
 before they are joined.
-Leaves out: rendering (`pipeline.asking`).
+Leaves out: rendering (`pipeline.questions.direct`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import math
 
 import duckdb
 
-from chronofacts.pipeline.settings import QuestionSettings
+from chronofacts.pipeline.questions.settings import QuestionSettings
 
 __all__ = ["create_chosen_hops"]
 

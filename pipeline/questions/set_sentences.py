@@ -1,14 +1,14 @@
 """Sets of values in the small world: as they were at since and on the past days that are asked, and those of others.
 
 Told in the plural wordings that the questions use, one of them held out, so that a model pretrained on the sentences
-knows each set whole. Leaves out: facts with one value, and which sentences are kept (`pipeline.sentences`).
+knows each set whole. Leaves out: facts with one value, and which sentences are kept (`pipeline.questions.sentences`).
 """
 
 from __future__ import annotations
 
 import duckdb
 
-from chronofacts.pipeline.set_questions import create_past_sets
+from chronofacts.pipeline.questions.set_questions import create_past_sets
 
 __all__ = ["write_set_lines"]
 

@@ -7,8 +7,8 @@ import datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chronofacts.pipeline.questions import QuestionTables
-from tests.pipeline.question_world import SINCE, World, world
+from chronofacts.pipeline.questions.build import QuestionTables
+from tests.pipeline.questions.question_world import SINCE, World, world
 
 OFFICE, OTHER = "Q30", "Q31"
 LEFT = "2012-06-20"

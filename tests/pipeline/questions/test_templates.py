@@ -7,7 +7,7 @@ import datetime
 import duckdb
 import pytest
 
-from chronofacts.pipeline.wording import create_wordings, vocabulary
+from chronofacts.pipeline.questions.templates import create_wordings, vocabulary
 from chronofacts.schemas.catalogue import load_catalogue
 
 

@@ -3,7 +3,8 @@
 `create_facts` makes `accepted` (the changes that become edits), `facts` (edits and stable facts, one row per
 (subject, relation) with its object before and after; of who left what, one row per day) and `question_rejections`.
 All later stages walk over `facts` alone, so that every question is true under *all* edits of the set.
-Leaves out: words (`pipeline.wording`) and choice (`pipeline.hops`, `pipeline.locality`).
+Leaves out: words (`pipeline.questions.templates`) and choice (`pipeline.questions.multi_hop`,
+`pipeline.questions.locality`).
 """
 
 from __future__ import annotations

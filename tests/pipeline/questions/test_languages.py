@@ -14,7 +14,7 @@ from chronofacts.pipeline.sources.sparql.results import label_table
 from chronofacts.pipeline.sources.statements import RdfTerm
 from chronofacts.pipeline.verify import verify
 from tests.conftest import AS_OF, SINCE
-from tests.pipeline.question_world import small_country
+from tests.pipeline.questions.question_world import small_country
 
 RELATIONS = ["head_of_government", "office_holder", "capital", "birthplace", "country", "citizenship", "jurisdiction"]
 

@@ -15,31 +15,31 @@ from dataclasses import dataclass, field
 import duckdb
 import pyarrow as pa
 
-from chronofacts.pipeline.asking import (
+from chronofacts.pipeline.memberships import MEMBERS
+from chronofacts.pipeline.questions.direct import (
     EDIT_ROWS,
     create_alias_names,
     create_edits,
     create_reverse_names,
     write_now_questions,
 )
-from chronofacts.pipeline.facts import create_facts
-from chronofacts.pipeline.history import create_edited_spans, create_past_days, write_past_questions
-from chronofacts.pipeline.hops import create_chosen_hops
-from chronofacts.pipeline.locality import create_chosen_locality
-from chronofacts.pipeline.memberships import MEMBERS
-from chronofacts.pipeline.naming import create_names
-from chronofacts.pipeline.sentences import write_sentences
-from chronofacts.pipeline.set_questions import (
+from chronofacts.pipeline.questions.facts import create_facts
+from chronofacts.pipeline.questions.history import create_edited_spans, create_past_days, write_past_questions
+from chronofacts.pipeline.questions.locality import create_chosen_locality
+from chronofacts.pipeline.questions.multi_hop import create_chosen_hops
+from chronofacts.pipeline.questions.names import create_names
+from chronofacts.pipeline.questions.sentences import write_sentences
+from chronofacts.pipeline.questions.set_questions import (
     SET_EDIT_ROWS,
     SET_QUESTIONS,
     create_set_locality,
     create_set_spans,
     write_set_questions,
 )
-from chronofacts.pipeline.sets import create_guarded, create_sets
-from chronofacts.pipeline.settings import QuestionSettings
+from chronofacts.pipeline.questions.sets import create_guarded, create_sets
+from chronofacts.pipeline.questions.settings import QuestionSettings
+from chronofacts.pipeline.questions.templates import create_wordings
 from chronofacts.pipeline.storage.session import Tabular, connect, register
-from chronofacts.pipeline.wording import create_wordings
 from chronofacts.schemas import tables
 from chronofacts.schemas.catalogue import Catalogue
 

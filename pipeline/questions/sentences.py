@@ -12,10 +12,10 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
-from chronofacts.pipeline.history import create_past_days
-from chronofacts.pipeline.set_sentences import write_set_lines
-from chronofacts.pipeline.settings import QuestionSettings
-from chronofacts.pipeline.wording import create_chain_texts
+from chronofacts.pipeline.questions.history import create_past_days
+from chronofacts.pipeline.questions.set_sentences import write_set_lines
+from chronofacts.pipeline.questions.settings import QuestionSettings
+from chronofacts.pipeline.questions.templates import create_chain_texts
 from chronofacts.schemas import tables
 
 __all__ = ["write_sentences"]
@@ -27,8 +27,8 @@ SENTENCES_PER_EDIT = 20
 def write_sentences(connection: duckdb.DuckDBPyConnection, settings: QuestionSettings) -> pa.Table:
     """`SENTENCES`, at most `settings.sentences` of them, sorted by id.
 
-    Reads what `pipeline.questions` chose: `accepted`, `facts`, `chosen_locality`, `chosen_hops`, `alias_names`, and of
-    sets of values `set_groups`, `set_edits` and `chosen_sets`.
+    Reads what `pipeline.questions.build` chose: `accepted`, `facts`, `chosen_locality`, `chosen_hops`, `alias_names`,
+    and of sets of values `set_groups`, `set_edits` and `chosen_sets`.
     """
     connection.execute(WORLD, [max(1, settings.sentences // SENTENCES_PER_EDIT)])
     connection.execute(WORLD_EDITS)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from chronofacts.pipeline.questions import QuestionTables
+from chronofacts.pipeline.questions.build import QuestionTables
 from chronofacts.pipeline.snapshot import read_table
 from tests.conftest import AS_OF
-from tests.pipeline.question_world import World, world
+from tests.pipeline.questions.question_world import World, world
 
 
 def office(label: str, place: str | None = None, *others: str, relation: str = "jurisdiction") -> World:

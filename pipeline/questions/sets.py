@@ -3,8 +3,8 @@
 A set is told whole where it has at most `LONGEST_SET` values, and else what joined; a value that has no usable name,
 or whose name stands in another value's, is left out of it and says why. All edits of one set share their wordings
 and their answer, so that they never contradict each other.
-Works on the connection of `pipeline.questions`: `create_sets` makes `set_edits`, `set_groups` and `stable_sets`.
-Leaves out: what joined and left (`pipeline.memberships`) and the questions (`pipeline.set_questions`).
+Works on the connection of `pipeline.questions.build`: `create_sets` makes `set_edits`, `set_groups` and `stable_sets`.
+Leaves out: what joined and left (`pipeline.memberships`) and the questions (`pipeline.questions.set_questions`).
 """
 
 from __future__ import annotations

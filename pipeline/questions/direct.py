@@ -1,15 +1,15 @@
 """Questions in words: the edits of one part and everything that asks about them.
 
 `create_links` renders each fact that a question walks over once; every other function here adds rows to
-`drafts`, which `pipeline.questions` checks and finishes.
-Leaves out: questions about past days (`pipeline.history`).
+`drafts`, which `pipeline.questions.build` checks and finishes.
+Leaves out: questions about past days (`pipeline.questions.history`).
 """
 
 from __future__ import annotations
 
 import duckdb
 
-from chronofacts.pipeline.wording import create_chain_texts
+from chronofacts.pipeline.questions.templates import create_chain_texts
 
 __all__ = ["EDIT_ROWS", "create_alias_names", "create_edits", "create_reverse_names", "write_now_questions"]
 

@@ -3,14 +3,14 @@
 Three kinds: the same relation of another subject, another relation of the same subject, and a fact about the
 new object. Never a relation that may move with the edited one (the catalogue's `moves_with`), never an
 answer that is the edit's old or new object, never a fact that any edit of the set touches.
-Leaves out: rendering (`pipeline.asking`).
+Leaves out: rendering (`pipeline.questions.direct`).
 """
 
 from __future__ import annotations
 
 import duckdb
 
-from chronofacts.pipeline.settings import QuestionSettings
+from chronofacts.pipeline.questions.settings import QuestionSettings
 
 __all__ = ["create_chosen_locality"]
 
@@ -21,7 +21,7 @@ TRIES = 4
 def create_chosen_locality(connection: duckdb.DuckDBPyConnection, settings: QuestionSettings) -> None:
     """Create `chosen_locality` (fact_id, locality_kind, edit_ids, train, part), one row per question.
 
-    Reads `guarded` (`pipeline.sets`): a set that changed is guarded as one.
+    Reads `guarded` (`pipeline.questions.sets`): a set that changed is guarded as one.
     """
     wanted = max(settings.locality_per_edit, 0)
     connection.execute("SET VARIABLE per_kind = $1::INTEGER", [wanted])

@@ -4,14 +4,14 @@
 A name is unusable when it is an id, too long, or holds control characters, brackets or letters of a script that is not
 the language's; an office is not asked by a name of another language. Aliases that are unusable, or made of the
 questions' own words, are dropped.
-Leaves out: whether two entities share a name (`pipeline.facts`, where it is known what is asked).
+Leaves out: whether two entities share a name (`pipeline.questions.facts`, where it is known what is asked).
 """
 
 from __future__ import annotations
 
 import duckdb
 
-from chronofacts.pipeline.wording import OFFICE, vocabulary
+from chronofacts.pipeline.questions.templates import OFFICE, vocabulary
 from chronofacts.schemas.catalogue import Catalogue
 
 __all__ = ["create_names"]
@@ -30,9 +30,10 @@ def create_names(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, la
     """Create `names` (id, kind, label, reason, aliases, alias_words, words, telling, shown, human, sitelinks, ended …).
 
     Reads `entities`, `values_since`, `values_as_of`, `changes`, `members`, `timelines`, `relation_facts` and the
-    macros of `pipeline.wording`. reason: no_label, unusable_label, foreign_title or null. words: the label as plain
-    words; telling: those that would give an answer away. shown: the label with its article. fell_back: the label is
-    neither in the language nor in `mul`. said_aliases: those of the aliases that are; a question may use them as names.
+    macros of `pipeline.questions.templates`. reason: no_label, unusable_label, foreign_title or null. words: the label
+    as plain words; telling: those that would give an answer away. shown: the label with its article. fell_back: the
+    label is neither in the language nor in `mul`. said_aliases: those of the aliases that are; a question may use them
+    as names.
     """
     scripts = "".join(rf"\p{{{script}}}" for script in catalogue.language(language).scripts)
     connection.execute(UNUSABLE_MACRO.replace("<scripts>", f"[{scripts}]" if scripts else LETTERS))

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronofacts.pipeline.hops import MOST_LINKS, _within_shares
-from chronofacts.pipeline.questions import QuestionTables
+from chronofacts.pipeline.questions.build import QuestionTables
+from chronofacts.pipeline.questions.multi_hop import MOST_LINKS, _within_shares
 from chronofacts.pipeline.snapshot import read_table
 from chronofacts.schemas.catalogue import load_catalogue
-from tests.pipeline.question_world import World, world
+from tests.pipeline.questions.question_world import World, world
 
 CATALOGUE = load_catalogue()
 

@@ -1,14 +1,15 @@
 """Questions about sets of values in words: what the set is now, what stays of it, what it was, and sets of others.
 
 One question stands for all edits of its set; `answer_set` and `answer_before_set` tell its values with their roles.
-Leaves out: which values a set has (`pipeline.sets`), and questions with one answer (`pipeline.asking`).
+Leaves out: which values a set has (`pipeline.questions.sets`), and questions with one answer
+(`pipeline.questions.direct`).
 """
 
 from __future__ import annotations
 
 import duckdb
 
-from chronofacts.pipeline.settings import QuestionSettings
+from chronofacts.pipeline.questions.settings import QuestionSettings
 
 __all__ = ["SET_EDIT_ROWS", "SET_QUESTIONS", "create_set_locality", "create_set_spans", "write_set_questions"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.pipeline.question_world import small_country, small_questions
+from tests.pipeline.questions.question_world import small_country, small_questions
 
 
 def test_every_answer_before_the_edit_is_told_in_a_trained_sentence() -> None:

@@ -4,7 +4,7 @@ The catalogue's wordings are cut at their placeholders once, here, and put toget
 `concat`; no name is ever read as a pattern, so braces and quotes in names are harmless.
 Works on a connection: `create_wordings` makes the tables `wordings` and `relation_facts` and the macros `worded`,
 `capital`, `date_phrase`, `number_phrase`, `listed_name`, `list_text` and `plain_words` that the other stages use.
-Leaves out: which names may stand in a question (`pipeline.naming`).
+Leaves out: which names may stand in a question (`pipeline.questions.names`).
 """
 
 from __future__ import annotations

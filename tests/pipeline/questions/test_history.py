@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 
-from tests.pipeline.question_world import SINCE, World, small_country, world
+from tests.pipeline.questions.question_world import SINCE, World, small_country, world
 
 
 def asked(told: World, kind: str = "history", **settings: object) -> list[dict]:
