@@ -55,7 +55,7 @@ def watch() -> None:
     import chronofacts.flows.publish
     import chronofacts.flows.refresh
     import chronofacts.flows.upkeep
-    from chronofacts.pipeline.store import SnapshotStore
+    from chronofacts.pipeline.snapshots.store import SnapshotStore
 
     work = {
         chronofacts.flows.refresh: ("open_source", "gather_source", "build_files", "write_sound"),

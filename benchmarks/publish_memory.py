@@ -1,7 +1,8 @@
 """Claim: publishing a snapshot of 1 GB streams: the publishing process stays under 500 MB, also when it resumes.
 
 A Hub on this machine in another process; a snapshot of three large files of random bytes, so the check of
-what is in the tables is left out (`pipeline.verify` has its own cost). Run: python benchmarks/publish_memory.py [MB]
+what is in the tables is left out (`pipeline.snapshots.verify` has its own cost). Run: python
+benchmarks/publish_memory.py [MB]
 """
 
 from __future__ import annotations

@@ -29,12 +29,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from benchmarks.synthetic_bulk import write_bulk  # noqa: E402
 from chronofacts.pipeline.build import SnapshotSettings, build_files  # noqa: E402
-from chronofacts.pipeline.snapshot import write_snapshot  # noqa: E402
+from chronofacts.pipeline.snapshots.verify import require_sound  # noqa: E402
+from chronofacts.pipeline.snapshots.write import write_snapshot  # noqa: E402
 from chronofacts.pipeline.sources import EntityBatch, Freshness, Window  # noqa: E402
 from chronofacts.pipeline.sources.entities import LABELS  # noqa: E402
 from chronofacts.pipeline.sources.staging import gather_source  # noqa: E402
 from chronofacts.pipeline.storage.parquet_stream import pieces  # noqa: E402
-from chronofacts.pipeline.verify import require_sound  # noqa: E402
 from chronofacts.schemas.catalogue import load_catalogue  # noqa: E402
 from chronofacts.schemas.manifest import SnapshotManifest  # noqa: E402
 from chronofacts.schemas.tables import ENTITIES, STATEMENTS  # noqa: E402

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chronofacts.editing.snapshot import load_snapshot
-    from chronofacts.pipeline.snapshot import read_table
-    from chronofacts.pipeline.verify import verify
+    from chronofacts.pipeline.snapshots.verify import verify
+    from chronofacts.pipeline.snapshots.write import read_table
     from chronofacts.schemas.catalogue import load_catalogue
     from chronofacts.schemas.errors import ChronoFactsError
     from chronofacts.schemas.manifest import read_manifest
@@ -36,8 +36,8 @@ _HOMES = {
     "load_catalogue": "chronofacts.schemas.catalogue",
     "load_snapshot": "chronofacts.editing.snapshot",
     "read_manifest": "chronofacts.schemas.manifest",
-    "read_table": "chronofacts.pipeline.snapshot",
-    "verify": "chronofacts.pipeline.verify",
+    "read_table": "chronofacts.pipeline.snapshots.write",
+    "verify": "chronofacts.pipeline.snapshots.verify",
 }
 
 

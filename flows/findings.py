@@ -13,9 +13,9 @@ from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from chronofacts.pipeline.card import escape
-from chronofacts.pipeline.compare import compare_snapshots, count_kinds
-from chronofacts.pipeline.inspection import inspect
+from chronofacts.pipeline.snapshots.card import escape
+from chronofacts.pipeline.snapshots.compare import compare_snapshots, count_kinds
+from chronofacts.pipeline.snapshots.summary import inspect
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.errors import ChronoFactsError
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest

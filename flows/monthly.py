@@ -27,9 +27,9 @@ from chronofacts.flows.refresh import refresh
 from chronofacts.flows.upkeep import forget_old_runs, prune_results
 from chronofacts.pipeline.hub_errors import without_tokens
 from chronofacts.pipeline.publication import ExperimentReport
+from chronofacts.pipeline.snapshots.store import Retention, SnapshotStore, open_store
 from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions, is_endpoint
 from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
-from chronofacts.pipeline.store import Retention, SnapshotStore, open_store
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from chronofacts.schemas.manifest import read_manifest
 

@@ -19,8 +19,8 @@ from prefect.cache_policies import NO_CACHE
 from chronofacts.flows.dump import part_runner
 from chronofacts.flows.findings import tell_set_aside
 from chronofacts.pipeline.build import SnapshotSettings, build_files, check_days
-from chronofacts.pipeline.gate import write_sound
 from chronofacts.pipeline.incremental import UpdatedSource, read_known
+from chronofacts.pipeline.snapshots.gate import write_sound
 from chronofacts.pipeline.sources import Freshness, Source, Window
 from chronofacts.pipeline.sources.dump.files import is_dump
 from chronofacts.pipeline.sources.dump.source import DumpOptions, DumpSource, open_dump
@@ -102,7 +102,7 @@ def refresh(
     endpoint: how an endpoint is asked. update: an older snapshot of the same endpoint, of which all is taken
     over that has not changed since. relations: ids or PIDs of the catalogue; none means all.
     hops_per_edit: at most so many multi-hop questions of 2, of 3 and of 4 hops about an edit.
-    What breaks a promise of `verify` is set aside with a warning (`pipeline.gate`).
+    What breaks a promise of `verify` is set aside with a warning (`pipeline.snapshots.gate`).
     Raises BadInput for wrong options, CheckFailed when the source or the result is not sound; then no
     folder is left behind, but `OUT.broken` where the result was not.
     """

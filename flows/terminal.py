@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.markup import escape as escape_markup
 from rich.table import Table
 
-from chronofacts.pipeline.audit import Finding
-from chronofacts.pipeline.compare import count_kinds
-from chronofacts.pipeline.inspection import Inspection
-from chronofacts.pipeline.now import Now
+from chronofacts.pipeline.snapshots.compare import count_kinds
+from chronofacts.pipeline.snapshots.entity_report import Finding
+from chronofacts.pipeline.snapshots.live_check import Now
+from chronofacts.pipeline.snapshots.summary import Inspection
 from chronofacts.schemas.plain_text import plain
 from chronofacts.schemas.reasons import explain
 

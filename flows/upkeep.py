@@ -1,7 +1,7 @@
 """What keeps an installation small over the years: old results and old records of runs go, by one policy.
 
-Snapshots are the store's own concern (`pipeline.store.Retention`). Nothing here touches a folder that is not named by
-a day as this project names it.
+Snapshots are the store's own concern (`pipeline.snapshots.store.Retention`). Nothing here touches a folder that is not
+named by a day as this project names it.
 """
 
 from __future__ import annotations

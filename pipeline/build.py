@@ -1,7 +1,7 @@
 """From what a source told to the tables of a snapshot: the stages in their order.
 
 All that grows with the statements goes from Parquet to Parquet, so that it need not fit in memory.
-Leaves out: reading a source (`pipeline.sources.staging`) and the finished folder (`pipeline.snapshot`).
+Leaves out: reading a source (`pipeline.sources.staging`) and the finished folder (`pipeline.snapshots.write`).
 """
 
 from __future__ import annotations

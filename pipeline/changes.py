@@ -4,7 +4,7 @@ Only values that are certain on the day count, of timelines that are single-valu
 relation) that could have changed and is not certain on one of the two days becomes a rejection with its reason.
 That Wikidata names nobody for a day is no proof that there was nobody: only what began later, or a stated vacancy, is.
 Terms: CHRONOEDIT (Ge et al. 2024), section 3; DESIGN "The meaning of time".
-Leaves out: words (`pipeline.questions.build`), and corrections between two snapshots (`pipeline.compare`).
+Leaves out: words (`pipeline.questions.build`), and corrections between two snapshots (`pipeline.snapshots.compare`).
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ from chronofacts.pipeline.hub_plan import (
     plan_publication,
 )
 from chronofacts.pipeline.publication import ExperimentReport, LocalFile, Previous, compose, data_files
-from chronofacts.pipeline.snapshot import sha256_of
-from chronofacts.pipeline.verify import require_sound
+from chronofacts.pipeline.snapshots.verify import require_sound
+from chronofacts.pipeline.snapshots.write import sha256_of
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.tables import EDITS, conform

@@ -21,12 +21,12 @@ import pyarrow.compute as pc
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import RepositoryNotFoundError
 
-from chronofacts.pipeline.card import escape
 from chronofacts.pipeline.hub import PublishSettings, check_options, commit_files, read_back
 from chronofacts.pipeline.hub_errors import hub_errors
 from chronofacts.pipeline.hub_plan import RemoteFile
 from chronofacts.pipeline.publication import LocalFile
-from chronofacts.pipeline.snapshot import read_table, sha256_of
+from chronofacts.pipeline.snapshots.card import escape
+from chronofacts.pipeline.snapshots.write import read_table, sha256_of
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from chronofacts.schemas.manifest import read_manifest
 

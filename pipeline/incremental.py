@@ -18,7 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chronofacts.pipeline.snapshot import read_table
+from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.pipeline.sources import EntityBatch, Freshness, Window
 from chronofacts.pipeline.sources.entities import LABELS
 from chronofacts.pipeline.sources.sparql.source import SparqlSource

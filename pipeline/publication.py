@@ -18,11 +18,11 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
-from chronofacts.pipeline.card import escape
 from chronofacts.pipeline.chart import edits_by_month_svg, edits_by_relation_svg
-from chronofacts.pipeline.croissant import FILE as CROISSANT
-from chronofacts.pipeline.croissant import croissant_text
-from chronofacts.pipeline.snapshot import read_table
+from chronofacts.pipeline.snapshots.card import escape
+from chronofacts.pipeline.snapshots.croissant import FILE as CROISSANT
+from chronofacts.pipeline.snapshots.croissant import croissant_text
+from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.schemas.errors import CheckFailed
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES

@@ -1,7 +1,8 @@
 """What a finished snapshot promises: the id of each promise, and its sentence.
 
 An id is stable: `rejections` give it as the reason for what was set aside because it breaks the promise
-(`schemas.reasons`). How each promise is checked is said in `pipeline.invariants`; those of files, in `pipeline.verify`.
+(`schemas.reasons`). How each promise is checked is said in `pipeline.snapshots.invariants`; those of files, in
+`pipeline.snapshots.verify`.
 """
 
 from __future__ import annotations

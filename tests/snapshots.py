@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from chronofacts.flows.refresh import describe
 from chronofacts.pipeline.build import SnapshotSettings, build_files
-from chronofacts.pipeline.card import configs
-from chronofacts.pipeline.gate import write_sound
+from chronofacts.pipeline.snapshots.card import configs
+from chronofacts.pipeline.snapshots.gate import write_sound
 from chronofacts.pipeline.sources import Freshness, Source
 from chronofacts.pipeline.sources.dump.source import DumpOptions, open_dump
 from chronofacts.pipeline.sources.staging import Gathered, gather_source

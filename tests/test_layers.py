@@ -95,7 +95,7 @@ def test_help_loads_none_of_the_heavy_libraries() -> None:
 
 def test_the_data_side_loads_no_torch() -> None:
     code = (
-        "import sys; import chronofacts.flows.refresh, chronofacts.pipeline.verify; "
+        "import sys; import chronofacts.flows.refresh, chronofacts.pipeline.snapshots.verify; "
         "print({'torch', 'peft', 'transformers'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

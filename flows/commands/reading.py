@@ -33,7 +33,7 @@ def inspect(
         raise BadInput("--live is about one entity; name it with --why, for example --why Q142 --live")
     if why:
         return _audit(snapshot, why, Wiki(api, user_agent) if live else None)
-    from chronofacts.pipeline.inspection import inspect as read_inspection
+    from chronofacts.pipeline.snapshots.summary import inspect as read_inspection
 
     found = read_inspection(snapshot)
     if mode.as_json:
@@ -53,8 +53,8 @@ class Wiki(NamedTuple):
 def _audit(snapshot: Path, qid: str, wiki: Wiki | None) -> None:
     """Tell what a snapshot has of one entity, and what a wiki says of it now, when one is given."""
     from chronofacts.flows.terminal import print_audit, print_now
-    from chronofacts.pipeline.audit import audit
-    from chronofacts.pipeline.now import compare_with_now
+    from chronofacts.pipeline.snapshots.entity_report import audit
+    from chronofacts.pipeline.snapshots.live_check import compare_with_now
     from chronofacts.pipeline.sources.wikibase_api import open_api
 
     findings = audit(snapshot, qid)
@@ -75,8 +75,8 @@ def verify(snapshot: Snapshot) -> None:
 
     Example: chronofacts verify S
     """
-    from chronofacts.pipeline.verify import promises
-    from chronofacts.pipeline.verify import verify as find_problems
+    from chronofacts.pipeline.snapshots.verify import promises
+    from chronofacts.pipeline.snapshots.verify import verify as find_problems
     from chronofacts.schemas.manifest import read_manifest
 
     problems = find_problems(snapshot)
@@ -101,7 +101,7 @@ def diff(
 
     Example: chronofacts diff OLD NEW --json
     """
-    from chronofacts.pipeline.compare import compare_snapshots, count_kinds
+    from chronofacts.pipeline.snapshots.compare import compare_snapshots, count_kinds
     from chronofacts.schemas.catalogue import load_catalogue
     from chronofacts.schemas.manifest import read_manifest
 

@@ -23,7 +23,7 @@ from chronofacts.pipeline.exchange.easyedit import read_knowedit, write_knowedit
 from chronofacts.pipeline.exchange.lm_eval import write_lm_eval
 from chronofacts.pipeline.exchange.mquake import read_mquake, write_mquake
 from chronofacts.pipeline.exchange.zsre import read_zsre
-from chronofacts.pipeline.gate import write_sound
+from chronofacts.pipeline.snapshots.gate import write_sound
 from chronofacts.schemas.dates import check_dates
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.folders import check_out, written_aside

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from chronofacts.pipeline.snapshot import read_table
+from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
 

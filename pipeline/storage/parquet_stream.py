@@ -1,6 +1,6 @@
 """Tables that need not fit in memory: rows written to Parquet as they come, and read back in bounded pieces.
 
-Leaves out: the files of a finished snapshot (`pipeline.snapshot`).
+Leaves out: the files of a finished snapshot (`pipeline.snapshots.write`).
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ from prefect.artifacts import Artifact
 
 from chronofacts.flows.monthly import day_of_snapshot, monthly
 from chronofacts.flows.parameters import read_parameters
-from chronofacts.pipeline.store import open_store
+from chronofacts.pipeline.snapshots.store import open_store
 from chronofacts.schemas.errors import BadInput
 from tests.flows.webhook import webhook
-from tests.pipeline.test_store import snapshot_of
+from tests.pipeline.snapshots.test_store import snapshot_of
 
 FEW = ("head_of_state",)
 SINCE, FIRST, SECOND = (datetime.date.fromisoformat(day) for day in ("2021-01-01", "2024-11-30", "2024-12-31"))

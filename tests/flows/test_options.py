@@ -24,7 +24,9 @@ def why(folder: Path, monkeypatch: pytest.MonkeyPatch, *words: str, env: str = "
     monkeypatch.chdir(folder)
     (folder / "chronofacts.toml").write_text(f'[inspect]\nwhy = "{file}"\n' if file else "")
     told = []
-    monkeypatch.setattr("chronofacts.pipeline.audit.audit", lambda snapshot, qid: told.append(qid) or [])
+    monkeypatch.setattr(
+        "chronofacts.pipeline.snapshots.entity_report.audit", lambda snapshot, qid: told.append(qid) or []
+    )
     result = runner.invoke(app, ["inspect", "S", *words], env={"CHRONOFACTS_INSPECT_WHY": env} if env else {})
     assert result.exit_code == (0 if told else 2), result.output
     return told[0] if told else ""

@@ -15,8 +15,8 @@ from prefect.types import DateTime
 from chronofacts.flows.monthly import monthly
 from chronofacts.flows.publish import publish
 from chronofacts.flows.upkeep import forget_old_runs
-from chronofacts.pipeline.store import open_store
-from tests.pipeline.test_store import snapshot_of
+from chronofacts.pipeline.snapshots.store import open_store
+from tests.pipeline.snapshots.test_store import snapshot_of
 
 FEW = ("capital",)
 TODAY = datetime.date(2025, 3, 31)

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import HfApi
 
-from chronofacts.pipeline.card import configs
 from chronofacts.pipeline.hub import Published, PublishSettings, publish
 from chronofacts.pipeline.hub_errors import HubUnavailable, without_tokens
+from chronofacts.pipeline.snapshots.card import configs
 from chronofacts.schemas.errors import BadInput, CheckFailed, ChronoFactsError
 from chronofacts.schemas.manifest import read_manifest
 from tests.hub.local_hub import LocalHub

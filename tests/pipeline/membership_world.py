@@ -11,7 +11,7 @@ from chronofacts.pipeline.build import EntityBatch, SnapshotSettings, Told, buil
 from chronofacts.pipeline.changes import find_changes
 from chronofacts.pipeline.memberships import find_memberships
 from chronofacts.pipeline.questions.build import QuestionSettings, QuestionTables, build_questions
-from chronofacts.pipeline.snapshot import write_snapshot
+from chronofacts.pipeline.snapshots.write import write_snapshot
 from chronofacts.pipeline.timelines.build import build_timelines, values_at
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.manifest import SnapshotManifest

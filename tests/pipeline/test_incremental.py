@@ -12,7 +12,7 @@ import pytest
 
 from chronofacts.pipeline.build import Told, read_source
 from chronofacts.pipeline.incremental import UpdatedSource, read_known
-from chronofacts.pipeline.snapshot import read_table, write_snapshot
+from chronofacts.pipeline.snapshots.write import read_table, write_snapshot
 from chronofacts.pipeline.sources.entities import describe_entities
 from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions, LiveSource, open_live
 from chronofacts.pipeline.sources.sparql.neighbourhood import days_of_change

@@ -17,7 +17,7 @@ import pytest
 from benchmarks.synthetic_forms import json_lines, triples
 from benchmarks.synthetic_world import World, WorldSettings, make_world
 from chronofacts.pipeline.changes import find_changes
-from chronofacts.pipeline.snapshot import write_parquet
+from chronofacts.pipeline.snapshots.write import write_parquet
 from chronofacts.pipeline.sources import Freshness
 from chronofacts.pipeline.sources.entities import LABELS, describe_entities
 from chronofacts.pipeline.sources.sample import engine

@@ -17,8 +17,8 @@ from chronofacts.flows.monthly import tell_failure
 from chronofacts.flows.output import fail
 from chronofacts.flows.upkeep import prune_results
 from chronofacts.pipeline.hub import PublishSettings, publish
-from chronofacts.pipeline.store import open_store
-from chronofacts.pipeline.verify import verify
+from chronofacts.pipeline.snapshots.store import open_store
+from chronofacts.pipeline.snapshots.verify import verify
 from chronofacts.schemas.errors import BadInput, ChronoFactsError
 from tests.hub.local_hub import TOKEN, LocalHub
 from tests.hub.small_snapshot import make_snapshot

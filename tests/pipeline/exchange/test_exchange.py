@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from chronofacts.flows.cli import app
 from chronofacts.pipeline.exchange import EXPORTS, IMPORTS, export_snapshot, import_benchmark, import_snapshot
-from chronofacts.pipeline.invariants import INVARIANTS
-from chronofacts.pipeline.snapshot import read_table
-from chronofacts.pipeline.verify import promises, verify
+from chronofacts.pipeline.snapshots.invariants import INVARIANTS
+from chronofacts.pipeline.snapshots.verify import promises, verify
+from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES

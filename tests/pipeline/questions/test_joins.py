@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chronofacts.pipeline.questions.build import QuestionTables
 from chronofacts.pipeline.questions.multi_hop import MOST_LINKS, _within_shares
-from chronofacts.pipeline.snapshot import read_table
+from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.schemas.catalogue import load_catalogue
 from tests.pipeline.questions.question_world import World, world
 

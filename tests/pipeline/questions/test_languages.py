@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from chronofacts.flows.refresh import refresh
-from chronofacts.pipeline.snapshot import read_table
+from chronofacts.pipeline.snapshots.verify import verify
+from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.pipeline.sources.sparql.results import label_table
 from chronofacts.pipeline.sources.statements import RdfTerm
-from chronofacts.pipeline.verify import verify
 from tests.conftest import AS_OF, SINCE
 from tests.pipeline.questions.question_world import small_country
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chronofacts.pipeline.questions.build import QuestionTables
-from chronofacts.pipeline.snapshot import read_table
+from chronofacts.pipeline.snapshots.write import read_table
 from tests.conftest import AS_OF
 from tests.pipeline.questions.question_world import World, world
 

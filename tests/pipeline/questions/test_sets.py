@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from chronofacts.pipeline.audit import audit
 from chronofacts.pipeline.exchange import export_snapshot, import_benchmark
-from chronofacts.pipeline.inspection import inspect
+from chronofacts.pipeline.snapshots.entity_report import audit
+from chronofacts.pipeline.snapshots.summary import inspect
 from chronofacts.schemas.catalogue import load_catalogue
 from tests.pipeline.membership_world import questions_of, rows, snapshot_of, unions
 from tests.pipeline.timelines.statement_world import World, world

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from chronofacts.pipeline.snapshot import read_table
+from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.pipeline.sources.sample import SAMPLE_DIR, open_sample
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.conftest import AS_OF, SINCE

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from chronofacts.pipeline.snapshot import read_table
+from chronofacts.pipeline.snapshots.verify import verify
+from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.pipeline.storage.early_days import read_back, without_early_days
 from chronofacts.pipeline.timelines.build import build_timelines, values_at
-from chronofacts.pipeline.verify import verify
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.dates import read_json_time
 from chronofacts.schemas.tables import SNAPSHOT_TABLES, STATEMENTS, TIMELINES

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from chronofacts.pipeline.snapshots.verify import verify
 from chronofacts.pipeline.storage.session import connect, register
-from chronofacts.pipeline.verify import verify
 from tests.hub.small_snapshot import make_snapshot
 
 NAMES = ["with a space", "S [x]", "what?", "a*b", "it's [2024-01] *?"]

@@ -2,8 +2,8 @@
 
 Shares no code with the stages that built it: what holds on a day is worked out again here, in SQL, once
 from the timelines and once from the raw statements.
-Each check is a query that returns the rows that break it (`pipeline.invariants`); a snapshot is right when all return
-nothing. Leaves out: what becomes of rows that break a promise (`pipeline.gate`).
+Each check is a query that returns the rows that break it (`pipeline.snapshots.invariants`); a snapshot is right when
+all return nothing. Leaves out: what becomes of rows that break a promise (`pipeline.snapshots.gate`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pathlib import Path
 
 import duckdb
 
-from chronofacts.pipeline.invariants import BLAMED, INVARIANTS, PREPARED, Invariant
-from chronofacts.pipeline.set_invariants import SET_INVARIANTS, SETS_PREPARED
-from chronofacts.pipeline.snapshot import sha256_of, table_files
+from chronofacts.pipeline.snapshots.invariants import BLAMED, INVARIANTS, PREPARED, Invariant
+from chronofacts.pipeline.snapshots.set_invariants import SET_INVARIANTS, SETS_PREPARED
+from chronofacts.pipeline.snapshots.write import sha256_of, table_files
 from chronofacts.pipeline.storage.early_days import read_back_columns
 from chronofacts.pipeline.storage.parquet_stream import pieces
 from chronofacts.pipeline.storage.session import connect

@@ -7,8 +7,8 @@ import mlcroissant
 import pyarrow.parquet as pq
 
 from chronofacts.pipeline.chart import edits_by_month, edits_by_month_svg
-from chronofacts.pipeline.croissant import croissant_text
-from chronofacts.pipeline.snapshot import sha256_of
+from chronofacts.pipeline.snapshots.croissant import croissant_text
+from chronofacts.pipeline.snapshots.write import sha256_of
 from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.tables import EDITS
 from tests.hub.small_snapshot import make_snapshot

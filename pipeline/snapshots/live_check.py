@@ -1,7 +1,7 @@
 """What a snapshot has of one entity, statement by statement, beside what Wikidata itself says of it at this moment.
 
 Leaves out: judgement. A statement that a snapshot does not have may have been made since, or was outside of
-what its refresh read; `pipeline.audit` says what became of those that it has.
+what its refresh read; `pipeline.snapshots.entity_report` says what became of those that it has.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from chronofacts.pipeline.snapshot import table_files
+from chronofacts.pipeline.snapshots.write import table_files
 from chronofacts.pipeline.sources.wikibase_api import EntityApi
 from chronofacts.pipeline.storage.session import connect
 from chronofacts.schemas.manifest import read_manifest

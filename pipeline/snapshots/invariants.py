@@ -2,7 +2,7 @@
 
 A query's columns `edit_id` and `question_id` name the rows that are to be set aside for it; a row in which neither is
 told, or a query without these columns, is a fault that no row can answer for. All other columns are for the reader.
-Leaves out: the files of the folder, and how the queries are run (`pipeline.verify`).
+Leaves out: the files of the folder, and how the queries are run (`pipeline.snapshots.verify`).
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ INVARIANTS = (
         "unique_entities",
         "SELECT qid FROM entities GROUP BY ALL HAVING count(*) > 1",
     ),
-    # Worked out beforehand: SQL spells no JSON as Python does (`pipeline.verify`).
+    # Worked out beforehand: SQL spells no JSON as Python does (`pipeline.snapshots.verify`).
     Invariant(
         "edit_id_is_hash",
         "SELECT edit_id FROM misnumbered_edits",

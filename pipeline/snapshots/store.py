@@ -2,12 +2,12 @@
 
     ROOT/2025-01-01/…        one snapshot, whole: it has a manifest.json
     ROOT/latest.json         the newest one
-    ROOT/.lock.json          who refreshes now (`pipeline.store_lock`)
+    ROOT/.lock.json          who refreshes now (`pipeline.snapshots.store_lock`)
     ROOT/.partial-…          what a crash left; cleaned by the next one who holds the lock
 
 On a disk a snapshot is written aside and renamed. Object stores cannot rename, so its manifest is written
 last and removed first: what has no manifest is no snapshot. Whoever reads needs no lock.
-Leaves out: how a snapshot is made, and which are compared (`pipeline.compare`).
+Leaves out: how a snapshot is made, and which are compared (`pipeline.snapshots.compare`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from pathlib import Path
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from chronofacts.pipeline.snapshot import sha256_of
-from chronofacts.pipeline.store_lock import LOCK, StoreLock
+from chronofacts.pipeline.snapshots.store_lock import LOCK, StoreLock
+from chronofacts.pipeline.snapshots.write import sha256_of
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from chronofacts.schemas.folders import written_aside
 from chronofacts.schemas.manifest import read_manifest

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from chronofacts.pipeline.set_invariants import SET_INVARIANTS
-from chronofacts.pipeline.verify import verify
+from chronofacts.pipeline.snapshots.set_invariants import SET_INVARIANTS
+from chronofacts.pipeline.snapshots.verify import verify
 from tests.pipeline.membership_world import snapshot_of, unions
-from tests.pipeline.test_verify import plant
+from tests.pipeline.snapshots.test_verify import plant
 
 ASKED = "kind = 'edit' AND subject = 'Q33'"
 ONE_MORE = "{'id': 'Q1748', 'label': 'Copenhagen', 'aliases': [], 'role': 'stays'}"

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import duckdb
 
-from chronofacts.pipeline.invariants import BLAMED, Invariant
-from chronofacts.pipeline.snapshot import fill_folder
+from chronofacts.pipeline.snapshots.invariants import BLAMED, Invariant
+from chronofacts.pipeline.snapshots.verify import Problem, broken, opened, promises, verify
+from chronofacts.pipeline.snapshots.write import fill_folder
 from chronofacts.pipeline.storage.parquet_stream import spool_query
 from chronofacts.pipeline.storage.session import Tabular
-from chronofacts.pipeline.verify import Problem, broken, opened, promises, verify
 from chronofacts.schemas.errors import CheckFailed
 from chronofacts.schemas.folders import written_aside
 from chronofacts.schemas.manifest import SnapshotManifest
@@ -39,7 +39,7 @@ log = logging.getLogger("chronofacts.gate")
 
 
 def write_sound(tables: Mapping[str, Tabular], manifest: SnapshotManifest, out: Path) -> SnapshotManifest:
-    """Write a snapshot as `pipeline.snapshot.write_snapshot` does, without the rows that break a promise.
+    """Write a snapshot as `pipeline.snapshots.write.write_snapshot` does, without the rows that break a promise.
 
     Returns its manifest, whose `set_aside` counts them; a warning tells of them.
     Raises BadInput when out exists and is not empty, or cannot be written; SchemaMismatch for a wrong table;

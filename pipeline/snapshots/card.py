@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow.dataset as ds
 
-from chronofacts.pipeline.card_sections import (
+from chronofacts.pipeline.snapshots.card_sections import (
     citation,
     hop_counts,
     kinds_of_change,

@@ -1,12 +1,13 @@
 """The promises about sets of values: additions, removals, and questions with several answers.
 
 Like the others these share no code with the stages: what holds on a day is worked out again, once from the timelines
-and once from the raw statements. A query blames by its columns `edit_id` and `question_id` (`pipeline.invariants`).
+and once from the raw statements. A query blames by its columns `edit_id` and `question_id`
+(`pipeline.snapshots.invariants`).
 """
 
 from __future__ import annotations
 
-from chronofacts.pipeline.invariants import Invariant
+from chronofacts.pipeline.snapshots.invariants import Invariant
 
 __all__ = ["SETS_PREPARED", "SET_INVARIANTS"]
 

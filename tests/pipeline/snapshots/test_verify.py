@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from chronofacts.pipeline.invariants import INVARIANTS
-from chronofacts.pipeline.set_invariants import SET_INVARIANTS
-from chronofacts.pipeline.snapshot import sha256_of, write_parquet
-from chronofacts.pipeline.verify import require_sound, verify
+from chronofacts.pipeline.snapshots.invariants import INVARIANTS
+from chronofacts.pipeline.snapshots.set_invariants import SET_INVARIANTS
+from chronofacts.pipeline.snapshots.verify import require_sound, verify
+from chronofacts.pipeline.snapshots.write import sha256_of, write_parquet
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from chronofacts.schemas.promises import PROMISES
 from chronofacts.schemas.reasons import REASONS, explain

@@ -11,15 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from chronofacts.pipeline.gate import AT_LEAST, SHARE, write_sound
-from chronofacts.pipeline.inspection import inspect
-from chronofacts.pipeline.snapshot import read_table
-from chronofacts.pipeline.verify import verify
+from chronofacts.pipeline.snapshots.gate import AT_LEAST, SHARE, write_sound
+from chronofacts.pipeline.snapshots.summary import inspect
+from chronofacts.pipeline.snapshots.verify import verify
+from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.schemas.errors import CheckFailed
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
 from tests.hub.small_snapshot import make_snapshot
-from tests.pipeline.test_verify import DEFECTS, EDIT, plant, question
+from tests.pipeline.snapshots.test_verify import DEFECTS, EDIT, plant, question
 from tests.snapshots import iterate_everything
 
 pytestmark = pytest.mark.sets_aside

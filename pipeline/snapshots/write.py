@@ -2,7 +2,8 @@
 
 Written aside and renamed, so that a folder with a manifest is always whole. Questions lie in one file per
 kind and split, so that `load_dataset(DIR, "multi_hop", split="test")` reads only these.
-Leaves out: what is in the tables (`pipeline.build`), and whether it is right (`pipeline.verify`, `pipeline.gate`).
+Leaves out: what is in the tables (`pipeline.build`), and whether it is right (`pipeline.snapshots.verify`,
+`pipeline.snapshots.gate`).
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from chronofacts.pipeline.card import write_card
-from chronofacts.pipeline.croissant import write_croissant
+from chronofacts.pipeline.snapshots.card import write_card
+from chronofacts.pipeline.snapshots.croissant import write_croissant
 from chronofacts.pipeline.storage.early_days import without_early_days
 from chronofacts.pipeline.storage.parquet_stream import ROWS, pieces, spool
 from chronofacts.pipeline.storage.session import Tabular

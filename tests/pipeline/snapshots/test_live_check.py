@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from chronofacts.pipeline.now import compare_statements, compare_with_now
+from chronofacts.pipeline.snapshots.live_check import compare_statements, compare_with_now
 from chronofacts.pipeline.sources.wikibase_api import ApiSettings, EntityApi
 from tests.pipeline.sources.entity_server import Api, entity, serving, statement
 from tests.pipeline.sources.sparql.endpoint_server import FakeTime

@@ -1,7 +1,7 @@
 """The parts of a dataset card that explain rather than count: one edit with all that is asked of it, how the answers
 were verified, what the set does not promise, and what to cite.
 
-Leaves out: the card's frame and its counts (`pipeline.card`).
+Leaves out: the card's frame and its counts (`pipeline.snapshots.card`).
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from chronofacts.pipeline.changes import find_changes
 from chronofacts.pipeline.memberships import MEMBERS, find_memberships
-from chronofacts.pipeline.snapshot import read_table
+from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.pipeline.storage.early_days import read_back
 from chronofacts.pipeline.storage.session import connect, register
 from chronofacts.pipeline.timelines.build import values_at

@@ -1,6 +1,7 @@
 """One damaged row costs at most the timelines that it is about: no abort, nothing set aside, the others as they were.
 
-`CHRONOFACTS_SWEEP=60 pytest tests/pipeline/test_damage.py` damages sixty worlds instead of three (CONTRIBUTING).
+`CHRONOFACTS_SWEEP=60 pytest tests/pipeline/snapshots/test_damage.py` damages sixty worlds instead of three
+(CONTRIBUTING).
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from chronofacts.pipeline.snapshot import read_table
-from tests.pipeline.damage import damage_statement
+from chronofacts.pipeline.snapshots.write import read_table
+from tests.pipeline.snapshots.damage import damage_statement
 from tests.pipeline.sources.dump.dump_world import day, entity, item, statement, write_dump
 from tests.snapshots import build_snapshot, read_dump
 
@@ -28,7 +29,7 @@ WORLDS = int(os.environ.get("CHRONOFACTS_SWEEP", "3"))
 SINCE, AS_OF, DUMP_DAY = datetime.date(2020, 1, 1), datetime.date(2024, 1, 1), datetime.date(2024, 6, 1)
 LONG_AGO = "2023-06-01T00:00:00Z"
 FAMILIES, DAMAGED = 40, 12  # few enough damages that a relation stays what it is
-CASES = Path(__file__).resolve().parents[3] / "shared" / "cases" / "wikidata"
+CASES = Path(__file__).resolve().parents[4] / "shared" / "cases" / "wikidata"
 DUMPS = sorted(path for path in CASES.glob("*.json*") if path.stat().st_size > 0)
 
 

@@ -16,13 +16,13 @@ from fsspec.implementations.local import LocalFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
-import chronofacts.pipeline.store
-from chronofacts.pipeline.snapshot import sha256_of
-from chronofacts.pipeline.store import Retention, SnapshotStore, days_to_remove, open_store
+import chronofacts.pipeline.snapshots.store
+from chronofacts.pipeline.snapshots.store import Retention, SnapshotStore, days_to_remove, open_store
+from chronofacts.pipeline.snapshots.write import sha256_of
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from chronofacts.schemas.manifest import FileEntry, SnapshotManifest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FIRST, SECOND, THIRD = (datetime.date(2025, month, 1) for month in (1, 2, 3))
 
 
@@ -221,7 +221,7 @@ def test_a_lock_is_released_after_an_error(store: SnapshotStore) -> None:
 def test_the_lock_of_a_process_that_was_killed_is_taken_over(tmp_path: Path) -> None:
     store = on_disk(tmp_path)
     code = (
-        "import os; from chronofacts.pipeline.store import open_store; "
+        "import os; from chronofacts.pipeline.snapshots.store import open_store; "
         f"open_store({store.root!r}).lock('killed').__enter__(); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
@@ -307,7 +307,7 @@ def lines_of(work: Callable[[], None], die_at: int) -> int:
 
     Returns how many lines ran when it lived to the end, 0 when it died.
     """
-    ours = {chronofacts.pipeline.store.__file__, chronofacts.pipeline.store_lock.__file__}
+    ours = {chronofacts.pipeline.snapshots.store.__file__, chronofacts.pipeline.snapshots.store_lock.__file__}
     seen = 0
 
     def trace(frame, event, _):

@@ -4,7 +4,7 @@ import datetime
 
 import pyarrow as pa
 
-from chronofacts.pipeline.compare import count_kinds, find_differences
+from chronofacts.pipeline.snapshots.compare import count_kinds, find_differences
 from chronofacts.pipeline.timelines.build import build_timelines
 from chronofacts.schemas.catalogue import load_catalogue
 from tests.pipeline.timelines.statement_world import World, world

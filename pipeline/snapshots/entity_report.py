@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from chronofacts.pipeline.snapshot import table_files
+from chronofacts.pipeline.snapshots.write import table_files
 from chronofacts.pipeline.sources.statements import is_qid
 from chronofacts.pipeline.storage.session import connect
 from chronofacts.schemas.errors import BadInput
