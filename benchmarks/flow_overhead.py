@@ -24,7 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.hub.local_hub import TOKEN, local_hub  # noqa: E402
+from tests.pipeline.publishing.local_hub import TOKEN, local_hub  # noqa: E402
 
 SINCE = datetime.date(2021, 1, 1)
 MONTHS = (datetime.date(2024, 12, 31), datetime.date(2025, 1, 31))

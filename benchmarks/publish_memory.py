@@ -19,14 +19,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.hub.local_hub import TOKEN, local_hub  # noqa: E402
-from tests.hub.small_snapshot import make_snapshot  # noqa: E402
+from tests.pipeline.publishing.local_hub import TOKEN, local_hub  # noqa: E402
+from tests.pipeline.publishing.small_snapshot import make_snapshot  # noqa: E402
 
 LARGE = ("statements/statements.parquet", "timelines/timelines.parquet", "entities/entities.parquet")
 PUBLISH = """
 import json, sys, time
 from pathlib import Path
-from chronofacts.pipeline.hub import PublishSettings, publish
+from chronofacts.pipeline.publishing.hub import PublishSettings, publish
 def peak_kb():  # of this process alone: getrusage tells the parent's, where that was larger
     return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 before = peak_kb()

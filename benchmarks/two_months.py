@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tests.flows.two_months import FIRST, REPO, SECOND, Installation, Month, make_model  # noqa: E402
-from tests.hub.local_hub import local_hub  # noqa: E402
+from tests.pipeline.publishing.local_hub import local_hub  # noqa: E402
 from tests.pipeline.sources.sample_world import sample_as_of  # noqa: E402
 from tests.pipeline.sources.sparql.endpoint_server import serving  # noqa: E402
 

@@ -90,7 +90,7 @@ def free_port() -> int:
 def pictures_of_the_ui(folder: Path) -> None:
     """A month on a server of its own, and the pages that a maintainer opens afterwards."""
     from tests.flows.two_months import FIRST, SECOND, Installation
-    from tests.hub.local_hub import local_hub
+    from tests.pipeline.publishing.local_hub import local_hub
     from tests.pipeline.sources.sample_world import sample_as_of
     from tests.pipeline.sources.sparql.endpoint_server import serving
 

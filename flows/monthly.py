@@ -25,8 +25,8 @@ from chronofacts.flows.findings import tell_changes, tell_rejections, tell_repor
 from chronofacts.flows.publish import publish
 from chronofacts.flows.refresh import refresh
 from chronofacts.flows.upkeep import forget_old_runs, prune_results
-from chronofacts.pipeline.hub_errors import without_tokens
-from chronofacts.pipeline.publication import ExperimentReport
+from chronofacts.pipeline.publishing.contents import ExperimentReport
+from chronofacts.pipeline.publishing.errors import without_tokens
 from chronofacts.pipeline.snapshots.store import Retention, SnapshotStore, open_store
 from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions, is_endpoint
 from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from chronofacts.pipeline.hub_errors import without_tokens
+from chronofacts.pipeline.publishing.errors import without_tokens
 from chronofacts.schemas.plain_text import plain
 
 __all__ = ["Mode", "fail", "mode", "show_progress", "tell"]

@@ -11,12 +11,12 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from chronofacts.pipeline.hub import Published, PublishSettings
-from chronofacts.pipeline.hub import publish as publish_snapshot
-from chronofacts.pipeline.hub_adapter import PublishedAdapter
-from chronofacts.pipeline.hub_adapter import publish_adapter as send_to_model
-from chronofacts.pipeline.hub_errors import HubUnavailable
-from chronofacts.pipeline.publication import ExperimentReport
+from chronofacts.pipeline.publishing.adapter import PublishedAdapter
+from chronofacts.pipeline.publishing.adapter import publish_adapter as send_to_model
+from chronofacts.pipeline.publishing.contents import ExperimentReport
+from chronofacts.pipeline.publishing.errors import HubUnavailable
+from chronofacts.pipeline.publishing.hub import Published, PublishSettings
+from chronofacts.pipeline.publishing.hub import publish as publish_snapshot
 
 __all__ = ["publish", "publish_adapter"]
 
@@ -65,7 +65,7 @@ def publish(
     endpoint: address of the Hub; by default HF_ENDPOINT or huggingface.co. private: of a repository that is
     made. force_tag: move a tag that stands on another snapshot of that day. dry_run: only plan.
     reports: of experiments on it, which are published beside it and linked from its card.
-    Raises as `pipeline.hub.publish`.
+    Raises as `pipeline.publishing.hub.publish`.
     """
     disable_progress_bars()  # of every file; the log tells of the steps
     published = send(snapshot, repo, PublishSettings(endpoint, private, force_tag, dry_run), reports)
@@ -89,6 +89,7 @@ def publish_adapter(
     private: bool = False,
     dry_run: bool = False,
 ) -> PublishedAdapter:
-    """Publish RUN/adapters/EDITOR as the PEFT model ORG/NAME; parameters and errors as `pipeline.hub_adapter`."""
+    """Publish RUN/adapters/EDITOR as the PEFT model ORG/NAME; parameters and errors as
+    `pipeline.publishing.adapter`."""
     disable_progress_bars()
     return send_adapter(adapter, snapshot, repo, base_model, PublishSettings(endpoint, private, dry_run=dry_run))

@@ -84,7 +84,7 @@ def publish(
 
     Example: chronofacts publish S --repo my-org/llama-2025 --adapter R/adapters/lora
     """
-    from chronofacts.pipeline.hub import PublishSettings, check_options
+    from chronofacts.pipeline.publishing.hub import PublishSettings, check_options
     from chronofacts.schemas.manifest import read_manifest
 
     read_manifest(snapshot)  # before anything slow starts

@@ -1,4 +1,4 @@
-"""One Prefect server for all flow tests, with a database of its own; and the local Hub of tests/hub."""
+"""One Prefect server for all flow tests, with a database of its own; and the local Hub of tests/pipeline/publishing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub.conftest import hub, snapshot
+from tests.pipeline.publishing.conftest import hub, snapshot
 
 __all__ = ["hub", "prefect_server", "snapshot"]
 

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from chronofacts.flows.cli import app
-from tests.hub.local_hub import LocalHub
+from tests.pipeline.publishing.local_hub import LocalHub
 from tests.pipeline.sources.entity_server import entity, serving
 
 runner = CliRunner()

@@ -109,7 +109,7 @@ def test_the_artifact_tells_what_was_set_aside(prefect_server: str, tmp_path: Pa
 
     from chronofacts.flows.findings import tell_set_aside
     from chronofacts.schemas.manifest import read_manifest
-    from tests.hub.small_snapshot import make_snapshot
+    from tests.pipeline.publishing.small_snapshot import make_snapshot
     from tests.pipeline.snapshots.test_gate import written
 
     small = make_snapshot(tmp_path / "small")

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from chronofacts.flows.cli import COMMANDS, app
-from tests.hub.small_snapshot import make_snapshot
+from tests.pipeline.publishing.small_snapshot import make_snapshot
 
 runner = CliRunner()
 ROOT = Path(__file__).resolve().parents[2]

@@ -24,7 +24,7 @@ from typing import Any
 
 import pyoxigraph
 
-from tests.hub.local_hub import TOKEN, LocalHub
+from tests.pipeline.publishing.local_hub import TOKEN, LocalHub
 from tests.pipeline.sources.sample_world import sample_as_of
 from tests.pipeline.sources.sparql.endpoint_server import EndpointServer
 

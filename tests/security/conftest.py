@@ -1,5 +1,5 @@
-"""The local Hub and the small snapshot of tests/hub, for those who attack them."""
+"""The local Hub and the small snapshot of tests/pipeline/publishing, for those who attack them."""
 
-from tests.hub.conftest import hub, snapshot
+from tests.pipeline.publishing.conftest import hub, snapshot
 
 __all__ = ["hub", "snapshot"]

@@ -16,14 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import chronofacts.pipeline.hub
+import chronofacts.pipeline.publishing.hub
 from chronofacts.pipeline.sources.dump.lines import DumpLines
 from chronofacts.pipeline.sources.sample import load_triples
 from chronofacts.pipeline.sources.sparql.client import QueryTooBig
 from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
 from chronofacts.schemas.errors import CheckFailed, ChronoFactsError
-from tests.hub.local_hub import LocalHub
-from tests.hub.test_publish import REPO, TAG, send
+from tests.pipeline.publishing.local_hub import LocalHub
+from tests.pipeline.publishing.test_hub import REPO, TAG, send
 from tests.pipeline.sources.sparql.endpoint_server import FakeTime, endpoint_at
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,7 +115,7 @@ def test_a_parquet_file_that_swells_is_not_compared_with(
     assert len(stream.getvalue()) < MB
     hub.create(REPO)
     hub.repos[REPO].tags["2024-12-01"] = hub.push(REPO, "edits/edits.parquet", stream.getvalue())
-    monkeypatch.setattr(chronofacts.pipeline.hub, "_MOST_BYTES", 20 * MB)
+    monkeypatch.setattr(chronofacts.pipeline.publishing.hub, "_MOST_BYTES", 20 * MB)
     monkeypatch.setattr(logging.getLogger("chronofacts"), "propagate", True)
     send(hub, snapshot)
     assert "too large to be compared" in caplog.text

@@ -16,14 +16,14 @@ import yaml
 from typer.testing import CliRunner
 
 from chronofacts.flows.cli import app
-from chronofacts.pipeline.chart import edits_by_month_svg, edits_by_relation_svg
+from chronofacts.pipeline.publishing.charts import edits_by_month_svg, edits_by_relation_svg
 from chronofacts.pipeline.snapshots.card import escape
 from chronofacts.pipeline.snapshots.verify import verify
 from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.pipeline.sources.sparql import queries
 from chronofacts.pipeline.storage.session import connect, register
 from chronofacts.schemas.plain_text import plain
-from tests.hub.small_snapshot import make_snapshot
+from tests.pipeline.publishing.small_snapshot import make_snapshot
 
 HOSTILE = (
     "<script>alert(1)</script><img src=x onerror=alert(1)>",

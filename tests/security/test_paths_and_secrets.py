@@ -16,13 +16,13 @@ import pytest
 from chronofacts.flows.monthly import tell_failure
 from chronofacts.flows.output import fail
 from chronofacts.flows.upkeep import prune_results
-from chronofacts.pipeline.hub import PublishSettings, publish
+from chronofacts.pipeline.publishing.hub import PublishSettings, publish
 from chronofacts.pipeline.snapshots.store import open_store
 from chronofacts.pipeline.snapshots.verify import verify
 from chronofacts.schemas.errors import BadInput, ChronoFactsError
-from tests.hub.local_hub import TOKEN, LocalHub
-from tests.hub.small_snapshot import make_snapshot
-from tests.hub.test_publish import REPO
+from tests.pipeline.publishing.local_hub import TOKEN, LocalHub
+from tests.pipeline.publishing.small_snapshot import make_snapshot
+from tests.pipeline.publishing.test_hub import REPO
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTSIDE = ("edits/../../outside.parquet", "/etc/passwd", "..\\outside.parquet", "edits/\x00.parquet", "~/x.parquet")

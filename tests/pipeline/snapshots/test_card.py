@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from chronofacts.pipeline.chart import edits_by_relation_svg
+from chronofacts.pipeline.publishing.charts import edits_by_relation_svg
 from chronofacts.pipeline.snapshots.card import write_card
 from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.tables import EDITS

@@ -6,12 +6,12 @@ from pathlib import Path
 import mlcroissant
 import pyarrow.parquet as pq
 
-from chronofacts.pipeline.chart import edits_by_month, edits_by_month_svg
+from chronofacts.pipeline.publishing.charts import edits_by_month, edits_by_month_svg
 from chronofacts.pipeline.snapshots.croissant import croissant_text
 from chronofacts.pipeline.snapshots.write import sha256_of
 from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.tables import EDITS
-from tests.hub.small_snapshot import make_snapshot
+from tests.pipeline.publishing.small_snapshot import make_snapshot
 
 
 def test_the_formats_own_library_finds_no_error_and_reads_every_record(tmp_path: Path) -> None:

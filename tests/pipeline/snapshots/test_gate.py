@@ -18,7 +18,7 @@ from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.schemas.errors import CheckFailed
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
-from tests.hub.small_snapshot import make_snapshot
+from tests.pipeline.publishing.small_snapshot import make_snapshot
 from tests.pipeline.snapshots.test_verify import DEFECTS, EDIT, plant, question
 from tests.snapshots import iterate_everything
 

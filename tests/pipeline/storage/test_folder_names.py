@@ -8,7 +8,7 @@ import pytest
 
 from chronofacts.pipeline.snapshots.verify import verify
 from chronofacts.pipeline.storage.session import connect, register
-from tests.hub.small_snapshot import make_snapshot
+from tests.pipeline.publishing.small_snapshot import make_snapshot
 
 NAMES = ["with a space", "S [x]", "what?", "a*b", "it's [2024-01] *?"]
 

@@ -2,7 +2,7 @@
 
 A tag never moves unless it is asked for, and `main` never goes back to an older snapshot. Reports of experiments that
 come later than their snapshot are added to `main`, where its tag stays.
-Leaves out: asking the Hub, and telling it (`pipeline.hub`).
+Leaves out: asking the Hub, and telling it (`pipeline.publishing.hub`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from chronofacts.pipeline.publication import REPORTS, LocalFile, is_ours
+from chronofacts.pipeline.publishing.contents import REPORTS, LocalFile, is_ours
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["PublicationPlan", "RemoteFile", "RemoteState", "is_published", "lacks_reports", "plan_publication"]

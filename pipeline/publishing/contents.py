@@ -3,7 +3,7 @@
 The card and the Croissant metadata of a snapshot folder do not know where they will lie. Published, they
 name the repository and the tag, show a chart, and tell what differs from the snapshot published before.
 Everything is made from the snapshot, the earlier edits and the earlier tags, so that publishing again sends
-the same bytes. Leaves out: the Hub itself (`pipeline.hub`).
+the same bytes. Leaves out: the Hub itself (`pipeline.publishing.hub`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
-from chronofacts.pipeline.chart import edits_by_month_svg, edits_by_relation_svg
+from chronofacts.pipeline.publishing.charts import edits_by_month_svg, edits_by_relation_svg
 from chronofacts.pipeline.snapshots.card import escape
 from chronofacts.pipeline.snapshots.croissant import FILE as CROISSANT
 from chronofacts.pipeline.snapshots.croissant import croissant_text

@@ -1,6 +1,6 @@
 """What the Hub's client raises, told in one line with the mend, without tokens.
 
-Leaves out: retries (`pipeline.hub`).
+Leaves out: retries (`pipeline.publishing.hub`).
 """
 
 from __future__ import annotations

@@ -13,16 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import HfApi
 
-from chronofacts.pipeline.hub import Published, PublishSettings, publish
-from chronofacts.pipeline.hub_errors import HubUnavailable, without_tokens
+from chronofacts.pipeline.publishing.errors import HubUnavailable, without_tokens
+from chronofacts.pipeline.publishing.hub import Published, PublishSettings, publish
 from chronofacts.pipeline.snapshots.card import configs
 from chronofacts.schemas.errors import BadInput, CheckFailed, ChronoFactsError
 from chronofacts.schemas.manifest import read_manifest
-from tests.hub.local_hub import LocalHub
-from tests.hub.small_snapshot import make_snapshot
+from tests.pipeline.publishing.local_hub import LocalHub
+from tests.pipeline.publishing.small_snapshot import make_snapshot
 
 REPO, TAG, NEXT = "org/what-changed", "2025-01-01", datetime.date(2025, 2, 1)
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def send(hub: LocalHub, snapshot: Path, waits: list[float] | None = None, **settings) -> Published:

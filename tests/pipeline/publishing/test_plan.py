@@ -2,8 +2,8 @@
 
 import pytest
 
-from chronofacts.pipeline.hub_plan import RemoteFile, RemoteState, plan_publication
-from chronofacts.pipeline.publication import LocalFile
+from chronofacts.pipeline.publishing.contents import LocalFile
+from chronofacts.pipeline.publishing.plan import RemoteFile, RemoteState, plan_publication
 from chronofacts.schemas.errors import BadInput
 
 TAG = "2025-01-01"

@@ -21,10 +21,10 @@ import pyarrow.compute as pc
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import RepositoryNotFoundError
 
-from chronofacts.pipeline.hub import PublishSettings, check_options, commit_files, read_back
-from chronofacts.pipeline.hub_errors import hub_errors
-from chronofacts.pipeline.hub_plan import RemoteFile
-from chronofacts.pipeline.publication import LocalFile
+from chronofacts.pipeline.publishing.contents import LocalFile
+from chronofacts.pipeline.publishing.errors import hub_errors
+from chronofacts.pipeline.publishing.hub import PublishSettings, check_options, commit_files, read_back
+from chronofacts.pipeline.publishing.plan import RemoteFile
 from chronofacts.pipeline.snapshots.card import escape
 from chronofacts.pipeline.snapshots.write import read_table, sha256_of
 from chronofacts.schemas.errors import BadInput, CheckFailed

@@ -9,8 +9,8 @@ import huggingface_hub.constants
 import pytest
 from huggingface_hub.utils import close_session
 
-from tests.hub.local_hub import TOKEN, LocalHub, local_hub
-from tests.hub.small_snapshot import make_snapshot
+from tests.pipeline.publishing.local_hub import TOKEN, LocalHub, local_hub
+from tests.pipeline.publishing.small_snapshot import make_snapshot
 
 
 @pytest.fixture

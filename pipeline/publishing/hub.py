@@ -5,7 +5,7 @@ once on the parent that was planned for; read every file back; only then name th
 snapshot's `as_of`. Stopped anywhere, publishing again takes up what is missing: large files that arrived are
 not sent again, a commit that arrived is not made twice, and a tag stands only on what was read back.
 Tokens come from the Hub's own login or environment and are never part of a message.
-Leaves out: the plan (`pipeline.hub_plan`), and what the files hold (`pipeline.publication`).
+Leaves out: the plan (`pipeline.publishing.plan`), and what the files hold (`pipeline.publishing.contents`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ import pyarrow.parquet as pq
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
-from chronofacts.pipeline.hub_errors import HeadMoved, HubUnavailable, check_endpoint, hub_errors
-from chronofacts.pipeline.hub_plan import (
+from chronofacts.pipeline.publishing.contents import ExperimentReport, LocalFile, Previous, compose, data_files
+from chronofacts.pipeline.publishing.errors import HeadMoved, HubUnavailable, check_endpoint, hub_errors
+from chronofacts.pipeline.publishing.plan import (
     PublicationPlan,
     RemoteFile,
     RemoteState,
@@ -32,7 +33,6 @@ from chronofacts.pipeline.hub_plan import (
     lacks_reports,
     plan_publication,
 )
-from chronofacts.pipeline.publication import ExperimentReport, LocalFile, Previous, compose, data_files
 from chronofacts.pipeline.snapshots.verify import require_sound
 from chronofacts.pipeline.snapshots.write import sha256_of
 from chronofacts.schemas.errors import BadInput, CheckFailed

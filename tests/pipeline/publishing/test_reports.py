@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from chronofacts.pipeline.hub import Published, PublishSettings, publish
-from chronofacts.pipeline.publication import ExperimentReport
-from tests.hub.local_hub import LocalHub
-from tests.hub.small_snapshot import make_snapshot
-from tests.hub.test_publish import REPO, TAG
+from chronofacts.pipeline.publishing.contents import ExperimentReport
+from chronofacts.pipeline.publishing.hub import Published, PublishSettings, publish
+from tests.pipeline.publishing.local_hub import LocalHub
+from tests.pipeline.publishing.small_snapshot import make_snapshot
+from tests.pipeline.publishing.test_hub import REPO, TAG
 
 PATH = f"reports/{TAG}-small-world.html"
 
