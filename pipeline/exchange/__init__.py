@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from chronofacts.pipeline.exchange.benchmark import Benchmark
-from chronofacts.pipeline.exchange.contents import Contents, read_contents
+from chronofacts.pipeline.exchange.collector import Benchmark
 from chronofacts.pipeline.exchange.counterfact import read_counterfact
 from chronofacts.pipeline.exchange.easyedit import read_knowedit, write_knowedit
 from chronofacts.pipeline.exchange.lm_eval import write_lm_eval
 from chronofacts.pipeline.exchange.mquake import read_mquake, write_mquake
+from chronofacts.pipeline.exchange.snapshot_rows import Contents, read_contents
 from chronofacts.pipeline.exchange.zsre import read_zsre
 from chronofacts.pipeline.snapshots.gate import write_sound
 from chronofacts.schemas.dates import check_dates

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chronofacts.pipeline.exchange.benchmark import Benchmark, Edit, Question
+from chronofacts.pipeline.exchange.collector import Benchmark, Edit, Question
 from chronofacts.pipeline.exchange.records import Record, read_records
 
 __all__ = ["read_counterfact"]

@@ -18,10 +18,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from chronofacts.pipeline.exchange.benchmark import Benchmark, Edit, Question
-from chronofacts.pipeline.exchange.carried import carried_edit, read_edit
-from chronofacts.pipeline.exchange.contents import Contents
+from chronofacts.pipeline.exchange.collector import Benchmark, Edit, Question
+from chronofacts.pipeline.exchange.extra_columns import carried_edit, read_edit
 from chronofacts.pipeline.exchange.records import Record, read_document, records_in, write_records
+from chronofacts.pipeline.exchange.snapshot_rows import Contents
 from chronofacts.schemas.dates import parse_day
 from chronofacts.schemas.errors import BadInput
 

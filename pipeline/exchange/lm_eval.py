@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from chronofacts.pipeline.exchange.contents import Contents
+from chronofacts.pipeline.exchange.snapshot_rows import Contents
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["write_lm_eval"]

@@ -15,11 +15,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from chronofacts.pipeline.exchange.benchmark import Benchmark, Edit, Link, Question
-from chronofacts.pipeline.exchange.carried import carried_edit, read_edit
-from chronofacts.pipeline.exchange.contents import Contents
+from chronofacts.pipeline.exchange.collector import Benchmark, Edit, Link, Question
+from chronofacts.pipeline.exchange.extra_columns import carried_edit, read_edit
 from chronofacts.pipeline.exchange.records import Record, read_records, write_records
-from chronofacts.pipeline.exchange.world import Told
+from chronofacts.pipeline.exchange.sentences import Told
+from chronofacts.pipeline.exchange.snapshot_rows import Contents
 from chronofacts.pipeline.timelines.build import values_at
 
 __all__ = ["read_mquake", "write_mquake"]

@@ -21,8 +21,8 @@ TASK = "chronofacts_new_vs_old"
 def tasks(snapshot: Snapshot, tmp_path: Path) -> Path:
     """The exported task, of the invented world."""
     pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed (the extra lm-eval)")
-    from chronofacts.pipeline.exchange.contents import Contents
     from chronofacts.pipeline.exchange.lm_eval import write_lm_eval
+    from chronofacts.pipeline.exchange.snapshot_rows import Contents
     from chronofacts.schemas.manifest import SnapshotManifest
 
     questions = sorted(snapshot.questions.to_pylist(), key=lambda row: row["question_id"])

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from chronofacts.pipeline.exchange.benchmark import Benchmark, Edit, Link, Question
-from chronofacts.pipeline.exchange.contents import Contents
+from chronofacts.pipeline.exchange.collector import Benchmark, Edit, Link, Question
+from chronofacts.pipeline.exchange.snapshot_rows import Contents
 from chronofacts.schemas.manifest import SnapshotManifest
 from chronofacts.schemas.tables import TIMELINES
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from chronofacts.pipeline.exchange.benchmark import plain
+from chronofacts.pipeline.exchange.collector import plain
 from chronofacts.pipeline.exchange.easyedit import read_knowedit, write_knowedit
 from tests.pipeline.exchange.invented_set import AS_OF, CHAIR, PREMIER, contents, multi_hop, renamed
 

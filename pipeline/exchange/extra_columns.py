@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import Any
 
-from chronofacts.pipeline.exchange.benchmark import Edit
+from chronofacts.pipeline.exchange.collector import Edit
 from chronofacts.pipeline.exchange.records import Record
 
 __all__ = ["carried_edit", "read_edit"]

@@ -3,7 +3,7 @@
 A format's module tells its records to a `Benchmark` one by one; `Benchmark.tables` makes the tables. A benchmark
 that edits one fact in several ways (MQuAKE-CF does) cannot be applied as one set: the first way counts, the others
 and what is asked about them are rejections (MQuAKE-Remastered, ICLR 2025, is why).
-Leaves out: the sentences of a small world (`pipeline.exchange.world`).
+Leaves out: the sentences of a small world (`pipeline.exchange.sentences`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from chronofacts.pipeline.exchange.world import Told, sentences
+from chronofacts.pipeline.exchange.sentences import Told, sentences
 from chronofacts.pipeline.storage.rejections import collect, rejection_rows
 from chronofacts.schemas import tables
 
