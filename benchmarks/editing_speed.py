@@ -24,9 +24,9 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from chronofacts.editing.encoding import Encoded, batches_by_length, encode, pad
 from chronofacts.editing.measuring import describe_machine
-from chronofacts.editing.models import answer_logits
+from chronofacts.editing.models.encoding import Encoded, batches_by_length, encode, pad
+from chronofacts.editing.models.load import answer_logits
 from chronofacts.editing.parallel_edits import ParallelOptions, SingleEdits, train_side_by_side
 from chronofacts.editing.training import TrainingSettings, train
 

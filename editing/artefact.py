@@ -24,11 +24,11 @@ import pyarrow.parquet as pq
 import torch
 from safetensors import safe_open
 
-from chronofacts.editing.chat import ChatTokenizer
 from chronofacts.editing.editors import EditedModel, Material, Plan, make_plan
 from chronofacts.editing.editors.reading import STORE
 from chronofacts.editing.editors.trained import DELTA, WeightEdit, merge_edit
-from chronofacts.editing.models import model_hash
+from chronofacts.editing.models.chat import ChatTokenizer
+from chronofacts.editing.models.load import model_hash
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from chronofacts.schemas.tables import SENTENCES
 

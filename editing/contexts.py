@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from chronofacts.editing.answer_sets import named
-from chronofacts.editing.encoding import render
+from chronofacts.editing.models.encoding import render
 
 __all__ = ["SEPARATOR", "invented_contexts", "misplaced_names", "tell", "with_facts"]
 

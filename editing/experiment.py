@@ -16,12 +16,13 @@ import pyarrow as pa
 import torch
 
 from chronofacts.editing.artefact import CARD, SavedOptions, check_base, read_card
-from chronofacts.editing.chat import Chat, plain_tokenizer
 from chronofacts.editing.editors import EditedModel, Material, Plan
 from chronofacts.editing.editors.modes import edit_in_chunks
 from chronofacts.editing.general_ability import TaskFigure, check_tasks, run_tasks
 from chronofacts.editing.measuring import Cost
-from chronofacts.editing.models import load_model, model_hash, save_model
+from chronofacts.editing.models.chat import Chat, plain_tokenizer
+from chronofacts.editing.models.distributed import own_device, own_folder
+from chronofacts.editing.models.load import load_model, model_hash, save_model
 from chronofacts.editing.results import SMALL_WORLD, EditorResult, ExperimentSettings, Prepared, RunSettings, RunSummary
 from chronofacts.editing.resuming import MODEL, WORK, keep, kept, resumable
 from chronofacts.editing.run_folder import describe_edit, write_json, write_run
@@ -32,7 +33,6 @@ from chronofacts.editing.settings import read_settings
 from chronofacts.editing.single_edits import ask_alone, score_each_alone
 from chronofacts.editing.snapshot import Snapshot, load_snapshot, subset
 from chronofacts.editing.sweep import sweep_plans
-from chronofacts.editing.team import own_device, own_folder
 from chronofacts.editing.world import pretrain
 from chronofacts.schemas.errors import BadInput, ChronoFactsError
 from chronofacts.schemas.folders import check_out

@@ -16,7 +16,7 @@ from itertools import zip_longest
 import numpy as np
 import torch
 
-from chronofacts.editing.encoding import Encoded
+from chronofacts.editing.models.encoding import Encoded
 
 __all__ = ["Layout", "Reading", "pack", "pack_groups", "pack_in_rows", "predicting", "shared_beginning", "spread"]
 

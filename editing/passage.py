@@ -22,8 +22,8 @@ from torch import nn
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from chronofacts.editing.encoding import Encoded
-from chronofacts.editing.models import answer_logits, find_blocks
+from chronofacts.editing.models.encoding import Encoded
+from chronofacts.editing.models.load import answer_logits, find_blocks
 from chronofacts.editing.packing import Layout, Reading, pack_in_rows, predicting, spread
 from chronofacts.schemas.errors import BadInput
 

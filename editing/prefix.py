@@ -14,7 +14,7 @@ import torch
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
-from chronofacts.editing.encoding import Encoded
+from chronofacts.editing.models.encoding import Encoded
 from chronofacts.editing.packing import Layout, Reading
 from chronofacts.editing.passage import Passage
 

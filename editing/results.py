@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from chronofacts.editing.chat import Chat, ChatTokenizer
 from chronofacts.editing.editors import Plan
 from chronofacts.editing.general_ability import TaskFigure
+from chronofacts.editing.models.chat import Chat, ChatTokenizer
 from chronofacts.editing.scoring import ScoringSettings
 from chronofacts.editing.world import WorldSettings
 from chronofacts.schemas.errors import BadInput

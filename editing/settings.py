@@ -11,11 +11,11 @@ from pathlib import Path
 
 from chronofacts.editing.artefact import SavedOptions, saved_plans
 from chronofacts.editing.editors import Plan, make_plan
+from chronofacts.editing.models.distributed import join_team
 from chronofacts.editing.options import nearest, option_names, parse_options
 from chronofacts.editing.results import ExperimentSettings, RunSettings
 from chronofacts.editing.scoring import ScoringSettings
 from chronofacts.editing.sweep import planned_grid
-from chronofacts.editing.team import join_team
 from chronofacts.editing.world import WorldSettings
 from chronofacts.schemas.errors import BadInput
 

@@ -23,8 +23,8 @@ from chronofacts.editing.editors.modes import edited_alone
 from chronofacts.editing.editors.wordings import edit_lessons
 from chronofacts.editing.facts import choose_facts, facts_of
 from chronofacts.editing.options import option_names
-from chronofacts.editing.pace import duration
 from chronofacts.editing.parallel_edits import ParallelOptions, edit_in_parallel
+from chronofacts.editing.progress import duration
 from chronofacts.editing.scoring import ScoreStore, ScoringSettings, all_probes, evaluate
 from chronofacts.editing.snapshot import Snapshot
 from chronofacts.schemas.errors import BadInput

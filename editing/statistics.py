@@ -17,8 +17,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from chronofacts.editing.encoding import render
-from chronofacts.editing.models import context_length, model_hash
+from chronofacts.editing.models.encoding import render
+from chronofacts.editing.models.load import context_length, model_hash
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["covariances", "regularised", "texts_from"]

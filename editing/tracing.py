@@ -21,11 +21,11 @@ import torch
 
 from chronofacts.editing.bootstrap import interval
 from chronofacts.editing.editors.keys_and_values import check_fast, subject_span
-from chronofacts.editing.encoding import Encoded, encode, form_of, pad, render
 from chronofacts.editing.facts import distinct
-from chronofacts.editing.models import answer_logits, context_length
+from chronofacts.editing.models.architecture import attention_modules, block_names, hidden_of, output_matrices
+from chronofacts.editing.models.encoding import Encoded, encode, form_of, pad, render
+from chronofacts.editing.models.load import answer_logits, context_length
 from chronofacts.editing.scoring import teacher_force
-from chronofacts.editing.structure import attention_modules, block_names, hidden_of, output_matrices
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["EFFECTS", "KINDS", "MAP", "MEMIT_LAYERS", "ROLES", "TraceSettings", "average", "suggest_layers", "trace"]

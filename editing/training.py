@@ -19,13 +19,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from chronofacts.editing.encoding import Encoded, batches_by_length, pad
-from chronofacts.editing.models import answer_logits
-from chronofacts.editing.pace import Pace
+from chronofacts.editing.models.distributed import Team, join_team
+from chronofacts.editing.models.encoding import Encoded, batches_by_length, pad
+from chronofacts.editing.models.load import answer_logits
 from chronofacts.editing.packing import predicting
 from chronofacts.editing.passage import Passage, lowest_trained, open_passage
 from chronofacts.editing.prefix import PrefixStore
-from chronofacts.editing.team import Team, join_team
+from chronofacts.editing.progress import Pace
 from chronofacts.schemas.errors import BadInput, ChronoFactsError
 
 __all__ = [

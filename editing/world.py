@@ -21,7 +21,7 @@ from tokenizers.models import BPE
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from chronofacts.editing.contexts import invented_contexts, misplaced_names
-from chronofacts.editing.encoding import Encoded, encode, render
+from chronofacts.editing.models.encoding import Encoded, encode, render
 from chronofacts.editing.training import TrainingSettings, share_recalled, train
 from chronofacts.schemas.errors import BadInput
 

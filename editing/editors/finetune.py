@@ -22,8 +22,8 @@ from chronofacts.editing.editors.trained import (
     train_weights,
     weight_names,
 )
-from chronofacts.editing.models import find_linears
-from chronofacts.editing.structure import output_matrices
+from chronofacts.editing.models.architecture import output_matrices
+from chronofacts.editing.models.load import find_linears
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Finetune", "FinetuneOptions", "chosen_weights"]

@@ -19,8 +19,8 @@ from peft import PeftModel, get_peft_model
 
 from chronofacts.editing.editors import Material
 from chronofacts.editing.editors.wordings import Lesson, Wording, edit_lessons, replay_lessons
-from chronofacts.editing.encoding import encode
-from chronofacts.editing.models import context_length, find_linears
+from chronofacts.editing.models.encoding import encode
+from chronofacts.editing.models.load import context_length, find_linears
 from chronofacts.editing.training import TrainingFailed, TrainingReport, TrainingSettings, train
 from chronofacts.schemas.errors import BadInput
 

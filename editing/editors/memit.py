@@ -32,8 +32,8 @@ from chronofacts.editing.editors.keys_and_values import (
 from chronofacts.editing.editors.traced_layers import AUTO, traced_layers
 from chronofacts.editing.editors.trained import WeightEdit, parse_layers
 from chronofacts.editing.editors.wordings import Wording, edit_lessons
+from chronofacts.editing.models.architecture import block_names, matrix_of, output_matrices, writes_to_stream
 from chronofacts.editing.statistics import regularised
-from chronofacts.editing.structure import block_names, matrix_of, output_matrices, writes_to_stream
 from chronofacts.editing.tracing import MEMIT_LAYERS
 from chronofacts.editing.training import TrainingFailed
 from chronofacts.schemas.errors import BadInput

@@ -25,7 +25,7 @@ from transformers import DynamicCache
 from chronofacts.editing.editors import Material
 from chronofacts.editing.editors.trained import TrainedOptions, gather_lessons
 from chronofacts.editing.editors.wordings import Wording
-from chronofacts.editing.models import context_length, find_blocks
+from chronofacts.editing.models.load import context_length, find_blocks
 from chronofacts.editing.training import TrainingSettings, train
 from chronofacts.schemas.errors import BadInput
 

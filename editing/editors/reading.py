@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import nn
 
-from chronofacts.editing.encoding import encode
+from chronofacts.editing.models.encoding import encode
 
 __all__ = ["STORE", "Asked", "AskedModel", "Reading"]
 

@@ -32,9 +32,9 @@ from chronofacts.editing.editors.keys_and_values import (
 from chronofacts.editing.editors.traced_layers import AUTO, traced_layers
 from chronofacts.editing.editors.trained import WeightEdit
 from chronofacts.editing.editors.wordings import Wording, edit_lessons
+from chronofacts.editing.models.architecture import matrix_of, output_matrices
 from chronofacts.editing.scoring import teacher_force
 from chronofacts.editing.statistics import regularised
-from chronofacts.editing.structure import matrix_of, output_matrices
 from chronofacts.editing.training import TrainingFailed
 from chronofacts.schemas.errors import BadInput
 

@@ -19,8 +19,8 @@ from transformers import PreTrainedModel
 
 from chronofacts.editing.editors import EditedModel, Material
 from chronofacts.editing.editors.wordings import Lesson, Wording, edit_lessons, replay_lessons
-from chronofacts.editing.encoding import Encoded, encode
-from chronofacts.editing.models import context_length, model_hash
+from chronofacts.editing.models.encoding import Encoded, encode
+from chronofacts.editing.models.load import context_length, model_hash
 from chronofacts.editing.training import TrainingReport, TrainingSettings, train
 from chronofacts.schemas.errors import BadInput
 

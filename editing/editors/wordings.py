@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from chronofacts.editing.editors import Material
-from chronofacts.editing.encoding import form_of, render
+from chronofacts.editing.models.encoding import form_of, render
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Lesson", "edit_lessons", "replay_lessons"]

@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from chronofacts.editing.answer_sets import Value, judge_set
 from chronofacts.editing.answers import matches, token_f1
-from chronofacts.editing.encoding import Encoded, encode, render
-from chronofacts.editing.models import context_length
-from chronofacts.editing.pace import Pace
+from chronofacts.editing.models.encoding import Encoded, encode, render
+from chronofacts.editing.models.load import context_length
+from chronofacts.editing.progress import Pace
 from chronofacts.editing.scoring.forcing import Forced, teacher_force
 from chronofacts.editing.scoring.generation import generate
 from chronofacts.editing.scoring.ngrams import ngram_entropy

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from chronofacts.editing.models import context_length, keeps_some_logits
+from chronofacts.editing.models.load import context_length, keeps_some_logits
 from chronofacts.editing.scoring.shared_start import starts
 
 __all__ = ["generate"]

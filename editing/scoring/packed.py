@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from chronofacts.editing.encoding import Encoded
+from chronofacts.editing.models.encoding import Encoded
 from chronofacts.editing.packing import pack, predicting, shared_beginning
 from chronofacts.editing.passage import open_passage
 from chronofacts.editing.scoring.judging import Forced, judged

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from chronofacts.editing.chat import Chat
-from chronofacts.editing.models import load_model
+from chronofacts.editing.models.chat import Chat
+from chronofacts.editing.models.load import load_model
 from chronofacts.editing.scoring.asking import RESULTS, ask
 from chronofacts.editing.scoring.settings import ScoringSettings
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from chronofacts.editing.models import keeps_some_logits
+from chronofacts.editing.models.load import keeps_some_logits
 
 __all__ = ["Start", "read_starts", "starts"]
 

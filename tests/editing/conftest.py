@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from chronofacts.editing.experiment import RunSummary, run_experiment
-from chronofacts.editing.models import load_model
+from chronofacts.editing.models.load import load_model
 from chronofacts.editing.snapshot import Snapshot, load_snapshot
 from tests.editing.invented_world import write_invented
 

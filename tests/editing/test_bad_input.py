@@ -15,17 +15,17 @@ from transformers import PreTrainedTokenizerFast
 
 from chronofacts.editing.editors import make_plan
 from chronofacts.editing.editors.keys_and_values import ValueSettings, find_facts, optimise_in_parts
-from chronofacts.editing.encoding import encode
 from chronofacts.editing.experiment import read_settings, run_experiment
-from chronofacts.editing.models import load_model, model_hash, save_model
+from chronofacts.editing.models.architecture import output_matrices
+from chronofacts.editing.models.encoding import encode
+from chronofacts.editing.models.load import load_model, model_hash, save_model
 from chronofacts.editing.scoring import generate
 from chronofacts.editing.snapshot import load_snapshot
-from chronofacts.editing.structure import output_matrices
 from chronofacts.schemas.errors import BadInput
-from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.editing.editors.made_edits import made_edits, made_material
 from tests.editing.editors.test_artefacts import QUICK
 from tests.editing.invented_world import write_invented
+from tests.editing.models.families import tiny, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
 LEARN = {"steps": "150", "learning_rate": "5e-3"}

@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 import pytest
 
 from chronofacts.editing.contexts import SEPARATOR, invented_contexts, misplaced_names
-from chronofacts.editing.encoding import encode, render
 from chronofacts.editing.experiment import read_settings
+from chronofacts.editing.models.encoding import encode, render
 from chronofacts.editing.snapshot import Snapshot
 from chronofacts.editing.training import share_recalled
 from chronofacts.editing.world import PASSES, WorldSettings, pretrain

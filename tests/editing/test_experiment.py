@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from chronofacts.editing.experiment import run_experiment
-from chronofacts.editing.models import load_model, model_hash
+from chronofacts.editing.models.load import load_model, model_hash
 from chronofacts.editing.snapshot import Snapshot, load_snapshot, subset
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.editing.conftest import Experiment

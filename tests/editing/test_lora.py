@@ -15,7 +15,7 @@ from chronofacts.editing.artefact import load_edit
 from chronofacts.editing.editors import Material
 from chronofacts.editing.editors.lora import Lora, LoraOptions
 from chronofacts.editing.editors.wordings import edit_lessons, replay_lessons
-from chronofacts.editing.models import find_linears, model_hash
+from chronofacts.editing.models.load import find_linears, model_hash
 from chronofacts.editing.snapshot import Snapshot
 from chronofacts.editing.training import TrainingFailed, TrainingSettings, train
 from chronofacts.schemas.errors import BadInput, CheckFailed

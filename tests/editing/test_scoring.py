@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from chronofacts.editing.encoding import encode, render
+from chronofacts.editing.models.encoding import encode, render
 from chronofacts.editing.scoring import ScoringSettings, generate, score, teacher_force
 from chronofacts.editing.snapshot import Snapshot
 from chronofacts.schemas.errors import BadInput, ChronoFactsError

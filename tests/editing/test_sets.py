@@ -15,10 +15,10 @@ import pytest
 from chronofacts.editing.contexts import invented_contexts
 from chronofacts.editing.editors import Material, make_plan
 from chronofacts.editing.editors.memory import MemoryOptions, _Store
-from chronofacts.editing.encoding import encode, render
 from chronofacts.editing.experiment import run_experiment
 from chronofacts.editing.facts import changes_of, choose_facts, distinct, facts_of
-from chronofacts.editing.models import load_model
+from chronofacts.editing.models.encoding import encode, render
+from chronofacts.editing.models.load import load_model
 from chronofacts.editing.report import as_json, terminal_table, write_report
 from chronofacts.editing.scoring import ScoringSettings, score
 from chronofacts.editing.scoring.asking import _longest, _Model
@@ -30,9 +30,9 @@ from chronofacts.editing.world import WorldSettings, pretrain
 from chronofacts.schemas.errors import SchemaMismatch
 from chronofacts.schemas.tables import EDITS, QUESTIONS, SENTENCES
 from tests.editing.conftest import Experiment
-from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.editing.editors.made_edits import made_material
 from tests.editing.invented_world import write_invented
+from tests.editing.models.families import tiny, tiny_tokenizer
 
 KINDS = {"modification", "addition", "removal", "addition+removal"}
 CHEAP = {"cache": "none", "scoring.fluency": "0", "scoring.perplexity": "0", "scoring.hops": "no"}

@@ -15,7 +15,7 @@ import pytest
 from chronofacts.editing.editors import make_plan
 from chronofacts.editing.editors.modes import edited_alone
 from chronofacts.editing.experiment import read_settings, run_experiment
-from chronofacts.editing.models import model_hash
+from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.scoring import score
 from chronofacts.editing.single_edits import score_each_alone
 from chronofacts.editing.snapshot import load_snapshot
@@ -23,9 +23,9 @@ from chronofacts.editing.statistics import covariances
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.tables import QUESTIONS
 from tests.editing.conftest import Experiment
-from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.editing.editors.made_edits import FACTS, made_material
 from tests.editing.invented_world import write_invented
+from tests.editing.models.families import tiny, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
 ALONE = {"mode": "one-at-a-time", "cache": "none", "scoring.fluency": "0", "scoring.perplexity": "0"}

@@ -15,22 +15,22 @@ import torch
 
 from chronofacts.editing.editors import Material, make_plan
 from chronofacts.editing.editors.modes import edit_in_chunks
-from chronofacts.editing.encoding import encode, render
-from chronofacts.editing.models import save_model
+from chronofacts.editing.models.encoding import encode, render
+from chronofacts.editing.models.load import save_model
 from chronofacts.editing.scoring import teacher_force
 from chronofacts.editing.snapshot import Snapshot
 from chronofacts.editing.trace_run import run_trace
 from chronofacts.editing.tracing import EFFECTS, MAP, MEMIT_LAYERS, ROLES, TraceSettings, average, suggest_layers, trace
 from chronofacts.schemas.errors import BadInput
-from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.editing.editors.made_edits import made_material
+from tests.editing.models.families import tiny, tiny_tokenizer
 
 FEW = TraceSettings(facts=4, draws=3)
 
 
 @pytest.fixture(scope="module")
 def effects(experiment: Any, snapshot: Snapshot) -> pa.Table:
-    from chronofacts.editing.models import load_model
+    from chronofacts.editing.models.load import load_model
 
     model, tokenizer = load_model(str(experiment.run / "model"))
     return trace(model, tokenizer, snapshot.edits, FEW)

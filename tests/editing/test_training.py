@@ -18,15 +18,15 @@ from torch import nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from chronofacts.editing import passage, training
-from chronofacts.editing.encoding import Encoded, encode
-from chronofacts.editing.models import find_linears, model_hash
+from chronofacts.editing.models.encoding import Encoded, encode
+from chronofacts.editing.models.load import find_linears, model_hash
 from chronofacts.editing.packing import pack_in_rows
 from chronofacts.editing.passage import lowest_trained, open_passage
 from chronofacts.editing.prefix import PrefixStore
 from chronofacts.editing.training import TrainingFailed, TrainingReport, TrainingSettings, train
 from chronofacts.schemas.errors import BadInput
-from tests.editing.editors.families import CONFIGS, tiny, tiny_tokenizer
 from tests.editing.editors.made_edits import FACTS
+from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer
 
 ROOT = Path(__file__).parents[2]
 TOKENIZER = tiny_tokenizer()
@@ -286,7 +286,7 @@ def test_no_examples_change_nothing() -> None:
 WORKER = """
 import sys, torch
 from safetensors.torch import save_file
-from chronofacts.editing.team import join_team
+from chronofacts.editing.models.distributed import join_team
 from tests.editing.test_training import adapted, run
 report, weights = run(adapted(), batch_size=5)
 team = join_team()

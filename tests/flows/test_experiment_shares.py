@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from chronofacts.flows.experiment import experiment
-from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.editing.invented_world import write_invented
+from tests.editing.models.families import tiny, tiny_tokenizer
 
 FEW = {"cache": "none", "scoring.fluency": "2", "scoring.fluency_tokens": "8", "scoring.perplexity": "8"}
 

@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from chronofacts.editing.experiment import run_experiment
-from chronofacts.editing.models import save_model
+from chronofacts.editing.models.load import save_model
 from chronofacts.flows.cli import app
 from chronofacts.schemas.manifest import SnapshotManifest
-from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.editing.invented_world import AS_OF, SINCE, write_invented
+from tests.editing.models.families import tiny, tiny_tokenizer
 
 FEW = {"cache": "none", "scoring.hops": "false", "scoring.fluency": "0", "scoring.perplexity": "0"}
 runner = CliRunner()

@@ -67,7 +67,7 @@ def world(day: datetime.date) -> pyoxigraph.Store:
 
 def make_model(folder: Path) -> Path:
     """A tiny Llama with random weights: what is shown is that an experiment runs, is resumed and linked."""
-    from tests.editing.editors.families import tiny, tiny_tokenizer
+    from tests.editing.models.families import tiny, tiny_tokenizer
 
     tiny("llama").save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)

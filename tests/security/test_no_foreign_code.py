@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from chronofacts.editing.models import load_model
+from chronofacts.editing.models.load import load_model
 from chronofacts.schemas.errors import ChronoFactsError
-from tests.editing.editors.families import tiny, tiny_tokenizer
+from tests.editing.models.families import tiny, tiny_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted(
@@ -81,7 +81,7 @@ def test_code_that_a_model_brings_is_not_run(tmp_path: Path) -> None:
 
 def test_a_pickle_beside_a_saved_edit_is_not_opened(tmp_path: Path) -> None:
     from chronofacts.editing.artefact import load_edit
-    from chronofacts.editing.models import model_hash
+    from chronofacts.editing.models.load import model_hash
 
     model, mark = tiny("llama"), tmp_path / "ran"
     folder = tmp_path / "adapter"

@@ -12,12 +12,12 @@ from torch import nn
 
 from chronofacts.editing.artefact import load_edit
 from chronofacts.editing.editors import EDITORS, make_plan
-from chronofacts.editing.encoding import encode
-from chronofacts.editing.models import model_hash
+from chronofacts.editing.models.encoding import encode
+from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.training import TrainingFailed, TrainingSettings, train
 from chronofacts.schemas.errors import BadInput, CheckFailed
-from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.editing.editors.made_edits import made_material
+from tests.editing.models.families import tiny, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
 QUICK = {

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from chronofacts.editing.editors import make_plan
-from chronofacts.editing.encoding import encode
-from chronofacts.editing.models import find_blocks
+from chronofacts.editing.models.encoding import encode
+from chronofacts.editing.models.load import find_blocks
 from chronofacts.editing.prefix import PrefixStore
 from chronofacts.editing.scoring import generate, teacher_force
 from chronofacts.editing.training import TrainingSettings, train
-from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.editing.editors.made_edits import FACTS, made_material
 from tests.editing.editors.test_artefacts import QUICK, says
+from tests.editing.models.families import tiny, tiny_tokenizer
 from tests.editing.test_training import EXAMPLES, adapted
 
 TOKENIZER = tiny_tokenizer()

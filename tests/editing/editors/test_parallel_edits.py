@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from chronofacts.editing.encoding import encode, pad
-from chronofacts.editing.models import model_hash
+from chronofacts.editing.models.encoding import encode, pad
+from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.parallel_edits import ParallelOptions, edit_in_parallel
 from chronofacts.editing.scoring import teacher_force
 from chronofacts.editing.training import TrainingFailed
 from chronofacts.schemas.errors import BadInput
-from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.editing.editors.made_edits import FACTS, made_edits
+from tests.editing.models.families import tiny, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
 OPTIONS = ParallelOptions(rank=4, steps=12, learning_rate=1e-2)

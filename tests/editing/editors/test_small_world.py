@@ -12,7 +12,7 @@ import pytest
 from chronofacts.editing.artefact import load_edit
 from chronofacts.editing.editors import Material, make_plan
 from chronofacts.editing.experiment import Prepared, read_settings, run_editor
-from chronofacts.editing.models import model_hash
+from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.scoring import score
 from chronofacts.editing.snapshot import Snapshot
 

@@ -9,13 +9,13 @@ import torch
 
 from chronofacts.editing.editors import make_plan
 from chronofacts.editing.editors.memory import MemoryOptions, _Reader, _Store
-from chronofacts.editing.encoding import encode
+from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.retrieval import Retriever
 from chronofacts.editing.scoring import generate, teacher_force
 from chronofacts.editing.subjects import SubjectIndex
 from chronofacts.schemas.errors import BadInput
-from tests.editing.editors.families import tiny, tiny_tokenizer
 from tests.editing.editors.made_edits import made_material
+from tests.editing.models.families import tiny, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
 

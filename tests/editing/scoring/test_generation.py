@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chronofacts.editing.scoring import generate
-from tests.editing.editors.families import CONFIGS, tiny, tiny_tokenizer
+from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer
 
 
 @pytest.fixture(scope="module")

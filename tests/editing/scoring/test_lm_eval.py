@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from chronofacts.editing.encoding import encode
 from chronofacts.editing.general_ability import TaskFigure, check_tasks, run_tasks
+from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.scoring import ScoringSettings, teacher_force
 from chronofacts.editing.snapshot import Snapshot
 from chronofacts.schemas.errors import BadInput

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from chronofacts.editing.encoding import Encoded, encode
+from chronofacts.editing.models.encoding import Encoded, encode
 from chronofacts.editing.scoring import teacher_force
 from chronofacts.editing.scoring.packed import force_packed
-from tests.editing.editors.families import CONFIGS, tiny, tiny_tokenizer
+from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer
 
 PACKED = ("gemma", "gpt2", "gpt_neox", "gptj", "llama", "mistral", "qwen")
 """Families that are known to take packed texts; others are read in batches."""

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from chronofacts.editing.editors.wordings import edit_lessons
-from chronofacts.editing.encoding import form_of
+from chronofacts.editing.models.encoding import form_of
 from chronofacts.editing.scoring import ScoringSettings, all_probes, evaluate, score
 from chronofacts.editing.scoring.ngrams import ngram_entropy
 from chronofacts.editing.scoring.prefixes import answer_of, dated

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from chronofacts.editing.encoding import encode
+from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.scoring import generate, teacher_force
 from chronofacts.editing.scoring.forcing import _force, _without
 from chronofacts.editing.scoring.prefixes import few_shot
 from chronofacts.editing.scoring.shared_start import starts
-from tests.editing.editors.families import CONFIGS, tiny, tiny_tokenizer
+from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer
 
 PREFIX = few_shot()[:120] + "\n"
 QUESTIONS = [f"Q: Who is the mayor of town {number * 'x'}? A:" for number in range(7)]
@@ -52,7 +52,7 @@ def test_scores_after_a_shared_start_are_those_of_the_whole_prompt(family: str, 
 
 @torch.inference_mode()
 def test_logits_after_a_shared_start_are_equal_to_1e_5(rows: Any) -> None:
-    from chronofacts.editing.encoding import pad
+    from chronofacts.editing.models.encoding import pad
     from chronofacts.editing.scoring.forcing import _logits
 
     model = roomy("llama")

@@ -12,13 +12,13 @@ import peft
 import pytest
 import torch
 
-from chronofacts.editing.models import model_hash
+from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.run_folder import snapshot_hash
 from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.pipeline.publishing.adapter import PublishedAdapter, publish_adapter
 from chronofacts.pipeline.publishing.hub import PublishSettings
 from chronofacts.schemas.errors import BadInput, CheckFailed
-from tests.editing.editors.families import tiny, tiny_tokenizer
+from tests.editing.models.families import tiny, tiny_tokenizer
 from tests.pipeline.publishing.local_hub import LocalHub
 
 REPO, BASE = "org/llama-2025", "org/tiny-llama"

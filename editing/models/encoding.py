@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from chronofacts.editing.chat import ChatTokenizer, Marks
+from chronofacts.editing.models.chat import ChatTokenizer, Marks
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Batch", "Encoded", "batches_by_length", "encode", "form_of", "marks_of", "pad", "render"]

@@ -14,17 +14,17 @@ import transformers as t
 from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 
-from chronofacts.editing.chat import ChatTokenizer, chatting, plain_tokenizer
 from chronofacts.editing.editors import make_plan
 from chronofacts.editing.editors.keys_and_values import subject_end
-from chronofacts.editing.encoding import encode, pad
 from chronofacts.editing.experiment import run_experiment
-from chronofacts.editing.models import load_model
+from chronofacts.editing.models.chat import ChatTokenizer, chatting, plain_tokenizer
+from chronofacts.editing.models.encoding import encode, pad
+from chronofacts.editing.models.load import load_model
 from chronofacts.editing.scoring import generate
 from chronofacts.schemas.errors import BadInput
-from tests.editing.editors.families import tiny
 from tests.editing.editors.made_edits import FACTS, made_material
 from tests.editing.invented_world import write_invented
+from tests.editing.models.families import tiny
 
 TEMPLATE = (
     "{{ bos_token }}{% for turn in messages %}<|{{ turn.role }}|>\n{{ turn.content | trim }}<|end|>\n{% endfor %}"

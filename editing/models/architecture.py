@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from chronofacts.editing.models import find_blocks, find_linears
+from chronofacts.editing.models.load import find_blocks, find_linears
 from chronofacts.schemas.errors import BadInput
 
 __all__ = [

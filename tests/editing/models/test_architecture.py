@@ -6,9 +6,15 @@ import pytest
 import torch
 import transformers as t
 
-from chronofacts.editing.structure import block_names, matrix_of, output_matrices, share_of_depth, writes_to_stream
+from chronofacts.editing.models.architecture import (
+    block_names,
+    matrix_of,
+    output_matrices,
+    share_of_depth,
+    writes_to_stream,
+)
 from chronofacts.schemas.errors import BadInput
-from tests.editing.editors.families import CONFIGS, ENDS, LLAMA_LIKE, SIZES, tiny
+from tests.editing.models.families import CONFIGS, ENDS, LLAMA_LIKE, SIZES, tiny
 
 
 @pytest.mark.parametrize("family", CONFIGS)

@@ -16,7 +16,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
-from chronofacts.editing.chat import Chat, chatting
+from chronofacts.editing.models.chat import Chat, chatting
 from chronofacts.schemas.errors import BadInput
 
 __all__ = [
@@ -45,7 +45,8 @@ def load_model(
 
     Weights come from safetensors only. revision: branch, tag or commit of a Hub model. device_map: `auto` spreads the
     layers over all GPUs (accelerate), instead of one device. chat: whether prompts go through the chat template
-    (`editing.chat`). Raises BadInput when the model cannot be found, is no causal LM, or does not fit the devices.
+    (`editing.models.chat`). Raises BadInput when the model cannot be found, is no causal LM, or does not fit the
+    devices.
     """
     if dtype not in DTYPES:
         raise BadInput(f"dtype {dtype!r} is not known; take one of {', '.join(DTYPES)}")

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
-from chronofacts.editing.encoding import encode, pad, render
+from chronofacts.editing.models.encoding import encode, pad, render
 from chronofacts.schemas.errors import BadInput
 
 TEXTS = ["Q: Who leads X? A: Ann Lee", "The mayor of X is Ann", "Apple Inc.", "St. Louis is"] * 5

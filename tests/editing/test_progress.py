@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chronofacts.editing.pace import Pace
+from chronofacts.editing.progress import Pace
 
 
 def told_of(total: int, seconds_each: float) -> list[str]:
