@@ -25,11 +25,11 @@ from torch.nn import functional
 
 from chronofacts.editing.editors.trained import parse_layers
 from chronofacts.editing.editors.wordings import Wording, edit_lessons
+from chronofacts.editing.forward.packing import Reading, pack_groups, spread
+from chronofacts.editing.forward.partial import Passage, open_passage
 from chronofacts.editing.models.architecture import matrix_of
 from chronofacts.editing.models.encoding import Encoded, encode
 from chronofacts.editing.models.load import context_length, find_blocks, find_linears
-from chronofacts.editing.packing import Reading, pack_groups, spread
-from chronofacts.editing.passage import Passage, open_passage
 from chronofacts.editing.training import TrainingFailed, frozen_in_bfloat16, has_bfloat16
 from chronofacts.schemas.errors import BadInput
 

@@ -19,12 +19,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from chronofacts.editing.forward.hidden_state_cache import PrefixStore
+from chronofacts.editing.forward.packing import predicting
+from chronofacts.editing.forward.partial import Passage, lowest_trained, open_passage
 from chronofacts.editing.models.distributed import Team, join_team
 from chronofacts.editing.models.encoding import Encoded, batches_by_length, pad
 from chronofacts.editing.models.load import answer_logits
-from chronofacts.editing.packing import predicting
-from chronofacts.editing.passage import Passage, lowest_trained, open_passage
-from chronofacts.editing.prefix import PrefixStore
 from chronofacts.editing.progress import Pace
 from chronofacts.schemas.errors import BadInput, ChronoFactsError
 

@@ -20,7 +20,7 @@ from chronofacts.editing.options import nearest, option_names, parse_options
 from chronofacts.schemas.errors import BadInput
 
 if TYPE_CHECKING:
-    from chronofacts.editing.prefix import PrefixStore
+    from chronofacts.editing.forward.hidden_state_cache import PrefixStore
 
 __all__ = ["EDITORS", "EditedModel", "Editor", "Material", "Plan", "make_plan"]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from chronofacts.editing.forward.prompt_prefix_cache import starts
 from chronofacts.editing.models.load import context_length, keeps_some_logits
-from chronofacts.editing.scoring.shared_start import starts
 
 __all__ = ["generate"]
 

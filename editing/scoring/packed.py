@@ -1,5 +1,5 @@
 """Teacher forcing of many texts in one row: nothing is padding, a beginning that several share is read once, and the
-vocabulary head reads the answers alone (`editing.passage`).
+vocabulary head reads the answers alone (`editing.forward.partial`).
 
 One prompt with its new and its old answer, or one wording with many names, cost little more than one. Leaves out models
 that cannot be read so: those are told by a trial on the model itself.
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from chronofacts.editing.forward.packing import pack, predicting, shared_beginning
+from chronofacts.editing.forward.partial import open_passage
 from chronofacts.editing.models.encoding import Encoded
-from chronofacts.editing.packing import pack, predicting, shared_beginning
-from chronofacts.editing.passage import open_passage
 from chronofacts.editing.scoring.judging import Forced, judged
 
 __all__ = ["force_packed"]

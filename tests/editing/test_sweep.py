@@ -12,8 +12,8 @@ import pytest
 
 from chronofacts.editing.editors import Material, make_plan
 from chronofacts.editing.experiment import read_settings, run_experiment
+from chronofacts.editing.forward.hidden_state_cache import PrefixStore
 from chronofacts.editing.models.load import model_hash
-from chronofacts.editing.prefix import PrefixStore
 from chronofacts.editing.snapshot import Snapshot
 from chronofacts.editing.sweep import SWEEP, read_grid, sweep, sweep_table
 from chronofacts.schemas.errors import BadInput, CheckFailed

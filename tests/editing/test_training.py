@@ -17,12 +17,13 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from chronofacts.editing import passage, training
+from chronofacts.editing import training
+from chronofacts.editing.forward import partial
+from chronofacts.editing.forward.hidden_state_cache import PrefixStore
+from chronofacts.editing.forward.packing import pack_in_rows
+from chronofacts.editing.forward.partial import lowest_trained, open_passage
 from chronofacts.editing.models.encoding import Encoded, encode
 from chronofacts.editing.models.load import find_linears, model_hash
-from chronofacts.editing.packing import pack_in_rows
-from chronofacts.editing.passage import lowest_trained, open_passage
-from chronofacts.editing.prefix import PrefixStore
 from chronofacts.editing.training import TrainingFailed, TrainingReport, TrainingSettings, train
 from chronofacts.schemas.errors import BadInput
 from tests.editing.editors.made_edits import FACTS
@@ -100,7 +101,7 @@ def test_texts_packed_in_several_rows_train_the_same_weights(
     one = pack_in_rows(1000)(EXAMPLES, True, "cpu").ids
     rows = pack_in_rows(16)(EXAMPLES, True, "cpu").ids
     assert len(one) == 1 and len(rows) > 2 and rows.numel() < 2 * one.numel()
-    monkeypatch.setattr(passage, "pack_in_rows", lambda _longest: pack_in_rows(16))
+    monkeypatch.setattr(partial, "pack_in_rows", lambda _longest: pack_in_rows(16))
     assert run(adapted("llama", layers))[1] == pytest.approx(expected, abs=2e-5)
 
 
@@ -124,7 +125,7 @@ def test_the_last_block_attends_from_the_answers_alone(family: str, monkeypatch:
         asked.append(queries.shape[2])
         return sdpa_attention_forward(attention, queries, *given, **named)
 
-    monkeypatch.setattr(passage, "sdpa_attention_forward", counted)
+    monkeypatch.setattr(partial, "sdpa_attention_forward", counted)
     with open_passage(adapted(family), EXAMPLES[:2]) as opened:
         for layout in (pack_in_rows(1000), pack_in_rows(16)):
             reading = layout(EXAMPLES, True, "cpu")
@@ -137,7 +138,7 @@ def test_a_model_that_the_trial_finds_no_memory_for_is_left_as_it_was(monkeypatc
     def full(*given: Any, **named: Any) -> Any:
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(passage, "sdpa_attention_forward", full)
+    monkeypatch.setattr(partial, "sdpa_attention_forward", full)
     model = adapted()
     with pytest.raises(BadInput, match="not even one example fits the memory"), open_passage(model, EXAMPLES[:2]):
         pass

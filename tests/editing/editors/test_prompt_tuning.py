@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from chronofacts.editing.editors import make_plan
+from chronofacts.editing.forward.packing import predicting, spread
+from chronofacts.editing.forward.partial import open_passage
 from chronofacts.editing.models.encoding import Encoded
 from chronofacts.editing.models.load import answer_logits, context_length
-from chronofacts.editing.packing import predicting, spread
-from chronofacts.editing.passage import open_passage
 from chronofacts.schemas.errors import BadInput
 from tests.editing.editors.made_edits import made_material
 from tests.editing.models.families import tiny, tiny_tokenizer

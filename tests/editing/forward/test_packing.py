@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chronofacts.editing.forward.packing import pack, pack_groups, pack_in_rows, predicting, spread
 from chronofacts.editing.models.encoding import Encoded
-from chronofacts.editing.packing import pack, pack_groups, pack_in_rows, predicting, spread
 
 TOKENS = st.lists(st.integers(3, 6), min_size=3, max_size=7)
 TEXTS = st.lists(TOKENS, min_size=1, max_size=6).flatmap(

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
+from chronofacts.editing.forward.prompt_prefix_cache import starts
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.scoring import generate, teacher_force
 from chronofacts.editing.scoring.forcing import _force, _without
 from chronofacts.editing.scoring.prefixes import few_shot
-from chronofacts.editing.scoring.shared_start import starts
 from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer
 
 PREFIX = few_shot()[:120] + "\n"

@@ -14,9 +14,9 @@ import torch
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
+from chronofacts.editing.forward.packing import Layout, Reading
+from chronofacts.editing.forward.partial import Passage
 from chronofacts.editing.models.encoding import Encoded
-from chronofacts.editing.packing import Layout, Reading
-from chronofacts.editing.passage import Passage
 
 __all__ = ["PrefixStore"]
 

@@ -22,9 +22,9 @@ from torch import nn
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from chronofacts.editing.forward.packing import Layout, Reading, pack_in_rows, predicting, spread
 from chronofacts.editing.models.encoding import Encoded
 from chronofacts.editing.models.load import answer_logits, find_blocks
-from chronofacts.editing.packing import Layout, Reading, pack_in_rows, predicting, spread
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Passage", "lowest_trained", "open_passage"]
