@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from chronofacts.editing.answer_sets import named
 from chronofacts.editing.models.encoding import render
+from chronofacts.editing.scoring.answer_sets import named
 
 __all__ = ["SEPARATOR", "invented_contexts", "misplaced_names", "tell", "with_facts"]
 

@@ -27,8 +27,8 @@ from chronofacts.editing.results import SMALL_WORLD, EditorResult, ExperimentSet
 from chronofacts.editing.resuming import MODEL, WORK, keep, kept, resumable
 from chronofacts.editing.run_folder import describe_edit, write_json, write_run
 from chronofacts.editing.scoring import ScoreStore, ScoringSettings, all_probes, evaluate, score
+from chronofacts.editing.scoring.cache import default_folder, state_key
 from chronofacts.editing.scoring.shards import ModelPlace, Spread, ask_in_shares, in_processes
-from chronofacts.editing.scoring.store import default_folder, state_key
 from chronofacts.editing.settings import read_settings
 from chronofacts.editing.single_edits import ask_alone, score_each_alone
 from chronofacts.editing.snapshot import Snapshot, load_snapshot, subset

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from chronofacts.editing.answers import normalise
 from chronofacts.editing.bootstrap import interval
 from chronofacts.editing.facts import Change
+from chronofacts.editing.scoring.answer_match import normalise
 from chronofacts.schemas.errors import CheckFailed
 
 __all__ = ["METRICS", "as_mapping", "forgetting", "summarise"]

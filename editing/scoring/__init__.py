@@ -13,12 +13,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from chronofacts.editing.scoring.asking import SCORES, as_scores, ask
-from chronofacts.editing.scoring.forcing import Forced, teacher_force
+from chronofacts.editing.scoring.cache import SLICE, ScoreStore, stored_results
 from chronofacts.editing.scoring.generation import generate
+from chronofacts.editing.scoring.probe_scorer import SCORES, as_scores, ask
 from chronofacts.editing.scoring.probes import all_probes, direct_probes
 from chronofacts.editing.scoring.settings import ScoringSettings
-from chronofacts.editing.scoring.store import SLICE, ScoreStore, stored_results
+from chronofacts.editing.scoring.teacher_forcing import Forced, teacher_force
 
 __all__ = [
     "SCORES",

@@ -16,7 +16,7 @@ import torch
 from chronofacts.editing.forward.packing import pack, predicting, shared_beginning
 from chronofacts.editing.forward.partial import open_passage
 from chronofacts.editing.models.encoding import Encoded
-from chronofacts.editing.scoring.judging import Forced, judged
+from chronofacts.editing.scoring.likelihood import Forced, judged
 
 __all__ = ["force_packed"]
 

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from chronofacts.editing.models.encoding import form_of, render
-from chronofacts.editing.scoring.prefixes import dated, few_shot, thinking_aloud
+from chronofacts.editing.scoring.prompt_prefixes import dated, few_shot, thinking_aloud
 from chronofacts.editing.scoring.settings import ScoringSettings
 from chronofacts.schemas.errors import BadInput
 

@@ -18,7 +18,7 @@ import torch
 
 from chronofacts.editing.models.chat import Chat
 from chronofacts.editing.models.load import load_model
-from chronofacts.editing.scoring.asking import RESULTS, ask
+from chronofacts.editing.scoring.probe_scorer import RESULTS, ask
 from chronofacts.editing.scoring.settings import ScoringSettings
 
 __all__ = ["ModelPlace", "Share", "Spread", "ask_in_shares", "in_processes", "score_share"]

@@ -21,9 +21,9 @@ from chronofacts.editing.models.encoding import encode, render
 from chronofacts.editing.models.load import load_model
 from chronofacts.editing.report import as_json, terminal_table, write_report
 from chronofacts.editing.scoring import ScoringSettings, score
-from chronofacts.editing.scoring.asking import _longest, _Model
-from chronofacts.editing.scoring.prefixes import few_shot
+from chronofacts.editing.scoring.probe_scorer import _longest, _Model
 from chronofacts.editing.scoring.probes import direct_probes
+from chronofacts.editing.scoring.prompt_prefixes import few_shot
 from chronofacts.editing.single_edits import ask_alone
 from chronofacts.editing.snapshot import Snapshot, load_snapshot, subset
 from chronofacts.editing.world import WorldSettings, pretrain

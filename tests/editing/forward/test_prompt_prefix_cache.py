@@ -10,8 +10,8 @@ import torch
 from chronofacts.editing.forward.prompt_prefix_cache import starts
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.scoring import generate, teacher_force
-from chronofacts.editing.scoring.forcing import _force, _without
-from chronofacts.editing.scoring.prefixes import few_shot
+from chronofacts.editing.scoring.prompt_prefixes import few_shot
+from chronofacts.editing.scoring.teacher_forcing import _force, _without
 from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer
 
 PREFIX = few_shot()[:120] + "\n"
@@ -53,7 +53,7 @@ def test_scores_after_a_shared_start_are_those_of_the_whole_prompt(family: str, 
 @torch.inference_mode()
 def test_logits_after_a_shared_start_are_equal_to_1e_5(rows: Any) -> None:
     from chronofacts.editing.models.encoding import pad
-    from chronofacts.editing.scoring.forcing import _logits
+    from chronofacts.editing.scoring.teacher_forcing import _logits
 
     model = roomy("llama")
     (start,) = starts(model, [row.ids for row in rows], [row.start - 1 for row in rows])

@@ -14,8 +14,8 @@ import pytest
 from chronofacts.editing.editors.wordings import edit_lessons
 from chronofacts.editing.models.encoding import form_of
 from chronofacts.editing.scoring import ScoringSettings, all_probes, evaluate, score
-from chronofacts.editing.scoring.ngrams import ngram_entropy
-from chronofacts.editing.scoring.prefixes import answer_of, dated
+from chronofacts.editing.scoring.fluency import ngram_entropy
+from chronofacts.editing.scoring.prompt_prefixes import answer_of, dated
 from chronofacts.editing.snapshot import Snapshot, load_snapshot
 from chronofacts.pipeline.exchange import import_snapshot
 from chronofacts.schemas.errors import BadInput

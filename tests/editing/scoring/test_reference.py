@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 import torch
 
-from chronofacts.editing.answers import matches, token_f1
 from chronofacts.editing.scoring import ScoringSettings, all_probes, evaluate
+from chronofacts.editing.scoring.answer_match import matches, token_f1
 from chronofacts.editing.snapshot import Snapshot
 
 PROBES = 300

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from chronofacts.editing.scoring import ScoringSettings, all_probes, evaluate
-from chronofacts.editing.scoring.asking import as_scores
+from chronofacts.editing.scoring.probe_scorer import as_scores
 from chronofacts.editing.scoring.shards import ModelPlace, ask_in_shares, in_processes
 from chronofacts.editing.snapshot import Snapshot
 from tests.editing.conftest import Experiment

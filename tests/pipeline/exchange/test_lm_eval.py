@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from chronofacts.editing.answers import matches
+from chronofacts.editing.scoring.answer_match import matches
 from chronofacts.pipeline.exchange import lm_eval_task
 from chronofacts.pipeline.exchange.lm_eval import write_lm_eval
 from chronofacts.schemas.errors import BadInput

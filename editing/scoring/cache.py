@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from chronofacts.editing.scoring.asking import RESULTS
+from chronofacts.editing.scoring.probe_scorer import RESULTS
 from chronofacts.editing.scoring.settings import ScoringSettings
 
 __all__ = ["SLICE", "ScoreStore", "default_folder", "state_key", "stored_results"]

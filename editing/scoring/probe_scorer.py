@@ -13,16 +13,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from chronofacts.editing.answer_sets import Value, judge_set
-from chronofacts.editing.answers import matches, token_f1
 from chronofacts.editing.models.encoding import Encoded, encode, render
 from chronofacts.editing.models.load import context_length
 from chronofacts.editing.progress import Pace
-from chronofacts.editing.scoring.forcing import Forced, teacher_force
+from chronofacts.editing.scoring.answer_match import matches, token_f1
+from chronofacts.editing.scoring.answer_sets import Value, judge_set
+from chronofacts.editing.scoring.fluency import ngram_entropy
 from chronofacts.editing.scoring.generation import generate
-from chronofacts.editing.scoring.ngrams import ngram_entropy
-from chronofacts.editing.scoring.prefixes import THINKING, answer_of, is_example
+from chronofacts.editing.scoring.prompt_prefixes import THINKING, answer_of, is_example
 from chronofacts.editing.scoring.settings import ScoringSettings
+from chronofacts.editing.scoring.teacher_forcing import Forced, teacher_force
 
 __all__ = ["RESULTS", "SCORES", "as_scores", "ask"]
 

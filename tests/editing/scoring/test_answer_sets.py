@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronofacts.editing.answer_sets import Role, Value, judge_set, named
-from chronofacts.editing.answers import normalise
+from chronofacts.editing.scoring.answer_match import normalise
+from chronofacts.editing.scoring.answer_sets import Role, Value, judge_set, named
 
 EU = ("European Union", "EU")
 NATO = ("NATO", "North Atlantic Treaty Organization")

@@ -10,7 +10,7 @@ import torch
 from chronofacts.editing.forward.prompt_prefix_cache import Start, read_starts, starts
 from chronofacts.editing.models.encoding import Encoded, pad
 from chronofacts.editing.models.load import answer_logits, keeps_some_logits
-from chronofacts.editing.scoring.judging import Forced, judged
+from chronofacts.editing.scoring.likelihood import Forced, judged
 from chronofacts.editing.scoring.packed import force_packed
 
 __all__ = ["Forced", "bounded_batches", "teacher_force"]

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from chronofacts.editing.answers import fold, matches, normalise, plain_words
+from chronofacts.editing.scoring.answer_match import fold, matches, normalise, plain_words
 
 __all__ = ["SetVerdict", "Value", "judge_set", "named"]
 

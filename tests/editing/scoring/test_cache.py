@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from chronofacts.editing.scoring import ScoreStore, ScoringSettings, all_probes, evaluate
-from chronofacts.editing.scoring.store import SLICE, default_folder, state_key, stored_results
+from chronofacts.editing.scoring.cache import SLICE, default_folder, state_key, stored_results
 from chronofacts.editing.snapshot import Snapshot
 
 SETTINGS = ScoringSettings(hops=False, fluency=3, perplexity=3)
@@ -63,7 +63,7 @@ def test_a_damaged_file_does_not_count(model_and_tokenizer: Any, probes: pa.Tabl
 
 
 def test_a_part_of_a_slice_is_asked_whole(probes: pa.Table, tmp_path: Path) -> None:
-    from chronofacts.editing.scoring.asking import RESULTS
+    from chronofacts.editing.scoring.probe_scorer import RESULTS
 
     store, asked = ScoreStore(tmp_path, "s"), []
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chronofacts.editing.answers import matches, normalise, token_f1
+from chronofacts.editing.scoring.answer_match import matches, normalise, token_f1
 
 
 @pytest.mark.parametrize(
