@@ -31,9 +31,9 @@ from chronofacts.editing.scoring.cache import default_folder, state_key
 from chronofacts.editing.scoring.shards import ModelPlace, Spread, ask_in_shares, in_processes
 from chronofacts.editing.settings import read_settings
 from chronofacts.editing.single_edits import ask_alone, score_each_alone
+from chronofacts.editing.small_world.pretrain import pretrain
 from chronofacts.editing.snapshot import Snapshot, load_snapshot, subset
 from chronofacts.editing.sweep import sweep_plans
-from chronofacts.editing.world import pretrain
 from chronofacts.schemas.errors import BadInput, ChronoFactsError
 from chronofacts.schemas.folders import check_out
 

@@ -13,7 +13,7 @@ from chronofacts.editing.editors import Plan
 from chronofacts.editing.general_ability import TaskFigure
 from chronofacts.editing.models.chat import Chat, ChatTokenizer
 from chronofacts.editing.scoring import ScoringSettings
-from chronofacts.editing.world import WorldSettings
+from chronofacts.editing.small_world.pretrain import WorldSettings
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["SMALL_WORLD", "EditorResult", "ExperimentSettings", "Prepared", "RunSettings", "RunSummary"]

@@ -15,8 +15,8 @@ from chronofacts.editing.models.distributed import join_team
 from chronofacts.editing.options import nearest, option_names, parse_options
 from chronofacts.editing.results import ExperimentSettings, RunSettings
 from chronofacts.editing.scoring import ScoringSettings
+from chronofacts.editing.small_world.pretrain import WorldSettings
 from chronofacts.editing.sweep import planned_grid
-from chronofacts.editing.world import WorldSettings
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["read_settings"]

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from chronofacts.editing.contexts import invented_contexts
 from chronofacts.editing.editors import Material, make_plan
 from chronofacts.editing.editors.memory import MemoryOptions, _Store
 from chronofacts.editing.experiment import run_experiment
@@ -25,8 +24,9 @@ from chronofacts.editing.scoring.probe_scorer import _longest, _Model
 from chronofacts.editing.scoring.probes import direct_probes
 from chronofacts.editing.scoring.prompt_prefixes import few_shot
 from chronofacts.editing.single_edits import ask_alone
+from chronofacts.editing.small_world.context_examples import invented_contexts
+from chronofacts.editing.small_world.pretrain import WorldSettings, pretrain
 from chronofacts.editing.snapshot import Snapshot, load_snapshot, subset
-from chronofacts.editing.world import WorldSettings, pretrain
 from chronofacts.schemas.errors import SchemaMismatch
 from chronofacts.schemas.tables import EDITS, QUESTIONS, SENTENCES
 from tests.editing.conftest import Experiment

@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from chronofacts.editing.contexts import SEPARATOR, invented_contexts, misplaced_names
 from chronofacts.editing.experiment import read_settings
 from chronofacts.editing.models.encoding import encode, render
+from chronofacts.editing.small_world.context_examples import SEPARATOR, invented_contexts, misplaced_names
+from chronofacts.editing.small_world.pretrain import PASSES, WorldSettings, pretrain
 from chronofacts.editing.snapshot import Snapshot
 from chronofacts.editing.training import share_recalled
-from chronofacts.editing.world import PASSES, WorldSettings, pretrain
 from tests.editing.editors.test_small_world import shares
 
 

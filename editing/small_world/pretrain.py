@@ -20,8 +20,8 @@ from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers, processors, t
 from tokenizers.models import BPE
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from chronofacts.editing.contexts import invented_contexts, misplaced_names
 from chronofacts.editing.models.encoding import Encoded, encode, render
+from chronofacts.editing.small_world.context_examples import invented_contexts, misplaced_names
 from chronofacts.editing.training import TrainingSettings, share_recalled, train
 from chronofacts.schemas.errors import BadInput
 
