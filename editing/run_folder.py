@@ -19,7 +19,7 @@ from chronofacts.editing.editors import EditedModel, Plan
 from chronofacts.editing.facts import Change, changes_of, distinct
 from chronofacts.editing.general_ability import TaskFigure
 from chronofacts.editing.measuring import describe_machine
-from chronofacts.editing.metrics import METRICS, as_mapping, forgetting, summarise
+from chronofacts.editing.metrics.summary import METRICS, as_mapping, forgetting, summarise
 from chronofacts.editing.results import SMALL_WORLD, EditorResult, ExperimentSettings, Prepared
 from chronofacts.editing.snapshot import Snapshot
 

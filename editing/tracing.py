@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from chronofacts.editing.bootstrap import interval
 from chronofacts.editing.editors.keys_and_values import check_fast, subject_span
 from chronofacts.editing.facts import distinct
+from chronofacts.editing.metrics.bootstrap import interval
 from chronofacts.editing.models.architecture import attention_modules, block_names, hidden_of, output_matrices
 from chronofacts.editing.models.encoding import Encoded, encode, form_of, pad, render
 from chronofacts.editing.models.load import answer_logits, context_length

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from chronofacts.editing.experiment import run_experiment
-from chronofacts.editing.metrics import as_mapping, summarise
+from chronofacts.editing.metrics.summary import as_mapping, summarise
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.scoring import ScoringSettings, all_probes, evaluate, generate, score, teacher_force
 from chronofacts.editing.snapshot import Snapshot

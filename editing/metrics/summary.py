@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from chronofacts.editing.bootstrap import interval
 from chronofacts.editing.facts import Change
+from chronofacts.editing.metrics.bootstrap import interval
 from chronofacts.editing.scoring.answer_match import normalise
 from chronofacts.schemas.errors import CheckFailed
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from chronofacts.editing.facts import Change
-from chronofacts.editing.metrics import as_mapping, forgetting, summarise
+from chronofacts.editing.metrics.summary import as_mapping, forgetting, summarise
 from chronofacts.editing.scoring import SCORES
 from chronofacts.schemas.errors import CheckFailed
 
