@@ -13,11 +13,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from chronofacts.editing.experiment import RunSettings
-from chronofacts.editing.heat_map import draw_heat_map
 from chronofacts.editing.models.load import load_model, model_hash
 from chronofacts.editing.options import option_names, parse_options
 from chronofacts.editing.snapshot import load_snapshot
-from chronofacts.editing.tracing import MEMIT_LAYERS, TraceSettings, average, suggest_layers, trace
+from chronofacts.editing.tracing.heat_map import draw_heat_map
+from chronofacts.editing.tracing.trace import MEMIT_LAYERS, TraceSettings, average, suggest_layers, trace
 from chronofacts.schemas.folders import check_out, written_aside
 
 __all__ = ["Traced", "run_trace"]

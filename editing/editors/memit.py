@@ -34,7 +34,7 @@ from chronofacts.editing.editors.trained import WeightEdit, parse_layers
 from chronofacts.editing.editors.wordings import Wording, edit_lessons
 from chronofacts.editing.models.architecture import block_names, matrix_of, output_matrices, writes_to_stream
 from chronofacts.editing.statistics import regularised
-from chronofacts.editing.tracing import MEMIT_LAYERS
+from chronofacts.editing.tracing.trace import MEMIT_LAYERS
 from chronofacts.editing.training import TrainingFailed
 from chronofacts.schemas.errors import BadInput
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from chronofacts.editing.editors import Material
 from chronofacts.editing.editors.keys_and_values import Site, choose_site
-from chronofacts.editing.tracing import TraceSettings, average, suggest_layers, trace
+from chronofacts.editing.tracing.trace import TraceSettings, average, suggest_layers, trace
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["AUTO", "traced_layers"]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from chronofacts.editing.tracing import KINDS, ROLES
+from chronofacts.editing.tracing.trace import KINDS, ROLES
 
 __all__ = ["draw_heat_map"]
 
