@@ -26,7 +26,7 @@ from safetensors import safe_open
 
 from chronofacts.editing.editors import EditedModel, Material, Plan, make_plan
 from chronofacts.editing.editors.reading import STORE
-from chronofacts.editing.editors.trained import DELTA, WeightEdit, merge_edit
+from chronofacts.editing.editors.trained.gradient import DELTA, WeightEdit, merge_edit
 from chronofacts.editing.models.chat import ChatTokenizer
 from chronofacts.editing.models.load import model_hash
 from chronofacts.schemas.errors import BadInput, CheckFailed
@@ -92,11 +92,11 @@ def load_edit(model: Any, tokenizer: Any, folder: Path) -> EditedModel:
     if (folder / STORE).is_file():
         return _load_store(model, tokenizer, folder, card)
     if (folder / VECTORS).is_file():
-        from chronofacts.editing.editors.prompt_tuning import load_prompted
+        from chronofacts.editing.editors.trained.prompt_tuning import load_prompted
 
         return _Loaded(load_prompted(model, folder), model, folder, trained)
     if (folder / ADAPTER).is_file():
-        from chronofacts.editing.editors.lora import load_lora
+        from chronofacts.editing.editors.trained.lora import load_lora
 
         return load_lora(model, folder, trained)
     raise BadInput(f"{folder} has a {CARD} but no edit beside it; copy the whole folder")

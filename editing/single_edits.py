@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from chronofacts.editing.editors import Material, Plan
-from chronofacts.editing.editors.lora import LoraOptions
 from chronofacts.editing.editors.modes import edited_alone
-from chronofacts.editing.editors.wordings import edit_lessons
+from chronofacts.editing.editors.trained.examples import edit_lessons
+from chronofacts.editing.editors.trained.lora import LoraOptions
+from chronofacts.editing.editors.trained.lora_batched import ParallelOptions, edit_in_parallel
 from chronofacts.editing.facts import choose_facts, facts_of
 from chronofacts.editing.options import option_names
-from chronofacts.editing.parallel_edits import ParallelOptions, edit_in_parallel
 from chronofacts.editing.progress import duration
 from chronofacts.editing.scoring import ScoreStore, ScoringSettings, all_probes, evaluate
 from chronofacts.editing.snapshot import Snapshot

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chronofacts.editing.editors import Material, Plan, make_plan
-from chronofacts.editing.editors.wordings import Lesson, edit_lessons, replay_lessons
+from chronofacts.editing.editors.trained.examples import Lesson, edit_lessons, replay_lessons
 from chronofacts.editing.forward.hidden_state_cache import PrefixStore
 from chronofacts.editing.measuring import Cost
 from chronofacts.editing.models.encoding import Encoded, encode, form_of

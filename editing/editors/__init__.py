@@ -26,10 +26,10 @@ __all__ = ["EDITORS", "EditedModel", "Editor", "Material", "Plan", "make_plan"]
 
 EDITORS = {
     "none": "chronofacts.editing.editors.untouched:Untouched",
-    "lora": "chronofacts.editing.editors.lora:Lora",
-    "p-tuning": "chronofacts.editing.editors.prompt_tuning:PromptTuning",
-    "freeze": "chronofacts.editing.editors.freeze:Freeze",
-    "finetune": "chronofacts.editing.editors.finetune:Finetune",
+    "lora": "chronofacts.editing.editors.trained.lora:Lora",
+    "p-tuning": "chronofacts.editing.editors.trained.prompt_tuning:PromptTuning",
+    "freeze": "chronofacts.editing.editors.trained.freeze:Freeze",
+    "finetune": "chronofacts.editing.editors.trained.finetune:Finetune",
     "rome": "chronofacts.editing.editors.rome:Rome",
     "memit": "chronofacts.editing.editors.memit:Memit",
     "in-context": "chronofacts.editing.editors.in_context:InContext",

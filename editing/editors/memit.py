@@ -30,8 +30,8 @@ from chronofacts.editing.editors.keys_and_values import (
     optimise_in_parts,
 )
 from chronofacts.editing.editors.traced_layers import AUTO, traced_layers
-from chronofacts.editing.editors.trained import WeightEdit, parse_layers
-from chronofacts.editing.editors.wordings import Wording, edit_lessons
+from chronofacts.editing.editors.trained.examples import Wording, edit_lessons
+from chronofacts.editing.editors.trained.gradient import WeightEdit, parse_layers
 from chronofacts.editing.models.architecture import block_names, matrix_of, output_matrices, writes_to_stream
 from chronofacts.editing.statistics import regularised
 from chronofacts.editing.tracing.trace import MEMIT_LAYERS

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from chronofacts.editing.editors import Material
 from chronofacts.editing.editors.reading import Asked, AskedModel, Reading
-from chronofacts.editing.editors.wordings import Wording, edit_lessons
+from chronofacts.editing.editors.trained.examples import Wording, edit_lessons
 from chronofacts.editing.models.encoding import encode, render
 from chronofacts.editing.retrieval import Retriever
 from chronofacts.editing.scoring import generate

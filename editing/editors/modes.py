@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from chronofacts.editing.editors import EditedModel, Material, Plan
-from chronofacts.editing.editors.trained import WeightEdit, merge_edit
+from chronofacts.editing.editors.trained.gradient import WeightEdit, merge_edit
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Chunked", "edit_in_chunks", "edited_alone"]

@@ -30,8 +30,8 @@ from chronofacts.editing.editors.keys_and_values import (
     optimise_in_parts,
 )
 from chronofacts.editing.editors.traced_layers import AUTO, traced_layers
-from chronofacts.editing.editors.trained import WeightEdit
-from chronofacts.editing.editors.wordings import Wording, edit_lessons
+from chronofacts.editing.editors.trained.examples import Wording, edit_lessons
+from chronofacts.editing.editors.trained.gradient import WeightEdit
 from chronofacts.editing.models.architecture import matrix_of, output_matrices
 from chronofacts.editing.scoring import teacher_force
 from chronofacts.editing.statistics import regularised

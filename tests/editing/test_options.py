@@ -2,7 +2,7 @@
 
 import pytest
 
-from chronofacts.editing.editors.lora import LoraOptions
+from chronofacts.editing.editors.trained.lora import LoraOptions
 from chronofacts.editing.experiment import read_settings
 from chronofacts.schemas.errors import BadInput
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from chronofacts.editing.editors.wordings import edit_lessons
+from chronofacts.editing.editors.trained.examples import edit_lessons
 from chronofacts.editing.models.encoding import form_of
 from chronofacts.editing.scoring import ScoringSettings, all_probes, evaluate, score
 from chronofacts.editing.scoring.fluency import ngram_entropy

@@ -18,7 +18,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from chronofacts.editing.editors import EditedModel, Material
-from chronofacts.editing.editors.wordings import Lesson, Wording, edit_lessons, replay_lessons
+from chronofacts.editing.editors.trained.examples import Lesson, Wording, edit_lessons, replay_lessons
 from chronofacts.editing.models.encoding import Encoded, encode
 from chronofacts.editing.models.load import context_length, model_hash
 from chronofacts.editing.training import TrainingReport, TrainingSettings, train

@@ -13,8 +13,8 @@ from torch import nn
 
 from chronofacts.editing.artefact import load_edit
 from chronofacts.editing.editors import Material
-from chronofacts.editing.editors.lora import Lora, LoraOptions
-from chronofacts.editing.editors.wordings import edit_lessons, replay_lessons
+from chronofacts.editing.editors.trained.examples import edit_lessons, replay_lessons
+from chronofacts.editing.editors.trained.lora import Lora, LoraOptions
 from chronofacts.editing.models.load import find_linears, model_hash
 from chronofacts.editing.snapshot import Snapshot
 from chronofacts.editing.training import TrainingFailed, TrainingSettings, train

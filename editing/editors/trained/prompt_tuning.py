@@ -23,8 +23,8 @@ from torch import nn
 from transformers import DynamicCache
 
 from chronofacts.editing.editors import Material
-from chronofacts.editing.editors.trained import TrainedOptions, gather_lessons
-from chronofacts.editing.editors.wordings import Wording
+from chronofacts.editing.editors.trained.examples import Wording
+from chronofacts.editing.editors.trained.gradient import TrainedOptions, gather_lessons
 from chronofacts.editing.models.load import context_length, find_blocks
 from chronofacts.editing.training import TrainingSettings, train
 from chronofacts.schemas.errors import BadInput

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
+from chronofacts.editing.editors.trained.lora_batched import ParallelOptions, edit_in_parallel
 from chronofacts.editing.models.encoding import encode, pad
 from chronofacts.editing.models.load import model_hash
-from chronofacts.editing.parallel_edits import ParallelOptions, edit_in_parallel
 from chronofacts.editing.scoring import teacher_force
 from chronofacts.editing.training import TrainingFailed
 from chronofacts.schemas.errors import BadInput
@@ -45,7 +45,9 @@ def test_edits_of_the_top_layer_are_the_same_in_bfloat16_but_for_its_precision(
     model, top, losses = tiny(family), replace(OPTIONS, layers="2"), {}
     before = model_hash(model)
     for low_precision in (False, True):
-        monkeypatch.setattr("chronofacts.editing.parallel_edits.has_bfloat16", lambda device, low=low_precision: low)
+        monkeypatch.setattr(
+            "chronofacts.editing.editors.trained.lora_batched.has_bfloat16", lambda device, low=low_precision: low
+        )
         losses[low_precision] = edit_in_parallel(model, TOKENIZER, made_edits(), top).losses
     assert not torch.equal(losses[True], losses[False])
     assert torch.allclose(losses[True], losses[False], rtol=5e-3)

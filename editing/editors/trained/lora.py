@@ -18,7 +18,7 @@ from peft import LoraConfig as PeftLora
 from peft import PeftModel, get_peft_model
 
 from chronofacts.editing.editors import Material
-from chronofacts.editing.editors.wordings import Lesson, Wording, edit_lessons, replay_lessons
+from chronofacts.editing.editors.trained.examples import Lesson, Wording, edit_lessons, replay_lessons
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.models.load import context_length, find_linears
 from chronofacts.editing.training import TrainingFailed, TrainingReport, TrainingSettings, train

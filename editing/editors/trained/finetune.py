@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 
 from chronofacts.editing.editors import Material
-from chronofacts.editing.editors.trained import (
+from chronofacts.editing.editors.trained.gradient import (
     TrainedOptions,
     WeightEdit,
     gather_lessons,

@@ -23,8 +23,8 @@ import pyarrow as pa
 import torch
 from torch.nn import functional
 
-from chronofacts.editing.editors.trained import parse_layers
-from chronofacts.editing.editors.wordings import Wording, edit_lessons
+from chronofacts.editing.editors.trained.examples import Wording, edit_lessons
+from chronofacts.editing.editors.trained.gradient import parse_layers
 from chronofacts.editing.forward.packing import Reading, pack_groups, spread
 from chronofacts.editing.forward.partial import Passage, open_passage
 from chronofacts.editing.models.architecture import matrix_of

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from chronofacts.editing.editors import Material
-from chronofacts.editing.editors.finetune import chosen_weights
-from chronofacts.editing.editors.trained import TrainedOptions, WeightEdit, gather_lessons, train_weights
+from chronofacts.editing.editors.trained.finetune import chosen_weights
+from chronofacts.editing.editors.trained.gradient import TrainedOptions, WeightEdit, gather_lessons, train_weights
 from chronofacts.editing.models.load import find_blocks
 
 __all__ = ["Freeze", "FreezeOptions"]
