@@ -30,8 +30,8 @@ EDITORS = {
     "p-tuning": "chronofacts.editing.editors.trained.prompt_tuning:PromptTuning",
     "freeze": "chronofacts.editing.editors.trained.freeze:Freeze",
     "finetune": "chronofacts.editing.editors.trained.finetune:Finetune",
-    "rome": "chronofacts.editing.editors.rome:Rome",
-    "memit": "chronofacts.editing.editors.memit:Memit",
+    "rome": "chronofacts.editing.editors.located.rome:Rome",
+    "memit": "chronofacts.editing.editors.located.memit:Memit",
     "in-context": "chronofacts.editing.editors.in_context:InContext",
     "memory": "chronofacts.editing.editors.memory:Memory",
 }

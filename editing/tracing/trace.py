@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from chronofacts.editing.editors.keys_and_values import check_fast, subject_span
+from chronofacts.editing.editors.located.key_value import check_fast, subject_span
 from chronofacts.editing.facts import distinct
 from chronofacts.editing.metrics.bootstrap import interval
 from chronofacts.editing.models.architecture import attention_modules, block_names, hidden_of, output_matrices

@@ -14,7 +14,7 @@ from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
 from chronofacts.editing.editors import make_plan
-from chronofacts.editing.editors.keys_and_values import ValueSettings, find_facts, optimise_in_parts
+from chronofacts.editing.editors.located.key_value import ValueSettings, find_facts, optimise_in_parts
 from chronofacts.editing.experiment import read_settings, run_experiment
 from chronofacts.editing.models.architecture import output_matrices
 from chronofacts.editing.models.encoding import encode

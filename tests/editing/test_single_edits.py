@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from chronofacts.editing.editors import make_plan
+from chronofacts.editing.editors.located.key_covariance import covariances
 from chronofacts.editing.editors.modes import edited_alone
 from chronofacts.editing.experiment import read_settings, run_experiment
 from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.scoring import score
 from chronofacts.editing.single_edits import score_each_alone
 from chronofacts.editing.snapshot import load_snapshot
-from chronofacts.editing.statistics import covariances
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.tables import QUESTIONS
 from tests.editing.conftest import Experiment
@@ -140,7 +140,7 @@ def test_keys_are_counted_once_for_all_single_edits(
         counted.append(len(given))
         return covariances(*given)
 
-    monkeypatch.setattr("chronofacts.editing.editors.keys_and_values.covariances", counting)
+    monkeypatch.setattr("chronofacts.editing.editors.located.key_value.covariances", counting)
     plan, model = make_plan(editor, options | {"value_steps": "3"}, 0), tiny("llama")
     alone = score_each_alone(plan, model, TOKENIZER, made_material(), asked()).scores
     assert len(counted) == 1

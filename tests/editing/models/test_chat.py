@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 
 from chronofacts.editing.editors import make_plan
-from chronofacts.editing.editors.keys_and_values import subject_end
+from chronofacts.editing.editors.located.key_value import subject_end
 from chronofacts.editing.experiment import run_experiment
 from chronofacts.editing.models.chat import ChatTokenizer, chatting, plain_tokenizer
 from chronofacts.editing.models.encoding import encode, pad

@@ -17,7 +17,8 @@ from typing import Any, Literal
 import torch
 
 from chronofacts.editing.editors import Material
-from chronofacts.editing.editors.keys_and_values import (
+from chronofacts.editing.editors.located.key_covariance import regularised
+from chronofacts.editing.editors.located.key_value import (
     Fact,
     Site,
     ValueSettings,
@@ -29,12 +30,11 @@ from chronofacts.editing.editors.keys_and_values import (
     key_covariances,
     optimise_in_parts,
 )
-from chronofacts.editing.editors.traced_layers import AUTO, traced_layers
+from chronofacts.editing.editors.located.traced_layers import AUTO, traced_layers
 from chronofacts.editing.editors.trained.examples import Wording, edit_lessons
 from chronofacts.editing.editors.trained.gradient import WeightEdit
 from chronofacts.editing.models.architecture import matrix_of, output_matrices
 from chronofacts.editing.scoring import teacher_force
-from chronofacts.editing.statistics import regularised
 from chronofacts.editing.training import TrainingFailed
 from chronofacts.schemas.errors import BadInput
 

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from chronofacts.editing.editors import Material
-from chronofacts.editing.editors.keys_and_values import Site, choose_site
+from chronofacts.editing.editors.located.key_value import Site, choose_site
 from chronofacts.editing.tracing.trace import TraceSettings, average, suggest_layers, trace
 from chronofacts.schemas.errors import BadInput
 

@@ -18,7 +18,8 @@ from typing import Any
 import torch
 
 from chronofacts.editing.editors import Material
-from chronofacts.editing.editors.keys_and_values import (
+from chronofacts.editing.editors.located.key_covariance import regularised
+from chronofacts.editing.editors.located.key_value import (
     Site,
     ValueSettings,
     capture,
@@ -29,11 +30,10 @@ from chronofacts.editing.editors.keys_and_values import (
     key_covariances,
     optimise_in_parts,
 )
-from chronofacts.editing.editors.traced_layers import AUTO, traced_layers
+from chronofacts.editing.editors.located.traced_layers import AUTO, traced_layers
 from chronofacts.editing.editors.trained.examples import Wording, edit_lessons
 from chronofacts.editing.editors.trained.gradient import WeightEdit, parse_layers
 from chronofacts.editing.models.architecture import block_names, matrix_of, output_matrices, writes_to_stream
-from chronofacts.editing.statistics import regularised
 from chronofacts.editing.tracing.trace import MEMIT_LAYERS
 from chronofacts.editing.training import TrainingFailed
 from chronofacts.schemas.errors import BadInput
