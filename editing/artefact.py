@@ -25,7 +25,7 @@ import torch
 from safetensors import safe_open
 
 from chronofacts.editing.editors import EditedModel, Material, Plan, make_plan
-from chronofacts.editing.editors.reading import STORE
+from chronofacts.editing.editors.prompted.rewritten_model import STORE
 from chronofacts.editing.editors.trained.gradient import DELTA, WeightEdit, merge_edit
 from chronofacts.editing.models.chat import ChatTokenizer
 from chronofacts.editing.models.load import model_hash

@@ -32,8 +32,8 @@ EDITORS = {
     "finetune": "chronofacts.editing.editors.trained.finetune:Finetune",
     "rome": "chronofacts.editing.editors.located.rome:Rome",
     "memit": "chronofacts.editing.editors.located.memit:Memit",
-    "in-context": "chronofacts.editing.editors.in_context:InContext",
-    "memory": "chronofacts.editing.editors.memory:Memory",
+    "in-context": "chronofacts.editing.editors.prompted.in_context:InContext",
+    "memory": "chronofacts.editing.editors.prompted.memory:Memory",
 }
 """Name of an editor -> module and class; loaded when it is asked for."""
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from chronofacts.editing.editors import Material, make_plan
-from chronofacts.editing.editors.memory import MemoryOptions, _Store
+from chronofacts.editing.editors.prompted.memory import MemoryOptions, _Store
 from chronofacts.editing.experiment import run_experiment
 from chronofacts.editing.facts import changes_of, choose_facts, distinct, facts_of
 from chronofacts.editing.models.encoding import encode, render

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from chronofacts.editing.editors import Material
-from chronofacts.editing.editors.reading import Asked, AskedModel, Reading
+from chronofacts.editing.editors.prompted.retrieval import Retriever
+from chronofacts.editing.editors.prompted.rewritten_model import Asked, AskedModel, Reading
+from chronofacts.editing.editors.prompted.subject_index import SubjectIndex
 from chronofacts.editing.models.encoding import form_of
 from chronofacts.editing.models.load import context_length
-from chronofacts.editing.retrieval import Retriever
 from chronofacts.editing.small_world.context_examples import SEPARATOR, tell, with_facts
-from chronofacts.editing.subjects import SubjectIndex
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["InContext", "InContextOptions"]

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from chronofacts.editing.editors import Material
-from chronofacts.editing.editors.reading import Asked, AskedModel, Reading
+from chronofacts.editing.editors.prompted.retrieval import Retriever
+from chronofacts.editing.editors.prompted.rewritten_model import Asked, AskedModel, Reading
+from chronofacts.editing.editors.prompted.subject_index import SubjectIndex
 from chronofacts.editing.editors.trained.examples import Wording, edit_lessons
 from chronofacts.editing.models.encoding import encode, render
-from chronofacts.editing.retrieval import Retriever
 from chronofacts.editing.scoring import generate
-from chronofacts.editing.subjects import SubjectIndex
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Memory", "MemoryOptions"]

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from chronofacts.editing.editors import make_plan
-from chronofacts.editing.editors.memory import MemoryOptions, _Reader, _Store
+from chronofacts.editing.editors.prompted.memory import MemoryOptions, _Reader, _Store
+from chronofacts.editing.editors.prompted.retrieval import Retriever
+from chronofacts.editing.editors.prompted.subject_index import SubjectIndex
 from chronofacts.editing.models.encoding import encode
-from chronofacts.editing.retrieval import Retriever
 from chronofacts.editing.scoring import generate, teacher_force
-from chronofacts.editing.subjects import SubjectIndex
 from chronofacts.schemas.errors import BadInput
 from tests.editing.editors.made_edits import made_material
 from tests.editing.models.families import tiny, tiny_tokenizer
