@@ -15,9 +15,9 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from chronofacts.editing.artefact import CARD, SavedOptions, check_base, read_card
 from chronofacts.editing.editors import EditedModel, Material, Plan
-from chronofacts.editing.editors.modes import edit_in_chunks
+from chronofacts.editing.editors.saved_edit import CARD, SavedOptions, check_base, read_card
+from chronofacts.editing.editors.sequential import edit_in_chunks
 from chronofacts.editing.general_ability import TaskFigure, check_tasks, run_tasks
 from chronofacts.editing.measuring import Cost
 from chronofacts.editing.models.chat import Chat, plain_tokenizer

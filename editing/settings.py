@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from chronofacts.editing.artefact import SavedOptions, saved_plans
 from chronofacts.editing.editors import Plan, make_plan
+from chronofacts.editing.editors.saved_edit import SavedOptions, saved_plans
 from chronofacts.editing.models.distributed import join_team
 from chronofacts.editing.options import nearest, option_names, parse_options
 from chronofacts.editing.results import ExperimentSettings, RunSettings

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from chronofacts.editing.editors import Material, Plan
-from chronofacts.editing.editors.modes import edited_alone
+from chronofacts.editing.editors.sequential import edited_alone
 from chronofacts.editing.editors.trained.examples import edit_lessons
 from chronofacts.editing.editors.trained.lora import LoraOptions
 from chronofacts.editing.editors.trained.lora_batched import ParallelOptions, edit_in_parallel

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["EDITORS", "EditedModel", "Editor", "Material", "Plan", "make_plan"]
 
 EDITORS = {
-    "none": "chronofacts.editing.editors.untouched:Untouched",
+    "none": "chronofacts.editing.editors.unedited:Untouched",
     "lora": "chronofacts.editing.editors.trained.lora:Lora",
     "p-tuning": "chronofacts.editing.editors.trained.prompt_tuning:PromptTuning",
     "freeze": "chronofacts.editing.editors.trained.freeze:Freeze",

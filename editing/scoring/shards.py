@@ -83,7 +83,7 @@ def score_share(share: Share) -> Path:
     place = share.place
     model, tokenizer = load_model(place.name, place.dtype, _device(share), place.revision, chat=place.chat)
     if place.adapter is not None:
-        from chronofacts.editing.artefact import load_edit
+        from chronofacts.editing.editors.saved_edit import load_edit
 
         model = load_edit(model, tokenizer, Path(place.adapter)).model
     pq.write_table(ask(model, tokenizer, pq.read_table(share.probes), share.settings), share.out)

@@ -56,7 +56,7 @@ def experiment(
     read_manifest(snapshot)
     check_out(out)
     require_editing()
-    from chronofacts.editing.artefact import base_of
+    from chronofacts.editing.editors.saved_edit import base_of
     from chronofacts.editing.experiment import SMALL_WORLD, read_settings
 
     read_settings(editors, settings, saved)

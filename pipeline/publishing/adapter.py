@@ -3,7 +3,7 @@
 An adapter means something only on the model that it was trained on, so one of a small world, which nobody else has,
 is refused. What is sent is the adapter (safetensors), its configuration with the base model's name, all its facts, and
 the card; one commit, read back afterwards; nothing when it is there.
-Leaves out: loading it (`editing.artefact`, or PEFT alone).
+Leaves out: loading it (`editing.editors.saved_edit`, or PEFT alone).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import pytest
 
 from chronofacts.editing.editors import make_plan
 from chronofacts.editing.editors.located.key_covariance import covariances
-from chronofacts.editing.editors.modes import edited_alone
+from chronofacts.editing.editors.sequential import edited_alone
 from chronofacts.editing.experiment import read_settings, run_experiment
 from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.scoring import score

@@ -80,7 +80,7 @@ def test_code_that_a_model_brings_is_not_run(tmp_path: Path) -> None:
 
 
 def test_a_pickle_beside_a_saved_edit_is_not_opened(tmp_path: Path) -> None:
-    from chronofacts.editing.artefact import load_edit
+    from chronofacts.editing.editors.saved_edit import load_edit
     from chronofacts.editing.models.load import model_hash
 
     model, mark = tiny("llama"), tmp_path / "ran"

@@ -15,7 +15,7 @@ from chronofacts.editing.models.load import find_blocks
 from chronofacts.editing.scoring import generate, teacher_force
 from chronofacts.editing.training import TrainingSettings, train
 from tests.editing.editors.made_edits import FACTS, made_material
-from tests.editing.editors.test_artefacts import QUICK, says
+from tests.editing.editors.test_every_editor import QUICK, says
 from tests.editing.models.families import tiny, tiny_tokenizer
 from tests.editing.test_training import EXAMPLES, adapted
 

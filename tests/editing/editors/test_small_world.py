@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from chronofacts.editing.artefact import load_edit
 from chronofacts.editing.editors import Material, make_plan
+from chronofacts.editing.editors.saved_edit import load_edit
 from chronofacts.editing.experiment import Prepared, read_settings, run_editor
 from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.scoring import score

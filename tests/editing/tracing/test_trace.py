@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from chronofacts.editing.editors import Material, make_plan
-from chronofacts.editing.editors.modes import edit_in_chunks
+from chronofacts.editing.editors.sequential import edit_in_chunks
 from chronofacts.editing.models.encoding import encode, render
 from chronofacts.editing.models.load import save_model
 from chronofacts.editing.scoring import teacher_force

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from chronofacts.editing.artefact import load_edit
 from chronofacts.editing.editors import Material
+from chronofacts.editing.editors.saved_edit import load_edit
 from chronofacts.editing.editors.trained.examples import edit_lessons, replay_lessons
 from chronofacts.editing.editors.trained.lora import Lora, LoraOptions
 from chronofacts.editing.models.load import find_linears, model_hash

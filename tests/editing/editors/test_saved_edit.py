@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from chronofacts.editing.artefact import base_of, load_edit, merge_edit, read_card
 from chronofacts.editing.editors import make_plan
+from chronofacts.editing.editors.saved_edit import base_of, load_edit, merge_edit, read_card
 from chronofacts.editing.experiment import read_settings, run_experiment
 from chronofacts.editing.models.load import load_model, model_hash, save_model
 from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.editing.editors.made_edits import made_material
-from tests.editing.editors.test_artefacts import QUICK, says
+from tests.editing.editors.test_every_editor import QUICK, says
 from tests.editing.invented_world import write_invented
 from tests.editing.models.families import tiny, tiny_tokenizer
 

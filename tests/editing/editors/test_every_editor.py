@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from chronofacts.editing.artefact import load_edit
 from chronofacts.editing.editors import EDITORS, make_plan
+from chronofacts.editing.editors.saved_edit import load_edit
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.training import TrainingFailed, TrainingSettings, train

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from chronofacts.editing.editors import EDITORS, make_plan
-from chronofacts.editing.editors.modes import edit_in_chunks, edited_alone
 from chronofacts.editing.editors.presets import PRESETS
+from chronofacts.editing.editors.sequential import edit_in_chunks, edited_alone
 from chronofacts.editing.models.load import model_hash
 from chronofacts.schemas.errors import BadInput
 from tests.editing.editors.made_edits import FACTS, made_material
-from tests.editing.editors.test_artefacts import QUICK, says
+from tests.editing.editors.test_every_editor import QUICK, says
 from tests.editing.models.families import tiny, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
