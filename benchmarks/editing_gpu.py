@@ -19,9 +19,9 @@ from editing_speed import make_facts, make_tokenizer
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from chronofacts.editing.measuring import Cost, describe_machine
 from chronofacts.editing.models.encoding import Encoded, encode
 from chronofacts.editing.models.load import find_blocks, find_linears
+from chronofacts.editing.runs.cost import Cost, describe_machine
 from chronofacts.editing.training import TrainingReport, TrainingSettings, train
 
 SHAPES = {

@@ -10,8 +10,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from chronofacts.editing.experiment import run_experiment
 from chronofacts.editing.report import terminal_table, write_report
+from chronofacts.editing.runs.experiment import run_experiment
 
 
 def main() -> None:

@@ -25,9 +25,9 @@ from tokenizers.models import BPE
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from chronofacts.editing.editors.trained.lora_batched import ParallelOptions, SingleEdits, train_side_by_side
-from chronofacts.editing.measuring import describe_machine
 from chronofacts.editing.models.encoding import Encoded, batches_by_length, encode, pad
 from chronofacts.editing.models.load import answer_logits
+from chronofacts.editing.runs.cost import describe_machine
 from chronofacts.editing.training import TrainingSettings, train
 
 Facts = list[list[tuple[str, str]]]

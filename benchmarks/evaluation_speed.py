@@ -24,8 +24,8 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from chronofacts.editing.measuring import describe_machine
 from chronofacts.editing.models.encoding import encode
+from chronofacts.editing.runs.cost import describe_machine
 from chronofacts.editing.scoring import generate, teacher_force
 
 PROBES, NEW_TOKENS, PREFIX, ASKED = 256, 16, 300, 128

@@ -48,8 +48,8 @@ def timed(owner: Any, name: str, part: str) -> None:
 
 def watch() -> None:
     """Time the stages, and the parts of the flow itself that are ours."""
-    import chronofacts.editing.experiment
     import chronofacts.editing.report
+    import chronofacts.editing.runs.experiment
     import chronofacts.flows.findings
     import chronofacts.flows.monthly
     import chronofacts.flows.publish
@@ -60,7 +60,7 @@ def watch() -> None:
     work = {
         chronofacts.flows.refresh: ("open_source", "gather_source", "build_files", "write_sound"),
         chronofacts.flows.publish: ("publish_snapshot",),
-        chronofacts.editing.experiment: ("run_experiment",),
+        chronofacts.editing.runs.experiment: ("run_experiment",),
         chronofacts.editing.report: ("write_report",),
     }
     for module, names in work.items():

@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
 if TYPE_CHECKING:
-    from chronofacts.editing.scoring.shards import Share
+    from chronofacts.editing.runs.parallel_scoring import Share
 
 __all__ = ["experiment"]
 
@@ -26,8 +26,8 @@ def as_task(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
 
 @task(cache_policy=NO_CACHE, retries=1)
 def score_share(share: Share) -> Path:
-    """A share of the probes (`editing.scoring.shards`), in whatever process or machine the task runner has."""
-    from chronofacts.editing.scoring.shards import score_share as score
+    """A share of the probes (`editing.runs.parallel_scoring`), in whatever process or machine the task runner has."""
+    from chronofacts.editing.runs.parallel_scoring import score_share as score
 
     return score(share)
 
@@ -39,7 +39,8 @@ def score_in_shares(shares: Sequence[Share]) -> list[Path]:
 
 
 def spread_over_processes(work: Callable[[Share], Path], shares: Sequence[Share]) -> list[Path]:
-    """As `editing.scoring.shards.in_processes`, as tasks of a flow, so that a share that fails is tried again."""
+    """As `editing.runs.parallel_scoring.in_processes`, as tasks of a flow, so that a share that fails is tried
+    again."""
     runner: TaskRunner[Any] = ProcessPoolTaskRunner(max_workers=len(shares))
     return score_in_shares.with_options(task_runner=runner)(shares)
 
@@ -60,7 +61,7 @@ def experiment(
     Raises BadInput for wrong options before any work is done; a run folder appears only when it is complete.
     """
     # torch is loaded only by those who edit
-    from chronofacts.editing.experiment import run_experiment
+    from chronofacts.editing.runs.experiment import run_experiment
 
     summary = run_experiment(
         snapshot, model, editors, settings or {}, out, log.info, as_task, spread_over_processes, load

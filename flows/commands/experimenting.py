@@ -57,7 +57,7 @@ def experiment(
     check_out(out)
     require_editing()
     from chronofacts.editing.editors.saved_edit import base_of
-    from chronofacts.editing.experiment import SMALL_WORLD, read_settings
+    from chronofacts.editing.runs.experiment import SMALL_WORLD, read_settings
 
     read_settings(editors, settings, saved)
     model = model or (base_of(saved[0]) if saved else SMALL_WORLD)
@@ -100,7 +100,7 @@ def trace(
     read_manifest(snapshot)
     require_editing()
     show_progress()
-    from chronofacts.editing.trace_run import run_trace
+    from chronofacts.editing.runs.trace_run import run_trace
 
     found = run_trace(snapshot, model, settings, out, logging.getLogger("chronofacts.trace").info)
     memit = f"{found.memit[0]} to {found.memit[-1]}"

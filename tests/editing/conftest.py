@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from chronofacts.editing.experiment import RunSummary, run_experiment
 from chronofacts.editing.models.load import load_model
+from chronofacts.editing.runs.experiment import RunSummary, run_experiment
 from chronofacts.editing.snapshot import Snapshot, load_snapshot
 from tests.editing.invented_world import write_invented
 

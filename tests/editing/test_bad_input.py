@@ -15,10 +15,10 @@ from transformers import PreTrainedTokenizerFast
 
 from chronofacts.editing.editors import make_plan
 from chronofacts.editing.editors.located.key_value import ValueSettings, find_facts, optimise_in_parts
-from chronofacts.editing.experiment import read_settings, run_experiment
 from chronofacts.editing.models.architecture import output_matrices
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.models.load import load_model, model_hash, save_model
+from chronofacts.editing.runs.experiment import read_settings, run_experiment
 from chronofacts.editing.scoring import generate
 from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.schemas.errors import BadInput

@@ -14,16 +14,16 @@ import pytest
 
 from chronofacts.editing.editors import Material, make_plan
 from chronofacts.editing.editors.prompted.memory import MemoryOptions, _Store
-from chronofacts.editing.experiment import run_experiment
 from chronofacts.editing.facts import changes_of, choose_facts, distinct, facts_of
 from chronofacts.editing.models.encoding import encode, render
 from chronofacts.editing.models.load import load_model
 from chronofacts.editing.report import as_json, terminal_table, write_report
+from chronofacts.editing.runs.experiment import run_experiment
+from chronofacts.editing.runs.single_edits import ask_alone
 from chronofacts.editing.scoring import ScoringSettings, score
 from chronofacts.editing.scoring.probe_scorer import _longest, _Model
 from chronofacts.editing.scoring.probes import direct_probes
 from chronofacts.editing.scoring.prompt_prefixes import few_shot
-from chronofacts.editing.single_edits import ask_alone
 from chronofacts.editing.small_world.context_examples import invented_contexts
 from chronofacts.editing.small_world.pretrain import WorldSettings, pretrain
 from chronofacts.editing.snapshot import Snapshot, load_snapshot, subset

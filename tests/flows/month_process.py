@@ -55,8 +55,8 @@ def asked_in_a_fork() -> dict[str, Any]:
 
 
 def main() -> None:
-    import chronofacts.editing.experiment
     import chronofacts.editing.report
+    import chronofacts.editing.runs.experiment
     from chronofacts.flows.environment import quiet_flows
     from chronofacts.flows.monthly import monthly
 
@@ -74,7 +74,7 @@ def main() -> None:
         for module, names in (
             (chronofacts.flows.refresh, ("open_source", "gather_source", "build_files", "write_sound")),
             (chronofacts.flows.publish, ("publish_snapshot",)),
-            (chronofacts.editing.experiment, ("run_experiment",)),
+            (chronofacts.editing.runs.experiment, ("run_experiment",)),
             (chronofacts.editing.report, ("write_report",)),
         ):
             for name in names:

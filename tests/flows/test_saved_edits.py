@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from chronofacts.editing.experiment import run_experiment
 from chronofacts.editing.models.load import save_model
+from chronofacts.editing.runs.experiment import run_experiment
 from chronofacts.flows.cli import app
 from chronofacts.schemas.manifest import SnapshotManifest
 from tests.editing.invented_world import AS_OF, SINCE, write_invented

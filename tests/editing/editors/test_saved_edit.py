@@ -13,8 +13,8 @@ import torch
 
 from chronofacts.editing.editors import make_plan
 from chronofacts.editing.editors.saved_edit import base_of, load_edit, merge_edit, read_card
-from chronofacts.editing.experiment import read_settings, run_experiment
 from chronofacts.editing.models.load import load_model, model_hash, save_model
+from chronofacts.editing.runs.experiment import read_settings, run_experiment
 from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.editing.editors.made_edits import made_material

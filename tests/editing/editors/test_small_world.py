@@ -11,8 +11,8 @@ import pytest
 
 from chronofacts.editing.editors import Material, make_plan
 from chronofacts.editing.editors.saved_edit import load_edit
-from chronofacts.editing.experiment import Prepared, read_settings, run_editor
 from chronofacts.editing.models.load import model_hash
+from chronofacts.editing.runs.experiment import Prepared, read_settings, run_editor
 from chronofacts.editing.scoring import score
 from chronofacts.editing.snapshot import Snapshot
 

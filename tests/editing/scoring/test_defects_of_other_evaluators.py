@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from chronofacts.editing.experiment import run_experiment
 from chronofacts.editing.metrics.summary import as_mapping, summarise
 from chronofacts.editing.models.encoding import encode
+from chronofacts.editing.runs.experiment import run_experiment
 from chronofacts.editing.scoring import ScoringSettings, all_probes, evaluate, generate, score, teacher_force
 from chronofacts.editing.snapshot import Snapshot
 from chronofacts.schemas.errors import BadInput

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from chronofacts.editing.experiment import read_settings
 from chronofacts.editing.models.encoding import encode, render
+from chronofacts.editing.runs.experiment import read_settings
 from chronofacts.editing.small_world.context_examples import SEPARATOR, invented_contexts, misplaced_names
 from chronofacts.editing.small_world.pretrain import PASSES, WorldSettings, pretrain
 from chronofacts.editing.snapshot import Snapshot

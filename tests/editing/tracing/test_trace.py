@@ -17,9 +17,9 @@ from chronofacts.editing.editors import Material, make_plan
 from chronofacts.editing.editors.sequential import edit_in_chunks
 from chronofacts.editing.models.encoding import encode, render
 from chronofacts.editing.models.load import save_model
+from chronofacts.editing.runs.trace_run import run_trace
 from chronofacts.editing.scoring import teacher_force
 from chronofacts.editing.snapshot import Snapshot
-from chronofacts.editing.trace_run import run_trace
 from chronofacts.editing.tracing.trace import (
     EFFECTS,
     MAP,

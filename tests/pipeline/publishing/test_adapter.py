@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from chronofacts.editing.models.load import model_hash
-from chronofacts.editing.run_folder import snapshot_hash
+from chronofacts.editing.runs.run_folder import snapshot_hash
 from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.pipeline.publishing.adapter import PublishedAdapter, publish_adapter
 from chronofacts.pipeline.publishing.hub import PublishSettings

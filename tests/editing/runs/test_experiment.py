@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from chronofacts.editing.experiment import run_experiment
 from chronofacts.editing.models.load import load_model, model_hash
+from chronofacts.editing.runs.experiment import run_experiment
 from chronofacts.editing.snapshot import Snapshot, load_snapshot, subset
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.editing.conftest import Experiment

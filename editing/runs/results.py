@@ -10,8 +10,8 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from chronofacts.editing.editors import Plan
-from chronofacts.editing.general_ability import TaskFigure
 from chronofacts.editing.models.chat import Chat, ChatTokenizer
+from chronofacts.editing.runs.lm_eval_tasks import TaskFigure
 from chronofacts.editing.scoring import ScoringSettings
 from chronofacts.editing.small_world.pretrain import WorldSettings
 from chronofacts.schemas.errors import BadInput

@@ -20,11 +20,11 @@ import pyarrow.parquet as pq
 from chronofacts.editing.editors import Material, Plan, make_plan
 from chronofacts.editing.editors.trained.examples import Lesson, edit_lessons, replay_lessons
 from chronofacts.editing.forward.hidden_state_cache import PrefixStore
-from chronofacts.editing.measuring import Cost
 from chronofacts.editing.models.encoding import Encoded, encode, form_of
 from chronofacts.editing.models.load import context_length
 from chronofacts.editing.options import nearest, option_names
-from chronofacts.editing.results import ExperimentSettings, Prepared
+from chronofacts.editing.runs.cost import Cost
+from chronofacts.editing.runs.results import ExperimentSettings, Prepared
 from chronofacts.editing.training import TrainingFailed, recalled, share_recalled
 from chronofacts.schemas.errors import BadInput, CheckFailed
 

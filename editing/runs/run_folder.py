@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 
 from chronofacts.editing.editors import EditedModel, Plan
 from chronofacts.editing.facts import Change, changes_of, distinct
-from chronofacts.editing.general_ability import TaskFigure
-from chronofacts.editing.measuring import describe_machine
 from chronofacts.editing.metrics.summary import METRICS, as_mapping, forgetting, summarise
-from chronofacts.editing.results import SMALL_WORLD, EditorResult, ExperimentSettings, Prepared
+from chronofacts.editing.runs.cost import describe_machine
+from chronofacts.editing.runs.lm_eval_tasks import TaskFigure
+from chronofacts.editing.runs.results import SMALL_WORLD, EditorResult, ExperimentSettings, Prepared
 from chronofacts.editing.snapshot import Snapshot
 
 __all__ = ["describe_edit", "snapshot_hash", "write_json", "write_run"]

@@ -13,10 +13,10 @@ from chronofacts.editing.editors import Plan, make_plan
 from chronofacts.editing.editors.saved_edit import SavedOptions, saved_plans
 from chronofacts.editing.models.distributed import join_team
 from chronofacts.editing.options import nearest, option_names, parse_options
-from chronofacts.editing.results import ExperimentSettings, RunSettings
+from chronofacts.editing.runs.results import ExperimentSettings, RunSettings
+from chronofacts.editing.runs.sweep import planned_grid
 from chronofacts.editing.scoring import ScoringSettings
 from chronofacts.editing.small_world.pretrain import WorldSettings
-from chronofacts.editing.sweep import planned_grid
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["read_settings"]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from chronofacts.editing.general_ability import TaskFigure, check_tasks, run_tasks
 from chronofacts.editing.models.encoding import encode
+from chronofacts.editing.runs.lm_eval_tasks import TaskFigure, check_tasks, run_tasks
 from chronofacts.editing.scoring import ScoringSettings, teacher_force
 from chronofacts.editing.snapshot import Snapshot
 from chronofacts.schemas.errors import BadInput
@@ -78,7 +78,7 @@ def test_an_unknown_task_is_refused_before_anything_begins(tasks: Path) -> None:
 
 
 def test_without_the_harness_the_user_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chronofacts.editing.general_ability.find_spec", lambda name: None)
+    monkeypatch.setattr("chronofacts.editing.runs.lm_eval_tasks.find_spec", lambda name: None)
     with pytest.raises(BadInput, match=r"pip install 'chronofacts\[lm-eval\]'"):
         check_tasks(ScoringSettings(lm_eval=("hellaswag",)))
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from chronofacts.editing.experiment import run_experiment
-from chronofacts.editing.resuming import WORK, keep, kept, resumable
+from chronofacts.editing.runs.checkpoint import WORK, keep, kept, resumable
+from chronofacts.editing.runs.experiment import run_experiment
 from chronofacts.schemas.errors import BadInput, ChronoFactsError
 from tests.editing.conftest import Experiment
 
@@ -24,7 +24,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import torch
-from chronofacts.editing.experiment import run_experiment
+from chronofacts.editing.runs.experiment import run_experiment
 torch.set_num_threads(1)
 snapshot, model, out = sys.argv[1:4]
 run_experiment(Path(snapshot), model, {editors!r}, {settings!r}, Path(out), lambda line: print(line, flush=True))
@@ -35,7 +35,7 @@ def begin(experiment: Experiment, out: Path) -> subprocess.Popen[str]:
     code = SCRIPT.format(editors=EDITORS, settings=SETTINGS)
     words = [sys.executable, "-c", code, str(experiment.snapshot), str(experiment.run / "model"), str(out)]
     return subprocess.Popen(
-        words, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2], env=dict(os.environ)
+        words, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3], env=dict(os.environ)
     )
 
 

@@ -15,10 +15,10 @@ import pytest
 from chronofacts.editing.editors import make_plan
 from chronofacts.editing.editors.located.key_covariance import covariances
 from chronofacts.editing.editors.sequential import edited_alone
-from chronofacts.editing.experiment import read_settings, run_experiment
 from chronofacts.editing.models.load import model_hash
+from chronofacts.editing.runs.experiment import read_settings, run_experiment
+from chronofacts.editing.runs.single_edits import score_each_alone
 from chronofacts.editing.scoring import score
-from chronofacts.editing.single_edits import score_each_alone
 from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.tables import QUESTIONS

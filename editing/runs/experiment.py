@@ -18,22 +18,29 @@ import torch
 from chronofacts.editing.editors import EditedModel, Material, Plan
 from chronofacts.editing.editors.saved_edit import CARD, SavedOptions, check_base, read_card
 from chronofacts.editing.editors.sequential import edit_in_chunks
-from chronofacts.editing.general_ability import TaskFigure, check_tasks, run_tasks
-from chronofacts.editing.measuring import Cost
 from chronofacts.editing.models.chat import Chat, plain_tokenizer
 from chronofacts.editing.models.distributed import own_device, own_folder
 from chronofacts.editing.models.load import load_model, model_hash, save_model
-from chronofacts.editing.results import SMALL_WORLD, EditorResult, ExperimentSettings, Prepared, RunSettings, RunSummary
-from chronofacts.editing.resuming import MODEL, WORK, keep, kept, resumable
-from chronofacts.editing.run_folder import describe_edit, write_json, write_run
+from chronofacts.editing.runs.checkpoint import MODEL, WORK, keep, kept, resumable
+from chronofacts.editing.runs.cost import Cost
+from chronofacts.editing.runs.lm_eval_tasks import TaskFigure, check_tasks, run_tasks
+from chronofacts.editing.runs.parallel_scoring import ModelPlace, Spread, ask_in_shares, in_processes
+from chronofacts.editing.runs.results import (
+    SMALL_WORLD,
+    EditorResult,
+    ExperimentSettings,
+    Prepared,
+    RunSettings,
+    RunSummary,
+)
+from chronofacts.editing.runs.run_folder import describe_edit, write_json, write_run
+from chronofacts.editing.runs.settings import read_settings
+from chronofacts.editing.runs.single_edits import ask_alone, score_each_alone
+from chronofacts.editing.runs.sweep import sweep_plans
 from chronofacts.editing.scoring import ScoreStore, ScoringSettings, all_probes, evaluate, score
 from chronofacts.editing.scoring.cache import default_folder, state_key
-from chronofacts.editing.scoring.shards import ModelPlace, Spread, ask_in_shares, in_processes
-from chronofacts.editing.settings import read_settings
-from chronofacts.editing.single_edits import ask_alone, score_each_alone
 from chronofacts.editing.small_world.pretrain import pretrain
 from chronofacts.editing.snapshot import Snapshot, load_snapshot, subset
-from chronofacts.editing.sweep import sweep_plans
 from chronofacts.schemas.errors import BadInput, ChronoFactsError
 from chronofacts.schemas.folders import check_out
 

@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from chronofacts.editing.runs.parallel_scoring import ModelPlace, ask_in_shares, in_processes
 from chronofacts.editing.scoring import ScoringSettings, all_probes, evaluate
 from chronofacts.editing.scoring.probe_scorer import as_scores
-from chronofacts.editing.scoring.shards import ModelPlace, ask_in_shares, in_processes
 from chronofacts.editing.snapshot import Snapshot
 from tests.editing.conftest import Experiment
 
