@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from chronofacts.editing.report.headline import command, headline
 from chronofacts.editing.report.runs import Run, State, states
+from chronofacts.editing.report.summary import command, headline
 from chronofacts.editing.report.tables import (
     BREAKDOWNS,
     COLUMNS,

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from chronofacts.editing.report.examples import examples
-from chronofacts.editing.report.figures import all_plots
-from chronofacts.editing.report.headline import command, headline
 from chronofacts.editing.report.runs import Run, State, states
+from chronofacts.editing.report.sections import all_plots
+from chronofacts.editing.report.summary import command, headline
 from chronofacts.editing.report.tables import (
     BREAKDOWNS,
     COLUMNS,

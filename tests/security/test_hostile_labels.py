@@ -1,6 +1,6 @@
 """Labels are text of strangers: in HTML, Markdown, YAML, SQL, SPARQL and a terminal they stay text.
 
-The report's page is attacked in tests/editing/test_report.py.
+The report's page is attacked in tests/editing/report/test_page.py.
 """
 
 from __future__ import annotations

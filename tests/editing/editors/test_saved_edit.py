@@ -71,8 +71,8 @@ def test_another_run_asks_saved_edits_and_finds_what_the_first_did(run: Path, tm
             )  # fmt: skip
             assert other["nll_answer"] == pytest.approx(one["nll_answer"], abs=1e-5)
         assert read_card(tmp_path / "again" / "adapters" / f"saved-{editor}") == read_card(run / "adapters" / editor)
-    from chronofacts.editing.report.headline import command
     from chronofacts.editing.report.runs import read_runs
+    from chronofacts.editing.report.summary import command
 
     (again,) = read_runs([tmp_path / "again"])
     assert f"--editor none,memory --load {saved[0]} --load {saved[1]}" in command(again)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
-from chronofacts.editing.report.figures import cutoff_sentence
 from chronofacts.editing.report.runs import Run
+from chronofacts.editing.report.sections import cutoff_sentence
 
 __all__ = ["command", "headline"]
 
