@@ -255,7 +255,7 @@ def make_snapshot(
 
 
 def _clear_beside(out: Path) -> None:
-    """Remove what a killed run wrote aside for this folder (`schemas.folders.written_aside`)."""
+    """Remove what a killed run wrote aside for this folder (`schemas.files.written_aside`)."""
     for left in out.parent.glob(f".{out.name}.*.partial"):
         shutil.rmtree(left, ignore_errors=True)
 

@@ -31,7 +31,7 @@ from chronofacts.pipeline.sources.staging import Gathered, gather_source
 from chronofacts.pipeline.storage.parquet_stream import full_disk_told
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.errors import BadInput
-from chronofacts.schemas.folders import check_out
+from chronofacts.schemas.files import check_out
 from chronofacts.schemas.manifest import SnapshotManifest
 
 __all__ = ["open_source", "refresh"]

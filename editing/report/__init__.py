@@ -13,7 +13,7 @@ from pathlib import Path
 from chronofacts.editing.report.markdown import as_markdown, text_table
 from chronofacts.editing.report.page import as_page
 from chronofacts.editing.report.runs import State, intervals, read_runs, states
-from chronofacts.schemas.folders import written_aside
+from chronofacts.schemas.files import written_aside
 
 __all__ = ["as_json", "terminal_table", "write_report"]
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chronofacts.schemas.errors import BadInput
-from chronofacts.schemas.folders import check_out
+from chronofacts.schemas.files import check_out
 
 __all__ = ["MODEL", "WORK", "keep", "kept", "resumable"]
 

@@ -42,7 +42,7 @@ from chronofacts.editing.scoring.cache import default_folder, state_key
 from chronofacts.editing.small_world.pretrain import pretrain
 from chronofacts.editing.snapshot import Snapshot, load_snapshot, subset
 from chronofacts.schemas.errors import BadInput, ChronoFactsError
-from chronofacts.schemas.folders import check_out
+from chronofacts.schemas.files import check_out
 
 __all__ = [
     "SMALL_WORLD",

@@ -18,7 +18,7 @@ from chronofacts.editing.runs.experiment import RunSettings
 from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.editing.tracing.heat_map import draw_heat_map
 from chronofacts.editing.tracing.trace import MEMIT_LAYERS, TraceSettings, average, suggest_layers, trace
-from chronofacts.schemas.folders import check_out, written_aside
+from chronofacts.schemas.files import check_out, written_aside
 
 __all__ = ["Traced", "run_trace"]
 

@@ -46,7 +46,7 @@ def experiment(
 
     Example: chronofacts experiment S --model small-world --editor none,lora,lora+replay --out R
     """
-    from chronofacts.schemas.folders import check_out
+    from chronofacts.schemas.files import check_out
     from chronofacts.schemas.manifest import read_manifest
 
     settings = parse_settings(set_ or [])

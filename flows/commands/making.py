@@ -26,7 +26,7 @@ def demo(
 
     Example: chronofacts demo --quick
     """
-    from chronofacts.schemas.folders import check_out
+    from chronofacts.schemas.files import check_out
 
     folder = out or next(path for number in count(1) if not (path := Path("demo-output") / str(number)).exists())
     check_out(folder)
@@ -110,7 +110,7 @@ def refresh(
     from chronofacts.schemas.catalogue import load_catalogue
     from chronofacts.schemas.cutoffs import parse_since
     from chronofacts.schemas.dates import check_dates, parse_day
-    from chronofacts.schemas.folders import check_out
+    from chronofacts.schemas.files import check_out
 
     first, second = parse_since(since), parse_day(as_of, "--as-of")
     wanted = tuple(part for part in (piece.strip() for piece in relations.split(",")) if part)

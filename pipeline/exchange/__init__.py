@@ -26,7 +26,7 @@ from chronofacts.pipeline.exchange.zsre import read_zsre
 from chronofacts.pipeline.snapshots.gate import write_sound
 from chronofacts.schemas.dates import check_dates
 from chronofacts.schemas.errors import BadInput
-from chronofacts.schemas.folders import check_out, written_aside
+from chronofacts.schemas.files import check_out, written_aside
 from chronofacts.schemas.manifest import SnapshotManifest
 
 __all__ = ["EXPORTS", "IMPORTS", "Import", "export_snapshot", "import_benchmark", "import_snapshot"]

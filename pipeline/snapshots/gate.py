@@ -22,7 +22,7 @@ from chronofacts.pipeline.snapshots.write import fill_folder
 from chronofacts.pipeline.storage.parquet_stream import spool_query
 from chronofacts.pipeline.storage.session import Tabular
 from chronofacts.schemas.errors import CheckFailed
-from chronofacts.schemas.folders import written_aside
+from chronofacts.schemas.files import written_aside
 from chronofacts.schemas.manifest import SnapshotManifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
 

@@ -26,7 +26,7 @@ from fsspec.implementations.local import LocalFileSystem
 from chronofacts.pipeline.snapshots.store_lock import LOCK, StoreLock
 from chronofacts.pipeline.snapshots.write import sha256_of
 from chronofacts.schemas.errors import BadInput, CheckFailed
-from chronofacts.schemas.folders import written_aside
+from chronofacts.schemas.files import written_aside
 from chronofacts.schemas.manifest import read_manifest
 
 __all__ = ["Retention", "SnapshotStore", "days_to_remove", "open_store"]

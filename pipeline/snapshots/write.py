@@ -25,7 +25,7 @@ from chronofacts.pipeline.storage.early_days import without_early_days
 from chronofacts.pipeline.storage.parquet_stream import ROWS, pieces, spool
 from chronofacts.pipeline.storage.session import Tabular
 from chronofacts.schemas.errors import CheckFailed
-from chronofacts.schemas.folders import written_aside
+from chronofacts.schemas.files import written_aside
 from chronofacts.schemas.manifest import FileEntry, SnapshotManifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES, conform
 
