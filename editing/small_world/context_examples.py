@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 
 from chronofacts.editing.models.encoding import render
+from chronofacts.editing.models.told_facts import tell, with_facts
 from chronofacts.editing.scoring.answer_sets import named
 
-__all__ = ["SEPARATOR", "invented_contexts", "misplaced_names", "tell", "with_facts"]
+__all__ = ["invented_contexts", "misplaced_names"]
 
-SEPARATOR = "\n"
 OTHERS_TOLD = (0.55, 0.3, 0.1, 0.05)
 """How often none, one, two or three facts stand before the one that matters."""
 MOST_TRIES = 20
@@ -48,16 +48,6 @@ OWN_RELATION = 0.67
 T = TypeVar("T")
 Row = Mapping[str, Any]
 Fact = tuple[str, str]  # subject, relation
-
-
-def tell(text: str, form: str, answer: str) -> str:
-    """One fact in words: its question or cloze, rendered as a prompt, and the answer."""
-    return f"{render(text, form)} {answer}"
-
-
-def with_facts(facts: Sequence[str], prompt: str, separator: str = SEPARATOR) -> str:
-    """The prompt with told facts before it."""
-    return separator.join([*facts, prompt])
 
 
 def invented_contexts(

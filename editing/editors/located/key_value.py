@@ -22,8 +22,9 @@ from chronofacts.editing.editors import Material
 from chronofacts.editing.editors.located.key_covariance import covariances, texts_from
 from chronofacts.editing.editors.trained.examples import Wording, edit_lessons
 from chronofacts.editing.models.architecture import hidden_of, share_of_depth
-from chronofacts.editing.models.encoding import Encoded, encode, marks_of, pad
+from chronofacts.editing.models.encoding import Encoded, encode, pad
 from chronofacts.editing.models.load import answer_logits, context_length, find_blocks, keeps_some_logits
+from chronofacts.editing.models.subject_tokens import subject_end
 from chronofacts.schemas.errors import BadInput
 
 __all__ = [
@@ -31,15 +32,12 @@ __all__ = [
     "Site",
     "ValueSettings",
     "capture",
-    "check_fast",
     "choose_layers",
     "choose_site",
     "find_facts",
     "key_covariances",
     "optimise_in_parts",
     "optimise_values",
-    "subject_end",
-    "subject_span",
 ]
 
 Site = Literal["auto", "subject", "prompt"]
@@ -136,30 +134,6 @@ def find_facts(
             first = key if apart or first is None else first
             found.setdefault(first, []).append((one, end, names[0], named))
     return [_fact(tokenizer, members, site) for members in found.values()]
-
-
-def subject_end(tokenizer: Any, prompt: str, encoded: Encoded, names: Sequence[str]) -> tuple[int, bool]:
-    """The position of the subject's last token, and whether the prompt names the subject at all.
-
-    The prompt's last token stands in where none of the names occurs.
-    """
-    span = subject_span(tokenizer, prompt, encoded, names)
-    return (encoded.start - 1, False) if span is None else (span[-1], True)
-
-
-def subject_span(tokenizer: Any, prompt: str, encoded: Encoded, names: Sequence[str]) -> range | None:
-    """The positions of the subject's tokens, by the last place of the first name that occurs; None where none does."""
-    marks = marks_of(tokenizer, prompt)
-    lowered = marks.text.lower()
-    lead = encoded.start - len(marks.spans)
-    for name in names:
-        begin = lowered.rfind(name.lower(), marks.begin, marks.end) if name else -1
-        if begin < 0:
-            continue
-        inside = [place for place, (start, end) in enumerate(marks.spans) if start < begin + len(name) and end > begin]
-        if inside:
-            return range(lead + inside[0], lead + inside[-1] + 1)
-    return None
 
 
 def key_covariances(
@@ -311,9 +285,3 @@ def _adding(module: Any, vectors: torch.Tensor, positions: torch.Tensor) -> Iter
         yield
     finally:
         hook.remove()
-
-
-def check_fast(tokenizer: Any) -> None:
-    """Raises BadInput for a tokenizer that cannot say where its tokens lie in the text."""
-    if not getattr(tokenizer, "is_fast", False):
-        raise BadInput("rome and memit need a fast tokenizer (tokenizer.json) to find the subject; use lora or freeze")

@@ -23,7 +23,6 @@ from chronofacts.editing.editors.located.key_value import (
     Site,
     ValueSettings,
     capture,
-    check_fast,
     choose_layers,
     choose_site,
     find_facts,
@@ -34,6 +33,7 @@ from chronofacts.editing.editors.located.traced_layers import AUTO, traced_layer
 from chronofacts.editing.editors.trained.examples import Wording, edit_lessons
 from chronofacts.editing.editors.trained.gradient import WeightEdit
 from chronofacts.editing.models.architecture import matrix_of, output_matrices
+from chronofacts.editing.models.subject_tokens import check_fast
 from chronofacts.editing.scoring import teacher_force
 from chronofacts.editing.training import TrainingFailed
 from chronofacts.schemas.errors import BadInput

@@ -19,7 +19,7 @@ from chronofacts.editing.editors.prompted.rewritten_model import Asked, AskedMod
 from chronofacts.editing.editors.prompted.subject_index import SubjectIndex
 from chronofacts.editing.models.encoding import form_of
 from chronofacts.editing.models.load import context_length
-from chronofacts.editing.small_world.context_examples import SEPARATOR, tell, with_facts
+from chronofacts.editing.models.told_facts import SEPARATOR, tell, with_facts
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["InContext", "InContextOptions"]

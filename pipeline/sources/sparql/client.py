@@ -23,7 +23,7 @@ import urllib3
 from SPARQLWrapper import JSON, POST, POSTDIRECTLY, SELECT, SPARQLWrapper
 
 from chronofacts.pipeline.sources import QueryTooBig
-from chronofacts.pipeline.sources.sample import solutions
+from chronofacts.pipeline.sources.sparql.embedded import solutions
 from chronofacts.pipeline.sources.sparql.http_policy import (
     EndpointFailed,
     Verdict,

@@ -15,10 +15,10 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 
 from chronofacts.editing.editors import make_plan
-from chronofacts.editing.editors.located.key_value import subject_end
 from chronofacts.editing.models.chat import ChatTokenizer, chatting, plain_tokenizer
 from chronofacts.editing.models.encoding import encode, pad
 from chronofacts.editing.models.load import load_model
+from chronofacts.editing.models.subject_tokens import subject_end
 from chronofacts.editing.runs.experiment import run_experiment
 from chronofacts.editing.scoring import generate
 from chronofacts.schemas.errors import BadInput

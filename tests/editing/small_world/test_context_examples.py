@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 import pytest
 
 from chronofacts.editing.models.encoding import encode, render
+from chronofacts.editing.models.told_facts import SEPARATOR
 from chronofacts.editing.runs.experiment import read_settings
-from chronofacts.editing.small_world.context_examples import SEPARATOR, invented_contexts, misplaced_names
+from chronofacts.editing.small_world.context_examples import invented_contexts, misplaced_names
 from chronofacts.editing.small_world.pretrain import PASSES, WorldSettings, pretrain
 from chronofacts.editing.snapshot import Snapshot
 from chronofacts.editing.training import share_recalled

@@ -12,8 +12,8 @@ import pyoxigraph
 import pytest
 
 from chronofacts.pipeline.sources import Freshness
-from chronofacts.pipeline.sources.sample import engine, load_triples
 from chronofacts.pipeline.sources.sparql import queries
+from chronofacts.pipeline.sources.sparql.embedded import engine, load_triples
 from chronofacts.pipeline.sources.sparql.source import QueryTooBig, SparqlSource, halving
 from chronofacts.pipeline.sources.statements import Origin, StatementRows, read_json_statement
 

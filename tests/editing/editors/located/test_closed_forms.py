@@ -9,18 +9,13 @@ import pytest
 import torch
 
 from chronofacts.editing.editors.located.key_covariance import covariances, regularised, texts_from
-from chronofacts.editing.editors.located.key_value import (
-    ValueSettings,
-    capture,
-    find_facts,
-    optimise_values,
-    subject_end,
-)
+from chronofacts.editing.editors.located.key_value import ValueSettings, capture, find_facts, optimise_values
 from chronofacts.editing.editors.located.memit import Memit, MemitOptions, normal_update
 from chronofacts.editing.editors.located.rome import Rome, RomeOptions, rank_one_update
 from chronofacts.editing.models.architecture import block_names, matrix_of, output_matrices
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.models.load import model_hash
+from chronofacts.editing.models.subject_tokens import subject_end
 from chronofacts.editing.training import TrainingFailed
 from tests.editing.editors.made_edits import made_edits, made_material
 from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer

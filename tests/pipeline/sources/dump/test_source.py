@@ -13,7 +13,7 @@ from chronofacts.pipeline.build import read_source
 from chronofacts.pipeline.sources import Reaching, Rejecting, Window
 from chronofacts.pipeline.sources.dump.progress import Meter, Progress
 from chronofacts.pipeline.sources.dump.source import DumpOptions, DumpSource, open_dump
-from chronofacts.pipeline.sources.sample import engine, load_triples
+from chronofacts.pipeline.sources.sparql.embedded import engine, load_triples
 from chronofacts.pipeline.sources.sparql.source import SparqlSource
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.errors import BadInput

@@ -18,8 +18,8 @@ import pytest
 
 from chronofacts.pipeline.build import Told, read_source
 from chronofacts.pipeline.sources import QueryTooBig, Window
-from chronofacts.pipeline.sources.sample import engine, load_triples
 from chronofacts.pipeline.sources.sparql.discovery import EVERYTHING, Part, discover, split
+from chronofacts.pipeline.sources.sparql.embedded import engine, load_triples
 from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions, open_live, open_replay, read_freshness
 from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
 from chronofacts.pipeline.sources.sparql.neighbourhood import days_of_change
