@@ -1,9 +1,9 @@
 """The one training loop: tokens made once, batches of like length, loss where it counts, nothing computed in vain.
 
 Serves pretraining (loss on the whole text) and editing (loss on the answer and its EOS only). What a frozen model need
-not compute again, or not at all, is left out (`passage`, `prefix`); a batch that does not fit the memory is done in
-parts whose gradients add up; several processes share each batch (`team`). The model is in eval mode all along, so that
-no dropout makes two runs differ.
+not compute again, or not at all, is left out (`forward.partial`, `forward.hidden_state_cache`); a batch that does not
+fit the memory is done in parts whose gradients add up; several processes share each batch (`models.distributed`). The
+model is in eval mode all along, so that no dropout makes two runs differ.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class TrainingSettings:
     prefix_bytes: int = 2 << 30
     """How much of what frozen blocks give is kept from one pass to the next; the rest is computed anew."""
     shortcuts: bool = True
-    """Compute only what the loss needs (`passage`); false: the same by the whole forward pass."""
+    """Compute only what the loss needs (`forward.partial`); false: the same by the whole forward pass."""
     seed: int = 0
 
 

@@ -2,7 +2,7 @@
 
 All at once is what every editor does by itself. In chunks, each starts from what the chunks before it left, as edits
 arrive over time. Alone is the protocol of most papers: edit one fact, ask about it, start over. Leaves out the asking
-(`single_edits`) and many single LoRA edits in one pass (`parallel_edits`).
+(`single_edits`) and many single LoRA edits in one pass (`trained.lora_batched`).
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ Three shortcuts, found by structure and tried out on the model before they are u
 - texts are packed (`packing`), and the vocabulary head reads only the positions whose next token is scored;
 - in the last block, what no other position looks at (queries, what they attend to, attention's output matrix, the
   feed-forward part) is computed at those positions alone;
-- blocks below a given one are skipped where the hidden states that enter it are handed in (`prefix` keeps them).
+- blocks below a given one are skipped where the hidden states that enter it are handed in (`hidden_state_cache` keeps
+  them).
 
 Leaves out models without an output embedding of their own, such as one behind a trained prompt: those are read whole.
 """

@@ -141,7 +141,7 @@ def summarise(
     forced_gap       mean over `edit` of token accuracy - 1[m(x) = y]: what teacher forcing flatters (WILD, 2025)
     token_f1         best word overlap with a right answer, on `edit` (SQuAD)
     new_over_old     mean over `edit` of 1[P(new) > P(old)], P = exp(-mean nll): ROME's efficacy (Meng et al. 2022)
-    fluency          mean n-gram entropy in bits of texts written freely (`scoring.ngrams`)
+    fluency          mean n-gram entropy in bits of texts written freely (`scoring.fluency`)
     perplexity       exp(sum of nll / number of tokens) over held-out texts that no edit touches
     Raises CheckFailed when the two tables do not hold the same probes.
     """

@@ -1,8 +1,8 @@
 """Runs as one self-contained page that a person can read, as Markdown, as a terminal table and as JSON.
 
 The page loads nothing: plots are inline SVG, style and the little script (`page.html`) are inline, every text is
-escaped. It reads run folders only (`experiment`), and takes names in them for what they may be: hostile. Several runs
-are merged: every model state is a row, and the leaderboard ranks them.
+escaped. It reads run folders only (`runs.experiment`), and takes names in them for what they may be: hostile. Several
+runs are merged: every model state is a row, and the leaderboard ranks them.
 """
 
 from __future__ import annotations

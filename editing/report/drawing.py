@@ -1,4 +1,4 @@
-"""Figures as SVG text that can stand side by side in one page. Leaves out what they mean (`report.figures`)."""
+"""Figures as SVG text that can stand side by side in one page. Leaves out what they mean (`sections`)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A run folder that is whole or absent, and that goes on where an interrupted run stopped.
 
 What is finished lies in a hidden folder beside the one to be made, under the hash of all that it depends on, so that
-the same command takes it up again: the model, each editor's result, and each slice of scores (`scoring.store`).
+the same command takes it up again: the model, each editor's result, and each slice of scores (`scoring.cache`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One edit at a time: each fact alone on the untouched model, asked only about itself, for every fact in turn.
 
-The protocol of most papers. LoRA trains many single edits in one pass (`parallel_edits`), each with an adapter of its
-own; every other editor edits, answers and starts over. Leaves out questions about several edits, which have no answer
-after one of them, and texts that no edit touches.
+The protocol of most papers. LoRA trains many single edits in one pass (`trained.lora_batched`), each with an adapter of
+its own; every other editor edits, answers and starts over. Leaves out questions about several edits, which have no
+answer after one of them, and texts that no edit touches.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """A grid of settings of one editor, tried in one run on one model, and the best of them.
 
 `sweep="rank=4,8,16 layers=all,1"` is every combination. All members read the same wordings, so that what the frozen
-layers give is computed once for all of them (`prefix`). Each is judged on samples by greedy exact match: the edits it
-was trained on, wordings of them that it never saw, and facts that must not move; the best has the highest harmonic mean
-of the three, as in Meng et al. 2022. Leaves out the full scoring (`scoring`), which the best alone is given.
+layers give is computed once for all of them (`forward.hidden_state_cache`). Each is judged on samples by greedy exact
+match: the edits it was trained on, wordings of them that it never saw, and facts that must not move; the best has the
+highest harmonic mean of the three, as in Meng et al. 2022. Leaves out the full scoring (`scoring`), which the best
+alone is given.
 """
 
 from __future__ import annotations
@@ -181,7 +182,7 @@ def _questions(model: Any, tokenizer: Any, material: Material, grid: Sequence[Me
     configs = [member.plan.config for member in grid]
     trained = {one.text for config in configs for one in edit_lessons(edits, config.wordings, config.paraphrases)}
     unseen = [
-        Lesson(others[-1], form_of(others[-1]), answer)  # the last paraphrase is never trained (`wordings`)
+        Lesson(others[-1], form_of(others[-1]), answer)  # the last paraphrase is never trained (`trained.examples`)
         for others, answer in zip(edits["paraphrases"].to_pylist(), edits["target_new"].to_pylist(), strict=True)
         if others and others[-1] not in trained
     ]

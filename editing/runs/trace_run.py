@@ -1,6 +1,6 @@
 """A causal trace as a folder: the effects, their averages, the heat map, and the layers that they suggest.
 
-Leaves out the tracing itself (`tracing`) and the drawing (`heat_map`).
+Leaves out the tracing itself (`tracing.trace`) and the drawing (`tracing.heat_map`).
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def run_trace(
     out: Path,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Traced:
-    """Trace where a model looks up a snapshot's old facts, into `effects.parquet` (`tracing.EFFECTS`),
-    `averages.parquet` (`tracing.MAP`), `heat_map.svg`, `heat_map.png` and `trace.json`.
+    """Trace where a model looks up a snapshot's old facts, into `effects.parquet` (`tracing.trace.EFFECTS`),
+    `averages.parquet` (`tracing.trace.MAP`), `heat_map.svg`, `heat_map.png` and `trace.json`.
 
     model_name: a folder or a name on the Hub. settings: words of `TraceSettings` and of the run (dtype, device,
     device_map, revision, chat). Raises BadInput for a folder that is not empty, an unknown option, or a model that

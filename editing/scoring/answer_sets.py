@@ -1,9 +1,9 @@
 """Which values of a set does a written answer name, and is it then right, or out of date?
 
 "Which organisations is Finland a member of?" has several answers at once, in any order, each under any of its names.
-A value is *named* where one of its names stands in the text in whole words (normalised as `answers` does) and not as a
-part of a longer name: "DR Congo", "Guinea-Bissau" and "Republic of the Congo" do not name Congo or Guinea. Beside a
-name stand the text's end, a mark, "and", or, where the name has a capital, a small word. Leaves out what a sentence
+A value is *named* where one of its names stands in the text in whole words (normalised as `answer_match` does) and not
+as a part of a longer name: "DR Congo", "Guinea-Bissau" and "Republic of the Congo" do not name Congo or Guinea. Beside
+a name stand the text's end, a mark, "and", or, where the name has a capital, a small word. Leaves out what a sentence
 says about a name: "no longer in NATO" names it.
 """
 

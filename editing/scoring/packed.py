@@ -29,7 +29,8 @@ TRIED = 4
 @torch.inference_mode(False)  # the trial asks for gradients
 @torch.no_grad()
 def force_packed(model: Any, encoded: Sequence[Encoded], batch_size: int, batch_tokens: int) -> list[Forced] | None:
-    """As `forcing.teacher_force`, in order; None for a model that takes no packed texts, and for few of them."""
+    """As `teacher_forcing.teacher_force`, in order; None for a model that takes no packed texts, and for few of
+    them."""
     if len(encoded) < FEWEST or batch_size == 1:
         return None
     order = sorted(range(len(encoded)), key=lambda index: encoded[index].ids)  # neighbours begin alike

@@ -4,7 +4,7 @@ The in-context editor tells edits in this form. A model that was only ever shown
 stands before a question; one that was also shown some of these does. They tell invented answers about known facts, so
 that the answer can only be read and not remembered: names that the relation knows or will know, and words of several.
 About an edit's own subject its new answer is never told. Also names where they are wrong, from which it learns how a
-name goes on. Leaves out the choice of what is told (`editors.in_context`).
+name goes on. Leaves out the choice of what is told (`editors.prompted.in_context`).
 """
 
 from __future__ import annotations

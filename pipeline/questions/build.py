@@ -1,8 +1,8 @@
 """Changes to questions: the whole question set of a snapshot, in words.
 
-The order of work: what everything is called (`naming`), what is certainly so on both dates (`facts`, `sets`), which
-neighbours and chains are asked (`locality`, `hops`), then, a part of the edits at a time, the words
-(`asking`, `history`, `set_questions`) and the last checks; at the end the sentences of the small world (`sentences`).
+The order of work: what everything is called (`names`), what is certainly so on both dates (`facts`, `sets`), which
+neighbours and chains are asked (`locality`, `multi_hop`), then, a part of the edits at a time, the words
+(`direct`, `history`, `set_questions`) and the last checks; at the end the sentences of the small world (`sentences`).
 Everything is drawn from the seed and the content alone: the order of the input and the size of a part change
 nothing. Leaves out: what is a change (`pipeline.changes`) and writing files (`pipeline.snapshots.write`).
 """

@@ -1,4 +1,8 @@
-"""Where statements come from: one protocol, whatever stands behind it (the sample, an endpoint, a dump)."""
+"""Where statements come from: one protocol, whatever stands behind it (the sample, an endpoint, a dump).
+
+`statements` makes one row of one statement, `entities` of one entity; `sparql`, `dump`, `sample` and `wikibase_api` are
+the sources; `staging` keeps in Parquet all that one of them tells.
+"""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class ApiSettings:
     """Where the API is and who asks."""
 
     user_agent: str
-    """The whole header (`politeness.full_user_agent`)."""
+    """The whole header (`sparql.rate_limit.full_user_agent`)."""
     lock: Path
     address: str = WIKIDATA
     attempts: int = 8

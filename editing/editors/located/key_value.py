@@ -139,7 +139,7 @@ def find_facts(
 def key_covariances(
     model: Any, tokenizer: Any, names: Sequence[str], edits: Material, config: StatisticsOptions
 ) -> Mapping[str, torch.Tensor]:
-    """C of each named matrix over the text that the settings name (`statistics`); errors as there."""
+    """C of each named matrix over the text that the settings name (`key_covariance`); errors as there."""
     counted = edits.counted if edits.counted is not None else {}
     if not set(names) <= counted.keys():
         texts = texts_from(edits.sentences, config.statistics_text, config.statistics_texts)

@@ -1,7 +1,7 @@
 """`layer=auto` of ROME and `layers=auto` of MEMIT: the layers at which a causal trace says this model looks facts up.
 
-Traced are a handful of the edits' old facts, which the model should know, and of what `tracing` can restore only the
-feed-forward parts, at the tokens that layers are chosen by. Leaves out the whole map (`trace_run`).
+Traced are a handful of the edits' old facts, which the model should know, and of what `tracing.trace` can restore only
+the feed-forward parts, at the tokens that layers are chosen by. Leaves out the whole map (`trace_run`).
 """
 
 from __future__ import annotations

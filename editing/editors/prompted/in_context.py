@@ -3,8 +3,8 @@ et al. 2023, arXiv 2305.12740), and nothing is trained.
 
 Told are the edits whose subject the question names, by choice also those most alike in letters; the most fitting comes
 last, next to the question, and no more than the context holds. A model that was never trained to read what stands
-before a question gains nothing; the small world is, when this editor is in its run (`contexts`). Leaves out
-demonstrations of how to use a fact.
+before a question gains nothing; the small world is, when this editor is in its run (`small_world.context_examples`).
+Leaves out demonstrations of how to use a fact.
 """
 
 from __future__ import annotations

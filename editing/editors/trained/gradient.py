@@ -1,6 +1,6 @@
 """What the editors that train by gradient share: their settings, their lessons, and weights that can be put back.
 
-The lessons are told in `wordings`, the loop in `training`. Leaves out what each editor trains.
+The lessons are told in `examples`, the loop in `training`. Leaves out what each editor trains.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class WeightEdit:
 
 
 def merge_edit(edited: EditedModel) -> EditedModel:
-    """The edit in the model's own weights, so that what is edited is an ordinary model (`models.save_model`).
+    """The edit in the model's own weights, so that what is edited is an ordinary model (`models.load.save_model`).
 
     `undo` of what is returned gives the base back bit for bit; what was given is of no more use. Raises BadInput for
     an edit that is no change of weights (p-tuning, in-context, memory).

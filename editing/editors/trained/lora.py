@@ -1,7 +1,7 @@
 """`lora`: low-rank adapters (Hu et al. 2021) by PEFT, trained on all edits at once in mini-batches.
 
 The base model's weights are frozen and never written, so that undoing is taking the adapters out. Which wordings are
-trained, and what replay adds, is told in `wordings`. Leaves out single and sequential edits.
+trained, and what replay adds, is told in `examples`. Leaves out single and sequential edits.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Lora:
 
 
 def load_lora(model: Any, folder: Path, trained_prompts: frozenset[str] = frozenset()) -> _LoraModel:
-    """The model with a saved adapter in it, in eval mode; `artefact.load_edit` also checks that it belongs there."""
+    """The model with a saved adapter in it, in eval mode; `saved_edit.load_edit` also checks that it belongs there."""
     wanted_gradient = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     adapted = PeftModel.from_pretrained(model, folder).eval()
     return _LoraModel(adapted, model, trained_prompts, {}, wanted_gradient)

@@ -8,7 +8,7 @@ work. Here the frozen model reads all facts together, and each row's linear laye
 by forward hooks. A row holds all wordings of one fact (`packing`), is the same in every step, and enters the lowest
 layer that has adapters as it left the frozen ones once. The loss is the sum of the facts' own means and Adam works
 elementwise, so each fact's adapter is what it would have become alone, but for the order in which floats are added.
-Leaves out DoRA, replay, and facts that share an adapter (`editors.lora`).
+Leaves out DoRA, replay, and facts that share an adapter (`lora`).
 """
 
 from __future__ import annotations

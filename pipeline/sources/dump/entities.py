@@ -217,7 +217,7 @@ class NameRows:
         return len(self._rows)
 
     def add(self, qid: str, names: Names, languages: Sequence[str], revision: int | None) -> None:
-        """One row by the rules of `answers.label_table`; an entity without any name adds none.
+        """One row by the rules of `sparql.results.label_table`; an entity without any name adds none.
 
         languages: the wanted one first, then its fallbacks.
         """
