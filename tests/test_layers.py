@@ -1,8 +1,10 @@
-"""The arrows between layers: flows -> pipeline, editing -> schemas; Prefect in flows, torch in editing."""
+"""The arrows between layers: flows -> pipeline, editing -> schemas; Prefect in flows, torch in editing; and the floors
+within pipeline and within editing."""
 
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,24 @@ MAY_IMPORT = {
     "editing": {"schemas", "editing"},
     "flows": OURS,
 }
+# From the ground up: each imports only what stands before it. Where files of a folder serve its subfolders, or are
+# served by them, each has a floor of its own.
+FLOORS = {
+    "pipeline": (
+        "storage",
+        "sources/__init__", "sources/statements", "sources/entities", "sources/sparql", "sources/dump",
+        "sources/sample", "sources/wikibase_api", "sources/staging",
+        "timelines", "changes", "memberships", "questions", "snapshots", "incremental", "build",
+        "exchange", "publishing",
+    ),
+    "editing": (
+        "options", "progress", "facts", "snapshot", "models", "forward", "training", "scoring", "small_world",
+        "metrics", "tracing",
+        "editors/presets", "editors/__init__", "editors/trained", "editors/located", "editors/prompted",
+        "editors/unedited", "editors/sequential", "editors/saved_edit",
+        "runs", "report",
+    ),
+}  # fmt: skip
 ONLY_IN = {"prefect": "flows", "torch": "editing", "transformers": "editing", "peft": "editing"}
 # What a bare GPU machine has, beside the standard library.
 EDITING_LIBRARIES = {
@@ -38,6 +58,25 @@ def tops(modules: set[str]) -> set[str]:
     return {module.partition(".")[0] for module in modules}
 
 
+def floor_of(layer: str, file: str) -> int:
+    """The floor on which a module stands; file: its path within the layer, without `.py`."""
+    found = [number for number, place in enumerate(FLOORS[layer]) if file == place or file.startswith(f"{place}/")]
+    assert found, f"{layer}/{file}.py has no floor yet: give it one in FLOORS"
+    return found[0]
+
+
+def file_of(module: str) -> str:
+    """The file of `chronofacts.layer.….name`, where `name` may be a module or stand in one; without layer and `.py`."""
+    _, layer, *parts = module.split(".")
+    for end in (len(parts), len(parts) - 1):
+        path = Path(*parts[:end]) if end > 0 else Path()
+        if end > 0 and (ROOT / layer / path).with_suffix(".py").is_file():
+            return str(path)
+        if (ROOT / layer / path / "__init__.py").is_file():
+            return str(path / "__init__")
+    raise AssertionError(f"{module} is nowhere")
+
+
 FILES = [path for layer in sorted(OURS) for path in sorted((ROOT / layer).rglob("*.py"))]
 EVERYWHERE = [
     *FILES,
@@ -56,6 +95,32 @@ def test_a_file_imports_only_what_its_layer_may(path: Path) -> None:
     assert not {package for package, home in ONLY_IN.items() if package in used and home != layer}
     if layer == "editing":
         assert used - {"chronofacts"} - set(sys.stdlib_module_names) <= EDITING_LIBRARIES
+
+
+@pytest.mark.parametrize("layer", FLOORS)
+def test_no_folder_imports_what_stands_above_it(layer: str) -> None:
+    against = []
+    for path in sorted((ROOT / layer).rglob("*.py")):
+        file = str(path.relative_to(ROOT / layer).with_suffix(""))
+        if file == "__init__":
+            continue
+        floor = floor_of(layer, file)
+        for module in imported(path):
+            if module.startswith(f"chronofacts.{layer}."):
+                target = file_of(module)
+                if target != "__init__" and floor_of(layer, target) > floor:
+                    against.append(f"{file} imports {target}")
+    assert not against
+
+
+@pytest.mark.parametrize("layer", sorted(OURS))
+def test_no_modules_import_each_other_in_a_circle(layer: str) -> None:
+    graph = {}
+    for path in sorted((ROOT / layer).rglob("*.py")):
+        file = str(path.relative_to(ROOT / layer).with_suffix(""))
+        ours = {module for module in imported(path) if module.startswith(f"chronofacts.{layer}.")}
+        graph[file] = {file_of(module) for module in ours} - {file}
+    tuple(TopologicalSorter(graph).static_order())  # CycleError names the circle
 
 
 def test_what_is_ours_is_imported_as_a_part_of_chronofacts() -> None:
