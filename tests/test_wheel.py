@@ -63,7 +63,8 @@ def test_the_wheel_holds_one_package_and_no_more_data_than_it_reads(installed: P
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"chronofacts"}
     assert len({name.partition("/")[0] for name in names}) == 2  # and its dist-info
     assert {name.removeprefix("chronofacts/data/") for name in names if name.startswith("chronofacts/data/")} == {
-        "relations.toml", "cutoffs.toml", "sample/SHA256SUMS", "sample/sample.json", "sample/sample.nt.gz",
+        "relations.toml", "cutoffs.toml", "models.toml",
+        "sample/SHA256SUMS", "sample/sample.json", "sample/sample.nt.gz",
     }  # fmt: skip
     modules = {str(path.relative_to(ROOT / "chronofacts")) for path in our_modules()}
     assert modules <= {name.removeprefix("chronofacts/") for name in names}

@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from chronofacts.editing.models.chat import Chat, chatting
+from chronofacts.editing.models.find import find_model, near_names
 from chronofacts.schemas.errors import BadInput
 
 __all__ = [
@@ -55,18 +56,20 @@ def load_model(
         raise BadInput(f"device = {device} and device_map = {device_map} exclude each other; leave one out")
     if device_map and find_spec("accelerate") is None:
         raise BadInput("device_map needs accelerate; install it with: pip install 'chronofacts[gpus]'")
+    path, revision = find_model(name_or_dir, revision)
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     spread = {"device_map": device_map} if device_map else {}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name_or_dir, **options)
+        tokenizer = AutoTokenizer.from_pretrained(path, **options)
         model = AutoModelForCausalLM.from_pretrained(
-            name_or_dir, dtype=DTYPES[dtype], use_safetensors=True, **options, **spread
+            path, dtype=DTYPES[dtype], use_safetensors=True, **options, **spread
         )
     except (OSError, ValueError, KeyError) as error:
         of_revision = f" at revision {revision}" if revision else ""
         raise BadInput(
             f"the model {name_or_dir!r}{of_revision} cannot be loaded ({str(error).splitlines()[0]}); "
-            "name a Hub model, a folder with config.json and safetensors, or small-world"
+            f"name a Hub model, a folder with config.json and safetensors, a GGUF file or a short name; "
+            f"{near_names(name_or_dir)}"
         ) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token

@@ -20,7 +20,8 @@ def experiment(
     model: Annotated[
         str,
         typer.Option(
-            help="A folder, a name on the Hub, or small-world. Default: small-world, or the model of --load.",
+            help="A folder, a name on the Hub, a GGUF file, smollm2, or small-world. "
+            "Default: small-world, or the model of --load.",
             show_default=False,
         ),
     ] = "",
