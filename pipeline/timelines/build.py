@@ -51,8 +51,10 @@ def build_timelines(
         _prepare(connection, statements, entities, catalogue, as_of)
         create_readings(connection)
         _draw_timelines(connection)
-        create_plurality(connection, as_of)
         timelines = connection.sql(f"SELECT * FROM timelines {TIMELINE_ORDER}").to_arrow_table()
+        connection.execute("DROP VIEW timelines")
+        register(connection, "timelines", timelines)
+        create_plurality(connection, as_of)
         rejections = connection.sql(f"{STATEMENT_REJECTIONS} UNION ALL {PLURAL_REJECTIONS}").to_arrow_table()
     return timelines.cast(TIMELINES), rejections.cast(REJECTIONS)
 
@@ -89,7 +91,7 @@ def write_timelines(
             file = f"part-{number:04d}.parquet"
             copy_to_parquet(connection, f"SELECT * FROM timelines {TIMELINE_ORDER}", out / "timelines" / file)
             copy_to_parquet(connection, f"{STATEMENT_REJECTIONS} ORDER BY ALL", out / "rejections" / file)
-        for table in ("timelines", "spans", "readings", "merged", "followed", "beings", "lifetimes"):
+        for table in ("readings", "merged", "followed", "beings", "lifetimes"):
             connection.execute(f"DROP TABLE IF EXISTS {table}")
         register(connection, "timelines", out / "timelines")
         create_plurality(connection, as_of)
@@ -140,7 +142,7 @@ PREPARED = (
 )
 
 ORDERED = """
-CREATE OR REPLACE TEMP TABLE timelines AS
+CREATE OR REPLACE TEMP VIEW timelines AS
 SELECT subject, relation,
     CAST(row_number() OVER (PARTITION BY relation, subject ORDER BY valid_from_earliest NULLS FIRST, valid_from_latest,
         valid_to_earliest NULLS LAST, object NULLS LAST, statement_ids[1]) - 1 AS INTEGER) AS ordinal,

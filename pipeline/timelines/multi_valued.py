@@ -32,26 +32,33 @@ def create_plurality(connection: duckdb.DuckDBPyConnection, as_of: datetime.date
 
 
 # A span certainly overlaps with an earlier one when it begins before the furthest end so far. Whether any do is
-# asked first and cheaply; the pairs are drawn for those timelines alone.
+# asked first, of the dates alone; who reached so far is looked up for those timelines only, since that is dear.
 DOUBLE_HOLDERS = f"""
 CREATE OR REPLACE TEMP TABLE double_holders AS
 WITH certain AS (
     SELECT relation, subject, object, valid_from_latest AS from_latest,
         coalesce(valid_to_earliest, getvariable('plurality_as_of') + 1) AS to_earliest,
-        statement_ids
+        statement_ids[1] AS statement_id
     FROM timelines SEMI JOIN single_valued USING (relation)
     WHERE object IS NOT NULL AND valid_from_latest IS NOT NULL
         AND (valid_to_earliest > valid_from_latest
             OR valid_to_earliest IS NULL AND valid_to_kind IN ('none', 'open')
                 AND valid_from_latest <= getvariable('plurality_as_of'))
 ),
+overlapping AS (
+    SELECT DISTINCT relation, subject FROM (
+        SELECT relation, subject, from_latest, max(to_earliest) OVER (PARTITION BY relation, subject
+            ORDER BY from_latest ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reach
+        FROM certain)
+    WHERE reach > from_latest
+),
 running AS (
-    SELECT relation, subject, object, from_latest, to_earliest, statement_ids[1] AS statement_id,
+    SELECT relation, subject, object, from_latest, to_earliest, statement_id,
         max(to_earliest) OVER earlier AS reach,
         arg_max(object, to_earliest) OVER earlier AS reaching_object,
-        arg_max(statement_ids[1], to_earliest) OVER earlier AS reaching_id
-    FROM certain
-    WINDOW earlier AS (PARTITION BY relation, subject ORDER BY from_latest, to_earliest, statement_ids[1]
+        arg_max(statement_id, to_earliest) OVER earlier AS reaching_id
+    FROM certain SEMI JOIN overlapping USING (relation, subject)
+    WINDOW earlier AS (PARTITION BY relation, subject ORDER BY from_latest, to_earliest, statement_id
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ),
 doubled AS (

@@ -270,7 +270,7 @@ SELECT * FROM (VALUES
 """
 
 SPANS = """
-CREATE OR REPLACE TEMP TABLE spans AS
+CREATE OR REPLACE TEMP VIEW spans AS
 WITH dated AS (
     SELECT *,
         CASE ending
