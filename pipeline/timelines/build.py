@@ -12,6 +12,7 @@ Leaves out: agreement between several sources (`pipeline.timelines.agreement`), 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -79,14 +80,7 @@ def write_timelines(
         (out / name).mkdir(parents=True)
     with TemporaryDirectory(dir=out) as aside, connect(memory_gib=memory_gib, spill=Path(aside, "spill")) as connection:
         _prepare(connection, statements, entities, catalogue, as_of)
-        row = connection.execute("SELECT count(*) FROM statements").fetchone()
-        folders = readings_to_parquet(connection, Path(aside), -(-(row[0] if row else 0) // rows_per_part) or 1)
-        for number, folder in enumerate(folders):
-            connection.execute(
-                f"CREATE OR REPLACE TEMP TABLE readings AS SELECT * FROM read_parquet({parquet_in(folder)}, "
-                "hive_partitioning = false)"
-            )
-            mark_cycles(connection)
+        for number in _readings_by_part(connection, Path(aside), rows_per_part):
             _draw_timelines(connection)
             file = f"part-{number:04d}.parquet"
             copy_to_parquet(connection, f"SELECT * FROM timelines {TIMELINE_ORDER}", out / "timelines" / file)
@@ -96,6 +90,23 @@ def write_timelines(
         register(connection, "timelines", out / "timelines")
         create_plurality(connection, as_of)
         copy_to_parquet(connection, f"{PLURAL_REJECTIONS} ORDER BY ALL", out / "rejections" / "plural.parquet")
+
+
+def _readings_by_part(connection: duckdb.DuckDBPyConnection, aside: Path, rows_per_part: int) -> Iterator[int]:
+    """Create `readings` of one part of the subjects after the other; what is one part alone is not written first."""
+    row = connection.execute("SELECT count(*) FROM statements").fetchone()
+    parts = -(-(row[0] if row else 0) // rows_per_part)
+    if parts <= 1:
+        create_readings(connection)
+        yield 0
+        return
+    for number, folder in enumerate(readings_to_parquet(connection, aside, parts)):
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE readings AS SELECT * FROM read_parquet({parquet_in(folder)}, "
+            "hive_partitioning = false)"
+        )
+        mark_cycles(connection)
+        yield number
 
 
 def _prepare(

@@ -109,28 +109,23 @@ WITH open_ended AS (
     SELECT *, row_number() OVER () AS number FROM merged
     WHERE end_kind IN ('absent', 'unknown') OR end_kind = 'known' AND end_earliest IS NULL
 ),
+-- Who held it up to a day and began nobody knows when held it just before: he began at latest then.
 beginnings AS (
-    SELECT relation, subject, start_earliest AS next_earliest, start_latest AS next_latest, false AS some_day_before
+    SELECT relation, subject, coalesce(start_earliest, end_earliest) AS next_earliest,
+        CASE WHEN start_earliest IS NULL THEN end_latest ELSE start_latest END AS next_latest,
+        start_earliest IS NULL AS some_day_before
     FROM merged SEMI JOIN open_ended USING (relation, subject)
-    WHERE start_earliest IS NOT NULL
-    UNION ALL
-    -- Who held it up to a day held it just before: he began at latest then.
-    SELECT relation, subject, end_earliest, end_latest, true
-    FROM merged SEMI JOIN open_ended USING (relation, subject)
-    WHERE start_earliest IS NULL AND end_earliest IS NOT NULL
+    SEMI JOIN (SELECT relation FROM relations WHERE single_valued) USING (relation)
+    WHERE coalesce(start_earliest, end_earliest) IS NOT NULL
 ),
+-- Those that begin on one day are peers, so that whichever is found says the same.
 next_beginnings AS (
-    SELECT relation, subject, next_earliest, some_day_before,
-        min(next_latest) OVER (PARTITION BY relation, subject ORDER BY next_earliest DESC
-            RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS next_latest
-    FROM beginnings SEMI JOIN (SELECT relation FROM relations WHERE single_valued) USING (relation)
+    SELECT relation, subject, next_earliest, min(next_latest) OVER (PARTITION BY relation, subject
+        ORDER BY next_earliest DESC RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS next_latest
+    FROM beginnings
 ),
 -- Where several begin on one day, the one that may have begun before it counts.
-next_days AS (
-    SELECT relation, subject, next_earliest, min(next_latest) AS next_latest,
-        bool_or(some_day_before) AS some_day_before
-    FROM next_beginnings GROUP BY relation, subject, next_earliest
-),
+days_before AS (SELECT DISTINCT relation, subject, next_earliest FROM beginnings WHERE some_day_before),
 -- The same holder twice from about the same start, once with an end: whether that is the end of a term or of the
 -- office, nobody says. A copy without any length says nothing, and a preferred statement is the present one.
 -- Where the copy knows its start better, the other is an older reading of the same term.
@@ -162,10 +157,11 @@ overtaken AS (
 )
 SELECT s.*, c.contested, c.bettered, copy_earliest, copy_latest,
     coalesce(s.number IN (SELECT number FROM overtaken), false) AS overtaken,
-    CASE WHEN some_day_before THEN s.start_latest ELSE next_earliest END AS next_earliest, next_latest
+    CASE WHEN d.subject IS NOT NULL THEN s.start_latest ELSE n.next_earliest END AS next_earliest, next_latest
 FROM open_ended s
-ASOF LEFT JOIN next_days n
+ASOF LEFT JOIN next_beginnings n
     ON s.relation = n.relation AND s.subject = n.subject AND s.start_latest < n.next_earliest
+LEFT JOIN days_before d ON d.relation = n.relation AND d.subject = n.subject AND d.next_earliest = n.next_earliest
 LEFT JOIN copies c ON c.number = s.number
 """
 
