@@ -155,15 +155,13 @@ def _part(connection: duckdb.DuckDBPyConnection, settings: QuestionSettings) -> 
     write_now_questions(connection)
     create_past_days(connection, settings.history_per_edit)
     write_past_questions(connection)
-    for step in (DRAFT_WORDS, CHECKED, REFUSED, WITHOUT_PROBE):
+    for step in (DRAFT_WORDS, CHECKED, REFUSED, WITHOUT_PROBE, *WITHOUT_DRAFTS):
         connection.execute(step)
     write_set_questions(connection, settings.history_per_edit)
-    return QuestionTables(
-        _rows(connection, "edits", EDIT_ROWS, SET_EDIT_ROWS),
-        _rows(connection, "questions", QUESTIONS, SET_QUESTIONS),
-        tables.SENTENCES.empty_table(),
-        tables.REJECTIONS.empty_table(),
-    )
+    edits = _rows(connection, "edits", EDIT_ROWS, SET_EDIT_ROWS)
+    questions = _rows(connection, "questions", QUESTIONS, SET_QUESTIONS)
+    connection.execute("DROP TABLE checked_drafts")
+    return QuestionTables(edits, questions, tables.SENTENCES.empty_table(), tables.REJECTIONS.empty_table())
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, name: str, *queries: str) -> pa.Table:
@@ -201,6 +199,9 @@ INSERT INTO question_rejections
 SELECT 'questions', reason, subject, relation, edit_ids, concat(kind, ': ', question) FROM checked_drafts
 WHERE reason IS NOT NULL
 """
+
+# Texts are in memory once: the drafts go when they are checked, and the checked ones before the next part begins.
+WITHOUT_DRAFTS = ("DROP TABLE draft_words", "DROP TABLE drafts")
 
 WITHOUT_PROBE = """
 INSERT INTO question_rejections

@@ -35,6 +35,7 @@ def create_facts(
         connection.execute(macro)
     for step in (DEPARTURES, UNSURE_DEPARTURES, SHARED_NAMES, JUDGED, ACCEPTED, FACTS, REJECTIONS):
         connection.execute(step)
+    connection.execute("DROP TABLE judged")
 
 
 BACK_WITHIN_DAYS = 31
@@ -172,19 +173,23 @@ all_facts AS (
     SELECT subject, relation, old_object, new_object, object_kind, edit_id, NULL FROM accepted
     UNION ALL
     SELECT subject, relation, object, object, 'item', NULL, day FROM departures
+),
+-- What the names tell is worked out before the facts are numbered, so that no names are sorted with them.
+told AS MATERIALIZED (
+    SELECT f.*, r.for_ever, shared.words IS NULL AS nameable,
+        f.edit_id IS NULL AND (gives_away(s, o) OR shared.words IS NOT NULL) AS unaskable,
+        r.for_ever OR alive_on(s, getvariable('since')) AS alive_before,
+        r.for_ever OR alive_on(s, getvariable('as_of')) AS alive_after,
+        drawn(concat_ws('/', f.relation, f.subject, CAST(f.day AS VARCHAR))) AS draw
+    FROM all_facts f
+    JOIN relation_facts r USING (relation)
+    JOIN (SELECT id, words, telling, ended_kind, ended_earliest FROM names WHERE kind = 'item' AND reason IS NULL) s
+        ON s.id = f.subject
+    JOIN names o ON o.id = f.after AND o.kind = f.object_kind AND o.reason IS NULL
+    LEFT JOIN shared_names shared ON shared.relation = f.relation AND shared.words = s.words
+    WHERE f.edit_id IS NOT NULL OR alive_before
 )
-SELECT CAST(row_number() OVER (ORDER BY f.relation, f.subject, f.day) AS INTEGER) AS fact_id, f.*, r.for_ever,
-    shared.words IS NULL AS nameable,
-    f.edit_id IS NULL AND (gives_away(s, o) OR shared.words IS NOT NULL) AS unaskable,
-    r.for_ever OR alive_on(s, getvariable('since')) AS alive_before,
-    r.for_ever OR alive_on(s, getvariable('as_of')) AS alive_after,
-    drawn(concat_ws('/', f.relation, f.subject, CAST(f.day AS VARCHAR))) AS draw
-FROM all_facts f
-JOIN relation_facts r USING (relation)
-JOIN names s ON s.id = f.subject AND s.kind = 'item' AND s.reason IS NULL
-JOIN names o ON o.id = f.after AND o.kind = f.object_kind AND o.reason IS NULL
-LEFT JOIN shared_names shared ON shared.relation = f.relation AND shared.words = s.words
-WHERE f.edit_id IS NOT NULL OR alive_before
+SELECT CAST(row_number() OVER (ORDER BY relation, subject, day) AS INTEGER) AS fact_id, * FROM told
 """
 
 REJECTIONS = """

@@ -29,6 +29,8 @@ def create_chosen_locality(connection: duckdb.DuckDBPyConnection, settings: Ques
     connection.execute(ASKABLE)
     connection.execute(PICKED)
     connection.execute(CHOSEN)
+    for table in ("askable", "picked"):
+        connection.execute(f"DROP TABLE {table}")
 
 
 # Stable facts that a question about now may ask, numbered within their relation in a seeded order.

@@ -62,6 +62,8 @@ def create_chosen_hops(connection: duckdb.DuckDBPyConnection, settings: Question
     allowed = _within_shares({shared: (share, times) for shared, share, times in offered})
     for shared, times in allowed.items():
         connection.execute(CUT, [shared, times])
+    for table in ("candidates", "hop_verdicts", "walks", "steps", "prefixes", "chains", "joined", "checked"):
+        connection.execute(f"DROP TABLE {table}")
 
 
 def _within_shares(offered: dict[str | None, tuple[float | None, int]]) -> dict[str, int]:

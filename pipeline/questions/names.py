@@ -41,6 +41,7 @@ def create_names(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, la
     connection.execute("SET VARIABLE vocabulary = $1::VARCHAR[]", [vocabulary(catalogue, language)])
     connection.execute(NAMED)
     connection.execute(NAMES)
+    connection.execute("DROP TABLE named")
 
 
 UNUSABLE_MACRO = f"""
