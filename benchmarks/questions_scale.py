@@ -203,6 +203,7 @@ def measure(changes: int, folder: Path) -> None:
             kinds[row["values"]] = kinds.get(row["values"], 0) + row["counts"]
         if part.questions.num_rows:
             print(f"  {time.perf_counter() - began:7.1f} s  {edits:,} edits, {questions:,} questions", flush=True)
+        del part  # as a stage that has written it: the next one is made without it in memory
     seconds = time.perf_counter() - began
     used = resource.getrusage(resource.RUSAGE_SELF)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -37,6 +37,6 @@ class QuestionSettings:
     edits_per_part: int = 100_000
     """Edits whose questions are put into words at once: bounds memory, never the result."""
     threads: int = 2
-    memory_gib: float = 4.5
+    memory_gib: float = 3.0
     spill: Path | None = None
     """Folder for DuckDB to spill joins to; None: no spilling."""
