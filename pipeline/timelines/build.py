@@ -129,7 +129,7 @@ def _prepare(
 
 
 def _draw_timelines(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the view `timelines`, and `redundant` and `outranked`, from `readings`; it is worked out when it is read."""
+    """Create the view `timelines`, and the tables `redundant` and `outranked`, from `readings`."""
     mark_versions(connection)
     create_spans(connection)
     connection.execute(ORDERED)

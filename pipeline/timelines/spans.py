@@ -21,7 +21,9 @@ ALWAYS = datetime.date(1, 1, 1)
 
 
 def create_spans(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the view `spans` (`TIMELINES` without ordinal), and what is left out: `redundant` (adds nothing), `outranked`.
+    """Create the view `spans` (`TIMELINES` without ordinal).
+
+    Creates also what is left out: `redundant` (adds nothing) and `outranked`.
 
     Reads `readings`, `relations`, `lifetimes` (qid, ended_earliest, ended_latest, ended_kind) and `settings`
     (as_of, always).
