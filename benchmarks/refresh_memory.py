@@ -31,7 +31,7 @@ from benchmarks.synthetic_bulk import write_bulk  # noqa: E402
 from chronofacts.pipeline.build import SnapshotSettings, build_files  # noqa: E402
 from chronofacts.pipeline.snapshots.verify import require_sound  # noqa: E402
 from chronofacts.pipeline.snapshots.write import write_snapshot  # noqa: E402
-from chronofacts.pipeline.sources import EntityBatch, Freshness, Window  # noqa: E402
+from chronofacts.pipeline.sources import EntityBatch, Freshness, Source  # noqa: E402
 from chronofacts.pipeline.sources.entities import LABELS  # noqa: E402
 from chronofacts.pipeline.sources.staging import gather_source  # noqa: E402
 from chronofacts.pipeline.storage.parquet_stream import pieces  # noqa: E402
@@ -45,8 +45,8 @@ MOST_GIB = 1.5
 
 
 @dataclass
-class BulkSource:
-    """The `Source` protocol over the Parquet of `write_bulk`."""
+class BulkSource(Source):
+    """The Parquet of `write_bulk` as a source."""
 
     folder: Path
     name: str = "synthetic"
@@ -54,7 +54,7 @@ class BulkSource:
     def freshness(self) -> Freshness:
         return Freshness(AS_OF, NOW, "synthetic")
 
-    def statements(self, properties: Sequence[str], window: Window | None = None) -> Iterator[pa.Table]:
+    def statements(self, properties: Sequence[str]) -> Iterator[pa.Table]:
         return pieces(self.folder / "statements", STATEMENTS)
 
     def entities(self, qids: Sequence[str], language: str) -> Iterator[EntityBatch]:

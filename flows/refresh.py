@@ -24,7 +24,7 @@ from chronofacts.pipeline.incremental import UpdatedSource, read_known
 from chronofacts.pipeline.snapshots.gate import write_sound
 from chronofacts.pipeline.sources import Freshness, Source, Window
 from chronofacts.pipeline.sources.dump.files import is_dump
-from chronofacts.pipeline.sources.dump.source import DumpOptions, DumpSource, open_dump
+from chronofacts.pipeline.sources.dump.source import DumpOptions, open_dump
 from chronofacts.pipeline.sources.sample import open_sample
 from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions, LiveSource, is_endpoint, open_live
 from chronofacts.pipeline.sources.sparql.neighbourhood import days_of_change
@@ -116,16 +116,14 @@ def refresh(
     opened = open_source(source, endpoint, dump, properties, task_runner)
     freshness = _checked_freshness(opened, settings)
     log.info("reading %s", freshness.detail)
-    in_parts = isinstance(opened, LiveSource | DumpSource) and opened.scope == "changes"
-    window = days_of_change(since, as_of) if in_parts else None
+    window = days_of_change(since, as_of) if opened.scope == "changes" else None
     with workplace(out) as folder:
         told = read(_updated(opened, update, catalogue, language), catalogue, language, folder / "told", window)
         tables = build(told, catalogue, settings, freshness.day, folder)
         made = write(tables, describe(opened.name, freshness, catalogue, settings), out)
     if made.set_aside:
         tell_set_aside(made)
-    if isinstance(opened, LiveSource | DumpSource):
-        opened.finish()
+    opened.finish()
     return out
 
 
@@ -155,8 +153,7 @@ def _checked_freshness(source: Source, settings: SnapshotSettings) -> Freshness:
         freshness = source.freshness()
         check_days(settings, freshness.day)
     except BadInput:
-        if isinstance(source, LiveSource):
-            source.abandon()
+        source.abandon()
         raise
     return freshness
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from chronofacts.pipeline.snapshots.write import read_table
-from chronofacts.pipeline.sources import EntityBatch, Freshness, Window
+from chronofacts.pipeline.sources import EntityBatch, Freshness, Source, Window
 from chronofacts.pipeline.sources.entities import LABELS
 from chronofacts.pipeline.sources.sparql.source import SparqlSource
 from chronofacts.pipeline.sources.statements import LIFECYCLE, Origin, properties_of
@@ -93,8 +93,8 @@ def _without_judgements(statements: pa.Table) -> pa.Table:
     return statements.set_column(place, STATEMENTS.field(place), pa.array(faults, pa.list_(pa.string())))
 
 
-class UpdatedSource:
-    """The `Reaching` protocol over a source and what an older snapshot knows of it."""
+class UpdatedSource(Source):
+    """A source, and what an older snapshot knows of it."""
 
     def __init__(self, source: SparqlSource, known: Known) -> None:
         self.name = source.name
@@ -107,19 +107,22 @@ class UpdatedSource:
     def freshness(self) -> Freshness:
         return self._source.freshness()
 
-    def statements(self, properties: Sequence[str], window: Window | None = None) -> Iterator[pa.Table]:
-        return self.statements_of(self.subjects(properties, window), properties)
-
     def subjects(self, properties: Sequence[str], window: Window | None = None) -> list[str]:
         found = self._source.subjects_with_revisions(properties, window)
         self._now.update({qid: number for qid, number in found.items() if number is not None})
         return sorted(found)
 
-    def subjects_naming(self, property_: str, qids: Sequence[str]) -> list[str]:
-        return self._source.subjects_naming(property_, qids)
+    def subjects_with_value(self, property_: str, qids: Sequence[str]) -> list[str]:
+        return self._source.subjects_with_value(property_, qids)
 
     def redirects(self, qids: Sequence[str]) -> dict[str, str]:
         return self._source.redirects(qids)
+
+    def finish(self) -> None:
+        self._source.finish()
+
+    def abandon(self) -> None:
+        self._source.abandon()
 
     def statements_of(self, qids: Sequence[str], properties: Sequence[str]) -> Iterator[pa.Table]:
         same = self._unchanged([qid for qid in qids if qid in self._subjects])

@@ -1,7 +1,7 @@
 """Where statements come from: one protocol, whatever stands behind it (the sample, an endpoint, a dump).
 
 `statements` makes one row of one statement, `entities` of one entity; `sparql`, `dump`, `sample` and `wikibase_api` are
-the sources; `staging` keeps in Parquet all that one of them tells.
+the sources; `staging` writes all statements and entities of one source to Parquet.
 """
 
 from __future__ import annotations
@@ -9,13 +9,17 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, cast, get_args
 
 import pyarrow as pa
 
-from chronofacts.schemas.errors import ChronoFactsError
+from chronofacts.schemas.errors import BadInput, ChronoFactsError
+from chronofacts.schemas.tables import REJECTIONS
 
-__all__ = ["EntityBatch", "Freshness", "QueryTooBig", "Reaching", "Rejecting", "Source", "Window"]
+__all__ = ["EntityBatch", "Freshness", "QueryTooBig", "Scope", "Source", "Window", "choose_scope"]
+
+Scope = Literal["whole", "changes"]
+"""What is read of a source: all, or only what changed between two days and what that names."""
 
 
 class QueryTooBig(ChronoFactsError):
@@ -24,7 +28,7 @@ class QueryTooBig(ChronoFactsError):
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """Up to when a source knows the world, and when it was asked.
+    """Up to when a source knows the world, and when it was read.
 
     day: the last day that its statements can speak of with authority; a snapshot's as_of may not lie after it.
     """
@@ -43,8 +47,8 @@ class Window:
 
 
 class EntityBatch(NamedTuple):
-    """What a source tells of some entities: `STATEMENTS` of their types, birth, death, inception and
-    abolition, and `pipeline.sources.entities.LABELS`."""
+    """Some entities of a source: `STATEMENTS` of their types, birth, death, inception and abolition, and
+    `pipeline.sources.entities.LABELS`."""
 
     lifecycle: pa.Table
     labels: pa.Table
@@ -54,44 +58,49 @@ class Source(Protocol):
     """Statements and entities of Wikidata, in Arrow batches of bounded size."""
 
     name: str
+    scope: Scope = "whole"
 
     def freshness(self) -> Freshness: ...
 
-    def statements(self, properties: Sequence[str], window: Window | None = None) -> Iterator[pa.Table]:
-        """`STATEMENTS` of all subjects with the properties, all ranks; with a window, all statements of
-        the subjects that it finds."""
+    def statements(self, properties: Sequence[str]) -> Iterator[pa.Table]:
+        """`STATEMENTS` of all subjects with the properties, all ranks."""
+        return self.statements_of(self.subjects(properties), properties)
+
+    def statements_of(self, qids: Sequence[str], properties: Sequence[str]) -> Iterator[pa.Table]:
+        """`STATEMENTS` of these subjects and properties, all ranks."""
+        ...
+
+    def subjects(self, properties: Sequence[str], window: Window | None = None) -> list[str]:
+        """QIDs with a statement of one of the properties (dated in the window), sorted."""
+        ...
+
+    def subjects_with_value(self, property_: str, qids: Sequence[str]) -> list[str]:
+        """QIDs whose statements of the property have one of these values, sorted."""
         ...
 
     def entities(self, qids: Sequence[str], language: str) -> Iterator[EntityBatch]:
         """Names, types and lifecycle of the entities; an unknown id gives no row."""
         ...
 
-
-@runtime_checkable
-class Reaching(Source, Protocol):
-    """A source that can be asked about some items only, so that a reading can start from what changed."""
-
-    def subjects(self, properties: Sequence[str], window: Window | None = None) -> list[str]:
-        """QIDs with a statement of one of the properties (dated in the window), sorted."""
-        ...
-
-    def subjects_naming(self, property_: str, qids: Sequence[str]) -> list[str]:
-        """QIDs whose statements of the property have one of these values, sorted."""
-        ...
-
-    def statements_of(self, qids: Sequence[str], properties: Sequence[str]) -> Iterator[pa.Table]:
-        """`STATEMENTS` of these subjects and properties, all ranks."""
-        ...
-
     def redirects(self, qids: Sequence[str]) -> dict[str, str]:
-        """What each of these ids was merged into; ids that were not are left out."""
-        ...
-
-
-@runtime_checkable
-class Rejecting(Protocol):
-    """A source that may meet things it cannot read."""
+        """(merged id -> what it became) of those ids that were merged."""
+        return {}
 
     def rejections(self) -> pa.Table:
         """`REJECTIONS` of what could not be read so far."""
-        ...
+        return REJECTIONS.empty_table()
+
+    def finish(self) -> None:
+        """The snapshot is written: the source drops what it kept for it, and a later reading starts anew."""
+        return None
+
+    def abandon(self) -> None:
+        """The reading is given up: a later one starts anew."""
+        return None
+
+
+def choose_scope(option: str, otherwise: Scope) -> Scope:
+    """The scope that `--scope` names, or the other one where it is empty; BadInput for a word that is none."""
+    if option not in ("", *get_args(Scope)):
+        raise BadInput(f"--scope {option!r} is unknown; use whole or changes")
+    return cast(Scope, option or otherwise)

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 
-from chronofacts.pipeline.sources import EntityBatch, Reaching, Rejecting, Source, Window
+from chronofacts.pipeline.sources import EntityBatch, Source, Window
 from chronofacts.pipeline.sources.entities import LABELS, named_entities
 from chronofacts.pipeline.sources.sparql.neighbourhood import reach, resolve
 from chronofacts.pipeline.sources.statements import properties_of
@@ -83,7 +83,7 @@ def gather_source(
     window: read only what has a date in it, and what that names (`pipeline.sources.sparql.neighbourhood`).
     """
     properties = properties_of(catalogue)
-    if window is not None and isinstance(source, Reaching):
+    if window is not None:
         told: Iterable[pa.Table] = reach(source, catalogue, window, folder / "hops")
     else:
         told = source.statements(properties)
@@ -93,8 +93,7 @@ def gather_source(
     rejections = write_each_once(folder / "told.parquet", statements)
     (folder / "told.parquet").unlink()
     statements = _gather_entities(source, statements, language, folder)
-    if isinstance(source, Rejecting):
-        rejections = pa.concat_tables([rejections, source.rejections()])
+    rejections = pa.concat_tables([rejections, source.rejections()])
     return Gathered(statements, folder / "lifecycle", folder / "labels", rejections)
 
 
@@ -103,20 +102,19 @@ def _gather_entities(source: Source, statements: Path, language: str, folder: Pa
     items replaced by what they became."""
     named = named_entities(statements)
     read = _read_entities(source, named, language, folder, "0.parquet")
-    if isinstance(source, Reaching):
-        nameless = _without_label(named, folder / "labels")
-        known = set(named) if nameless else set()
-        for turn in count(1):
-            moved = source.redirects(nameless) if nameless else {}
-            if not moved:
-                break
-            resolved = folder / f"statements-{turn}.parquet"
-            spool((resolve(table, moved) for table in pieces(statements, STATEMENTS)), STATEMENTS, resolved)
-            statements.unlink()
-            statements = resolved
-            nameless = sorted(set(named_entities(statements)) - known)
-            read += _read_entities(source, nameless, language, folder, f"{turn}.parquet")
-            known.update(nameless)
+    nameless = _without_label(named, folder / "labels")
+    known = set(named) if nameless else set()
+    for turn in count(1):
+        moved = source.redirects(nameless) if nameless else {}
+        if not moved:
+            break
+        resolved = folder / f"statements-{turn}.parquet"
+        spool((resolve(table, moved) for table in pieces(statements, STATEMENTS)), STATEMENTS, resolved)
+        statements.unlink()
+        statements = resolved
+        nameless = sorted(set(named_entities(statements)) - known)
+        read += _read_entities(source, nameless, language, folder, f"{turn}.parquet")
+        known.update(nameless)
     log.info("read %d entities", read)
     return statements
 

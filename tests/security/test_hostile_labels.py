@@ -97,7 +97,7 @@ def test_a_name_in_a_query_is_a_value(hostile: tuple[str, Path]) -> None:
 def test_only_ids_enter_sparql(qid: str) -> None:
     for ask in (
         lambda: queries.statements(["P39"], [qid]),
-        lambda: queries.naming("P39", [qid]),
+        lambda: queries.subjects_with_value("P39", [qid]),
         lambda: queries.redirects([qid]),
         lambda: queries.revisions([qid]),
     ):

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from chronofacts.pipeline.sources import EntityBatch, Freshness, Window
+from chronofacts.pipeline.sources import EntityBatch, Freshness, Source, Window, choose_scope
 from chronofacts.pipeline.sources.dump.files import DumpDay, dump_day, find_parts
 from chronofacts.pipeline.sources.dump.parts import PartReport, PartSettings, Tell, extract_part, write_qids
 from chronofacts.pipeline.sources.dump.progress import Meter, Progress
@@ -32,7 +32,6 @@ from chronofacts.pipeline.sources.entities import LABELS
 from chronofacts.pipeline.sources.statements import LIFECYCLE
 from chronofacts.pipeline.storage.rejections import rejection_rows
 from chronofacts.pipeline.storage.session import connect
-from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.ids import is_qid
 from chronofacts.schemas.tables import REJECTIONS, STATEMENTS
 
@@ -92,14 +91,12 @@ def open_dump(
     properties: all that will be asked for, so that the dump is read for all of them at once.
     Raises BadInput when there is no such file or it is no dump.
     """
-    if options.scope not in ("", "whole", "changes"):
-        raise BadInput(f"--scope {options.scope!r} is unknown; use whole or changes")
     parts = find_parts(name)
     return DumpSource(parts, dump_day(parts, options.day), properties, options, run, show)
 
 
-class DumpSource:
-    """The `Reaching` protocol over the parts of one dump."""
+class DumpSource(Source):
+    """The parts of one dump as a source, which has no merged items."""
 
     name = "dump"
 
@@ -113,7 +110,7 @@ class DumpSource:
         show: Callable[[Progress], None] = log.info,
     ) -> None:
         sizes = [path.stat().st_size for path in parts]
-        self.scope = options.scope or ("changes" if sum(sizes) > _LARGE else "whole")
+        self.scope = choose_scope(options.scope, "changes" if sum(sizes) > _LARGE else "whole")
         self.reports: list[PartReport] = []
         """What the parts of the passes so far gave."""
         self._parts = tuple(parts)
@@ -132,17 +129,13 @@ class DumpSource:
         # the folder of the parts is no part of the facts: the same dump elsewhere gives the same snapshot
         return Freshness(self._day.day, moment, f"dump {self._parts[0].name}{many} as of {self._day}")
 
-    def statements(self, properties: Sequence[str], window: Window | None = None) -> Iterator[pa.Table]:
-        if window is not None:
-            return self.statements_of(self.subjects(properties, window), properties)
+    def statements(self, properties: Sequence[str]) -> Iterator[pa.Table]:
         return self._filtered(properties, None)
 
     def statements_of(self, qids: Sequence[str], properties: Sequence[str]) -> Iterator[pa.Table]:
-        """`STATEMENTS` of these subjects and properties, all ranks."""
         return self._filtered(properties, pc.field("subject").isin(pa.array(qids, pa.string())))
 
     def subjects(self, properties: Sequence[str], window: Window | None = None) -> list[str]:
-        """QIDs with a statement of one of the properties (dated in the window), sorted."""
         first, last = (window.first, window.last) if window is not None else (None, None)
         dated = " OR ".join(
             f"({date}_earliest IS NOT NULL AND ({date}_earliest < $first) IS NOT TRUE"
@@ -153,18 +146,13 @@ class DumpSource:
         dates = {"first": first, "last": last} if window is not None else {}
         return self._find(condition, properties, **dates)
 
-    def subjects_naming(self, property_: str, qids: Sequence[str]) -> list[str]:
-        """QIDs whose statements of the property have one of these values, sorted."""
+    def subjects_with_value(self, property_: str, qids: Sequence[str]) -> list[str]:
         return self._find(
             "list_contains($properties, property) AND object_kind = 'item'"
             " AND object IN (SELECT unnest($qids))",
             [property_],
             qids=list(qids),
         )  # fmt: skip
-
-    def redirects(self, qids: Sequence[str]) -> dict[str, str]:
-        """Nothing: a dump has no merged items, and does not say what they became."""
-        return {}
 
     def entities(self, qids: Sequence[str], language: str) -> Iterator[EntityBatch]:
         if not qids:
@@ -194,7 +182,6 @@ class DumpSource:
         return rejection_rows(rows.values())
 
     def finish(self) -> None:
-        """All that was wanted has been read and written: part files go, unless they are to be kept."""
         if self._aside is not None:
             self._aside.cleanup()
 

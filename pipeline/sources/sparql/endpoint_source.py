@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from chronofacts.pipeline.sources import Freshness
+from chronofacts.pipeline.sources import Freshness, choose_scope
 from chronofacts.pipeline.sources.sparql import queries
 from chronofacts.pipeline.sources.sparql.client import Endpoint, EndpointSettings, Replay
 from chronofacts.pipeline.sources.sparql.rate_limit import SYSTEM_CLOCK, Clock, full_user_agent, lock_of
@@ -44,7 +44,7 @@ class EndpointOptions:
 class LiveSource(SparqlSource):
     """A `SparqlSource` over an endpoint or a kept reading of one.
 
-    endpoint: None for a kept reading. scope: `whole` or `changes`, what is meant to be read.
+    endpoint: None for a kept reading.
     close: called with the mark that ends the run, `finished` or `abandoned`.
     """
 
@@ -57,11 +57,9 @@ class LiveSource(SparqlSource):
         self._known: Freshness | None = None
 
     def finish(self) -> None:
-        """All that was wanted has been read and written: a later reading asks anew."""
         self._close("finished")
 
     def abandon(self) -> None:
-        """The reading is given up: a later one asks anew."""
         self._close("abandoned")
 
     def _fresh(self) -> Freshness:
@@ -88,11 +86,9 @@ def open_live(name: str, options: EndpointOptions, clock: Clock = SYSTEM_CLOCK) 
     address = ENDPOINTS.get(name, name)
     if not urlsplit(address).hostname:
         raise BadInput(f"--source {name!r} is no address; give wdqs, qlever or http://HOST/PATH")
-    if options.scope not in ("", "whole", "changes"):
-        raise BadInput(f"--scope {options.scope!r} is unknown; use whole or changes")
+    scope = choose_scope(options.scope, "changes" if _is_public(address) else "whole")
     agent = full_user_agent(options.user_agent, address)
     aside = tempfile.TemporaryDirectory(prefix="chronofacts-raw-") if options.raw is None else None
-    scope = options.scope or ("changes" if _is_public(address) else "whole")
     run = open_run(options.raw or Path(aside.name if aside else ""), address, scope, clock)
     settings = EndpointSettings(address, agent, lock_of(address), splits_429="qlever" in address)
     endpoint = Endpoint(settings, run, clock, requests.Session())

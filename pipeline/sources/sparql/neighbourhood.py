@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chronofacts.pipeline.sources import Reaching, Window
+from chronofacts.pipeline.sources import Source, Window
 from chronofacts.pipeline.sources.statements import properties_of
 from chronofacts.pipeline.storage.parquet_stream import pieces, spool
 from chronofacts.pipeline.storage.session import Tabular, connect, register
@@ -34,7 +34,7 @@ def days_of_change(since: datetime.date, as_of: datetime.date) -> Window:
     return Window(datetime.date(since.year, 1, 1), as_of + datetime.timedelta(days=1))
 
 
-def reach(source: Reaching, catalogue: Catalogue, window: Window, folder: Path) -> Iterator[pa.Table]:
+def reach(source: Source, catalogue: Catalogue, window: Window, folder: Path) -> Iterator[pa.Table]:
     """`STATEMENTS` of all that has a date in the window and of what these name, up to a few hops away.
 
     folder: where the statements of each hop are kept meanwhile.
@@ -60,7 +60,9 @@ def reach(source: Reaching, catalogue: Catalogue, window: Window, folder: Path) 
         if hop == _HOPS or not new:
             break
         named |= _named(pieces(folder, STATEMENTS), backwards, named)
-        holders = {qid for pid in backwards.to_pylist() for qid in source.subjects_naming(pid, sorted(named - whole))}
+        holders = {
+            qid for pid in backwards.to_pylist() for qid in source.subjects_with_value(pid, sorted(named - whole))
+        }
         whole |= named
         new = (named | holders) - read
         log.info("read %d subjects; %d more are named", len(read), len(new))

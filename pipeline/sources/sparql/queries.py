@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from chronofacts.pipeline.sources import Window
 from chronofacts.schemas.ids import is_pid, is_qid
 
-__all__ = ["discover", "entities", "freshness", "naming", "redirects", "revisions", "statements"]
+__all__ = ["discover", "entities", "freshness", "redirects", "revisions", "statements", "subjects_with_value"]
 
 PREFIXES = """\
 PREFIX xsd: <http://www.w3.org/2001/XMLSchema#>
@@ -81,7 +81,7 @@ def _within(window: Window) -> str:
     )
 
 
-def naming(property_: str, qids: Sequence[str]) -> str:
+def subjects_with_value(property_: str, qids: Sequence[str]) -> str:
     """Subjects (`?item`) whose statements of the property have one of the items as value."""
     pid = _checked_pid(property_)
     return (

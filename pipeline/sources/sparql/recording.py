@@ -26,6 +26,7 @@ from typing import IO, Any, cast
 
 import pyarrow as pa
 
+from chronofacts.pipeline.sources import Scope
 from chronofacts.pipeline.sources.sparql.rate_limit import Clock
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
@@ -96,7 +97,7 @@ class RawRun:
     def __init__(self, folder: Path, about: dict[str, Any], clock: Clock) -> None:
         self.endpoint: str = about["endpoint"]
         self.started_at = datetime.datetime.fromisoformat(about["started_at"])
-        self.scope: str = about["scope"]
+        self.scope: Scope = about["scope"]
         self._folder = folder
         self._blobs = folder.parent.parent / "blobs"
         self._clock = clock

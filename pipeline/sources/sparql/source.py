@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from chronofacts.pipeline.sources import EntityBatch, Freshness, QueryTooBig, Window
+from chronofacts.pipeline.sources import EntityBatch, Freshness, QueryTooBig, Source, Window
 from chronofacts.pipeline.sources.sparql import queries
 from chronofacts.pipeline.sources.sparql.discovery import Part, discover
 from chronofacts.pipeline.sources.sparql.results import (
@@ -40,8 +40,8 @@ ENTITY_BATCH = 600
 REVISION_BATCH = 5000  # a query service answers so many ids of one value each (wikidata.md, 2.1)
 
 
-class SparqlSource:
-    """The `Reaching` protocol over one engine.
+class SparqlSource(Source):
+    """One engine as a source.
 
     with_revisions: False for an engine that knows neither revisions nor redirects.
     """
@@ -54,9 +54,6 @@ class SparqlSource:
 
     def freshness(self) -> Freshness:
         return self._freshness()
-
-    def statements(self, properties: Sequence[str], window: Window | None = None) -> Iterator[pa.Table]:
-        return self.statements_of(self.subjects(properties, window), properties)
 
     def entities(self, qids: Sequence[str], language: str) -> Iterator[EntityBatch]:
         for batch in batches(sorted(set(qids)), ENTITY_BATCH):
@@ -81,11 +78,11 @@ class SparqlSource:
             found.update(discover(self._ask, [pid], Part(window), with_revisions))
         return found
 
-    def subjects_naming(self, property_: str, qids: Sequence[str]) -> list[str]:
+    def subjects_with_value(self, property_: str, qids: Sequence[str]) -> list[str]:
         """QIDs whose statements of the property have one of these values, sorted."""
         found: set[str] = set()
         for batch in batches(sorted(set(qids)), ENTITY_BATCH):
-            found.update(read_items(self._answers(lambda part: queries.naming(property_, part), batch)))
+            found.update(read_items(self._answers(lambda part: queries.subjects_with_value(property_, part), batch)))
         return sorted(found)
 
     def statements_of(self, qids: Sequence[str], properties: Sequence[str]) -> Iterator[pa.Table]:
