@@ -27,13 +27,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyoxigraph
 
-from chronofacts.pipeline.build import Told, read_source
-from chronofacts.pipeline.incremental import UpdatedSource, known_of
-from chronofacts.pipeline.sources.entities import describe_entities
+from chronofacts.pipeline.incremental import UpdatedSource, from_tables
 from chronofacts.pipeline.sources.sparql import source as sparql
-from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions, LiveSource, open_live
+from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings, EndpointSource, open_endpoint
 from chronofacts.schemas.catalogue import load_catalogue
 from tests.pipeline.sources.sparql.endpoint_server import TRANSIENT, EndpointServer, FakeTime
+from tests.pipeline.whole_tables import StagedTables, describe_entities, stage
 
 OFFICES = 2000
 SOAK_PEOPLE, SOAK_BATCH = 20_000, 20
@@ -109,16 +108,16 @@ def ask(pipe: Connection, what: str) -> float:
     return seconds
 
 
-def opened(url: str, folder: Path) -> LiveSource:
-    return open_live(url, EndpointOptions(raw=folder), FakeTime().clock())
+def opened(url: str, folder: Path) -> EndpointSource:
+    return open_endpoint(url, EndpointSettings(raw=folder), FakeTime().clock())
 
 
-def rows(told: Told) -> list[pa.Table]:
-    lifecycle, labels = told.entities.lifecycle.sort_by("statement_id"), told.entities.labels.sort_by("qid")
+def rows(told: StagedTables) -> list[pa.Table]:
+    lifecycle, labels = told.lifecycle.sort_by("statement_id"), told.labels.sort_by("qid")
     return [told.statements, lifecycle, labels]
 
 
-def same(one: Told, other: Told) -> bool:
+def same(one: StagedTables, other: StagedTables) -> bool:
     return all(a.equals(b) for a, b in zip(rows(one), rows(other), strict=True))
 
 
@@ -135,7 +134,7 @@ def endpoint(people: int) -> Iterator[tuple[str, Connection]]:
         process.join()
 
 
-def requests_of(source: LiveSource) -> int:
+def requests_of(source: EndpointSource) -> int:
     return source.endpoint.requests if source.endpoint else 0
 
 
@@ -146,24 +145,24 @@ def measure_refresh(people: int, folder: Path) -> None:
         source = opened(url, folder / "full")
         there = -ask(pipe, "cpu")
         began, here = time.perf_counter(), time.process_time()
-        full = read_source(source, catalogue, "en")
+        full = stage(source, catalogue)
         wall, here = time.perf_counter() - began, time.process_time() - here
         there += ask(pipe, "cpu")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         requests_full = requests_of(source)
-        print(f"full reading     {full.statements.num_rows} statements, {full.entities.labels.num_rows} entities")
+        print(f"full reading     {full.statements.num_rows} statements, {full.labels.num_rows} entities")
         print(f"                 {wall:.1f} s ({here:.1f} s of CPU here, {there:.1f} s in the endpoint)")
         print(f"                 peak {peak:.0f} MB, {requests_full} requests")
         ask(pipe, f"change {people // 100}")
         source = opened(url, folder / "update")
-        statements = pa.concat_tables([full.statements, full.entities.lifecycle])
-        known = known_of(statements, describe_entities(full.entities.lifecycle, full.entities.labels))
+        statements = pa.concat_tables([full.statements, full.lifecycle])
+        older = from_tables(statements, describe_entities(full.lifecycle, full.labels))
         began = time.perf_counter()
-        updated = read_source(UpdatedSource(source, known), catalogue, "en")
+        updated = stage(UpdatedSource(source, older), catalogue)
         wall, requests = time.perf_counter() - began, requests_of(source)
         ratio = 100 * requests / requests_full
         print(f"1 % changed      {wall:.1f} s, {requests} requests, {ratio:.1f} % of the full reading's")
-        expected = read_source(opened(url, folder / "again"), catalogue, "en")
+        expected = stage(opened(url, folder / "again"), catalogue)
         print(f"                 equal to a full reading: {same(updated, expected)}")
 
 
@@ -173,12 +172,12 @@ def soak(folder: Path) -> None:
     sparql.STATEMENT_BATCH = sparql.ENTITY_BATCH = SOAK_BATCH  # many batches of few ids, so that many can fail
     with endpoint(SOAK_PEOPLE) as (url, pipe):
         source = opened(url, folder / "faultless")
-        expected = read_source(source, catalogue, "en")
+        expected = stage(source, catalogue)
         batches = requests_of(source)
         ask(pipe, "faults")
         source = opened(url, folder / "soak")
         began = time.perf_counter()
-        soaked = read_source(source, catalogue, "en")
+        soaked = stage(source, catalogue)
         wall, requests = time.perf_counter() - began, requests_of(source)
         print(f"soak             {batches} batches: {requests} requests in {wall:.0f} s, a quarter of them faults")
         print(f"                 equal to the faultless reading: {same(soaked, expected)}")

@@ -33,8 +33,8 @@ from chronofacts.pipeline.snapshots.verify import require_sound  # noqa: E402
 from chronofacts.pipeline.snapshots.write import write_snapshot  # noqa: E402
 from chronofacts.pipeline.sources import EntityBatch, Freshness, Source  # noqa: E402
 from chronofacts.pipeline.sources.entities import LABELS  # noqa: E402
-from chronofacts.pipeline.sources.staging import gather_source  # noqa: E402
-from chronofacts.pipeline.storage.parquet_stream import pieces  # noqa: E402
+from chronofacts.pipeline.sources.staging import stage_source  # noqa: E402
+from chronofacts.pipeline.storage.parquet_stream import read_batches  # noqa: E402
 from chronofacts.schemas.catalogue import load_catalogue  # noqa: E402
 from chronofacts.schemas.manifest import SnapshotManifest  # noqa: E402
 from chronofacts.schemas.tables import ENTITIES, STATEMENTS  # noqa: E402
@@ -55,10 +55,10 @@ class BulkSource(Source):
         return Freshness(AS_OF, NOW, "synthetic")
 
     def statements(self, properties: Sequence[str]) -> Iterator[pa.Table]:
-        return pieces(self.folder / "statements", STATEMENTS)
+        return read_batches(self.folder / "statements", STATEMENTS)
 
     def entities(self, qids: Sequence[str], language: str) -> Iterator[EntityBatch]:
-        for table in pieces(self.folder / "entities", ENTITIES):
+        for table in read_batches(self.folder / "entities", ENTITIES):
             dead = table.filter(pc.equal(table["ended_kind"], "known"))
             died = dead["ended_earliest"].cast(pa.string())
             yield EntityBatch(
@@ -102,7 +102,7 @@ def measure(folder: Path) -> dict[str, object]:
         stages[stage] = [round(time.perf_counter() - began, 1), round(peak_gib(), 2)]
 
     note("start")
-    told = gather_source(BulkSource(folder), catalogue, "en", folder / "told")
+    told = stage_source(BulkSource(folder), catalogue, "en", folder / "told")
     note("gathered")
     settings = SnapshotSettings(SINCE, AS_OF)
     tables = build_files(told, catalogue, settings, AS_OF, folder / "work")

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from benchmarks.synthetic_bulk import write_bulk  # noqa: E402
 from chronofacts.pipeline.changes import find_changes  # noqa: E402
-from chronofacts.pipeline.timelines.agreement import cross_check  # noqa: E402
+from chronofacts.pipeline.timelines.agreement import check_agreement  # noqa: E402
 from chronofacts.pipeline.timelines.build import values_at, write_timelines  # noqa: E402
 from chronofacts.schemas.catalogue import load_catalogue  # noqa: E402
 
@@ -44,7 +44,7 @@ def measure(folder: Path, out: Path) -> dict:
 
     write_timelines(folder / "statements", folder / "entities", catalogue, AS_OF, out)
     note("timelines")
-    values = [cross_check(values_at(out / "timelines", day), catalogue) for day in (SINCE, AS_OF)]
+    values = [check_agreement(values_at(out / "timelines", day), catalogue) for day in (SINCE, AS_OF)]
     note("values")
     changes, rejections = find_changes(
         out / "timelines", *values, folder / "statements", catalogue, SINCE, AS_OF, entities=folder / "entities"

@@ -27,7 +27,7 @@ from chronofacts.flows.refresh import refresh
 from chronofacts.flows.upkeep import forget_old_runs, prune_results
 from chronofacts.pipeline.publishing.contents import ExperimentReport
 from chronofacts.pipeline.snapshots.store import Retention, SnapshotStore, open_store
-from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions, is_endpoint
+from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings, is_endpoint
 from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from chronofacts.schemas.files import remove_leftovers
@@ -123,7 +123,7 @@ def monthly(
         opened.recover()
         before = max((known for known in opened.days() if known < day), default=None)
         work = _scratch(opened)
-        asked = EndpointOptions(user_agent=user_agent, raw=Path(raw) if raw else work / "raw")
+        asked = EndpointSettings(user_agent=user_agent, raw=Path(raw) if raw else work / "raw")
 
         def refreshed() -> Path:
             return make_snapshot(opened, source, first, day, before, relations, asked)
@@ -225,7 +225,7 @@ def make_snapshot(
     as_of: datetime.date,
     before: datetime.date | None,
     relations: Sequence[str],
-    endpoint: EndpointOptions,
+    endpoint: EndpointSettings,
 ) -> Path:
     """The snapshot of the day from the store, where it is made first if it is missing.
 

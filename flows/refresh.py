@@ -20,15 +20,15 @@ from prefect.cache_policies import NO_CACHE
 from chronofacts.flows.dump import part_runner
 from chronofacts.flows.findings import tell_set_aside
 from chronofacts.pipeline.build import SnapshotSettings, build_files, check_days
-from chronofacts.pipeline.incremental import UpdatedSource, read_known
+from chronofacts.pipeline.incremental import update_source
 from chronofacts.pipeline.snapshots.gate import write_sound
 from chronofacts.pipeline.sources import Freshness, Source, Window
 from chronofacts.pipeline.sources.dump.files import is_dump
-from chronofacts.pipeline.sources.dump.source import DumpOptions, open_dump
+from chronofacts.pipeline.sources.dump.source import DumpSettings, open_dump
 from chronofacts.pipeline.sources.sample import open_sample
-from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions, LiveSource, is_endpoint, open_live
+from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings, is_endpoint, open_endpoint
 from chronofacts.pipeline.sources.sparql.neighbourhood import days_of_change
-from chronofacts.pipeline.sources.staging import Gathered, gather_source
+from chronofacts.pipeline.sources.staging import StagedSource, stage_source
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.files import check_out, report_full_disk
@@ -41,8 +41,8 @@ log = logging.getLogger("chronofacts.refresh")
 
 def open_source(
     name: str,
-    endpoint: EndpointOptions | None = None,
-    dump: DumpOptions | None = None,
+    endpoint: EndpointSettings | None = None,
+    dump: DumpSettings | None = None,
     properties: Sequence[str] = (),
     task_runner: str = "",
 ) -> Source:
@@ -53,9 +53,9 @@ def open_source(
     if name == "sample":
         return open_sample()
     if is_endpoint(name):
-        return open_live(name, endpoint or EndpointOptions())
+        return open_endpoint(name, endpoint or EndpointSettings())
     if is_dump(name):
-        return open_dump(name, properties, dump or DumpOptions(), part_runner(task_runner))
+        return open_dump(name, properties, dump or DumpSettings(), part_runner(task_runner))
     raise BadInput(
         f"--source {name!r} is not a source; use sample, wdqs, qlever, an address http://…, raw:DIR, "
         "or the file or folder of a dump"
@@ -63,13 +63,13 @@ def open_source(
 
 
 @task(name="read-source", cache_policy=NO_CACHE)
-def read(source: Source, catalogue: Catalogue, language: str, folder: Path, window: Window | None) -> Gathered:
-    return gather_source(source, catalogue, language, folder, window)
+def read(source: Source, catalogue: Catalogue, language: str, folder: Path, window: Window | None) -> StagedSource:
+    return stage_source(source, catalogue, language, folder, window)
 
 
 @task(name="build-tables", cache_policy=NO_CACHE)
 def build(
-    told: Gathered, catalogue: Catalogue, settings: SnapshotSettings, source_day: datetime.date, folder: Path
+    told: StagedSource, catalogue: Catalogue, settings: SnapshotSettings, source_day: datetime.date, folder: Path
 ) -> dict[str, Path]:
     return build_files(told, catalogue, settings, source_day, folder)
 
@@ -89,9 +89,9 @@ def refresh(
     language: str = "en",
     seed: int = 0,
     quarantine_days: int = 3,
-    endpoint: EndpointOptions | None = None,
+    endpoint: EndpointSettings | None = None,
     update: Path | None = None,
-    dump: DumpOptions | None = None,
+    dump: DumpSettings | None = None,
     task_runner: str = "",
     hops_per_edit: int = 3,
 ) -> Path:
@@ -118,7 +118,8 @@ def refresh(
     log.info("reading %s", freshness.detail)
     window = days_of_change(since, as_of) if opened.scope == "changes" else None
     with workplace(out) as folder:
-        told = read(_updated(opened, update, catalogue, language), catalogue, language, folder / "told", window)
+        updated = opened if update is None else update_source(opened, update, catalogue, language)
+        told = read(updated, catalogue, language, folder / "told", window)
         tables = build(told, catalogue, settings, freshness.day, folder)
         made = write(tables, describe(opened.name, freshness, catalogue, settings), out)
     if made.set_aside:
@@ -156,15 +157,6 @@ def _checked_freshness(source: Source, settings: SnapshotSettings) -> Freshness:
         source.abandon()
         raise
     return freshness
-
-
-def _updated(source: Source, update: Path | None, catalogue: Catalogue, language: str) -> Source:
-    """The source, or what an older snapshot knows of it and the source for the rest."""
-    if update is None:
-        return source
-    if not isinstance(source, LiveSource):
-        raise BadInput(f"--update {update} needs a source that tells revisions: use wdqs, qlever or an address")
-    return UpdatedSource(source, read_known(update, catalogue, language, source.name))
 
 
 def describe(source: str, freshness: Freshness, catalogue: Catalogue, settings: SnapshotSettings) -> SnapshotManifest:

@@ -69,17 +69,21 @@ def create_folder(out: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replace_file(path: Path) -> Iterator[Path]:
+def replace_file(path: Path, flush: bool = True) -> Iterator[Path]:
     """A path beside `path` to write a file to, renamed to `path` at the end and removed after any error.
 
     Each call has a path of its own, so that two writers never share one. Makes the folder where it is not there.
+    flush: wait for the disk before the file gets its name; false where the reader tells a torn file from a whole one.
     Raises OSError as writing does; the caller knows what that means.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_PARTIAL}")
     try:
         yield aside
-        move_into_place(aside, path)
+        if flush:
+            move_into_place(aside, path)
+        else:
+            aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
 

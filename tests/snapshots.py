@@ -16,8 +16,8 @@ from chronofacts.pipeline.build import SnapshotSettings, build_files
 from chronofacts.pipeline.snapshots.card import configs
 from chronofacts.pipeline.snapshots.gate import write_sound
 from chronofacts.pipeline.sources import Freshness, Source
-from chronofacts.pipeline.sources.dump.source import DumpOptions, open_dump
-from chronofacts.pipeline.sources.staging import Gathered, gather_source
+from chronofacts.pipeline.sources.dump.source import DumpSettings, open_dump
+from chronofacts.pipeline.sources.staging import StagedSource, stage_source
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.manifest import SnapshotManifest
 
@@ -27,7 +27,7 @@ __all__ = ["Reading", "build_snapshot", "gather", "iterate_everything", "read_du
 class Reading(NamedTuple):
     """What a source told, kept in a folder."""
 
-    told: Gathered
+    told: StagedSource
     freshness: Freshness
     source: str
     catalogue: Catalogue
@@ -38,15 +38,13 @@ def gather(source: Source, folder: Path, language: str = "en", relations: Iterab
     """Read a source for all relations, or for some."""
     catalogue = load_catalogue().select(tuple(relations)) if relations else load_catalogue()
     freshness = source.freshness()
-    return Reading(
-        gather_source(source, catalogue, language, folder, None), freshness, source.name, catalogue, language
-    )
+    return Reading(stage_source(source, catalogue, language, folder, None), freshness, source.name, catalogue, language)
 
 
 def read_dump(file: Path, folder: Path, day: datetime.date, language: str = "en") -> Reading:
     """Read a dump for all relations."""
     properties = sorted({relation.property for relation in load_catalogue().relations})
-    source = open_dump(str(file), properties, DumpOptions(day=day, raw=folder / "raw"))
+    source = open_dump(str(file), properties, DumpSettings(day=day, raw=folder / "raw"))
     return gather(source, folder / "told", language)
 
 

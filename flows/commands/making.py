@@ -125,8 +125,8 @@ def refresh(
 
     with quiet_flows():
         from chronofacts.flows.refresh import refresh as refresh_flow
-        from chronofacts.pipeline.sources.dump.source import DumpOptions
-        from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions
+        from chronofacts.pipeline.sources.dump.source import DumpSettings
+        from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings
 
         kept = raw or Path(f"{out}.raw")
         refresh_flow(
@@ -138,9 +138,9 @@ def refresh(
             language,
             seed,
             quarantine_days,
-            EndpointOptions(user_agent, kept, scope),
+            EndpointSettings(user_agent, kept, scope),
             update,
-            DumpOptions(parse_day(dump_day, "--dump-day") if dump_day else None, kept, keep_damaged, scope),
+            DumpSettings(parse_day(dump_day, "--dump-day") if dump_day else None, kept, keep_damaged, scope),
             task_runner,
             hops_per_edit,
         )

@@ -19,7 +19,7 @@ import duckdb
 from chronofacts.pipeline.snapshots.invariants import BLAMED, Invariant
 from chronofacts.pipeline.snapshots.verify import Problem, broken, opened, promises, verify
 from chronofacts.pipeline.snapshots.write import fill_folder
-from chronofacts.pipeline.storage.parquet_stream import spool_query
+from chronofacts.pipeline.storage.parquet_stream import write_query
 from chronofacts.pipeline.storage.session import Tabular
 from chronofacts.schemas.errors import CheckFailed
 from chronofacts.schemas.files import create_folder
@@ -77,7 +77,7 @@ def _without_broken_rows(folder: Path, manifest: SnapshotManifest) -> SnapshotMa
             connection.execute(step)
         _set_aside_all(connection, manifest)
         for name, order in _ORDERS.items():
-            spool_query(connection, f"FROM {name} ORDER BY {order}", SNAPSHOT_TABLES[name], aside / f"{name}.parquet")
+            write_query(connection, f"FROM {name} ORDER BY {order}", SNAPSHOT_TABLES[name], aside / f"{name}.parquet")
         counts: dict[str, dict[str, int]] = {}
         for reason, kind, number in connection.sql(COUNTS).fetchall():
             counts.setdefault(reason, {})[f"{kind}s"] = number

@@ -22,7 +22,7 @@ from chronofacts.pipeline.snapshots.invariants import BLAMED, INVARIANTS, PREPAR
 from chronofacts.pipeline.snapshots.set_invariants import SET_INVARIANTS, SETS_PREPARED
 from chronofacts.pipeline.snapshots.write import sha256_of, table_files
 from chronofacts.pipeline.storage.early_days import read_back_columns
-from chronofacts.pipeline.storage.parquet_stream import pieces
+from chronofacts.pipeline.storage.parquet_stream import read_batches
 from chronofacts.pipeline.storage.session import connect
 from chronofacts.schemas.errors import CheckFailed
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
@@ -124,7 +124,7 @@ def _files(snapshot: Path, manifest: SnapshotManifest) -> Iterator[Problem]:
             wrong.append(f"{path} is not the file that was written (its sha256 differs)")
             continue
         try:
-            rows = sum(part.num_rows for part in pieces(path, SNAPSHOT_TABLES[name.partition("/")[0]]))
+            rows = sum(part.num_rows for part in read_batches(path, SNAPSHOT_TABLES[name.partition("/")[0]]))
         except (CheckFailed, OSError, ValueError, KeyError) as error:
             wrong.append(f"{path}: {error}")
             continue

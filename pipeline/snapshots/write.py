@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from chronofacts.pipeline.snapshots.card import write_card
 from chronofacts.pipeline.snapshots.croissant import write_croissant
 from chronofacts.pipeline.storage.early_days import without_early_days
-from chronofacts.pipeline.storage.parquet_stream import ROWS, pieces, spool
+from chronofacts.pipeline.storage.parquet_stream import ROWS, read_batches, write_batches
 from chronofacts.pipeline.storage.session import Tabular
 from chronofacts.schemas.errors import CheckFailed
 from chronofacts.schemas.files import create_folder
@@ -63,7 +63,7 @@ def fill_folder(folder: Path, tables: Mapping[str, Tabular], manifest: SnapshotM
         if isinstance(table, pa.Table):
             table = conform(table, SNAPSHOT_TABLES[name], name)
         for file, part in _parts(name, table):
-            rows = spool(map(without_early_days, part), SNAPSHOT_TABLES[name], folder / file)
+            rows = write_batches(map(without_early_days, part), SNAPSHOT_TABLES[name], folder / file)
             entries[file] = FileEntry(rows, sha256_of(folder / file))
     manifest = replace(manifest, files=entries, label_languages=_label_languages(folder / "entities"))
     (folder / "manifest.json").write_text(manifest.as_json(), encoding="utf-8")
@@ -84,17 +84,17 @@ def _parts(name: str, table: Tabular) -> Iterator[tuple[str, Iterator[pa.Table]]
     """(file, rows in pieces) of one table; questions by kind and split."""
     schema = SNAPSHOT_TABLES[name]
     if name != "questions":
-        yield f"{name}/{name}.parquet", pieces(table, schema)
+        yield f"{name}/{name}.parquet", read_batches(table, schema)
         return
     groups = {
         group
-        for piece in pieces(table, schema)
+        for piece in read_batches(table, schema)
         for group in zip(*(piece[column].to_pylist() for column in ("kind", "split")), strict=True)
     }
     if not groups:
         yield "questions/edit-test.parquet", iter([schema.empty_table()])
     for kind, split in sorted(groups):
-        yield f"questions/{kind}-{split}.parquet", _of_group(pieces(table, schema), kind, split)
+        yield f"questions/{kind}-{split}.parquet", _of_group(read_batches(table, schema), kind, split)
 
 
 def _of_group(questions: Iterator[pa.Table], kind: str, split: str) -> Iterator[pa.Table]:

@@ -6,7 +6,7 @@ rank count (Wikidata Help:Ranking), and all of these must be possible: their hul
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import overload
 
 import numpy as np
@@ -16,7 +16,7 @@ from chronofacts.pipeline.storage.session import Tabular, connect, register
 from chronofacts.schemas.ids import QID
 from chronofacts.schemas.tables import ENTITIES
 
-__all__ = ["LABELS", "describe_entities", "in_order", "named_entities"]
+__all__ = ["DESCRIBE", "LABELS", "label_row", "name_languages", "named_entities"]
 
 LABELS = pa.schema(
     [
@@ -24,13 +24,51 @@ LABELS = pa.schema(
         for name in ("qid", "label", "label_language", "description", "aliases", "alias_languages", "sitelinks")
     ]
 )
-"""What a source tells of names; one row per entity."""
+"""Names and number of sitelinks of entities; one row per entity."""
 
 
-def in_order(aliases: Mapping[str, str]) -> dict[str, list[str]]:
-    """The columns `aliases` and `alias_languages` of one row. aliases: the language of each alias."""
-    names = sorted(aliases)
-    return {"aliases": names, "alias_languages": [aliases[name] for name in names]}
+def name_languages(language: str) -> tuple[str, ...]:
+    """The languages in which names are read, the wanted one first: labels of single languages give way to `mul`."""
+    return tuple(dict.fromkeys((language, "mul", "en")))
+
+
+def label_row(
+    qid: str,
+    labels: Mapping[str, str],
+    descriptions: Mapping[str, str],
+    aliases: Mapping[str, Iterable[str]],
+    languages: Sequence[str],
+    sitelinks: int | None,
+) -> dict[str, object] | None:
+    """One row of `LABELS` from names by language; None for an entity without any name.
+
+    languages: `name_languages`. The label is the one in the first of them that has any, and so is the language of an
+    alias; the description is in the wanted language or in English. A name that is the entity's own id counts as none (a
+    label service makes such).
+    """
+    labels = {code: labels[code] for code in languages if labels.get(code, qid) != qid}
+    chosen = next(iter(labels), None)
+    language_of = {
+        name: code
+        for code in reversed(languages)
+        for name in (*aliases.get(code, ()), labels.get(code, qid))
+        if name != qid
+    }
+    if not language_of:
+        return None
+    label = labels[chosen] if chosen is not None else None
+    language_of.pop(label or "", None)
+    wanted = (descriptions.get(code, qid) for code in (languages[0], "en"))
+    others = sorted(language_of)
+    return {
+        "qid": qid,
+        "label": label,
+        "label_language": chosen,
+        "description": next((text for text in wanted if text != qid), None),
+        "aliases": others,
+        "alias_languages": [language_of[name] for name in others],
+        "sitelinks": sitelinks,
+    }
 
 
 class Qids(Sequence[str]):
@@ -68,17 +106,7 @@ def named_entities(statements: Tabular) -> Qids:
     return Qids(table["number"].to_numpy())
 
 
-def describe_entities(lifecycle: Tabular, labels: Tabular) -> pa.Table:
-    """`ENTITIES`, one row per row of labels, sorted by qid.
-
-    lifecycle: `STATEMENTS` of P31, P569, P570, P571 and P576; labels: `LABELS`.
-    """
-    with connect() as connection:
-        register(connection, "lifecycle", lifecycle)
-        register(connection, "labels", labels)
-        return connection.sql(DESCRIBE).to_arrow_table().cast(ENTITIES)
-
-
+# `ENTITIES`, one row per row of labels (`LABELS`), sorted by qid; lifecycle: `STATEMENTS` of `statements.LIFECYCLE`.
 DESCRIBE = """
 WITH ranked AS (
     SELECT *, CASE rank WHEN 'preferred' THEN 0 ELSE 1 END AS place FROM lifecycle WHERE rank <> 'deprecated'

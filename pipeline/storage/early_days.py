@@ -3,8 +3,8 @@
 Wikidata knows days of years before 1; Python's dates, and with them pandas and `datasets`, do not. The pipeline decides
 with the days as they are. In a snapshot they are null, and what stands beside them says what the null means
 (`schemas.tables`): a start or end that is `known` to the year or better and yet has no day lies before year 1. That is
-before every day that can be asked, so that nothing is lost which could decide.
-Leaves out: days after 9999, which are faults when they are read (`schemas.dates`).
+before every day that can be asked, so that nothing is lost which could decide. Days after 9999 are faults when they are
+read (`schemas.dates`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from chronofacts.pipeline.storage.columns import replace_column
 from chronofacts.pipeline.storage.session import connect, register
 from chronofacts.schemas.dates import FIRST_DAY, LAST_DAY, YEAR, to_day_number
 
@@ -47,22 +48,17 @@ def without_early_days(table: pa.Table) -> pa.Table:
     A span that ended before year 1 on a day that nobody knows is written as one that is known to have: what is
     unknown of it decides nothing.
     """
-    for place, column in enumerate(table.schema):
+    for column in table.schema:
         if column.type == pa.date32():
-            days = table.column(place).cast(pa.int32())
+            days = table[column.name].cast(pa.int32())
             outside = pc.or_(pc.less(days, _FIRST), pc.greater(days, _LAST))
             if pc.any(outside).as_py():
                 if column.name == "valid_to_latest":
-                    table = _ended(table, pc.fill_null(pc.less(days, _FIRST), False))
-                kept = pc.if_else(outside, pa.scalar(None, pa.date32()), table.column(place))
-                table = table.set_column(place, column, kept)
+                    early = pc.fill_null(pc.less(days, _FIRST), False)
+                    table = replace_column(table, "valid_to_kind", pc.if_else(early, "known", table["valid_to_kind"]))
+                kept = pc.if_else(outside, pa.scalar(None, pa.date32()), table[column.name])
+                table = replace_column(table, column.name, kept)
     return table
-
-
-def _ended(timelines: pa.Table, early: pa.ChunkedArray) -> pa.Table:
-    place = timelines.schema.get_field_index("valid_to_kind")
-    kinds = pc.if_else(early, "known", timelines.column(place))
-    return timelines.set_column(place, timelines.schema.field(place), kinds)
 
 
 def read_back_columns(name: str, day: str = f"DATE '{FIRST_DAY}'") -> str:

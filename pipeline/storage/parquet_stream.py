@@ -1,11 +1,8 @@
-"""Tables that need not fit in memory: rows written to Parquet as they come, and read back in bounded pieces.
-
-Leaves out: the files of a finished snapshot (`pipeline.snapshots.write`).
-"""
+"""Tables that need not fit in memory: rows written to Parquet as they come, and read back in bounded batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -17,13 +14,13 @@ from chronofacts.pipeline.storage.session import Tabular
 from chronofacts.schemas.files import report_full_disk
 from chronofacts.schemas.tables import conform
 
-__all__ = ["ROWS", "Spool", "pieces", "read_whole", "spool", "spool_query"]
+__all__ = ["ROWS", "ParquetStream", "read_batches", "write_batches", "write_query"]
 
 ROWS = 65_536
-"""Rows of the pieces, and of a row group."""
+"""Rows of a batch, and of a row group."""
 
 
-class Spool:
+class ParquetStream:
     """One Parquet file that grows by tables of a schema; `rows` counts them.
 
     Its bytes depend on the rows alone, not on the tables that they came in.
@@ -49,7 +46,7 @@ class Spool:
                 self._writer.write_table(waiting.slice(0, whole), row_group_size=ROWS)
             self._waiting = [waiting.slice(whole)] if whole < waiting.num_rows else []
 
-    def __enter__(self) -> Spool:
+    def __enter__(self) -> ParquetStream:
         return self
 
     def __exit__(
@@ -63,24 +60,21 @@ class Spool:
                 self._writer.close()
 
 
-def spool(tables: Iterable[pa.Table], schema: pa.Schema, file: Path) -> int:
+def write_batches(tables: Iterable[pa.Table], schema: pa.Schema, file: Path) -> int:
     """Write tables one after another; returns their rows."""
-    with Spool(file, schema) as sink:
+    with ParquetStream(file, schema) as stream:
         for table in tables:
-            sink.write(table)
-    return sink.rows
+            stream.write(table)
+    return stream.rows
 
 
-def spool_query(
-    connection: duckdb.DuckDBPyConnection, sql: str, schema: pa.Schema, file: Path, **parameters: object
-) -> int:
-    """Write the result of a query, in its order; returns its rows. parameters: those that the query names by `$`."""
-    told: Mapping[str, object] | None = parameters or None
-    reader = connection.sql(sql, params=told).to_arrow_reader(ROWS)
-    return spool((pa.Table.from_batches([batch]) for batch in reader), schema, file)
+def write_query(connection: duckdb.DuckDBPyConnection, sql: str, schema: pa.Schema, file: Path) -> int:
+    """Write the result of a query, in its order; returns its rows."""
+    reader = connection.sql(sql).to_arrow_reader(ROWS)
+    return write_batches((pa.Table.from_batches([batch]) for batch in reader), schema, file)
 
 
-def pieces(data: Tabular, schema: pa.Schema) -> Iterator[pa.Table]:
+def read_batches(data: Tabular, schema: pa.Schema) -> Iterator[pa.Table]:
     """Rows of a table, or of a file or folder of Parquet, in their order, at most `ROWS` at a time."""
     if isinstance(data, pa.Table):
         for first in range(0, data.num_rows, ROWS):
@@ -91,8 +85,3 @@ def pieces(data: Tabular, schema: pa.Schema) -> Iterator[pa.Table]:
         with pq.ParquetFile(file) as stream:
             for batch in stream.iter_batches(ROWS):
                 yield conform(pa.Table.from_batches([batch]), schema, file.name)
-
-
-def read_whole(data: Tabular, schema: pa.Schema) -> pa.Table:
-    """All rows in memory."""
-    return pa.concat_tables([schema.empty_table(), *pieces(data, schema)])

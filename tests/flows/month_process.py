@@ -65,14 +65,14 @@ def main() -> None:
     with quiet_flows():
         import chronofacts.flows.publish
         import chronofacts.flows.refresh
-        from chronofacts.pipeline.sources.sparql.endpoint_source import open_live
+        from chronofacts.pipeline.sources.sparql.endpoint_source import open_endpoint
         from chronofacts.pipeline.sources.sparql.rate_limit import Clock
 
         clock = Clock(lambda: noon, time.monotonic, time.sleep)
-        chronofacts.flows.refresh.open_live = functools.partial(open_live, clock=clock)
+        chronofacts.flows.refresh.open_endpoint = functools.partial(open_endpoint, clock=clock)
         days = {name: datetime.date.fromisoformat(asked.pop(name)) for name in ("since", "as_of")}
         for module, names in (
-            (chronofacts.flows.refresh, ("open_source", "gather_source", "build_files", "write_sound")),
+            (chronofacts.flows.refresh, ("open_source", "stage_source", "build_files", "write_sound")),
             (chronofacts.flows.publish, ("publish_snapshot",)),
             (chronofacts.editing.runs.experiment, ("run_experiment",)),
             (chronofacts.editing.report, ("write_report",)),

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from chronofacts.flows.dump import part_runner
-from chronofacts.pipeline.sources.dump.source import DumpOptions, open_dump
+from chronofacts.pipeline.sources.dump.source import DumpSettings, open_dump
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.pipeline.sources.dump.dump_world import as_dump, as_lines, compressed, holders, write_dump
 
@@ -28,7 +28,7 @@ def parts_of(folder: Path, parts: int, each: int) -> Path:
 
 
 def statements(folder: Path, raw: Path, choice: str, **options) -> pa.Table:
-    source = open_dump(str(folder), ("P39",), DumpOptions(day=DAY, raw=raw, **options), part_runner(choice))
+    source = open_dump(str(folder), ("P39",), DumpSettings(day=DAY, raw=raw, **options), part_runner(choice))
     return pa.concat_tables(source.statements(["P39"]))
 
 
@@ -49,7 +49,7 @@ def test_a_damaged_part_is_told_once_and_the_others_need_not_be_read_again(prefe
     with pytest.raises(CheckFailed, match=r"part-1\.json\.gz is cut off"):
         statements(folder, tmp_path / "raw", "threads")
     (folder / "part-1.json.gz").write_bytes(whole)
-    source = open_dump(str(folder), ("P39",), DumpOptions(day=DAY, raw=tmp_path / "raw"), part_runner("threads"))
+    source = open_dump(str(folder), ("P39",), DumpSettings(day=DAY, raw=tmp_path / "raw"), part_runner("threads"))
     assert pa.concat_tables(source.statements(["P39"])).num_rows == 900
     assert [report.reused for report in source.reports] == [True, False, True]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from chronofacts.pipeline.build import EntityBatch, SnapshotSettings, Told, build_tables
+from chronofacts.pipeline.build import SnapshotSettings
 from chronofacts.pipeline.changes import find_changes
 from chronofacts.pipeline.memberships import find_memberships
 from chronofacts.pipeline.questions.build import QuestionSettings, QuestionTables, build_questions
@@ -15,8 +15,8 @@ from chronofacts.pipeline.snapshots.write import write_snapshot
 from chronofacts.pipeline.timelines.build import build_timelines, values_at
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.manifest import SnapshotManifest
-from chronofacts.schemas.tables import REJECTIONS
 from tests.pipeline.timelines.statement_world import World, world
+from tests.pipeline.whole_tables import StagedTables, build_tables
 
 SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
 CATALOGUE = load_catalogue().select(["member_of", "capital", "official_language"])
@@ -59,9 +59,9 @@ def rows(table: pa.Table, **wanted: object) -> list[dict]:
 def snapshot_of(made: World, folder: Path, catalogue: Catalogue = CATALOGUE) -> Path:
     """A finished snapshot of the world, with its statements and timelines, unverified."""
     statements, labels = made.told()
-    told = Told(statements, EntityBatch(made.lifecycle.table(), labels), REJECTIONS.empty_table())
+    staged = StagedTables(statements, made.lifecycle.table(), labels)
     settings = SnapshotSettings(SINCE, AS_OF, quarantine_days=0)
-    tables = build_tables(told, catalogue, settings, AS_OF)
+    tables = build_tables(staged, catalogue, settings, AS_OF)
     manifest = SnapshotManifest(
         name="unions", since=SINCE, as_of=AS_OF, language="en", source="test", source_day=AS_OF, source_detail="test",
         retrieved_at=datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC), code_version="0", catalogue_hash="0",

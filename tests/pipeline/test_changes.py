@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from chronofacts.pipeline.changes import find_changes
-from chronofacts.pipeline.timelines.agreement import cross_check
+from chronofacts.pipeline.timelines.agreement import check_agreement
 from chronofacts.pipeline.timelines.build import build_timelines, values_at
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.errors import BadInput
@@ -32,7 +32,7 @@ def rejected(made: World) -> list[tuple[str, list[str]]]:
 
 def found(statements: pa.Table, entities: pa.Table) -> tuple[pa.Table, pa.Table]:
     timelines, _ = build_timelines(statements, entities, CATALOGUE, AS_OF)
-    before, after = (cross_check(values_at(timelines, day), CATALOGUE) for day in (SINCE, AS_OF))
+    before, after = (check_agreement(values_at(timelines, day), CATALOGUE) for day in (SINCE, AS_OF))
     return find_changes(timelines, before, after, statements, CATALOGUE, SINCE, AS_OF, entities=entities)
 
 

@@ -10,11 +10,9 @@ import pyarrow as pa
 import pyoxigraph
 import pytest
 
-from chronofacts.pipeline.build import Told, read_source
-from chronofacts.pipeline.incremental import UpdatedSource, read_known
+from chronofacts.pipeline.incremental import read_older, update_source
 from chronofacts.pipeline.snapshots.write import read_table, write_snapshot
-from chronofacts.pipeline.sources.entities import describe_entities
-from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions, LiveSource, open_live
+from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings, EndpointSource, open_endpoint
 from chronofacts.pipeline.sources.sparql.neighbourhood import days_of_change
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.errors import BadInput
@@ -22,6 +20,7 @@ from chronofacts.schemas.manifest import SnapshotManifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
 from tests.pipeline.sources.rdf_world import RdfWorld, offices
 from tests.pipeline.sources.sparql.endpoint_server import NOON, EndpointServer, FakeTime, serving
+from tests.pipeline.whole_tables import StagedTables, describe_entities, stage
 
 SINCE, AS_OF = datetime.date(2003, 6, 1), datetime.date(2005, 6, 1)
 
@@ -38,29 +37,28 @@ class Reader:
         self.server, self.catalogue, self.folder = server, catalogue, folder
         self.window = days_of_change(SINCE, AS_OF) if scope == "changes" else None
 
-    def open(self) -> LiveSource:
-        return open_live(self.server.url, EndpointOptions(raw=self.folder / "raw"), FakeTime().clock())
+    def open(self) -> EndpointSource:
+        return open_endpoint(self.server.url, EndpointSettings(raw=self.folder / "raw"), FakeTime().clock())
 
-    def full(self) -> Told:
+    def full(self) -> StagedTables:
         source = self.open()
-        told = read_source(source, self.catalogue, "en", self.window)
+        staged = stage(source, self.catalogue, window=self.window)
         source.finish()
-        return told
+        return staged
 
-    def updated(self, old: Path) -> Told:
+    def updated(self, old: Path) -> StagedTables:
         source = self.open()
-        known = read_known(old, self.catalogue, "en", source.name)
-        told = read_source(UpdatedSource(source, known), self.catalogue, "en", self.window)
+        staged = stage(update_source(source, old, self.catalogue, "en"), self.catalogue, window=self.window)
         source.finish()
-        return told
+        return staged
 
     def snapshot(self) -> Path:
         """What was read, as a snapshot: only the tables that a later reading looks at."""
-        told = self.full()
+        staged = self.full()
         out = self.folder / "old"
         tables = {name: schema.empty_table() for name, schema in SNAPSHOT_TABLES.items()}
-        statements = pa.concat_tables([told.statements, told.entities.lifecycle])
-        entities = describe_entities(told.entities.lifecycle, told.entities.labels)
+        statements = pa.concat_tables([staged.statements, staged.lifecycle])
+        entities = describe_entities(staged.lifecycle, staged.labels)
         write_snapshot({**tables, "statements": statements, "entities": entities}, self.manifest(), out)
         return out
 
@@ -90,8 +88,8 @@ def world_and_reader(
         yield world, Reader(server, catalogue, tmp_path, request.param)
 
 
-def rows(told: Told) -> tuple[list, list, list]:
-    tables = (told.statements, told.entities.lifecycle.sort_by("statement_id"), told.entities.labels.sort_by("qid"))
+def rows(staged: StagedTables) -> tuple[list, list, list]:
+    tables = (staged.statements, staged.lifecycle.sort_by("statement_id"), staged.labels.sort_by("qid"))
     return tuple(table.to_pylist() for table in tables)
 
 
@@ -169,11 +167,11 @@ def test_an_update_from_another_source_language_or_relation_is_wrong_use(
     _, reader = world_and_reader
     old, address = reader.snapshot(), reader.server.url
     with pytest.raises(BadInput, match="was read from"):
-        read_known(old, reader.catalogue, "en", "https://elsewhere.org/sparql")
+        read_older(old, reader.catalogue, "en", "https://elsewhere.org/sparql")
     with pytest.raises(BadInput, match="is in en, not in fi"):
-        read_known(old, reader.catalogue, "fi", address)
+        read_older(old, reader.catalogue, "fi", address)
     with pytest.raises(BadInput, match="was read without P6"):
-        read_known(old, load_catalogue().select(["head_of_government"]), "en", address)
+        read_older(old, load_catalogue().select(["head_of_government"]), "en", address)
 
 
 def test_the_command_updates_a_snapshot_to_what_a_full_refresh_gives(tmp_path: Path) -> None:
@@ -183,7 +181,7 @@ def test_the_command_updates_a_snapshot_to_what_a_full_refresh_gives(tmp_path: P
     with serving(world.store()) as server:
 
         def run(name: str, update: Path | None = None) -> Path:
-            options = EndpointOptions(raw=tmp_path / "raw")
+            options = EndpointSettings(raw=tmp_path / "raw")
             relations = ("office_holder", "birthplace")
             return refresh.fn(server.url, SINCE, AS_OF, tmp_path / name, relations, endpoint=options, update=update)
 

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from chronofacts.pipeline.build import SnapshotSettings, build_files
-from chronofacts.pipeline.sources.dump.source import DumpOptions, open_dump
-from chronofacts.pipeline.sources.staging import gather_source
+from chronofacts.pipeline.sources.dump.source import DumpSettings, open_dump
+from chronofacts.pipeline.sources.staging import stage_source
 from chronofacts.pipeline.sources.statements import properties_of
 from chronofacts.schemas.catalogue import load_catalogue
 
@@ -223,11 +223,11 @@ def snapshot(file: str, days: str) -> tuple[dict[str, list[dict]], dict[str, lis
     since, as_of = (datetime.date.fromisoformat(day) for day in days.split())
     catalogue = load_catalogue()
     source = open_dump(
-        str(CASES / file), properties_of(catalogue), DumpOptions(day=max(as_of, datetime.date(2024, 6, 1)))
+        str(CASES / file), properties_of(catalogue), DumpSettings(day=max(as_of, datetime.date(2024, 6, 1)))
     )
     with TemporaryDirectory() as name:
         folder = Path(name)
-        told = gather_source(source, catalogue, "en", folder / "told", None)
+        told = stage_source(source, catalogue, "en", folder / "told", None)
         settings = SnapshotSettings(since, as_of, quarantine_days=0)
         files = build_files(told, catalogue, settings, source.freshness().day, folder)
         read = {table: pq.read_table(files[table]).to_pylist() for table in ("edits", "rejections", "questions")}

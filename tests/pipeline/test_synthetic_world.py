@@ -16,17 +16,19 @@ import pytest
 
 from benchmarks.synthetic_forms import json_lines, triples
 from benchmarks.synthetic_world import World, WorldSettings, make_world
+from chronofacts.pipeline.build import SnapshotSettings
 from chronofacts.pipeline.changes import find_changes
 from chronofacts.pipeline.snapshots.write import write_parquet
 from chronofacts.pipeline.sources import Freshness
-from chronofacts.pipeline.sources.entities import LABELS, describe_entities
+from chronofacts.pipeline.sources.entities import LABELS
 from chronofacts.pipeline.sources.sparql.embedded import engine
 from chronofacts.pipeline.sources.sparql.source import SparqlSource
 from chronofacts.pipeline.sources.statements import LIFECYCLE, Origin, StatementRows, read_json_statement
-from chronofacts.pipeline.timelines.agreement import cross_check
+from chronofacts.pipeline.timelines.agreement import check_agreement
 from chronofacts.pipeline.timelines.build import build_timelines, values_at, write_timelines
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.tables import SOURCE_COLUMNS
+from tests.pipeline.whole_tables import StagedTables, build_tables, describe_entities
 
 SINCE, AS_OF = datetime.date(2019, 1, 1), datetime.date(2025, 1, 1)
 NOW = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
@@ -78,7 +80,7 @@ def told(seed: int) -> Told:
 
 @cache
 def values(seed: int, day: datetime.date) -> list[dict]:
-    return cross_check(values_at(told(seed).timelines, day), CATALOGUE).to_pylist()
+    return check_agreement(values_at(told(seed).timelines, day), CATALOGUE).to_pylist()
 
 
 def number(day: datetime.date) -> int:
@@ -181,7 +183,7 @@ def test_an_id_that_is_none_is_rejected_by_name() -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_an_office_of_several_seats_makes_no_edit_and_says_why(seed: int) -> None:
     read, truth = told(seed), true_world(seed)
-    before, after = (cross_check(values_at(read.timelines, day), CATALOGUE) for day in (SINCE, AS_OF))
+    before, after = (check_agreement(values_at(read.timelines, day), CATALOGUE) for day in (SINCE, AS_OF))
     changes, rejections = find_changes(
         read.timelines, before, after, read.statements, CATALOGUE, SINCE, AS_OF, entities=read.entities
     )
@@ -196,7 +198,7 @@ def test_an_office_of_several_seats_makes_no_edit_and_says_why(seed: int) -> Non
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_change_is_a_true_one(seed: int) -> None:
     read, truth = told(seed), true_world(seed)
-    before, after = (cross_check(values_at(read.timelines, day), CATALOGUE) for day in (SINCE, AS_OF))
+    before, after = (check_agreement(values_at(read.timelines, day), CATALOGUE) for day in (SINCE, AS_OF))
     changes = find_changes(
         read.timelines, before, after, read.statements, CATALOGUE, SINCE, AS_OF, entities=read.entities
     )[0].to_pylist()
@@ -211,10 +213,9 @@ def test_every_change_is_a_true_one(seed: int) -> None:
 
 
 def test_a_change_of_an_entity_without_a_name_is_rejected_by_name() -> None:
-    build = pytest.importorskip("chronofacts.pipeline.build")
     read = told(0)
-    source = build.Told(read.statements, build.EntityBatch(read.lifecycle, read.labels), read.rejections.slice(0, 0))
-    made = build.build_tables(source, CATALOGUE, build.SnapshotSettings(SINCE, AS_OF, quarantine_days=0), AS_OF)
+    staged = StagedTables(read.statements, read.lifecycle, read.labels)
+    made = build_tables(staged, CATALOGUE, SnapshotSettings(SINCE, AS_OF, quarantine_days=0), AS_OF)
     nameless = {qid for qid, label in true_world(0).labels.items() if label is None}
     edited = made["edits"].to_pylist()
     assert edited and not nameless & {edit[name] for edit in edited for name in ("subject", "old_object", "new_object")}

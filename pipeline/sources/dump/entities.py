@@ -17,7 +17,7 @@ import msgspec
 import pyarrow as pa
 
 from chronofacts.pipeline.sources.dump.lines import BrokenLine
-from chronofacts.pipeline.sources.entities import LABELS, in_order
+from chronofacts.pipeline.sources.entities import LABELS, label_row, name_languages
 from chronofacts.pipeline.sources.statements import (
     NOVALUE,
     SOMEVALUE,
@@ -87,7 +87,7 @@ class EntityReader:
 
     def __init__(self, properties: Sequence[str], language: str | None = None) -> None:
         self.properties = tuple(dict.fromkeys(properties))
-        self.languages = tuple(dict.fromkeys((language, "mul", "en"))) if language is not None else ()
+        self.languages = name_languages(language) if language is not None else ()
         self._decode = msgspec.json.Decoder(self._entity_type()).decode
 
     def add(
@@ -217,34 +217,10 @@ class NameRows:
         return len(self._rows)
 
     def add(self, qid: str, names: Names, languages: Sequence[str], revision: int | None) -> None:
-        """One row by the rules of `sparql.results.label_table`; an entity without any name adds none.
-
-        languages: the wanted one first, then its fallbacks.
-        """
-        labels = {code: names.labels[code] for code in languages if names.labels.get(code, qid) != qid}
-        chosen = next(iter(labels), None)
-        told = [
-            (code, {*names.aliases.get(code, ()), *([labels[code]] if code in labels else [])}) for code in languages
-        ]
-        aliases = {alias: code for code, texts in reversed(told) for alias in texts if alias != qid}
-        if chosen is None and not aliases:
-            return
-        label = labels[chosen] if chosen is not None else None
-        aliases.pop(label or "", None)
-        description = next(
-            (d for code in (languages[0], "en") if (d := names.descriptions.get(code, qid)) != qid), None
-        )
-        self._rows.append(
-            {
-                "qid": qid,
-                "label": label,
-                "label_language": chosen,
-                "description": description,
-                **in_order(aliases),
-                "sitelinks": names.sitelinks,
-                "revision": revision,
-            }
-        )
+        """One row (`label_row`); an entity without any name adds none."""
+        row = label_row(qid, names.labels, names.descriptions, names.aliases, languages, names.sitelinks)
+        if row is not None:
+            self._rows.append({**row, "revision": revision})
 
     def table(self) -> pa.Table:
         """The rows so far as `NAMES`."""

@@ -35,7 +35,7 @@ from chronofacts.pipeline.storage.session import connect
 from chronofacts.schemas.ids import is_qid
 from chronofacts.schemas.tables import REJECTIONS, STATEMENTS
 
-__all__ = ["DumpOptions", "DumpSource", "PartJob", "Runner", "open_dump", "run_one_by_one"]
+__all__ = ["DumpSettings", "DumpSource", "PartJob", "Runner", "open_dump", "run_one_by_one"]
 
 log = logging.getLogger("chronofacts.refresh")
 
@@ -67,7 +67,7 @@ def run_one_by_one(jobs: Sequence[PartJob], tell: Callable[[int, int, int], None
 
 
 @dataclass(frozen=True, slots=True)
-class DumpOptions:
+class DumpSettings:
     """What a user may say about a dump."""
 
     day: datetime.date | None = None
@@ -82,7 +82,7 @@ class DumpOptions:
 def open_dump(
     name: str,
     properties: Sequence[str],
-    options: DumpOptions = DumpOptions(),
+    options: DumpSettings = DumpSettings(),
     run: Runner = run_one_by_one,
     show: Callable[[Progress], None] = log.info,
 ) -> DumpSource:
@@ -105,7 +105,7 @@ class DumpSource(Source):
         parts: Sequence[Path],
         day: DumpDay,
         properties: Sequence[str],
-        options: DumpOptions = DumpOptions(),
+        options: DumpSettings = DumpSettings(),
         run: Runner = run_one_by_one,
         show: Callable[[Progress], None] = log.info,
     ) -> None:

@@ -1,9 +1,8 @@
-"""A SPARQL endpoint over HTTP: SPARQLWrapper's interface on a pooled, compressed `requests` session.
+"""A SPARQL endpoint over HTTP: SPARQLWrapper's requests on a pooled, compressed `requests` session.
 
-One query is asked at a time. An answer is streamed into the raw layer, read to its very end there, and only
+One query is asked at a time. An answer is streamed into the recording, read to its very end there, and only
 then counts; rows are always read from what was kept, so that a replay takes the same way.
-Leaves out: what is asked (`pipeline.sources.sparql.source`), what a reply means
-(`pipeline.sources.sparql.http_policy`), and CSV or TSV, in which a cut-off answer looks whole.
+CSV and TSV are not asked for: in them a cut-off answer looks whole.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 
 import pyoxigraph
 import requests
@@ -26,33 +25,32 @@ from chronofacts.pipeline.sources import QueryTooBig
 from chronofacts.pipeline.sources.sparql.embedded import solutions
 from chronofacts.pipeline.sources.sparql.http_policy import (
     EndpointFailed,
+    HttpSettings,
     Verdict,
+    ask_again,
     is_sparql_json,
     judge_cut,
     judge_reply,
 )
-from chronofacts.pipeline.sources.sparql.rate_limit import Budget, Clock, one_at_a_time
-from chronofacts.pipeline.sources.sparql.recording import AnswerWriter, Asked, RawRun
+from chronofacts.pipeline.sources.sparql.rate_limit import Budget, Clock
+from chronofacts.pipeline.sources.sparql.recording import AnswerWriter, RecordedQuery, Recording
 from chronofacts.pipeline.sources.sparql.results import Solution
+from chronofacts.pipeline.sources.sparql.source import Ask
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
-__all__ = ["Endpoint", "EndpointSettings", "Replay", "RequestsSPARQL"]
+__all__ = ["ClientSettings", "Endpoint", "replay"]
 
 log = logging.getLogger("chronofacts.endpoint")
 _CHUNK = 1 << 16
 _UNREACHED_ATTEMPTS = 3  # of an address where nobody has ever answered: it is probably wrong
+_SINGLE_ATTEMPTS = 3  # of a query about one item, which cannot be halved
 _BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
 
 
 @dataclass(frozen=True, slots=True)
-class EndpointSettings:
-    """How one endpoint is asked."""
+class ClientSettings(HttpSettings):
+    """How one SPARQL endpoint is asked."""
 
-    address: str
-    user_agent: str
-    """The whole header."""
-    lock: Path
-    """File that is locked while a request runs, whatever process asks."""
     splits_429: bool = False
     """True for QLever, which answers a time-out with 429."""
     connect_s: float = 10
@@ -64,15 +62,12 @@ class EndpointSettings:
     """Largest answer, unpacked: less is asked at once after one that is larger, whatever it was packed into."""
     budget_s: float = 60
     """Query time that may be spent at once; refilled by as much a minute."""
-    attempts: int = 8
-    longest_wait_s: float = 3600
-    """An endpoint that asks to wait longer than this is left alone."""
 
 
 class RequestsSPARQL(SPARQLWrapper):  # type: ignore[misc]
     """SPARQLWrapper with another transport: connections are kept, answers compressed and streamed."""
 
-    def __init__(self, settings: EndpointSettings, session: requests.Session) -> None:
+    def __init__(self, settings: ClientSettings, session: requests.Session) -> None:
         super().__init__(settings.address, returnFormat=JSON, agent=settings.user_agent)
         self.setOnlyConneg(True)
         self.setMethod(POST)  # no limit of length, and no answer of five minutes ago
@@ -94,20 +89,13 @@ class RequestsSPARQL(SPARQLWrapper):  # type: ignore[misc]
             timeout=self._timeout,
         )
 
-    def _query(self) -> tuple[Any, str]:
-        """What `query()` of SPARQLWrapper calls."""
-        response = self.send(self.queryString)
-        response.raise_for_status()
-        response.raw.decode_content = True
-        return response.raw, self.returnFormat
-
 
 class Endpoint:
-    """`ask` of one endpoint within one run of the raw layer."""
+    """`ask` of one endpoint, whose answers go into one recording."""
 
-    def __init__(self, settings: EndpointSettings, run: RawRun, clock: Clock, session: requests.Session) -> None:
+    def __init__(self, settings: ClientSettings, recording: Recording, clock: Clock, session: requests.Session) -> None:
         self._settings = settings
-        self._run = run
+        self._recording = recording
         self._clock = clock
         self._session = session
         self._budget = Budget(settings.budget_s, clock)
@@ -119,56 +107,44 @@ class Endpoint:
         """How many were sent."""
 
     def ask(self, query: str) -> Iterator[Solution]:
-        """Solutions of a query, asked now or kept in the run.
+        """Solutions of a query, asked now or kept in the recording.
 
         Raises QueryTooBig when less must be asked at once, EndpointFailed when the endpoint cannot be reached
         or keeps failing, BadInput when it refuses.
         """
-        asked = self._run.find(query) or self._fetch(query)
-        return _read(self._run, asked)
+        return _read(self._recording, self._recording.find(query) or self._fetch(query))
 
     def close(self) -> None:
         self._session.close()
 
-    def _fetch(self, query: str) -> Asked:
+    def _fetch(self, query: str) -> RecordedQuery:
         """Ask until there is an answer, or a verdict that it is too much at once."""
-        verdict = Verdict("retry", "never asked")
-        attempts = self._settings.attempts
-        for attempt in range(1, attempts + 1):
-            record = self._record(query, attempt)
-            with one_at_a_time(self._settings.lock):
-                outcome = self._ask_once(query, record)
-            if isinstance(outcome, Asked):
-                return outcome
-            verdict = outcome
-            # A batch of one cannot be halved: it gets three chances.
-            if verdict.act == "less" and (len(record.ids) != 1 or attempt >= 3):
-                return self._note(query, record, verdict)
-            if not self._reached and attempt == _UNREACHED_ATTEMPTS:
-                attempts = attempt
-                break
-            if attempt < attempts:
-                self._pause(verdict, attempt)
-        if verdict.act == "retry" and verdict.cut:  # perhaps always at the same length: a smaller one may pass
-            return self._note(query, record, verdict)
+        ids = tuple(sorted(set(re.findall(r"\bwd:(Q\d+)", query)), key=lambda qid: int(qid[1:])))
+        record = RecordedQuery(self._settings.address, hashlib.sha256(query.encode()).hexdigest(), ids)
+
+        def give_up(verdict: Verdict, attempt: int) -> bool:
+            if verdict.act == "less" and (len(ids) != 1 or attempt >= _SINGLE_ATTEMPTS):
+                return True
+            return not self._reached and attempt == _UNREACHED_ATTEMPTS
+
+        outcome, attempts = ask_again(
+            lambda attempt: self._ask_once(query, self._stamped(record, attempt)), self._settings, self._clock, give_up
+        )
+        if isinstance(outcome, RecordedQuery):
+            return outcome
+        # An answer that is cut each time is perhaps always cut at the same length: a smaller one may pass.
+        if outcome.act == "less" or outcome.cut:
+            return self._keep_too_big(query, self._stamped(record, attempts), outcome)
         raise EndpointFailed(
-            f"{self._settings.address} gave no answer in {attempts} attempts ({verdict.why}); "
+            f"{self._settings.address} gave no answer in {attempts} attempts ({outcome.why}); "
             "check the address and the network, or run the same command again later: finished batches are kept"
         )
 
-    def _record(self, query: str, attempt: int) -> Asked:
-        """What is known of a query before it is asked."""
-        ids = sorted(set(re.findall(r"\bwd:(Q\d+)", query)), key=lambda qid: int(qid[1:]))
-        return Asked(
-            endpoint=self._settings.address,
-            query_sha256=hashlib.sha256(query.encode()).hexdigest(),
-            ids=tuple(ids),
-            asked_at=self._clock.now().isoformat(timespec="seconds"),
-            attempt=attempt,
-            freshness=self.freshness,
-        )
+    def _stamped(self, record: RecordedQuery, attempt: int) -> RecordedQuery:
+        now = self._clock.now().isoformat(timespec="seconds")
+        return replace(record, asked_at=now, attempt=attempt, freshness=self.freshness)
 
-    def _note(self, query: str, record: Asked, verdict: Verdict) -> Asked:
+    def _keep_too_big(self, query: str, record: RecordedQuery, verdict: Verdict) -> RecordedQuery:
         """Keep that a query was too big, so that neither a resumed run nor a replay asks it again."""
         if len(record.ids) == 1:  # the end of this reading; the next one shall try it again
             raise QueryTooBig(
@@ -176,33 +152,23 @@ class Endpoint:
                 "run the same command again when it is less busy"
             )
         log.info("%s; asking for less at once", verdict.why)
-        self._run.keep(record, query, None)
+        self._recording.keep(record, query, None)
         return record
 
-    def _pause(self, verdict: Verdict, attempt: int) -> None:
-        wait = verdict.wait_s if verdict.wait_s is not None else min(60.0, 2.0 ** (attempt - 1))
-        if wait > self._settings.longest_wait_s:
-            raise EndpointFailed(
-                f"{self._settings.address} asks to wait {wait:.0f} s; run the same command again after that: "
-                "finished batches are kept"
-            )
-        log.info("%s; asking again in %.0f s", verdict.why, wait)
-        self._clock.sleep(wait)
-
-    def _ask_once(self, query: str, record: Asked) -> Asked | Verdict:
+    def _ask_once(self, query: str, record: RecordedQuery) -> RecordedQuery | Verdict:
         self._budget.wait()
         began = self._clock.monotonic()
         self.requests += 1
         try:
-            with self._sparql.send(query) as response, self._run.writer() as writer:
+            with self._sparql.send(query) as response, self._recording.writer() as writer:
                 self._reached = True
                 verdict = self._receive(response, writer, began)
                 if verdict is not None:
                     return verdict
                 sha256 = writer.close()
-                if (cut := _unreadable(writer)) is not None:
+                if (cut := _find_cut(writer)) is not None:
                     return cut
-                asked = replace(
+                answered = replace(
                     record,
                     seconds=round(self._clock.monotonic() - began, 3),
                     status=response.status_code,
@@ -210,14 +176,14 @@ class Endpoint:
                     answer_sha256=sha256,
                     answer_bytes=writer.bytes,
                 )
-                self._run.keep(asked, query, writer)
-                return asked
+                self._recording.keep(answered, query, writer)
+                return answered
         except requests.exceptions.ReadTimeout:
             return Verdict("less", f"no byte in {self._settings.silence_s:.0f} s")
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
             raise BadInput(f"{self._settings.address} is no address ({error}); give http://… or https://…") from error
         except requests.RequestException as error:
-            return Verdict("retry", _plain(error))
+            return Verdict("retry", _shorten(error))
         finally:
             self._budget.spend(self._clock.monotonic() - began)
 
@@ -225,7 +191,7 @@ class Endpoint:
         """Stream the body to the writer; a verdict when it is no whole answer."""
         settings = self._settings
         if response.status_code != 200 or not is_sparql_json(response.headers.get("Content-Type")):
-            body = _beginning(response)
+            body = _read_beginning(response)
             now = self._clock.now()
             return judge_reply(response.status_code, response.headers, body, settings.address, settings.splits_429, now)
         try:
@@ -238,43 +204,39 @@ class Endpoint:
         except _BROKEN as error:
             if "timed out" in str(error):
                 return Verdict("less", f"no byte in {settings.silence_s:.0f} s")
-            return judge_cut(writer.tail, _plain(error))
+            return judge_cut(writer.tail, _shorten(error))
         return None
 
 
-class Replay:
-    """`ask` of a finished run, without any network."""
+def replay(recording: Recording, folder: Path) -> Ask:
+    """`ask` of a finished recording, without any network; CheckFailed for a query that was never asked in it."""
 
-    def __init__(self, run: RawRun, folder: Path) -> None:
-        self._run = run
-        self._folder = folder
-
-    def ask(self, query: str) -> Iterator[Solution]:
-        """Solutions as they were answered; CheckFailed for a query that was never asked in the run."""
-        asked = self._run.find(query)
-        if asked is None:
+    def ask(query: str) -> Iterator[Solution]:
+        if (record := recording.find(query)) is None:
             raise CheckFailed(
-                f"{self._folder} holds no answer to one of the queries (other relations, days or an --update were "
+                f"{folder} holds no answer to one of the queries (other relations, days or an --update were "
                 "read then); give the same options as then, or read from the endpoint again"
             )
-        return _read(self._run, asked)
+        return _read(recording, record)
+
+    return ask
 
 
-def _read(run: RawRun, asked: Asked) -> Iterator[Solution]:
-    if asked.answer_sha256 is None:
+def _read(recording: Recording, record: RecordedQuery) -> Iterator[Solution]:
+    if record.answer_sha256 is None:
         raise QueryTooBig(
-            f"{asked.endpoint} does not finish the smallest query that can be asked; "
+            f"{record.endpoint} does not finish the smallest query that can be asked; "
             "try again when it is less busy, or choose fewer relations"
         )
-    return _rows(run, asked.answer_sha256)
+    return _read_rows(recording, record.answer_sha256)
 
 
-def _rows(run: RawRun, sha256: str) -> Iterator[Solution]:
-    """The rows of an answer that was found whole when it was kept."""
+def _read_rows(recording: Recording, sha256: str) -> Iterator[Solution]:
+    """The rows of an answer that was whole when it was kept."""
     try:
-        yield from solutions(_parse(run.open(sha256)))
+        yield from solutions(_parse(recording.open(sha256)))
     except (SyntaxError, OSError) as error:
-        raise CheckFailed(f"a kept answer is damaged ({_plain(error)}); refresh again from the endpoint") from error
+        raise CheckFailed(f"a kept answer is damaged ({_shorten(error)}); refresh again from the endpoint") from error
 
 
 def _parse(stream: IO[bytes]) -> pyoxigraph.QuerySolutions:
@@ -284,18 +246,18 @@ def _parse(stream: IO[bytes]) -> pyoxigraph.QuerySolutions:
     return answer
 
 
-def _unreadable(writer: AnswerWriter) -> Verdict | None:
+def _find_cut(writer: AnswerWriter) -> Verdict | None:
     """Read a written answer to its end; a verdict when it is not whole."""
     try:
         with writer.reread() as stream:
             for _ in _parse(stream):
                 pass
     except (SyntaxError, ValueError, OSError) as error:
-        return judge_cut(writer.tail, _plain(error))
+        return judge_cut(writer.tail, _shorten(error))
     return None
 
 
-def _beginning(response: requests.Response) -> str:
+def _read_beginning(response: requests.Response) -> str:
     """The first characters of an error's body, as far as they can be read."""
     try:
         return next(response.iter_content(_CHUNK), b"").decode("utf-8", "replace")
@@ -303,7 +265,7 @@ def _beginning(response: requests.Response) -> str:
         return ""
 
 
-def _plain(error: Exception) -> str:
+def _shorten(error: Exception) -> str:
     """An error as one short line, without the addresses of objects."""
     text = " ".join(re.sub(r"<[^<>]* object at 0x[0-9a-f]+>", "", str(error)).split())
     return f"{type(error).__name__}: {text}"[:200]

@@ -14,24 +14,22 @@ from chronofacts.pipeline.sources.sparql.source import Ask
 from chronofacts.pipeline.sources.statements import RdfTerm
 from chronofacts.schemas.errors import CheckFailed
 
-__all__ = ["engine", "load_triples", "read_term", "solutions"]
+__all__ = ["engine", "load_triples", "solutions"]
 
 
 _TERMS_KNOWN = 10_000
 
 
 def load_triples(files: list[Path]) -> pyoxigraph.Store:
-    """A store in memory with the triples of N-Triples or Turtle files, `.gz` or plain.
+    """A store in memory with the triples of N-Triples files, `.gz` or plain.
 
     Raises CheckFailed naming the file that cannot be read to its end.
     """
     store = pyoxigraph.Store()
     for path in files:
-        turtle = path.name.removesuffix(".gz").endswith(".ttl")
         try:
             with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-                form = pyoxigraph.RdfFormat.TURTLE if turtle else pyoxigraph.RdfFormat.N_TRIPLES
-                store.bulk_load(cast(IO[bytes], stream), format=form)
+                store.bulk_load(cast(IO[bytes], stream), format=pyoxigraph.RdfFormat.N_TRIPLES)
         except (SyntaxError, EOFError, OSError) as error:
             raise CheckFailed(f"{path} cannot be read to its end ({error}); fetch it again") from error
     return store
@@ -55,14 +53,14 @@ def solutions(answer: pyoxigraph.QuerySolutions) -> Iterator[Solution]:
         for name, term in zip(names, solution, strict=True):
             if term is not None:
                 if (read := known.get(term)) is None:
-                    read = known[term] = read_term(term)
+                    read = known[term] = _read_term(term)
                 row[name] = read
         yield row
         if len(known) > _TERMS_KNOWN:
             known.clear()
 
 
-def read_term(term: object) -> RdfTerm:
+def _read_term(term: object) -> RdfTerm:
     if isinstance(term, pyoxigraph.NamedNode):
         return RdfTerm("uri", term.value)
     if isinstance(term, pyoxigraph.Literal):

@@ -1,23 +1,28 @@
-"""What an endpoint's reaction means: wait, ask again, ask for less, or give up.
+"""What an endpoint's reply means (wait, ask again, ask for less, give up), and asking until there is an answer.
 
 Every rule is a fact of wikidata.md: sections 2.1 (throttling and bans), 2.4 (truncated answers with status
 200) and 2.6 (QLever's time-outs).
-Leaves out: acting on it (`pipeline.sources.sparql.client`).
 """
 
 from __future__ import annotations
 
 import datetime
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Literal, TypeVar
 
-from chronofacts.pipeline.sources.sparql.rate_limit import retry_after
+from chronofacts.pipeline.sources.sparql.rate_limit import Clock, retry_after
 from chronofacts.schemas.errors import BadInput, ChronoFactsError
+from chronofacts.schemas.files import lock_file
 
-__all__ = ["EndpointFailed", "Verdict", "is_sparql_json", "judge_cut", "judge_reply"]
+__all__ = ["EndpointFailed", "HttpSettings", "Verdict", "ask_again", "is_sparql_json", "judge_cut", "judge_reply"]
 
+T = TypeVar("T")
+log = logging.getLogger("chronofacts.endpoint")
+_LONGEST_PAUSE_S = 60.0  # of those that double after each broken reply
 _THROTTLED_S = 60.0  # operators' advice for a 429 without Retry-After
 _TIMED_OUT = re.compile(r"TimeoutException|!!!!>>#|timed? ?out|timeout|cancell?ed|QueryTimeout", re.IGNORECASE)
 _WANTS_CONTACT = re.compile(r"user.?agent|robot.?policy|T400119", re.IGNORECASE)
@@ -28,15 +33,57 @@ class EndpointFailed(ChronoFactsError):
 
 
 @dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """Who asks which address, and how patiently."""
+
+    address: str
+    user_agent: str
+    """The whole header (`sparql.rate_limit.full_user_agent`)."""
+    lock: Path
+    """File that is locked while a request runs, whatever process asks."""
+    attempts: int = 8
+    longest_wait_s: float = 3600
+    """An endpoint that asks to wait longer than this is left alone."""
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """act: `wait` (throttled: the same again after the wait), `retry` (broken on the way), `less` (too big)."""
 
     act: Literal["wait", "retry", "less"]
     why: str
     wait_s: float | None = None
-    """Seconds that the endpoint asks for; None: as the asker thinks fit."""
+    """Seconds that the endpoint asks for; None: it does not say."""
     cut: bool = False
     """True for an answer that began and did not end."""
+
+
+def ask_again(
+    ask: Callable[[int], T | Verdict],
+    settings: HttpSettings,
+    clock: Clock,
+    give_up: Callable[[Verdict, int], bool] = lambda verdict, attempt: False,
+) -> tuple[T | Verdict, int]:
+    """Ask until there is an answer; returns it, or the last verdict, and the number of attempts.
+
+    ask: gets the number of the attempt. give_up: whether a verdict on an attempt is the last one.
+    Raises EndpointFailed when the endpoint asks to wait longer than the settings allow.
+    """
+    attempt = 0
+    while True:
+        attempt += 1
+        with lock_file(settings.lock):
+            outcome = ask(attempt)
+        if not isinstance(outcome, Verdict) or attempt == settings.attempts or give_up(outcome, attempt):
+            return outcome, attempt
+        wait = outcome.wait_s if outcome.wait_s is not None else min(_LONGEST_PAUSE_S, 2.0 ** (attempt - 1))
+        if wait > settings.longest_wait_s:
+            raise EndpointFailed(
+                f"{settings.address} asks to wait {wait:.0f} s; run the same command again after that: "
+                "finished batches are kept"
+            )
+        log.info("%s; asking again in %.0f s", outcome.why, wait)
+        clock.sleep(wait)
 
 
 def is_sparql_json(content_type: str | None) -> bool:

@@ -2,7 +2,6 @@
 
 It starts from the statements with a date in the window, and goes on from there. Facts without dates (capitals,
 birthplaces) are in no window: they are read for the entities that have been named, hop by hop.
-Leaves out: the questions themselves (`pipeline.sources.sparql.source`).
 """
 
 from __future__ import annotations
@@ -17,13 +16,14 @@ import pyarrow.compute as pc
 
 from chronofacts.pipeline.sources import Source, Window
 from chronofacts.pipeline.sources.statements import properties_of
-from chronofacts.pipeline.storage.parquet_stream import pieces, spool
+from chronofacts.pipeline.storage.columns import mark_fault, replace_column
+from chronofacts.pipeline.storage.parquet_stream import read_batches, write_batches
 from chronofacts.pipeline.storage.session import Tabular, connect, register
 from chronofacts.schemas.catalogue import Catalogue
 from chronofacts.schemas.ids import is_qid
 from chronofacts.schemas.tables import STATEMENTS
 
-__all__ = ["days_of_change", "mark", "reach", "resolve"]
+__all__ = ["days_of_change", "read_neighbourhood", "replace_merged"]
 
 log = logging.getLogger("chronofacts.refresh")
 _HOPS = 3  # facts read beyond what changed: with the first, four hops in all
@@ -34,7 +34,7 @@ def days_of_change(since: datetime.date, as_of: datetime.date) -> Window:
     return Window(datetime.date(since.year, 1, 1), as_of + datetime.timedelta(days=1))
 
 
-def reach(source: Source, catalogue: Catalogue, window: Window, folder: Path) -> Iterator[pa.Table]:
+def read_neighbourhood(source: Source, catalogue: Catalogue, window: Window, folder: Path) -> Iterator[pa.Table]:
     """`STATEMENTS` of all that has a date in the window and of what these name, up to a few hops away.
 
     folder: where the statements of each hop are kept meanwhile.
@@ -53,13 +53,13 @@ def reach(source: Source, catalogue: Catalogue, window: Window, folder: Path) ->
     whole: set[str] = set()
     for hop in range(_HOPS + 1):
         file = folder / f"{hop}.parquet"
-        spool(source.statements_of(sorted(new), properties), STATEMENTS, file)
+        write_batches(source.statements_of(sorted(new), properties), STATEMENTS, file)
         read |= new
         if hop == 0:
             named = set(changed_objects(file, backwards.to_pylist(), window))
         if hop == _HOPS or not new:
             break
-        named |= _named(pieces(folder, STATEMENTS), backwards, named)
+        named |= _find_named(read_batches(folder, STATEMENTS), backwards, named)
         holders = {
             qid for pid in backwards.to_pylist() for qid in source.subjects_with_value(pid, sorted(named - whole))
         }
@@ -67,15 +67,15 @@ def reach(source: Source, catalogue: Catalogue, window: Window, folder: Path) ->
         new = (named | holders) - read
         log.info("read %d subjects; %d more are named", len(read), len(new))
     about = pa.array(whole, pa.string())
-    for piece in pieces(folder, STATEMENTS):
-        yield mark(piece, _about_others(piece, backwards, about), "unread_subject")
+    for batch in read_batches(folder, STATEMENTS):
+        yield mark_fault(batch, _about_others(batch, backwards, about).to_pylist(), "unread_subject")
 
 
-def _named(statements: Iterator[pa.Table], backwards: pa.Array, named: set[str]) -> set[str]:
+def _find_named(statements: Iterator[pa.Table], backwards: pa.Array, named: set[str]) -> set[str]:
     """Items that statements name, but for those that are read backwards and about an item not among the named."""
     known, found = pa.array(named, pa.string()), set[str]()
-    for piece in statements:
-        telling = piece.filter(pc.invert(_about_others(piece, backwards, known)))
+    for batch in statements:
+        telling = batch.filter(pc.invert(_about_others(batch, backwards, known)))
         for column, kind in (("subject", None), ("object", "item"), ("object_unit", "quantity")):
             rows = telling if kind is None else telling.filter(pc.equal(telling["object_kind"], kind))
             found.update(qid for qid in rows[column].unique().to_pylist() if qid is not None and is_qid(qid))
@@ -106,20 +106,9 @@ def _about_others(statements: pa.Table, backwards: pa.Array, whole: pa.Array) ->
     return pc.and_(reads_back, pc.invert(known))
 
 
-def mark(statements: pa.Table, where: pa.ChunkedArray, fault: str) -> pa.Table:
-    """The statements, with a fault added where it holds and taken away elsewhere."""
-    faults = [
-        sorted({*row, fault} if holds else {*row} - {fault})
-        for row, holds in zip(statements["faults"].to_pylist(), where.to_pylist(), strict=True)
-    ]
-    place = STATEMENTS.get_field_index("faults")
-    return statements.set_column(place, STATEMENTS.field(place), pa.array(faults, pa.list_(pa.string())))
-
-
-def resolve(statements: pa.Table, moved: dict[str, str]) -> pa.Table:
+def replace_merged(statements: pa.Table, merged: dict[str, str]) -> pa.Table:
     """The statements with every item that was merged into another replaced by it."""
     for name in ("object", "object_unit", "replaces", "replaced_by"):
-        values = [moved.get(value, value) for value in statements[name].to_pylist()]
-        place = STATEMENTS.get_field_index(name)
-        statements = statements.set_column(place, STATEMENTS.field(place), pa.array(values, pa.string()))
+        values = [merged.get(value, value) for value in statements[name].to_pylist()]
+        statements = replace_column(statements, name, pa.array(values, pa.string()))
     return statements

@@ -1,20 +1,17 @@
 """How an endpoint wants to be asked: by somebody it can reach, one question at a time, and not too much.
 
 Source of every number: wikidata.md, section 2.1 (limits of the query service) and 2.2 (user agents).
-Leaves out: the requests themselves (`pipeline.sources.sparql.client`).
 """
 
 from __future__ import annotations
 
 import datetime
 import email.utils
-import fcntl
 import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +19,7 @@ from urllib.parse import urlsplit
 
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["SYSTEM_CLOCK", "Budget", "Clock", "full_user_agent", "lock_of", "one_at_a_time", "retry_after"]
+__all__ = ["SYSTEM_CLOCK", "Budget", "Clock", "full_user_agent", "lock_of", "retry_after"]
 
 _WIKIMEDIA = ("wikidata.org", "wikimedia.org", "wikipedia.org", "mediawiki.org", "wmcloud.org", "toolforge.org")
 _CONTACT = re.compile(r"https?://[^\s/)]+\.[^\s)]+|[^\s@(:]+@[^\s@)]+\.[^\s@)]+")
@@ -111,11 +108,3 @@ def lock_of(address: str) -> Path:
     parts = urlsplit(address)
     name = re.sub(r"[^\w.-]", "_", f"{parts.hostname}_{parts.port or parts.scheme}")
     return Path(tempfile.gettempdir()) / f"chronofacts-{os.getuid()}-{name}.lock"
-
-
-@contextmanager
-def one_at_a_time(lock: Path) -> Iterator[None]:
-    """Hold the lock; waits for whoever holds it, in this process or another. It dies with its process."""
-    with lock.open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield

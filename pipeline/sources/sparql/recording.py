@@ -1,4 +1,4 @@
-"""The raw layer: every answer of an endpoint as it came, so that a reading can be repeated without the network.
+"""Recordings: every answer of an endpoint as it came, so that a reading can be repeated without the network.
 
     RAW/blobs/ab/ab12….zst               texts of queries and answers, named by the sha256 of their bytes, Zstandard
     RAW/runs/STAMP/run.json              the endpoint and the moment of one reading
@@ -6,9 +6,8 @@
     RAW/runs/STAMP/finished              there when the reading came to its end (`abandoned`: when it was given up)
 
 Nothing is ever changed: files are written aside and renamed, and the record of an answer, which tells its size, comes
-last. A run without its mark is taken up again, and what it holds is not asked again; an older run serves only to be
-replayed.
-Leaves out: what is asked (`pipeline.sources.sparql.client`), and what answers mean (`pipeline.sources.sparql.results`).
+last. A recording without its mark is taken up again, and what it holds is not asked again; an older one serves only to
+be replayed.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -29,24 +28,25 @@ import pyarrow as pa
 from chronofacts.pipeline.sources import Scope
 from chronofacts.pipeline.sources.sparql.rate_limit import Clock
 from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.files import replace_file
 
-__all__ = ["AnswerWriter", "Asked", "RawRun", "find_run", "open_run"]
+__all__ = ["AnswerWriter", "RecordedQuery", "Recording", "find_recording", "open_recording"]
 
 _RESUMED_WITHIN = datetime.timedelta(hours=24)  # an older answer is no part of a fresh reading
 _TAIL = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RecordedQuery:
     """What came of one query."""
 
     endpoint: str
     query_sha256: str
     ids: tuple[str, ...]
     """QIDs that the query names, sorted."""
-    asked_at: str
+    asked_at: str = ""
     """UTC, ISO 8601."""
-    attempt: int
+    attempt: int = 0
     """How many times it had been asked by then."""
     freshness: str = ""
     """Up to when the endpoint said that it knows Wikidata; empty when not told."""
@@ -91,25 +91,26 @@ class AnswerWriter:
         return pa.CompressedInputStream(pa.OSFile(str(self.path), "rb"), "zstd")
 
 
-class RawRun:
+class Recording:
     """One reading of one endpoint, while it goes on, or again."""
 
-    def __init__(self, folder: Path, about: dict[str, Any], clock: Clock) -> None:
+    def __init__(self, folder: Path, about: dict[str, Any]) -> None:
         self.endpoint: str = about["endpoint"]
         self.started_at = datetime.datetime.fromisoformat(about["started_at"])
         self.scope: Scope = about["scope"]
         self._folder = folder
         self._blobs = folder.parent.parent / "blobs"
-        self._clock = clock
 
-    def find(self, query: str) -> Asked | None:
-        """What came of a query in this run; None when it has not been asked, or its record is torn."""
+    def find(self, query: str) -> RecordedQuery | None:
+        """What came of a query; None when it has not been asked, or its record or answer is torn."""
         try:
-            values = json.loads(self._record(_sha256(query)).read_text(encoding="utf-8"))
-            asked = Asked(**{**values, "ids": tuple(values["ids"])})
+            values = json.loads(self._file_of(hashlib.sha256(query.encode()).hexdigest()).read_text(encoding="utf-8"))
+            record = RecordedQuery(**{**values, "ids": tuple(values["ids"])})
+            answer = record.answer_sha256
+            is_whole = answer is None or self._blob(answer).stat().st_size == record.stored_bytes
         except (OSError, ValueError, TypeError, KeyError):
             return None
-        return asked if self._whole(asked) else None
+        return record if is_whole else None
 
     @contextmanager
     def writer(self) -> Iterator[AnswerWriter]:
@@ -123,43 +124,31 @@ class RawRun:
         finally:
             writer.path.unlink(missing_ok=True)
 
-    def _whole(self, asked: Asked) -> bool:
-        if asked.answer_sha256 is None:
-            return True
-        try:
-            return self._blob(asked.answer_sha256).stat().st_size == asked.stored_bytes
-        except OSError:
-            return False
-
-    def keep(self, asked: Asked, query: str, writer: AnswerWriter | None) -> None:
+    def keep(self, record: RecordedQuery, query: str, writer: AnswerWriter | None) -> None:
         """Record what came of a query; its answer, where there is one, first."""
         with _disk(self._folder):
-            if writer is not None and (sha256 := asked.answer_sha256) is not None:
-                asked = replace(asked, stored_bytes=writer.path.stat().st_size)
-                _settle(writer.path, self._blob(sha256))
-            if not self._blob(asked.query_sha256).exists():
-                with self.writer() as text:
-                    text.write(query.encode())
-                    text.close()
-                    _settle(text.path, self._blob(asked.query_sha256))
-            record = self._record(asked.query_sha256)
-            record.parent.mkdir(parents=True, exist_ok=True)
-            partial = record.with_suffix(".partial")
-            partial.write_text(
-                json.dumps({name: getattr(asked, name) for name in Asked.__slots__}, indent=1) + "\n", encoding="utf-8"
-            )
-            _settle(partial, record)
+            if writer is not None and (sha256 := record.answer_sha256) is not None:
+                record = replace(record, stored_bytes=writer.path.stat().st_size)
+                answer = self._blob(sha256)
+                answer.parent.mkdir(parents=True, exist_ok=True)
+                writer.path.replace(answer)  # a file of that name has the same content
+            text = self._blob(record.query_sha256)
+            if not text.exists():
+                with replace_file(text, flush=False) as aside:
+                    aside.write_bytes(pa.Codec("zstd").compress(query.encode(), asbytes=True))
+            with replace_file(self._file_of(record.query_sha256), flush=False) as aside:
+                aside.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
 
     def open(self, sha256: str) -> IO[bytes]:
         """The bytes of an answer; reading to the end raises CheckFailed when they are not what was kept."""
         return cast(IO[bytes], _Checked(self._blob(sha256), sha256))
 
     def finish(self, mark: str = "finished") -> None:
-        """Close the run: no later reading takes it up."""
+        """Close the recording: no later reading takes it up."""
         with _disk(self._folder):
             (self._folder / mark).touch()
 
-    def _record(self, sha256: str) -> Path:
+    def _file_of(self, sha256: str) -> Path:
         return self._folder / "asked" / sha256[:2] / f"{sha256}.json"
 
     def _blob(self, sha256: str) -> Path:
@@ -190,19 +179,19 @@ class _Checked:
         self._stream.close()
 
 
-def open_run(raw: Path, endpoint: str, scope: str, clock: Clock) -> RawRun:
-    """The unfinished run of this endpoint and scope whose last answer is not a day old, or else a new one.
+def open_recording(raw: Path, endpoint: str, scope: str, clock: Clock) -> Recording:
+    """The unfinished recording of this endpoint and scope whose last answer is not a day old, or else a new one.
 
     scope: what is read, as one line; answers of another scope are not mixed in.
     Raises BadInput when the folder cannot be written.
     """
     for folder in reversed(_runs(raw)):
-        run = _read_run(folder, clock)
+        recording = _read_recording(folder)
         closed = (folder / "finished").exists() or (folder / "abandoned").exists()
-        if run is None or closed or (run.endpoint, run.scope) != (endpoint, scope):
+        if recording is None or closed or (recording.endpoint, recording.scope) != (endpoint, scope):
             continue
         if clock.now() - _last_touched(folder) < _RESUMED_WITHIN:
-            return run
+            return recording
         break
     started = clock.now().astimezone(datetime.UTC).replace(microsecond=0)
     about = {"endpoint": endpoint, "scope": scope, "started_at": started.isoformat()}
@@ -212,15 +201,15 @@ def open_run(raw: Path, endpoint: str, scope: str, clock: Clock) -> RawRun:
         (folder / "run.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise BadInput(f"--raw {raw} cannot be written ({error.strerror}); name another folder") from error
-    return RawRun(folder, about, clock)
+    return Recording(folder, about)
 
 
-def find_run(raw: Path, clock: Clock) -> RawRun:
-    """The newest finished run, to be replayed; BadInput when there is none."""
+def find_recording(raw: Path) -> Recording:
+    """The newest finished recording, to be replayed; BadInput when there is none."""
     for folder in reversed(_runs(raw)):
-        run = _read_run(folder, clock)
-        if run is not None and (folder / "finished").exists():
-            return run
+        recording = _read_recording(folder)
+        if recording is not None and (folder / "finished").exists():
+            return recording
     raise BadInput(f"{raw} holds no finished reading of an endpoint; make one with `chronofacts refresh --raw {raw}`")
 
 
@@ -228,9 +217,9 @@ def _runs(raw: Path) -> list[Path]:
     return sorted(path for path in (raw / "runs").glob("*") if path.is_dir())
 
 
-def _read_run(folder: Path, clock: Clock) -> RawRun | None:
+def _read_recording(folder: Path) -> Recording | None:
     try:
-        return RawRun(folder, json.loads((folder / "run.json").read_text(encoding="utf-8")), clock)
+        return Recording(folder, json.loads((folder / "run.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError):
         return None  # killed while it was being made
 
@@ -238,12 +227,6 @@ def _read_run(folder: Path, clock: Clock) -> RawRun | None:
 def _last_touched(folder: Path) -> datetime.datetime:
     newest = max(path.stat().st_mtime for path in (folder, *folder.glob("asked/*")))
     return datetime.datetime.fromtimestamp(newest, datetime.UTC)
-
-
-def _settle(partial: Path, path: Path) -> None:
-    """Give a finished file its name; a file of that name has the same content."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial.replace(path)
 
 
 @contextmanager
@@ -256,7 +239,3 @@ def _disk(folder: Path) -> Iterator[None]:
             f"{folder} cannot be written ({error.strerror or error}); make room and run the same command again: "
             "what was answered so far is kept"
         ) from error
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

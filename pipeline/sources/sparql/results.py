@@ -1,7 +1,7 @@
 """Rows of SPARQL answers to Arrow tables, alike for every engine.
 
 A solution is a mapping from variable to `RdfTerm`; solutions may come in any order and more than once
-(several values multiply), so that everything is gathered per statement or per item first.
+(several values multiply), so that everything is collected per statement or per item first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from chronofacts.pipeline.sources.entities import LABELS, in_order
+from chronofacts.pipeline.sources.entities import LABELS, label_row, name_languages
 from chronofacts.pipeline.sources.statements import (
     ENTITY,
     NOVALUE,
@@ -34,11 +34,10 @@ __all__ = [
     "SortedRows",
     "label_table",
     "read_counts",
-    "read_items",
     "read_redirects",
     "read_revisions",
     "read_subjects",
-    "sort_out",
+    "sort_rows",
     "statement_table",
 ]
 
@@ -55,7 +54,7 @@ _RANKS = {"PreferredRank": "preferred", "NormalRank": "normal", "DeprecatedRank"
 
 
 @dataclass
-class _Gathered:
+class _Statement:
     """One statement while its rows come in; dicts are used as ordered sets."""
 
     subject: str
@@ -78,23 +77,18 @@ class SortedRows(NamedTuple):
     names: list[Solution]
 
 
-def sort_out(solutions: Iterable[Solution]) -> SortedRows:
+def sort_rows(solutions: Iterable[Solution]) -> SortedRows:
     """The rows by what they tell; all of one batch are held."""
     rows = SortedRows([], [], [], [])
-    places = {
+    lists = {
         f"{_SCHEMA}version": rows.revisions,
         f"{_SCHEMA}dateModified": rows.revisions,
         f"{_WIKIBASE}sitelinks": rows.sitelinks,
     }
     for row in solutions:
-        place = rows.statements if "st" in row else places.get(row["p"].value, rows.names)
-        place.append(row)
+        rows_like_it = rows.statements if "st" in row else lists.get(row["p"].value, rows.names)
+        rows_like_it.append(row)
     return rows
-
-
-def read_items(solutions: Iterable[Solution]) -> list[str]:
-    """The QIDs in `?item`, sorted."""
-    return sorted({qid for solution in solutions if (qid := _local_id(solution["item"])) is not None})
 
 
 def read_subjects(solutions: Iterable[Solution]) -> dict[str, int | None]:
@@ -109,17 +103,18 @@ def read_subjects(solutions: Iterable[Solution]) -> dict[str, int | None]:
     return found
 
 
-def statement_table(solutions: Iterable[Solution], origin: Origin, revisions: Mapping[str, Revision]) -> pa.Table:
-    """`STATEMENTS` from the rows of statements, sorted by subject, property and id."""
-    gathered: dict[str, _Gathered] = {}
-    for row in solutions:
+def statement_table(sorted_rows: SortedRows, origin: Origin) -> pa.Table:
+    """`STATEMENTS` from the rows of statements and revisions, sorted by subject, property and id."""
+    revisions = read_revisions(sorted_rows.revisions)
+    statements: dict[str, _Statement] = {}
+    for row in sorted_rows.statements:
         iri = row["st"].value
-        if iri not in gathered:
+        if iri not in statements:
             subject, pid = _local_id(row["item"]), row["claim"].value.removeprefix(_PROP)
-            gathered[iri] = _Gathered(subject or row["item"].value, pid)
-        _gather(gathered[iri], row)
+            statements[iri] = _Statement(subject or row["item"].value, pid)
+        _add_row(statements[iri], row)
     rows = StatementRows(origin)
-    for iri, statement in sorted(gathered.items(), key=lambda pair: (pair[1].subject, pair[1].property, pair[0])):
+    for iri, statement in sorted(statements.items(), key=lambda pair: (pair[1].subject, pair[1].property, pair[0])):
         main = statement.snaks("statement")
         qualifiers = {
             key: statement.snaks(key) + ([NOVALUE] if key in statement.without else [])
@@ -138,7 +133,7 @@ def statement_table(solutions: Iterable[Solution], origin: Origin, revisions: Ma
     return rows.table()
 
 
-def _gather(statement: _Gathered, row: Solution) -> None:
+def _add_row(statement: _Statement, row: Solution) -> None:
     predicate, value = row["p"].value, row["v"]
     if predicate.startswith(_PROP):
         kind, _, pid = predicate[len(_PROP) :].rpartition("/")
@@ -211,41 +206,20 @@ def read_redirects(solutions: Iterable[Solution]) -> dict[str, str]:
 def label_table(
     qids: Sequence[str], solutions: Iterable[Solution], sitelinks: Mapping[str, int], language: str
 ) -> pa.Table:
-    """`LABELS` of the items that have any name, in the order of qids.
-
-    The label is the one in the language, else in `mul`, else in English, and so is the language of an alias; a
-    label that is the item's own id counts as none (a label service makes such).
-    """
-    found: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    """`LABELS` of the items that have any name, in the order of qids."""
+    names: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for row in solutions:
         qid, text = _local_id(row["item"]), row["v"]
         if qid is not None and text.language is not None and text.value != qid:
-            found[qid, row["p"].value][text.language].add(text.value)
-    order = list(dict.fromkeys((language, "mul", "en")))
+            names[qid, row["p"].value][text.language].add(text.value)
     rows = []
     for qid in qids:
-        names = {code: min(texts) for code, texts in found[qid, _LABEL].items()}
-        chosen = next((code for code in order if code in names), None)
-        told = [
-            (code, {*found[qid, _ALIAS].get(code, ()), *([names[code]] if code in names else [])}) for code in order
-        ]
-        aliases = {alias: code for code, texts in reversed(told) for alias in texts}
-        descriptions = found[qid, _DESCRIPTION].get(language) or found[qid, _DESCRIPTION].get("en")
-        if chosen is None and not aliases:
-            continue
-        label = names[chosen] if chosen is not None else None
-        aliases.pop(label or "", None)
-        rows.append(
-            {
-                "qid": qid,
-                "label": label,
-                "label_language": chosen,
-                "description": min(descriptions) if descriptions else None,
-                **in_order(aliases),
-                "sitelinks": sitelinks.get(qid),
-            }
+        labels, descriptions = (
+            {code: min(texts) for code, texts in names[qid, predicate].items()} for predicate in (_LABEL, _DESCRIPTION)
         )
-    return pa.Table.from_pylist(rows, schema=LABELS)
+        languages, aliases = name_languages(language), names[qid, _ALIAS]
+        rows.append(label_row(qid, labels, descriptions, aliases, languages, sitelinks.get(qid)))
+    return pa.Table.from_pylist([row for row in rows if row is not None], schema=LABELS)
 
 
 def _local_id(term: RdfTerm) -> str | None:

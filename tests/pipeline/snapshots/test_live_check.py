@@ -9,7 +9,8 @@ import pytest
 import requests
 
 from chronofacts.pipeline.snapshots.live_check import compare_statements, compare_with_now
-from chronofacts.pipeline.sources.wikibase_api import ApiSettings, EntityApi
+from chronofacts.pipeline.sources.sparql.http_policy import HttpSettings
+from chronofacts.pipeline.sources.wikibase_api import EntityApi
 from tests.pipeline.sources.entity_server import Api, entity, serving, statement
 from tests.pipeline.sources.sparql.endpoint_server import FakeTime
 
@@ -23,7 +24,7 @@ def server() -> Iterator[Api]:
 @pytest.fixture
 def api(server: Api, tmp_path: Path) -> Iterator[EntityApi]:
     with requests.Session() as session:
-        yield EntityApi(ApiSettings("tests", tmp_path / "lock", server.url), FakeTime().clock(), session)
+        yield EntityApi(HttpSettings(server.url, "tests", tmp_path / "lock"), FakeTime().clock(), session)
 
 
 def verdicts(api: EntityApi, before: dict, after: dict, server: Api) -> list[tuple[str, str, str]]:

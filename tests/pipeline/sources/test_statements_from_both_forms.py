@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyoxigraph
 import pytest
 
-from chronofacts.pipeline.sources import Freshness
+from chronofacts.pipeline.sources import Freshness, QueryTooBig
 from chronofacts.pipeline.sources.sparql import queries
 from chronofacts.pipeline.sources.sparql.embedded import engine, load_triples
-from chronofacts.pipeline.sources.sparql.source import QueryTooBig, SparqlSource, halving
-from chronofacts.pipeline.sources.statements import Origin, StatementRows, read_json_statement
+from chronofacts.pipeline.sources.sparql.source import SparqlSource, ask_in_halves
+from chronofacts.pipeline.sources.statements import Origin, RdfTerm, StatementRows, read_json_statement
 
 NOW = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
 EXTRACTS = Path(__file__).resolve().parents[4] / "shared" / "wikidata"
@@ -186,14 +186,15 @@ def test_an_id_that_is_none_never_enters_a_query() -> None:
 def test_a_batch_that_is_too_big_is_halved_until_it_is_not() -> None:
     asked: list[int] = []
 
-    def read(ids: list[str]) -> list[str]:
+    def ask(query: str) -> list[dict[str, RdfTerm]]:
+        ids = query.split()
         asked.append(len(ids))
         if len(ids) > 3:
             raise QueryTooBig("too slow")
-        return list(ids)
+        return [{"item": RdfTerm("uri", qid)} for qid in ids]
 
     ids = [f"Q{number}" for number in range(1, 11)]
-    assert [qid for part in halving(read, ids) for qid in part] == ids
+    assert [row["item"].value for row in ask_in_halves(ask, " ".join, ids)] == ids
     assert asked == [10, 5, 2, 3, 5, 2, 3]
 
 

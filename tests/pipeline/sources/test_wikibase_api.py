@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
-from chronofacts.pipeline.sources.wikibase_api import ApiSettings, EntityApi
+from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed, HttpSettings
+from chronofacts.pipeline.sources.wikibase_api import EntityApi
 from chronofacts.schemas.errors import BadInput
 from tests.pipeline.sources.entity_server import Api, serving
 from tests.pipeline.sources.sparql.endpoint_server import FakeTime
@@ -29,7 +29,7 @@ def time() -> FakeTime:
 @pytest.fixture
 def api(server: Api, time: FakeTime, tmp_path: Path) -> Iterator[EntityApi]:
     with requests.Session() as session:
-        yield EntityApi(ApiSettings("tests", tmp_path / "lock", server.url), time.clock(), session)
+        yield EntityApi(HttpSettings(server.url, "tests", tmp_path / "lock"), time.clock(), session)
 
 
 def test_items_are_read_fifty_at_a_time(api: EntityApi, server: Api) -> None:

@@ -1,4 +1,4 @@
-"""Rows go to Parquet in pieces, and the file says nothing of the pieces."""
+"""Rows go to Parquet in batches, and the file says nothing of the batches."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chronofacts.pipeline.storage.parquet_stream import ROWS, Spool, pieces, read_whole, spool
+from chronofacts.pipeline.storage.parquet_stream import ROWS, ParquetStream, read_batches, write_batches
 from chronofacts.schemas.errors import CheckFailed
+from tests.pipeline.whole_tables import read_whole
 
 NUMBERS = pa.schema([("number", pa.int64()), ("text", pa.string())])
 ROW_COUNT = 2 * ROWS + 777
@@ -34,21 +35,23 @@ def test_the_bytes_of_a_file_depend_on_its_rows_alone(
     places = [0, *sorted(cuts), ROW_COUNT]
     parts = [whole.slice(a, b - a) for a, b in pairwise(places)]
 
-    assert spool(parts, NUMBERS, folder / "parts.parquet") == spool([whole], NUMBERS, folder / "whole.parquet")
+    assert write_batches(parts, NUMBERS, folder / "parts.parquet") == write_batches(
+        [whole], NUMBERS, folder / "whole.parquet"
+    )
     assert (folder / "parts.parquet").read_bytes() == (folder / "whole.parquet").read_bytes()
 
 
-def test_what_was_written_is_read_back_in_order_and_in_bounded_pieces(tmp_path: Path) -> None:
+def test_what_was_written_is_read_back_in_order_and_in_bounded_batches(tmp_path: Path) -> None:
     for part in range(3):
-        spool([rows(part * ROW_COUNT, ROW_COUNT)], NUMBERS, tmp_path / f"{part}.parquet")
+        write_batches([rows(part * ROW_COUNT, ROW_COUNT)], NUMBERS, tmp_path / f"{part}.parquet")
 
-    assert max(piece.num_rows for piece in pieces(tmp_path, NUMBERS)) <= ROWS
+    assert max(batch.num_rows for batch in read_batches(tmp_path, NUMBERS)) <= ROWS
     assert read_whole(tmp_path, NUMBERS).equals(rows(0, 3 * ROW_COUNT))
-    assert read_whole(rows(0, 5), NUMBERS).equals(rows(0, 5))
+    assert list(read_batches(rows(0, 5), NUMBERS)) == [rows(0, 5)]
 
 
 def test_no_rows_make_a_file_with_the_columns(tmp_path: Path) -> None:
-    spool([], NUMBERS, tmp_path / "none.parquet")
+    write_batches([], NUMBERS, tmp_path / "none.parquet")
     assert read_whole(tmp_path / "none.parquet", NUMBERS).equals(NUMBERS.empty_table())
 
 
@@ -58,7 +61,7 @@ def test_a_full_disk_is_told_with_its_mend(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
         with (
             pytest.raises(CheckFailed, match="make room and run the same command again"),
-            Spool(tmp_path / "large.parquet", NUMBERS) as sink,
+            ParquetStream(tmp_path / "large.parquet", NUMBERS) as sink,
         ):
             sink.write(rows(0, ROW_COUNT))
     finally:

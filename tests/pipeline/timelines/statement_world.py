@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from chronofacts.pipeline.sources.entities import LABELS, describe_entities
+from chronofacts.pipeline.sources.entities import LABELS
 from chronofacts.pipeline.sources.statements import NOVALUE, Origin, Snak, StatementRows
 from chronofacts.pipeline.sources.statements import SOMEVALUE as SOMEBODY
 from chronofacts.schemas.dates import read_json_time, spell_interval
+from tests.pipeline.whole_tables import describe_entities
 
 GREGORIAN = "http://www.wikidata.org/entity/Q1985727"
 ORIGIN = Origin("test", datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC))

@@ -1,16 +1,20 @@
 """Where Wikidata says a thing in several places."""
 
 import datetime
+from pathlib import Path
 
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chronofacts.pipeline.changes import find_changes
-from chronofacts.pipeline.timelines.agreement import count_confidence, cross_check, quarantine, veto_empty_before
+from chronofacts.pipeline.timelines.agreement import check_agreement, veto_empty_before, write_confidence
 from chronofacts.pipeline.timelines.build import build_timelines, values_at
+from chronofacts.pipeline.timelines.recent_edits import mark_recent_edits
 from chronofacts.schemas.catalogue import load_catalogue
+from chronofacts.schemas.tables import TIMELINES
 from tests.pipeline.timelines.statement_world import World, world
+from tests.pipeline.whole_tables import read_whole
 
 DAY = datetime.date(2022, 1, 1)
 CATALOGUE = load_catalogue().select(
@@ -34,7 +38,7 @@ def values(made: World) -> dict[str, tuple[str | None, str, int]]:
     timelines, _ = build_timelines(*made.tables(), CATALOGUE, DAY)
     return {
         row["relation"]: (row["object"], row["certainty"], row["confidence"])
-        for row in cross_check(values_at(timelines, DAY), CATALOGUE).to_pylist()
+        for row in check_agreement(values_at(timelines, DAY), CATALOGUE).to_pylist()
     }
 
 
@@ -71,16 +75,15 @@ def test_a_value_stays_certain_only_if_nobody_says_otherwise(told: list[str]) ->
         assert found[2] == 1 + sum(1 for name in told[1:] if name)
 
 
-def test_the_confidence_of_a_span_counts_the_places_that_give_its_holder_for_its_time() -> None:
+def test_the_confidence_of_a_span_counts_the_places_that_give_its_holder_for_its_time(tmp_path: Path) -> None:
     made = (
         country().country("Q1", "P6").held_by("Q5", "2010-01-01", "2015-01-01")
         .office("Q9").held_by("Q5", "2016-01-01", "2017-01-01")
     )  # fmt: skip
     timelines, _ = build_timelines(*made.tables(), CATALOGUE, DAY)
-    spans = {
-        (row["relation"], row["object"]): row["confidence"]
-        for row in count_confidence(timelines, CATALOGUE).to_pylist()
-    }
+    write_confidence(timelines, CATALOGUE, tmp_path / "timelines.parquet")
+    rows = read_whole(tmp_path / "timelines.parquet", TIMELINES).to_pylist()
+    spans = {(row["relation"], row["object"]): row["confidence"] for row in rows}
     assert spans["head_of_government", "Q2"] == 3
     assert spans["head_of_government", "Q5"] == 1
 
@@ -94,20 +97,12 @@ def edited(table: pa.Table, day: str) -> pa.Table:
 
 def test_a_statement_edited_in_the_last_days_is_possible_but_no_answer() -> None:
     statements, entities = world().office("Q1").held_by("Q2", "2020-01-01").tables()
-    young = quarantine(edited(statements, "2021-12-30"), DAY, 3)
+    young = mark_recent_edits(edited(statements, "2021-12-30"), DAY, 3)
     timelines, rejections = build_timelines(young, entities, CATALOGUE, DAY)
     assert [row["certainty"] for row in values_at(timelines, DAY).to_pylist()] == ["unknown"]
     assert [(row["reason"], row["ids"]) for row in rejections.to_pylist()] == [("young_statement", ["S1"])]
-    assert quarantine(edited(statements, "2021-12-29"), DAY, 3)["faults"].to_pylist() == [[]]
-    assert quarantine(edited(statements, "2021-12-30"), DAY, 0)["faults"].to_pylist() == [[]]
-
-
-def test_a_statement_that_stood_before_is_old_whoever_edited_its_subject_since() -> None:
-    statements, _ = world().office("Q1").held_by("Q2", "2020-01-01").tables()
-    changed, _ = world().office("Q1").held_by("Q2", "2020-01-02").tables()
-    now = edited(statements, "2021-12-31")
-    assert quarantine(now, DAY, 3, known=statements)["faults"].to_pylist() == [[]]
-    assert quarantine(now, DAY, 3, known=changed)["faults"].to_pylist() == [["young_statement"]]
+    assert mark_recent_edits(edited(statements, "2021-12-29"), DAY, 3)["faults"].to_pylist() == [[]]
+    assert mark_recent_edits(edited(statements, "2021-12-30"), DAY, 0)["faults"].to_pylist() == [[]]
 
 
 SINCE = datetime.date(2021, 1, 1)
@@ -117,7 +112,7 @@ def changes(made: World) -> tuple[list[tuple], list[tuple]]:
     """((kind, relation, old, new) of every change, (reason, relation) of every rejection by another place)."""
     statements, entities = made.tables()
     timelines, _ = build_timelines(statements, entities, CATALOGUE, DAY)
-    since, as_of = (cross_check(values_at(timelines, day), CATALOGUE) for day in (SINCE, DAY))
+    since, as_of = (check_agreement(values_at(timelines, day), CATALOGUE) for day in (SINCE, DAY))
     found, _ = find_changes(timelines, since, as_of, statements, CATALOGUE, SINCE, DAY, entities=entities)
     found, vetoed = veto_empty_before(found, since, CATALOGUE)
     rejected = [(row["reason"], row["relation"]) for row in vetoed.to_pylist()]

@@ -9,10 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from chronofacts.pipeline.build import read_source
 from chronofacts.pipeline.sources import Window
 from chronofacts.pipeline.sources.dump.progress import Meter, Progress
-from chronofacts.pipeline.sources.dump.source import DumpOptions, DumpSource, open_dump
+from chronofacts.pipeline.sources.dump.source import DumpSettings, DumpSource, open_dump
 from chronofacts.pipeline.sources.sparql.embedded import engine, load_triples
 from chronofacts.pipeline.sources.sparql.source import SparqlSource
 from chronofacts.schemas.catalogue import load_catalogue
@@ -29,13 +28,14 @@ from tests.pipeline.sources.dump.dump_world import (
     statement,
     write_dump,
 )
+from tests.pipeline.whole_tables import stage
 
 EXTRACTS = Path(__file__).resolve().parents[5] / "shared" / "wikidata"
 OFFICE = entity(11696, statement("Q11696$1", item("P31", 4164871)), label="president")
 
 
 def opened(path: Path | str, tmp_path: Path, *properties: str, **options) -> DumpSource:
-    return open_dump(str(path), properties or ("P39",), DumpOptions(raw=tmp_path / "raw", **options))
+    return open_dump(str(path), properties or ("P39",), DumpSettings(raw=tmp_path / "raw", **options))
 
 
 def told(source: DumpSource, *properties: str) -> pa.Table:
@@ -167,7 +167,7 @@ def test_rejections_of_a_dump_arrive_among_those_of_the_reading(tmp_path: Path) 
     path = tmp_path / "d.json"
     path.write_bytes(as_dump([*lines[:2], b"{broken\n", *lines[2:]]))
 
-    found = read_source(opened(path, tmp_path), load_catalogue().select(["P39"]), "en")
+    found = stage(opened(path, tmp_path), load_catalogue().select(["P39"]))
 
     assert found.statements.num_rows == 6
     assert found.rejections["reason"].to_pylist() == ["broken_line"]
@@ -179,15 +179,15 @@ def test_a_real_dump_and_an_engine_over_the_same_facts_tell_the_same(tmp_path: P
     dump = opened(EXTRACTS / "offices-2022.json.gz", tmp_path, *{r.property for r in catalogue.relations})
     endpoint = SparqlSource("rdf", engine(load_triples([EXTRACTS / "offices-2022.nt.gz"])), dump.freshness, False)
 
-    ours, theirs = (read_source(source, catalogue, "en") for source in (dump, endpoint))
+    ours, theirs = (stage(source, catalogue) for source in (dump, endpoint))
 
     def facts(table: pa.Table) -> pa.Table:
         return table.drop_columns(list(SOURCE_COLUMNS)).sort_by("statement_id")
 
     assert ours.statements.num_rows > 8000
     assert facts(ours.statements) == facts(theirs.statements)
-    assert facts(ours.entities.lifecycle) == facts(theirs.entities.lifecycle)
-    assert ours.entities.labels.sort_by("qid") == theirs.entities.labels.sort_by("qid")
+    assert facts(ours.lifecycle) == facts(theirs.lifecycle)
+    assert ours.labels.sort_by("qid") == theirs.labels.sort_by("qid")
     assert not ours.rejections.num_rows
 
 

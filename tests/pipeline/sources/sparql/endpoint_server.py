@@ -19,9 +19,9 @@ from urllib.parse import parse_qs, urlsplit
 import pyoxigraph
 import requests
 
-from chronofacts.pipeline.sources.sparql.client import Endpoint, EndpointSettings
+from chronofacts.pipeline.sources.sparql.client import ClientSettings, Endpoint
 from chronofacts.pipeline.sources.sparql.rate_limit import Clock
-from chronofacts.pipeline.sources.sparql.recording import open_run
+from chronofacts.pipeline.sources.sparql.recording import open_recording
 
 NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)
 JAVA_TRACE = b"\nSPARQL-QUERY: queryStr=SELECT\njava.util.concurrent.TimeoutException\n\tat java.util.concurrent"
@@ -184,8 +184,8 @@ def endpoint_at(url: str, folder: Path, time: FakeTime, **settings: object) -> I
     clock = time.clock()
     with requests.Session() as session:
         yield Endpoint(
-            EndpointSettings(**{"address": url, "user_agent": "tests", "lock": folder / "lock", **settings}),
-            open_run(folder / "raw", url, "whole", clock),
+            ClientSettings(**{"address": url, "user_agent": "tests", "lock": folder / "lock", **settings}),
+            open_recording(folder / "raw", url, "whole", clock),
             clock,
             session,
         )

@@ -16,11 +16,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from chronofacts.pipeline.build import Told, read_source
 from chronofacts.pipeline.sources import QueryTooBig, Window
 from chronofacts.pipeline.sources.sparql.discovery import EVERYTHING, Part, discover, split
 from chronofacts.pipeline.sources.sparql.embedded import engine, load_triples
-from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions, open_live, open_replay, read_freshness
+from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings, open_endpoint, read_freshness
 from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
 from chronofacts.pipeline.sources.sparql.neighbourhood import days_of_change
 from chronofacts.pipeline.sources.sparql.results import Solution
@@ -29,6 +28,7 @@ from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.pipeline.sources.rdf_world import RdfWorld, offices, rdf_world
 from tests.pipeline.sources.sparql.endpoint_server import NOON, TRANSIENT, EndpointServer, FakeTime, serving
+from tests.pipeline.whole_tables import StagedTables, stage
 
 ROOT = Path(__file__).resolve().parents[4]
 EXTRACTS = ROOT.parent / "shared" / "wikidata"
@@ -47,16 +47,16 @@ def catalogue() -> Catalogue:
 
 def read(
     server: EndpointServer, catalogue: Catalogue, raw: Path, window: Window | None = None, finish: bool = True
-) -> Told:
-    source = open_live(server.url, EndpointOptions(raw=raw), FakeTime().clock())
-    told = read_source(source, catalogue, "en", window)
+) -> StagedTables:
+    source = open_endpoint(server.url, EndpointSettings(raw=raw), FakeTime().clock())
+    staged = stage(source, catalogue, window=window)
     if finish:
         source.finish()
-    return told
+    return staged
 
 
-def rows(told: Told) -> tuple[list, list, list]:
-    tables = (told.statements, told.entities.lifecycle.sort_by("statement_id"), told.entities.labels.sort_by("qid"))
+def rows(staged: StagedTables) -> tuple[list, list, list]:
+    tables = (staged.statements, staged.lifecycle.sort_by("statement_id"), staged.labels.sort_by("qid"))
     return tuple(table.to_pylist() for table in tables)
 
 
@@ -68,10 +68,10 @@ def test_a_reading_holds_every_statement_with_its_revision(
     server: EndpointServer, catalogue: Catalogue, tmp_path: Path
 ) -> None:
     told = read(server, catalogue, tmp_path)
-    assert told.statements.num_rows == 60 and told.entities.labels.num_rows == 70
+    assert told.statements.num_rows == 60 and told.labels.num_rows == 70
     assert set(told.statements["revision"].to_pylist()) == set(range(1000, 1060))
     assert set(told.statements["source"].to_pylist()) == {server.url}
-    assert None not in told.entities.lifecycle["revision"].to_pylist()
+    assert None not in told.lifecycle["revision"].to_pylist()
 
 
 def test_discovery_in_parts_finds_what_the_whole_question_finds(server: EndpointServer) -> None:
@@ -173,12 +173,12 @@ def test_a_crash_at_any_request_repeats_no_finished_batch(
 READ_IN_A_PROCESS = """
 import sys
 from pathlib import Path
-from chronofacts.pipeline.build import read_source
-from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions, open_live
+from tests.pipeline.whole_tables import stage
+from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings, open_endpoint
 from chronofacts.schemas.catalogue import load_catalogue
 url, raw, relations = sys.argv[1:]
 print("ready", flush=True)
-read_source(open_live(url, EndpointOptions(raw=Path(raw))), load_catalogue().select(relations.split(",")), "en")
+stage(open_endpoint(url, EndpointSettings(raw=Path(raw))), load_catalogue().select(relations.split(",")))
 """
 
 
@@ -200,8 +200,8 @@ def test_a_killed_process_repeats_no_finished_batch(
         process.wait(timeout=120)
     assert process.returncode == -9 and len(server.queries) == 4
     server.fault = lambda number, query: None
-    source = open_live(server.url, EndpointOptions(raw=tmp_path / "b"))
-    assert values(read_source(source, catalogue, "en").statements) == {
+    source = open_endpoint(server.url, EndpointSettings(raw=tmp_path / "b"))
+    assert values(stage(source, catalogue).statements) == {
         (row["subject"], row["property"], row["object"]) for row in expected[0]
     }
     assert len(server.queries) in (whole, whole + 1)  # the fourth answer may have been on its way
@@ -244,8 +244,8 @@ def test_an_unfinished_reading_of_yesterday_is_not_taken_up(
     now = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=25)
     clock = later.clock()
     clock = type(clock)(lambda: now, clock.monotonic, clock.sleep)
-    source = open_live(server.url, EndpointOptions(raw=tmp_path), clock)
-    read_source(source, catalogue, "en")
+    source = open_endpoint(server.url, EndpointSettings(raw=tmp_path), clock)
+    stage(source, catalogue)
     assert len(server.queries) == 2 * asked
 
 
@@ -254,21 +254,21 @@ def test_a_replay_gives_the_same_bytes_without_the_network(catalogue: Catalogue,
 
     days = datetime.date(2003, 6, 1), datetime.date(2005, 6, 1)
     with serving(offices().store()) as server:
-        options = EndpointOptions(raw=tmp_path / "raw")
+        options = EndpointSettings(raw=tmp_path / "raw")
         first = refresh.fn(server.url, *days, tmp_path / "first", ("office_holder",), endpoint=options)
     again = refresh.fn(f"raw:{tmp_path / 'raw'}", *days, tmp_path / "again", ("office_holder",))
     files = {path.relative_to(first) for path in first.rglob("*") if path.is_file()}
     assert files == {path.relative_to(again) for path in again.rglob("*") if path.is_file()}
     assert [name for name in files if (first / name).read_bytes() != (again / name).read_bytes()] == []
     with pytest.raises(CheckFailed, match="holds no answer"):
-        read_source(open_replay(tmp_path / "raw"), catalogue, "en")
+        stage(open_endpoint(f"raw:{tmp_path / 'raw'}", EndpointSettings()), catalogue)
 
 
 def test_a_day_beyond_the_endpoint_is_wrong_use_and_keeps_nothing_for_the_next_try(tmp_path: Path) -> None:
     from chronofacts.flows.refresh import refresh
 
     with serving(offices().store()) as server:
-        options = EndpointOptions(raw=tmp_path / "raw")
+        options = EndpointSettings(raw=tmp_path / "raw")
         for _ in range(2):
             with pytest.raises(BadInput, match="2026-11-20"):
                 refresh.fn(
@@ -319,7 +319,7 @@ def test_a_value_that_was_merged_is_read_as_what_it_became(catalogue: Catalogue,
     with serving(world.store()) as server:
         told = read(server, catalogue, tmp_path)
     assert ("Q102", "P19", "Q400") in values(told.statements)
-    names = dict(zip(*(told.entities.labels[name].to_pylist() for name in ("qid", "label")), strict=True))
+    names = dict(zip(*(told.labels[name].to_pylist() for name in ("qid", "label")), strict=True))
     assert names["Q400"] == "The town" and "Q201" not in names
 
 
@@ -339,16 +339,16 @@ def test_an_endpoint_says_how_fresh_it_is_or_that_it_does_not() -> None:
 def test_a_wikimedia_host_is_refused_without_contact_data(tmp_path: Path) -> None:
     for name in ("wdqs", "https://query.wikidata.org/sparql"):
         with pytest.raises(BadInput, match="--user-agent"):
-            open_live(name, EndpointOptions(raw=tmp_path))
+            open_endpoint(name, EndpointSettings(raw=tmp_path))
     assert not any(tmp_path.iterdir())
     with pytest.raises(BadInput, match="no finished reading"):
-        open_live(f"raw:{tmp_path}", EndpointOptions())
+        open_endpoint(f"raw:{tmp_path}", EndpointSettings())
 
 
 @pytest.mark.skipif(not (EXTRACTS / "offices-2022.nt.gz").exists(), reason="the extract is not beside the project")
 def test_a_real_extract_reads_the_same_over_http_as_from_its_json(tmp_path: Path) -> None:
     with serving(load_triples([EXTRACTS / "offices-2022.nt.gz"])) as server:
-        source = open_live(server.url, EndpointOptions(raw=tmp_path), FakeTime().clock())
+        source = open_endpoint(server.url, EndpointSettings(raw=tmp_path), FakeTime().clock())
         over_http = pa.concat_tables(source.statements(["P39"]))
         origin = source.origin()
         source.finish()
