@@ -1,23 +1,21 @@
 """One part of a dump to Parquet, as one pure function that any engine may call, here or on another machine.
 
-`extract_part` writes its files aside and renames them, its marker last: a part with a marker of the same
+`extract_part` gives its files their names when they are whole, its marker last: a part with a marker of the same
 settings is whole and is not read again, whoever asks and whatever was killed in between.
-Leaves out: which parts there are and in which order they are read (`pipeline.sources.dump.source`).
 """
 
 from __future__ import annotations
 
 import datetime
-import glob
 import hashlib
 import json
 import re
 import time
-import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -30,6 +28,7 @@ from chronofacts.pipeline.sources.dump.lines import BrokenLine, ClaimFilter, Dam
 from chronofacts.pipeline.sources.statements import Origin, StatementRows
 from chronofacts.pipeline.storage.rejections import rejection_rows
 from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.files import remove_leftovers, replace_file
 from chronofacts.schemas.tables import REJECTIONS, STATEMENTS
 
 __all__ = ["PartReport", "PartSettings", "Tell", "extract_part", "read_qids", "write_qids"]
@@ -38,7 +37,6 @@ FORMAT = 1
 """Version of the part files; a part of another version is read again."""
 BATCH = 16_384  # rows held as Python objects, about 40 MB
 _TRIAL_LINES, _USELESS = 4096, 0.7  # a filter that lets more than this share of lines through costs more than it saves
-_PARTIAL = ".partial"
 _HEAD = re.compile(rb'\{"type":"\w+","id":"Q(\d{1,12})"')
 _BITS = 1 << 28  # ids below it live in a bitmap (32 MiB at most; Wikidata has 140 million), others in a set
 
@@ -111,9 +109,9 @@ def extract_part(
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
         report = _extract(path, properties, out_dir / stem, settings, tell)
-        _write_whole(marker, json.dumps({"key": key, "report": asdict(report)}, indent=1).encode())
-        for left in out_dir.glob(f"{glob.escape(stem)}.*{_PARTIAL}"):
-            left.unlink(missing_ok=True)  # of a killed reading, or of one that a cluster had given up
+        with replace_file(marker) as aside:
+            aside.write_text(json.dumps({"key": key, "report": asdict(report)}, indent=1))
+        remove_leftovers(out_dir / stem)  # of a killed reading, or of one that a cluster had given up
     except OSError as error:
         if (finished := _finished(marker, key)) is not None:
             return replace(finished, reused=True)
@@ -130,10 +128,10 @@ def _key(path: Path, properties: Sequence[str], settings: PartSettings) -> str:
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror})") from error
     # Another moment of writing is another file: nobody reads a terabyte twice to compare it.
-    told = [FORMAT, stat.st_size, stat.st_mtime_ns, sorted(properties), str(STATEMENTS.names), str(NAMES.names)]
-    told += [str(settings.day), settings.language, settings.source]
-    told += [None if settings.qids is None else hashlib.sha256(settings.qids.read_bytes()).hexdigest()]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    decisive = [FORMAT, stat.st_size, stat.st_mtime_ns, sorted(properties), str(STATEMENTS.names), str(NAMES.names)]
+    decisive += [str(settings.day), settings.language, settings.source]
+    decisive += [None if settings.qids is None else hashlib.sha256(settings.qids.read_bytes()).hexdigest()]
+    return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
 
 
 def _finished(marker: Path, key: str) -> PartReport | None:
@@ -146,98 +144,72 @@ def _finished(marker: Path, key: str) -> PartReport | None:
     return report if values["key"] == key and all(Path(name).is_file() for name in files) else None
 
 
-def _aside(path: Path) -> Path:
-    """Where a file is written before it has its name: a place of its own for each writer, since a cluster may
-    give a part to a second worker while the first, believed dead, still writes."""
-    return path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{_PARTIAL}")
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    partial = _aside(path)
-    partial.write_bytes(data)
-    partial.replace(path)
-
-
-class _Sink:
-    """A Parquet file that gets its name when it is closed."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self.path = path
-        self.rows = 0
-        self._partial = _aside(path)
-        self._writer = pq.ParquetWriter(self._partial, schema, compression="zstd", store_schema=True)
-
-    def write(self, table: pa.Table) -> None:
-        self.rows += table.num_rows
-        self._writer.write_table(table)
-
-    def close(self) -> None:
-        self._writer.close()
-        self._partial.replace(self.path)
-
-    def abandon(self) -> None:
-        try:
-            self._writer.close()
-        finally:
-            self._partial.unlink(missing_ok=True)
-
-
 def _extract(
     path: Path, properties: Sequence[str], stem: Path, settings: PartSettings, tell: Tell | None
 ) -> PartReport:
     started = time.monotonic()
-    sinks = {"statements": _Sink(stem.with_name(f"{stem.name}.statements.parquet"), STATEMENTS)}
-    sinks["rejections"] = _Sink(stem.with_name(f"{stem.name}.rejections.parquet"), REJECTIONS)
+    schemas = {"statements": STATEMENTS, "rejections": REJECTIONS}
     if settings.language is not None:
-        sinks["names"] = _Sink(stem.with_name(f"{stem.name}.names.parquet"), NAMES)
-    try:
-        with DumpLines(path, tell) as lines:
-            decoded, newest, damage = _read(lines, properties, settings, sinks)
-            size = lines.position()
-        sinks["rejections"].write(_rejections(lines))
-        for sink in sinks.values():
-            sink.close()
-    except BaseException:
-        for sink in sinks.values():
-            sink.abandon()
-        raise
+        schemas["names"] = NAMES
+    files = {name: stem.with_name(f"{stem.name}.{name}.parquet") for name in schemas}
+    with ExitStack() as stack:
+        asides = {name: stack.enter_context(replace_file(file)) for name, file in files.items()}
+        writers = {
+            name: stack.enter_context(pq.ParquetWriter(asides[name], schema, compression="zstd", store_schema=True))
+            for name, schema in schemas.items()
+        }
+        lines = stack.enter_context(DumpLines(path, tell))
+        found = _write_entities(lines, properties, settings, writers)
+        size = lines.position()
+        writers["rejections"].write_table(_reject_broken(lines))
     return PartReport(
         path=str(path),
-        statements=str(sinks["statements"].path),
-        names=str(sinks["names"].path) if "names" in sinks else None,
-        rejections=str(sinks["rejections"].path),
+        statements=str(files["statements"]),
+        names=str(files["names"]) if "names" in files else None,
+        rejections=str(files["rejections"]),
         compressed_bytes=size,
         json_bytes=lines.json_bytes,
         lines=lines.lines,
         entities=lines.entities,
-        decoded=decoded,
-        rows=sinks["statements"].rows,
+        decoded=found.decoded,
+        rows=found.rows,
         broken=lines.broken,
         opened=lines.opened,
         closed=lines.closed,
-        newest=newest.isoformat() if newest else None,
-        damage=damage,
+        newest=found.newest.isoformat() if found.newest else None,
+        damage=found.damage,
         seconds=round(time.monotonic() - started, 3),
     )
 
 
-def _read(
-    lines: DumpLines, properties: Sequence[str], settings: PartSettings, sinks: dict[str, _Sink]
-) -> tuple[int, datetime.datetime | None, str | None]:
-    """All wanted entities of a file into the sinks; (their number, their newest edit, what cut the file off)."""
+class _Found(NamedTuple):
+    """What was written of a file: entities decoded, statements, their newest edit, and what cut the file off."""
+
+    decoded: int
+    rows: int
+    newest: datetime.datetime | None
+    damage: str | None
+
+
+def _write_entities(
+    lines: DumpLines, properties: Sequence[str], settings: PartSettings, writers: Mapping[str, pq.ParquetWriter]
+) -> _Found:
+    """Write the statements and names of all wanted entities of a file."""
     reader = EntityReader(properties, settings.language)
-    rows, names = StatementRows(settings.origin()), NameRows() if "names" in sinks else None
+    rows, names = StatementRows(settings.origin()), NameRows() if "names" in writers else None
     wanted = _Filter(properties, settings.qids)
     newest: datetime.datetime | None = None
-    decoded = 0
+    decoded = written = 0
     damage: str | None = None
 
-    def flush() -> None:
-        sinks["statements"].write(rows.table())
+    def flush() -> int:
+        count = len(rows)
+        writers["statements"].write_table(rows.table())
         rows.clear()
         if names is not None:
-            sinks["names"].write(names.table())
+            writers["names"].write_table(names.table())
             names.clear()
+        return count
 
     try:
         for number, text in lines.where(wanted):
@@ -248,16 +220,16 @@ def _read(
             for fault in broken:
                 lines.add_broken(replace(fault, line=number))
             if len(rows) >= BATCH or (names is not None and len(names) >= BATCH):
-                flush()
+                written += flush()
     except DamagedDump as error:
         if not settings.keep_damaged:
             raise
         damage = str(error)
         lines.add_broken(BrokenLine(lines.lines + 1, "the file ends inside its compression"))
-    flush()
+    written += flush()
     if lines.tell is not None:
         lines.tell(lines.position(), lines.json_bytes)
-    return decoded, newest, damage
+    return _Found(decoded, written, newest, damage)
 
 
 class _Filter:
@@ -319,8 +291,8 @@ class _Items:
 def write_qids(qids: Iterable[str], path: Path) -> None:
     """Write the numbers of some QIDs, sorted, as the file that `PartSettings.qids` names."""
     numbers = np.unique(np.fromiter((int(qid[1:]) for qid in qids), dtype=np.int64))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write_whole(path, numbers.tobytes())
+    with replace_file(path) as aside:
+        aside.write_bytes(numbers.tobytes())
 
 
 def read_qids(path: Path) -> _Items:
@@ -332,7 +304,7 @@ def read_qids(path: Path) -> _Items:
     return _Items(bits.tobytes(), numbers[numbers >= _BITS].tolist())
 
 
-def _rejections(lines: DumpLines) -> pa.Table:
+def _reject_broken(lines: DumpLines) -> pa.Table:
     """`REJECTIONS` of what could not be read; one row counts those beyond the ones described."""
     name = lines.path.name
     found = [
