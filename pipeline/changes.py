@@ -3,8 +3,8 @@
 Only values that are certain on the day count, of timelines that are single-valued in fact; every (subject,
 relation) that could have changed and is not certain on one of the two days becomes a rejection with its reason.
 That Wikidata names nobody for a day is no proof that there was nobody: only what began later, or a stated vacancy, is.
-Terms: CHRONOEDIT (Ge et al. 2024), section 3; DESIGN "The meaning of time".
-Leaves out: words (`pipeline.questions.build`), and corrections between two snapshots (`pipeline.snapshots.compare`).
+Terms: CHRONOEDIT (Ge et al. 2024), section 3; DESIGN "The meaning of time". `pipeline.snapshots.compare` tells changes
+from corrections between two snapshots.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import datetime
 import pyarrow as pa
 
 from chronofacts.pipeline.storage.session import Tabular, connect, register
-from chronofacts.pipeline.timelines.multi_valued import HANDOVER_DAYS, create_plurality
+from chronofacts.pipeline.timelines.multi_valued import HANDOVER_DAYS, create_overlaps
 from chronofacts.schemas import tables
 from chronofacts.schemas.catalogue import Catalogue
 from chronofacts.schemas.dates import check_dates
@@ -66,7 +66,7 @@ def find_changes(
         register(connection, "statements", statements)
         register(connection, "entities", entities)
         register(connection, "single_valued", pa.table({"relation": pa.array(single, pa.string())}))
-        create_plurality(connection, as_of)
+        create_overlaps(connection, as_of)
         connection.execute(PAIRED)
         connection.execute("SET VARIABLE since = $1::DATE", [since])
         for step in (BEGUN, INTERRUPTED, CHANGES_SQL):
@@ -84,13 +84,14 @@ SELECT coalesce(b.relation, a.relation) AS relation, coalesce(b.subject, a.subje
     coalesce(b.certainty, 'nothing') AS before, coalesce(a.certainty, 'nothing') AS after,
     a.ordinal AS new_ordinal, a.confidence,
     coalesce(b.statement_ids, []) AS old_ids, coalesce(a.statement_ids, []) AS new_ids,
-    CASE WHEN r.relation IS NOT NULL THEN 'plural_relation' WHEN d.plural THEN 'not_single_valued' END AS plural
+    CASE WHEN r.relation IS NOT NULL THEN 'plural_relation' WHEN d.multi_valued THEN 'not_single_valued'
+        END AS multi_valued
 FROM (SELECT * FROM values_since SEMI JOIN single_valued USING (relation)) b
 FULL JOIN (SELECT * FROM values_as_of SEMI JOIN single_valued USING (relation)) a
     ON a.relation = b.relation AND a.subject = b.subject
-LEFT JOIN double_holders d
+LEFT JOIN overlapping_holders d
     ON d.relation = coalesce(b.relation, a.relation) AND d.subject = coalesce(b.subject, a.subject)
-LEFT JOIN plural_relations r ON r.relation = coalesce(b.relation, a.relation)
+LEFT JOIN multi_valued_relations r ON r.relation = coalesce(b.relation, a.relation)
 -- What is the same for certain on both days is no change and needs no reason.
 WHERE NOT (before = 'certain' AND after = 'certain' AND old_object = new_object)
 """
@@ -99,7 +100,7 @@ WHERE NOT (before = 'certain' AND after = 'certain' AND old_object = new_object)
 BEGUN = """
 CREATE OR REPLACE TEMP TABLE begun AS
 WITH candidates AS (
-    SELECT * FROM paired WHERE after = 'certain' AND before IN ('certain', 'vacant', 'nothing') AND plural IS NULL
+    SELECT * FROM paired WHERE after = 'certain' AND before IN ('certain', 'vacant', 'nothing') AND multi_valued IS NULL
 ),
 runs AS (
     SELECT c.relation, c.subject, max(t.ordinal) AS last_other
@@ -149,10 +150,10 @@ WHERE changed_on_earliest IS NOT NULL
 
 REJECTIONS_SQL = """
 CREATE OR REPLACE TEMP TABLE change_rejections AS
-SELECT CASE WHEN plural IS NOT NULL THEN 'timelines' WHEN 'disputed' IN (before, after) THEN 'crosscheck'
+SELECT CASE WHEN multi_valued IS NOT NULL THEN 'timelines' WHEN 'disputed' IN (before, after) THEN 'crosscheck'
         ELSE 'changes' END AS stage,
     CASE
-        WHEN plural IS NOT NULL THEN plural
+        WHEN multi_valued IS NOT NULL THEN multi_valued
         WHEN 'disputed' IN (before, after) THEN 'sources_disagree'
         WHEN before IN ('ambiguous', 'unknown') THEN 'uncertain_at_since'
         WHEN after IN ('ambiguous', 'unknown') THEN 'uncertain_at_as_of'
@@ -161,7 +162,7 @@ SELECT CASE WHEN plural IS NOT NULL THEN 'timelines' WHEN 'disputed' IN (before,
     subject, relation, list_sort(list_distinct(list_concat(old_ids, new_ids))) AS ids,
     concat('at since: ', coalesce(old_object, before), '; at as_of: ', coalesce(new_object, after)) AS detail
 FROM paired
-WHERE plural IS NOT NULL OR NOT (after = 'certain' AND before IN ('certain', 'vacant', 'nothing'))
+WHERE multi_valued IS NOT NULL OR NOT (after = 'certain' AND before IN ('certain', 'vacant', 'nothing'))
 UNION ALL
 SELECT 'changes', 'uncertain_change_date', subject, relation, new_ids,
     concat(new_object, ' holds at as_of, but may have begun before since')

@@ -18,7 +18,7 @@ from typing import Any
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from chronofacts.schemas.errors import BadInput
-from chronofacts.schemas.files import written_aside
+from chronofacts.schemas.files import create_folder
 
 __all__ = ["SUFFIX", "converted_gguf", "models_folder"]
 
@@ -57,7 +57,7 @@ def converted_gguf(file: Path, cache: Path | None = None) -> Path:
         "dequantizing %s (%d MB), about %d s; kept in %s", file.name, size / 1e6, 5 + size / BYTES_PER_SECOND, folder
     )
     model, tokenizer = _read(file)
-    with written_aside(folder) as aside:
+    with create_folder(folder) as aside:
         model.save_pretrained(aside)
         tokenizer.save_pretrained(aside)
     log.info("dequantized %s in %.0f s", file.name, time.monotonic() - begun)

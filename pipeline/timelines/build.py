@@ -4,9 +4,7 @@ Works in the order of DESIGN "The meaning of time": read each statement in the d
 and set aside what cannot count (`pipeline.timelines.oriented`); merge what is said twice and close ends that nobody
 stated (`pipeline.timelines.spans`); report what is not single-valued (`pipeline.timelines.multi_valued`).
 A statement that cannot be an answer but may still be true (acting, a district, a damaged date) stays in
-the timeline as a *blocked* span without object, so that no value is called certain where it may hold.
-Leaves out: agreement between several sources (`pipeline.timelines.agreement`), and the choice of days
-(`pipeline.changes`).
+the timeline as an unusable span without object, so that no value is called certain where it may hold.
 """
 
 from __future__ import annotations
@@ -20,44 +18,23 @@ import duckdb
 import pyarrow as pa
 
 from chronofacts.pipeline.storage.session import Tabular, connect, copy_to_parquet, parquet_in, register
-from chronofacts.pipeline.timelines.multi_valued import create_plurality
+from chronofacts.pipeline.timelines.multi_valued import create_overlaps
 from chronofacts.pipeline.timelines.oriented import (
-    BLOCKED,
     HUMAN,
-    create_readings,
+    UNUSABLE,
     mark_cycles,
-    readings_to_parquet,
+    orient_statements,
+    orient_to_parquet,
     register_relations,
 )
 from chronofacts.pipeline.timelines.spans import ALWAYS, create_spans
 from chronofacts.pipeline.timelines.versions import mark_versions
 from chronofacts.schemas.catalogue import Catalogue
 from chronofacts.schemas.reasons import REASONS
-from chronofacts.schemas.tables import REJECTIONS, TIMELINES
 
-__all__ = ["ALWAYS", "BLOCKED", "build_timelines", "values_at", "write_timelines"]
+__all__ = ["values_at", "write_timelines"]
 
 ROWS_PER_PART = 1_000_000
-
-
-def build_timelines(
-    statements: Tabular, entities: Tabular, catalogue: Catalogue, as_of: datetime.date
-) -> tuple[pa.Table, pa.Table]:
-    """(`TIMELINES`, `REJECTIONS`) of all relations of the catalogue, as known on `as_of`.
-
-    Every statement of a relation's property is, for that relation, in exactly one of two places: the
-    `statement_ids` of a span that is not blocked, or the `ids` of a rejection.
-    """
-    with connect() as connection:
-        _prepare(connection, statements, entities, catalogue, as_of)
-        create_readings(connection)
-        _draw_timelines(connection)
-        timelines = connection.sql(f"SELECT * FROM timelines {TIMELINE_ORDER}").to_arrow_table()
-        connection.execute("DROP VIEW timelines")
-        register(connection, "timelines", timelines)
-        create_plurality(connection, as_of)
-        rejections = connection.sql(f"{STATEMENT_REJECTIONS} UNION ALL {PLURAL_REJECTIONS}").to_arrow_table()
-    return timelines.cast(TIMELINES), rejections.cast(REJECTIONS)
 
 
 def write_timelines(
@@ -69,40 +46,41 @@ def write_timelines(
     memory_gib: float = 2.0,
     rows_per_part: int = ROWS_PER_PART,
 ) -> None:
-    """What `build_timelines` returns, for more statements than fit in memory: `out/timelines/*.parquet` and
+    """Write `TIMELINES` and `REJECTIONS` of all relations, as known on `as_of`, to `out/timelines/*.parquet` and
     `out/rejections/*.parquet`.
 
-    statements, entities: folders of Parquet; out: a folder of the caller's. The statements are dealt by their
-    subjects into parts of about `rows_per_part`, and the timelines of one part are drawn at a time; rows are
-    sorted within a file.
+    statements, entities: Parquet; out: a folder of the caller's. Every statement of a relation's property is, for that
+    relation, in exactly one of two places: the `statement_ids` of a span that is usable, or the `ids` of a rejection.
+    The subjects are split into parts of about `rows_per_part` statements, and the timelines of one part are drawn at a
+    time; rows are sorted within a file.
     """
     for name in ("timelines", "rejections"):
         (out / name).mkdir(parents=True)
     with TemporaryDirectory(dir=out) as aside, connect(memory_gib=memory_gib, spill=Path(aside, "spill")) as connection:
         _prepare(connection, statements, entities, catalogue, as_of)
-        for number in _readings_by_part(connection, Path(aside), rows_per_part):
+        for number in _orient_by_part(connection, Path(aside), rows_per_part):
             _draw_timelines(connection)
             file = f"part-{number:04d}.parquet"
             copy_to_parquet(connection, f"SELECT * FROM timelines {TIMELINE_ORDER}", out / "timelines" / file)
             copy_to_parquet(connection, f"{STATEMENT_REJECTIONS} ORDER BY ALL", out / "rejections" / file)
-        for table in ("readings", "merged", "followed", "beings", "lifetimes"):
+        for table in ("oriented", "merged", "succeeded", "entity_kinds", "lifetimes"):
             connection.execute(f"DROP TABLE IF EXISTS {table}")
         register(connection, "timelines", out / "timelines")
-        create_plurality(connection, as_of)
-        copy_to_parquet(connection, f"{PLURAL_REJECTIONS} ORDER BY ALL", out / "rejections" / "plural.parquet")
+        create_overlaps(connection, as_of)
+        copy_to_parquet(connection, f"{OVERLAP_REJECTIONS} ORDER BY ALL", out / "rejections" / "plural.parquet")
 
 
-def _readings_by_part(connection: duckdb.DuckDBPyConnection, aside: Path, rows_per_part: int) -> Iterator[int]:
-    """Create `readings` of one part of the subjects after the other; what is one part alone is not written first."""
+def _orient_by_part(connection: duckdb.DuckDBPyConnection, aside: Path, rows_per_part: int) -> Iterator[int]:
+    """Create `oriented` of one part of the subjects after the other; what is one part alone is not written first."""
     row = connection.execute("SELECT count(*) FROM statements").fetchone()
     parts = -(-(row[0] if row else 0) // rows_per_part)
     if parts <= 1:
-        create_readings(connection)
+        orient_statements(connection)
         yield 0
         return
-    for number, folder in enumerate(readings_to_parquet(connection, aside, parts)):
+    for number, folder in enumerate(orient_to_parquet(connection, aside, parts)):
         connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE readings AS SELECT * FROM read_parquet({parquet_in(folder)}, "
+            f"CREATE OR REPLACE TEMP TABLE oriented AS SELECT * FROM read_parquet({parquet_in(folder)}, "
             "hive_partitioning = false)"
         )
         mark_cycles(connection)
@@ -116,8 +94,8 @@ def _prepare(
     catalogue: Catalogue,
     as_of: datetime.date,
 ) -> None:
-    """Make the inputs of all steps visible: `statements`, `relations`, `single_valued`, `beings`, `classed`,
-    `lifetimes`, `settings` and `stages`."""
+    """Make the inputs of all steps visible: `statements`, `relations`, `single_valued`, `entity_kinds`,
+    `class_members`, `lifetimes`, `settings` and `stages`."""
     register(connection, "statements", statements)
     register(connection, "entities", entities)
     register_relations(connection, catalogue)
@@ -129,7 +107,7 @@ def _prepare(
 
 
 def _draw_timelines(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the view `timelines`, and the tables `redundant` and `outranked`, from `readings`."""
+    """Create the view `timelines`, and the tables `redundant` and `outranked`, from `oriented`."""
     mark_versions(connection)
     create_spans(connection)
     connection.execute(ORDERED)
@@ -137,10 +115,10 @@ def _draw_timelines(connection: duckdb.DuckDBPyConnection) -> None:
 
 PREPARED = (
     "CREATE TEMP TABLE single_valued AS SELECT relation FROM relations WHERE single_valued",
-    f"""CREATE TEMP TABLE beings AS
+    f"""CREATE TEMP TABLE entity_kinds AS
     SELECT qid, list_contains(types, '{HUMAN}') AS human FROM entities WHERE len(types) > 0""",
     # From the few classes to their members: most entities are of none.
-    """CREATE TEMP TABLE classed AS
+    """CREATE TEMP TABLE class_members AS
     WITH classes AS (
         SELECT relation, unnest(object_classes) AS class, true AS counts FROM relations
         UNION ALL SELECT relation, unnest(not_object_classes), false FROM relations WHERE len(object_classes) > 0
@@ -166,8 +144,8 @@ TIMELINE_ORDER = "ORDER BY relation, subject, ordinal"
 STATEMENT_REJECTIONS = f"""
 SELECT stage, reason, subject, relation, [statement_id] AS ids,
     concat_ws(' ', coalesce(object, object_kind), 'for', coalesce(subject, 'an unknown subject'),
-        CASE WHEN holding = '{BLOCKED}' THEN '(blocks the values that it may touch)' END) AS detail
-FROM readings JOIN stages USING (reason)
+        CASE WHEN holding = '{UNUSABLE}' THEN '(blocks the values that it may touch)' END) AS detail
+FROM oriented JOIN stages USING (reason)
 UNION ALL
 SELECT 'timelines', 'dateless', subject, relation, statement_ids,
     concat(object, ' is given with dates by another statement')
@@ -178,16 +156,16 @@ SELECT 'timelines', 'outranked', subject, relation, statement_ids,
 FROM outranked
 """
 
-PLURAL_REJECTIONS = """
+OVERLAP_REJECTIONS = """
 SELECT 'timelines' AS stage, 'not_single_valued' AS reason, subject, relation,
     list_sort([first_id, second_id]) AS ids,
     concat('two holders at once ', times, ' times, first on ', first_day,
-        CASE WHEN plural THEN ' (plural in fact: makes no edit)' END) AS detail
-FROM double_holders
+        CASE WHEN multi_valued THEN ' (plural in fact: makes no edit)' END) AS detail
+FROM overlapping_holders
 UNION ALL
 SELECT 'timelines', 'plural_relation', NULL, relation, []::VARCHAR[],
-    concat(timelines_plural, ' of ', timelines_seen, ' timelines have two holders at once')
-FROM plural_relations
+    concat(timelines_overlapping, ' of ', timelines_seen, ' timelines have two holders at once')
+FROM multi_valued_relations
 """
 
 

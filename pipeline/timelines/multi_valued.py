@@ -1,8 +1,8 @@
-"""Timelines of single-valued relations that are plural in fact: several holders certainly at once.
+"""Timelines of single-valued relations that are multi-valued in fact: several holders certainly at once.
 
 One overlap is usually a slip, and its days are ambiguous anyway. An office in which it happens again and again
 (a minister without portfolio) has several seats; then also the days on which only one holder is known prove
-nothing. `create_plurality` finds both, and relations in which this is so common that none of it is single-valued.
+nothing. `create_overlaps` finds both, and relations in which this is so common that none of it is single-valued.
 """
 
 from __future__ import annotations
@@ -11,39 +11,40 @@ import datetime
 
 import duckdb
 
-__all__ = ["HANDOVER_DAYS", "create_plurality"]
+__all__ = ["HANDOVER_DAYS", "create_overlaps"]
 
 HANDOVER_DAYS = 31
 """Two holders at once for so long may still be a hand-over, or two ways to count the days of one."""
-# A relation counts as plural in fact when so large a part of its timelines has two holders at once.
-PLURAL_SHARE, PLURAL_TIMELINES = 0.3, 20
+# A relation counts as multi-valued in fact when so large a part of its timelines has two holders at once.
+MULTI_VALUED_SHARE, MULTI_VALUED_TIMELINES = 0.3, 20
 
 
-def create_plurality(connection: duckdb.DuckDBPyConnection, as_of: datetime.date) -> None:
-    """Create `double_holders` and `plural_relations` from `timelines` and `single_valued` (relation).
+def create_overlaps(connection: duckdb.DuckDBPyConnection, as_of: datetime.date) -> None:
+    """Create `overlapping_holders` and `multi_valued_relations` from `timelines` and `single_valued` (relation).
 
-    double_holders: one row per (relation, subject) with two certain holders at once: `times`, the first pair
-    (`first_id`, `second_id`, `first_day`), `lasting` (for more than a hand-over) and `plural`: in two separate
-    periods, or on the terms of two holders. plural_relations: `relation`, `timelines_seen`, `timelines_plural`.
+    overlapping_holders: one row per (relation, subject) with two certain holders at once: `times`, the first pair
+    (`first_id`, `second_id`, `first_day`), `lasting` (for more than a hand-over) and `multi_valued`: in two separate
+    periods, or on the terms of two holders. multi_valued_relations: `relation`, `timelines_seen`,
+    `timelines_overlapping`.
     """
-    connection.execute("SET VARIABLE plurality_as_of = $1::DATE", [as_of])
-    connection.execute(DOUBLE_HOLDERS)
-    connection.execute(PLURAL_RELATIONS)
+    connection.execute("SET VARIABLE overlaps_as_of = $1::DATE", [as_of])
+    connection.execute(OVERLAPPING_HOLDERS)
+    connection.execute(MULTI_VALUED_RELATIONS)
 
 
 # A span certainly overlaps with an earlier one when it begins before the furthest end so far. Whether any do is
 # asked first, of the dates alone; who reached so far is looked up for those timelines only, since that is dear.
-DOUBLE_HOLDERS = f"""
-CREATE OR REPLACE TEMP TABLE double_holders AS
+OVERLAPPING_HOLDERS = f"""
+CREATE OR REPLACE TEMP TABLE overlapping_holders AS
 WITH certain AS (
     SELECT relation, subject, object, valid_from_latest AS from_latest,
-        coalesce(valid_to_earliest, getvariable('plurality_as_of') + 1) AS to_earliest,
+        coalesce(valid_to_earliest, getvariable('overlaps_as_of') + 1) AS to_earliest,
         statement_ids[1] AS statement_id
     FROM timelines SEMI JOIN single_valued USING (relation)
     WHERE object IS NOT NULL AND valid_from_latest IS NOT NULL
         AND (valid_to_earliest > valid_from_latest
             OR valid_to_earliest IS NULL AND valid_to_kind IN ('none', 'open')
-                AND valid_from_latest <= getvariable('plurality_as_of'))
+                AND valid_from_latest <= getvariable('overlaps_as_of'))
 ),
 overlapping AS (
     SELECT DISTINCT relation, subject FROM (
@@ -72,17 +73,20 @@ periods AS (
 )
 SELECT relation, subject, count(*) AS times, min_by(statement_id, from_latest) AS first_id,
     min_by(reaching_id, from_latest) AS second_id, min(from_latest) AS first_day, bool_or(lasting) AS lasting,
-    count(*) FILTER (new_period) > 1 OR count(DISTINCT reaching_id) FILTER (lasting) > 1 AS plural
+    count(*) FILTER (new_period) > 1 OR count(DISTINCT reaching_id) FILTER (lasting) > 1 AS multi_valued
 FROM periods GROUP BY relation, subject
 """
 
-PLURAL_RELATIONS = f"""
-CREATE OR REPLACE TEMP TABLE plural_relations AS
+MULTI_VALUED_RELATIONS = f"""
+CREATE OR REPLACE TEMP TABLE multi_valued_relations AS
 WITH seen AS (
     SELECT relation, count(DISTINCT subject) AS timelines_seen
     FROM timelines SEMI JOIN single_valued USING (relation) GROUP BY relation
 ),
-plural AS (SELECT relation, count(*) AS timelines_plural FROM double_holders WHERE lasting GROUP BY relation)
-SELECT relation, timelines_seen, timelines_plural FROM seen JOIN plural USING (relation)
-WHERE timelines_plural >= {PLURAL_TIMELINES} AND timelines_plural >= {PLURAL_SHARE} * timelines_seen
+multi_valued AS (
+    SELECT relation, count(*) AS timelines_overlapping FROM overlapping_holders WHERE lasting GROUP BY relation
+)
+SELECT relation, timelines_seen, timelines_overlapping FROM seen JOIN multi_valued USING (relation)
+WHERE timelines_overlapping >= {MULTI_VALUED_TIMELINES}
+    AND timelines_overlapping >= {MULTI_VALUED_SHARE} * timelines_seen
 """

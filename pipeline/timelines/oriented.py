@@ -1,8 +1,7 @@
 """Statements read in the direction of their relation, each with the reason why it cannot be an answer, if any.
 
-`create_readings` makes the table `readings`, one row per (statement, relation). Every row has a `holding`: what
-it may hold as, `value` (an answer), `blocked` (possible but no answer) or null (nothing that could hold).
-Leaves out: everything that needs other statements of the timeline but "replaced by" (`pipeline.timelines.spans`).
+`orient_statements` makes the table `oriented`, one row per (statement, relation). Every row has a `holding`: what
+it may hold as, `value` (an answer), `blocked` (possible but unusable as an answer) or null (nothing that could hold).
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ import pyarrow as pa
 from chronofacts.pipeline.storage.session import quoted
 from chronofacts.schemas.catalogue import Catalogue
 
-__all__ = ["BLOCKED", "HUMAN", "create_readings", "mark_cycles", "readings_to_parquet", "register_relations"]
+__all__ = ["HUMAN", "UNUSABLE", "mark_cycles", "orient_statements", "orient_to_parquet", "register_relations"]
 
-BLOCKED = "blocked"
+UNUSABLE = "blocked"
 """`object_kind` of a span that may hold but cannot be an answer; its object is null."""
 
 # P642 of, P768 district, P518 applies to part, P5102 nature of statement (acting, disputed), P1310 disputed by,
@@ -80,25 +79,25 @@ _RELATIONS = pa.schema(
 )
 
 
-def create_readings(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the table `readings` from the views `statements`, `beings`, `classed` and `relations`.
+def orient_statements(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the table `oriented` from the views `statements`, `entity_kinds`, `class_members` and `relations`.
 
-    beings: (qid, human), null where an entity's types are unknown. classed: (relation, qid, of_class, ruled_out) of
-    what belongs to a class that a relation names.
+    entity_kinds: (qid, human), null where an entity's types are unknown. class_members: (relation, qid, of_class,
+    ruled_out) of what belongs to a class that a relation names.
     """
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE readings AS {READINGS}")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE oriented AS {ORIENTED}")
     mark_cycles(connection)
 
 
-def readings_to_parquet(connection: duckdb.DuckDBPyConnection, folder: Path, parts: int) -> list[Path]:
-    """The same as `parts` folders of Parquet, all readings of a subject in one; cycles are not yet marked."""
+def orient_to_parquet(connection: duckdb.DuckDBPyConnection, folder: Path, parts: int) -> list[Path]:
+    """The same as `parts` folders of Parquet, all statements of a subject in one; cycles are not yet marked."""
     connection.execute(f"""
-        COPY (SELECT *, hash(subject) % {int(parts)} AS part FROM ({READINGS}))
-        TO {quoted(folder / "readings.parquet")} (FORMAT parquet, PARTITION_BY (part))""")
-    return sorted((folder / "readings.parquet").iterdir())
+        COPY (SELECT *, hash(subject) % {int(parts)} AS part FROM ({ORIENTED}))
+        TO {quoted(folder / "oriented.parquet")} (FORMAT parquet, PARTITION_BY (part))""")
+    return sorted((folder / "oriented.parquet").iterdir())
 
 
-READINGS = f"""
+ORIENTED = f"""
 WITH directed AS (
     SELECT r.relation, r.inverse, r.wanted_kind, r.wants_human, r.restrictive, r.acting,
         len(r.object_classes) > 0 AS in_classes,
@@ -139,16 +138,16 @@ judged AS (
                 THEN 'coarse_date'
         END AS reason,
         coalesce(reason IN ({_DAMAGED}), false) AS damaged
-    FROM directed LEFT JOIN beings o ON o.qid = directed.object
-    LEFT JOIN classed c ON c.relation = directed.relation AND c.qid = directed.object
+    FROM directed LEFT JOIN entity_kinds o ON o.qid = directed.object
+    LEFT JOIN class_members c ON c.relation = directed.relation AND c.qid = directed.object
 )
 SELECT relation, subject, object, object_kind, statement_id, rank, replaced_by, reason,
     CASE
         WHEN subject IS NULL THEN NULL
         WHEN reason IS NULL THEN 'value'
-        WHEN damaged OR reason IN ('restricted', 'young_statement', 'coarse_date') THEN '{BLOCKED}'
+        WHEN damaged OR reason IN ('restricted', 'young_statement', 'coarse_date') THEN '{UNUSABLE}'
         -- Of a class that nobody has listed it may be one after all.
-        WHEN reason = 'other_class' AND ruled_out IS NOT TRUE THEN '{BLOCKED}'
+        WHEN reason = 'other_class' AND ruled_out IS NOT TRUE THEN '{UNUSABLE}'
     END AS holding,
     -- A date that does not read is unknown, the other one of the statement stands. Of a start after its end either may
     -- be the wrong one: it began somewhere from the one to the other, and nobody knows until when it held.
@@ -191,7 +190,7 @@ CREATE OR REPLACE TEMP TABLE walks AS
 WITH followed AS (
     SELECT s.relation, s.subject, s.statement_id, s.start_earliest, t.statement_id AS follower,
         coalesce(t.start_earliest >= s.start_earliest, false) AS onward, t.start_earliest AS follower_start
-    FROM readings s JOIN readings t
+    FROM oriented s JOIN oriented t
         ON t.relation = s.relation AND t.subject = s.subject AND t.object = s.replaced_by
     WHERE s.replaced_by IS NOT NULL AND s.holding IS NOT NULL AND t.holding IS NOT NULL
         AND t.statement_id <> s.statement_id
@@ -213,7 +212,7 @@ FROM walks a JOIN walks b ON b.relation = a.relation AND b.statement_id = a.arri
 """
 
 IN_A_CIRCLE = f"""
-UPDATE readings SET reason = 'replacement_cycle', holding = '{BLOCKED}'
+UPDATE oriented SET reason = 'replacement_cycle', holding = '{UNUSABLE}'
 FROM (SELECT DISTINCT relation, arrives FROM walks) circle
-WHERE readings.relation = circle.relation AND readings.statement_id = circle.arrives AND readings.reason IS NULL
+WHERE oriented.relation = circle.relation AND oriented.statement_id = circle.arrives AND oriented.reason IS NULL
 """

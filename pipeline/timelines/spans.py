@@ -1,9 +1,8 @@
-"""Readings to spans with both their ends: what is said twice is merged, ends that nobody stated are worked out.
+"""Oriented statements to spans with both their ends: repetitions are merged, ends that nobody stated are worked out.
 
 An absent end is closed by a successor, a death or an abolition, if the term is then of a credible length; the last
 span stays open while that is credible. A copy of the statement with an end makes the time after it uncertain, and no
 more. Everything inferred says so.
-Leaves out: why a statement cannot be an answer (`pipeline.timelines.oriented`).
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import datetime
 
 import duckdb
 
-from chronofacts.pipeline.timelines.oriented import BLOCKED
+from chronofacts.pipeline.timelines.oriented import UNUSABLE
 
 __all__ = ["ALWAYS", "create_spans"]
 
@@ -25,15 +24,15 @@ def create_spans(connection: duckdb.DuckDBPyConnection) -> None:
 
     Creates also what is left out: `redundant` (adds nothing) and `outranked`.
 
-    Reads `readings`, `relations`, `lifetimes` (qid, ended_earliest, ended_latest, ended_kind) and `settings`
+    Reads `oriented`, `relations`, `lifetimes` (qid, ended_earliest, ended_latest, ended_kind) and `settings`
     (as_of, always).
     """
     steps = (MERGED, REDUNDANT, WITHOUT_REDUNDANT, OUTRANKED, WITHOUT_OUTRANKED)
-    for step in (*steps, FOLLOWED, CAPPED, DECIDED, ENDINGS, SPANS):
+    for step in (*steps, SUCCEEDED, CAPPED, DECIDED, ENDINGS, SPANS):
         connection.execute(step)
 
 
-# Statements that say the same are one span. Few do, so that only these are gathered.
+# Statements that say the same are one span. Few do, so that only these are merged.
 MERGED = f"""
 CREATE OR REPLACE TEMP TABLE merged AS
 WITH usable AS (
@@ -41,24 +40,24 @@ WITH usable AS (
         -- Who it was is kept for a coarse start, to see whether the same is told with dates.
         CASE WHEN holding = 'value' AND object_kind NOT IN ('somevalue', 'novalue') OR reason = 'coarse_date'
             THEN object END AS object,
-        CASE WHEN holding = '{BLOCKED}' THEN '{BLOCKED}' ELSE object_kind END AS object_kind,
+        CASE WHEN holding = '{UNUSABLE}' THEN '{UNUSABLE}' ELSE object_kind END AS object_kind,
         start_earliest, start_latest, end_earliest, end_latest, end_kind
-    FROM readings WHERE holding IS NOT NULL
+    FROM oriented WHERE holding IS NOT NULL
 ),
 spelled AS (
     SELECT *, hash(relation, subject, object, object_kind, start_earliest, start_latest, end_earliest, end_latest,
-        end_kind) AS said
+        end_kind) AS content
     FROM usable
 ),
-repeated AS (SELECT said FROM spelled GROUP BY said HAVING count(*) > 1)
+repeated AS (SELECT content FROM spelled GROUP BY content HAVING count(*) > 1)
 SELECT relation, subject, object, object_kind, start_earliest, start_latest, start_precision,
     end_earliest, end_latest, end_precision, end_kind, rank, [statement_id] AS statement_ids
-FROM spelled ANTI JOIN repeated USING (said)
+FROM spelled ANTI JOIN repeated USING (content)
 UNION ALL
 SELECT relation, subject, object, object_kind, start_earliest, start_latest, min(start_precision),
     end_earliest, end_latest, min(end_precision), end_kind,
     min_by(rank, CASE rank WHEN 'preferred' THEN 0 ELSE 1 END), list_sort(list(statement_id))
-FROM spelled SEMI JOIN repeated USING (said)
+FROM spelled SEMI JOIN repeated USING (content)
 GROUP BY relation, subject, object, object_kind, start_earliest, start_latest, end_earliest, end_latest, end_kind
 """
 
@@ -69,9 +68,9 @@ WITH undated AS (
     SELECT * FROM merged
     WHERE start_earliest IS NULL AND end_earliest IS NULL AND end_kind IN ('absent', 'none') AND object IS NOT NULL
 )
-SELECT relation, subject, object, object_kind = '{BLOCKED}' AS coarse, statement_ids FROM undated
+SELECT relation, subject, object, object_kind = '{UNUSABLE}' AS coarse, statement_ids FROM undated
 SEMI JOIN (SELECT relation, subject, object FROM merged
-    WHERE start_earliest IS NOT NULL AND object_kind <> '{BLOCKED}') dated USING (relation, subject, object)
+    WHERE start_earliest IS NOT NULL AND object_kind <> '{UNUSABLE}') dated USING (relation, subject, object)
 """
 
 WITHOUT_REDUNDANT = """
@@ -85,7 +84,7 @@ CREATE OR REPLACE TEMP TABLE outranked AS
 WITH unended AS (
     SELECT relation, subject, object, rank, start_earliest, start_latest, statement_ids FROM merged
     SEMI JOIN (SELECT relation FROM relations WHERE single_valued) USING (relation)
-    WHERE end_kind IN ('absent', 'none') AND object_kind <> '{BLOCKED}' AND object IS NOT NULL
+    WHERE end_kind IN ('absent', 'none') AND object_kind <> '{UNUSABLE}' AND object IS NOT NULL
         AND start_earliest IS NOT NULL
 ),
 preferred AS (
@@ -105,35 +104,35 @@ WHERE u.relation = merged.relation AND u.statement_ids[1] = merged.statement_ids
 """
 
 # A successor is a span that certainly begins later; of all of them the next one counts.
-FOLLOWED = """
-CREATE OR REPLACE TEMP TABLE followed AS
+SUCCEEDED = """
+CREATE OR REPLACE TEMP TABLE succeeded AS
 WITH open_ended AS (
     SELECT *, row_number() OVER () AS number FROM merged
     WHERE end_kind IN ('absent', 'unknown') OR end_kind = 'known' AND end_earliest IS NULL
 ),
 -- Who held it up to a day and began nobody knows when held it just before: he began at latest then.
 beginnings AS (
-    SELECT relation, subject, coalesce(start_earliest, end_earliest) AS next_earliest,
-        CASE WHEN start_earliest IS NULL THEN end_latest ELSE start_latest END AS next_latest,
+    SELECT relation, subject, coalesce(start_earliest, end_earliest) AS successor_earliest,
+        CASE WHEN start_earliest IS NULL THEN end_latest ELSE start_latest END AS successor_latest,
         start_earliest IS NULL AS some_day_before
     FROM merged SEMI JOIN open_ended USING (relation, subject)
     SEMI JOIN (SELECT relation FROM relations WHERE single_valued) USING (relation)
     WHERE coalesce(start_earliest, end_earliest) IS NOT NULL
 ),
 -- Those that begin on one day are peers, so that whichever is found says the same.
-next_beginnings AS (
-    SELECT relation, subject, next_earliest, min(next_latest) OVER (PARTITION BY relation, subject
-        ORDER BY next_earliest DESC RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS next_latest
+successors AS (
+    SELECT relation, subject, successor_earliest, min(successor_latest) OVER (PARTITION BY relation, subject
+        ORDER BY successor_earliest DESC RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS successor_latest
     FROM beginnings
 ),
 -- Where several begin on one day, the one that may have begun before it counts.
-days_before AS (SELECT DISTINCT relation, subject, next_earliest FROM beginnings WHERE some_day_before),
+days_before AS (SELECT DISTINCT relation, subject, successor_earliest FROM beginnings WHERE some_day_before),
 -- The same holder twice from about the same start, once with an end: whether that is the end of a term or of the
 -- office, nobody says. A copy without any length says nothing, and a preferred statement is the present one.
 -- Where the copy knows its start better, the other is an older reading of the same term.
-copies AS (
+duplicates AS (
     SELECT a.number, bool_or(b.start_latest - b.start_earliest >= a.start_latest - a.start_earliest) AS contested,
-        NOT contested AS bettered, min(b.end_earliest) AS copy_earliest, min(b.end_latest) AS copy_latest
+        NOT contested AS outdated, min(b.end_earliest) AS duplicate_earliest, min(b.end_latest) AS duplicate_latest
     FROM open_ended a JOIN merged b ON a.relation = b.relation AND a.subject = b.subject AND a.object = b.object
         AND a.start_earliest <= b.start_latest AND b.start_earliest <= a.start_latest
     WHERE a.end_kind = 'absent' AND b.end_kind IN ('known', 'unknown')
@@ -148,7 +147,7 @@ starts AS (
     SEMI JOIN (SELECT relation FROM relations WHERE single_valued) USING (relation)
     WHERE start_earliest IS NOT NULL
 ),
-overtaken AS (
+perhaps_succeeded AS (
     SELECT DISTINCT number FROM (
         SELECT *, unnest(range(year(start_earliest), year(start_latest) + 1)) AS year
         FROM open_ended WHERE end_kind = 'absent' AND start_earliest IS NOT NULL) a
@@ -157,14 +156,16 @@ overtaken AS (
         AND b.start_latest > a.start_earliest AND b.start_earliest <= a.start_latest
         AND NOT coalesce(b.end_latest <= a.start_earliest, false)
 )
-SELECT s.*, c.contested, c.bettered, copy_earliest, copy_latest,
-    coalesce(s.number IN (SELECT number FROM overtaken), false) AS overtaken,
-    CASE WHEN d.subject IS NOT NULL THEN s.start_latest ELSE n.next_earliest END AS next_earliest, next_latest
+SELECT s.*, c.contested, c.outdated, duplicate_earliest, duplicate_latest,
+    coalesce(s.number IN (SELECT number FROM perhaps_succeeded), false) AS perhaps_succeeded,
+    CASE WHEN d.subject IS NOT NULL THEN s.start_latest ELSE n.successor_earliest END AS successor_earliest,
+    successor_latest
 FROM open_ended s
-ASOF LEFT JOIN next_beginnings n
-    ON s.relation = n.relation AND s.subject = n.subject AND s.start_latest < n.next_earliest
-LEFT JOIN days_before d ON d.relation = n.relation AND d.subject = n.subject AND d.next_earliest = n.next_earliest
-LEFT JOIN copies c ON c.number = s.number
+ASOF LEFT JOIN successors n
+    ON s.relation = n.relation AND s.subject = n.subject AND s.start_latest < n.successor_earliest
+LEFT JOIN days_before d
+    ON d.relation = n.relation AND d.subject = n.subject AND d.successor_earliest = n.successor_earliest
+LEFT JOIN duplicates c ON c.number = s.number
 """
 
 # Nothing outlives its holder or its subject, whatever was stated.
@@ -175,38 +176,36 @@ WITH ended AS (
     WHERE NOT (end_kind IN ('absent', 'unknown') OR end_kind = 'known' AND end_earliest IS NULL)
 ),
 -- The next holder begins on the day after the stated end: that was the last day, and no day between.
-morrows AS (
-    SELECT m.relation, m.subject, m.start_earliest AS morrow, min(m.start_latest) = m.start_earliest AS to_the_day
+days_after AS (
+    SELECT m.relation, m.subject, m.start_earliest AS day_after, min(m.start_latest) = m.start_earliest AS to_the_day
     FROM merged m
     SEMI JOIN ended e ON e.relation = m.relation AND e.subject = m.subject AND e.end_latest + 1 = m.start_earliest
     SEMI JOIN (SELECT relation FROM relations WHERE single_valued) single ON single.relation = m.relation
     GROUP BY m.relation, m.subject, m.start_earliest
 ),
 all_spans AS (
-    SELECT e.*, NULL::BOOLEAN AS contested, NULL::BOOLEAN AS bettered, NULL::DATE AS copy_earliest,
-        NULL::DATE AS copy_latest, NULL::BOOLEAN AS overtaken, NULL::DATE AS next_earliest,
-        NULL::DATE AS next_latest, m.morrow, m.to_the_day
-    FROM ended e LEFT JOIN morrows m
-        ON m.relation = e.relation AND m.subject = e.subject AND m.morrow = e.end_latest + 1
+    SELECT e.*, m.day_after, m.to_the_day
+    FROM ended e LEFT JOIN days_after m
+        ON m.relation = e.relation AND m.subject = e.subject AND m.day_after = e.end_latest + 1
     UNION ALL BY NAME
-    SELECT * EXCLUDE (number) FROM followed
+    SELECT * EXCLUDE (number) FROM succeeded
 ),
 counted AS (
     SELECT relation, subject, count(*) AS spans_of_timeline FROM merged
     SEMI JOIN (SELECT relation FROM relations WHERE undated = 'single') USING (relation)
     GROUP BY relation, subject
 )
-SELECT s.* REPLACE (CASE WHEN s.object_kind <> '{BLOCKED}' THEN s.object END AS object),
+SELECT s.* REPLACE (CASE WHEN s.object_kind <> '{UNUSABLE}' THEN s.object END AS object),
     r.max_days,
     s.start_earliest IS NULL AND s.end_earliest IS NULL AND s.end_kind IN ('absent', 'none')
-        AND s.object_kind <> '{BLOCKED}' AND (r.undated = 'always'
+        AND s.object_kind <> '{UNUSABLE}' AND (r.undated = 'always'
             OR r.undated = 'single' AND c.spans_of_timeline = 1 AND s.object IS NOT NULL) AS timeless,
     d.ended_earliest AS death_earliest, coalesce(d.ended_kind = 'unknown', false) AS died_some_day,
     coalesce(a.ended_kind = 'unknown', false) AS abolished_some_day,
     least(d.ended_earliest, a.ended_earliest) AS cap_earliest,
     least(d.ended_latest, a.ended_latest) AS cap_latest
 FROM all_spans s JOIN relations r ON r.relation = s.relation
-LEFT JOIN lifetimes d ON r.ends_with_object AND s.object_kind <> '{BLOCKED}' AND d.qid = s.object
+LEFT JOIN lifetimes d ON r.ends_with_object AND s.object_kind <> '{UNUSABLE}' AND d.qid = s.object
 LEFT JOIN lifetimes a ON r.ends_with_subject AND a.qid = s.subject
 LEFT JOIN counted c ON c.relation = s.relation AND c.subject = s.subject
 """
@@ -221,21 +220,22 @@ SELECT capped.*,
         WHEN cap_latest < start_earliest THEN 'impossible'
         WHEN end_kind = 'known' AND end_earliest IS NOT NULL
             THEN (CASE WHEN cap_latest < end_earliest THEN 'capped'
-                WHEN morrow IS NOT NULL AND NOT coalesce(cap_earliest <= end_latest, false) THEN 'last_day'
+                WHEN day_after IS NOT NULL AND NOT coalesce(cap_earliest <= end_latest, false) THEN 'last_day'
                 ELSE 'stated' END)
         WHEN end_kind = 'known' THEN 'coarse'
         WHEN end_kind = 'unknown' THEN 'some_value'
         WHEN end_kind = 'none' THEN (CASE WHEN cap_earliest IS NOT NULL THEN 'capped'
             WHEN died_some_day OR abolished_some_day THEN 'gone' ELSE 'no_value' END)
-        WHEN overtaken AND NOT coalesce(bettered AND copy_earliest IS NOT NULL, false) THEN 'overtaken'
+        WHEN perhaps_succeeded AND NOT coalesce(outdated AND duplicate_earliest IS NOT NULL, false)
+            THEN 'perhaps_succeeded'
         WHEN contested THEN 'contested'
-        WHEN bettered THEN (CASE WHEN copy_earliest IS NULL THEN 'some_value' ELSE 'bettered' END)
+        WHEN outdated THEN (CASE WHEN duplicate_earliest IS NULL THEN 'some_value' ELSE 'outdated' END)
         -- The successor may have come long after the death.
         WHEN died_some_day THEN 'gone'
-        WHEN next_earliest IS NOT NULL OR cap_earliest IS NOT NULL
-            THEN (CASE WHEN least(next_earliest, cap_earliest) - start_earliest > max_days THEN 'too_old'
-                WHEN coalesce(cap_earliest <= next_earliest, next_earliest IS NULL) THEN 'capped'
-                ELSE 'followed' END)
+        WHEN successor_earliest IS NOT NULL OR cap_earliest IS NOT NULL
+            THEN (CASE WHEN least(successor_earliest, cap_earliest) - start_earliest > max_days THEN 'too_old'
+                WHEN coalesce(cap_earliest <= successor_earliest, successor_earliest IS NULL) THEN 'capped'
+                ELSE 'succeeded' END)
         WHEN abolished_some_day THEN 'gone'
         WHEN start_earliest IS NULL THEN 'undated'
         WHEN settings.as_of - start_earliest > max_days THEN 'too_old'
@@ -253,10 +253,10 @@ SELECT * FROM (VALUES
     ('coarse', 'unknown', false, 'stated'),
     ('some_value', 'unknown', false, 'some_value'),
     ('no_value', 'none', false, 'no_value'),
-    ('followed', 'known', true, 'successor'),
-    ('overtaken', 'unknown', true, 'successor'),
+    ('succeeded', 'known', true, 'successor'),
+    ('perhaps_succeeded', 'unknown', true, 'successor'),
     ('contested', 'unknown', true, 'contested'),
-    ('bettered', 'known', true, 'stated'),
+    ('outdated', 'known', true, 'stated'),
     ('capped', 'known', true, NULL),
     ('impossible', 'unknown', true, NULL),
     ('gone', 'unknown', true, NULL),
@@ -273,20 +273,21 @@ WITH dated AS (
     SELECT *,
         CASE ending
             WHEN 'stated' THEN end_earliest
-            WHEN 'last_day' THEN (CASE WHEN end_earliest = end_latest AND to_the_day THEN morrow ELSE end_earliest END)
+            WHEN 'last_day'
+                THEN (CASE WHEN end_earliest = end_latest AND to_the_day THEN day_after ELSE end_earliest END)
             WHEN 'capped' THEN greatest(cap_earliest, start_earliest)
-            WHEN 'followed' THEN next_earliest
-            WHEN 'contested' THEN least(copy_earliest, cap_earliest)
-            WHEN 'bettered' THEN least(copy_earliest, next_earliest, cap_earliest)
+            WHEN 'succeeded' THEN successor_earliest
+            WHEN 'contested' THEN least(duplicate_earliest, cap_earliest)
+            WHEN 'outdated' THEN least(duplicate_earliest, successor_earliest, cap_earliest)
         END AS to_earliest,
         CASE ending
             WHEN 'stated' THEN end_latest
-            WHEN 'last_day' THEN morrow
-            WHEN 'capped' THEN least(cap_latest, CASE WHEN end_kind = 'absent' THEN next_latest END)
-            WHEN 'impossible' THEN next_latest
-            WHEN 'bettered' THEN least(copy_latest, next_latest, cap_latest)
+            WHEN 'last_day' THEN day_after
+            WHEN 'capped' THEN least(cap_latest, CASE WHEN end_kind = 'absent' THEN successor_latest END)
+            WHEN 'impossible' THEN successor_latest
+            WHEN 'outdated' THEN least(duplicate_latest, successor_latest, cap_latest)
             WHEN 'open' THEN NULL
-            ELSE least(next_latest, cap_latest)
+            ELSE least(successor_latest, cap_latest)
         END AS to_latest
     FROM decided
 )

@@ -21,11 +21,11 @@ _PRE_RELEASES = tuple(
 
 
 def mark_versions(connection: duckdb.DuckDBPyConnection) -> None:
-    """Give `no_release` and `older_branch` to readings of P348; nothing of them holds then.
+    """Give `no_release` and `older_branch` to statements of P348; nothing of them holds then.
 
     Reads `statements` and `relations`.
     """
-    row = connection.execute(f"SELECT count(*) FROM readings SEMI JOIN ({_RELATIONS}) USING (relation)").fetchone()
+    row = connection.execute(f"SELECT count(*) FROM oriented SEMI JOIN ({_RELATIONS}) USING (relation)").fetchone()
     if row and row[0]:
         connection.execute(PRE_RELEASES, [list(_PRE_RELEASES)])
         connection.execute(OLDER_BRANCHES)
@@ -34,21 +34,21 @@ def mark_versions(connection: duckdb.DuckDBPyConnection) -> None:
 _RELATIONS = f"SELECT relation FROM relations WHERE property = '{_VERSION}' AND NOT inverse"
 
 PRE_RELEASES = f"""
-UPDATE readings SET reason = 'no_release', holding = NULL
+UPDATE oriented SET reason = 'no_release', holding = NULL
 FROM (SELECT statement_id FROM statements WHERE property = '{_VERSION}' AND list_has_any(qualifiers, $1)) s
-WHERE readings.statement_id = s.statement_id AND readings.holding = 'value'
-    AND readings.relation IN ({_RELATIONS})
+WHERE oriented.statement_id = s.statement_id AND oriented.holding = 'value'
+    AND oriented.relation IN ({_RELATIONS})
 """
 
 OLDER_BRANCHES = f"""
-UPDATE readings SET reason = 'older_branch', holding = NULL
+UPDATE oriented SET reason = 'older_branch', holding = NULL
 FROM (
     SELECT relation, subject, statement_id,
         list_transform(regexp_extract_all(object, '[0-9]+'), lambda n: TRY_CAST(n AS HUGEINT)) AS number,
         max(number) OVER (PARTITION BY relation, subject ORDER BY start_earliest, number
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS highest
-    FROM readings SEMI JOIN ({_RELATIONS}) USING (relation)
+    FROM oriented SEMI JOIN ({_RELATIONS}) USING (relation)
     WHERE holding = 'value' AND start_earliest IS NOT NULL
 ) v
-WHERE readings.statement_id = v.statement_id AND readings.relation = v.relation AND v.highest > v.number
+WHERE oriented.statement_id = v.statement_id AND oriented.relation = v.relation AND v.highest > v.number
 """

@@ -12,11 +12,11 @@ from chronofacts.pipeline.changes import find_changes
 from chronofacts.pipeline.memberships import find_memberships
 from chronofacts.pipeline.questions.build import QuestionSettings, QuestionTables, build_questions
 from chronofacts.pipeline.snapshots.write import write_snapshot
-from chronofacts.pipeline.timelines.build import build_timelines, values_at
+from chronofacts.pipeline.timelines.build import values_at
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.manifest import SnapshotManifest
 from tests.pipeline.timelines.statement_world import World, world
-from tests.pipeline.whole_tables import StagedTables, build_tables
+from tests.pipeline.whole_tables import StagedTables, build_tables, draw_timelines
 
 SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
 CATALOGUE = load_catalogue().select(["member_of", "capital", "official_language"])
@@ -44,7 +44,7 @@ def unions() -> World:
 
 def questions_of(made: World, catalogue: Catalogue = CATALOGUE, **settings: object) -> QuestionTables:
     statements, entities = made.tables()
-    timelines, _ = build_timelines(statements, entities, catalogue, AS_OF)
+    timelines, _ = draw_timelines(statements, entities, catalogue, AS_OF)
     before, after = values_at(timelines, SINCE), values_at(timelines, AS_OF)
     changes, _ = find_changes(timelines, before, after, statements, catalogue, SINCE, AS_OF, entities=entities)
     members, _ = find_memberships(timelines, statements, entities, catalogue, SINCE, AS_OF)

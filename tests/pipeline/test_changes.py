@@ -7,10 +7,11 @@ import pytest
 
 from chronofacts.pipeline.changes import find_changes
 from chronofacts.pipeline.timelines.agreement import check_agreement
-from chronofacts.pipeline.timelines.build import build_timelines, values_at
+from chronofacts.pipeline.timelines.build import values_at
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.errors import BadInput
 from tests.pipeline.timelines.statement_world import World, world
+from tests.pipeline.whole_tables import draw_timelines
 
 SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
 CATALOGUE = load_catalogue().select(["office_holder", "head_of_government", "birthplace"])
@@ -31,7 +32,7 @@ def rejected(made: World) -> list[tuple[str, list[str]]]:
 
 
 def found(statements: pa.Table, entities: pa.Table) -> tuple[pa.Table, pa.Table]:
-    timelines, _ = build_timelines(statements, entities, CATALOGUE, AS_OF)
+    timelines, _ = draw_timelines(statements, entities, CATALOGUE, AS_OF)
     before, after = (check_agreement(values_at(timelines, day), CATALOGUE) for day in (SINCE, AS_OF))
     return find_changes(timelines, before, after, statements, CATALOGUE, SINCE, AS_OF, entities=entities)
 
@@ -176,6 +177,6 @@ def test_a_fact_that_is_true_for_ever_does_not_change() -> None:
 
 def test_since_must_lie_before_as_of() -> None:
     statements, entities = world().office("Q1").held_by("Q2", "2019").tables()
-    timelines, _ = build_timelines(statements, entities, CATALOGUE, AS_OF)
+    timelines, _ = draw_timelines(statements, entities, CATALOGUE, AS_OF)
     with pytest.raises(BadInput, match="--since 2025-01-01 is not before --as-of 2021-01-01"):
         find_changes(timelines, timelines, timelines, statements, CATALOGUE, AS_OF, SINCE, entities=timelines)

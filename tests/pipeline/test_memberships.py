@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chronofacts.pipeline.memberships import find_memberships
-from chronofacts.pipeline.timelines.build import build_timelines
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.errors import BadInput
 from tests.pipeline.timelines.statement_world import World, world
+from tests.pipeline.whole_tables import draw_timelines
 
 SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
 CATALOGUE = load_catalogue().select(["member_of", "employer", "award"])
@@ -21,7 +21,7 @@ CATALOGUE = load_catalogue().select(["member_of", "employer", "award"])
 
 def found(made: World) -> tuple[pa.Table, pa.Table]:
     statements, entities = made.tables()
-    timelines, _ = build_timelines(statements, entities, CATALOGUE, AS_OF)
+    timelines, _ = draw_timelines(statements, entities, CATALOGUE, AS_OF)
     return find_memberships(timelines, statements, entities, CATALOGUE, SINCE, AS_OF)
 
 
@@ -141,7 +141,7 @@ def test_facts_that_are_true_for_ever_do_not_change() -> None:
 
 def test_the_same_day_twice_is_refused() -> None:
     statements, entities = member().held_by("Q2", "1995").tables()
-    timelines, _ = build_timelines(statements, entities, CATALOGUE, AS_OF)
+    timelines, _ = draw_timelines(statements, entities, CATALOGUE, AS_OF)
     with pytest.raises(BadInput):
         find_memberships(timelines, statements, entities, CATALOGUE, AS_OF, AS_OF)
 
@@ -167,7 +167,7 @@ def test_the_set_at_as_of_is_the_set_at_since_with_what_joined_and_without_what_
         by_role[row["role"]].add(row["object"])
         assert row["role"] == "stays" or (row["changed_on_earliest"] > SINCE and row["changed_on_latest"] <= AS_OF)
     statements, entities = made.tables()
-    timelines, _ = build_timelines(statements, entities, CATALOGUE, AS_OF)
+    timelines, _ = draw_timelines(statements, entities, CATALOGUE, AS_OF)
     (before, maybe_before), (after, maybe_after) = (certain(timelines, day) for day in (SINCE, AS_OF))
     if by_role["joined"] or by_role["left"]:
         # Every value is in its place, or is one of which a rejection tells why it is in none.

@@ -15,8 +15,9 @@ from chronofacts.pipeline.sources.entities import DESCRIBE, LABELS
 from chronofacts.pipeline.sources.staging import StagedSource, stage_source
 from chronofacts.pipeline.storage.parquet_stream import read_batches, write_batches
 from chronofacts.pipeline.storage.session import connect, register
+from chronofacts.pipeline.timelines.build import write_timelines
 from chronofacts.schemas.catalogue import Catalogue
-from chronofacts.schemas.tables import ENTITIES, REJECTIONS, SNAPSHOT_TABLES, STATEMENTS
+from chronofacts.schemas.tables import ENTITIES, REJECTIONS, SNAPSHOT_TABLES, STATEMENTS, TIMELINES
 
 
 class StagedTables(NamedTuple):
@@ -51,6 +52,19 @@ def describe_entities(lifecycle: pa.Table, labels: pa.Table) -> pa.Table:
         register(connection, "lifecycle", lifecycle)
         register(connection, "labels", labels)
         return connection.sql(DESCRIBE).to_arrow_table().cast(ENTITIES)
+
+
+def draw_timelines(
+    statements: pa.Table, entities: pa.Table, catalogue: Catalogue, as_of: datetime.date
+) -> tuple[pa.Table, pa.Table]:
+    """(`TIMELINES`, `REJECTIONS`) of all relations of the catalogue, sorted."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        write_batches([statements], STATEMENTS, folder / "statements.parquet")
+        write_batches([entities], ENTITIES, folder / "entities.parquet")
+        write_timelines(folder / "statements.parquet", folder / "entities.parquet", catalogue, as_of, folder / "out")
+        timelines, rejections = folder / "out" / "timelines", folder / "out" / "rejections"
+        return read_whole(timelines, TIMELINES), read_whole(rejections, REJECTIONS)
 
 
 def build_tables(

@@ -5,9 +5,9 @@ import datetime
 import pyarrow as pa
 
 from chronofacts.pipeline.snapshots.compare import count_kinds, find_differences
-from chronofacts.pipeline.timelines.build import build_timelines
 from chronofacts.schemas.catalogue import load_catalogue
 from tests.pipeline.timelines.statement_world import World, world
+from tests.pipeline.whole_tables import draw_timelines
 
 OLD, NEW = datetime.date(2022, 1, 1), datetime.date(2023, 1, 1)
 CATALOGUE = load_catalogue().select(["office_holder", "capital", "member_of"])
@@ -15,7 +15,7 @@ CATALOGUE = load_catalogue().select(["office_holder", "capital", "member_of"])
 
 def tables(made: World, as_of: datetime.date) -> dict[str, pa.Table]:
     statements, entities = made.tables()
-    timelines, _ = build_timelines(statements, entities, CATALOGUE, as_of)
+    timelines, _ = draw_timelines(statements, entities, CATALOGUE, as_of)
     return {"statements": statements, "entities": entities, "timelines": timelines}
 
 

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from chronofacts.pipeline.snapshots.verify import verify
 from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.pipeline.storage.early_days import read_back, without_early_days
-from chronofacts.pipeline.timelines.build import build_timelines, values_at
+from chronofacts.pipeline.timelines.build import values_at
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.dates import read_json_time
 from chronofacts.schemas.tables import SNAPSHOT_TABLES, STATEMENTS, TIMELINES
 from tests.pipeline.sources.dump.dump_world import entity, item, snak, statement, write_dump
 from tests.pipeline.timelines.statement_world import World, world
+from tests.pipeline.whole_tables import draw_timelines
 from tests.snapshots import build_snapshot, iterate_everything, read_dump
 
 SINCE, AS_OF = datetime.date(2020, 1, 1), datetime.date(2024, 1, 1)
@@ -52,7 +53,7 @@ def held(told: list[tuple[int, str, str]], *dead: int) -> World:
 
 
 def timelines(made: World) -> pa.Table:
-    return build_timelines(*made.tables(), CATALOGUE, AS_OF)[0]
+    return draw_timelines(*made.tables(), CATALOGUE, AS_OF)[0]
 
 
 @given(terms, st.lists(st.integers(1, 5), max_size=2, unique=True))

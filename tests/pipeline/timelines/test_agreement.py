@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from chronofacts.pipeline.changes import find_changes
 from chronofacts.pipeline.timelines.agreement import check_agreement, veto_empty_before, write_confidence
-from chronofacts.pipeline.timelines.build import build_timelines, values_at
+from chronofacts.pipeline.timelines.build import values_at
 from chronofacts.pipeline.timelines.recent_edits import mark_recent_edits
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.tables import TIMELINES
 from tests.pipeline.timelines.statement_world import World, world
-from tests.pipeline.whole_tables import read_whole
+from tests.pipeline.whole_tables import draw_timelines, read_whole
 
 DAY = datetime.date(2022, 1, 1)
 CATALOGUE = load_catalogue().select(
@@ -35,7 +35,7 @@ def country(p6: str = "Q2", p39: str = "Q2", p1308: str = "Q2", office: str = "Q
 
 
 def values(made: World) -> dict[str, tuple[str | None, str, int]]:
-    timelines, _ = build_timelines(*made.tables(), CATALOGUE, DAY)
+    timelines, _ = draw_timelines(*made.tables(), CATALOGUE, DAY)
     return {
         row["relation"]: (row["object"], row["certainty"], row["confidence"])
         for row in check_agreement(values_at(timelines, DAY), CATALOGUE).to_pylist()
@@ -80,7 +80,7 @@ def test_the_confidence_of_a_span_counts_the_places_that_give_its_holder_for_its
         country().country("Q1", "P6").held_by("Q5", "2010-01-01", "2015-01-01")
         .office("Q9").held_by("Q5", "2016-01-01", "2017-01-01")
     )  # fmt: skip
-    timelines, _ = build_timelines(*made.tables(), CATALOGUE, DAY)
+    timelines, _ = draw_timelines(*made.tables(), CATALOGUE, DAY)
     write_confidence(timelines, CATALOGUE, tmp_path / "timelines.parquet")
     rows = read_whole(tmp_path / "timelines.parquet", TIMELINES).to_pylist()
     spans = {(row["relation"], row["object"]): row["confidence"] for row in rows}
@@ -98,7 +98,7 @@ def edited(table: pa.Table, day: str) -> pa.Table:
 def test_a_statement_edited_in_the_last_days_is_possible_but_no_answer() -> None:
     statements, entities = world().office("Q1").held_by("Q2", "2020-01-01").tables()
     young = mark_recent_edits(edited(statements, "2021-12-30"), DAY, 3)
-    timelines, rejections = build_timelines(young, entities, CATALOGUE, DAY)
+    timelines, rejections = draw_timelines(young, entities, CATALOGUE, DAY)
     assert [row["certainty"] for row in values_at(timelines, DAY).to_pylist()] == ["unknown"]
     assert [(row["reason"], row["ids"]) for row in rejections.to_pylist()] == [("young_statement", ["S1"])]
     assert mark_recent_edits(edited(statements, "2021-12-29"), DAY, 3)["faults"].to_pylist() == [[]]
@@ -111,7 +111,7 @@ SINCE = datetime.date(2021, 1, 1)
 def changes(made: World) -> tuple[list[tuple], list[tuple]]:
     """((kind, relation, old, new) of every change, (reason, relation) of every rejection by another place)."""
     statements, entities = made.tables()
-    timelines, _ = build_timelines(statements, entities, CATALOGUE, DAY)
+    timelines, _ = draw_timelines(statements, entities, CATALOGUE, DAY)
     since, as_of = (check_agreement(values_at(timelines, day), CATALOGUE) for day in (SINCE, DAY))
     found, _ = find_changes(timelines, since, as_of, statements, CATALOGUE, SINCE, DAY, entities=entities)
     found, vetoed = veto_empty_before(found, since, CATALOGUE)

@@ -9,30 +9,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chronofacts.pipeline.sources.statements import Snak
-from chronofacts.pipeline.timelines.build import build_timelines, values_at
+from chronofacts.pipeline.timelines.build import values_at
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.dates import DayInterval
 from tests.pipeline.timelines.statement_world import World, time, world
+from tests.pipeline.whole_tables import draw_timelines
 
 AS_OF = datetime.date(2025, 1, 1)
 CATALOGUE = load_catalogue().select(["office_holder", "head_of_government", "birthplace", "capital"])
 
 
 def spans(made: World, as_of: datetime.date = AS_OF) -> list[dict]:
-    return build_timelines(*made.tables(), CATALOGUE, as_of)[0].to_pylist()
+    return draw_timelines(*made.tables(), CATALOGUE, as_of)[0].to_pylist()
 
 
 def reasons(made: World) -> dict[str, list[str]]:
     """reason -> statement ids"""
     found: dict[str, list[str]] = {}
-    for row in build_timelines(*made.tables(), CATALOGUE, AS_OF)[1].to_pylist():
+    for row in draw_timelines(*made.tables(), CATALOGUE, AS_OF)[1].to_pylist():
         found.setdefault(row["reason"], []).extend(row["ids"])
     return found
 
 
 def holder(made: World, day: str, subject: str = "Q1") -> str:
     """The certain holder on a day, or how uncertain it is."""
-    timelines = build_timelines(*made.tables(), CATALOGUE, AS_OF)[0]
+    timelines = draw_timelines(*made.tables(), CATALOGUE, AS_OF)[0]
     found = [
         row for row in values_at(timelines, datetime.date.fromisoformat(day)).to_pylist() if row["subject"] == subject
     ]
@@ -372,7 +373,7 @@ def test_every_statement_is_either_in_a_span_or_in_a_rejection(listed: list[tupl
     made = told(listed)
     if not listed:
         return
-    timelines, rejections = build_timelines(*made.tables(), CATALOGUE, AS_OF)
+    timelines, rejections = draw_timelines(*made.tables(), CATALOGUE, AS_OF)
     kept = [i for row in timelines.to_pylist() if row["object_kind"] != "blocked" for i in row["statement_ids"]]
     left = [
         i
@@ -392,7 +393,7 @@ def test_a_certain_value_is_stated_and_contradicted_by_nobody(
     left out of account."""
     if not listed:
         return
-    timelines = build_timelines(*told(listed).tables(), CATALOGUE, AS_OF)[0]
+    timelines = draw_timelines(*told(listed).tables(), CATALOGUE, AS_OF)[0]
     for row in values_at(timelines, day).to_pylist():
         if row["certainty"] != "certain":
             continue
@@ -428,6 +429,6 @@ def test_timelines_do_not_depend_on_the_order_of_statements(listed: list[tuple[s
     random.shuffle(order)
     shuffled = statements.take(pa.array(order, pa.int64()))
     assert (
-        build_timelines(statements, entities, CATALOGUE, AS_OF)[0]
-        == build_timelines(shuffled, entities, CATALOGUE, AS_OF)[0]
+        draw_timelines(statements, entities, CATALOGUE, AS_OF)[0]
+        == draw_timelines(shuffled, entities, CATALOGUE, AS_OF)[0]
     )

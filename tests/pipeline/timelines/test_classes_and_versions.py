@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime
 
 from chronofacts.pipeline.sources.statements import Snak
-from chronofacts.pipeline.timelines.build import build_timelines, values_at
+from chronofacts.pipeline.timelines.build import values_at
 from chronofacts.schemas.catalogue import load_catalogue
 from tests.pipeline.timelines.statement_world import World, time, world
+from tests.pipeline.whole_tables import draw_timelines
 
 CATALOGUE = load_catalogue().select(["P54", "software_version"])
 DAY = datetime.date(2024, 1, 1)
@@ -16,13 +17,13 @@ DAY = datetime.date(2024, 1, 1)
 def on(made: World, day: datetime.date = DAY) -> dict[str, str | None]:
     """relation -> its certain value; None where it is not certain."""
     statements, entities = made.tables()
-    timelines, _ = build_timelines(statements, entities, CATALOGUE, datetime.date(2025, 1, 1))
+    timelines, _ = draw_timelines(statements, entities, CATALOGUE, datetime.date(2025, 1, 1))
     return {row["relation"]: row["object"] for row in values_at(timelines, day).to_pylist()}
 
 
 def reasons(made: World) -> list[tuple[str, str, list[str]]]:
     statements, entities = made.tables()
-    _, rejections = build_timelines(statements, entities, CATALOGUE, datetime.date(2025, 1, 1))
+    _, rejections = draw_timelines(statements, entities, CATALOGUE, datetime.date(2025, 1, 1))
     return [(row["relation"], row["reason"], row["ids"]) for row in rejections.to_pylist()]
 
 
