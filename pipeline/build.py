@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from chronofacts.pipeline.changes import find_changes
 from chronofacts.pipeline.memberships import find_memberships
-from chronofacts.pipeline.questions.build import QuestionInputs, QuestionSettings, question_parts
+from chronofacts.pipeline.questions.build import QuestionInputs, QuestionSettings, build_questions
 from chronofacts.pipeline.sources import EntityBatch
 from chronofacts.pipeline.sources.entities import DESCRIBE
 from chronofacts.pipeline.sources.staging import (
@@ -199,7 +199,7 @@ def _write_questions(
     parts = {name: folder / f"parts-{name}.parquet" for name in ("edits", "questions", "sentences")}
     with ExitStack() as stack:
         sinks = {name: stack.enter_context(Spool(file, SNAPSHOT_TABLES[name])) for name, file in parts.items()}
-        for part in question_parts(inputs, catalogue, wanted):
+        for part in build_questions(inputs, catalogue, wanted):
             for name, sink in sinks.items():
                 sink.write(getattr(part, name))
             rejected.add(part.rejections)
