@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chronofacts.pipeline.changes import CHANGES
-from chronofacts.pipeline.questions.build import QuestionInputs, QuestionSettings, question_parts
+from chronofacts.pipeline.questions.build import QuestionInputs, QuestionSettings, build_questions
 from chronofacts.pipeline.timelines.build import values_at
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.tables import ENTITIES, STATEMENTS, TIMELINES
@@ -196,7 +196,7 @@ def measure(changes: int, folder: Path) -> None:
     start = resource.getrusage(resource.RUSAGE_SELF)
     before = start.ru_utime + start.ru_stime
     settings = QuestionSettings(SINCE, AS_OF, train_share=0.1, spill=folder / "spill")
-    for part in question_parts(inputs, load_catalogue(), settings):
+    for part in build_questions(inputs, load_catalogue(), settings):
         edits += part.edits.num_rows
         questions += part.questions.num_rows
         for row in part.questions["kind"].value_counts().to_pylist():

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from chronofacts.pipeline.changes import find_changes
 from chronofacts.pipeline.memberships import find_memberships
-from chronofacts.pipeline.questions.build import QuestionInputs, QuestionSettings, question_parts
+from chronofacts.pipeline.questions.build import QuestionInputs, QuestionSettings, build_questions
 from chronofacts.pipeline.sources.entities import DESCRIBE
 from chronofacts.pipeline.sources.staging import MEMORY_GIB, StagedSource, copies_elsewhere, write_each_once
 from chronofacts.pipeline.storage.parquet_stream import ParquetStream, read_batches, write_batches, write_query
@@ -158,7 +158,7 @@ def _write_questions(
         streams = {
             name: stack.enter_context(ParquetStream(file, SNAPSHOT_TABLES[name])) for name, file in parts.items()
         }
-        for part in question_parts(inputs, catalogue, wanted):
+        for part in build_questions(inputs, catalogue, wanted):
             for name, stream in streams.items():
                 stream.write(getattr(part, name))
             rejections.add(part.rejections)

@@ -5,8 +5,8 @@ in between; it left when it certainly held, certainly does no longer and a state
 certainly holds on both days stays. Of one value every statement counts that may be about it, also one that cannot be
 an answer (`blocked`: restricted, damaged, young); a statement about another value does not. The other values of a
 set need not be certain: what is not known of them makes the set less than whole, and is a rejection.
-Nothing leaves by ceasing to exist: a country that is no more asks no question, nor does the end of a union in which
-it was. Leaves out: single-valued relations (`pipeline.changes`) and words (`pipeline.questions.sets`).
+Nothing leaves by ceasing to exist: neither the end of a country is a change, nor that of a union in which it was.
+Leaves out: single-valued relations (`pipeline.changes`) and words (`pipeline.questions.sets`).
 """
 
 from __future__ import annotations
@@ -56,21 +56,18 @@ def find_memberships(
     """
     check_dates(since, as_of)
     many = [relation for relation in catalogue.relations if relation.may_change_in_part()]
-    told = {
-        "relation": pa.array([r.id for r in many], pa.string()),
-        "inverse": pa.array([r.inverse for r in many], pa.bool_()),
-    }
+    ids, inverse = pa.array([r.id for r in many], pa.string()), pa.array([r.inverse for r in many], pa.bool_())
     with connect() as connection:
         register(connection, "timelines", timelines)
         register(connection, "statements", statements)
         register(connection, "entities", entities)
-        register(connection, "many_valued", pa.table(told))
+        register(connection, "many_valued", pa.table({"relation": ids, "inverse": inverse}))
         connection.execute("SET VARIABLE since = $1::DATE", [since])
         connection.execute("SET VARIABLE as_of = $1::DATE", [as_of])
-        for step in (*MACROS, SPANS, STANDING, RUNS, ROLES):
+        for step in (*MACROS, MEMBER_SPANS, STANDING, RUNS, ROLES):
             connection.execute(step)
-        members = connection.sql(MEMBERS_SQL).to_arrow_table()
-        rejections = connection.sql(REJECTIONS_SQL).to_arrow_table()
+        members = connection.sql(MEMBER_ROWS).to_arrow_table()
+        rejections = connection.sql(REJECTION_ROWS).to_arrow_table()
     return members.cast(MEMBERS), rejections.cast(tables.REJECTIONS)
 
 
@@ -84,7 +81,7 @@ MACROS = (
 )
 
 # A blocked span has no object in the timelines; its statements still name the value that they may be about.
-SPANS = """
+MEMBER_SPANS = """
 CREATE TEMP TABLE member_spans AS
 WITH spans AS (
     SELECT t.*, m.inverse FROM timelines t JOIN many_valued m USING (relation)
@@ -192,11 +189,11 @@ SELECT j.*,
 FROM judged j LEFT JOIN unknown u ON u.relation = j.relation AND u.subject = j.subject
 """
 
-MEMBERS_SQL = """
+MEMBER_ROWS = """
 SELECT relation, subject, object, object_kind, role, whole,
     CASE role WHEN 'joined' THEN from_earliest WHEN 'left' THEN to_earliest END AS changed_on_earliest,
     CASE role WHEN 'joined' THEN from_latest WHEN 'left' THEN to_latest END AS changed_on_latest,
-    -- An end that another statement told has no precision of its own.
+    -- An end that another statement gave has no precision of its own.
     CASE role WHEN 'joined' THEN from_precision
         WHEN 'left' THEN coalesce(to_precision, CASE WHEN to_earliest = to_latest THEN 11
             WHEN to_latest - to_earliest < 31 THEN 10 ELSE 9 END) END AS changed_on_precision,
@@ -208,7 +205,7 @@ QUALIFY bool_or(role <> 'stays') OVER set_of OR whole AND count(*) OVER set_of >
 ORDER BY relation, subject, object
 """
 
-REJECTIONS_SQL = """
+REJECTION_ROWS = """
 SELECT 'changes' AS stage, reason, subject, relation,
     list_sort(list_distinct(flatten(list(statement_ids)))) AS ids,
     concat(count(*), ' of the values: ', array_to_string(list_sort(list(concat(object, ' (at since ', at_since,

@@ -8,92 +8,72 @@ Leaves out: past days of facts that no edit touches.
 
 from __future__ import annotations
 
-import duckdb
-
+from chronofacts.pipeline.questions.steps import Step, adds_to, creates
 from chronofacts.pipeline.timelines.multi_valued import HANDOVER_DAYS
 
-__all__ = ["create_edited_spans", "create_past_days", "write_past_questions"]
+__all__ = ["EDITED_SPANS", "HISTORY_DRAFTS", "STATED_PREDECESSORS", "TIMELINE_DRAFTS", "past_days"]
 
 EARLIEST_YEAR = 1900
 
-
-def create_edited_spans(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create `edited_spans`: the timelines of what `accepted` edits, once for all parts; and `told_predecessors`."""
-    connection.execute(EDITED_SPANS)
-    connection.execute(TOLD_PREDECESSORS)
-
-
-def create_past_days(connection: duckdb.DuckDBPyConnection, per_edit: int) -> None:
-    """Create `past_days` (edit_id, object, object_kind, asked_on, precision, phrase, number) for the part's edits.
-
-    Reads `part_edits` and `edited_spans`. number: from 0, in the order of choice: first the holder at since.
-    """
-    connection.execute(FREE_SPANS)
-    connection.execute(PAST_DAYS, [per_edit])
-
-
-def write_past_questions(connection: duckdb.DuckDBPyConnection) -> None:
-    """Add the `history` and `timeline` questions of the part to `drafts`."""
-    connection.execute(HISTORY)
-    connection.execute(PREDECESSORS)
-
-
-EDITED_SPANS = """
-CREATE OR REPLACE TEMP TABLE edited_spans AS
+EDITED_SPANS = creates("edited_spans", reads="timelines edits")("""
 SELECT a.part, a.edit_id, t.ordinal, t.object, t.object_kind, t.valid_from_earliest, t.valid_from_latest,
     t.valid_to_earliest, t.valid_to_latest, t.valid_to_kind
-FROM timelines t JOIN accepted a ON a.relation = t.relation AND a.subject = t.subject
+FROM timelines t JOIN edits a ON a.relation = t.relation AND a.subject = t.subject
 ORDER BY a.part
-"""
+""")
 
 # Whom Wikidata calls the one before (P1365 replaces, of the new holder; P1366 replaced by, of the one before).
-TOLD_PREDECESSORS = """
-CREATE OR REPLACE TEMP TABLE told_predecessors AS
-WITH told AS (
+STATED_PREDECESSORS = creates("stated_predecessors", reads="statements relation_facts edits")("""
+WITH stated AS (
     SELECT property, subject, object, replaces, replaced_by FROM statements
     WHERE rank <> 'deprecated' AND (replaces IS NOT NULL OR replaced_by IS NOT NULL)
 ),
 directed AS (
-    SELECT r.relation, CASE WHEN r.inverse THEN t.object ELSE t.subject END AS subject,
-        CASE WHEN r.inverse THEN t.subject ELSE t.object END AS object, t.replaces, t.replaced_by
-    FROM told t JOIN relation_facts r ON r.property = t.property
+    SELECT r.relation, CASE WHEN r.inverse THEN s.object ELSE s.subject END AS subject,
+        CASE WHEN r.inverse THEN s.subject ELSE s.object END AS object, s.replaces, s.replaced_by
+    FROM stated s JOIN relation_facts r ON r.property = s.property
 )
 SELECT DISTINCT a.edit_id, CASE WHEN d.object = a.new_object THEN d.replaces ELSE d.object END AS object
-FROM directed d JOIN accepted a ON a.relation = d.relation AND a.subject = d.subject
+FROM directed d JOIN edits a ON a.relation = d.relation AND a.subject = d.subject
 WHERE d.object = a.new_object AND d.replaces IS NOT NULL OR d.replaced_by = a.new_object
-"""
+""")
 
-# [free_from, free_until): the days on which the span certainly holds, no other may, and since has not passed.
-FREE_SPANS = """
-CREATE OR REPLACE TEMP TABLE part_spans AS
+
+def past_days(scope: str, most: str) -> tuple[Step, Step, Step]:
+    """Create `{scope}_past_days` (edit_id, object, object_kind, asked_on, precision, phrase, number).
+
+    most: how many days of each edit of `{scope}_edits`, as SQL. number: from 0, in the order of choice: first the
+    holder at since.
+    """
+    spans = creates(f"{scope}_spans", reads=f"edited_spans {scope}_edits")(f"""
 SELECT e.old_object, e.new_object, t.*,
     max(coalesce(t.valid_to_latest, 'infinity'::DATE)) OVER earlier AS others_until,
     min(coalesce(t.valid_from_earliest, '-infinity'::DATE)) OVER later AS others_from
-FROM edited_spans t JOIN part_edits e ON e.part = t.part AND e.edit_id = t.edit_id
+FROM edited_spans t JOIN {scope}_edits e ON e.part = t.part AND e.edit_id = t.edit_id
 WINDOW earlier AS (PARTITION BY e.edit_id ORDER BY t.ordinal ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
-    later AS (PARTITION BY e.edit_id ORDER BY t.ordinal ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING);
-CREATE OR REPLACE TEMP TABLE free_spans AS
+    later AS (PARTITION BY e.edit_id ORDER BY t.ordinal ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
+""")
+    # [free_from, free_until): the days on which the span certainly holds, no other may, and since has not passed.
+    free_spans = creates(f"{scope}_free_spans", reads=f"{scope}_spans names")(f"""
 SELECT s.edit_id, s.ordinal, s.object, s.object_kind, s.object IS NOT DISTINCT FROM s.old_object AS by_old,
     greatest(s.valid_from_latest, coalesce(s.others_until, '-infinity'::DATE)) AS free_from,
     least(coalesce(s.valid_to_earliest,
             CASE WHEN s.valid_to_kind IN ('none', 'open') THEN 'infinity'::DATE ELSE '-infinity'::DATE END),
         coalesce(s.others_from, 'infinity'::DATE), getvariable('since') + INTERVAL 1 DAY)::DATE AS free_until
-FROM part_spans s JOIN names n ON n.id = s.object AND n.kind = s.object_kind AND n.reason IS NULL
+FROM {scope}_spans s JOIN names n ON n.id = s.object AND n.kind = s.object_kind AND n.reason IS NULL
 WHERE s.valid_from_latest IS NOT NULL AND free_from < free_until AND year(free_from) >= 1000
-"""
-
-PAST_DAYS = f"""
-CREATE OR REPLACE TEMP TABLE past_days AS
+""")
+    days = creates(f"{scope}_past_days", reads=f"{scope}_free_spans", drops=f"{scope}_free_spans")(f"""
 WITH measured AS (
-    SELECT *, drawn(concat(edit_id, '/', ordinal)) AS draw,
+    SELECT *, draw_for(concat(edit_id, '/', ordinal)) AS draw,
         greatest(year(free_from) + CASE WHEN dayofyear(free_from) = 1 THEN 0 ELSE 1 END, {EARLIEST_YEAR}) AS first_year,
         greatest(year(free_until) - first_year, 0) AS years,
         year(free_from) * 12 + month(free_from) - 1 + CASE WHEN day(free_from) = 1 THEN 0 ELSE 1 END AS first_month,
         greatest(year(free_until) * 12 + month(free_until) - 1 - first_month, 0) AS months,
         free_until - free_from AS days
-    FROM free_spans WHERE year(free_until) > {EARLIEST_YEAR}
+    FROM {scope}_free_spans WHERE year(free_until) > {EARLIEST_YEAR}
 ),
-placed AS (
+offered AS (
     SELECT edit_id, object, object_kind, by_old, ordinal, t.try,
         CASE WHEN years > 0 THEN 9 WHEN months > 0 THEN 10 ELSE 11 END AS precision,
         CASE
@@ -107,40 +87,39 @@ placed AS (
 )
 SELECT edit_id, object, object_kind, asked_on, precision, date_phrase(asked_on, precision) AS phrase,
     row_number() OVER choice - 1 AS number
-FROM placed WHERE asked_on IS NOT NULL
+FROM offered WHERE asked_on IS NOT NULL
 -- The holder at since once, then earlier holders from the nearest, then second days.
 WINDOW choice AS (PARTITION BY edit_id ORDER BY try, NOT by_old, ordinal DESC, asked_on)
-QUALIFY row_number() OVER choice <= $1::INTEGER
-"""
+QUALIFY row_number() OVER choice <= {most}
+""")
+    return spans, free_spans, days
 
-HISTORY = """
-INSERT INTO drafts
-WITH asked AS (
-    SELECT e.*, d.object, d.object_kind AS answer_kind, d.asked_on, d.phrase
-    FROM past_days d JOIN part_edits e USING (edit_id)
-),
-texts AS (
-    SELECT a.edit_id, a.asked_on,
-        list(capital(worded(w.form, a.shown, a.subject_label, a.phrase, '')) ORDER BY w.number) AS texts
-    FROM asked a JOIN wordings w ON w.relation = a.relation AND w.use = 'on_date'
-    GROUP BY a.edit_id, a.asked_on
+
+HISTORY_DRAFTS = adds_to("drafts", reads="part_past_days part_edits templates names", drops="part_past_days")("""
+WITH questions AS (
+    SELECT e.edit_id, d.asked_on,
+        list(sentence(t.form, e.shown, e.subject_label, d.phrase, '') ORDER BY t.number) AS texts
+    FROM part_past_days d JOIN part_edits e USING (edit_id)
+    JOIN templates t ON t.relation = e.relation AND t.use = 'on_date'
+    GROUP BY e.edit_id, d.asked_on
 )
-SELECT 'history', NULL, 1, 0, a.relation, a.subject, a.subject_label, t.texts[1], t.texts[2:], a.object, a.answer_kind,
-    a.object, a.asked_on, [a.edit_id],
-    [{'subject': a.subject, 'relation': a.relation, 'property': a.property, 'inverse': a.inverse, 'object': a.object,
-        'subject_label': a.subject_label, 'object_label': n.label, 'object_before': a.object,
-        'object_before_label': n.label, 'edit_id': NULL, 'day': NULL, 'question': t.texts[1],
-        'cloze': capital(worded(c.form, a.shown, a.subject_label, a.phrase, ''))}],
-    a.train
-FROM asked a JOIN texts t USING (edit_id, asked_on)
-JOIN names n ON n.id = a.object AND n.kind = a.answer_kind
-JOIN wordings c ON c.relation = a.relation AND c.use = 'cloze_on_date'
-"""
+SELECT 'history' AS kind, 1 AS hops, 0 AS edited_hops, e.relation, e.subject, e.subject_label, q.texts[1] AS question,
+    q.texts[2:] AS phrasings, d.object AS answer_id, d.object_kind AS answer_kind, d.object AS before_id, asked_on,
+    [edit_id] AS edit_ids, e.train,
+    [{'subject': e.subject, 'relation': e.relation, 'property': e.property, 'inverse': e.inverse, 'object': d.object,
+        'subject_label': e.subject_label, 'object_label': n.label, 'object_before': d.object,
+        'object_before_label': n.label, 'edit_id': NULL, 'day': NULL, 'question': q.texts[1],
+        'cloze': sentence(t.form, e.shown, e.subject_label, d.phrase, '')}] AS chain
+FROM part_past_days d JOIN part_edits e USING (edit_id) JOIN questions q USING (edit_id, asked_on)
+JOIN names n ON n.id = d.object AND n.kind = d.object_kind
+JOIN templates t ON t.relation = e.relation AND t.use = 'cloze_on_date'
+""")
 
-# The span right before the new object's, when its place in the order is beyond doubt: in a hole between the two
+# The span right before the new object's, when its position in the order is beyond doubt: in a hole between the two
 # there may have been others, unless Wikidata says that the one replaced the other.
-PREDECESSORS = f"""
-INSERT INTO drafts
+TIMELINE_DRAFTS = adds_to(
+    "drafts", reads="part_spans stated_predecessors part_edits links names templates", drops="part_spans links"
+)(f"""
 WITH runs AS (
     SELECT edit_id, min(ordinal) AS first, max(ordinal) - min(ordinal) + 1 = count(*) AS unbroken,
         min_by(valid_from_earliest, ordinal) AS begun_earliest, min_by(valid_from_latest, ordinal) AS begun_latest
@@ -153,14 +132,14 @@ predecessors AS (
         AND p.valid_to_latest <= r.begun_latest
         AND (p.ordinal = 0 OR p.others_until <= p.valid_from_latest)
         AND (r.begun_latest - p.valid_to_earliest <= {HANDOVER_DAYS}
-            OR (p.edit_id, p.object) IN (SELECT (edit_id, object) FROM told_predecessors))
+            OR (p.edit_id, p.object) IN (SELECT (edit_id, object) FROM stated_predecessors))
 )
-SELECT 'timeline', NULL, 1, 1, e.relation, e.subject, e.subject_label,
-    capital(worded(w.form, e.shown, e.subject_label, '', o.shown)), [], p.object, p.object_kind, NULL, NULL,
-    [e.edit_id], [l.link], e.train
+SELECT 'timeline' AS kind, 1 AS hops, 1 AS edited_hops, e.relation, e.subject, e.subject_label,
+    sentence(t.form, e.shown, e.subject_label, '', o.shown) AS question, [] AS phrasings, p.object AS answer_id,
+    p.object_kind AS answer_kind, [edit_id] AS edit_ids, [l.link] AS chain, e.train
 FROM predecessors p JOIN part_edits e USING (edit_id) JOIN links l USING (fact_id)
 JOIN names o ON o.id = e.new_object AND o.kind = e.object_kind
 JOIN names n ON n.id = p.object AND n.kind = p.object_kind AND n.reason IS NULL
-JOIN wordings w ON w.relation = e.relation AND w.use = 'before'
+JOIN templates t ON t.relation = e.relation AND t.use = 'before'
 WHERE NOT same_name(n, o)
-"""
+""")

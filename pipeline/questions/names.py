@@ -1,58 +1,23 @@
 """Names: what each entity and each literal is called, and whether that name may stand in a question.
 
-`create_names` makes the table `names`, one row per (id, kind) that a value or a span names.
 A name is unusable when it is an id, too long, or holds control characters, brackets or letters of a script that is not
-the language's; an office is not asked by a name of another language. Aliases that are unusable, or made of the
-questions' own words, are dropped.
+the language's. An office is not asked by a name of another language. An alias that is unusable, or made of the
+questions' own words, is dropped.
 Leaves out: whether two entities share a name (`pipeline.questions.facts`, where it is known what is asked).
 """
 
 from __future__ import annotations
 
-import duckdb
+from chronofacts.pipeline.questions.steps import creates
+from chronofacts.pipeline.questions.templates import OFFICE
 
-from chronofacts.pipeline.questions.templates import OFFICE, vocabulary
-from chronofacts.schemas.catalogue import Catalogue
+__all__ = ["NAMED_VALUES", "NAMES"]
 
-__all__ = ["create_names"]
-
-LONGEST_NAME = 100
 MOST_ALIASES = 8
-# Control characters and marks of direction, brackets that formats and templates read as their own, new lines.
-UNUSABLE = r"[\x00-\x1F\x7F-\x{9F}\x{200B}-\x{200F}\x{2028}-\x{202E}\x{2066}-\x{2069}\x{FEFF}\x{FFFD}{}\[\]<>|\\`_]"
-# Letters that have a script of their own; the ʻokina and the like have none.
-LETTERS = r"[\p{Lu}\p{Ll}\p{Lt}\p{Lo}]"
 SHORTEST_TELLING_WORD = 4
 """A shared word shorter than this gives nothing away: "of", "the", "von"."""
 
-
-def create_names(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, language: str) -> None:
-    """Create `names` (id, kind, label, reason, aliases, alias_words, words, telling, shown, human, sitelinks, ended …).
-
-    Reads `entities`, `values_since`, `values_as_of`, `changes`, `members`, `timelines`, `relation_facts` and the
-    macros of `pipeline.questions.templates`. reason: no_label, unusable_label, foreign_title or null. words: the label
-    as plain words; telling: those that would give an answer away. shown: the label with its article. fell_back: the
-    label is neither in the language nor in `mul`. said_aliases: those of the aliases that are; a question may use them
-    as names.
-    """
-    scripts = "".join(rf"\p{{{script}}}" for script in catalogue.language(language).scripts)
-    connection.execute(UNUSABLE_MACRO.replace("<scripts>", f"[{scripts}]" if scripts else LETTERS))
-    connection.execute("SET VARIABLE language = $1::VARCHAR", [language])
-    connection.execute("SET VARIABLE vocabulary = $1::VARCHAR[]", [vocabulary(catalogue, language)])
-    connection.execute(NAMED)
-    connection.execute(NAMES)
-    connection.execute("DROP TABLE named")
-
-
-UNUSABLE_MACRO = f"""
-CREATE TEMP MACRO unusable(name) AS regexp_matches(name, '{UNUSABLE}') OR length(name) > {LONGEST_NAME}
-    OR regexp_full_match(name, '[QPL][0-9]+') OR name <> trim(name) OR contains(name, '  ')
-    OR NOT regexp_matches(name, '[\\p{{L}}\\p{{N}}]')
-    OR regexp_matches(regexp_replace(name, '<scripts>', '', 'g'), '{LETTERS}')
-"""
-
-NAMED = """
-CREATE TEMP TABLE named AS
+NAMED_VALUES = creates("named_values", reads="values_since values_as_of timelines changes members")("""
 WITH all_values AS (SELECT * FROM values_since UNION ALL SELECT * FROM values_as_of),
 spans AS (
     SELECT object, object_kind FROM timelines SEMI JOIN (
@@ -68,19 +33,25 @@ SELECT DISTINCT id, kind FROM (
     UNION ALL SELECT subject, 'item' FROM members
     UNION ALL SELECT object_unit, 'item' FROM changes WHERE object_kind = 'quantity'
 ) WHERE id IS NOT NULL AND kind IN ('item', 'string', 'quantity', 'year')
-"""
+""")
 
-NAMES = f"""
-CREATE TEMP TABLE names AS
+# One row per (id, kind). reason: no_label, unusable_label, foreign_title or null. fell_back: the label is neither in
+# the language nor in `mul`. aliases count as right answers; asked_aliases: those that a question may use as a name.
+# words, alias_words: as plain words; telling: words of the label that would give an answer away. shown: the label with
+# its article.
+NAMES = creates(
+    "names",
+    reads="named_values values_since values_as_of timelines relation_facts entities",
+    drops="named_values",
+)(f"""
 WITH offices AS (
     SELECT DISTINCT subject AS id FROM (SELECT subject, relation FROM values_since UNION ALL
         SELECT subject, relation FROM values_as_of UNION ALL SELECT subject, relation FROM timelines)
     SEMI JOIN (SELECT relation FROM relation_facts WHERE of_offices) USING (relation)
     UNION SELECT qid FROM entities WHERE list_contains(types, '{OFFICE}')
 ),
--- Where people are born, what has a capital or a government.
 numbers AS (
-    SELECT id, kind, TRY_CAST(ltrim(id, '+') AS DECIMAL(38, 6)) AS number FROM named WHERE kind = 'quantity'
+    SELECT id, kind, TRY_CAST(ltrim(id, '+') AS DECIMAL(38, 6)) AS number FROM named_values WHERE kind = 'quantity'
 ),
 -- Where an office is: said with its name when the name does not say it.
 places AS (
@@ -95,11 +66,11 @@ places AS (
     WHERE len(trim(e.label)) > 0
     GROUP BY subject
 ),
-called AS (
+labelled AS (
     SELECT n.id, n.kind,
         CASE WHEN o.id IS NOT NULL AND p.id IS NOT NULL
                 AND NOT names_place(e.label, plain_words(e.label), p.place_names)
-            THEN office_in(said_once(e.label), listed_name(p.place)) ELSE said_once(e.label) END AS label,
+            THEN office_in(without_slips(e.label), listed_name(p.place)) ELSE without_slips(e.label) END AS label,
         CASE WHEN o.id IS NOT NULL THEN p.place_names END AS place_names, o.id IS NOT NULL AS is_office,
         -- Those in the questions' language sort first.
         list_transform(coalesce(e.aliases, []), lambda a, i: {{
@@ -108,11 +79,12 @@ called AS (
         coalesce(e.label_language NOT IN (getvariable('language'), 'mul'), false) AS fell_back,
         coalesce(list_contains(e.types, 'Q5'), false) AS human,
         e.sitelinks, e.ended_earliest, coalesce(e.ended_kind, 'absent') AS ended_kind
-    FROM named n LEFT JOIN entities e ON e.qid = n.id
+    FROM named_values n LEFT JOIN entities e ON e.qid = n.id
     LEFT JOIN offices o ON o.id = n.id LEFT JOIN places p ON p.id = n.id
     WHERE n.kind = 'item'
     UNION ALL
-    SELECT id, kind, id, NULL, false, [], false, false, NULL, NULL, 'absent' FROM named WHERE kind IN ('string', 'year')
+    SELECT id, kind, id, NULL, false, [], false, false, NULL, NULL, 'absent' FROM named_values
+    WHERE kind IN ('string', 'year')
     UNION ALL
     SELECT id, kind,
         number_phrase(number), NULL, false,
@@ -128,26 +100,26 @@ cleaned AS (
             AND NOT unusable(a.name) AND plain_words(a.name) <> plain_words(label)
             -- "Agriculture Secretary" is an office of many places.
             AND (place_names IS NULL OR names_place(a.name, plain_words(a.name), place_names))
-            AND NOT tells_holder(plain_words(a.name), plain_words(label))
+            AND NOT speaks_of_holder(plain_words(a.name), plain_words(label))
             AND NOT list_has_all(getvariable('vocabulary'), string_split(trim(plain_words(a.name)), ' '))
-            )))[1:{MOST_ALIASES}] AS kept_aliases,
-        list_transform(kept_aliases, lambda a: a.name) AS aliases,
-        list_transform(list_filter(kept_aliases, lambda a: NOT a.foreign), lambda a: a.name) AS said_aliases,
+            )))[1:{MOST_ALIASES}] AS usable_aliases,
+        list_transform(usable_aliases, lambda a: a.name) AS aliases,
+        list_transform(list_filter(usable_aliases, lambda a: NOT a.foreign), lambda a: a.name) AS own_aliases,
         CASE WHEN label IS NULL OR trim(label) = '' THEN 'no_label'
             WHEN unusable(label) OR length(trim(plain_words(label))) = 0 THEN 'unusable_label'
             -- A title is a word of a language as much as the question's own.
             WHEN is_office AND fell_back THEN 'foreign_title' END AS reason,
         plain_words(label) AS words
-    FROM called
+    FROM labelled
 )
 SELECT c.id, c.kind, c.label, c.reason, c.fell_back, c.aliases,
-    -- Asked by: not the label with an article, a surname alone, nor "Minister-president" where nothing says of what.
-    list_filter(c.said_aliases, lambda a: without_article(a) <> without_article(c.label)
+    -- Not the label with an article, a surname alone, nor "Minister-president" where nothing says of what.
+    list_filter(c.own_aliases, lambda a: without_article(a) <> without_article(c.label)
         AND (contains(a, ' ') OR NOT c.human)
         -- "Toulouse" is first of all a town, and not the club Toulouse FC.
         AND (contains(a, ' ') OR NOT contains(c.words, plain_words(a))) AND NOT (c.is_office
         AND c.place_names IS NULL AND is_generic_office(a)
-        AND NOT regexp_matches(a, ' \\p{{Ll}}+ (\\p{{Ll}}+ )?\\p{{Lu}}'))) AS said_aliases,
+        AND NOT regexp_matches(a, ' \\p{{Ll}}+ (\\p{{Ll}}+ )?\\p{{Lu}}'))) AS asked_aliases,
     list_transform(c.aliases, lambda a: plain_words(a)) AS alias_words,
     c.words, c.human, c.sitelinks, c.ended_earliest, c.ended_kind,
     list_distinct(list_filter(string_split(trim(c.words), ' '),
@@ -156,4 +128,4 @@ SELECT c.id, c.kind, c.label, c.reason, c.fell_back, c.aliases,
     CASE WHEN c.human OR c.kind <> 'item' THEN c.label WHEN c.is_office THEN with_the(c.label)
         ELSE listed_name(c.label) END AS shown
 FROM cleaned c
-"""
+""")

@@ -10,11 +10,12 @@ import pyarrow as pa
 from chronofacts.pipeline.build import SnapshotSettings
 from chronofacts.pipeline.changes import find_changes
 from chronofacts.pipeline.memberships import find_memberships
-from chronofacts.pipeline.questions.build import QuestionSettings, QuestionTables, build_questions
+from chronofacts.pipeline.questions.build import QuestionInputs, QuestionTables
 from chronofacts.pipeline.snapshots.write import write_snapshot
 from chronofacts.pipeline.timelines.build import values_at
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.manifest import SnapshotManifest
+from tests.pipeline.questions.question_world import question_set
 from tests.pipeline.timelines.statement_world import World, world
 from tests.pipeline.whole_tables import StagedTables, build_tables, draw_timelines
 
@@ -48,8 +49,9 @@ def questions_of(made: World, catalogue: Catalogue = CATALOGUE, **settings: obje
     before, after = values_at(timelines, SINCE), values_at(timelines, AS_OF)
     changes, _ = find_changes(timelines, before, after, statements, catalogue, SINCE, AS_OF, entities=entities)
     members, _ = find_memberships(timelines, statements, entities, catalogue, SINCE, AS_OF)
-    wanted = QuestionSettings(SINCE, AS_OF, **settings)  # type: ignore[arg-type]
-    return build_questions(changes, timelines, before, after, entities, statements, catalogue, wanted, members)
+    return question_set(
+        QuestionInputs(changes, timelines, before, after, entities, statements, members), catalogue, **settings
+    )
 
 
 def rows(table: pa.Table, **wanted: object) -> list[dict]:

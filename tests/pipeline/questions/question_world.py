@@ -1,4 +1,4 @@
-"""A small world of facts for the question stages, told as a person would:
+"""A small world of facts for the question stage, told as a person would, and the whole question set of it:
 
 world().named("Q1", "France").held("capital", "Q1", "Q3").changed("head_of_government", "Q1", "Q5", "Q6", "2022-05-16")
 
@@ -15,14 +15,36 @@ from dataclasses import replace
 import pyarrow as pa
 
 from chronofacts.pipeline.changes import CHANGES
-from chronofacts.pipeline.questions.build import QuestionSettings, QuestionTables, build_questions
+from chronofacts.pipeline.questions.build import (
+    QuestionInputs,
+    QuestionSettings,
+    QuestionTables,
+    build_questions,
+    choose,
+    prepare,
+)
+from chronofacts.pipeline.storage.session import connect
 from chronofacts.pipeline.timelines.build import values_at
-from chronofacts.schemas.catalogue import load_catalogue
+from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.tables import ENTITIES, STATEMENTS, TIMELINES
 
 SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
 CATALOGUE = load_catalogue()
 LONG_AGO = "2015-03-10"
+
+
+REJECTION_ORDER = [(name, "ascending") for name in ("stage", "reason", "relation", "subject", "detail")]
+
+
+def question_set(inputs: QuestionInputs, catalogue: Catalogue = CATALOGUE, **settings: object) -> QuestionTables:
+    """All parts of the question set as one, each table sorted."""
+    parts = list(build_questions(inputs, catalogue, replace(QuestionSettings(SINCE, AS_OF), **settings)))
+    return QuestionTables(
+        edits=pa.concat_tables([part.edits for part in parts]).sort_by("edit_id"),
+        questions=pa.concat_tables([part.questions for part in parts]).sort_by("question_id"),
+        sentences=pa.concat_tables([part.sentences for part in parts]).sort_by("sentence_id"),
+        rejections=pa.concat_tables([part.rejections for part in parts]).sort_by(REJECTION_ORDER),
+    )
 
 
 def day(text: str | None) -> datetime.date | None:
@@ -136,8 +158,8 @@ class World:
             span["ordinal"] = numbers[key] = numbers.get(key, -1) + 1
         return pa.Table.from_pylist(spans, schema=TIMELINES)
 
-    def questions(self, shuffled: int | None = None, **settings: object) -> QuestionTables:
-        """Build the question set; shuffled: seed of an order of all input rows."""
+    def inputs(self, shuffled: int | None = None) -> QuestionInputs:
+        """shuffled: seed of an order of all rows."""
         timelines = self.timelines()
         inputs = [
             pa.Table.from_pylist(self.changes, schema=CHANGES),
@@ -153,7 +175,18 @@ class World:
                 table.take(pa.array(chance.sample(range(table.num_rows), table.num_rows), pa.int64()))
                 for table in inputs
             ]
-        return build_questions(*inputs, CATALOGUE, replace(QuestionSettings(SINCE, AS_OF), **settings))
+        return QuestionInputs(*inputs)
+
+    def questions(self, shuffled: int | None = None, **settings: object) -> QuestionTables:
+        return question_set(self.inputs(shuffled), **settings)
+
+    def chosen(self, table: str, **settings: object) -> list[dict]:
+        """The rows of a table of the question stage, as it stands before any words."""
+        wanted = replace(QuestionSettings(SINCE, AS_OF), **settings)
+        with connect() as connection:
+            prepare(connection, self.inputs(), CATALOGUE, wanted)
+            choose(connection, wanted)
+            return connection.sql(f"FROM {table}").to_arrow_table().to_pylist()
 
 
 def world() -> World:

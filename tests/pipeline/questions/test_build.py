@@ -6,12 +6,12 @@ import dataclasses
 import re
 from collections import Counter
 
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chronofacts.pipeline.questions.build import QuestionTables
+from chronofacts.schemas.reasons import REASONS
 from chronofacts.schemas.tables import EDITS, QUESTIONS, SENTENCES
 from tests.pipeline.questions.question_world import small_country, small_questions, world
 
@@ -195,7 +195,10 @@ def test_no_question_says_its_answer_and_no_text_has_two_answers_whatever_the_na
 
 
 def test_rejections_are_sorted_and_of_the_closed_list() -> None:
-    made = small_questions()
-    table = made.rejections.select(["stage", "reason"]).to_pylist()
+    told = small_country().named("Q40", "Oak University").named("Q50", None).named("Q51", "Oldtown")
+    told.held("educated_at", "Q5001", "Q40").held("educated_at", "Q5002", "Q40")
+    told.changed("capital", "Q50", "Q51", "Q90").changed("ceo", "Q31", "Q5003", "Q5004")
+    table = told.questions(hops_per_edit=1).rejections.to_pylist()
+    assert [row["reason"] for row in table] == ["no_label", "hop_over_cap", "hop_unchanged", "no_probe"]
+    assert all(REASONS[row["reason"]][0] == row["stage"] for row in table)
     assert table == sorted(table, key=lambda row: (row["stage"], row["reason"]))
-    assert isinstance(made.rejections, pa.Table)

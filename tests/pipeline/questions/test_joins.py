@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronofacts.pipeline.questions.build import QuestionTables
-from chronofacts.pipeline.questions.multi_hop import MOST_LINKS, _within_shares
+from chronofacts.pipeline.questions.multi_hop import MOST_LINKS, limit_to_shares
 from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.schemas.catalogue import load_catalogue
 from tests.pipeline.questions.question_world import World, world
@@ -172,7 +172,7 @@ shares = st.dictionaries(
 def test_what_is_left_keeps_to_its_shares_and_no_more_could_stay(
     free: int, offered: dict[str, tuple[float, int]]
 ) -> None:
-    allowed = _within_shares({None: (None, free), **offered})
+    allowed = limit_to_shares({None: (None, free), **offered})
     total = free + sum(allowed.values())
     for name, (share, times) in offered.items():
         assert allowed[name] <= min(times, max(1, share * total))

@@ -85,6 +85,28 @@ def test_a_hub_gives_no_more_chains_than_the_caps_allow() -> None:
     assert max(Counter(row["subject"] for row in found).values()) <= 2
 
 
+def test_a_chosen_chain_names_the_facts_that_it_walks_on_both_dates() -> None:
+    told = captains()
+    facts = {row["fact_id"]: (row["relation"], row["before"], row["after"]) for row in told.chosen("facts")}
+    by_path = {row["path"]: row for row in told.chosen("chosen_chains")}
+    assert set(by_path) == {"captain/club", "captain/club/venue"}
+    longest = by_path["captain/club/venue"]
+    assert (longest["start"], longest["hops"], longest["before_id"], longest["answer_id"]) == ("Q1", 3, "Q12", "Q22")
+    edit = ("captain", "Q2", "Q3")
+    assert [facts[i] for i in longest["fact_ids"]] == [edit, ("club", "Q21", "Q21"), ("venue", "Q22", "Q22")]
+    assert [facts[i] for i in longest["facts_before"]] == [edit, ("club", "Q11", "Q11"), ("venue", "Q12", "Q12")]
+
+
+def test_the_chains_that_become_no_question_are_counted_by_reason() -> None:
+    told = small_country().named("Q40", "Oak University")
+    told.held("educated_at", "Q5001", "Q40").held("educated_at", "Q5002", "Q40")
+    rejections = told.chosen("rejections", hops_per_edit=1)
+    # One way ends at the same university, and of birthplace and party one is asked.
+    assert sorted((row["reason"], row["detail"]) for row in rejections) == [
+        ("hop_over_cap", "1 chains through the edit"), ("hop_unchanged", "1 chains through the edit"),
+    ]  # fmt: skip
+
+
 def web(links: list[tuple[int, int, int]], changes: list[tuple[int, int, int]]) -> World:
     """Countries 0 to 4 and persons 0 to 9, with invented ties between them."""
     told = world()

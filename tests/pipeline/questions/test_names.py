@@ -25,6 +25,19 @@ def prompt(made: QuestionTables) -> str:
     return edit["prompt"]
 
 
+def test_a_name_is_a_label_its_plain_words_and_the_words_that_would_give_it_away() -> None:
+    told = office("Minister of Tides of Zorland", "Zorland").person("Q5", "Zoë O'Brien-Müller", "Z. O'Brien", "Zoë")
+    rows = {row["id"]: row for row in told.changed("ceo", "Q2", "Q3", "Q5").chosen("names")}
+    person, place = rows["Q5"], rows["Q2"]
+    assert (person["words"], person["alias_words"]) == (" zoe o brien muller ", [" z o brien ", " zoe "])
+    assert sorted(person["telling"]) == ["brien", "muller"]  # "zoe" is too short to tell
+    assert (person["aliases"], person["asked_aliases"]) == (["Z. O'Brien", "Zoë"], ["Z. O'Brien"])
+    assert (person["reason"], person["is_office"], place["is_office"], rows["Q1"]["is_office"]) == (
+        None, False, False, True,
+    )  # fmt: skip
+    assert (person["shown"], rows["Q1"]["shown"]) == ("Zoë O'Brien-Müller", "the Minister of Tides of Zorland")
+
+
 @pytest.mark.parametrize(
     "label",
     [

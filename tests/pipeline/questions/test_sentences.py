@@ -39,9 +39,9 @@ def test_one_prompt_has_one_answer() -> None:
     assert len(prompts) == len(set(prompts))
 
 
-def test_the_bound_on_sentences_takes_later_wordings_before_facts() -> None:
-    whole, bounded = small_questions(), small_country().questions(sentences=55)
-    assert bounded.sentences.num_rows == 55 < whole.sentences.num_rows
+def test_the_bound_on_sentences_takes_later_phrasings_before_facts() -> None:
+    whole, bounded = small_questions(), small_country().questions(sentences=26)
+    assert bounded.sentences.num_rows == 26 < whole.sentences.num_rows
     facts = {(row["subject"], row["relation"]) for row in whole.sentences.to_pylist() if row["role"] == "current"}
     kept = {(row["subject"], row["relation"]) for row in bounded.sentences.to_pylist() if row["role"] == "current"}
     assert kept == facts

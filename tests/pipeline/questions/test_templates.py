@@ -7,25 +7,29 @@ import datetime
 import duckdb
 import pytest
 
-from chronofacts.pipeline.questions.templates import create_wordings, vocabulary
+from chronofacts.pipeline.questions.macros import create_macros
+from chronofacts.pipeline.questions.templates import create_catalogue_tables, list_vocabulary
 from chronofacts.schemas.catalogue import load_catalogue
+
+
+def prepared(language: str) -> duckdb.DuckDBPyConnection:
+    connection, catalogue = duckdb.connect(), load_catalogue()
+    create_catalogue_tables(connection, catalogue, language)
+    create_macros(connection, catalogue.language(language))
+    return connection
 
 
 @pytest.fixture(scope="module")
 def words() -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect()
-    create_wordings(connection, load_catalogue(), "en")
-    return connection
+    return prepared("en")
 
 
 @pytest.fixture(scope="module")
 def woorden() -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect()
-    create_wordings(connection, load_catalogue(), "nl")
-    return connection
+    return prepared("nl")
 
 
-def said(words: duckdb.DuckDBPyConnection, sql: str, *values: object) -> object:
+def evaluated(words: duckdb.DuckDBPyConnection, sql: str, *values: object) -> object:
     row = words.execute(f"SELECT {sql}", list(values)).fetchone()
     return row[0] if row else None
 
@@ -52,7 +56,7 @@ def said(words: duckdb.DuckDBPyConnection, sql: str, *values: object) -> object:
     ],
 )
 def test_names_take_the_article_that_they_want(words: duckdb.DuckDBPyConnection, name: str, shown: str) -> None:
-    assert said(words, "listed_name($1)", name) == shown
+    assert evaluated(words, "listed_name($1)", name) == shown
 
 
 @pytest.mark.parametrize(
@@ -71,7 +75,7 @@ def test_names_take_the_article_that_they_want(words: duckdb.DuckDBPyConnection,
     ],
 )
 def test_a_language_may_have_several_articles(woorden: duckdb.DuckDBPyConnection, name: str, shown: str) -> None:
-    assert said(woorden, "listed_name($1)", name) == shown
+    assert evaluated(woorden, "listed_name($1)", name) == shown
 
 
 @pytest.mark.parametrize(
@@ -81,24 +85,24 @@ def test_a_language_may_have_several_articles(woorden: duckdb.DuckDBPyConnection
 def test_an_office_takes_the_first_article_unless_another_is_wanted(
     woorden: duckdb.DuckDBPyConnection, office: str, shown: str
 ) -> None:
-    assert said(woorden, "with_the($1)", office) == shown
+    assert evaluated(woorden, "with_the($1)", office) == shown
 
 
 def test_dates_and_numbers_are_written_as_the_language_writes_them(
     words: duckdb.DuckDBPyConnection, woorden: duckdb.DuckDBPyConnection
 ) -> None:
-    assert said(woorden, "date_phrase($1::DATE, 11)", datetime.date(2019, 5, 3)) == "op 3 mei 2019"
-    assert [said(one, "number_phrase(1234567::DECIMAL(38, 6))") for one in (words, woorden)] == [
+    assert evaluated(woorden, "date_phrase($1::DATE, 11)", datetime.date(2019, 5, 3)) == "op 3 mei 2019"
+    assert [evaluated(one, "number_phrase(1234567::DECIMAL(38, 6))") for one in (words, woorden)] == [
         "1,234,567", "1.234.567",
     ]  # fmt: skip
-    assert [said(one, "number_phrase(12.5::DECIMAL(38, 6))") for one in (words, woorden)] == ["12.5", "12,5"]
+    assert [evaluated(one, "number_phrase(12.5::DECIMAL(38, 6))") for one in (words, woorden)] == ["12.5", "12,5"]
 
 
 @pytest.mark.parametrize(
     ("name", "owned"), [("France", "France's"), ("the Netherlands", "the Netherlands'"), ("CERN", "CERN's")]
 )
 def test_possessives(words: duckdb.DuckDBPyConnection, name: str, owned: str) -> None:
-    assert said(words, "possessive($1)", name) == owned
+    assert evaluated(words, "possessive($1)", name) == owned
 
 
 @pytest.mark.parametrize(
@@ -110,29 +114,29 @@ def test_possessives(words: duckdb.DuckDBPyConnection, name: str, owned: str) ->
     ],
 )
 def test_in_dutch_one_is_on_an_island(woorden: duckdb.DuckDBPyConnection, name: str, text: str) -> None:
-    form = "(SELECT form FROM wordings WHERE relation = 'currency' AND use = 'now' AND number = 3)"
-    assert said(woorden, f"worded({form}, listed_name($1), $1, '', '')", name) == text
+    form = "(SELECT form FROM templates WHERE relation = 'currency' AND use = 'now' AND number = 3)"
+    assert evaluated(woorden, f"fill({form}, listed_name($1), $1, '', '')", name) == text
 
 
 @pytest.mark.parametrize(("precision", "phrase"), [(9, "in 2019"), (10, "in May 2019"), (11, "on 3 May 2019")])
 def test_a_date_says_no_more_than_its_precision(words: duckdb.DuckDBPyConnection, precision: int, phrase: str) -> None:
-    assert said(words, "date_phrase($1::DATE, $2)", datetime.date(2019, 5, 3), precision) == phrase
+    assert evaluated(words, "date_phrase($1::DATE, $2)", datetime.date(2019, 5, 3), precision) == phrase
 
 
 def test_a_sentence_begins_with_a_capital_and_names_keep_their_own(words: duckdb.DuckDBPyConnection) -> None:
-    assert said(words, "capital('the euro is')") == "The euro is"
-    assert said(words, "with_the('prime minister of Canada')") == "the prime minister of Canada"
+    assert evaluated(words, "capital('the euro is')") == "The euro is"
+    assert evaluated(words, "with_the('prime minister of Canada')") == "the prime minister of Canada"
 
 
 @pytest.mark.parametrize("name", ["{s}", "{d} {o}", "%s", "$1", "a\\b", 'it\'s "so"', "{"])
 def test_a_name_is_never_read_as_a_pattern(words: duckdb.DuckDBPyConnection, name: str) -> None:
-    form = "(SELECT form FROM wordings WHERE relation = 'ceo' AND use = 'on_date' AND number = 0)"
-    text = said(words, f"worded({form}, $1, $1, 'in 2019', '')", name)
+    form = "(SELECT form FROM templates WHERE relation = 'ceo' AND use = 'on_date' AND number = 0)"
+    text = evaluated(words, f"fill({form}, $1, $1, 'in 2019', '')", name)
     assert text == f"Who was the chief executive officer of {name} in 2019?"
 
 
-def test_every_wording_of_every_relation_is_there_once(words: duckdb.DuckDBPyConnection) -> None:
-    counted = words.execute("SELECT count(*), count(DISTINCT (relation, use, number)) FROM wordings").fetchone()
+def test_every_template_of_every_relation_is_there_once(words: duckdb.DuckDBPyConnection) -> None:
+    counted = words.execute("SELECT count(*), count(DISTINCT (relation, use, number)) FROM templates").fetchone()
     assert counted and counted[0] == counted[1] > 500
 
 
@@ -143,5 +147,5 @@ def test_moving_relations_are_known_in_both_directions(words: duckdb.DuckDBPyCon
 
 
 def test_the_vocabulary_is_made_of_the_questions_words() -> None:
-    words = vocabulary(load_catalogue(), "en")
+    words = list_vocabulary(load_catalogue(), "en")
     assert {"who", "head", "government"} <= set(words) and "france" not in words
