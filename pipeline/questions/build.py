@@ -48,20 +48,23 @@ CHOOSE = (
     facts.EDITS, facts.FACTS, sets.SET_GROUPS, sets.STABLE_SETS, sets.GUARDED, set_questions.SET_SPANS,
     direct.NAMED_EDITS, history.EDITED_SPANS, history.STATED_PREDECESSORS, direct.ALIAS_NAMES, direct.REVERSE_SUBJECTS,
     locality.ASKABLE_FACTS, locality.NEIGHBOURS, locality.CHOSEN_LOCALITY, set_questions.CHOSEN_SETS,
+    checks.PROBES,
 )  # fmt: skip
 # One part of the edits in words.
 PART = (
     direct.PART_EDITS, direct.LINKS, direct.DRAFTS, direct.EDIT_TEXTS, direct.DIRECT_DRAFTS, direct.ALIAS_DRAFTS,
     direct.REVERSE_DRAFTS, direct.LOCALITY_DRAFTS, direct.PART_CHAINS, chain_texts("part"), direct.MULTI_HOP_DRAFTS,
     *history.past_days("part", "getvariable('history_per_edit')"), history.HISTORY_DRAFTS, history.TIMELINE_DRAFTS,
-    checks.DRAFT_WORDS, checks.CHECKED_DRAFTS, checks.REFUSED_REJECTIONS, checks.PROBE_REJECTIONS,
+    checks.DRAFT_WORDS, checks.CHECKED_DRAFTS, checks.REFUSED_REJECTIONS, checks.FOUND_PROBES,
     set_questions.PART_SETS, set_questions.past_sets("part", "getvariable('history_per_edit')"),
     set_questions.SET_TEXTS, set_questions.SET_DRAFTS, set_questions.DIRECT_SET_DRAFTS, set_questions.ALIAS_SET_DRAFTS,
     set_questions.PRESERVATION_SET_DRAFTS, set_questions.LOCALITY_SET_DRAFTS, set_questions.HISTORY_SET_DRAFTS,
-    checks.SET_DRAFT_WORDS, checks.CHECKED_SET_DRAFTS, checks.SET_REFUSED_REJECTIONS, checks.SET_PROBE_REJECTIONS,
+    checks.SET_DRAFT_WORDS, checks.CHECKED_SET_DRAFTS, checks.SET_REFUSED_REJECTIONS, checks.SET_FOUND_PROBES,
 )  # fmt: skip
-# The small world. One past day more than is asked: the order of choice is the same, so the asked days are among them.
-WORLD = (
+# Edits without a probe, and the small world. It has one past day more than is asked: the order of choice is the same,
+# so the asked days are among them.
+LAST = (
+    checks.PROBE_REJECTIONS,
     sentences.WORLD, sentences.WORLD_EDITS, sentences.WORLD_SETS, sentences.SAMPLED_CHAINS, sentences.WORLD_FACTS,
     sentences.SENTENCES, sentences.FACT_SENTENCES, sentences.SET_SENTENCES,
     *history.past_days("world", "getvariable('history_per_edit') + 1"),
@@ -112,7 +115,7 @@ def build_questions(
             connection.execute("SET VARIABLE part = $1::INTEGER", [part])
             run(connection, PART)
             yield _read_part(connection)
-        run(connection, WORLD)
+        run(connection, LAST)
         yield QuestionTables(
             tables.EDITS.empty_table(),
             tables.QUESTIONS.empty_table(),

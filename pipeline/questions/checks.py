@@ -8,8 +8,9 @@ from __future__ import annotations
 from chronofacts.pipeline.questions.steps import Step, adds_to, creates
 
 __all__ = [
-    "CHECKED_DRAFTS", "CHECKED_SET_DRAFTS", "DRAFT_WORDS", "PROBE_REJECTIONS", "QUESTION_ROWS", "REFUSED_REJECTIONS",
-    "SET_DRAFT_WORDS", "SET_PROBE_REJECTIONS", "SET_QUESTION_ROWS", "SET_REFUSED_REJECTIONS",
+    "CHECKED_DRAFTS", "CHECKED_SET_DRAFTS", "DRAFT_WORDS", "FOUND_PROBES", "PROBES", "PROBE_REJECTIONS",
+    "QUESTION_ROWS", "REFUSED_REJECTIONS", "SET_DRAFT_WORDS", "SET_FOUND_PROBES", "SET_QUESTION_ROWS",
+    "SET_REFUSED_REJECTIONS",
 ]  # fmt: skip
 
 
@@ -30,22 +31,14 @@ FROM {checked} WHERE reason IS NOT NULL
 """)
 
 
-def report_missing(kinds: str, edits: str, ids: str, checked: str) -> Step:
-    """Add the edits for which no probe of a kind was found.
-
-    kinds, ids: lists in SQL, of the kinds and of the edits of a row of `edits`.
-    """
-    return adds_to("rejections", reads=f"{edits} {checked} chosen_locality chosen_sets")(f"""
-WITH kinds AS (SELECT unnest({kinds}) AS kind),
-probed AS (SELECT DISTINCT kind, unnest(edit_ids) AS edit_id FROM {checked} WHERE reason IS NULL
-    UNION SELECT 'locality', unnest(edit_ids) FROM chosen_locality
-    UNION SELECT 'locality', unnest(edit_ids) FROM chosen_sets)
-SELECT 'questions' AS stage, 'no_probe' AS reason, e.subject, e.relation, {ids} AS ids,
-    concat('no question of kind ', string_agg(k.kind, ', ' ORDER BY k.kind)) AS detail
-FROM {edits} e CROSS JOIN kinds k ANTI JOIN probed p ON p.kind = k.kind AND p.edit_id = {ids}[1]
-GROUP BY e.subject, e.relation, {ids}
+def collect_probes(checked: str) -> Step:
+    return adds_to("probes", reads=checked)(f"""
+SELECT DISTINCT kind, unnest(edit_ids) AS edit_id FROM {checked}
+WHERE reason IS NULL AND kind IN ('multi_hop', 'history', 'preservation')
 """)
 
+
+PROBES = creates("probes")("SELECT '' AS kind, '' AS edit_id LIMIT 0")
 
 DRAFT_WORDS = list_words("drafts", "draft_words")
 
@@ -65,7 +58,7 @@ LEFT JOIN names b ON b.id = d.before_id AND b.kind = d.answer_kind
 """)
 
 REFUSED_REJECTIONS = refuse("checked_drafts")
-PROBE_REJECTIONS = report_missing("['multi_hop', 'locality', 'history']", "part_edits", "[e.edit_id]", "checked_drafts")
+FOUND_PROBES = collect_probes("checked_drafts")
 
 QUESTION_ROWS = """
 SELECT
@@ -107,9 +100,7 @@ LEFT JOIN contradicting c ON c.question_words = w.question_words
 """)
 
 SET_REFUSED_REJECTIONS = refuse("checked_set_drafts")
-SET_PROBE_REJECTIONS = report_missing(
-    "['preservation', 'locality', 'history']", "part_sets", "e.edit_ids", "checked_set_drafts"
-)
+SET_FOUND_PROBES = collect_probes("checked_set_drafts")
 
 SET_QUESTION_ROWS = """
 SELECT
@@ -127,3 +118,21 @@ FROM checked_set_drafts c JOIN names n ON n.id = c.subject AND n.kind = 'item'
 WHERE c.reason IS NULL
 """
 """The rows of the snapshot's `questions` about the sets of the part."""
+
+# After all parts: a chain is asked in the part of the edit from which it was drawn, and may probe one of another part.
+PROBE_REJECTIONS = adds_to("rejections", reads="named_edits set_groups probes chosen_locality chosen_sets")("""
+WITH wanted AS (
+    SELECT subject, relation, [edit_id] AS ids, unnest(['multi_hop', 'locality', 'history']) AS kind FROM named_edits
+    UNION ALL
+    SELECT subject, relation, edit_ids, unnest(['preservation', 'locality', 'history']) FROM set_groups
+),
+found AS (
+    FROM probes
+    UNION SELECT 'locality', unnest(edit_ids) FROM chosen_locality
+    UNION SELECT 'locality', unnest(edit_ids) FROM chosen_sets
+)
+SELECT 'questions' AS stage, 'no_probe' AS reason, w.subject, w.relation, w.ids,
+    concat('no question of kind ', string_agg(w.kind, ', ' ORDER BY w.kind)) AS detail
+FROM wanted w ANTI JOIN found f ON f.kind = w.kind AND f.edit_id = w.ids[1]
+GROUP BY w.subject, w.relation, w.ids
+""")

@@ -61,6 +61,18 @@ def test_the_same_input_in_any_order_and_in_any_parts_gives_the_same_tables() ->
             assert getattr(first, field.name).equals(getattr(other, field.name)), field.name
 
 
+def test_a_chain_probes_its_edits_in_whatever_part_they_are_put_into_words() -> None:
+    told = world().person("Q1", "Ada Bell").named("Q2", "Greytown FC").named("Q3", "Whitby Town")
+    told.person("Q4", "Bea Hill").person("Q5", "Cat Moor").person("Q6", "Eva Vale")
+    told.changed("club", "Q1", "Q2", "Q3", "2022-01-01").held("captain", "Q2", "Q4").changed(
+        "captain", "Q3", "Q5", "Q6"
+    )
+    whole, parted = told.questions(), told.questions(edits_per_part=1)
+    assert {len(row["edit_ids"]) for row in of_kind(whole, "multi_hop")} == {2}
+    assert whole.rejections.equals(parted.rejections)
+    assert not [row for row in parted.rejections.to_pylist() if "multi_hop" in row["detail"]]
+
+
 def test_another_seed_draws_other_probes_of_the_same_edits() -> None:
     one, other = small_country().questions(seed=1), small_country().questions(seed=2)
     assert one.edits.equals(other.edits)

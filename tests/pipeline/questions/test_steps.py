@@ -29,7 +29,7 @@ from chronofacts.pipeline.questions.templates import CATALOGUE_TABLES
 MODULES = [checks, direct, facts, history, locality, multi_hop, names, sentences, set_questions, sets]
 # In the order in which each is first run; those of a part are run again for the next.
 CHAINS = (*multi_hop.START, *multi_hop.SAMPLE, *multi_hop.CAP, *multi_hop.SHARE)
-STEPS = (*build.JUDGE, *build.CHOOSE, *CHAINS, *build.PART, *build.WORLD)
+STEPS = (*build.JUDGE, *build.CHOOSE, *CHAINS, *build.PART, *build.LAST)
 INPUTS = {field.name for field in fields(build.QuestionInputs)} | set(CATALOGUE_TABLES)
 ROWS = {
     "edits": direct.EDIT_ROWS,
@@ -97,7 +97,7 @@ def test_a_table_is_dropped_by_the_last_step_that_reads_it_and_by_no_other() -> 
     for step in STEPS:
         unread = {table for table in step.reads - needed if last[table] is step}
         # All go when the small world is written.
-        assert step.drops <= unread if step in build.WORLD else step.drops == unread, step.table
+        assert step.drops <= unread if step in build.LAST else step.drops == unread, step.table
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.rpartition(".")[2])
