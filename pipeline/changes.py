@@ -69,11 +69,10 @@ def find_changes(
         create_overlaps(connection, as_of)
         connection.execute(PAIRED)
         connection.execute("SET VARIABLE since = $1::DATE", [since])
-        for step in (BEGUN, INTERRUPTED, CHANGES_SQL):
-            connection.execute(step)
-        connection.execute(REJECTIONS_SQL)
-        changes = connection.sql("SELECT * FROM changes ORDER BY relation, subject").to_arrow_table()
-        rejections = connection.sql("SELECT * FROM change_rejections").to_arrow_table()
+        connection.execute(BEGUN)
+        connection.execute(INTERRUPTED)
+        changes = connection.sql(f"{CHANGED} ORDER BY relation, subject").to_arrow_table()
+        rejections = connection.sql(REJECTED).to_arrow_table()
     return changes.cast(CHANGES), rejections.cast(tables.REJECTIONS)
 
 
@@ -129,8 +128,7 @@ WHERE b.before = 'nothing' AND t.valid_to_latest <= getvariable('since')
     AND b.changed_on_earliest - t.valid_to_latest <= {HANDOVER_DAYS}
 """
 
-CHANGES_SQL = """
-CREATE OR REPLACE TEMP TABLE changes AS
+CHANGED = """
 SELECT CASE known WHEN 'known' THEN 'modification' WHEN 'nobody' THEN 'injection' ELSE 'update' END AS kind,
     known AS before, relation, subject,
     old_object, new_object, object_kind, u.object_unit,
@@ -148,8 +146,7 @@ LEFT JOIN (SELECT statement_id, object_unit FROM statements WHERE object_kind IN
 WHERE changed_on_earliest IS NOT NULL
 """
 
-REJECTIONS_SQL = """
-CREATE OR REPLACE TEMP TABLE change_rejections AS
+REJECTED = """
 SELECT CASE WHEN multi_valued IS NOT NULL THEN 'timelines' WHEN 'disputed' IN (before, after) THEN 'crosscheck'
         ELSE 'changes' END AS stage,
     CASE

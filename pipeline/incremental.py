@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from chronofacts.pipeline.snapshots.write import read_table
-from chronofacts.pipeline.sources import EntityBatch, Freshness, Source, Window
+from chronofacts.pipeline.sources import EntityBatch, Source, Window
 from chronofacts.pipeline.sources.entities import LABELS
 from chronofacts.pipeline.sources.sparql.source import SparqlSource
 from chronofacts.pipeline.sources.statements import LIFECYCLE, Origin, properties_of
@@ -97,30 +97,21 @@ def from_tables(statements: pa.Table, entities: pa.Table) -> OlderSnapshot:
     )
 
 
-class UpdatedSource(Source):
-    """A source, and what an older snapshot knows of it."""
+class UpdatedSource(SparqlSource):
+    """A source that is asked only for what an older snapshot of it does not know."""
 
     def __init__(self, source: SparqlSource, older: OlderSnapshot) -> None:
-        self.name, self.scope = source.name, source.scope
+        super().__init__(source.name, source.ask, source.freshness)
         self._source = source
         self._older = older
         self._subjects = set(older.statements["subject"].to_pylist())
         self._labelled = set(older.labels["qid"].to_pylist())
         self._now: dict[str, int | None] = {}
 
-    def freshness(self) -> Freshness:
-        return self._source.freshness()
-
     def subjects(self, properties: Sequence[str], window: Window | None = None) -> list[str]:
-        found = self._source.subjects_with_revisions(properties, window)
+        found = self.discover(properties, window, with_revisions=True)
         self._now.update({qid: number for qid, number in found.items() if number is not None})
         return sorted(found)
-
-    def subjects_with_value(self, property_: str, qids: Sequence[str]) -> list[str]:
-        return self._source.subjects_with_value(property_, qids)
-
-    def redirects(self, qids: Sequence[str]) -> dict[str, str]:
-        return self._source.redirects(qids)
 
     def finish(self) -> None:
         self._source.finish()
@@ -131,21 +122,21 @@ class UpdatedSource(Source):
     def statements_of(self, qids: Sequence[str], properties: Sequence[str]) -> Iterator[pa.Table]:
         same = self._unchanged([qid for qid in qids if qid in self._subjects])
         rows = _of_subjects(self._older.statements, same)
-        yield restamp(rows.filter(pc.is_in(rows["property"], value_set=pa.array(properties))), self._source.origin())
+        yield restamp(rows.filter(pc.is_in(rows["property"], value_set=pa.array(properties))), self.origin())
         changed = [qid for qid in qids if qid not in same]
         log.info("%d subjects are unchanged, %d are new or changed", len(same), len(changed))
-        yield from self._source.statements_of(changed, properties)
+        yield from super().statements_of(changed, properties)
 
     def entities(self, qids: Sequence[str], language: str) -> Iterator[EntityBatch]:
         same = self._unchanged([qid for qid in qids if qid in self._labelled])
         labels = self._older.labels
         yield EntityBatch(
-            restamp(_of_subjects(self._older.lifecycle, same), self._source.origin()),
+            restamp(_of_subjects(self._older.lifecycle, same), self.origin()),
             labels.filter(pc.is_in(labels["qid"], value_set=pa.array(sorted(same), pa.string()))),
         )
         changed = [qid for qid in qids if qid not in same]
         log.info("%d entities are unchanged, %d are new or changed", len(same), len(changed))
-        yield from self._source.entities(changed, language)
+        yield from super().entities(changed, language)
 
     def _unchanged(self, qids: Sequence[str]) -> set[str]:
         """Those of the ids of which the endpoint has nothing newer than the snapshot.
@@ -154,7 +145,7 @@ class UpdatedSource(Source):
         """
         known = self._older.revisions
         unasked = [qid for qid in qids if qid in known and qid not in self._now]
-        found = self._source.revisions(unasked)
+        found = self.revisions(unasked)
         self._now.update({qid: found[qid].number if qid in found else None for qid in unasked})
         return {qid for qid in qids if qid in known and (now := self._now[qid]) is not None and now <= known[qid]}
 

@@ -4,7 +4,7 @@ Both forms are first read into `Snak`s (Wikibase's word for a property with a va
 a "no value"), then one function makes the row, so that the two forms cannot drift apart.
 Nothing raises on bad data: what is wrong with a value becomes a fault code in the row, and
 `pipeline.timelines.build` rejects the row by that name.
-Leaves out: references, and the values of coordinates (only that there is one).
+References are not read, and of coordinates only that there is one.
 """
 
 from __future__ import annotations
@@ -278,13 +278,13 @@ class StatementRows:
         """The rows so far as `tables.STATEMENTS`."""
         size = len(self)
         stamp = pa.scalar(int(self.origin.retrieved_at.timestamp()), tables.STATEMENTS.field("retrieved_at").type)
-        told = [column for column in tables.STATEMENTS if column.name not in ("retrieved_at", "source")]
-        values = zip(*self._rows, strict=True) if self._rows else [()] * len(told)
+        columns = [column for column in tables.STATEMENTS if column.name not in ("retrieved_at", "source")]
+        values = zip(*self._rows, strict=True) if self._rows else [()] * len(columns)
         arrays = [
             pa.array(cells, pa.int32()).view(pa.date32())
             if pa.types.is_date32(column.type)
             else pa.array(cells, column.type)
-            for column, cells in zip(told, values, strict=True)
+            for column, cells in zip(columns, values, strict=True)
         ]
         arrays += [pa.repeat(stamp, size), pa.repeat(pa.scalar(self.origin.source), size)]
         return pa.Table.from_arrays(arrays, schema=tables.STATEMENTS)
@@ -313,13 +313,9 @@ def _other_qualifiers(qualifiers: Mapping[str, Sequence[Snak]]) -> list[str]:
 
 
 def _certainly_after(start: Bound, end: Bound) -> bool:
-    return (
-        start.date is not None
-        and end.date is not None
-        and start.date.earliest is not None
-        and end.date.latest is not None
-        and start.date.earliest > end.date.latest
-    )
+    first = start.date.earliest if start.date is not None else None
+    last = end.date.latest if end.date is not None else None
+    return first is not None and last is not None and first > last
 
 
 def read_json_statement(

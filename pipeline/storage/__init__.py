@@ -1,6 +1,5 @@
-"""DuckDB and Parquet underneath everything: how a session is opened, how tables are written that need not fit in
-memory.
+"""DuckDB and Parquet, under every stage.
 
-`session` opens DuckDB, `parquet_stream` writes and reads rows in bounded pieces, `early_days` holds days before year 1,
-`rejections` makes the rows of what is left out.
+`session` opens DuckDB, `parquet_stream` writes and reads tables that need not fit in memory, `columns` replaces
+columns, `early_days` holds days before year 1, `rejections` makes the rows of what is left out.
 """

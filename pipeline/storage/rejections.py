@@ -17,15 +17,12 @@ def rejection_rows(rows: Iterable[tuple[str, str, str | None, str | None, Sequen
 
     Raises KeyError for a stage or reason outside the closed list: a slip of ours, not of the data.
     """
-    columns: list[list[object]] = [[] for _ in REJECTIONS]
+    values = []
     for stage, reason, subject, relation, ids, detail in rows:
         if stage not in STAGES or reason not in REASONS:
             raise KeyError(f"{stage}/{reason} is not in schemas.reasons")
-        for column, value in zip(columns, (stage, reason, subject, relation, sorted(ids), detail), strict=True):
-            column.append(value)
-    return pa.table(
-        [pa.array(column, field.type) for column, field in zip(columns, REJECTIONS, strict=True)], schema=REJECTIONS
-    )
+        values.append((stage, reason, subject, relation, sorted(ids), detail))
+    return pa.Table.from_pylist([dict(zip(REJECTIONS.names, row, strict=True)) for row in values], schema=REJECTIONS)
 
 
 def collect(parts: Iterable[pa.Table]) -> pa.Table:

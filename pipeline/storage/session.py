@@ -43,16 +43,12 @@ def register(connection: duckdb.DuckDBPyConnection, name: str, data: Tabular) ->
 def parquet_in(path: Path) -> str:
     """A Parquet file, or all those of a folder, to be read: a pattern in a string of SQL, in which only ours is one."""
     text = glob.escape(str(path))
-    return _text(text if path.suffix == ".parquet" else f"{text}/*.parquet")
+    return quoted(text if path.suffix == ".parquet" else f"{text}/*.parquet")
 
 
-def quoted(path: Path) -> str:
-    """A path to be written, as a string of SQL."""
-    return _text(str(path))
-
-
-def _text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def quoted(path: Path | str) -> str:
+    """A path as a string of SQL."""
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 def copy_to_parquet(connection: duckdb.DuckDBPyConnection, sql: str, file: Path) -> None:

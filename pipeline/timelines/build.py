@@ -59,7 +59,9 @@ def write_timelines(
     with TemporaryDirectory(dir=out) as aside, connect(memory_gib=memory_gib, spill=Path(aside, "spill")) as connection:
         _prepare(connection, statements, entities, catalogue, as_of)
         for number in _orient_by_part(connection, Path(aside), rows_per_part):
-            _draw_timelines(connection)
+            mark_versions(connection)
+            create_spans(connection)
+            connection.execute(ORDERED)
             file = f"part-{number:04d}.parquet"
             copy_to_parquet(connection, f"SELECT * FROM timelines {TIMELINE_ORDER}", out / "timelines" / file)
             copy_to_parquet(connection, f"{STATEMENT_REJECTIONS} ORDER BY ALL", out / "rejections" / file)
@@ -88,11 +90,7 @@ def _orient_by_part(connection: duckdb.DuckDBPyConnection, aside: Path, rows_per
 
 
 def _prepare(
-    connection: duckdb.DuckDBPyConnection,
-    statements: Tabular,
-    entities: Tabular,
-    catalogue: Catalogue,
-    as_of: datetime.date,
+    connection: duckdb.DuckDBPyConnection, statements: Path, entities: Path, catalogue: Catalogue, as_of: datetime.date
 ) -> None:
     """Make the inputs of all steps visible: `statements`, `relations`, `single_valued`, `entity_kinds`,
     `class_members`, `lifetimes`, `settings` and `stages`."""
@@ -104,13 +102,6 @@ def _prepare(
     connection.register("stages", stages)
     for step in PREPARED:
         connection.execute(step)
-
-
-def _draw_timelines(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the view `timelines`, and the tables `redundant` and `outranked`, from `oriented`."""
-    mark_versions(connection)
-    create_spans(connection)
-    connection.execute(ORDERED)
 
 
 PREPARED = (

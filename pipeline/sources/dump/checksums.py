@@ -1,6 +1,6 @@
 """Checksums beside a dump: `X.sha1`, `X.md5` and their like, or a list such as `wikidata-YYYYMMDD-sha1sums.txt`.
 
-Leaves out: the sums inside compressed files, which their readers check (`pipeline.sources.dump.lines`).
+The sums inside compressed files are checked by what reads them (`pipeline.sources.dump.lines`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ _DIGITS = {"sha512": 128, "sha256": 64, "sha1": 40, "md5": 32}
 _OF_ONE = re.compile(r".+\.(sha512|sha256|sha1|md5)(?:\.txt)?", re.IGNORECASE)
 _OF_MANY = re.compile(r"(?:.*[-_.])?(sha512|sha256|sha1|md5)sums?(?:\.txt)?", re.IGNORECASE)
 _LARGEST = 16 << 20  # bytes; a list of sums is far smaller
-_CHUNK = 1 << 20
 
 
 class WrittenSum(NamedTuple):
@@ -32,7 +31,7 @@ class WrittenSum(NamedTuple):
 
     algorithm: str
     digest: str
-    told_by: Path
+    written_in: Path
 
 
 def is_sums_file(name: str) -> bool:
@@ -41,12 +40,11 @@ def is_sums_file(name: str) -> bool:
 
 
 def written_sum(path: Path) -> WrittenSum | None:
-    """The strongest sum that a file beside this one tells of it; None where there is none.
+    """The strongest sum of this file that stands in a file beside it; None where there is none.
 
     Raises BadInput for a file `X.sha1` (and the like) that holds no such sum.
     """
-    found = sorted(_sums(path), key=lambda told: list(_DIGITS).index(told.algorithm))
-    return found[0] if found else None
+    return min(_find_sums(path), key=lambda found: list(_DIGITS).index(found.algorithm), default=None)
 
 
 def check_sum(path: Path) -> None:
@@ -54,25 +52,23 @@ def check_sum(path: Path) -> None:
 
     Raises DamagedDump when they differ.
     """
-    told = written_sum(path)
-    if told is None:
+    wanted = written_sum(path)
+    if wanted is None:
         return
-    log.info("comparing %s with its %s in %s", path.name, told.algorithm, told.told_by.name)
-    digest = hashlib.new(told.algorithm, usedforsecurity=False)
+    log.info("comparing %s with its %s in %s", path.name, wanted.algorithm, wanted.written_in.name)
     try:
         with path.open("rb", buffering=0) as stream:
-            while data := stream.read(_CHUNK):
-                digest.update(data)
+            digest = hashlib.file_digest(stream, lambda: hashlib.new(wanted.algorithm, usedforsecurity=False))
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror or error})") from error
-    if digest.hexdigest() != told.digest:
+    if digest.hexdigest() != wanted.digest:
         raise DamagedDump(
-            f"{path} is not the file that {told.told_by.name} speaks of (its {told.algorithm} differs); "
+            f"{path} is not the file that {wanted.written_in.name} speaks of (its {wanted.algorithm} differs); "
             "fetch it again, or use what can be read with --keep-damaged"
         )
 
 
-def _sums(path: Path) -> Iterator[WrittenSum]:
+def _find_sums(path: Path) -> Iterator[WrittenSum]:
     for file in sorted(path.absolute().parent.iterdir()):
         of_one, of_many = _OF_ONE.fullmatch(file.name), _OF_MANY.fullmatch(file.name)
         kind = of_one or of_many

@@ -2,7 +2,6 @@
 
 Every line that the typed decoder refuses is read again with `json` and `read_json_statement`, the reading
 that defines what a row is; what even that cannot read is `BrokenLine`, one statement at a time.
-Leaves out: references, and everything else that no row needs.
 """
 
 from __future__ import annotations

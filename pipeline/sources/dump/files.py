@@ -53,7 +53,7 @@ def find_parts(name: str) -> list[Path]:
     if not found:
         what = "holds no part of a dump (.json, .json.gz, .json.bz2, .json.zst)" if path.is_dir() else "is no file"
         raise BadInput(f"--source {name!r} {what}")
-    days = {day for file in found if (day := _day_in(file.name)) is not None}
+    days = {day for file in found for day in _days_in(file.name)}
     if len(days) > 1:
         raise BadInput(f"--source {name!r} has dumps of several days ({min(days)} to {max(days)}); name one of them")
     return sorted(found)
@@ -70,37 +70,35 @@ def dump_day(parts: Sequence[Path], told: datetime.date | None) -> DumpDay:
     if told is not None:
         return DumpDay(told, "as told")
     for names in ([part.name for part in parts], [part.absolute().parent.name for part in parts]):
-        days = [day for name in names if (day := _day_in(name)) is not None]
+        days = [day for name in names for day in _days_in(name)]
         if days:
             return DumpDay(max(days), "from its name")
-    newest = max((_newest_edit(part, _SAMPLED // len(parts)) for part in parts), default="")
-    if newest:
-        return DumpDay(datetime.date.fromisoformat(newest), "its newest edit")
+    edits = [day for part in parts if (day := _newest_edit(part, _SAMPLED // len(parts))) is not None]
+    if edits:
+        return DumpDay(max(edits), "its newest edit")
     written = max(part.stat().st_mtime for part in parts)
     day = datetime.datetime.fromtimestamp(written, datetime.UTC).date()
     return DumpDay(day, "the day of the file, since nothing in it tells; --dump-day tells better")
 
 
-def _day_in(name: str) -> datetime.date | None:
-    for year, month, day in _DAY.findall(name):
-        try:
-            return datetime.date(int(year), int(month), int(day))
-        except ValueError:
-            continue
-    return None
+def _days_in(name: str) -> list[datetime.date]:
+    """The first day that a name has, if any."""
+    days = (_read_day("-".join(parts)) for parts in _DAY.findall(name))
+    return [day for day in days if day is not None][:1]
 
 
-def _newest_edit(part: Path, limit: int) -> str:
-    """ISO day of the newest `modified` in the first bytes of a part; empty when there is none."""
-    newest = ""
+def _newest_edit(part: Path, limit: int) -> datetime.date | None:
+    """The day of the newest `modified` in the first bytes of a part."""
+    newest = None
+    seen = ""
     try:
         with DumpLines(part) as lines:
             for _, line in lines:
                 # the last one of a line: in Wikidata's dump it stands at the end, and labels may hold anything
                 found = _MODIFIED.search(line, max(len(line) - 200, 0)) or _MODIFIED.search(line)
-                day = found[1].decode() if found else ""
-                if day > newest and _is_day(day):
-                    newest = day
+                text = found[1].decode() if found else ""
+                if text > seen and (day := _read_day(text)) is not None:
+                    newest, seen = day, text
                 if lines.json_bytes >= limit:
                     break
     except DamagedDump:
@@ -108,9 +106,8 @@ def _newest_edit(part: Path, limit: int) -> str:
     return newest
 
 
-def _is_day(text: str) -> bool:
+def _read_day(text: str) -> datetime.date | None:
     try:
-        datetime.date.fromisoformat(text)
+        return datetime.date.fromisoformat(text)
     except ValueError:
-        return False
-    return True
+        return None

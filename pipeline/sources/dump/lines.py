@@ -1,10 +1,9 @@
 """A file of Wikidata's JSON dump as a stream of lines, one entity each, and the byte filter before decoding.
 
-The compression is told by the first bytes, never by the name. A line that cannot be an entity is counted
+The first bytes say how a file is compressed, never its name. A line that cannot be an entity is counted
 and described, never fatal; a file that ends inside its compression is `DamagedDump`.
 A file is read in blocks that stay in the processor's cache; a line is searched where it stands in its
 block, and only one that is wanted is cut out.
-Leaves out: what an entity says (`pipeline.sources.dump.entities`).
 """
 
 from __future__ import annotations
@@ -195,7 +194,7 @@ class ByteStream(Protocol):
 
 
 def decompressed(raw: BinaryIO, path: Path) -> ByteStream:
-    """The bytes of a file whose compression is told by its first bytes.
+    """The bytes of a file, whose first ones say how it is compressed.
 
     Unbuffered: it is read in large pieces, and another buffer between would only copy them.
     """
@@ -224,11 +223,11 @@ class ClaimFilter:
     def __init__(self, properties: Sequence[str]) -> None:
         self._find = BytesAhoCorasick([f'{pid}"'.encode("ascii") for pid in properties]).find_matches_as_indexes
         self._block = b""
-        self._places: list[int] = []
+        self._claims: list[int] = []
 
     def __call__(self, block: bytes, start: int, end: int) -> bool:
         if block is not self._block:
             self._block = block
-            self._places = [place for _, place, after in self._find(block) if _OPENS_A_LIST.match(block, after)]
-        nearest = bisect_left(self._places, start)
-        return nearest < len(self._places) and self._places[nearest] < end
+            self._claims = [start for _, start, after in self._find(block) if _OPENS_A_LIST.match(block, after)]
+        nearest = bisect_left(self._claims, start)
+        return nearest < len(self._claims) and self._claims[nearest] < end

@@ -55,7 +55,6 @@ class Meter:
         self._clock = clock
         self._show = show
         self._every = every
-        self._skipped = 0
         self._recent: deque[tuple[float, int, int]] = deque()
         self._shown = clock()
         self.begin(1)

@@ -4,7 +4,6 @@ Two passes over the files: the statements of the wanted properties, then names a
 that these name. One pass cannot do it: which of 120 million entities are named is known only at its end, and
 to keep the names of all of them would take more time and room than to decompress the files once more.
 Both passes write Parquet by parts (`pipeline.sources.dump.parts`); what is asked is answered from these files.
-Leaves out: on which machines the parts are read (`flows.dump`).
 """
 
 from __future__ import annotations
@@ -56,14 +55,14 @@ class PartJob(NamedTuple):
 
 
 Runner = Callable[[Sequence[PartJob], Callable[[int, int, int], None]], Iterator[tuple[int, PartReport]]]
-"""Does jobs in any order and yields (place of the job, its report) as they end; may call the second argument
-with (place, bytes read, bytes of JSON) while they run."""
+"""Does jobs in any order and yields (index of the job, its report) as they end; may call the second argument
+with (index, bytes read, bytes of JSON) while they run."""
 
 
 def run_one_by_one(jobs: Sequence[PartJob], tell: Callable[[int, int, int], None]) -> Iterator[tuple[int, PartReport]]:
     """Do the jobs here, one after another."""
-    for place, job in enumerate(jobs):
-        yield place, job.run(partial(tell, place))
+    for index, job in enumerate(jobs):
+        yield index, job.run(partial(tell, index))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +104,9 @@ class DumpSource(Source):
         parts: Sequence[Path],
         day: DumpDay,
         properties: Sequence[str],
-        options: DumpSettings = DumpSettings(),
-        run: Runner = run_one_by_one,
-        show: Callable[[Progress], None] = log.info,
+        options: DumpSettings,
+        run: Runner,
+        show: Callable[[Progress], None],
     ) -> None:
         sizes = [path.stat().st_size for path in parts]
         self.scope = choose_scope(options.scope, "changes" if sum(sizes) > _LARGE else "whole")
@@ -130,29 +129,25 @@ class DumpSource(Source):
         return Freshness(self._day.day, moment, f"dump {self._parts[0].name}{many} as of {self._day}")
 
     def statements(self, properties: Sequence[str]) -> Iterator[pa.Table]:
-        return self._filtered(properties, None)
+        return _scan(self._statement_files(properties), STATEMENTS, _is_in("property", properties))
 
     def statements_of(self, qids: Sequence[str], properties: Sequence[str]) -> Iterator[pa.Table]:
-        return self._filtered(properties, pc.field("subject").isin(pa.array(qids, pa.string())))
+        wanted = _is_in("property", properties) & _is_in("subject", qids)
+        return _scan(self._statement_files(properties), STATEMENTS, wanted)
 
     def subjects(self, properties: Sequence[str], window: Window | None = None) -> list[str]:
-        first, last = (window.first, window.last) if window is not None else (None, None)
+        if window is None:
+            return self._find("true", properties)
         dated = " OR ".join(
             f"({date}_earliest IS NOT NULL AND ({date}_earliest < $first) IS NOT TRUE"
             f" AND ({date}_earliest >= $last) IS NOT TRUE)"
             for date in ("start", "end", "point_in_time")
         )
-        condition = "list_contains($properties, property)" + (f" AND ({dated})" if window is not None else "")
-        dates = {"first": first, "last": last} if window is not None else {}
-        return self._find(condition, properties, **dates)
+        return self._find(f"({dated})", properties, first=window.first, last=window.last)
 
     def subjects_with_value(self, property_: str, qids: Sequence[str]) -> list[str]:
-        return self._find(
-            "list_contains($properties, property) AND object_kind = 'item'"
-            " AND object IN (SELECT unnest($qids))",
-            [property_],
-            qids=list(qids),
-        )  # fmt: skip
+        condition = "object_kind = 'item' AND object IN (SELECT unnest($qids))"
+        return self._find(condition, [property_], qids=list(qids))
 
     def entities(self, qids: Sequence[str], language: str) -> Iterator[EntityBatch]:
         if not qids:
@@ -161,7 +156,7 @@ class DumpSource(Source):
         write_qids(qids, wanted)
         self._meter.begin(2)
         reports = self._read("entities", LIFECYCLE, replace(self._settings, qids=wanted, language=language))
-        for lifecycle in _batches([report.statements for report in reports], STATEMENTS):
+        for lifecycle in _scan([report.statements for report in reports], STATEMENTS):
             yield EntityBatch(lifecycle, LABELS.empty_table())
         for labels in _newest_names([report.names for report in reports if report.names is not None]):
             yield EntityBatch(STATEMENTS.empty_table(), labels)
@@ -185,16 +180,13 @@ class DumpSource(Source):
         if self._aside is not None:
             self._aside.cleanup()
 
-    def _filtered(self, properties: Sequence[str], also: pc.Expression | None) -> Iterator[pa.Table]:
-        wanted = pc.field("property").isin(pa.array(properties, pa.string()))
-        yield from _batches(self._statement_files(properties), STATEMENTS, wanted if also is None else wanted & also)
-
     def _find(self, condition: str, properties: Sequence[str], **parameters: object) -> list[str]:
-        """Sorted QIDs of the subjects whose statements meet a condition in SQL."""
+        """Sorted QIDs of the subjects whose statements of the properties meet a condition in SQL."""
         with connect() as connection:
             files = self._statement_files(properties)
             connection.register("statements", ds.dataset(files, schema=STATEMENTS, format="parquet"))
-            query = f"SELECT DISTINCT subject FROM statements WHERE {condition} ORDER BY subject"
+            query = f"""SELECT DISTINCT subject FROM statements
+                WHERE list_contains($properties, property) AND {condition} ORDER BY subject"""
             rows = connection.execute(query, {"properties": list(properties), **parameters}).fetchall()
         return [qid for (qid,) in rows if is_qid(qid)]
 
@@ -211,19 +203,19 @@ class DumpSource(Source):
         """One pass over all parts; their reports in the order of the parts."""
         jobs = [PartJob(path, tuple(properties), self._work / folder, settings) for path in self._parts]
         done: dict[int, PartReport] = {}
-        for place, report in self._run(jobs, self._meter.tell):
-            done[place] = report
+        for index, report in self._run(jobs, self._meter.tell):
+            done[index] = report
             if report.reused:
-                self._meter.skip(place)
+                self._meter.skip(index)
             else:
-                self._meter.tell(place, report.compressed_bytes, report.json_bytes)
-        reports = [done[place] for place in range(len(jobs))]
+                self._meter.tell(index, report.compressed_bytes, report.json_bytes)
+        reports = [done[index] for index in range(len(jobs))]
         self.reports += reports
-        _summarise(folder, reports)
+        _log_pass(folder, reports)
         return reports
 
 
-def _summarise(folder: str, reports: Sequence[PartReport]) -> None:
+def _log_pass(folder: str, reports: Sequence[PartReport]) -> None:
     """Log what one pass gave, and warn of what it could not read."""
     entities, seconds = sum(r.entities for r in reports), sum(r.seconds for r in reports if not r.reused)
     size = sum(r.json_bytes for r in reports)
@@ -248,7 +240,11 @@ def _cut_off(reports: Sequence[PartReport]) -> bool:
     return sum(report.opened for report in reports) > sum(report.closed for report in reports)
 
 
-def _batches(files: Sequence[str], schema: pa.Schema, wanted: pc.Expression | None = None) -> Iterator[pa.Table]:
+def _is_in(column: str, values: Sequence[str]) -> pc.Expression:
+    return pc.field(column).isin(pa.array(values, pa.string()))
+
+
+def _scan(files: Sequence[str], schema: pa.Schema, wanted: pc.Expression | None = None) -> Iterator[pa.Table]:
     """Rows of Parquet files in their order, some thousands at a time."""
     if not files:
         return
@@ -269,7 +265,7 @@ def _newest_names(files: Sequence[str]) -> Iterator[pa.Table]:
                 "SELECT qid, max(coalesce(revision, 0)) FROM names GROUP BY qid HAVING count(*) > 1"
             ).fetchall()
         )
-    for names in _batches(files, pq.read_schema(files[0])):
+    for names in _scan(files, pq.read_schema(files[0])):
         if copies:
             keep = []
             for qid, revision in zip(names["qid"].to_pylist(), names["revision"].to_pylist(), strict=True):

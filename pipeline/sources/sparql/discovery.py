@@ -2,7 +2,6 @@
 
 The parts of one split are disjoint and leave nothing out, so that their union is the answer to the whole
 question. Dates of a year's precision all stand on 1 January, which therefore gets a window of its own.
-Leaves out: what is asked about the subjects that were found (`pipeline.sources.sparql.source`).
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class EndpointSource(SparqlSource):
 
     def _read_freshness(self) -> Freshness:
         if self._fresh is None:
-            self._fresh = read_freshness(self._ask(queries.freshness()), self.name, self._recording.started_at)
+            self._fresh = read_freshness(self.ask(queries.freshness()), self.name, self._recording.started_at)
             if self.endpoint is not None:
                 self.endpoint.freshness = self._fresh.detail
         return self._fresh

@@ -112,7 +112,7 @@ def entities(
     `mul` must be among the languages: Wikidata removes labels of single languages in its favour.
     """
     wanted = ", ".join(f'"{_checked_language(language)}"' for language in languages)
-    names = _told(("rdfs:label", "skos:altLabel", "schema:description"))
+    names = _union(("rdfs:label", "skos:altLabel", "schema:description"))
     parts = [
         _statements(properties, qids),
         f"  VALUES ?item {{ {_items(qids)} }}\n  {names}\n  FILTER(LANG(?v) IN ({wanted}))",
@@ -155,10 +155,10 @@ def _revisions(qids: Sequence[str]) -> str:
 def _of_item_or_document(qids: Sequence[str], *predicates: str) -> str:
     """The query services keep these on the item, the RDF dumps on its document."""
     documents = " ".join(f"data:{qid}" for qid in qids)
-    return f"  VALUES ?item {{ {_items(qids)} {documents} }}\n  {_told(predicates)}"
+    return f"  VALUES ?item {{ {_items(qids)} {documents} }}\n  {_union(predicates)}"
 
 
-def _told(predicates: Sequence[str]) -> str:
+def _union(predicates: Sequence[str]) -> str:
     return " UNION ".join(f"{{ ?item {name} ?v . BIND({name} AS ?p) }}" for name in predicates)
 
 

@@ -49,7 +49,7 @@ class RecordedQuery:
     attempt: int = 0
     """How many times it had been asked by then."""
     freshness: str = ""
-    """Up to when the endpoint said that it knows Wikidata; empty when not told."""
+    """Up to when the endpoint said that it knows Wikidata; empty when it does not."""
     seconds: float = 0.0
     status: int = 0
     """HTTP status of the answer; 0 when there is none."""
@@ -74,7 +74,7 @@ class AnswerWriter:
         self._stream = pa.CompressedOutputStream(pa.OSFile(name, "wb"), "zstd")
 
     def write(self, data: bytes) -> None:
-        with _disk(self.path.parent):
+        with _report_disk(self.path.parent):
             self._stream.write(data)
         self._hash.update(data)
         self.bytes += len(data)
@@ -82,7 +82,7 @@ class AnswerWriter:
 
     def close(self) -> str:
         """Finish the file; returns the sha256 of what was written."""
-        with _disk(self.path.parent):
+        with _report_disk(self.path.parent):
             self._stream.close()
         return self._hash.hexdigest()
 
@@ -115,7 +115,7 @@ class Recording:
     @contextmanager
     def writer(self) -> Iterator[AnswerWriter]:
         """A place for one answer; what has not been kept at the end is removed."""
-        with _disk(self._folder):
+        with _report_disk(self._folder):
             self._blobs.mkdir(parents=True, exist_ok=True)
             writer = AnswerWriter(self._blobs)
         try:
@@ -126,7 +126,7 @@ class Recording:
 
     def keep(self, record: RecordedQuery, query: str, writer: AnswerWriter | None) -> None:
         """Record what came of a query; its answer, where there is one, first."""
-        with _disk(self._folder):
+        with _report_disk(self._folder):
             if writer is not None and (sha256 := record.answer_sha256) is not None:
                 record = replace(record, stored_bytes=writer.path.stat().st_size)
                 answer = self._blob(sha256)
@@ -145,7 +145,7 @@ class Recording:
 
     def finish(self, mark: str = "finished") -> None:
         """Close the recording: no later reading takes it up."""
-        with _disk(self._folder):
+        with _report_disk(self._folder):
             (self._folder / mark).touch()
 
     def _file_of(self, sha256: str) -> Path:
@@ -230,8 +230,8 @@ def _last_touched(folder: Path) -> datetime.datetime:
 
 
 @contextmanager
-def _disk(folder: Path) -> Iterator[None]:
-    """Errors of the disk, told as something to act on."""
+def _report_disk(folder: Path) -> Iterator[None]:
+    """Raises CheckFailed, with the fix, for any error of the disk."""
     try:
         yield
     except OSError as error:

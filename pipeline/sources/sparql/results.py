@@ -167,7 +167,7 @@ class Revision(NamedTuple):
 
 
 def read_revisions(solutions: Iterable[Solution]) -> dict[str, Revision]:
-    """The newest revision told of each item, from the rows of `queries.revisions`."""
+    """The newest revision of each item, from the rows of `queries.revisions`."""
     found: dict[str, Revision] = {}
     for row in solutions:
         qid, value = _local_id(row["item"]), row["v"].value

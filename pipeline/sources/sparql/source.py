@@ -44,8 +44,8 @@ class SparqlSource(Source):
 
     def __init__(self, name: str, ask: Ask, freshness: Callable[[], Freshness], with_revisions: bool = True) -> None:
         self.name = name
+        self.ask = ask
         self.with_revisions = with_revisions
-        self._ask = ask
         self._freshness = freshness
 
     def freshness(self) -> Freshness:
@@ -56,21 +56,16 @@ class SparqlSource(Source):
         return Origin(self.name, self._freshness().retrieved_at)
 
     def subjects(self, properties: Sequence[str], window: Window | None = None) -> list[str]:
-        return sorted(self._discover(properties, window, with_revisions=False))
+        return sorted(self.discover(properties, window, with_revisions=False))
 
-    def subjects_with_revisions(self, properties: Sequence[str], window: Window | None = None) -> dict[str, int | None]:
-        """The same subjects, each with its revision where the engine keeps it on the item."""
-        return self._discover(properties, window, self.with_revisions)
-
-    def _discover(
-        self, properties: Sequence[str], window: Window | None, with_revisions: bool
-    ) -> dict[str, int | None]:
+    def discover(self, properties: Sequence[str], window: Window | None, with_revisions: bool) -> dict[str, int | None]:
+        """The same subjects, with_revisions each with its revision where the engine keeps it on the item."""
         if window is None:
-            return discover(self._ask, properties, with_revisions=with_revisions)
+            return discover(self.ask, properties, with_revisions=with_revisions)
         # One property at a time: whoever asks for a window asks an engine that cannot do all at once.
         found: dict[str, int | None] = {}
         for pid in properties:
-            found.update(discover(self._ask, [pid], Part(window), with_revisions))
+            found.update(discover(self.ask, [pid], Part(window), with_revisions))
         return found
 
     def subjects_with_value(self, property_: str, qids: Sequence[str]) -> list[str]:
@@ -82,7 +77,7 @@ class SparqlSource(Source):
             return queries.statements(properties, ids, self.with_revisions)
 
         for batch in batches(qids, STATEMENT_BATCH):
-            rows = sort_rows(ask_in_halves(self._ask, write, batch))
+            rows = sort_rows(ask_in_halves(self.ask, write, batch))
             yield statement_table(rows, self.origin())
 
     def entities(self, qids: Sequence[str], language: str) -> Iterator[EntityBatch]:
@@ -90,7 +85,7 @@ class SparqlSource(Source):
             return queries.entities(LIFECYCLE, ids, name_languages(language), self.with_revisions)
 
         for batch in batches(sorted(set(qids)), ENTITY_BATCH):
-            rows = sort_rows(ask_in_halves(self._ask, write, batch))
+            rows = sort_rows(ask_in_halves(self.ask, write, batch))
             labels = label_table(batch, rows.names, read_counts(rows.sitelinks), language)
             yield EntityBatch(statement_table(rows, self.origin()), labels)
 
@@ -107,7 +102,7 @@ class SparqlSource(Source):
         self, write: Callable[[Sequence[str]], str], qids: Sequence[str], size: int
     ) -> Iterator[Solution]:
         for batch in batches(sorted(set(qids)), size):
-            yield from ask_in_halves(self._ask, write, batch)
+            yield from ask_in_halves(self.ask, write, batch)
 
 
 def batches(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
