@@ -16,7 +16,7 @@ import typer
 
 from chronofacts.flows.commands import experimenting, making, reading, serving, sharing
 from chronofacts.flows.configuration import PREFIX, read_configuration
-from chronofacts.flows.output import fail, mode
+from chronofacts.flows.output import mode, print_error
 from chronofacts.schemas.errors import ChronoFactsError
 
 __all__ = ["COMMANDS", "app", "main", "options_of"]
@@ -61,7 +61,7 @@ def _guarded(name: str, body: Callable[..., None]) -> Callable[..., None]:
         try:
             body(*args, **kwargs)
         except ChronoFactsError as error:
-            fail(f"chronofacts {name}: {error}")
+            print_error(f"chronofacts {name}: {error}")
             raise typer.Exit(error.exit_code) from None
 
     kinds = {**get_type_hints(body, include_extras=True), "quiet": Quiet, "as_json": AsJson}
@@ -111,7 +111,7 @@ def configure(
     try:
         context.default_map = read_configuration(config, options)
     except ChronoFactsError as error:
-        fail(f"chronofacts: {error}")
+        print_error(f"chronofacts: {error}")
         raise typer.Exit(error.exit_code) from None
 
 

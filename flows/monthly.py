@@ -2,7 +2,7 @@
 
 Every step leaves something that says it is done (a snapshot in the store, a run folder, a tag on the Hub), and
 a second run does only what is missing. So a run that was killed is mended by running it again.
-Leaves out: what the artifacts say (`flows.findings`), and what is thrown away (`flows.upkeep`).
+Leaves out: what the artifacts say (`flows.artifacts`), and what is thrown away (`flows.retention`).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import Any, TypeVar
 import requests
 from prefect import flow
 
+from chronofacts.flows.artifacts import show_changes, show_rejections, show_report
 from chronofacts.flows.experiment import experiment
-from chronofacts.flows.findings import tell_changes, tell_rejections, tell_report
 from chronofacts.flows.publish import publish
 from chronofacts.flows.refresh import refresh
-from chronofacts.flows.upkeep import forget_old_runs, prune_results
+from chronofacts.flows.retention import forget_old_runs, prune_results
 from chronofacts.pipeline.publishing.contents import ExperimentReport
 from chronofacts.pipeline.snapshots.store import Retention, SnapshotStore, open_store
 from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings, is_endpoint
@@ -34,7 +34,7 @@ from chronofacts.schemas.files import remove_leftovers
 from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.redact import redact
 
-__all__ = ["WEBHOOK", "day_of_snapshot", "experiments", "monthly", "patiently", "publication"]
+__all__ = ["WEBHOOK", "choose_day", "experiments", "monthly", "publication", "retry_endpoint"]
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ _DAY_SECONDS = 86_400.0
 log = logging.getLogger("chronofacts.monthly")
 
 
-def tell_failure(flow: Any, run: Any, state: Any) -> None:
+def report_failure(flow: Any, run: Any, state: Any) -> None:
     """Log a failed run, and post it to the webhook if there is one; its address is never logged."""
     message = redact(f"{flow.name} {run.name} ended as {state.name}: {state.message or 'no message'}")
     log.error(message)
@@ -59,12 +59,12 @@ def tell_failure(flow: Any, run: Any, state: Any) -> None:
         log.error("the webhook in %s did not take the message (%s)", WEBHOOK, type(error).__name__)
 
 
-def day_of_snapshot(today: datetime.date) -> datetime.date:
+def choose_day(today: datetime.date) -> datetime.date:
     """The last day of the month before: by now its changes have been entered, and its vandalism reverted."""
     return today.replace(day=1) - datetime.timedelta(days=1)
 
 
-_HOOKS: list[Any] = [tell_failure]
+_HOOKS: list[Any] = [report_failure]
 
 
 @flow(
@@ -115,7 +115,7 @@ def monthly(
         raw: Folder that keeps every answer of an endpoint for good; none: only until the snapshot is in the store.
         retry_minutes: Waits before an endpoint that failed is asked again; what it had answered is not asked again.
     """
-    day = as_of or day_of_snapshot(datetime.datetime.now(datetime.UTC).date())
+    day = as_of or choose_day(datetime.datetime.now(datetime.UTC).date())
     first = since or day.replace(year=day.year - 1, day=min(day.day, 28))
     opened = open_store(store)
     results = Path(runs)
@@ -128,10 +128,10 @@ def monthly(
         def refreshed() -> Path:
             return make_snapshot(opened, source, first, day, before, relations, asked)
 
-        snapshot = patiently(refreshed, retry_minutes)
+        snapshot = retry_endpoint(refreshed, retry_minutes)
         if before is not None:
-            tell_changes(opened.folder(before, work), snapshot)
-        tell_rejections(snapshot)
+            show_changes(opened.folder(before, work), snapshot)
+        show_rejections(snapshot)
         reports, failed = experiment_on_all(snapshot, day, models, editors, settings or {}, results)
         if repo:
             publish(snapshot, repo, endpoint, reports=reports)
@@ -204,7 +204,7 @@ def experiments(
     return [str(report.page) for report in reports]
 
 
-def patiently(work: Callable[[], T], waits: Sequence[float], sleep: Callable[[float], None] = time.sleep) -> T:
+def retry_endpoint(work: Callable[[], T], waits: Sequence[float], sleep: Callable[[float], None] = time.sleep) -> T:
     """The result of work, tried again after each of the waits (minutes) while an endpoint cannot be reached.
 
     Wrong use and unsound data are not tried again: they end the same.
@@ -301,5 +301,5 @@ def experiment_on(
     if not page.is_file():
         remove_leftovers(folder / "report")
         page = write_report([folder / "run"], folder / "report")
-    tell_report(page, terminal_table([folder / "run"]), model, day)
+    show_report(page, terminal_table([folder / "run"]), model, day)
     return ExperimentReport(model, name, page, as_json([folder / "run"]))

@@ -16,7 +16,7 @@ from typing import Any
 from chronofacts.schemas.plain_text import plain
 from chronofacts.schemas.redact import redact
 
-__all__ = ["Mode", "fail", "mode", "show_progress", "tell"]
+__all__ = ["Mode", "mode", "print_error", "print_result", "show_progress"]
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Mode:
 mode = Mode()
 
 
-def tell(text: str, value: Any) -> None:
+def print_result(text: str, value: Any) -> None:
     """Print a command's result: the value as JSON where that is asked for, else the text."""
     if mode.as_json:
         text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
@@ -38,7 +38,7 @@ def tell(text: str, value: Any) -> None:
     sys.stdout.flush()
 
 
-def fail(text: str) -> None:
+def print_error(text: str) -> None:
     """Print one line on standard error, whatever it holds."""
     _complain(" ".join(text.split()))
 

@@ -17,8 +17,8 @@ import duckdb
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
+from chronofacts.flows.artifacts import show_set_aside
 from chronofacts.flows.dump import part_runner
-from chronofacts.flows.findings import tell_set_aside
 from chronofacts.pipeline.build import SnapshotSettings, build_files, check_days
 from chronofacts.pipeline.incremental import update_source
 from chronofacts.pipeline.snapshots.gate import write_sound
@@ -123,7 +123,7 @@ def refresh(
         tables = build(told, catalogue, settings, freshness.day, folder)
         made = write(tables, describe(opened.name, freshness, catalogue, settings), out)
     if made.set_aside:
-        tell_set_aside(made)
+        show_set_aside(made)
     opened.finish()
     return out
 

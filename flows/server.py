@@ -71,9 +71,9 @@ def temporary_server() -> str:
 
 
 def _start(words: list[str], more: dict[str, str]) -> subprocess.Popen[bytes]:
-    tethered = Path(__file__).with_name("tethered.py")
+    wrapper = Path(__file__).with_name("exit_with_parent.py")
     return subprocess.Popen(  # noqa: S603 - our own words
-        [sys.executable, "-P", str(tethered), *words],
+        [sys.executable, "-P", str(wrapper), *words],
         env={**os.environ, **more},
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

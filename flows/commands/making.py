@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from chronofacts.flows.commands.arguments import Out, require_editing
-from chronofacts.flows.output import show_progress, tell
+from chronofacts.flows.output import print_result, show_progress
 
 __all__ = ["demo", "refresh"]
 
@@ -32,13 +32,13 @@ def demo(
     check_out(folder)
     show_progress()
     require_editing()
-    from chronofacts.flows.environment import quiet_flows
+    from chronofacts.flows.prefect_env import quiet_flows
 
     with quiet_flows():
         from chronofacts.flows.demo import run_demo
 
         told = run_demo(folder, quick)
-    tell(
+    print_result(
         f"\n{told.table}\n\nsnapshot: {told.snapshot}\nrun:      {told.run}\nreport:   {told.report}",
         {"snapshot": told.snapshot, "run": told.run, "report": told.report},
     )
@@ -121,7 +121,7 @@ def refresh(
     if wanted:
         catalogue.select(wanted)
     show_progress()
-    from chronofacts.flows.environment import quiet_flows
+    from chronofacts.flows.prefect_env import quiet_flows
 
     with quiet_flows():
         from chronofacts.flows.refresh import refresh as refresh_flow
@@ -144,4 +144,4 @@ def refresh(
             task_runner,
             hops_per_edit,
         )
-    tell(f"snapshot: {out}", {"snapshot": out})
+    print_result(f"snapshot: {out}", {"snapshot": out})

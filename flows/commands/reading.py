@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 from chronofacts.flows.commands.arguments import Snapshot
-from chronofacts.flows.output import fail, mode, tell
+from chronofacts.flows.output import mode, print_error, print_result
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["diff", "inspect", "verify"]
@@ -37,7 +37,7 @@ def inspect(
 
     found = read_inspection(snapshot)
     if mode.as_json:
-        return tell("", found.as_json())
+        return print_result("", found.as_json())
     from chronofacts.flows.terminal import print_inspection
 
     print_inspection(found)
@@ -64,7 +64,7 @@ def _audit(snapshot: Path, qid: str, wiki: Wiki | None) -> None:
             now = compare_with_now(snapshot, qid, api)
     if mode.as_json:
         told = [finding._asdict() for finding in findings]
-        return tell("", told if now is None else {"findings": told, "now": [line._asdict() for line in now]})
+        return print_result("", told if now is None else {"findings": told, "now": [line._asdict() for line in now]})
     print_audit(qid, findings)
     if now is not None:
         print_now(qid, now)
@@ -81,13 +81,13 @@ def verify(snapshot: Snapshot) -> None:
 
     problems = find_problems(snapshot)
     for problem in problems:
-        fail(f"broken: {problem}")
+        print_error(f"broken: {problem}")
     if problems and mode.as_json:
-        tell("", {"snapshot": snapshot, "sound": False, "broken": problems})
+        print_result("", {"snapshot": snapshot, "sound": False, "broken": problems})
     if problems:
         raise typer.Exit(1)
     checked = len(promises(read_manifest(snapshot)))
-    tell(
+    print_result(
         f"{snapshot} is sound ({checked} promises, every checksum)",
         {"snapshot": snapshot, "sound": True, "promises": checked, "broken": []},
     )
@@ -108,7 +108,7 @@ def diff(
     relations = read_manifest(new).relations
     differences = compare_snapshots(old, new, load_catalogue().select(relations))
     if mode.as_json:
-        return tell("", {"counts": count_kinds(differences), "differences": differences.to_pylist()})
+        return print_result("", {"counts": count_kinds(differences), "differences": differences.to_pylist()})
     from chronofacts.flows.terminal import print_differences
 
     print_differences(differences)

@@ -21,15 +21,15 @@ from chronofacts.schemas.errors import ChronoFactsError
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
 from chronofacts.schemas.reasons import explain
 
-__all__ = ["tell_changes", "tell_rejections", "tell_report", "tell_set_aside"]
+__all__ = ["show_changes", "show_rejections", "show_report", "show_set_aside"]
 
 _SHOWN = 200
 
 log = logging.getLogger("chronofacts.monthly")
 
 
-@task(name="tell-changes", cache_policy=NO_CACHE)
-def tell_changes(older: Path, newer: Path) -> None:
+@task(name="show-changes", cache_policy=NO_CACHE)
+def show_changes(older: Path, newer: Path) -> None:
     """A Markdown artifact: how the world changed since the snapshot before, and how Wikidata was corrected.
 
     Snapshots of other relations or languages cannot be compared: then it says so.
@@ -61,8 +61,8 @@ def tell_changes(older: Path, newer: Path) -> None:
     create_markdown_artifact("\n".join(lines), key="changes", description="What changed since the snapshot before")
 
 
-@task(name="tell-rejections", cache_policy=NO_CACHE)
-def tell_rejections(snapshot: Path) -> None:
+@task(name="show-rejections", cache_policy=NO_CACHE)
+def show_rejections(snapshot: Path) -> None:
     """A table artifact: rejections by reason; and a link to the snapshot with its card."""
     found = inspect(snapshot)
     rows = [
@@ -78,8 +78,8 @@ def tell_rejections(snapshot: Path) -> None:
     )
 
 
-@task(name="tell-set-aside", cache_policy=NO_CACHE)
-def tell_set_aside(manifest: SnapshotManifest) -> None:
+@task(name="show-set-aside", cache_policy=NO_CACHE)
+def show_set_aside(manifest: SnapshotManifest) -> None:
     """A Markdown artifact: what the last check set aside; none where all was sound."""
     if not manifest.set_aside:
         return
@@ -95,8 +95,8 @@ def tell_set_aside(manifest: SnapshotManifest) -> None:
     create_markdown_artifact("\n".join(lines), key="set-aside", description="What the last check set aside")
 
 
-@task(name="tell-report", cache_policy=NO_CACHE)
-def tell_report(page: Path, table: str, model: str, day: datetime.date) -> None:
+@task(name="show-report", cache_policy=NO_CACHE)
+def show_report(page: Path, table: str, model: str, day: datetime.date) -> None:
     """A link to the report page, and the figures of all editors as the UI shows them."""
     create_link_artifact(
         page.absolute().as_uri(), link_text=f"{model} on {day}", key="report", description="The report"
