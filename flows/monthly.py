@@ -292,11 +292,12 @@ def experiment_on(
 ) -> ExperimentReport:
     """The report of one model on one snapshot, where it is made first if it is missing."""
     from chronofacts.editing.report import as_json, terminal_table, write_report
+    from chronofacts.editing.runs.settings import read_settings
 
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", model).strip("-.")
     folder = runs / f"{day}-{name}"
     if not (folder / "run" / "run.json").is_file():
-        experiment(snapshot, model, editors, folder / "run", settings)
+        experiment(snapshot, model, read_settings(editors, settings), folder / "run")
     page = folder / "report" / "index.html"
     if not page.is_file():
         remove_leftovers(folder / "report")

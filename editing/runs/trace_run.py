@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from chronofacts.editing.models.load import load_model, model_hash
 from chronofacts.editing.options import option_names, parse_options
-from chronofacts.editing.runs.experiment import RunSettings
+from chronofacts.editing.runs.settings import RunSettings
 from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.editing.tracing.heat_map import draw_heat_map
 from chronofacts.editing.tracing.trace import MEMIT_LAYERS, TraceSettings, average, suggest_layers, trace

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from chronofacts.flows.commands.arguments import Out, Snapshot, parse_settings, require_editing
+from chronofacts.flows.commands.arguments import Out, Snapshot, parse_settings, require_editing, split_names
 from chronofacts.flows.output import mode, print_error, print_result, show_progress
 
 __all__ = ["experiment", "report", "trace"]
@@ -50,17 +50,15 @@ def experiment(
     from chronofacts.schemas.files import check_out
     from chronofacts.schemas.manifest import read_manifest
 
-    settings = parse_settings(set_ or [])
-    saved = load or []
-    named = editor or ("none" if saved else "none,lora,lora+replay")
-    editors = [name for name in (part.strip() for part in named.split(",")) if name]
+    words, saved = parse_settings(set_ or []), load or []
+    editors = split_names(editor or ("none" if saved else "none,lora,lora+replay"))
     read_manifest(snapshot)
     check_out(out)
     require_editing()
     from chronofacts.editing.editors.saved_edit import base_of
-    from chronofacts.editing.runs.experiment import SMALL_WORLD, read_settings
+    from chronofacts.editing.runs.settings import SMALL_WORLD, read_settings
 
-    read_settings(editors, settings, saved)
+    settings = read_settings(editors, words, saved)
     model = model or (base_of(saved[0]) if saved else SMALL_WORLD)
     show_progress()
     from chronofacts.flows.prefect_env import quiet_flows
@@ -68,7 +66,7 @@ def experiment(
     with quiet_flows():
         from chronofacts.flows.experiment import experiment as experiment_flow
 
-        metrics = experiment_flow(snapshot, model, editors, out, settings, saved)
+        metrics = experiment_flow(snapshot, model, settings, out)
     from chronofacts.editing.report import terminal_table
 
     table = terminal_table([out])

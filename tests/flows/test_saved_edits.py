@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from chronofacts.editing.models.load import save_model
 from chronofacts.editing.runs.experiment import run_experiment
+from chronofacts.editing.runs.settings import read_settings
 from chronofacts.flows.cli import app
 from chronofacts.schemas.manifest import SnapshotManifest
 from tests.editing.invented_world import AS_OF, SINCE, write_invented
@@ -26,7 +27,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_model(tiny("llama"), tiny_tokenizer(), place / "model")
     snapshot = write_invented(place / "S", facts=12, edits=4, people=10)
     (snapshot / "manifest.json").write_text(manifest().as_json())
-    run_experiment(snapshot, str(place / "model"), ["lora"], FEW | {"lora.steps": "2"}, place / "R")
+    run_experiment(snapshot, str(place / "model"), read_settings(["lora"], FEW | {"lora.steps": "2"}), place / "R")
     return place / "R"
 
 
