@@ -25,6 +25,8 @@ from chronofacts.flows.experiment import experiment
 from chronofacts.flows.publish import publish
 from chronofacts.flows.refresh import refresh
 from chronofacts.flows.retention import forget_old_runs, prune_results
+from chronofacts.flows.settings import RefreshSettings
+from chronofacts.pipeline.build import SnapshotSettings
 from chronofacts.pipeline.publishing.contents import ExperimentReport
 from chronofacts.pipeline.snapshots.store import Retention, SnapshotStore, open_store
 from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings, is_endpoint
@@ -248,7 +250,8 @@ def make_snapshot(
         remove_leftovers(made)
         scratch.mkdir(parents=True, exist_ok=True)
         mark.write_text(purpose, encoding="utf-8")
-        refresh(source, since, as_of, made, relations, endpoint=endpoint, update=older)
+        snapshot = SnapshotSettings(since, as_of)
+        refresh(RefreshSettings(source, made, snapshot, tuple(relations), older, endpoint))
     store.add(made)
     shutil.rmtree(made, ignore_errors=True)
     mark.unlink(missing_ok=True)
