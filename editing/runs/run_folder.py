@@ -66,10 +66,10 @@ def describe_edit(experiment: Experiment, plan: Plan, edited: EditedModel) -> di
         "base_model_hash": prepared.hash,
         "dtype": str(next(prepared.model.parameters()).dtype).removeprefix("torch."),
         "chat": prepared.chats,
-        "snapshot": snapshot.name,
+        "snapshot": snapshot.manifest.name,
         "snapshot_hash": snapshot_hash(snapshot),
-        "since": str(snapshot.manifest.get("since")),
-        "as_of": str(snapshot.manifest.get("as_of")),
+        "since": str(snapshot.manifest.since),
+        "as_of": str(snapshot.manifest.as_of),
         "edit_ids": snapshot.edits["edit_id"].to_pylist(),
         "edits": snapshot.edits.select(["edit_id", "prompt", "target_new", "target_old"]).to_pylist(),
         "trained_prompts": sorted(edited.trained_prompts),
@@ -78,7 +78,12 @@ def describe_edit(experiment: Experiment, plan: Plan, edited: EditedModel) -> di
 
 def snapshot_hash(snapshot: Snapshot) -> str:
     """One hash over the manifest's sums of files."""
-    return hashlib.sha256(json.dumps(snapshot.manifest.get("files", {}), sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(_list_files(snapshot), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _list_files(snapshot: Snapshot) -> dict[str, Any]:
+    """The files and their sums, as `manifest.json` has them."""
+    return {name: asdict(entry) for name, entry in snapshot.manifest.files.items()}
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -147,11 +152,11 @@ def _describe(
     manifest = snapshot.manifest
     return {
         "snapshot": {
-            "name": snapshot.name,
-            "since": str(manifest.get("since")),
-            "as_of": str(manifest.get("as_of")),
+            "name": manifest.name,
+            "since": str(manifest.since),
+            "as_of": str(manifest.as_of),
             "hash": snapshot_hash(snapshot),
-            "files": manifest.get("files", {}),
+            "files": _list_files(snapshot),
             "edits": snapshot.edits.num_rows,
             "facts": distinct(snapshot.edits).num_rows,
             "questions": snapshot.questions.num_rows,

@@ -59,7 +59,7 @@ def run_trace(
     facts = len(set(effects["edit_id"].to_pylist()))
     rome, memit = suggest_layers(averages), suggest_layers(averages, count=MEMIT_LAYERS)
     told = {
-        "snapshot": snapshot.name,
+        "snapshot": snapshot.manifest.name,
         "model": {"name": model_name, "hash": model_hash(model)},
         "settings": asdict(chosen),
         "facts": facts,
