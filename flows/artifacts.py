@@ -1,7 +1,4 @@
-"""What a monthly run tells a maintainer in the Prefect UI: changes, rejections, links to snapshot, card and report.
-
-Artifacts only: nothing here decides anything, and a run without a server would end the same.
-"""
+"""What a monthly run shows in the Prefect UI: changes, rejections, links to snapshot, card and report."""
 
 from __future__ import annotations
 
@@ -38,26 +35,17 @@ def show_changes(older: Path, newer: Path) -> None:
     try:
         differences = compare_snapshots(older, newer, catalogue)
     except ChronoFactsError as error:
-        log.warning("the changes since %s are not told: %s", older.name, error)
+        log.warning("the changes since %s are not shown: %s", older.name, error)
         create_markdown_artifact(f"Not compared: {escape(str(error))}", key="changes", description="What changed")
         return
     counts = ", ".join(f"{kind.replace('_', ' ')}: {number}" for kind, number in count_kinds(differences).items())
-    lines = [
-        f"Since the snapshot of {read_manifest(older).as_of}: {counts}",
-        "",
-        "| what | of | was | is | on |",
-        "|-|-|-|-|-|",
-    ]
+    since = f"Since the snapshot of {read_manifest(older).as_of}: {counts}"
+    lines = [since, "", "| what | of | was | is | on |", "|-|-|-|-|-|"]
+    columns = ("relation", "subject_label", "old_label", "new_label", "changed_on_earliest")
     for row in differences.to_pylist()[:_SHOWN]:
         if row["kind"] in ("world_change", "correction"):
-            cells = (
-                row["relation"],
-                row["subject_label"],
-                row["old_label"],
-                row["new_label"],
-                row["changed_on_earliest"],
-            )
-            lines.append("| " + " | ".join(escape(str(cell if cell is not None else "")) for cell in cells) + " |")
+            cells = ("" if row[column] is None else str(row[column]) for column in columns)
+            lines.append("| " + " | ".join(map(escape, cells)) + " |")
     create_markdown_artifact("\n".join(lines), key="changes", description="What changed since the snapshot before")
 
 
@@ -80,7 +68,7 @@ def show_rejections(snapshot: Path) -> None:
 
 @task(name="show-set-aside", cache_policy=NO_CACHE)
 def show_set_aside(manifest: SnapshotManifest) -> None:
-    """A Markdown artifact: what the last check set aside; none where all was sound."""
+    """A Markdown artifact: what the last check set aside; none where all was valid."""
     if not manifest.set_aside:
         return
     lines = [

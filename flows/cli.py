@@ -1,7 +1,7 @@
-"""The command line: which commands there are, what all of them share, and where their options come from.
+"""The command line: the commands, what all of them share, and where their options come from.
 
 The commands themselves are in `flows.commands`; what is printed follows `flows.output`, and options from a file follow
-`flows.configuration`. Exit codes: 0 done, 1 a check failed, 2 wrong use; errors are one line that names the mend.
+`flows.configuration`. Exit codes: 0 done, 1 a check failed, 2 wrong use; errors are one line that names the fix.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""The scheduled flows: `monthly` refreshes, experiments, publishes, tells; `publication`, `experiments`: a part of it.
+"""The scheduled flows: `monthly` refreshes, experiments and publishes; `publication` and `experiments` do a part of it.
 
-Every step leaves something that says it is done (a snapshot in the store, a run folder, a tag on the Hub), and
-a second run does only what is missing. So a run that was killed is mended by running it again.
-Leaves out: what the artifacts say (`flows.artifacts`), and what is thrown away (`flows.retention`).
+Every step leaves a mark that it is done (a snapshot in the store, a run folder, a tag on the Hub), and a second run
+does only what is missing: it completes a run that was killed.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,16 +67,10 @@ def choose_day(today: datetime.date) -> datetime.date:
 
 
 _HOOKS: list[Any] = [report_failure]
+_SCHEDULED: dict[str, Any] = {"on_failure": _HOOKS, "on_crashed": _HOOKS, "validate_parameters": False}
 
 
-@flow(
-    name="monthly",
-    on_failure=_HOOKS,
-    on_crashed=_HOOKS,
-    on_cancellation=_HOOKS,
-    timeout_seconds=2 * _DAY_SECONDS,
-    validate_parameters=False,
-)
+@flow(name="monthly", on_cancellation=_HOOKS, timeout_seconds=2 * _DAY_SECONDS, **_SCHEDULED)
 def monthly(
     source: str = "wdqs",
     since: datetime.date | None = None,
@@ -125,12 +119,9 @@ def monthly(
         opened.recover()
         before = max((known for known in opened.days() if known < day), default=None)
         work = _scratch(opened)
-        asked = EndpointSettings(user_agent=user_agent, raw=Path(raw) if raw else work / "raw")
-
-        def refreshed() -> Path:
-            return make_snapshot(opened, source, first, day, before, relations, asked)
-
-        snapshot = retry_endpoint(refreshed, retry_minutes)
+        options = EndpointSettings(user_agent=user_agent, raw=Path(raw) if raw else work / "raw")
+        make = partial(make_snapshot, opened, source, first, day, before, relations, options)
+        snapshot = retry_endpoint(make, retry_minutes)
         if before is not None:
             show_changes(opened.folder(before, work), snapshot)
         show_rejections(snapshot)
@@ -152,7 +143,7 @@ def monthly(
     }
 
 
-@flow(name="publication", on_failure=_HOOKS, on_crashed=_HOOKS, timeout_seconds=_DAY_SECONDS, validate_parameters=False)
+@flow(name="publication", timeout_seconds=_DAY_SECONDS, **_SCHEDULED)
 def publication(repo: str, store: str = "data/snapshots", day: str = "latest", endpoint: str | None = None) -> str:
     """Publish a snapshot of the store; does nothing when it is there. Returns its address.
 
@@ -163,16 +154,10 @@ def publication(repo: str, store: str = "data/snapshots", day: str = "latest", e
         endpoint: Address of the Hub; none: HF_ENDPOINT, or huggingface.co.
     """
     opened = open_store(store)
-    return publish(_snapshot_of(opened, opened.resolve(day)), repo, endpoint).url
+    return publish(_fetch_snapshot(opened, opened.resolve(day)), repo, endpoint).url
 
 
-@flow(
-    name="experiments",
-    on_failure=_HOOKS,
-    on_crashed=_HOOKS,
-    timeout_seconds=2 * _DAY_SECONDS,
-    validate_parameters=False,
-)
+@flow(name="experiments", timeout_seconds=2 * _DAY_SECONDS, **_SCHEDULED)
 def experiments(
     models: Sequence[str],
     editors: Sequence[str] = ("none", "lora", "lora+replay"),
@@ -197,7 +182,7 @@ def experiments(
     """
     opened = open_store(store)
     chosen = opened.resolve(day)
-    snapshot = _snapshot_of(opened, chosen)
+    snapshot = _fetch_snapshot(opened, chosen)
     reports, failed = experiment_on_all(snapshot, chosen, models, editors, settings or {}, Path(runs))
     if repo and reports:
         publish(snapshot, repo, endpoint, reports=reports)
@@ -207,10 +192,7 @@ def experiments(
 
 
 def retry_endpoint(work: Callable[[], T], waits: Sequence[float], sleep: Callable[[float], None] = time.sleep) -> T:
-    """The result of work, tried again after each of the waits (minutes) while an endpoint cannot be reached.
-
-    Wrong use and unsound data are not tried again: they end the same.
-    """
+    """The result of work, tried again after each of the waits (minutes) while an endpoint fails."""
     for minutes in waits:
         try:
             return work()
@@ -229,20 +211,20 @@ def make_snapshot(
     relations: Sequence[str],
     endpoint: EndpointSettings,
 ) -> Path:
-    """The snapshot of the day from the store, where it is made first if it is missing.
+    """The snapshot of the day from the store, made first if it is missing.
 
-    One that a killed run finished and did not store is taken, if it was made for the same.
-    Raises BadInput when the store has one of that day that was made from other days.
+    Takes one that a killed run finished and did not store, if it was made for the same. Raises BadInput when the store
+    has one of that day that was made from other days.
     """
     scratch = _scratch(store)
     if as_of in store.days():
-        found = _snapshot_of(store, as_of)
+        found = _fetch_snapshot(store, as_of)
         if read_manifest(found).since != since:
             raise BadInput(f"the store has a snapshot of {as_of} since {read_manifest(found).since}, not {since}")
         return found
-    # Only a query service tells revisions, by which the older snapshot can be brought up to date.
-    tells_revisions = is_endpoint(source) and not source.startswith("raw:")
-    older = _snapshot_of(store, before) if before and tells_revisions else None
+    # Only a query service has revisions, by which the older snapshot can be brought up to date.
+    has_revisions = is_endpoint(source) and not source.startswith("raw:")
+    older = _fetch_snapshot(store, before) if before and has_revisions else None
     made, mark = scratch / str(as_of), scratch / f"{as_of}.made-for"
     purpose = repr((source, since, as_of, tuple(relations), before if older else None))
     if not (made / "manifest.json").is_file() or not mark.is_file() or mark.read_text(encoding="utf-8") != purpose:
@@ -255,7 +237,7 @@ def make_snapshot(
     store.add(made)
     shutil.rmtree(made, ignore_errors=True)
     mark.unlink(missing_ok=True)
-    return _snapshot_of(store, as_of)
+    return _fetch_snapshot(store, as_of)
 
 
 def _scratch(store: SnapshotStore) -> Path:
@@ -263,7 +245,7 @@ def _scratch(store: SnapshotStore) -> Path:
     return Path(f"{store.root}-work") if store.renames else Path("data/work")
 
 
-def _snapshot_of(store: SnapshotStore, day: datetime.date) -> Path:
+def _fetch_snapshot(store: SnapshotStore, day: datetime.date) -> Path:
     """A snapshot of the store as a folder to read."""
     copies = _scratch(store) / "copies"
     if not store.renames and (copies / str(day) / "manifest.json").is_file():
@@ -293,7 +275,7 @@ def experiment_on_all(
 def experiment_on(
     snapshot: Path, day: datetime.date, model: str, editors: Sequence[str], settings: dict[str, str], runs: Path
 ) -> ExperimentReport:
-    """The report of one model on one snapshot, where it is made first if it is missing."""
+    """The report of one model on one snapshot, made first if it is missing."""
     from chronofacts.editing.report import as_json, terminal_table, write_report
     from chronofacts.editing.runs.settings import read_settings
 

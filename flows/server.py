@@ -81,11 +81,11 @@ def _start(words: list[str], more: dict[str, str]) -> subprocess.Popen[bytes]:
     )
 
 
-def _await(server: subprocess.Popen[bytes], address: str, mend: str) -> None:
+def _await(server: subprocess.Popen[bytes], address: str, fix: str) -> None:
     until = time.monotonic() + _PATIENCE_S
     while not _answers(address):
         if server.poll() is not None or time.monotonic() > until:
-            raise CheckFailed(f"no Prefect server could be started at {address}{mend}")
+            raise CheckFailed(f"no Prefect server could be started at {address}{fix}")
         time.sleep(0.1)
 
 

@@ -5,19 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from chronofacts.editing.report import tables
 from chronofacts.editing.report.runs import Run, states
 from chronofacts.editing.report.summary import command, summarise
-from chronofacts.editing.report.tables import (
-    MEANING,
-    NAMES,
-    Table,
-    breakdown_tables,
-    kind_table,
-    leaderboard_table,
-    main_metrics,
-    metric_table,
-    more_metrics,
-)
+from chronofacts.editing.report.tables import MEANING, NAMES, Table
 
 __all__ = ["as_markdown", "text_table"]
 
@@ -25,7 +16,7 @@ __all__ = ["as_markdown", "text_table"]
 def text_table(runs: Sequence[Run]) -> str:
     """Editors by metrics, in plain text."""
     found = states(runs)
-    table = metric_table(found, main_metrics(found))
+    table = tables.metric_table(found, tables.main_metrics(found))
     rows = [table.headings, *([text for text, _ in row] for row in table.rows)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
@@ -38,26 +29,26 @@ def text_table(runs: Sequence[Run]) -> str:
 def as_markdown(runs: Sequence[Run]) -> str:
     """Summary, tables, leaderboard, meanings and commands."""
     found = states(runs)
-    main, more = main_metrics(found), more_metrics(found)
-    tables = [table for table in (kind_table(found),) if table]
+    main, more = tables.main_metrics(found), tables.more_metrics(found)
+    sections = [table for table in (tables.kind_table(found),) if table]
     if more:
-        tables.append(metric_table(found, more)._replace(title="More figures"))
-    tables += breakdown_tables(found)
+        sections.append(tables.metric_table(found, more)._replace(title="More figures"))
+    sections += tables.breakdown_tables(found)
     if len(runs) > 1:
-        headings, rows, _ = leaderboard_table(runs)
-        tables.append(Table(headings[1:], [row[1:] for row in rows], "Leaderboard"))
+        headings, rows, _ = tables.leaderboard_table(runs)
+        sections.append(Table(headings[1:], [row[1:] for row in rows], "Leaderboard"))
     lines = ["# What changed, and did the model learn it?", ""]
     lines += [part for line in summarise(runs) for part in (_escape(line), "")]
-    lines += _write_table(metric_table(found, main))
-    for table in tables:
-        lines += ["", f"## {table.title}", "", *_write_table(table)]
+    lines += _format_table(tables.metric_table(found, main))
+    for table in sections:
+        lines += ["", f"## {table.title}", "", *_format_table(table)]
     lines += ["", "In brackets: 95 % bootstrap interval over facts.", ""]
     lines += [f"- **{NAMES[name]}**: {MEANING[name]}" for name in (*main, *more)]
     lines += ["", "## How to reproduce", "", *(f"    {command(run)}" for run in runs)]
     return "\n".join(lines) + "\n"
 
 
-def _write_table(table: Table) -> list[str]:
+def _format_table(table: Table) -> list[str]:
     lines = ["| " + " | ".join(map(_escape, table.headings)) + " |", "|---|" + "---:|" * (len(table.headings) - 1)]
     for (name, _), *cells in table.rows:
         texts = (f"{text} [{interval}]" if interval else text for text, interval in cells)

@@ -7,21 +7,12 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from chronofacts.editing.report import tables
 from chronofacts.editing.report.examples import show_examples
 from chronofacts.editing.report.runs import Run, State, states
 from chronofacts.editing.report.sections import all_plots
 from chronofacts.editing.report.summary import command, summarise
-from chronofacts.editing.report.tables import (
-    MEANING,
-    NAMES,
-    Table,
-    breakdown_tables,
-    kind_table,
-    leaderboard_table,
-    main_metrics,
-    metric_table,
-    more_metrics,
-)
+from chronofacts.editing.report.tables import MEANING, NAMES, Table
 
 __all__ = ["as_page"]
 
@@ -29,13 +20,13 @@ __all__ = ["as_page"]
 def as_page(runs: Sequence[Run]) -> str:
     """The whole document."""
     found = states(runs)
-    metrics = main_metrics(found)
+    metrics = tables.main_metrics(found)
     body = [
         "<header><h1>What changed, and did the model learn it?</h1>",
         *(f"<p class=lead>{escape(line)}</p>" for line in summarise(runs)),
         "</header><main>",
         "<section><h2>Results</h2>",
-        _show_table(metric_table(found, metrics)),
+        _show_table(tables.metric_table(found, metrics)),
         "<p class=note>Small figures: 95 % bootstrap interval over facts. "
         "Answers are generated freely and compared with every known name of the right answer.</p>",
         _show_meanings(metrics),
@@ -68,7 +59,7 @@ def _show_meanings(metrics: Sequence[str]) -> str:
 
 
 def _show_kinds(found: Sequence[State]) -> str:
-    table = kind_table(found)
+    table = tables.kind_table(found)
     if table is None:
         return ""
     return (
@@ -79,9 +70,10 @@ def _show_kinds(found: Sequence[State]) -> str:
 
 
 def _show_leaderboard(runs: Sequence[Run], metrics: Sequence[str]) -> str:
+    table = _show_table(tables.leaderboard_table(runs, metrics))
     return (
-        f"<section><h2>Leaderboard</h2>{_show_table(leaderboard_table(runs, metrics))}<p class=note>Balance: harmonic "
-        "mean of edit success, paraphrase, locality and history. The newest snapshot first.</p></section>"
+        f"<section><h2>Leaderboard</h2>{table}<p class=note>Balance: harmonic mean of edit success, paraphrase, "
+        "locality and history. The newest snapshot first.</p></section>"
     )
 
 
@@ -95,11 +87,11 @@ def _show_plots(runs: Sequence[Run]) -> str:
 
 
 def _show_details(found: Sequence[State]) -> str:
-    parts, metrics = [], more_metrics(found)
+    parts, metrics = [], tables.more_metrics(found)
     if metrics:
-        table = _show_table(metric_table(found, metrics))
+        table = _show_table(tables.metric_table(found, metrics))
         parts.append(f"<h2>More figures</h2>{table}{_show_meanings(metrics)}")
-    parts += [f"<h3>{escape(table.title)}</h3>{_show_table(table)}" for table in breakdown_tables(found)]
+    parts += [f"<h3>{escape(table.title)}</h3>{_show_table(table)}" for table in tables.breakdown_tables(found)]
     return f"<section>{''.join(parts)}</section>" if parts else ""
 
 

@@ -20,16 +20,9 @@ from chronofacts.editing.report.runs import Interval
 from chronofacts.editing.report.staleness import Cutoff, Month
 
 __all__ = [
-    "before_and_after",
-    "forgetting_curve",
-    "grouped_bars",
-    "metric_bars",
-    "over_time",
-    "relation_bars",
-    "staleness",
-    "trade_off",
-    "training_time",
-]
+    "before_and_after", "forgetting_curve", "grouped_bars", "metric_bars", "over_time", "relation_bars", "staleness",
+    "trade_off", "training_time",
+]  # fmt: skip
 
 Figures = Sequence[tuple[str, Mapping[str, Interval]]]
 """(label, {metric or group: figure}) of every model state"""

@@ -8,20 +8,9 @@ from typing import NamedTuple
 from chronofacts.editing.report.runs import Interval, Run, State, intervals, states
 
 __all__ = [
-    "COLUMNS",
-    "MEANING",
-    "NAMES",
-    "Rank",
-    "Table",
-    "balance",
-    "breakdown_tables",
-    "kind_table",
-    "leaderboard",
-    "leaderboard_table",
-    "main_metrics",
-    "metric_table",
-    "more_metrics",
-]
+    "MEANING", "NAMES", "Rank", "Table", "breakdown_tables", "kind_table", "leaderboard",
+    "leaderboard_table", "main_metrics", "metric_table", "more_metrics",
+]  # fmt: skip
 
 COLUMNS = {
     "edit_success": "edit success",
@@ -110,7 +99,7 @@ class Rank(NamedTuple):
     balance: float
 
 
-def balance(state: State) -> float | None:
+def _balance(state: State) -> float | None:
     """Harmonic mean of edit success, paraphrase, locality and history, as far as they were measured.
 
     As ROME's score (Meng et al. 2022): whoever gives one up for the others comes last. None for the unedited model
@@ -124,7 +113,7 @@ def balance(state: State) -> float | None:
 
 def leaderboard(runs: Sequence[Run]) -> list[Rank]:
     """All editors of all runs, the newest snapshot first, within it the best balance first."""
-    ranks = [Rank(state, mark) for state in states(runs) if (mark := balance(state)) is not None]
+    ranks = [Rank(state, mark) for state in states(runs) if (mark := _balance(state)) is not None]
     by_mark = sorted(ranks, key=lambda rank: (-rank.balance, rank.state.label))
     return sorted(by_mark, key=lambda rank: rank.state.run.as_of, reverse=True)
 

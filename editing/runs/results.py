@@ -20,7 +20,7 @@ __all__ = ["EditorResult", "Experiment", "PreparedModel", "RunSummary"]
 
 @dataclass(frozen=True)
 class PreparedModel:
-    """A model that is ready to be asked and edited."""
+    """A model that is ready for questions and edits."""
 
     model: Any
     tokenizer: Any

@@ -37,10 +37,10 @@ def demo(
     with quiet_flows():
         from chronofacts.flows.demo import run_demo
 
-        told = run_demo(folder, quick)
+        made = run_demo(folder, quick)
     print_result(
-        f"\n{told.table}\n\nsnapshot: {told.snapshot}\nrun:      {told.run}\nreport:   {told.report}",
-        {"snapshot": told.snapshot, "run": told.run, "report": told.report},
+        f"\n{made.table}\n\nsnapshot: {made.snapshot}\nrun:      {made.run}\nreport:   {made.report}",
+        {"snapshot": made.snapshot, "run": made.run, "report": made.report},
     )
 
 

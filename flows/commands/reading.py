@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
@@ -32,7 +32,7 @@ def inspect(
     if live and not why:
         raise BadInput("--live is about one entity; name it with --why, for example --why Q142 --live")
     if why:
-        return _audit(snapshot, why, Wiki(api, user_agent) if live else None)
+        return _show_entity(snapshot, why, api if live else None, user_agent)
     from chronofacts.pipeline.snapshots.summary import inspect as read_inspection
 
     found = read_inspection(snapshot)
@@ -43,28 +43,20 @@ def inspect(
     print_inspection(found)
 
 
-class Wiki(NamedTuple):
-    """Where the API of a wiki is, and who asks it."""
-
-    api: str
-    user_agent: str
-
-
-def _audit(snapshot: Path, qid: str, wiki: Wiki | None) -> None:
-    """Tell what a snapshot has of one entity, and what a wiki says of it now, when one is given."""
+def _show_entity(snapshot: Path, qid: str, api: str | None, user_agent: str) -> None:
+    """Print what a snapshot has of one entity, and what a wiki has now, where its API is given."""
     from chronofacts.flows.terminal import print_audit, print_now
     from chronofacts.pipeline.snapshots.entity_report import audit
     from chronofacts.pipeline.snapshots.live_check import compare_with_now
     from chronofacts.pipeline.sources.wikibase_api import open_api
 
-    findings = audit(snapshot, qid)
-    now = None
-    if wiki is not None:
-        with open_api(wiki.api, wiki.user_agent) as api:
-            now = compare_with_now(snapshot, qid, api)
+    findings, now = audit(snapshot, qid), None
+    if api is not None:
+        with open_api(api, user_agent) as wiki:
+            now = compare_with_now(snapshot, qid, wiki)
     if mode.as_json:
-        told = [finding._asdict() for finding in findings]
-        return print_result("", told if now is None else {"findings": told, "now": [line._asdict() for line in now]})
+        rows = [finding._asdict() for finding in findings]
+        return print_result("", rows if now is None else {"findings": rows, "now": [line._asdict() for line in now]})
     print_audit(qid, findings)
     if now is not None:
         print_now(qid, now)

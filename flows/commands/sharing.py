@@ -14,7 +14,7 @@ from chronofacts.schemas.errors import BadInput
 __all__ = ["export", "import_", "publish"]
 
 _IMPORTED = ("edits", "questions", "rejections")
-"""Tables whose rows `import` tells."""
+"""Tables whose rows `import` counts."""
 
 
 def export(
@@ -52,8 +52,8 @@ def import_(
 
     manifest = import_snapshot(file, format, out, first, second)
     counts = {name: sum(e.rows for f, e in manifest.files.items() if f.startswith(f"{name}/")) for name in _IMPORTED}
-    told = ", ".join(f"{rows} {name}" for name, rows in counts.items())
-    print_result(f"snapshot: {out} ({told})", {"snapshot": out, "rows": counts})
+    counted = ", ".join(f"{rows} {name}" for name, rows in counts.items())
+    print_result(f"snapshot: {out} ({counted})", {"snapshot": out, "rows": counts})
 
 
 def publish(
@@ -104,5 +104,5 @@ def publish(
         else:
             published = publish_flow(snapshot, repo, endpoint, private, force_tag, dry_run)
             lines, url, commit = published.plan.lines(), published.url, published.commit
-    told = {"plan": lines, "dry_run": dry_run, "url": url, "commit": commit}
-    print_result("\n".join([*lines, *([] if dry_run else [f"published: {url}"])]), told)
+    result = {"plan": lines, "dry_run": dry_run, "url": url, "commit": commit}
+    print_result("\n".join([*lines, *([] if dry_run else [f"published: {url}"])]), result)
