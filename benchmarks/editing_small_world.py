@@ -12,6 +12,7 @@ from pathlib import Path
 
 from chronofacts.editing.report import terminal_table, write_report
 from chronofacts.editing.runs.experiment import run_experiment
+from chronofacts.editing.runs.settings import read_settings
 
 
 def main() -> None:
@@ -25,7 +26,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         out = arguments.out or Path(scratch)
         run = out / "run"
-        run_experiment(arguments.snapshot, "small-world", arguments.editors.split(","), given, run, print)
+        run_experiment(
+            arguments.snapshot, "small-world", read_settings(arguments.editors.split(","), given), run, print
+        )
         write_report([run], out / "report")
         about = json.loads((run / "run.json").read_text(encoding="utf-8"))
         print(json.dumps(about["machine"]), json.dumps(given))

@@ -50,11 +50,11 @@ def watch() -> None:
     """Time the stages, and the parts of the flow itself that are ours."""
     import chronofacts.editing.report
     import chronofacts.editing.runs.experiment
-    import chronofacts.flows.findings
+    import chronofacts.flows.artifacts
     import chronofacts.flows.monthly
     import chronofacts.flows.publish
     import chronofacts.flows.refresh
-    import chronofacts.flows.upkeep
+    import chronofacts.flows.retention
     from chronofacts.pipeline.snapshots.store import SnapshotStore
 
     work = {
@@ -68,10 +68,10 @@ def watch() -> None:
             timed(module, name, "work")
     for name in ("add", "folder", "prune", "recover", "days"):
         timed(SnapshotStore, name, "store: copy, sums, retention")
-    timed(chronofacts.flows.findings, "compare_snapshots", "artifacts: comparing two months")
-    timed(chronofacts.flows.findings, "inspect", "artifacts: counting rejections")
+    timed(chronofacts.flows.artifacts, "compare_snapshots", "artifacts: comparing two months")
+    timed(chronofacts.flows.artifacts, "inspect", "artifacts: counting rejections")
     for name in ("create_link_artifact", "create_markdown_artifact", "create_table_artifact"):
-        timed(chronofacts.flows.findings, name, "artifacts: sending")
+        timed(chronofacts.flows.artifacts, name, "artifacts: sending")
     timed(chronofacts.flows.publish, "create_markdown_artifact", "artifacts: sending")
     timed(chronofacts.flows.monthly, "forget_old_runs", "forgetting old records")
 
@@ -109,7 +109,7 @@ def main() -> None:
     os.environ |= {"HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     with tempfile.TemporaryDirectory() as name:
         os.environ |= {"HF_HOME": f"{name}/hf", "PREFECT_HOME": f"{name}/prefect"}
-        from chronofacts.flows.environment import quiet_flows
+        from chronofacts.flows.prefect_env import quiet_flows
 
         started = time.perf_counter()
         with quiet_flows():

@@ -1,7 +1,7 @@
-"""The command line: which commands there are, what all of them share, and where their options come from.
+"""The command line: the commands, what all of them share, and where their options come from.
 
 The commands themselves are in `flows.commands`; what is printed follows `flows.output`, and options from a file follow
-`flows.configuration`. Exit codes: 0 done, 1 a check failed, 2 wrong use; errors are one line that names the mend.
+`flows.configuration`. Exit codes: 0 done, 1 a check failed, 2 wrong use; errors are one line that names the fix.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import typer
 
 from chronofacts.flows.commands import experimenting, making, reading, serving, sharing
 from chronofacts.flows.configuration import PREFIX, read_configuration
-from chronofacts.flows.output import fail, mode
+from chronofacts.flows.output import mode, print_error
 from chronofacts.schemas.errors import ChronoFactsError
 
 __all__ = ["COMMANDS", "app", "main", "options_of"]
@@ -61,7 +61,7 @@ def _guarded(name: str, body: Callable[..., None]) -> Callable[..., None]:
         try:
             body(*args, **kwargs)
         except ChronoFactsError as error:
-            fail(f"chronofacts {name}: {error}")
+            print_error(f"chronofacts {name}: {error}")
             raise typer.Exit(error.exit_code) from None
 
     kinds = {**get_type_hints(body, include_extras=True), "quiet": Quiet, "as_json": AsJson}
@@ -111,7 +111,7 @@ def configure(
     try:
         context.default_map = read_configuration(config, options)
     except ChronoFactsError as error:
-        fail(f"chronofacts: {error}")
+        print_error(f"chronofacts: {error}")
         raise typer.Exit(error.exit_code) from None
 
 

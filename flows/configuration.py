@@ -9,7 +9,7 @@
     repo = "my-org/what-changed"
 
 A table is a command, a key one of its options without the dashes in front. In the environment the same option is
-CHRONOFACTS_REFRESH_SOURCE. A token has no place in either: log in to the Hub by `hf auth login`.
+CHRONOFACTS_REFRESH_SOURCE. A token belongs into neither: log in to the Hub by `hf auth login`.
 """
 
 from __future__ import annotations

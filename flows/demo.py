@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chronofacts.editing.report import terminal_table, write_report
+from chronofacts.editing.runs.settings import SMALL_WORLD, read_settings
 from chronofacts.flows.experiment import experiment
 from chronofacts.flows.refresh import refresh
+from chronofacts.flows.settings import RefreshSettings
+from chronofacts.pipeline.build import SnapshotSettings
 
 __all__ = ["Demonstration", "run_demo"]
 
@@ -35,8 +38,9 @@ def run_demo(out: Path, quick: bool) -> Demonstration:
     quick: a part of the facts only. Raises BadInput when out is not empty.
     """
     log.info("what changed in the world between %s and %s?", SINCE, AS_OF)
-    snapshot = refresh("sample", SINCE, AS_OF, out / "snapshot", hops_per_edit=1)
+    snapshot = refresh(RefreshSettings("sample", out / "snapshot", SnapshotSettings(SINCE, AS_OF, hops_per_edit=1)))
     log.info("a model that knows the world of %s, and is taught the changes", SINCE)
-    experiment(snapshot, "small-world", EDITORS, out / "run", {"quick": "true"} if quick else {})
+    settings = read_settings(EDITORS, {"quick": "true"} if quick else {})
+    experiment(snapshot, SMALL_WORLD, settings, out / "run")
     page = write_report([out / "run"], out / "report")
     return Demonstration(snapshot, out / "run", page, terminal_table([out / "run"]))

@@ -27,8 +27,8 @@ _WORTH_PROCESSES = 256 << 20  # bytes of files; below it new processes start for
 _CONNECT = 10  # seconds to wait for a cluster's scheduler
 
 
-def _is_passing(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    """Whether a failure may pass when the part is read again; what a user must mend does not."""
+def _is_transient(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    """Whether reading the part again may help; it does not against what a user must fix."""
     try:
         state.result()
     except ChronoFactsError:
@@ -44,32 +44,32 @@ def _is_passing(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     cache_policy=NO_CACHE,  # a finished part has its own marker, which is checked against the file
     retries=2,
     retry_delay_seconds=5,
-    retry_condition_fn=_is_passing,
+    retry_condition_fn=_is_transient,
 )
 def extract(job: PartJob) -> PartReport:
     return job.run()
 
 
 @task(name="extract-part", task_run_name="{job.path.name}", cache_policy=NO_CACHE)
-def extract_here(job: PartJob, place: int, tell: Callable[[int, int, int], None]) -> PartReport:
-    return job.run(lambda bytes_read, json_bytes: tell(place, bytes_read, json_bytes))
+def extract_here(job: PartJob, index: int, show: Callable[[int, int, int], None]) -> PartReport:
+    return job.run(lambda bytes_read, json_bytes: show(index, bytes_read, json_bytes))
 
 
 @flow(name="read-dump", validate_parameters=False)
-def read_parts(jobs: Sequence[PartJob], tell: Callable[[int, int, int], None], same_process: bool) -> list[PartReport]:
+def read_parts(jobs: Sequence[PartJob], show: Callable[[int, int, int], None], same_process: bool) -> list[PartReport]:
     """The reports of all jobs, in their order; the first failure ends it once the others are through.
 
-    same_process: the task runner's workers can call tell themselves; else it is called at each part's end.
+    same_process: the task runner's workers can call show themselves; else it is called at each part's end.
     """
     if same_process:
-        futures = [extract_here.submit(job, place, tell) for place, job in enumerate(jobs)]
+        futures = [extract_here.submit(job, index, show) for index, job in enumerate(jobs)]
     else:
         futures = [extract.submit(job) for job in jobs]
     reports = []
-    for place, future in enumerate(futures):
+    for index, future in enumerate(futures):
         report = future.result()
         if not report.reused:
-            tell(place, report.compressed_bytes, report.json_bytes)
+            show(index, report.compressed_bytes, report.json_bytes)
         reports.append(report)
     return reports
 
@@ -83,16 +83,16 @@ def part_runner(choice: str) -> Runner:
     if choice not in ("", "threads", "processes", "dask") and not choice.startswith("dask:"):
         raise BadInput(f"--task-runner {choice!r} is unknown; use threads, processes, dask or dask:ADDRESS")
 
-    def run(jobs: Sequence[PartJob], tell: Callable[[int, int, int], None]) -> Iterator[tuple[int, PartReport]]:
-        chosen = choice or _fitting([job.path for job in jobs])
+    def run(jobs: Sequence[PartJob], show: Callable[[int, int, int], None]) -> Iterator[tuple[int, PartReport]]:
+        chosen = choice or _choose_runner([job.path for job in jobs])
         runner = _task_runner(chosen, len(jobs))
-        reports = read_parts.with_options(task_runner=runner)(jobs, tell, same_process=chosen == "threads")
+        reports = read_parts.with_options(task_runner=runner)(jobs, show, same_process=chosen == "threads")
         yield from enumerate(reports)
 
     return run
 
 
-def _fitting(paths: Sequence[Path]) -> str:
+def _choose_runner(paths: Sequence[Path]) -> str:
     large = sum(path.stat().st_size for path in paths) >= _WORTH_PROCESSES
     return "processes" if large and len(paths) > 1 else "threads"
 

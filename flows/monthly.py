@@ -1,8 +1,7 @@
-"""The scheduled flows: `monthly` refreshes, experiments, publishes, tells; `publication`, `experiments`: a part of it.
+"""The scheduled flows: `monthly` refreshes, experiments and publishes; `publication` and `experiments` do a part of it.
 
-Every step leaves something that says it is done (a snapshot in the store, a run folder, a tag on the Hub), and
-a second run does only what is missing. So a run that was killed is mended by running it again.
-Leaves out: what the artifacts say (`flows.findings`), and what is thrown away (`flows.upkeep`).
+Every step leaves a mark that it is done (a snapshot in the store, a run folder, a tag on the Hub), and a second run
+does only what is missing: it completes a run that was killed.
 """
 
 from __future__ import annotations
@@ -14,17 +13,20 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import requests
 from prefect import flow
 
+from chronofacts.flows.artifacts import show_changes, show_rejections, show_report
 from chronofacts.flows.experiment import experiment
-from chronofacts.flows.findings import tell_changes, tell_rejections, tell_report
 from chronofacts.flows.publish import publish
 from chronofacts.flows.refresh import refresh
-from chronofacts.flows.upkeep import forget_old_runs, prune_results
+from chronofacts.flows.retention import forget_old_runs, prune_results
+from chronofacts.flows.settings import RefreshSettings
+from chronofacts.pipeline.build import SnapshotSettings
 from chronofacts.pipeline.publishing.contents import ExperimentReport
 from chronofacts.pipeline.snapshots.store import Retention, SnapshotStore, open_store
 from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings, is_endpoint
@@ -34,7 +36,7 @@ from chronofacts.schemas.files import remove_leftovers
 from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.redact import redact
 
-__all__ = ["WEBHOOK", "day_of_snapshot", "experiments", "monthly", "patiently", "publication"]
+__all__ = ["WEBHOOK", "choose_day", "experiments", "monthly", "publication", "retry_endpoint"]
 
 T = TypeVar("T")
 
@@ -46,7 +48,7 @@ _DAY_SECONDS = 86_400.0
 log = logging.getLogger("chronofacts.monthly")
 
 
-def tell_failure(flow: Any, run: Any, state: Any) -> None:
+def report_failure(flow: Any, run: Any, state: Any) -> None:
     """Log a failed run, and post it to the webhook if there is one; its address is never logged."""
     message = redact(f"{flow.name} {run.name} ended as {state.name}: {state.message or 'no message'}")
     log.error(message)
@@ -59,22 +61,16 @@ def tell_failure(flow: Any, run: Any, state: Any) -> None:
         log.error("the webhook in %s did not take the message (%s)", WEBHOOK, type(error).__name__)
 
 
-def day_of_snapshot(today: datetime.date) -> datetime.date:
+def choose_day(today: datetime.date) -> datetime.date:
     """The last day of the month before: by now its changes have been entered, and its vandalism reverted."""
     return today.replace(day=1) - datetime.timedelta(days=1)
 
 
-_HOOKS: list[Any] = [tell_failure]
+_HOOKS: list[Any] = [report_failure]
+_SCHEDULED: dict[str, Any] = {"on_failure": _HOOKS, "on_crashed": _HOOKS, "validate_parameters": False}
 
 
-@flow(
-    name="monthly",
-    on_failure=_HOOKS,
-    on_crashed=_HOOKS,
-    on_cancellation=_HOOKS,
-    timeout_seconds=2 * _DAY_SECONDS,
-    validate_parameters=False,
-)
+@flow(name="monthly", on_cancellation=_HOOKS, timeout_seconds=2 * _DAY_SECONDS, **_SCHEDULED)
 def monthly(
     source: str = "wdqs",
     since: datetime.date | None = None,
@@ -115,7 +111,7 @@ def monthly(
         raw: Folder that keeps every answer of an endpoint for good; none: only until the snapshot is in the store.
         retry_minutes: Waits before an endpoint that failed is asked again; what it had answered is not asked again.
     """
-    day = as_of or day_of_snapshot(datetime.datetime.now(datetime.UTC).date())
+    day = as_of or choose_day(datetime.datetime.now(datetime.UTC).date())
     first = since or day.replace(year=day.year - 1, day=min(day.day, 28))
     opened = open_store(store)
     results = Path(runs)
@@ -123,15 +119,12 @@ def monthly(
         opened.recover()
         before = max((known for known in opened.days() if known < day), default=None)
         work = _scratch(opened)
-        asked = EndpointSettings(user_agent=user_agent, raw=Path(raw) if raw else work / "raw")
-
-        def refreshed() -> Path:
-            return make_snapshot(opened, source, first, day, before, relations, asked)
-
-        snapshot = patiently(refreshed, retry_minutes)
+        options = EndpointSettings(user_agent=user_agent, raw=Path(raw) if raw else work / "raw")
+        make = partial(make_snapshot, opened, source, first, day, before, relations, options)
+        snapshot = retry_endpoint(make, retry_minutes)
         if before is not None:
-            tell_changes(opened.folder(before, work), snapshot)
-        tell_rejections(snapshot)
+            show_changes(opened.folder(before, work), snapshot)
+        show_rejections(snapshot)
         reports, failed = experiment_on_all(snapshot, day, models, editors, settings or {}, results)
         if repo:
             publish(snapshot, repo, endpoint, reports=reports)
@@ -150,7 +143,7 @@ def monthly(
     }
 
 
-@flow(name="publication", on_failure=_HOOKS, on_crashed=_HOOKS, timeout_seconds=_DAY_SECONDS, validate_parameters=False)
+@flow(name="publication", timeout_seconds=_DAY_SECONDS, **_SCHEDULED)
 def publication(repo: str, store: str = "data/snapshots", day: str = "latest", endpoint: str | None = None) -> str:
     """Publish a snapshot of the store; does nothing when it is there. Returns its address.
 
@@ -161,16 +154,10 @@ def publication(repo: str, store: str = "data/snapshots", day: str = "latest", e
         endpoint: Address of the Hub; none: HF_ENDPOINT, or huggingface.co.
     """
     opened = open_store(store)
-    return publish(_snapshot_of(opened, opened.resolve(day)), repo, endpoint).url
+    return publish(_fetch_snapshot(opened, opened.resolve(day)), repo, endpoint).url
 
 
-@flow(
-    name="experiments",
-    on_failure=_HOOKS,
-    on_crashed=_HOOKS,
-    timeout_seconds=2 * _DAY_SECONDS,
-    validate_parameters=False,
-)
+@flow(name="experiments", timeout_seconds=2 * _DAY_SECONDS, **_SCHEDULED)
 def experiments(
     models: Sequence[str],
     editors: Sequence[str] = ("none", "lora", "lora+replay"),
@@ -195,7 +182,7 @@ def experiments(
     """
     opened = open_store(store)
     chosen = opened.resolve(day)
-    snapshot = _snapshot_of(opened, chosen)
+    snapshot = _fetch_snapshot(opened, chosen)
     reports, failed = experiment_on_all(snapshot, chosen, models, editors, settings or {}, Path(runs))
     if repo and reports:
         publish(snapshot, repo, endpoint, reports=reports)
@@ -204,11 +191,8 @@ def experiments(
     return [str(report.page) for report in reports]
 
 
-def patiently(work: Callable[[], T], waits: Sequence[float], sleep: Callable[[float], None] = time.sleep) -> T:
-    """The result of work, tried again after each of the waits (minutes) while an endpoint cannot be reached.
-
-    Wrong use and unsound data are not tried again: they end the same.
-    """
+def retry_endpoint(work: Callable[[], T], waits: Sequence[float], sleep: Callable[[float], None] = time.sleep) -> T:
+    """The result of work, tried again after each of the waits (minutes) while an endpoint fails."""
     for minutes in waits:
         try:
             return work()
@@ -227,20 +211,20 @@ def make_snapshot(
     relations: Sequence[str],
     endpoint: EndpointSettings,
 ) -> Path:
-    """The snapshot of the day from the store, where it is made first if it is missing.
+    """The snapshot of the day from the store, made first if it is missing.
 
-    One that a killed run finished and did not store is taken, if it was made for the same.
-    Raises BadInput when the store has one of that day that was made from other days.
+    Takes one that a killed run finished and did not store, if it was made for the same. Raises BadInput when the store
+    has one of that day that was made from other days.
     """
     scratch = _scratch(store)
     if as_of in store.days():
-        found = _snapshot_of(store, as_of)
+        found = _fetch_snapshot(store, as_of)
         if read_manifest(found).since != since:
             raise BadInput(f"the store has a snapshot of {as_of} since {read_manifest(found).since}, not {since}")
         return found
-    # Only a query service tells revisions, by which the older snapshot can be brought up to date.
-    tells_revisions = is_endpoint(source) and not source.startswith("raw:")
-    older = _snapshot_of(store, before) if before and tells_revisions else None
+    # Only a query service has revisions, by which the older snapshot can be brought up to date.
+    has_revisions = is_endpoint(source) and not source.startswith("raw:")
+    older = _fetch_snapshot(store, before) if before and has_revisions else None
     made, mark = scratch / str(as_of), scratch / f"{as_of}.made-for"
     purpose = repr((source, since, as_of, tuple(relations), before if older else None))
     if not (made / "manifest.json").is_file() or not mark.is_file() or mark.read_text(encoding="utf-8") != purpose:
@@ -248,11 +232,12 @@ def make_snapshot(
         remove_leftovers(made)
         scratch.mkdir(parents=True, exist_ok=True)
         mark.write_text(purpose, encoding="utf-8")
-        refresh(source, since, as_of, made, relations, endpoint=endpoint, update=older)
+        snapshot = SnapshotSettings(since, as_of)
+        refresh(RefreshSettings(source, made, snapshot, tuple(relations), older, endpoint))
     store.add(made)
     shutil.rmtree(made, ignore_errors=True)
     mark.unlink(missing_ok=True)
-    return _snapshot_of(store, as_of)
+    return _fetch_snapshot(store, as_of)
 
 
 def _scratch(store: SnapshotStore) -> Path:
@@ -260,7 +245,7 @@ def _scratch(store: SnapshotStore) -> Path:
     return Path(f"{store.root}-work") if store.renames else Path("data/work")
 
 
-def _snapshot_of(store: SnapshotStore, day: datetime.date) -> Path:
+def _fetch_snapshot(store: SnapshotStore, day: datetime.date) -> Path:
     """A snapshot of the store as a folder to read."""
     copies = _scratch(store) / "copies"
     if not store.renames and (copies / str(day) / "manifest.json").is_file():
@@ -290,16 +275,17 @@ def experiment_on_all(
 def experiment_on(
     snapshot: Path, day: datetime.date, model: str, editors: Sequence[str], settings: dict[str, str], runs: Path
 ) -> ExperimentReport:
-    """The report of one model on one snapshot, where it is made first if it is missing."""
+    """The report of one model on one snapshot, made first if it is missing."""
     from chronofacts.editing.report import as_json, terminal_table, write_report
+    from chronofacts.editing.runs.settings import read_settings
 
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", model).strip("-.")
     folder = runs / f"{day}-{name}"
     if not (folder / "run" / "run.json").is_file():
-        experiment(snapshot, model, editors, folder / "run", settings)
+        experiment(snapshot, model, read_settings(editors, settings), folder / "run")
     page = folder / "report" / "index.html"
     if not page.is_file():
         remove_leftovers(folder / "report")
         page = write_report([folder / "run"], folder / "report")
-    tell_report(page, terminal_table([folder / "run"]), model, day)
+    show_report(page, terminal_table([folder / "run"]), model, day)
     return ExperimentReport(model, name, page, as_json([folder / "run"]))

@@ -16,7 +16,7 @@ from typing import Any
 from chronofacts.schemas.plain_text import plain
 from chronofacts.schemas.redact import redact
 
-__all__ = ["Mode", "fail", "mode", "show_progress", "tell"]
+__all__ = ["Mode", "mode", "print_error", "print_result", "show_progress"]
 
 
 @dataclass
@@ -30,31 +30,31 @@ class Mode:
 mode = Mode()
 
 
-def tell(text: str, value: Any) -> None:
-    """Print a command's result: the value as JSON where that is asked for, else the text."""
+def print_result(text: str, value: Any) -> None:
+    """Print a command's result: the value as JSON with --json, else the text."""
     if mode.as_json:
         text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
     sys.stdout.write(f"{plain(text)}\n")
     sys.stdout.flush()
 
 
-def fail(text: str) -> None:
+def print_error(text: str) -> None:
     """Print one line on standard error, whatever it holds."""
-    _complain(" ".join(text.split()))
+    _write_error(" ".join(text.split()))
 
 
-def _complain(line: str) -> None:
+def _write_error(line: str) -> None:
     sys.stderr.write(f"{plain(redact(line))}\n")
     sys.stderr.flush()
 
 
 def show_progress() -> None:
-    """Print what the loggers of the project tell, with the seconds since the start; only warnings when quiet."""
+    """Print the lines of the project's loggers, with the seconds since the start; only warnings when quiet."""
     started = time.monotonic()
 
     class Lines(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            _complain(f"{time.monotonic() - started:6.1f} s  {record.getMessage()}")
+            _write_error(f"{time.monotonic() - started:6.1f} s  {record.getMessage()}")
 
     logger = logging.getLogger("chronofacts")
     logger.handlers = [Lines()]

@@ -26,24 +26,17 @@ def _is_worth_a_retry(task: Any, run: Any, state: Any) -> bool:
     return isinstance(state.result(raise_on_failure=False), HubUnavailable)
 
 
-@task(
-    name="publish-snapshot",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[10, 60],
-    retry_condition_fn=_is_worth_a_retry,
-)
+_RETRIED: dict[str, Any] = {
+    "cache_policy": NO_CACHE, "retries": 2, "retry_delay_seconds": [10, 60], "retry_condition_fn": _is_worth_a_retry,
+}  # fmt: skip
+
+
+@task(name="publish-snapshot", **_RETRIED)
 def send(snapshot: Path, repo: str, settings: PublishSettings, reports: Sequence[ExperimentReport]) -> Published:
     return publish_snapshot(snapshot, repo, settings, reports=reports)
 
 
-@task(
-    name="publish-adapter-files",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[10, 60],
-    retry_condition_fn=_is_worth_a_retry,
-)
+@task(name="publish-adapter-files", **_RETRIED)
 def send_adapter(
     adapter: Path, snapshot: Path, repo: str, base_model: str, settings: PublishSettings
 ) -> PublishedAdapter:

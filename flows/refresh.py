@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import datetime
-import fcntl
 import glob
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -17,21 +16,22 @@ import duckdb
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
+from chronofacts.flows.artifacts import show_set_aside
 from chronofacts.flows.dump import part_runner
-from chronofacts.flows.findings import tell_set_aside
+from chronofacts.flows.settings import RefreshSettings
 from chronofacts.pipeline.build import SnapshotSettings, build_files, check_days
 from chronofacts.pipeline.incremental import update_source
 from chronofacts.pipeline.snapshots.gate import write_sound
 from chronofacts.pipeline.sources import Freshness, Source, Window
 from chronofacts.pipeline.sources.dump.files import is_dump
-from chronofacts.pipeline.sources.dump.source import DumpSettings, open_dump
+from chronofacts.pipeline.sources.dump.source import open_dump
 from chronofacts.pipeline.sources.sample import open_sample
-from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings, is_endpoint, open_endpoint
+from chronofacts.pipeline.sources.sparql.endpoint_source import is_endpoint, open_endpoint
 from chronofacts.pipeline.sources.sparql.neighbourhood import days_of_change
 from chronofacts.pipeline.sources.staging import StagedSource, stage_source
-from chronofacts.schemas.catalogue import Catalogue, load_catalogue
+from chronofacts.schemas.catalogue import Catalogue
 from chronofacts.schemas.errors import BadInput
-from chronofacts.schemas.files import check_out, report_full_disk
+from chronofacts.schemas.files import lock_file, report_full_disk
 from chronofacts.schemas.manifest import SnapshotManifest
 
 __all__ = ["open_source", "refresh"]
@@ -39,23 +39,16 @@ __all__ = ["open_source", "refresh"]
 log = logging.getLogger("chronofacts.refresh")
 
 
-def open_source(
-    name: str,
-    endpoint: EndpointSettings | None = None,
-    dump: DumpSettings | None = None,
-    properties: Sequence[str] = (),
-    task_runner: str = "",
-) -> Source:
-    """The source that `--source` names; BadInput for a name that is none.
-
-    properties: all that will be asked of it; dump, task_runner: how a dump is read (`flows.dump.part_runner`).
-    """
+def open_source(settings: RefreshSettings) -> Source:
+    """The source that `--source` names; BadInput for a name that is none."""
+    name = settings.source
     if name == "sample":
         return open_sample()
     if is_endpoint(name):
-        return open_endpoint(name, endpoint or EndpointSettings())
+        return open_endpoint(name, settings.endpoint)
     if is_dump(name):
-        return open_dump(name, properties, dump or DumpSettings(), part_runner(task_runner))
+        properties = sorted({relation.property for relation in settings.catalogue.relations})
+        return open_dump(name, properties, settings.dump, part_runner(settings.task_runner))
     raise BadInput(
         f"--source {name!r} is not a source; use sample, wdqs, qlever, an address http://…, raw:DIR, "
         "or the file or folder of a dump"
@@ -69,9 +62,9 @@ def read(source: Source, catalogue: Catalogue, language: str, folder: Path, wind
 
 @task(name="build-tables", cache_policy=NO_CACHE)
 def build(
-    told: StagedSource, catalogue: Catalogue, settings: SnapshotSettings, source_day: datetime.date, folder: Path
+    staged: StagedSource, catalogue: Catalogue, settings: SnapshotSettings, source_day: datetime.date, folder: Path
 ) -> dict[str, Path]:
-    return build_files(told, catalogue, settings, source_day, folder)
+    return build_files(staged, catalogue, settings, source_day, folder)
 
 
 @task(name="write-snapshot", cache_policy=NO_CACHE)
@@ -80,76 +73,49 @@ def write(tables: dict[str, Path], manifest: SnapshotManifest, out: Path) -> Sna
 
 
 @flow(name="refresh", validate_parameters=False)
-def refresh(
-    source: str,
-    since: datetime.date,
-    as_of: datetime.date,
-    out: Path,
-    relations: Sequence[str] = (),
-    language: str = "en",
-    seed: int = 0,
-    quarantine_days: int = 3,
-    endpoint: EndpointSettings | None = None,
-    update: Path | None = None,
-    dump: DumpSettings | None = None,
-    task_runner: str = "",
-    hops_per_edit: int = 3,
-) -> Path:
+def refresh(settings: RefreshSettings) -> Path:
     """Make a snapshot of what changed between two days; returns its folder.
 
-    source: `sample`, `wdqs`, `qlever`, an endpoint's address, `raw:DIR` (a kept reading of one), or a dump's file,
-    folder or pattern. dump, task_runner: how a dump is read, and by what.
-    endpoint: how an endpoint is asked. update: an older snapshot of the same endpoint, of which all is taken
-    over that has not changed since. relations: ids or PIDs of the catalogue; none means all.
-    hops_per_edit: at most so many multi-hop questions of 2, of 3 and of 4 hops about an edit.
-    What breaks a promise of `verify` is set aside with a warning (`pipeline.snapshots.gate`).
-    Raises BadInput for wrong options, CheckFailed when the source or the result is not sound; then no
-    folder is left behind, but `OUT.broken` where the result was not.
+    The gate sets aside, with a warning, what breaks a promise of `verify` (`pipeline.snapshots.gate`).
+    Raises BadInput when the source does not fit the settings, CheckFailed when the source or the result is not valid;
+    then no folder is left behind, but `OUT.broken` where the result was not.
     """
-    settings = SnapshotSettings(since, as_of, language, seed, quarantine_days, hops_per_edit)
-    catalogue = load_catalogue()
-    if relations:
-        catalogue = catalogue.select(relations)
-    catalogue.require_language(language)
-    check_out(out)
-    properties = sorted({relation.property for relation in catalogue.relations})
-    opened = open_source(source, endpoint, dump, properties, task_runner)
-    freshness = _checked_freshness(opened, settings)
+    snapshot, catalogue = settings.snapshot, settings.catalogue
+    source = open_source(settings)
+    freshness = _check_freshness(source, snapshot)
     log.info("reading %s", freshness.detail)
-    window = days_of_change(since, as_of) if opened.scope == "changes" else None
-    with workplace(out) as folder:
-        updated = opened if update is None else update_source(opened, update, catalogue, language)
-        told = read(updated, catalogue, language, folder / "told", window)
-        tables = build(told, catalogue, settings, freshness.day, folder)
-        made = write(tables, describe(opened.name, freshness, catalogue, settings), out)
-    if made.set_aside:
-        tell_set_aside(made)
-    opened.finish()
-    return out
+    window = days_of_change(snapshot.since, snapshot.as_of) if source.scope == "changes" else None
+    with scratch_folder(settings.out) as folder:
+        updated = update_source(source, settings.update, catalogue, snapshot.language) if settings.update else source
+        staged = read(updated, catalogue, snapshot.language, folder / "staged", window)
+        tables = build(staged, catalogue, snapshot, freshness.day, folder)
+        manifest = write(tables, describe(source.name, freshness, catalogue, snapshot), settings.out)
+    if manifest.set_aside:
+        show_set_aside(manifest)
+    source.finish()
+    return settings.out
 
 
 @contextmanager
-def workplace(out: Path) -> Iterator[Path]:
-    """A folder beside out for what is not held in memory; removed at the end, and by the next one after a kill.
+def scratch_folder(out: Path) -> Iterator[Path]:
+    """A folder beside out for what memory does not hold; removed at the end, and by the next refresh after a kill.
 
     Raises CheckFailed when the disk is full.
     """
     with report_full_disk(out.parent, duckdb.IOException):
         out.parent.mkdir(parents=True, exist_ok=True)
         for left in out.parent.glob(f".{glob.escape(out.name)}.*.work"):
-            with suppress(OSError), (left / "lock").open("a") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused while its process lives
+            with suppress(OSError), lock_file(left / "lock", wait=False):  # refused while its process lives
                 shutil.rmtree(left, ignore_errors=True)
         with (
             TemporaryDirectory(prefix=f".{out.name}.", suffix=".work", dir=out.parent) as name,
-            Path(name, "lock").open("a") as lock,
+            lock_file(Path(name, "lock")),
         ):
-            fcntl.flock(lock, fcntl.LOCK_EX)
             yield Path(name)
 
 
-def _checked_freshness(source: Source, settings: SnapshotSettings) -> Freshness:
-    """How fresh the source is; BadInput when as_of lies beyond that, and then no kept answer of it is used again."""
+def _check_freshness(source: Source, settings: SnapshotSettings) -> Freshness:
+    """How fresh the source is. Raises BadInput when as_of lies beyond that, and abandons the reading."""
     try:
         freshness = source.freshness()
         check_days(settings, freshness.day)

@@ -71,9 +71,9 @@ def temporary_server() -> str:
 
 
 def _start(words: list[str], more: dict[str, str]) -> subprocess.Popen[bytes]:
-    tethered = Path(__file__).with_name("tethered.py")
+    wrapper = Path(__file__).with_name("exit_with_parent.py")
     return subprocess.Popen(  # noqa: S603 - our own words
-        [sys.executable, "-P", str(tethered), *words],
+        [sys.executable, "-P", str(wrapper), *words],
         env={**os.environ, **more},
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -81,11 +81,11 @@ def _start(words: list[str], more: dict[str, str]) -> subprocess.Popen[bytes]:
     )
 
 
-def _await(server: subprocess.Popen[bytes], address: str, mend: str) -> None:
+def _await(server: subprocess.Popen[bytes], address: str, fix: str) -> None:
     until = time.monotonic() + _PATIENCE_S
     while not _answers(address):
         if server.poll() is not None or time.monotonic() > until:
-            raise CheckFailed(f"no Prefect server could be started at {address}{mend}")
+            raise CheckFailed(f"no Prefect server could be started at {address}{fix}")
         time.sleep(0.1)
 
 

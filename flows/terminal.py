@@ -43,8 +43,8 @@ def print_inspection(found: Inspection) -> None:
         text = f"{escape(explain(reason))}\n[dim]{escape(found.rejection_examples[reason])}[/dim]"
         reasons.add_row(reason, str(count), text)
     console.print(reasons)
-    if told := manifest.told_set_aside():
-        console.print(f"[bold]{escape(told)}[/bold]")
+    if set_aside := manifest.told_set_aside():
+        console.print(f"[bold]{escape(set_aside)}[/bold]")
 
 
 def print_audit(qid: str, findings: list[Finding]) -> None:

@@ -50,10 +50,12 @@ class SnapshotSettings:
     hops_per_edit: int = 3
     """Multi-hop questions per edit and number of hops, at most."""
 
+    def __post_init__(self) -> None:
+        check_dates(self.since, self.as_of)
+
 
 def check_days(settings: SnapshotSettings, source_day: datetime.date) -> None:
-    """Raises BadInput unless since < as_of <= the day up to which the source knows the world."""
-    check_dates(settings.since, settings.as_of)
+    """Raises BadInput when as_of lies after the day up to which the source knows the world."""
     if settings.as_of > source_day:
         raise BadInput(
             f"--as-of {settings.as_of} lies after {source_day}, the last day that the source speaks of; "

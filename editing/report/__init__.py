@@ -12,7 +12,7 @@ from pathlib import Path
 
 from chronofacts.editing.report.markdown import as_markdown, text_table
 from chronofacts.editing.report.page import as_page
-from chronofacts.editing.report.runs import State, intervals, read_runs, states
+from chronofacts.editing.report.runs import intervals, read_runs, states
 from chronofacts.schemas.files import create_folder
 
 __all__ = ["as_json", "terminal_table", "write_report"]
@@ -35,11 +35,11 @@ def as_json(runs: Sequence[Path]) -> dict[str, dict[str, float]]:
 
     Figures of one kind of change have its name behind the metric: `edit_success/update`.
     """
-    return {state.label: dict(state.figures) | _kinds(state) for state in states(read_runs(runs))}
-
-
-def _kinds(state: State) -> dict[str, float]:
-    return {f"{metric}/{kind}": one.value for (metric, kind), one in intervals(state, "kind").items()}
+    figures = {}
+    for state in states(read_runs(runs)):
+        by_kind = {f"{metric}/{kind}": one.value for (metric, kind), one in intervals(state, "kind").items()}
+        figures[state.label] = dict(state.figures) | by_kind
+    return figures
 
 
 def terminal_table(runs: Sequence[Path]) -> str:

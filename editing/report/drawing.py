@@ -1,4 +1,4 @@
-"""Figures as SVG text that can stand side by side in one page. Leaves out what they mean (`sections`)."""
+"""Figures as SVG text that can stand side by side in one page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["COLOURS", "MARKERS", "colour", "draw", "marker", "plain", "plain_dates", "plain_numbers", "spread", "ticks"]
+from chronofacts.editing.report.runs import Interval
+
+__all__ = ["colour", "draw", "error_bar", "marker", "set_dates", "set_numbers", "set_ticks", "shorten"]
 
 COLOURS = (
     "#9aa5b1", "#c44e2f", "#1f6f8b", "#5a8f3c", "#7b4fa3", "#b8860b", "#d1578c", "#3f4a5a", "#2fa8a0", "#8c6d5a",
@@ -18,17 +20,17 @@ MANY = 6
 """With more labels than these, the legend stands below the plot in small letters."""
 
 
-def colour(place: int) -> str:
-    return COLOURS[place % len(COLOURS)]
+def colour(index: int) -> str:
+    return COLOURS[index % len(COLOURS)]
 
 
-def marker(place: int) -> str:
-    return MARKERS[place % len(MARKERS)]
+def marker(index: int) -> str:
+    return MARKERS[index % len(MARKERS)]
 
 
-def spread(value: float, low: float, high: float) -> list[list[float]]:
-    """Lengths of an error bar, for matplotlib."""
-    return [[max(0.0, value - low)], [max(0.0, high - value)]]
+def error_bar(figures: Sequence[Interval]) -> list[list[float]]:
+    """Lengths of the error bars below and above, for matplotlib."""
+    return [[max(0.0, one.value - one.low) for one in figures], [max(0.0, one.high - one.value) for one in figures]]
 
 
 def draw(size: tuple[float, float], paint: Callable[[Any], None], salt: str, legend: bool = True) -> str:
@@ -53,25 +55,25 @@ def draw(size: tuple[float, float], paint: Callable[[Any], None], salt: str, leg
             )  # fmt: skip
         written = io.StringIO()
         figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return _alone(written.getvalue(), salt)
+    return _isolate(written.getvalue(), salt)
 
 
-def plain(text: str, most: int = 40) -> str:
+def shorten(text: str, most: int = 40) -> str:
     """Short, on one line, and never hidden: matplotlib leaves a label out when it begins with an underscore."""
     line = " ".join(text.split())
     line = line if len(line) <= most else f"{line[: most - 1]}…"
     return f" {line}" if line.startswith("_") else line
 
 
-def ticks(axes: Any, places: Sequence[float], names: Sequence[str]) -> None:
+def set_ticks(axes: Any, positions: Sequence[float], names: Sequence[str]) -> None:
     """Names under the horizontal axis; many are turned, so that they do not run into each other."""
     longest = max((len(line) for name in names for line in name.split("\n")), default=0)
     turned = len(names) > 8 or longest > 14
     shown = [name.replace("\n", " ") if turned else name for name in names]
-    axes.set_xticks(places, shown, rotation=35 if turned else 0, ha="right" if turned else "center")
+    axes.set_xticks(positions, shown, rotation=35 if turned else 0, ha="right" if turned else "center")
 
 
-def plain_dates(axis: Any) -> None:
+def set_dates(axis: Any) -> None:
     """As few dates as do not run into each other."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
@@ -80,15 +82,16 @@ def plain_dates(axis: Any) -> None:
     axis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
 
 
-def plain_numbers(axis: Any) -> None:
+def set_numbers(axis: Any) -> None:
     """0.1, 1, 10 on a logarithmic axis: powers of ten are set as mathematics else, which is off."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
-    axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 
 
-def _alone(svg: str, salt: str) -> str:
+def _isolate(svg: str, salt: str) -> str:
+    """Identifiers that no other plot of the page has."""
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.S)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.S)
     return re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{salt}-", svg)

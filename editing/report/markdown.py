@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from chronofacts.editing.report.runs import Run, State, states
-from chronofacts.editing.report.summary import command, headline
-from chronofacts.editing.report.tables import (
-    BREAKDOWNS,
-    COLUMNS,
-    DETAILS,
-    MEANING,
-    breakdown,
-    by_kind,
-    cell,
-    columns_of,
-    leaderboard,
-)
+from chronofacts.editing.report import tables
+from chronofacts.editing.report.runs import Run, states
+from chronofacts.editing.report.summary import command, summarise
+from chronofacts.editing.report.tables import MEANING, NAMES, Table
 
 __all__ = ["as_markdown", "text_table"]
 
@@ -25,71 +16,50 @@ __all__ = ["as_markdown", "text_table"]
 def text_table(runs: Sequence[Run]) -> str:
     """Editors by metrics, in plain text."""
     found = states(runs)
-    metrics = columns_of(found)
-    rows = [["editor", *(COLUMNS[metric] for metric in metrics)]]
-    rows += [[state.label, *(cell(state, metric)[0] for metric in metrics)] for state in found]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    table = tables.metric_table(found, tables.main_metrics(found))
+    rows = [table.headings, *([text for text, _ in row] for row in table.rows)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0]), *(one.rjust(width) for one, width in zip(row[1:], widths[1:], strict=True))]
+    for name, *figures in rows:
+        cells = [name.ljust(widths[0]), *(one.rjust(width) for one, width in zip(figures, widths[1:], strict=True))]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 
 
 def as_markdown(runs: Sequence[Run]) -> str:
-    """Headline, tables, leaderboard, meanings and commands."""
+    """Summary, tables, leaderboard, meanings and commands."""
     found = states(runs)
-    lines = ["# What changed, and did the model learn it?", ""]
-    lines += [part for line in headline(runs) for part in (_safe(line), "")]
-    main = columns_of(found)
-    lines += _metric_table(found, main, COLUMNS)
-    headings, kinds = by_kind(found)
-    if headings:
-        lines += ["", "## By kind of change", "", *_table(headings, kinds)]
-    measured = [name for name in DETAILS if any(cell(state, name)[0] != "–" for state in found)]
-    if measured:
-        lines += ["", "## More figures", "", *_metric_table(found, measured, DETAILS)]
-    for title, (metrics, by) in BREAKDOWNS.items():
-        headings, rows = breakdown(found, metrics, by)
-        if headings:
-            named = ([state.label, *row] for state, row in zip(found, rows, strict=True))
-            lines += ["", f"## {title}", "", *_table(["editor", *headings], named)]
+    main, more = tables.main_metrics(found), tables.more_metrics(found)
+    sections = [table for table in (tables.kind_table(found),) if table]
+    if more:
+        sections.append(tables.metric_table(found, more)._replace(title="More figures"))
+    sections += tables.breakdown_tables(found)
     if len(runs) > 1:
-        lines += ["", "## Leaderboard", "", *_leaderboard(runs)]
+        headings, rows, _ = tables.leaderboard_table(runs)
+        sections.append(Table(headings[1:], [row[1:] for row in rows], "Leaderboard"))
+    lines = ["# What changed, and did the model learn it?", ""]
+    lines += [part for line in summarise(runs) for part in (_escape(line), "")]
+    lines += _format_table(tables.metric_table(found, main))
+    for table in sections:
+        lines += ["", f"## {table.title}", "", *_format_table(table)]
     lines += ["", "In brackets: 95 % bootstrap interval over facts.", ""]
-    lines += [f"- **{(COLUMNS | DETAILS)[name]}**: {MEANING[name]}" for name in [*main, *measured]]
+    lines += [f"- **{NAMES[name]}**: {MEANING[name]}" for name in (*main, *more)]
     lines += ["", "## How to reproduce", "", *(f"    {command(run)}" for run in runs)]
     return "\n".join(lines) + "\n"
 
 
-def _metric_table(found: Sequence[State], metrics: Sequence[str], names: dict[str, str]) -> list[str]:
-    rows = (
-        [state.label, *(" ".join(_bracketed(cell(state, metric))).strip() for metric in metrics)] for state in found
-    )
-    return _table(["editor", *(names[metric] for metric in metrics)], rows)
+def _format_table(table: Table) -> list[str]:
+    lines = ["| " + " | ".join(map(_escape, table.headings)) + " |", "|---|" + "---:|" * (len(table.headings) - 1)]
+    for (name, _), *cells in table.rows:
+        texts = (f"{text} [{interval}]" if interval else text for text, interval in cells)
+        lines.append("| " + " | ".join([_escape(name), *map(_escape_cell, texts)]) + " |")
+    return lines
 
 
-def _leaderboard(runs: Sequence[Run]) -> list[str]:
-    rows = (
-        [place.state.run.as_of, place.state.run.model, place.state.editor, f"{place.balance:.2f}"]
-        for place in leaderboard(runs)
-    )
-    return _table(["snapshot", "model", "editor", "balance"], rows)
-
-
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = ["| " + " | ".join(map(_safe, headings)) + " |", "|---|" + "---:|" * (len(headings) - 1)]
-    return lines + ["| " + " | ".join([_safe(row[0]), *map(_safe_cell, row[1:])]) + " |" for row in rows]
-
-
-def _safe(text: str) -> str:
+def _escape(text: str) -> str:
     return re.sub(r"([|<>`*_\[\]])", r"\\\1", " ".join(text.split()))
 
 
-def _safe_cell(text: str) -> str:
+def _escape_cell(text: str) -> str:
     """Figures keep the brackets of their intervals."""
-    return text if re.fullmatch(r"[-–\d.,% \[\]]*", text) else _safe(text)
-
-
-def _bracketed(one: tuple[str, str]) -> tuple[str, str]:
-    return one[0], f"[{one[1]}]" if one[1] else ""
+    return text if re.fullmatch(r"[-–\d.,% \[\]]*", text) else _escape(text)

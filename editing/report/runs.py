@@ -1,4 +1,4 @@
-"""Read run folders: what was measured, of which model states, and what each of them is called."""
+"""Reads run folders: the figures and scores of each model state, and its name in a report."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Run:
 
 @dataclass(frozen=True)
 class State:
-    """One model state of one run: untouched (`none`), or after an editor."""
+    """One model state of one run: unedited (`none`), or after an editor."""
 
     label: str
     """Unique among the states of a report."""
@@ -95,11 +95,11 @@ def _read_run(folder: Path) -> Run:
             name: pq.read_table(folder / "scores" / f"{name}.parquet", partitioning=None) for name in about["metrics"]
         }
         run = Run(folder, about, pq.read_table(folder / "metrics.parquet", partitioning=None), scores)
-        told = str(about["model"]["hash"])
+        model = str(about["model"]["hash"])
         hashes = {one for table in scores.values() for one in pc.unique(table["model_hash"]).to_pylist()}
     except (ValueError, KeyError, TypeError, OSError, pa.ArrowInvalid) as error:
         raise CheckFailed(f"the run {folder} is damaged ({error}); run the experiment again") from error
-    if hashes - {told}:
-        other = sorted(map(str, hashes - {told}))[0]
-        raise CheckFailed(f"{folder} has scores of the model {other} among those of {told}; run the experiment again")
+    if others := hashes - {model}:
+        other = sorted(map(str, others))[0]
+        raise CheckFailed(f"{folder} has scores of the model {other} among those of {model}; run the experiment again")
     return run

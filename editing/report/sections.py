@@ -1,14 +1,15 @@
-"""Which plots a report has, of what, and what they say: (title, SVG, caption)."""
+"""Which plots a report has, of which figures, and their captions."""
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from chronofacts.editing.report import plots
 from chronofacts.editing.report.runs import Interval, Run, State, intervals, states
-from chronofacts.editing.report.staleness import Cutoff, estimate_cutoff, months
+from chronofacts.editing.report.staleness import estimate_cutoff, months
 from chronofacts.editing.report.tables import leaderboard
 
 __all__ = ["Plot", "all_plots", "cutoff_sentence"]
@@ -59,18 +60,17 @@ def all_plots(runs: Sequence[Run]) -> list[Plot]:
             plots.forgetting_curve([(state.label, _curve(state)) for state in edited]),
             "Edits in chunks: each chunk right after it was made, and when all were made.",
         ),
-        Plot("Over time", plots.over_time(_lines(runs)), "Balance of every model and editor by the snapshot's day."),
+        Plot("Over time", plots.over_time(_balances(runs)), "Balance of every model and editor by the snapshot's day."),
     ]
-    for number, run in enumerate(runs):
-        drawn.append(_stale(run, number, several=len(runs) > 1))
+    drawn += [_plot_staleness(run, number, several=len(runs) > 1) for number, run in enumerate(runs)]
     return [plot for plot in drawn if plot.svg]
 
 
-def cutoff_sentence(run: Run) -> str | None:
-    """Where the knowledge of the untouched model seems to end; None where no fact has a day."""
+def cutoff_sentence(run: Run) -> str:
+    """Where the knowledge of the unedited model seems to end; empty where no fact has a day."""
     found = months(run.scores["none"])
     if not found:
-        return None
+        return ""
     cutoff = estimate_cutoff(run.scores["none"])
     if cutoff is not None:
         return (
@@ -79,21 +79,20 @@ def cutoff_sentence(run: Run) -> str | None:
             f"and {cutoff.after:.0%} of what changed after."
         )
     new = sum(month.new * month.n for month in found) / sum(month.n for month in found)
-    told = [(month.old, month.outdated) for month in found if month.old is not None]
-    had_one = sum(number for _, number in told)
-    old = sum(share * number for share, number in told) / max(1, had_one)
-    outdated = f" and the outdated one to {old:.0%} of those that had one" if had_one else ""
+    outdated, had_one = "", sum(month.outdated for month in found if month.old is not None)
+    if had_one:
+        old = sum(month.old * month.outdated for month in found if month.old is not None) / had_one
+        outdated = f" and the outdated one to {old:.0%} of those that had one"
     return (
         f"Of the facts that changed from {found[0].day:%B %Y} to {found[-1].day:%B %Y}, {run.model} untouched gives "
         f"the new answer to {new:.0%}{outdated}; no day stands out at which its knowledge would end."
     )
 
 
-def _stale(run: Run, number: int, several: bool) -> Plot:
+def _plot_staleness(run: Run, number: int, several: bool) -> Plot:
     scores = run.scores["none"]
-    cutoff: Cutoff | None = estimate_cutoff(scores)
     title = f"How stale is {run.model}?" if several else "How stale is the model, month by month?"
-    return Plot(title, plots.staleness(months(scores), cutoff, str(number)), cutoff_sentence(run) or "")
+    return Plot(title, plots.staleness(months(scores), estimate_cutoff(scores), str(number)), cutoff_sentence(run))
 
 
 def _main(state: State) -> dict[str, Interval]:
@@ -133,19 +132,11 @@ def _curve(state: State) -> dict[str, dict[int, Interval]]:
     return curve
 
 
-def _lines(runs: Sequence[Run]) -> dict[str, list[tuple[str, float]]]:
-    lines: dict[str, list[tuple[str, float]]] = {}
-    for place in leaderboard(runs):
-        if not _is_day(place.state.run.as_of):
-            continue
-        name = f"{place.state.run.model} / {place.state.editor}"
-        lines.setdefault(name, []).append((place.state.run.as_of, place.balance))
+def _balances(runs: Sequence[Run]) -> dict[str, list[tuple[datetime.date, float]]]:
+    """model / editor -> (day of the snapshot, balance); without runs of a snapshot that has no day."""
+    lines: dict[str, list[tuple[datetime.date, float]]] = {}
+    for state, balance in leaderboard(runs):
+        with suppress(ValueError):
+            day = datetime.date.fromisoformat(state.run.as_of)
+            lines.setdefault(f"{state.run.model} / {state.editor}", []).append((day, balance))
     return lines
-
-
-def _is_day(text: str) -> bool:
-    try:
-        datetime.date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True

@@ -22,7 +22,7 @@ FEWEST = 12
 
 @dataclass(frozen=True)
 class Month:
-    """The facts that changed in one month, asked of one model."""
+    """The facts that changed in one month, and one model's answers."""
 
     day: datetime.date
     """Its first day."""
@@ -56,9 +56,9 @@ def months(scores: pa.Table) -> list[Month]:
     change is known only to a year has no month and is left out.
     """
     by_month: dict[datetime.date, list[Mapping[str, Any]]] = {}
-    for row in _dated(scores):
+    for row in _list_dated(scores):
         by_month.setdefault(row["changed_on_latest"].replace(day=1), []).append(row)
-    return [_month(day, by_month[day]) for day in sorted(by_month)]
+    return [_count_month(day, by_month[day]) for day in sorted(by_month)]
 
 
 def estimate_cutoff(scores: pa.Table, seed: int = 0) -> Cutoff | None:
@@ -70,58 +70,58 @@ def estimate_cutoff(scores: pa.Table, seed: int = 0) -> Cutoff | None:
     before and a lower one after (maximum likelihood of two Bernoulli rates), if it explains more than one rate for
     all by the Bayesian information criterion.
     """
-    seen = [(row["changed_on_latest"], knows) for row in _dated(scores) if (knows := _knows(row)) is not None]
+    seen = [(row["changed_on_latest"], knows) for row in _list_dated(scores) if (knows := _is_known(row)) is not None]
     if len(seen) < FEWEST:
         return None
     seen.sort(key=lambda pair: pair[0])
     days, known = np.array([day.toordinal() for day, _ in seen]), np.array([knows for _, knows in seen], dtype=float)
-    found = _break(days, known)
+    found = _find_break(days, known)
     if found is None or found[1] <= PENALTY * math.log(len(days)) / 2:
         return None
     generator = np.random.default_rng(seed)
-    breaks = []
+    sampled = []
     for _ in range(RESAMPLES):
         drawn = np.sort(generator.integers(0, len(days), len(days)))
-        if (again := _break(days[drawn], known[drawn])) is not None:
-            breaks.append(again[0])
-    low, high = np.quantile(breaks, [0.025, 0.975])
+        if (again := _find_break(days[drawn], known[drawn])) is not None:
+            sampled.append(again[0])
+    low, high = np.quantile(sampled, [0.025, 0.975])
     before, after = known[days < found[0]], known[days >= found[0]]
     day_of = datetime.date.fromordinal
     return Cutoff(day_of(found[0]), day_of(int(low)), day_of(int(high)), float(before.mean()), float(after.mean()))
 
 
-def _break(days: np.ndarray, known: np.ndarray) -> tuple[int, float] | None:
+def _find_break(days: np.ndarray, known: np.ndarray) -> tuple[int, float] | None:
     """(first day of ignorance, gain in log-likelihood over one rate) of the best break downwards; days ascend."""
     count, total = len(days), known.sum()
-    places = np.flatnonzero(np.diff(days)) + 1  # a break lies between two days
-    if not len(places):
+    breaks = np.flatnonzero(np.diff(days)) + 1  # a break lies between two days
+    if not len(breaks):
         return None
-    before = np.cumsum(known)[places - 1]
-    gain = _likely(before, places) + _likely(total - before, count - places) - _likely(total, count)
-    gain = np.where(before / places > (total - before) / (count - places), gain, -np.inf)
+    before = np.cumsum(known)[breaks - 1]
+    gain = _likelihood(before, breaks) + _likelihood(total - before, count - breaks) - _likelihood(total, count)
+    gain = np.where(before / breaks > (total - before) / (count - breaks), gain, -np.inf)
     best = int(np.argmax(gain))
-    return (int(days[places[best]]), float(gain[best])) if np.isfinite(gain[best]) else None
+    return (int(days[breaks[best]]), float(gain[best])) if np.isfinite(gain[best]) else None
 
 
-def _likely(hits: Any, count: Any) -> Any:
+def _likelihood(hits: Any, count: Any) -> Any:
     """Log-likelihood of so many hits among so many under their own rate."""
     rate = np.clip(hits / count, 1e-12, 1 - 1e-12)
     return hits * np.log(rate) + (count - hits) * np.log1p(-rate)
 
 
-def _dated(scores: pa.Table) -> list[dict[str, Any]]:
+def _list_dated(scores: pa.Table) -> list[dict[str, Any]]:
     if "changed_on_latest" not in scores.column_names:
         return []
     names = ["kind", "exact_match", "exact_match_before", "p_new_over_old", "changed_on_earliest", "changed_on_latest"]
-    return [row for row in scores.select(names).to_pylist() if row["kind"] == "edit" and _within_a_month(row)]
+    return [row for row in scores.select(names).to_pylist() if row["kind"] == "edit" and _is_within_a_month(row)]
 
 
-def _within_a_month(row: Mapping[str, Any]) -> bool:
+def _is_within_a_month(row: Mapping[str, Any]) -> bool:
     first, last = row["changed_on_earliest"], row["changed_on_latest"]
     return first is not None and last is not None and (last - first).days <= 31
 
 
-def _knows(row: Mapping[str, Any]) -> bool | None:
+def _is_known(row: Mapping[str, Any]) -> bool | None:
     if row["exact_match_before"] is None:
         return None
     if row["exact_match"] or row["exact_match_before"]:
@@ -129,7 +129,7 @@ def _knows(row: Mapping[str, Any]) -> bool | None:
     return None if row["p_new_over_old"] is None else row["p_new_over_old"] > 0.5
 
 
-def _month(day: datetime.date, rows: Sequence[Mapping[str, Any]]) -> Month:
+def _count_month(day: datetime.date, rows: Sequence[Mapping[str, Any]]) -> Month:
     outdated = [row["exact_match_before"] for row in rows if row["exact_match_before"] is not None]
     preferences = [row["p_new_over_old"] > 0.5 for row in rows if row["p_new_over_old"] is not None]
     return Month(

@@ -8,19 +8,19 @@ from collections.abc import Mapping, Sequence
 from chronofacts.editing.report.runs import Run
 from chronofacts.editing.report.sections import cutoff_sentence
 
-__all__ = ["command", "headline"]
+__all__ = ["command", "summarise"]
 
 SENTENCES_FOR_ALL = 3
-"""With more editors than these, the headline speaks of the best only."""
+"""With more editors than these, the summary speaks of the best only."""
 
 
-def headline(runs: Sequence[Run]) -> list[str]:
-    """Before, and after the editors that taught most and that kept most of the past; where knowledge ends."""
+def summarise(runs: Sequence[Run]) -> list[str]:
+    """Figures before, and after the editors that taught most and that kept most of the past; where knowledge ends."""
     lines = []
     for run in runs:
         snapshot, figures = run.about["snapshot"], run.about["metrics"]
         before = figures["none"]
-        facts = snapshot.get("facts", snapshot["edits"])  # runs of older versions tell the edits alone
+        facts = snapshot.get("facts", snapshot["edits"])  # runs of older versions count the edits alone
         lines.append(
             f"Between {snapshot['since']} and {snapshot['as_of']}, {facts} facts changed about which the "
             f"model {run.model} was asked. Untouched, it gave the new answer to "
@@ -39,8 +39,8 @@ def headline(runs: Sequence[Run]) -> list[str]:
                     f"answered {_share(values, 'locality')} of what did not change as before, and still knew "
                     f"{_share(values, 'history')} of the past (untouched: {_share(before, 'history')})."
                 )
-        if told := cutoff_sentence(run):
-            lines.append(told)
+        if known := cutoff_sentence(run):
+            lines.append(known)
     return lines
 
 

@@ -1,25 +1,16 @@
-"""What stands in the tables of a report: columns, their meaning, cells; the leaderboard."""
+"""The tables of a report, whatever they are written as: columns, their meaning, cells; the leaderboard."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from chronofacts.editing.report.runs import Run, State, intervals, states
+from chronofacts.editing.report.runs import Interval, Run, State, intervals, states
 
 __all__ = [
-    "BREAKDOWNS",
-    "COLUMNS",
-    "DETAILS",
-    "MEANING",
-    "Place",
-    "balance",
-    "breakdown",
-    "by_kind",
-    "cell",
-    "columns_of",
-    "leaderboard",
-]
+    "MEANING", "NAMES", "Rank", "Table", "breakdown_tables", "kind_table", "leaderboard",
+    "leaderboard_table", "main_metrics", "metric_table", "more_metrics",
+]  # fmt: skip
 
 COLUMNS = {
     "edit_success": "edit success",
@@ -34,8 +25,8 @@ COLUMNS = {
     "peak_memory_mb": "peak MB",
 }
 """Metric -> heading of its column."""
-WHERE_MEASURED = ("preservation",)
-"""Columns that stand only where some state has a figure in them."""
+OPTIONAL = ("preservation",)
+"""Columns of the first table only where some state has a figure for them."""
 DETAILS = {
     "edit_wise": "edit-wise (cloze)",
     "instance_wise": "instance-wise",
@@ -54,6 +45,7 @@ DETAILS = {
     "forgotten": "forgotten",
 }
 """The second table: what explains the first."""
+NAMES = COLUMNS | DETAILS
 MEANING = {
     "edit_success": "the new fact is given, asked in the wording of the edit",
     "paraphrase": "the new fact is given in wordings that no editor was trained on",
@@ -86,24 +78,31 @@ BREAKDOWNS = {
     "By edited hops": (("multi_hop", "hop_by_hop"), "edited_hops"),
     "Locality by kind": (("locality", "locality_gold"), "locality_kind"),
 }
-"""Title of a table -> its metrics, and what they are grouped by."""
+"""Title of a table -> its metrics, and their groups."""
 BY_KIND = ("edit_success", "paraphrase", "stale_rate", "preservation")
-"""What is told of every kind of change by itself."""
+"""Metrics that a table shows for each kind of change."""
 BALANCED = ("edit_success", "paraphrase", "locality", "history")
 
 
-@dataclass(frozen=True)
-class Place:
+class Table(NamedTuple):
+    """Cells are a text and its interval; the first column names the row."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[tuple[str, str]]]
+    title: str = ""
+
+
+class Rank(NamedTuple):
     """One row of the leaderboard."""
 
     state: State
     balance: float
 
 
-def balance(state: State) -> float | None:
+def _balance(state: State) -> float | None:
     """Harmonic mean of edit success, paraphrase, locality and history, as far as they were measured.
 
-    As ROME's score (Meng et al. 2022): whoever gives one up for the others comes last. None for the untouched model
+    As ROME's score (Meng et al. 2022): whoever gives one up for the others comes last. None for the unedited model
     and where nothing was measured.
     """
     values = [state.figures[name] for name in BALANCED if name in state.figures]
@@ -112,61 +111,90 @@ def balance(state: State) -> float | None:
     return len(values) / sum(1 / value for value in values) if min(values) > 0 else 0.0
 
 
-def leaderboard(runs: Sequence[Run]) -> list[Place]:
+def leaderboard(runs: Sequence[Run]) -> list[Rank]:
     """All editors of all runs, the newest snapshot first, within it the best balance first."""
-    places = [Place(state, mark) for state in states(runs) if (mark := balance(state)) is not None]
-    by_mark = sorted(places, key=lambda place: (-place.balance, place.state.label))
-    return sorted(by_mark, key=lambda place: place.state.run.as_of, reverse=True)
+    ranks = [Rank(state, mark) for state in states(runs) if (mark := _balance(state)) is not None]
+    by_mark = sorted(ranks, key=lambda rank: (-rank.balance, rank.state.label))
+    return sorted(by_mark, key=lambda rank: rank.state.run.as_of, reverse=True)
 
 
-def cell(state: State, metric: str) -> tuple[str, str]:
-    """A figure and its interval as text; a dash where it was not measured."""
+def leaderboard_table(runs: Sequence[Run], metrics: Sequence[str] = ()) -> Table:
+    """The leaderboard, with columns of metrics."""
+    rows = []
+    for number, (state, mark) in enumerate(leaderboard(runs), 1):
+        texts = [str(number), state.run.as_of, state.run.model, state.editor, f"{mark:.2f}"]
+        texts += [_cell(state, metric)[0] for metric in metrics]
+        rows.append([(text, "") for text in texts])
+    return Table(["", "snapshot", "model", "editor", "balance", *(COLUMNS[metric] for metric in metrics)], rows)
+
+
+def main_metrics(found: Sequence[State]) -> list[str]:
+    """The metrics of the first table."""
+    return [name for name in COLUMNS if name not in OPTIONAL or _is_measured(name, found)]
+
+
+def more_metrics(found: Sequence[State]) -> list[str]:
+    """The metrics of the second table that some state has."""
+    return [name for name in DETAILS if _is_measured(name, found)]
+
+
+def metric_table(found: Sequence[State], metrics: Sequence[str]) -> Table:
+    """One row per state."""
+    rows = [[(state.label, ""), *(_cell(state, metric) for metric in metrics)] for state in found]
+    return Table(["editor", *(NAMES[metric] for metric in metrics)], rows)
+
+
+def kind_table(found: Sequence[State]) -> Table | None:
+    """One row per state and kind of change (modification, injection, update, addition, removal).
+
+    None where no run tells more than one kind apart.
+    """
+    by_state = {state.label: intervals(state, "kind") for state in found}
+    metrics = [name for name in BY_KIND if any((name, kind) in one for one in by_state.values() for _, kind in one)]
+    kinds, rows = set[str](), []
+    for label, one in by_state.items():
+        for kind in sorted({str(kind) for _, kind in one}):
+            kinds.add(kind)
+            counted = one.get(("edit_success", kind))
+            figures = (one.get((metric, kind)) for metric in metrics)
+            texts = [label, kind, f"{counted.n:,}" if counted else "–"]
+            texts += ["–" if one is None else f"{_figure(one.value)} [{_span(one)}]" for one in figures]
+            rows.append([(text, "") for text in texts])
+    headings = ["editor", "kind of change", "questions", *(COLUMNS[metric] for metric in metrics)]
+    return Table(headings, rows, "By kind of change") if len(kinds) > 1 else None
+
+
+def breakdown_tables(found: Sequence[State]) -> list[Table]:
+    """One row per state, one column per metric and group; only tables with figures."""
+    tables = []
+    for title, (metrics, by) in BREAKDOWNS.items():
+        of = [intervals(state, by) for state in found]
+        groups = {key for one in of for key in one if key[0] in metrics}
+        columns = sorted(groups, key=lambda key: (metrics.index(key[0]), key[1]))
+        rows = [
+            [(state.label, ""), *((f"{one[key].value:.2f}" if key in one else "–", "") for key in columns)]
+            for state, one in zip(found, of, strict=True)
+        ]
+        if columns:
+            tables.append(Table(["editor", *(f"{NAMES[metric]}: {group}" for metric, group in columns)], rows, title))
+    return tables
+
+
+def _is_measured(metric: str, found: Sequence[State]) -> bool:
+    return any(_cell(state, metric)[0] != "–" for state in found)
+
+
+def _cell(state: State, metric: str) -> tuple[str, str]:
+    """A figure and its interval as text; a dash where there is none."""
     if metric in ("seconds", "peak_memory_mb"):
         value = state.figures.get(metric)
         return ("–" if value is None else f"{value:,.1f}" if metric == "seconds" else f"{value:,.0f}"), ""
     found = intervals(state).get((metric, None))
-    return ("–", "") if found is None else (_figure(found.value), f"{_figure(found.low)}–{_figure(found.high)}")
+    return ("–", "") if found is None else (_figure(found.value), _span(found))
 
 
-def breakdown(found: Sequence[State], metrics: Sequence[str], by: str) -> tuple[list[str], list[list[str]]]:
-    """Headings (metric, group) and one row of cells per state; no headings where nothing was measured."""
-    of = [intervals(state, by) for state in found]
-    groups = sorted({key for one in of for key in one if key[0] in metrics}, key=lambda k: (metrics.index(k[0]), k[1]))
-    rows = [[f"{one[key].value:.2f}" if key in one else "–" for key in groups] for one in of]
-    return [f"{(COLUMNS | DETAILS)[metric]}: {group}" for metric, group in groups], rows
-
-
-def columns_of(found: Sequence[State]) -> list[str]:
-    """The metrics of the first table."""
-    return [
-        name for name in COLUMNS if name not in WHERE_MEASURED or any(cell(state, name)[0] != "–" for state in found)
-    ]
-
-
-def by_kind(found: Sequence[State]) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows, one row per state and kind of change (modification, injection, update, addition, removal).
-
-    None where no run tells more than one kind apart.
-    """
-    rows, kinds = [], set[str]()
-    measured = {name for state in found for name, _ in intervals(state, "kind")}
-    metrics = [name for name in BY_KIND if name in measured]
-    for state in found:
-        of = intervals(state, "kind")
-        for kind in sorted({str(kind) for _, kind in of}):
-            cells = [of.get((metric, kind)) for metric in metrics]
-            asked = of.get(("edit_success", kind))
-            kinds.add(kind)
-            rows.append(
-                [state.label, kind, f"{asked.n:,}" if asked else "–"]
-                + [
-                    "–" if one is None else f"{_figure(one.value)} [{_figure(one.low)}–{_figure(one.high)}]"
-                    for one in cells
-                ]
-            )
-    if len(kinds) < 2:
-        return [], []
-    return ["editor", "kind of change", "questions", *(COLUMNS[metric] for metric in metrics)], rows
+def _span(found: Interval) -> str:
+    return f"{_figure(found.low)}–{_figure(found.high)}"
 
 
 def _figure(value: float) -> str:

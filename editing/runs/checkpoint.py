@@ -1,7 +1,7 @@
-"""A run folder that is whole or absent, and that goes on where an interrupted run stopped.
+"""A run folder that is whole or absent, and that resumes an interrupted run.
 
-What is finished lies in a hidden folder beside the one to be made, under the hash of all that it depends on, so that
-the same command takes it up again: the model, each editor's result, and each slice of scores (`scoring.cache`).
+A hidden folder beside the run folder holds the finished parts: the model, each editor's result, and each slice of
+scores (`scoring.cache`). Each lies under the hash of all that it depends on, so that the same command resumes there.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import pyarrow.parquet as pq
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.files import check_out
 
-__all__ = ["MODEL", "WORK", "keep", "kept", "resumable"]
+__all__ = ["MODEL", "WORK", "load_checkpoint", "resumable", "save_checkpoint"]
 
 WORK = ".work"
-"""Folder in the unfinished run folder, gone when the run is complete."""
+"""Folder in the unfinished run folder; a complete run has none."""
 MODEL = "model"
-"""Name under which the model is kept."""
+"""Name of the model's checkpoint."""
 
 
 @contextmanager
@@ -35,10 +35,10 @@ def resumable(
 ) -> Iterator[Path]:
     """A folder beside out to write into, renamed to out at the end.
 
-    identity: what all results in it depend on. After a crash what is finished stays, and the next run of the same
-    identity is given the same folder; after wrong use it stays when there is more than the model. Raises BadInput as
-    `check_out` does, when another run is at work in the folder, and when the folder holds an interrupted run of another
-    identity.
+    identity: what all results in it depend on. After a crash the checkpoints stay, and the next run of the same
+    identity gets the same folder. After wrong use (BadInput) they stay when there are more than the model. Raises
+    BadInput as `check_out` does, when another run is at work in the folder, and when the folder holds an interrupted
+    run of another identity.
     """
     check_out(out)
     folder = out.absolute().parent / f".{out.name}.partial"
@@ -48,14 +48,14 @@ def resumable(
     except OSError as error:
         raise BadInput(f"--out {out} cannot be written ({error.strerror})") from error
     with lock:
-        _take(lock, out)
+        _lock(lock, out)
         _check_identity(folder, identity, out)
-        if _finished(folder):
+        if _has_checkpoints(folder):
             progress(f"going on with the interrupted run in {folder}")
         try:
             yield folder
         except BaseException as error:
-            if not _finished(folder, beside=MODEL if isinstance(error, BadInput) else None):
+            if not _has_checkpoints(folder, ignored=MODEL if isinstance(error, BadInput) else None):
                 shutil.rmtree(folder, ignore_errors=True)
             else:
                 progress(f"interrupted; what is finished is kept in {folder}, the same command goes on from there")
@@ -66,50 +66,48 @@ def resumable(
     folder.rename(out)
 
 
-def keep(folder: Path, name: str, facts: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> None:
-    """Keep a finished result, whole or not at all: what `json` can write, and tables."""
-    place = folder / WORK / "finished" / name
-    part = place.with_name(f"{name}.part")
+def save_checkpoint(folder: Path, name: str, facts: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> None:
+    """Save a finished result, whole or not at all: facts as JSON, and tables."""
+    checkpoint = folder / WORK / "finished" / name
+    part = checkpoint.with_name(f"{name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     for table_name, table in tables.items():
         pq.write_table(table, part / f"{table_name}.parquet")
     (part / "facts.json").write_text(json.dumps(facts, ensure_ascii=False, default=str), encoding="utf-8")
-    shutil.rmtree(place, ignore_errors=True)
-    part.rename(place)
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    part.rename(checkpoint)
 
 
-def kept(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, pa.Table]] | None:
-    """What was kept under the name; None where there is nothing."""
-    place = folder / WORK / "finished" / name
-    if not (place / "facts.json").is_file():
+def load_checkpoint(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, pa.Table]] | None:
+    """The facts and tables of a checkpoint; None where there is none."""
+    checkpoint = folder / WORK / "finished" / name
+    if not (checkpoint / "facts.json").is_file():
         return None
-    tables = {file.stem: pq.read_table(file, partitioning=None) for file in sorted(place.glob("*.parquet"))}
-    return json.loads((place / "facts.json").read_text(encoding="utf-8")), tables
+    tables = {file.stem: pq.read_table(file, partitioning=None) for file in sorted(checkpoint.glob("*.parquet"))}
+    return json.loads((checkpoint / "facts.json").read_text(encoding="utf-8")), tables
 
 
-def _finished(folder: Path, beside: str | None = None) -> bool:
-    """Is anything finished in it, beside what is named?"""
-    return any(file.parent.name != beside for file in (folder / WORK / "finished").glob("*/facts.json"))
+def _has_checkpoints(folder: Path, ignored: str | None = None) -> bool:
+    return any(file.parent.name != ignored for file in (folder / WORK / "finished").glob("*/facts.json"))
 
 
 def _check_identity(folder: Path, identity: Mapping[str, Any], out: Path) -> None:
-    """Write who may go on here; raises BadInput when it is somebody else's."""
+    """Write the identity of the run; raises BadInput when the folder holds checkpoints of another one."""
     file = folder / WORK / "identity.json"
-    told = json.loads(json.dumps(identity, default=str))
-    before = told
+    wanted = before = json.loads(json.dumps(identity, default=str))
     with contextlib.suppress(OSError, ValueError):
         before = json.loads(file.read_text(encoding="utf-8"))
-    if before != told and _finished(folder):
-        changed = sorted(name for name in {*before, *told} if before.get(name) != told.get(name))
+    if before != wanted and _has_checkpoints(folder):
+        changed = sorted(name for name in {*before, *wanted} if before.get(name) != wanted.get(name))
         raise BadInput(
             f"{folder} holds an interrupted run of another {' and '.join(changed)}; finish it with the options it was "
             f"begun with, remove it, or name another folder than --out {out}"
         )
-    file.write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+    file.write_text(json.dumps(wanted, ensure_ascii=False), encoding="utf-8")
 
 
-def _take(lock: IO[str], out: Path) -> None:
+def _lock(lock: IO[str], out: Path) -> None:
     """Raises BadInput when another process writes to the same folder; the lock ends with the process."""
     if os.name == "nt":
         return

@@ -64,18 +64,16 @@ def describe_machine() -> dict[str, Any]:
 def _peak_mb() -> float:
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated() / 2**20
-    status = Path("/proc/self/status")
-    if status.is_file():
-        for line in status.read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = _read_proc("self/status", "VmHWM") or f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss} kB"
+    return int(peak.split()[0]) / 1024
 
 
 def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return _read_proc("cpuinfo", "model name") or platform.processor() or platform.machine()
+
+
+def _read_proc(file: str, key: str) -> str:
+    """The first value of a key in a file of Linux; empty elsewhere."""
+    path = Path("/proc") / file
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")

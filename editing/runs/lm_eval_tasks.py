@@ -1,7 +1,7 @@
-"""Has the model kept what no edit is about? Tasks of lm-evaluation-harness on every model state.
+"""Tasks of lm-evaluation-harness on every model state: what the model still can do that no edit is about.
 
-The harness is an extra (`pip install 'chronofacts[lm-eval]'`). It serves as the reference, and not as the inner loop:
-its own cache of answers, which does not tell models apart, stays off. Perplexity needs none of it (`scoring`).
+The harness is an extra (`pip install 'chronofacts[lm-eval]'`). Its own cache of answers, which does not tell models
+apart, stays off. Perplexity does not need it (`scoring`).
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def check_tasks(settings: ScoringSettings) -> None:
 def run_tasks(
     model: Any, tokenizer: Any, settings: ScoringSettings, progress: Callable[[str], None] = lambda line: None
 ) -> Mapping[str, TaskFigure]:
-    """`lm_eval:TASK:METRIC` -> figure; nothing where no task is wanted, or the model is asked in a way of its own.
+    """`lm_eval:TASK:METRIC` -> figure; nothing without tasks, and for an editor that rewrites prompts.
 
-    An editor that rewrites prompts (in-context, memory) answers through `rewrite`, which the harness does not call.
+    Such an editor (in-context, memory) answers through `rewrite`, which the harness does not call.
     """
     if not settings.lm_eval:
         return {}
@@ -81,7 +81,7 @@ def _tasks(settings: ScoringSettings) -> Any:
 
 
 def _puts_bos(tokenizer: Any) -> bool:
-    """The harness shall put before every text what our own evaluation does."""
+    """Whether our own evaluation puts it before every text, so that the harness does the same."""
     ids = list(tokenizer("x")["input_ids"])
     return bool(ids) and ids[0] == tokenizer.bos_token_id
 
@@ -90,9 +90,9 @@ def _figures(results: Mapping[str, Any], samples: Mapping[str, Any]) -> dict[str
     figures = {}
     for task, values in results.items():
         for key, value in values.items():
-            name, _, kept = key.partition(",")
-            if isinstance(value, int | float) and not name.endswith("_stderr") and kept:
-                error = values.get(f"{name}_stderr,{kept}")
+            name, _, filtered = key.partition(",")
+            if isinstance(value, int | float) and not name.endswith("_stderr") and filtered:
+                error = values.get(f"{name}_stderr,{filtered}")
                 count = int(samples.get(task, {}).get("effective", 0))
                 stderr = float(error) if isinstance(error, int | float) else None
                 figures[f"lm_eval:{task}:{name}"] = TaskFigure(float(value), stderr, count)

@@ -1,7 +1,7 @@
-"""Score one model state in several processes, each with its own copy of the model and a share of the probes.
+"""Score one model state in several processes, each with its own copy of the model and a shard of the probes.
 
-A share is a plain function of folders and files, so that any orchestrator can run it anywhere the folders are seen.
-Scores do not depend on the share they are in. Leaves out models that do not fit one device.
+A shard names only folders and files, so that any orchestrator can score it on any machine that sees them. A score does
+not depend on its shard. Leaves out models that do not fit one device.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from chronofacts.editing.models.load import load_model
 from chronofacts.editing.scoring.probe_scorer import RESULTS, ask
 from chronofacts.editing.scoring.settings import ScoringSettings
 
-__all__ = ["ModelPlace", "Share", "Spread", "ask_in_shares", "in_processes", "score_share"]
+__all__ = ["ModelRef", "Shard", "ShardRunner", "run_in_processes", "score_in_shards", "score_shard"]
 
 
 @dataclass(frozen=True)
-class ModelPlace:
-    """Where a process finds a model state."""
+class ModelRef:
+    """From where a process loads a model state."""
 
     name: str
     """A folder, or a name on the Hub."""
@@ -34,70 +34,67 @@ class ModelPlace:
     device: str = "auto"
     revision: str | None = None
     adapter: str | None = None
-    """Folder of the saved edit; None: the untouched model."""
+    """Folder of the saved edit; None: the unedited model."""
     chat: Chat = "no"
 
 
 @dataclass(frozen=True)
-class Share:
-    """A part of the probes, and where its results go."""
+class Shard:
+    """A part of the probes, and the file of its results."""
 
-    place: ModelPlace
+    model: ModelRef
     settings: ScoringSettings
     probes: Path
     out: Path
     number: int
 
 
-Spread = Callable[[Callable[[Share], Path], Sequence[Share]], Sequence[Path]]
-"""Given a function and shares, calls it on each, somewhere, and returns what it returned, in order."""
+ShardRunner = Callable[[Callable[[Shard], Path], Sequence[Shard]], Sequence[Path]]
+"""Calls a function on each shard, somewhere, and returns the results in order."""
 
 
-def ask_in_shares(
-    place: ModelPlace, probes: pa.Table, settings: ScoringSettings, folder: Path, spread: Spread
+def score_in_shards(
+    model: ModelRef, probes: pa.Table, settings: ScoringSettings, folder: Path, run_shards: ShardRunner
 ) -> pa.Table:
-    """One row (`RESULTS`) per probe, in their order: asked in `settings.processes` shares.
+    """One row (`RESULTS`) per probe, in their order, from `settings.processes` shards.
 
-    folder: where the shares' files lie for as long as it takes. The shares are cut crosswise, so that each has about
-    as much of every kind.
+    folder: for the shards' files. Shard n of k takes every k-th probe from the n-th on, so that each has about as much
+    of every kind.
     """
     count = min(settings.processes, probes.num_rows)
     folder.mkdir(parents=True, exist_ok=True)
-    cuts = [pa.array(range(number, probes.num_rows, count), pa.int64()) for number in range(count)]
-    shares = []
-    for number, cut in enumerate(cuts):
-        pq.write_table(probes.take(cut), folder / f"probes-{number}.parquet")
-        share = Share(
-            place, settings, folder / f"probes-{number}.parquet", folder / f"results-{number}.parquet", number
-        )
-        shares.append(share)
-    results = pa.concat_tables([pq.read_table(path) for path in spread(score_share, shares)])
-    order = pa.concat_arrays(cuts)
-    back = pa.compute.sort_indices(order)
+    parts = [pa.array(range(number, probes.num_rows, count), pa.int64()) for number in range(count)]
+    shards = []
+    for number, part in enumerate(parts):
+        source, out = folder / f"probes-{number}.parquet", folder / f"results-{number}.parquet"
+        pq.write_table(probes.take(part), source)
+        shards.append(Shard(model, settings, source, out, number))
+    results = pa.concat_tables([pq.read_table(path) for path in run_shards(score_shard, shards)])
+    back = pa.compute.sort_indices(pa.concat_arrays(parts))
     return results.take(back).cast(RESULTS)
 
 
-def score_share(share: Share) -> Path:
-    """Load the model state, ask it the share's probes, write their results; returns the file."""
-    torch.set_num_threads(max(1, torch.get_num_threads() // share.settings.processes))
-    place = share.place
-    model, tokenizer = load_model(place.name, place.dtype, _device(share), place.revision, chat=place.chat)
-    if place.adapter is not None:
+def score_shard(shard: Shard) -> Path:
+    """Load the model state and write its results on the shard's probes; returns their file."""
+    torch.set_num_threads(max(1, torch.get_num_threads() // shard.settings.processes))
+    ref = shard.model
+    model, tokenizer = load_model(ref.name, ref.dtype, _choose_device(shard), ref.revision, chat=ref.chat)
+    if ref.adapter is not None:
         from chronofacts.editing.editors.saved_edit import load_edit
 
-        model = load_edit(model, tokenizer, Path(place.adapter)).model
-    pq.write_table(ask(model, tokenizer, pq.read_table(share.probes), share.settings), share.out)
-    return share.out
+        model = load_edit(model, tokenizer, Path(ref.adapter)).model
+    pq.write_table(ask(model, tokenizer, pq.read_table(shard.probes), shard.settings), shard.out)
+    return shard.out
 
 
-def in_processes(work: Callable[[Share], Path], shares: Sequence[Share]) -> Sequence[Path]:
-    """Each share in a process of its own on this machine."""
-    with ProcessPoolExecutor(len(shares), multiprocessing.get_context("spawn")) as pool:
-        return list(pool.map(work, shares))
+def run_in_processes(work: Callable[[Shard], Path], shards: Sequence[Shard]) -> Sequence[Path]:
+    """Each shard in a process of its own on this machine."""
+    with ProcessPoolExecutor(len(shards), multiprocessing.get_context("spawn")) as pool:
+        return list(pool.map(work, shards))
 
 
-def _device(share: Share) -> str:
+def _choose_device(shard: Shard) -> str:
     """One GPU after the other, where there are several."""
-    if share.place.device == "auto" and torch.cuda.device_count() > 1:
-        return f"cuda:{share.number % torch.cuda.device_count()}"
-    return share.place.device
+    if shard.model.device == "auto" and torch.cuda.device_count() > 1:
+        return f"cuda:{shard.number % torch.cuda.device_count()}"
+    return shard.model.device

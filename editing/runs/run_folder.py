@@ -1,6 +1,6 @@
-"""What an experiment leaves behind: `run.json`, scores and metrics as Parquet, cards of edits; a folder by itself.
+"""The run folder: `run.json`, scores and metrics as Parquet, cards of edits.
 
-Leaves out the saved edits, which each editor writes, and reading a run (`report`).
+Each editor writes its own saved edit; `report.runs` reads a run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from chronofacts.editing.facts import Change, changes_of, distinct
 from chronofacts.editing.metrics.summary import METRICS, as_mapping, forgetting, summarise
 from chronofacts.editing.runs.cost import describe_machine
 from chronofacts.editing.runs.lm_eval_tasks import TaskFigure
-from chronofacts.editing.runs.results import SMALL_WORLD, EditorResult, ExperimentSettings, Prepared
+from chronofacts.editing.runs.results import EditorResult, Experiment
+from chronofacts.editing.runs.settings import SMALL_WORLD
 from chronofacts.editing.snapshot import Snapshot
 
 __all__ = ["describe_edit", "snapshot_hash", "write_json", "write_run"]
@@ -29,85 +30,83 @@ NORMAL = 1.96
 """Standard errors on both sides of 95 % of a normal distribution."""
 
 
-def write_run(
-    out: Path,
-    snapshot: Snapshot,
-    prepared: Prepared,
-    results: Sequence[EditorResult],
-    settings: ExperimentSettings,
-    seconds: float,
-) -> dict[str, dict[str, float]]:
+def write_run(experiment: Experiment, results: Sequence[EditorResult], seconds: float) -> dict[str, dict[str, float]]:
     """Write `run.json`, `scores/*.parquet`, `curve/*.parquet` and `metrics.parquet`; editor -> metric -> value.
 
-    results: the untouched model's first. A wording that any of the editors trained is no paraphrase for any of them.
+    results: the unedited model's first. A wording that any of the editors trained is no paraphrase for any of them.
     """
-    untouched, trained = results[0], frozenset().union(*(result.trained_prompts for result in results))
+    out, trained = experiment.folder, frozenset[str]().union(*(result.trained_prompts for result in results))
     (out / "scores").mkdir(parents=True, exist_ok=True)
-    tables, figures, changes = [], {}, changes_of(snapshot.edits)
+    tables, figures, changes = [], {}, changes_of(experiment.snapshot.edits)
     for result in results:
-        pq.write_table(_labelled(result, prepared, trained, changes), out / "scores" / f"{result.name}.parquet")
-        metrics = _measured(out, result, untouched, trained, changes, settings.run.seed)
+        scores = _label(result, experiment.prepared.hash, trained, changes)
+        pq.write_table(scores, out / "scores" / f"{result.name}.parquet")
+        if result.curve is not None:
+            (out / "curve").mkdir(exist_ok=True)
+            pq.write_table(result.curve, out / "curve" / f"{result.name}.parquet")
+        metrics = _measure(result, results[0], trained, changes, experiment.settings.run.seed)
         names = pa.array([result.name] * metrics.num_rows, pa.string())
         tables.append(metrics.add_column(0, "editor", names))
         costs = {"seconds": result.seconds, "peak_memory_mb": result.peak_memory_mb}
         figures[result.name] = as_mapping(metrics) | costs
     pq.write_table(pa.concat_tables(tables), out / "metrics.parquet")
-    write_json(out / "run.json", _describe(snapshot, prepared, results, settings, figures, seconds))
+    write_json(out / "run.json", _describe(experiment, results, figures, seconds))
     return figures
 
 
-def describe_edit(
-    prepared: Prepared, snapshot: Snapshot, plan: Plan, settings: ExperimentSettings, edited: EditedModel
-) -> dict[str, Any]:
-    """What a saved change is: the facts that it holds, where they are from, and how it was made on which weights."""
-    told = ("edit_id", "prompt", "target_new", "target_old")
+def describe_edit(experiment: Experiment, plan: Plan, edited: EditedModel) -> dict[str, Any]:
+    """The card of a saved edit: its facts, where they are from, and how it was made on which weights."""
+    prepared, snapshot = experiment.prepared, experiment.snapshot
     return {
         "editor": plan.name,
         "config": asdict(plan.config),
         "report": dict(edited.report),
-        "run": asdict(settings.run),
+        "run": asdict(experiment.settings.run),
         "base_model": prepared.name,
         "base_model_hash": prepared.hash,
         "dtype": str(next(prepared.model.parameters()).dtype).removeprefix("torch."),
         "chat": prepared.chats,
-        "snapshot": snapshot.name,
+        "snapshot": snapshot.manifest.name,
         "snapshot_hash": snapshot_hash(snapshot),
-        "since": str(snapshot.manifest.get("since")),
-        "as_of": str(snapshot.manifest.get("as_of")),
+        "since": str(snapshot.manifest.since),
+        "as_of": str(snapshot.manifest.as_of),
         "edit_ids": snapshot.edits["edit_id"].to_pylist(),
-        "edits": snapshot.edits.select(told).to_pylist(),
+        "edits": snapshot.edits.select(["edit_id", "prompt", "target_new", "target_old"]).to_pylist(),
         "trained_prompts": sorted(edited.trained_prompts),
     }
 
 
 def snapshot_hash(snapshot: Snapshot) -> str:
     """One hash over the manifest's sums of files."""
-    return hashlib.sha256(json.dumps(snapshot.manifest.get("files", {}), sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(_list_files(snapshot), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _list_files(snapshot: Snapshot) -> dict[str, Any]:
+    """The files and their sums, as `manifest.json` has them."""
+    return {name: asdict(entry) for name, entry in snapshot.manifest.files.items()}
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
 
 
-def _measured(
-    out: Path,
+def _measure(
     result: EditorResult,
-    untouched: EditorResult,
+    unedited: EditorResult,
     trained: frozenset[str],
     changes: Mapping[str, Change],
     seed: int,
 ) -> pa.Table:
-    """All metrics of one model state; its forgetting curve is written as it is, too."""
-    figures = summarise(result.scores, untouched.scores, trained, seed=seed, changes=changes)
-    parts = [figures, _of_tasks(result.tasks)]
+    """All metrics of one model state."""
+    parts = [
+        summarise(result.scores, unedited.scores, trained, seed=seed, changes=changes), _tabulate_tasks(result.tasks)
+    ]  # fmt: skip
     if result.curve is not None:
-        (out / "curve").mkdir(exist_ok=True)
-        pq.write_table(result.curve, out / "curve" / f"{result.name}.parquet")
         parts.append(forgetting(result.curve, result.scores, seed=seed))
     return pa.concat_tables(parts)
 
 
-def _of_tasks(tasks: Mapping[str, TaskFigure]) -> pa.Table:
+def _tabulate_tasks(tasks: Mapping[str, TaskFigure]) -> pa.Table:
     """Figures of lm-evaluation-harness, its standard error as an interval."""
     rows = [
         {"metric": name, "by": "all", "group": None, "value": one.value, "n": one.n}
@@ -117,49 +116,47 @@ def _of_tasks(tasks: Mapping[str, TaskFigure]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=METRICS)
 
 
-def _labelled(
-    result: EditorResult, prepared: Prepared, trained: frozenset[str], changes: Mapping[str, Change]
-) -> pa.Table:
+def _label(result: EditorResult, model: str, trained: frozenset[str], changes: Mapping[str, Change]) -> pa.Table:
     """The scores with what makes a row mean something outside of its file.
 
-    `model_hash`, `editor`, `state` (before or after), `trained` (the wording was), and of the fact when it changed, the
-    kind of change (`edit_kind`) and what was known `before`; null where the question is about no edit.
+    model: its hash. In front `model_hash`, `editor` and `state` (before or after); behind `trained` (the wording was),
+    the days of the change, its kind (`edit_kind`) and what was known `before`; null where the question is about no
+    edit.
     """
     table, count = result.scores, result.scores.num_rows
     state = "before" if result.name == "none" else "after"
-    columns = {"model_hash": prepared.hash, "editor": result.name, "state": state}
-    for place, (name, value) in enumerate(columns.items()):
-        table = table.add_column(place, name, pa.array([value] * count, pa.string()))
+    for index, (name, value) in enumerate({"model_hash": model, "editor": result.name, "state": state}.items()):
+        table = table.add_column(index, name, pa.array([value] * count, pa.string()))
     marks = [prompt in trained for prompt in result.scores["prompt"].to_pylist()]
-    table = table.append_column("trained", pa.array(marks, pa.bool_()))
     of = [changes.get(fact) for fact in result.scores["fact"].to_pylist()]
-    told = {
+    columns = {
+        "trained": pa.array(marks, pa.bool_()),
         "changed_on_earliest": pa.array([one and one.first for one in of], pa.date32()),
         "changed_on_latest": pa.array([one and one.last for one in of], pa.date32()),
         "edit_kind": pa.array([one and one.kind for one in of], pa.string()),
         "before": pa.array([one and one.before for one in of], pa.string()),
     }
-    for name, column in told.items():
+    for name, column in columns.items():
         table = table.append_column(name, column)
     return table
 
 
 def _describe(
-    snapshot: Snapshot,
-    prepared: Prepared,
+    experiment: Experiment,
     results: Sequence[EditorResult],
-    settings: ExperimentSettings,
     figures: Mapping[str, Mapping[str, float]],
     seconds: float,
 ) -> dict[str, Any]:
+    """`run.json`"""
+    snapshot, prepared, settings = experiment.snapshot, experiment.prepared, experiment.settings
     manifest = snapshot.manifest
     return {
         "snapshot": {
-            "name": snapshot.name,
-            "since": str(manifest.get("since")),
-            "as_of": str(manifest.get("as_of")),
+            "name": manifest.name,
+            "since": str(manifest.since),
+            "as_of": str(manifest.as_of),
             "hash": snapshot_hash(snapshot),
-            "files": manifest.get("files", {}),
+            "files": _list_files(snapshot),
             "edits": snapshot.edits.num_rows,
             "facts": distinct(snapshot.edits).num_rows,
             "questions": snapshot.questions.num_rows,

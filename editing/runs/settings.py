@@ -1,32 +1,90 @@
-"""`--set` words sorted to whom they belong: the run, the small world, scoring or an editor; contradictions are refused.
-
-Leaves out what each option means, which its dataclass says.
-"""
+"""The settings of an experiment, read from `--set` words of the run, the small world, scoring and editors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Literal
 
 from chronofacts.editing.editors import Plan, make_plan
 from chronofacts.editing.editors.saved_edit import SavedOptions, saved_plans
+from chronofacts.editing.models.chat import Chat
 from chronofacts.editing.models.distributed import join_team
 from chronofacts.editing.options import nearest, option_names, parse_options
-from chronofacts.editing.runs.results import ExperimentSettings, RunSettings
-from chronofacts.editing.runs.sweep import planned_grid
+from chronofacts.editing.runs.sweep import plan_grid
 from chronofacts.editing.scoring import ScoringSettings
 from chronofacts.editing.small_world.pretrain import WorldSettings
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["read_settings"]
+__all__ = ["SMALL_WORLD", "ExperimentSettings", "RunSettings", "read_settings"]
 
+SMALL_WORLD = "small-world"
+"""Name of the model that is made from the snapshot's own sentences."""
 CONTEXTS_PER_SENTENCE = 0.4
-"""Questions behind told facts in the small world of a run that edits in context."""
+"""Questions behind stated facts in the small world of a run that edits in context."""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    quick: bool = False
+    """Only a part of the edits and sentences, for a result within a minute."""
+    quick_edits: int = 60
+    quick_sentences: int = 1500
+    seed: int = 0
+    threads: int | None = None
+    """Of torch on a CPU; none: torch's own choice."""
+    mode: Literal["all", "one-at-a-time", "chunks"] = "all"
+    """`all`: one edit of all facts; `one-at-a-time`: each fact alone on the unedited model, with questions about it
+    alone; `chunks`: `chunk` facts at a time, each chunk on the model that the chunks before it left."""
+    chunk: int | None = None
+    """Facts of a chunk; given alone it means `mode=chunks`."""
+    alone_edits: int | None = None
+    """One at a time: so many of the facts, a seeded choice; none: all."""
+    sweep: str | None = None
+    """A grid of settings of the first editor that trains, `rank=4,8 layers=all,1`; it then edits with the best."""
+    dtype: str = "float32"
+    """Of the model's weights: float32, bfloat16, float16, or auto, as they were saved."""
+    device: str = "auto"
+    """auto: a GPU where there is one, else the CPU."""
+    device_map: str | None = None
+    """`auto` spreads a model that is too large for one GPU over all of them."""
+    revision: str | None = None
+    """Of a Hub model: branch, tag or commit."""
+    chat: Chat = "auto"
+    """Ask and teach through the model's chat template; auto: where it has one."""
+    cache: str | None = "auto"
+    """Folder that keeps the unedited model's answers for other editors and runs; auto: the user's own; none."""
+
+    def __post_init__(self) -> None:
+        """`chunk` alone means chunks; raises BadInput for options that contradict the mode."""
+        if self.chunk is not None and self.mode == "all":
+            object.__setattr__(self, "mode", "chunks")
+        if self.mode == "chunks" and self.chunk is None:
+            raise BadInput("mode = chunks needs their size; write --set chunk=10")
+        if self.mode == "one-at-a-time" and self.chunk is not None:
+            raise BadInput("mode = one-at-a-time has no chunks; leave out chunk, or take mode=chunks")
+        if self.alone_edits is not None and self.mode != "one-at-a-time":
+            raise BadInput("alone_edits is for --set mode=one-at-a-time; quick_edits takes a part of the facts else")
+        for name in ("chunk", "alone_edits"):
+            if (given := getattr(self, name)) is not None and given < 1:
+                raise BadInput(f"{name} = {given}; it must be at least 1")
+
+
+@dataclass(frozen=True)
+class ExperimentSettings:
+    run: RunSettings
+    world: WorldSettings
+    scoring: ScoringSettings
+    plans: tuple[Plan, ...]
+    given: Mapping[str, str] = field(default_factory=dict)
+    """The `--set` words as the user wrote them."""
+    left_out: Mapping[str, Any] = field(default_factory=dict)
+    """Which questions the mode leaves out, and how many."""
 
 
 def read_settings(editors: Sequence[str], values: Mapping[str, str], load: Sequence[Path] = ()) -> ExperimentSettings:
-    """`--set` words sorted to whom they belong.
+    """The settings that `--set` words give.
 
     A key may name its owner (`world.steps`, `scoring.margin`, `lora.rank`, `lora+replay.epochs`) or stand alone; alone
     it goes to the run, or to every editor that has it. load: folders of saved edits. Raises BadInput for an unknown
@@ -34,7 +92,7 @@ def read_settings(editors: Sequence[str], values: Mapping[str, str], load: Seque
     """
     if not editors and not load:
         raise BadInput("no editor was named; take none, lora or lora+replay")
-    names = list(dict.fromkeys([*editors]))
+    names = list(dict.fromkeys(editors))
     run = parse_options(RunSettings, {k: v for k, v in values.items() if k in option_names(RunSettings)}, "the run")
     blank = {name: make_plan(name, {}, run.seed) for name in names}
     owned: dict[str, dict[str, str]] = {"world": {}, "scoring": {}, **{name: {} for name in names}}
@@ -53,9 +111,9 @@ def read_settings(editors: Sequence[str], values: Mapping[str, str], load: Seque
 
 
 def _check_mode(settings: ExperimentSettings) -> None:
-    """Refuses before any work is done what cannot be swept, and what does not go with one at a time or a device map."""
+    """Raises BadInput for an editor that cannot be swept, and for options that contradict each other."""
     if settings.run.sweep is not None:
-        planned_grid(settings)
+        plan_grid(settings.plans, settings.run.sweep)
     if settings.run.device_map and (settings.scoring.processes > 1 or join_team().size > 1):
         raise BadInput("device_map spreads one model over all GPUs; leave it out where several processes have one each")
     if settings.run.mode == "one-at-a-time":
@@ -70,7 +128,7 @@ def _check_mode(settings: ExperimentSettings) -> None:
 
 
 def _owners(key: str, plans: Mapping[str, Plan]) -> list[tuple[str, str]]:
-    """To whom an option belongs: (owner, option) pairs; the run's own are read before. Raises BadInput."""
+    """The (owner, option) pairs of a key; none for the run's own. Raises BadInput for a key that nobody has."""
     if key in option_names(RunSettings):
         return []
     owner, dot, option = key.rpartition(".")

@@ -1,4 +1,4 @@
-"""One edit at a time: each fact alone on the untouched model, asked only about itself, for every fact in turn.
+"""One edit at a time: each fact alone on the unedited model, with the questions about it alone.
 
 The protocol of most papers. LoRA trains many single edits in one pass (`trained.lora_batched`), each with an adapter of
 its own; every other editor edits, answers and starts over. Leaves out questions about several edits, which have no
@@ -30,7 +30,7 @@ from chronofacts.editing.snapshot import Snapshot
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.tables import SENTENCES
 
-__all__ = ["Alone", "ask_alone", "score_each_alone", "single_pass"]
+__all__ = ["SingleEditScores", "batch_settings", "choose_single_edits", "score_single_edits"]
 
 RATE = 5e-3
 """Learning rate of a single LoRA edit at a width of 128; less the wider the model, as its reciprocal (muP)."""
@@ -40,9 +40,7 @@ PATIENCE = 5.0
 
 
 @dataclass(frozen=True)
-class Alone:
-    """What single edits gave."""
-
+class SingleEditScores:
     scores: pa.Table
     """`scoring.SCORES`, in the order of the edits"""
     trained_prompts: frozenset[str]
@@ -52,8 +50,8 @@ class Alone:
     scoring_seconds: float
 
 
-def ask_alone(snapshot: Snapshot, edits: int | None, seed: int) -> tuple[Snapshot, dict[str, Any]]:
-    """The part of a snapshot that can be asked one edit at a time, and what is left out of it.
+def choose_single_edits(snapshot: Snapshot, edits: int | None, seed: int) -> tuple[Snapshot, dict[str, Any]]:
+    """The part of a snapshot whose questions need one edit alone, and what is left out of it.
 
     A seeded choice of `edits` facts (None: all), and the questions that need or guard exactly one of them: edits that
     say one and the same are one fact. Raises BadInput when there is no such question.
@@ -74,8 +72,8 @@ def ask_alone(snapshot: Snapshot, edits: int | None, seed: int) -> tuple[Snapsho
     return replace(snapshot, edits=chosen, questions=questions), left_out
 
 
-def single_pass(config: Any, model: Any) -> ParallelOptions | None:
-    """How LoRA's settings are those of many single edits in one pass; None for DoRA, replay and other editors."""
+def batch_settings(config: Any, model: Any) -> ParallelOptions | None:
+    """LoRA's settings as those of many single edits in one pass; None for DoRA, replay and other editors."""
     if not isinstance(config, LoraOptions) or config.dora or config.replay:
         return None
     if config.rank < 1:
@@ -94,7 +92,7 @@ def single_pass(config: Any, model: Any) -> ParallelOptions | None:
     )
 
 
-def score_each_alone(
+def score_single_edits(
     plan: Plan,
     model: Any,
     tokenizer: Any,
@@ -102,36 +100,36 @@ def score_each_alone(
     questions: pa.Table,
     settings: ScoringSettings = ScoringSettings(),  # noqa: B008 - frozen
     store_of: Callable[[str], ScoreStore | None] = lambda edit_id: None,
-) -> Alone:
-    """Every question about exactly one of the edits, answered under that edit alone; the model is afterwards as before.
+) -> SingleEditScores:
+    """Every question about exactly one of the edits, answered under that edit alone; restores the model.
 
-    store_of: edit id -> what is known of the model with this edit alone; an edit of which all is known is not made
+    store_of: edit id -> the scores of the model with this edit alone; an edit that has all its scores is not made
     again. Raises BadInput when no question is about one edit alone.
     """
-    ids, probes = material.edits["edit_id"].to_pylist(), _probes_of_each(material, questions, settings)
+    ids, probes = material.edits["edit_id"].to_pylist(), _split_probes(material, questions, settings)
     stores = {edit: store_of(ids[edit]) for edit in probes}
-    missing = [edit for edit in probes if not _known(stores[edit], probes[edit], settings)]
-    options = single_pass(plan.config, model)
-    watch = _Watch(plan.name, len(missing), options.facts_at_once if options else 1, material.progress)
+    missing = [edit for edit in probes if not _has_scores(stores[edit], probes[edit], settings)]
+    options = batch_settings(plan.config, model)
+    watch = _Stopwatch(plan.name, len(missing), options.facts_at_once if options else 1, material.progress)
     tables = {
         edit: evaluate(model, tokenizer, probes[edit], settings, stores[edit]) for edit in probes.keys() - set(missing)
     }
-    with closing(_each(plan, model, tokenizer, material, missing, options)) as states:
-        for edit, edited in watch.editing(states):
+    with closing(_edit_each(plan, model, tokenizer, material, missing, options)) as states:
+        for edit, edited in watch.measure(states):
             tables[edit] = evaluate(edited, tokenizer, probes[edit], settings, stores[edit])
     report = {"mode": "one-at-a-time", "edits": len(probes), "in_one_pass": options is not None}
     if options:
         report |= {"steps": options.steps, "learning_rate": options.learning_rate}
-    return Alone(
+    return SingleEditScores(
         pa.concat_tables([tables[edit] for edit in sorted(tables)]),
-        _trained(plan, material.edits.take(pa.array(sorted(tables)))),
+        _list_trained(plan, material.edits.take(pa.array(sorted(tables)))),
         report,
         round(watch.edited_s, 3),
-        round(watch.asked_s, 3),
+        round(watch.scored_s, 3),
     )
 
 
-def _probes_of_each(material: Material, questions: pa.Table, settings: ScoringSettings) -> dict[int, pa.Table]:
+def _split_probes(material: Material, questions: pa.Table, settings: ScoringSettings) -> dict[int, pa.Table]:
     """Number of the edit -> `PROBES` about it alone, for those that have any."""
     needs = [{material.facts.get(one, one) for one in ids or ()} for ids in questions["edit_ids"].to_pylist()]
     single = questions.filter(pa.array([len(need) == 1 for need in needs], pa.bool_()))
@@ -147,12 +145,12 @@ def _probes_of_each(material: Material, questions: pa.Table, settings: ScoringSe
     return found
 
 
-def _known(store: ScoreStore | None, probes: pa.Table, settings: ScoringSettings) -> bool:
+def _has_scores(store: ScoreStore | None, probes: pa.Table, settings: ScoringSettings) -> bool:
     wanted = set(probes["probe_id"].to_pylist())
     return store is not None and wanted <= set(store.read(settings)["probe_id"].to_pylist())
 
 
-def _each(
+def _edit_each(
     plan: Plan, model: Any, tokenizer: Any, material: Material, edits: Sequence[int], options: ParallelOptions | None
 ) -> Generator[tuple[int, Any], None, None]:
     """The model with each of the edits alone, one after the other."""
@@ -166,13 +164,13 @@ def _each(
         group = edits[begin : begin + options.facts_at_once]
         chosen = material.edits.take(pa.array(group))
         singles = edit_in_parallel(model, tokenizer, chosen, options, material.progress)
-        for place, edit in enumerate(group):
-            with singles.only(place) as carrying:
-                yield edit, carrying
+        for index, edit in enumerate(group):
+            with singles.only(index) as edited_model:
+                yield edit, edited_model
 
 
-def _trained(plan: Plan, edits: pa.Table) -> frozenset[str]:
-    """Wordings under which the editor is told the facts."""
+def _list_trained(plan: Plan, edits: pa.Table) -> frozenset[str]:
+    """Wordings in which the editor trains the facts."""
     if "wordings" not in option_names(type(plan.config)):
         return frozenset()
     lessons = edit_lessons(edits, plan.config.wordings, plan.config.paraphrases)
@@ -180,32 +178,29 @@ def _trained(plan: Plan, edits: pa.Table) -> frozenset[str]:
 
 
 @dataclass
-class _Watch:
-    """What editing and asking take, and how long it will go on."""
+class _Stopwatch:
+    """The seconds of editing and of scoring, and how long both will go on."""
 
     name: str
     count: int
-    together: int
-    """Edits that are made in one pass, before the first of them is asked about."""
+    batch: int
+    """Edits that are made in one pass, before the first of them is scored."""
     progress: Callable[[str], None]
     edited_s: float = 0.0
-    asked_s: float = 0.0
+    scored_s: float = 0.0
 
-    def editing(self, states: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
-        """The states as they come; the time until each is that of editing, the rest that of asking."""
-        told, done = time.perf_counter(), 0
-        while True:
-            before = time.perf_counter()
-            found = next(states, None)
-            after = time.perf_counter()
-            self.edited_s += after - before
-            if found is None:
-                return
-            yield found
-            now, done = time.perf_counter(), done + 1
-            self.asked_s += now - after
-            if now - told > PATIENCE or done in (1, self.count):
-                made = min(self.count, -(-done // self.together) * self.together)
-                left = self.edited_s / made * (self.count - made) + self.asked_s / done * (self.count - done)
+    def measure(self, states: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+        """The states as they come; the time until each is that of editing, the rest that of scoring."""
+        shown = begun = time.perf_counter()
+        for done, state in enumerate(states, 1):
+            edited = time.perf_counter()
+            self.edited_s += edited - begun
+            yield state
+            begun = time.perf_counter()
+            self.scored_s += begun - edited
+            if begun - shown > PATIENCE or done in (1, self.count):
+                made = min(self.count, -(-done // self.batch) * self.batch)
+                left = self.edited_s / made * (self.count - made) + self.scored_s / done * (self.count - done)
                 self.progress(f"{self.name}: {done} of {self.count} single edits asked about, {duration(left)} left")
-                told = now
+                shown = begun
+        self.edited_s += time.perf_counter() - begun  # restoring the model after the last edit

@@ -1,10 +1,9 @@
 """A grid of settings of one editor, tried in one run on one model, and the best of them.
 
-`sweep="rank=4,8,16 layers=all,1"` is every combination. All members read the same wordings, so that what the frozen
-layers give is computed once for all of them (`forward.hidden_state_cache`). Each is judged on samples by greedy exact
-match: the edits it was trained on, wordings of them that it never saw, and facts that must not move; the best has the
-highest harmonic mean of the three, as in Meng et al. 2022. Leaves out the full scoring (`scoring`), which the best
-alone is given.
+`sweep="rank=4,8,16 layers=all,1"` is every combination. All members read the same wordings, so that the hidden states
+of the frozen layers are computed once for all of them (`forward.hidden_state_cache`). Greedy exact match on samples
+judges each member: the edits that it trained, wordings of them that it never saw, and facts that must not move. The
+best has the highest harmonic mean of the three, as in Meng et al. 2022. The experiment scores the best alone in full.
 """
 
 from __future__ import annotations
@@ -25,11 +24,10 @@ from chronofacts.editing.models.encoding import Encoded, encode, form_of
 from chronofacts.editing.models.load import context_length
 from chronofacts.editing.options import nearest, option_names
 from chronofacts.editing.runs.cost import Cost
-from chronofacts.editing.runs.results import ExperimentSettings, Prepared
 from chronofacts.editing.training import TrainingFailed, recalled, share_recalled
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
-__all__ = ["SWEEP", "Member", "planned_grid", "read_grid", "sweep", "sweep_plans", "sweep_table"]
+__all__ = ["SWEEP", "Member", "choose_best", "format_sweep", "plan_grid", "read_grid", "sweep"]
 
 MEASURES = {
     "edits": "share of the edits' main questions answered with the new value",
@@ -38,7 +36,7 @@ MEASURES = {
 }
 SWEEP = pa.schema(
     [
-        pa.field("member", pa.int32(), metadata={"doc": "place in the grid, from 0"}),
+        pa.field("member", pa.int32(), metadata={"doc": "index in the grid, from 0"}),
         pa.field("settings", pa.string(), metadata={"doc": "key=value words, joined by spaces"}),
         *(pa.field(name, pa.float64(), metadata={"doc": doc}) for name, doc in MEASURES.items()),
         pa.field("score", pa.float64(), metadata={"doc": "harmonic mean of the three"}),
@@ -57,12 +55,12 @@ class Member:
     """One point of the grid."""
 
     words: str
-    """What sets it apart, as `key=value` words."""
+    """Its own settings, as `key=value` words."""
     plan: Plan
 
 
 def read_grid(text: str, plan: Plan) -> tuple[Member, ...]:
-    """Every combination of `key=a,b,c` words, as settings of this editor that is otherwise as planned.
+    """Every combination of `key=a,b,c` words, each on top of the plan's settings.
 
     Raises BadInput for a word that is no list, and for an option or value that the editor does not have.
     """
@@ -85,45 +83,47 @@ def read_grid(text: str, plan: Plan) -> tuple[Member, ...]:
     return tuple(members)
 
 
-def planned_grid(settings: ExperimentSettings) -> tuple[Member, ...]:
-    """The grid of the run's first editor that trains. Raises BadInput as `read_grid`, and when none trains."""
-    for plan in settings.plans:
+def plan_grid(plans: Sequence[Plan], text: str) -> tuple[Member, ...]:
+    """The grid of the first editor that trains. Raises BadInput as `read_grid`, and when none trains."""
+    for plan in plans:
         if {"learning_rate", "wordings"} <= set(option_names(type(plan.config))):
-            return read_grid(settings.run.sweep or "", plan)
+            return read_grid(text, plan)
     raise BadInput("sweep: no editor of this run trains anything; name lora, freeze, finetune or p-tuning")
 
 
-def sweep_plans(settings: ExperimentSettings, prepared: Prepared, material: Material, out: Path) -> ExperimentSettings:
-    """The settings with the best member in place of the first editor that trains; writes `out / "sweep.parquet"`.
+def choose_best(
+    plans: Sequence[Plan], text: str, model: Any, tokenizer: Any, material: Material, out: Path
+) -> tuple[Plan, ...]:
+    """The plans with the best member in place of the first that trains; writes `out / "sweep.parquet"`.
 
-    A table that is there already, of a run that was interrupted, is taken as it is.
+    The table of an interrupted run is read instead of made again.
     """
-    grid, path = planned_grid(settings), out / "sweep.parquet"
+    grid, path = plan_grid(plans, text), out / "sweep.parquet"
     swept = grid[0].plan.name
     if path.is_file():
         table = pq.read_table(path)
     else:
         material.progress(f"sweep of {len(grid)} settings of {swept}")
-        table = sweep(grid, prepared.model, prepared.tokenizer, material)
+        table = sweep(grid, model, tokenizer, material)
         pq.write_table(table, path)
-    for line in sweep_table(table).splitlines():
+    for line in format_sweep(table).splitlines():
         material.progress(line)
     best = grid[table["best"].to_pylist().index(True)].plan
-    return replace(settings, plans=tuple(best if plan.name == swept else plan for plan in settings.plans))
+    return tuple(best if plan.name == swept else plan for plan in plans)
 
 
 def sweep(
     grid: Sequence[Member], model: Any, tokenizer: Any, material: Material, prefix_bytes: int = 4 << 30
 ) -> pa.Table:
-    """`SWEEP`, one row per member in the grid's order; the model is afterwards as before.
+    """`SWEEP`, one row per member in the grid's order; restores the model.
 
-    prefix_bytes: for what the frozen layers give, over all members. Raises CheckFailed when no member's loss stayed a
-    number.
+    prefix_bytes: most memory of the frozen layers' states, over all members. Raises CheckFailed when no member's loss
+    stayed a number.
     """
-    store, asked = PrefixStore(prefix_bytes), _questions(model, tokenizer, material, grid)
+    store, samples = PrefixStore(prefix_bytes), _draw_samples(model, tokenizer, material, grid)
     rows: list[dict[str, Any]] = []
     for number, member in enumerate(grid):
-        figures = _try(member.plan, model, tokenizer, replace(material, prefix=store), asked)
+        figures = _try(member.plan, model, tokenizer, replace(material, prefix=store), samples)
         blank = dict.fromkeys(SWEEP.names) | {"member": number, "settings": member.words, "score": 0.0, "best": False}
         rows.append(blank | figures)
         material.progress(f"sweep {number + 1} of {len(grid)}: {member.words}, score {rows[-1]['score']:.2f}")
@@ -133,7 +133,7 @@ def sweep(
     return pa.Table.from_pylist(rows, schema=SWEEP)
 
 
-def sweep_table(table: pa.Table) -> str:
+def format_sweep(table: pa.Table) -> str:
     """The table as a person reads it, the best marked."""
     width = max(len("settings"), *(len(text) for text in table["settings"].to_pylist()))
     lines = [f"  {'settings':{width}}  edits  paraphrases  kept  score    loss  seconds"]
@@ -146,7 +146,7 @@ def sweep_table(table: pa.Table) -> str:
 
 
 def _try(
-    plan: Plan, model: Any, tokenizer: Any, material: Material, asked: Mapping[str, Sequence[Encoded]]
+    plan: Plan, model: Any, tokenizer: Any, material: Material, samples: Mapping[str, Sequence[Encoded]]
 ) -> dict[str, Any]:
     """One member's figures."""
     with Cost() as cost:
@@ -157,7 +157,7 @@ def _try(
     if edited is None:
         return {"seconds": cost.seconds}
     try:
-        shares = {name: share_recalled(edited.model, examples) for name, examples in asked.items()}
+        shares = {name: share_recalled(edited.model, examples) for name, examples in samples.items()}
     finally:
         edited.undo()
     return shares | {
@@ -168,10 +168,10 @@ def _try(
     }
 
 
-def _questions(model: Any, tokenizer: Any, material: Material, grid: Sequence[Member]) -> dict[str, list[Encoded]]:
-    """What members are asked, the same for all: no more than `SAMPLE` per measure.
+def _draw_samples(model: Any, tokenizer: Any, material: Material, grid: Sequence[Member]) -> dict[str, list[Encoded]]:
+    """The questions of each measure, the same for all members, at most `SAMPLE` each.
 
-    Kept is only what the untouched model knows: nobody can keep the rest.
+    `kept` holds only what the unedited model knows: nobody can keep the rest.
     """
 
     def tokens(lessons: Sequence[Lesson]) -> list[Encoded]:
@@ -187,9 +187,9 @@ def _questions(model: Any, tokenizer: Any, material: Material, grid: Sequence[Me
         if others and others[-1] not in trained
     ]
     stable = tokens(replay_lessons(material, 0, SAMPLE, seed=1)) if material.sentences.num_rows else []
-    asked = {"edits": tokens(edit_lessons(edits, ("prompt",), 0)), "paraphrases": tokens(unseen)}
+    samples = {"edits": tokens(edit_lessons(edits, ("prompt",), 0)), "paraphrases": tokens(unseen)}
     known = [example for example, right in zip(stable, recalled(model, stable), strict=True) if right]
-    return {name: examples for name, examples in {**asked, "kept": known}.items() if examples}
+    return {name: examples for name, examples in {**samples, "kept": known}.items() if examples}
 
 
 def _harmonic(shares: Any) -> float:

@@ -1,7 +1,4 @@
-"""A causal trace as a folder: the effects, their averages, the heat map, and the layers that they suggest.
-
-Leaves out the tracing itself (`tracing.trace`) and the drawing (`tracing.heat_map`).
-"""
+"""A causal trace as a folder: the effects, their averages, the heat map, and the layers that they suggest."""
 
 from __future__ import annotations
 
@@ -14,19 +11,17 @@ import pyarrow.parquet as pq
 
 from chronofacts.editing.models.load import load_model, model_hash
 from chronofacts.editing.options import option_names, parse_options
-from chronofacts.editing.runs.experiment import RunSettings
+from chronofacts.editing.runs.settings import RunSettings
 from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.editing.tracing.heat_map import draw_heat_map
 from chronofacts.editing.tracing.trace import MEMIT_LAYERS, TraceSettings, average, suggest_layers, trace
 from chronofacts.schemas.files import check_out, create_folder
 
-__all__ = ["Traced", "run_trace"]
+__all__ = ["TraceSummary", "run_trace"]
 
 
 @dataclass(frozen=True)
-class Traced:
-    """What a trace found."""
-
+class TraceSummary:
     out: Path
     facts: int
     rome: list[int]
@@ -39,7 +34,7 @@ def run_trace(
     settings: Mapping[str, str],
     out: Path,
     progress: Callable[[str], None] = lambda line: None,
-) -> Traced:
+) -> TraceSummary:
     """Trace where a model looks up a snapshot's old facts, into `effects.parquet` (`tracing.trace.EFFECTS`),
     `averages.parquet` (`tracing.trace.MAP`), `heat_map.svg`, `heat_map.png` and `trace.json`.
 
@@ -58,8 +53,8 @@ def run_trace(
     averages = average(effects, chosen.seed)
     facts = len(set(effects["edit_id"].to_pylist()))
     rome, memit = suggest_layers(averages), suggest_layers(averages, count=MEMIT_LAYERS)
-    told = {
-        "snapshot": snapshot.name,
+    about = {
+        "snapshot": snapshot.manifest.name,
         "model": {"name": model_name, "hash": model_hash(model)},
         "settings": asdict(chosen),
         "facts": facts,
@@ -69,5 +64,5 @@ def run_trace(
         pq.write_table(effects, folder / "effects.parquet")
         pq.write_table(averages, folder / "averages.parquet")
         draw_heat_map(averages, folder, f"{model_name}: where {facts} facts are looked up")
-        (folder / "trace.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return Traced(out, facts, rome, memit)
+        (folder / "trace.json").write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return TraceSummary(out, facts, rome, memit)

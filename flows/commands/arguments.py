@@ -1,4 +1,4 @@
-"""What several commands take, and how it is checked before anything slow begins."""
+"""Arguments that several commands have, and their checks before anything slow begins."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["Out", "Snapshot", "parse_settings", "require_editing"]
+__all__ = ["Out", "Snapshot", "parse_settings", "require_editing", "split_names"]
 
 Snapshot = Annotated[Path, typer.Argument(help="A snapshot folder, made by `refresh`.", show_default=False)]
 Out = Annotated[Path, typer.Option(help="Folder to make; it must not hold anything.", show_default=False)]
@@ -25,6 +25,11 @@ def parse_settings(words: list[str]) -> dict[str, str]:
             raise BadInput(f"--set {word!r} is not key=value; write for example --set lora.rank=8")
         settings[key.strip()] = value.strip()
     return settings
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Names that commas separate."""
+    return tuple(name for name in (part.strip() for part in text.split(",")) if name)
 
 
 def require_editing() -> None:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from chronofacts.flows.commands.arguments import Out, Snapshot, parse_settings, require_editing
-from chronofacts.flows.output import fail, mode, show_progress, tell
+from chronofacts.flows.commands.arguments import Out, Snapshot, parse_settings, require_editing, split_names
+from chronofacts.flows.output import mode, print_error, print_result, show_progress
 
 __all__ = ["experiment", "report", "trace"]
 
@@ -50,29 +50,27 @@ def experiment(
     from chronofacts.schemas.files import check_out
     from chronofacts.schemas.manifest import read_manifest
 
-    settings = parse_settings(set_ or [])
-    saved = load or []
-    named = editor or ("none" if saved else "none,lora,lora+replay")
-    editors = [name for name in (part.strip() for part in named.split(",")) if name]
+    words, saved = parse_settings(set_ or []), load or []
+    editors = split_names(editor or ("none" if saved else "none,lora,lora+replay"))
     read_manifest(snapshot)
     check_out(out)
     require_editing()
     from chronofacts.editing.editors.saved_edit import base_of
-    from chronofacts.editing.runs.experiment import SMALL_WORLD, read_settings
+    from chronofacts.editing.runs.settings import SMALL_WORLD, read_settings
 
-    read_settings(editors, settings, saved)
+    settings = read_settings(editors, words, saved)
     model = model or (base_of(saved[0]) if saved else SMALL_WORLD)
     show_progress()
-    from chronofacts.flows.environment import quiet_flows
+    from chronofacts.flows.prefect_env import quiet_flows
 
     with quiet_flows():
         from chronofacts.flows.experiment import experiment as experiment_flow
 
-        metrics = experiment_flow(snapshot, model, editors, out, settings, saved)
+        metrics = experiment_flow(snapshot, model, settings, out)
     from chronofacts.editing.report import terminal_table
 
     table = terminal_table([out])
-    tell(
+    print_result(
         f"\n{table}\n\nrun: {out}   (next: chronofacts report {out} --out page)",
         {"run": out, "metrics": metrics},
     )
@@ -105,7 +103,7 @@ def trace(
 
     found = run_trace(snapshot, model, settings, out, logging.getLogger("chronofacts.trace").info)
     memit = f"{found.memit[0]} to {found.memit[-1]}"
-    tell(
+    print_result(
         f"traced {found.facts} facts: rome would edit layer {found.rome[0]}, memit layers {memit}\n"
         f"heat map: {found.out / 'heat_map.png'}",
         {"out": found.out, "facts": found.facts, "rome": found.rome, "memit": found.memit},
@@ -127,6 +125,6 @@ def report(
     page = write_report(runs, out) if out is not None else None
     if mode.as_json:
         if page is not None:
-            fail(f"report: {page}")
-        return tell("", read_figures(runs))
-    tell(f"report: {page}" if page is not None else terminal_table(runs), None)
+            print_error(f"report: {page}")
+        return print_result("", read_figures(runs))
+    print_result(f"report: {page}" if page is not None else terminal_table(runs), None)

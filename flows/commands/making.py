@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from chronofacts.flows.commands.arguments import Out, require_editing
-from chronofacts.flows.output import show_progress, tell
+from chronofacts.flows.commands.arguments import Out, require_editing, split_names
+from chronofacts.flows.output import print_result, show_progress
 
 __all__ = ["demo", "refresh"]
 
@@ -32,15 +32,15 @@ def demo(
     check_out(folder)
     show_progress()
     require_editing()
-    from chronofacts.flows.environment import quiet_flows
+    from chronofacts.flows.prefect_env import quiet_flows
 
     with quiet_flows():
         from chronofacts.flows.demo import run_demo
 
-        told = run_demo(folder, quick)
-    tell(
-        f"\n{told.table}\n\nsnapshot: {told.snapshot}\nrun:      {told.run}\nreport:   {told.report}",
-        {"snapshot": told.snapshot, "run": told.run, "report": told.report},
+        made = run_demo(folder, quick)
+    print_result(
+        f"\n{made.table}\n\nsnapshot: {made.snapshot}\nrun:      {made.run}\nreport:   {made.report}",
+        {"snapshot": made.snapshot, "run": made.run, "report": made.report},
     )
 
 
@@ -107,41 +107,31 @@ def refresh(
 
     Example: chronofacts refresh --source sample --since 2021-01-01 --as-of 2025-01-01 --out S
     """
-    from chronofacts.schemas.catalogue import load_catalogue
+    from chronofacts.flows.settings import RefreshSettings
+    from chronofacts.pipeline.build import SnapshotSettings
+    from chronofacts.pipeline.sources.dump.source import DumpSettings
+    from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings
     from chronofacts.schemas.cutoffs import parse_since
-    from chronofacts.schemas.dates import check_dates, parse_day
-    from chronofacts.schemas.files import check_out
+    from chronofacts.schemas.dates import parse_day
 
-    first, second = parse_since(since), parse_day(as_of, "--as-of")
-    wanted = tuple(part for part in (piece.strip() for piece in relations.split(",")) if part)
-    # Wrong use is told before anything slow begins.
-    check_dates(first, second)
-    check_out(out)
-    catalogue = load_catalogue()
-    if wanted:
-        catalogue.select(wanted)
+    days = parse_since(since), parse_day(as_of, "--as-of")
+    recordings = raw or Path(f"{out}.raw")
+    dump = DumpSettings(parse_day(dump_day, "--dump-day") if dump_day else None, recordings, keep_damaged, scope)
+    settings = RefreshSettings(
+        source,
+        out,
+        SnapshotSettings(*days, language, seed, quarantine_days, hops_per_edit),
+        split_names(relations),
+        update,
+        EndpointSettings(user_agent, recordings, scope),
+        dump,
+        task_runner,
+    )
     show_progress()
-    from chronofacts.flows.environment import quiet_flows
+    from chronofacts.flows.prefect_env import quiet_flows
 
     with quiet_flows():
         from chronofacts.flows.refresh import refresh as refresh_flow
-        from chronofacts.pipeline.sources.dump.source import DumpSettings
-        from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings
 
-        kept = raw or Path(f"{out}.raw")
-        refresh_flow(
-            source,
-            first,
-            second,
-            out,
-            wanted,
-            language,
-            seed,
-            quarantine_days,
-            EndpointSettings(user_agent, kept, scope),
-            update,
-            DumpSettings(parse_day(dump_day, "--dump-day") if dump_day else None, kept, keep_damaged, scope),
-            task_runner,
-            hops_per_edit,
-        )
-    tell(f"snapshot: {out}", {"snapshot": out})
+        refresh_flow(settings)
+    print_result(f"snapshot: {out}", {"snapshot": out})

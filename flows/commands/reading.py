@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
 from chronofacts.flows.commands.arguments import Snapshot
-from chronofacts.flows.output import fail, mode, tell
+from chronofacts.flows.output import mode, print_error, print_result
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["diff", "inspect", "verify"]
@@ -32,39 +32,31 @@ def inspect(
     if live and not why:
         raise BadInput("--live is about one entity; name it with --why, for example --why Q142 --live")
     if why:
-        return _audit(snapshot, why, Wiki(api, user_agent) if live else None)
+        return _show_entity(snapshot, why, api if live else None, user_agent)
     from chronofacts.pipeline.snapshots.summary import inspect as read_inspection
 
     found = read_inspection(snapshot)
     if mode.as_json:
-        return tell("", found.as_json())
+        return print_result("", found.as_json())
     from chronofacts.flows.terminal import print_inspection
 
     print_inspection(found)
 
 
-class Wiki(NamedTuple):
-    """Where the API of a wiki is, and who asks it."""
-
-    api: str
-    user_agent: str
-
-
-def _audit(snapshot: Path, qid: str, wiki: Wiki | None) -> None:
-    """Tell what a snapshot has of one entity, and what a wiki says of it now, when one is given."""
+def _show_entity(snapshot: Path, qid: str, api: str | None, user_agent: str) -> None:
+    """Print what a snapshot has of one entity, and what a wiki has now, where its API is given."""
     from chronofacts.flows.terminal import print_audit, print_now
     from chronofacts.pipeline.snapshots.entity_report import audit
     from chronofacts.pipeline.snapshots.live_check import compare_with_now
     from chronofacts.pipeline.sources.wikibase_api import open_api
 
-    findings = audit(snapshot, qid)
-    now = None
-    if wiki is not None:
-        with open_api(wiki.api, wiki.user_agent) as api:
-            now = compare_with_now(snapshot, qid, api)
+    findings, now = audit(snapshot, qid), None
+    if api is not None:
+        with open_api(api, user_agent) as wiki:
+            now = compare_with_now(snapshot, qid, wiki)
     if mode.as_json:
-        told = [finding._asdict() for finding in findings]
-        return tell("", told if now is None else {"findings": told, "now": [line._asdict() for line in now]})
+        rows = [finding._asdict() for finding in findings]
+        return print_result("", rows if now is None else {"findings": rows, "now": [line._asdict() for line in now]})
     print_audit(qid, findings)
     if now is not None:
         print_now(qid, now)
@@ -81,13 +73,13 @@ def verify(snapshot: Snapshot) -> None:
 
     problems = find_problems(snapshot)
     for problem in problems:
-        fail(f"broken: {problem}")
+        print_error(f"broken: {problem}")
     if problems and mode.as_json:
-        tell("", {"snapshot": snapshot, "sound": False, "broken": problems})
+        print_result("", {"snapshot": snapshot, "sound": False, "broken": problems})
     if problems:
         raise typer.Exit(1)
     checked = len(promises(read_manifest(snapshot)))
-    tell(
+    print_result(
         f"{snapshot} is sound ({checked} promises, every checksum)",
         {"snapshot": snapshot, "sound": True, "promises": checked, "broken": []},
     )
@@ -108,7 +100,7 @@ def diff(
     relations = read_manifest(new).relations
     differences = compare_snapshots(old, new, load_catalogue().select(relations))
     if mode.as_json:
-        return tell("", {"counts": count_kinds(differences), "differences": differences.to_pylist()})
+        return print_result("", {"counts": count_kinds(differences), "differences": differences.to_pylist()})
     from chronofacts.flows.terminal import print_differences
 
     print_differences(differences)

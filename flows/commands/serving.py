@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from chronofacts.flows.commands.arguments import parse_settings
-from chronofacts.flows.output import tell
+from chronofacts.flows.output import print_result
 
 __all__ = ["serve"]
 
@@ -42,7 +42,7 @@ def serve(
         from chronofacts.flows.parameters import read_parameters
 
         parameters = read_parameters(monthly, words)
-        tell(
+        print_result(
             f"serving monthly at {cron!r} (UTC), seen at {address}; stop with Ctrl-C",
             {"cron": cron, "parameters": parameters, "ui": address},
         )

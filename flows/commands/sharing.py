@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from chronofacts.flows.commands.arguments import Out, Snapshot
-from chronofacts.flows.output import show_progress, tell
+from chronofacts.flows.output import print_result, show_progress
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["export", "import_", "publish"]
 
 _IMPORTED = ("edits", "questions", "rejections")
-"""Tables whose rows `import` tells."""
+"""Tables whose rows `import` counts."""
 
 
 def export(
@@ -30,7 +30,7 @@ def export(
     from chronofacts.pipeline.exchange import export_snapshot
 
     written = export_snapshot(snapshot, format, out)
-    tell("\n".join(f"wrote {path}" for path in written), {"files": written})
+    print_result("\n".join(f"wrote {path}" for path in written), {"files": written})
 
 
 def import_(
@@ -52,8 +52,8 @@ def import_(
 
     manifest = import_snapshot(file, format, out, first, second)
     counts = {name: sum(e.rows for f, e in manifest.files.items() if f.startswith(f"{name}/")) for name in _IMPORTED}
-    told = ", ".join(f"{rows} {name}" for name, rows in counts.items())
-    tell(f"snapshot: {out} ({told})", {"snapshot": out, "rows": counts})
+    counted = ", ".join(f"{rows} {name}" for name, rows in counts.items())
+    print_result(f"snapshot: {out} ({counted})", {"snapshot": out, "rows": counts})
 
 
 def publish(
@@ -92,7 +92,7 @@ def publish(
         raise BadInput("--base-model says what an adapter belongs to; give --adapter RUN/adapters/lora too")
     check_options(repo, PublishSettings(endpoint, private, force_tag, dry_run))
     show_progress()
-    from chronofacts.flows.environment import quiet_flows
+    from chronofacts.flows.prefect_env import quiet_flows
 
     with quiet_flows():
         from chronofacts.flows.publish import publish as publish_flow
@@ -104,5 +104,5 @@ def publish(
         else:
             published = publish_flow(snapshot, repo, endpoint, private, force_tag, dry_run)
             lines, url, commit = published.plan.lines(), published.url, published.commit
-    told = {"plan": lines, "dry_run": dry_run, "url": url, "commit": commit}
-    tell("\n".join([*lines, *([] if dry_run else [f"published: {url}"])]), told)
+    result = {"plan": lines, "dry_run": dry_run, "url": url, "commit": commit}
+    print_result("\n".join([*lines, *([] if dry_run else [f"published: {url}"])]), result)

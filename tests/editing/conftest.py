@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from chronofacts.editing.models.load import load_model
-from chronofacts.editing.runs.experiment import RunSummary, run_experiment
+from chronofacts.editing.runs.experiment import run_experiment
+from chronofacts.editing.runs.results import RunSummary
+from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.snapshot import Snapshot, load_snapshot
 from tests.editing.invented_world import write_invented
 
@@ -55,7 +57,7 @@ def snapshot(invented: Path) -> Snapshot:
 @pytest.fixture(scope="session")
 def experiment(invented: Path, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
     out = tmp_path_factory.mktemp("runs") / "run"
-    summary = run_experiment(invented, "small-world", ["none", "lora", "lora+replay"], SETTINGS, out)
+    summary = run_experiment(invented, "small-world", read_settings(["none", "lora", "lora+replay"], SETTINGS), out)
     return Experiment(invented, out, summary)
 
 

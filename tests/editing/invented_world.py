@@ -8,7 +8,6 @@ several leagues, some of which they joined or left.
 from __future__ import annotations
 
 import datetime
-import json
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from chronofacts.schemas.manifest import SnapshotManifest
 from chronofacts.schemas.tables import EDITS, QUESTIONS, SENTENCES
 
 SINCE, AS_OF, PAST = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1), datetime.date(2016, 7, 1)
@@ -88,8 +88,12 @@ def write_invented(
         (folder / name).mkdir(parents=True)
         rows = getattr(world, name)
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / name / "part.parquet")
-    manifest = {"name": "invented", "since": str(SINCE), "as_of": str(AS_OF), "files": {}}
-    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    manifest = SnapshotManifest(
+        name="invented", since=SINCE, as_of=AS_OF, language="en", source="sample", source_day=AS_OF, source_detail="",
+        retrieved_at=datetime.datetime(2025, 1, 2, tzinfo=datetime.UTC), code_version="", catalogue_hash="",
+        relations=("mayor", "coach"), seed=seed,
+    )  # fmt: skip
+    (folder / "manifest.json").write_text(manifest.as_json(), encoding="utf-8")
     return folder
 
 

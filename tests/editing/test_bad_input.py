@@ -18,7 +18,8 @@ from chronofacts.editing.editors.located.key_value import ValueSettings, find_fa
 from chronofacts.editing.models.architecture import output_matrices
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.models.load import load_model, model_hash, save_model
-from chronofacts.editing.runs.experiment import read_settings, run_experiment
+from chronofacts.editing.runs.experiment import run_experiment
+from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.scoring import generate
 from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.schemas.errors import BadInput
@@ -51,7 +52,7 @@ def test_a_snapshot_without_edits_is_told(tmp_path: Path, folder: Path) -> None:
     snapshot = write_invented(tmp_path / "S", facts=12, edits=4, people=10)
     pq.write_table(load_snapshot(snapshot).edits.slice(0, 0), snapshot / "edits" / "part.parquet")
     with pytest.raises(BadInput, match="has no edits"):
-        run_experiment(snapshot, str(folder), ["lora"], {}, tmp_path / "R")
+        run_experiment(snapshot, str(folder), read_settings(["lora"], {}), tmp_path / "R")
     assert not (tmp_path / "R").exists()
 
 
@@ -73,7 +74,7 @@ def test_a_run_with_a_fact_longer_than_the_context_names_it_and_leaves_nothing(t
     changed = edits.set_column(place, edits.schema.field("target_new"), [long])
     pq.write_table(changed, snapshot / "edits" / "part.parquet")
     with pytest.raises(BadInput, match="more than the model's context"):
-        run_experiment(snapshot, str(folder), ["lora"], {"cache": "none"}, tmp_path / "R")
+        run_experiment(snapshot, str(folder), read_settings(["lora"], {"cache": "none"}), tmp_path / "R")
     assert not (tmp_path / "R").exists()
 
 
@@ -191,5 +192,5 @@ def test_a_snapshot_of_a_world_nobody_wrote_down_is_told(tmp_path: Path) -> None
     empty = load_snapshot(write_invented(tmp_path / "other", facts=12, edits=4, people=10)).sentences.slice(0, 0)
     pq.write_table(empty, snapshot / "sentences" / "part.parquet")
     with pytest.raises(BadInput, match="no sentences to learn a small world from"):
-        run_experiment(snapshot, "small-world", ["lora"], {}, tmp_path / "R")
+        run_experiment(snapshot, "small-world", read_settings(["lora"], {}), tmp_path / "R")
     assert not (tmp_path / "R").exists()

@@ -3,7 +3,7 @@
 import pytest
 
 from chronofacts.editing.editors.trained.lora import LoraOptions
-from chronofacts.editing.runs.experiment import read_settings
+from chronofacts.editing.runs.settings import read_settings
 from chronofacts.schemas.errors import BadInput
 
 

@@ -19,7 +19,8 @@ from chronofacts.editing.models.encoding import encode, render
 from chronofacts.editing.models.load import load_model
 from chronofacts.editing.report import as_json, terminal_table, write_report
 from chronofacts.editing.runs.experiment import run_experiment
-from chronofacts.editing.runs.single_edits import ask_alone
+from chronofacts.editing.runs.settings import read_settings
+from chronofacts.editing.runs.single_edits import choose_single_edits
 from chronofacts.editing.scoring import ScoringSettings, score
 from chronofacts.editing.scoring.probe_scorer import _longest, _Model
 from chronofacts.editing.scoring.probes import direct_probes
@@ -52,7 +53,7 @@ def sets(world: Path) -> Snapshot:
 def run(world: Path, experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small world of the other tests, edited with this world's changes."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    run_experiment(world, str(experiment.run / "model"), ["lora", "memory"], CHEAP, out)
+    run_experiment(world, str(experiment.run / "model"), read_settings(["lora", "memory"], CHEAP), out)
     return out
 
 
@@ -164,10 +165,10 @@ def test_the_given_answer_of_a_plural_question_is_right(sets: Snapshot, experime
 def test_one_at_a_time_a_set_is_edited_once_and_asked_about(
     world: Path, sets: Snapshot, experiment: Experiment, tmp_path: Path
 ) -> None:
-    part, left_out = ask_alone(sets, None, seed=0)
+    part, left_out = choose_single_edits(sets, None, seed=0)
     assert part.edits.num_rows == sets.edits.num_rows and left_out["questions about several edits"] == 0
     settings = CHEAP | {"mode": "one-at-a-time", "lora.steps": "60"}
-    run_experiment(world, str(experiment.run / "model"), ["lora"], settings, tmp_path / "run")
+    run_experiment(world, str(experiment.run / "model"), read_settings(["lora"], settings), tmp_path / "run")
     scores = pq.read_table(tmp_path / "run" / "scores" / "lora.parquet")
     edits = scores.filter(pc.equal(scores["kind"], "edit"))
     assert edits.num_rows == 12 and len(set(edits["fact"].to_pylist())) == 12
@@ -177,7 +178,9 @@ def test_one_at_a_time_a_set_is_edited_once_and_asked_about(
 def test_in_chunks_a_set_is_asked_about_right_after_its_chunk(
     world: Path, experiment: Experiment, tmp_path: Path
 ) -> None:
-    run_experiment(world, str(experiment.run / "model"), ["memory"], CHEAP | {"chunk": "4"}, tmp_path / "run")
+    run_experiment(
+        world, str(experiment.run / "model"), read_settings(["memory"], CHEAP | {"chunk": "4"}), tmp_path / "run"
+    )
     curve = pq.read_table(tmp_path / "run" / "curve" / "memory.parquet")
     assert curve.num_rows == 12 and set(curve["chunk"].to_pylist()) == {0, 1, 2}
 

@@ -19,7 +19,7 @@ def prefect_server(prefect_home: Path) -> Iterator[str]:
     """The address of its API. Real flows run against it, as those of a command do."""
     from prefect.settings import PREFECT_API_URL
 
-    from chronofacts.flows.environment import quiet_flows
+    from chronofacts.flows.prefect_env import quiet_flows
 
     home = Path(os.environ["PREFECT_HOME"])
     if not (home / "prefect.db").exists():

@@ -57,8 +57,8 @@ def asked_in_a_fork() -> dict[str, Any]:
 def main() -> None:
     import chronofacts.editing.report
     import chronofacts.editing.runs.experiment
-    from chronofacts.flows.environment import quiet_flows
     from chronofacts.flows.monthly import monthly
+    from chronofacts.flows.prefect_env import quiet_flows
 
     asked = json.loads(sys.argv[1]) if len(sys.argv) > 1 else asked_in_a_fork()
     noon = datetime.datetime.fromisoformat(asked.pop("clock"))

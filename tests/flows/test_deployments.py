@@ -12,7 +12,7 @@ from prefect.client.schemas.schedules import construct_schedule
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
-from chronofacts.flows.monthly import patiently
+from chronofacts.flows.monthly import retry_endpoint
 from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
 from chronofacts.schemas.errors import BadInput
 
@@ -59,11 +59,11 @@ def test_an_endpoint_that_fails_is_asked_again_later_and_wrong_use_is_not() -> N
             raise answers.pop(0)
         return "done"
 
-    assert patiently(work, (1, 10, 60), waited.append) == "done"
+    assert retry_endpoint(work, (1, 10, 60), waited.append) == "done"
     assert waited == [60, 600]
     answers = [BadInput("wrong"), EndpointFailed("busy")]
     with pytest.raises(BadInput):
-        patiently(work, (1, 10), waited.append)
+        retry_endpoint(work, (1, 10), waited.append)
     answers = [EndpointFailed("busy")] * 3
     with pytest.raises(EndpointFailed):
-        patiently(work, (1, 10), waited.append)
+        retry_endpoint(work, (1, 10), waited.append)

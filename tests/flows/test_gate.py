@@ -107,7 +107,7 @@ def test_the_artifact_tells_what_was_set_aside(prefect_server: str, tmp_path: Pa
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
-    from chronofacts.flows.findings import tell_set_aside
+    from chronofacts.flows.artifacts import show_set_aside
     from chronofacts.schemas.manifest import read_manifest
     from tests.pipeline.publishing.small_snapshot import make_snapshot
     from tests.pipeline.snapshots.test_gate import written
@@ -115,7 +115,7 @@ def test_the_artifact_tells_what_was_set_aside(prefect_server: str, tmp_path: Pa
     small = make_snapshot(tmp_path / "small")
     made, _ = written(small, ["UPDATE edits SET new_label = new_object WHERE subject = 'Q11'"], tmp_path)
     for manifest in (read_manifest(small), made):
-        flow(lambda told=manifest: tell_set_aside(told), name="telling", validate_parameters=False)()
+        flow(lambda told=manifest: show_set_aside(told), name="telling", validate_parameters=False)()
     with get_client(sync_client=True) as client:
         wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["set-aside"]))
         (artifact,) = client.read_artifacts(artifact_filter=wanted)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prefect.artifacts import Artifact
 
-from chronofacts.flows.monthly import day_of_snapshot, monthly
+from chronofacts.flows.monthly import choose_day, monthly
 from chronofacts.flows.parameters import read_parameters
 from chronofacts.pipeline.snapshots.store import open_store
 from chronofacts.schemas.errors import BadInput
@@ -25,8 +25,8 @@ def run(folder: Path, day: datetime.date, **more: object) -> dict:
 
 
 def test_the_snapshot_of_a_month_is_of_the_last_day_of_the_month_before() -> None:
-    assert day_of_snapshot(datetime.date(2025, 3, 3)) == datetime.date(2025, 2, 28)
-    assert day_of_snapshot(datetime.date(2025, 1, 31)) == datetime.date(2024, 12, 31)
+    assert choose_day(datetime.date(2025, 3, 3)) == datetime.date(2025, 2, 28)
+    assert choose_day(datetime.date(2025, 1, 31)) == datetime.date(2024, 12, 31)
 
 
 def test_two_months_are_kept_told_and_safe_to_repeat(prefect_server: str, tmp_path: Path) -> None:

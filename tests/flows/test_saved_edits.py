@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from pathlib import Path
 
@@ -11,9 +10,9 @@ from typer.testing import CliRunner
 
 from chronofacts.editing.models.load import save_model
 from chronofacts.editing.runs.experiment import run_experiment
+from chronofacts.editing.runs.settings import read_settings
 from chronofacts.flows.cli import app
-from chronofacts.schemas.manifest import SnapshotManifest
-from tests.editing.invented_world import AS_OF, SINCE, write_invented
+from tests.editing.invented_world import write_invented
 from tests.editing.models.families import tiny, tiny_tokenizer
 
 FEW = {"cache": "none", "scoring.hops": "false", "scoring.fluency": "0", "scoring.perplexity": "0"}
@@ -25,17 +24,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("saved")
     save_model(tiny("llama"), tiny_tokenizer(), place / "model")
     snapshot = write_invented(place / "S", facts=12, edits=4, people=10)
-    (snapshot / "manifest.json").write_text(manifest().as_json())
-    run_experiment(snapshot, str(place / "model"), ["lora"], FEW | {"lora.steps": "2"}, place / "R")
+    run_experiment(snapshot, str(place / "model"), read_settings(["lora"], FEW | {"lora.steps": "2"}), place / "R")
     return place / "R"
-
-
-def manifest() -> SnapshotManifest:
-    now = datetime.datetime(2025, 1, 2, tzinfo=datetime.UTC)
-    return SnapshotManifest(
-        name="invented", since=SINCE, as_of=AS_OF, language="en", source="sample", source_day=AS_OF, source_detail="",
-        retrieved_at=now, code_version="", catalogue_hash="", relations=("mayor", "coach"), seed=0,
-    )  # fmt: skip
 
 
 def experiment(run: Path, *words: object) -> tuple[int, str, str]:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMAND = """
 import contextlib, json, os, sys, threading, time
 from pathlib import Path
-from chronofacts.flows.environment import quiet_flows
+from chronofacts.flows.prefect_env import quiet_flows
 
 def children():
     found = []

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyoxigraph
 import pytest
 
+from chronofacts.pipeline.build import SnapshotSettings
 from chronofacts.pipeline.incremental import read_older, update_source
 from chronofacts.pipeline.snapshots.write import read_table, write_snapshot
 from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings, EndpointSource, open_endpoint
@@ -176,14 +177,15 @@ def test_an_update_from_another_source_language_or_relation_is_wrong_use(
 
 def test_the_command_updates_a_snapshot_to_what_a_full_refresh_gives(tmp_path: Path) -> None:
     from chronofacts.flows.refresh import refresh
+    from chronofacts.flows.settings import RefreshSettings
 
-    world = offices()
+    world, days = offices(), SnapshotSettings(SINCE, AS_OF)
     with serving(world.store()) as server:
 
         def run(name: str, update: Path | None = None) -> Path:
             options = EndpointSettings(raw=tmp_path / "raw")
             relations = ("office_holder", "birthplace")
-            return refresh.fn(server.url, SINCE, AS_OF, tmp_path / name, relations, endpoint=options, update=update)
+            return refresh.fn(RefreshSettings(server.url, tmp_path / name, days, relations, update, options))
 
         old = run("old")
         world.says("Q5000", "P39", "Q11", start="2005-04-01").item("Q5000", "Somebody new", revision=9, types=("Q5",))
@@ -194,4 +196,4 @@ def test_the_command_updates_a_snapshot_to_what_a_full_refresh_gives(tmp_path: P
             kept = [column for column in tables[0].column_names if column != "retrieved_at"]
             assert tables[0].select(kept).equals(tables[1].select(kept)), name
     with pytest.raises(BadInput, match="--update"):
-        refresh.fn("sample", SINCE, AS_OF, tmp_path / "no", update=old)
+        refresh.fn(RefreshSettings("sample", tmp_path / "no", days, update=old))

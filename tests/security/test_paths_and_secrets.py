@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from chronofacts.flows.monthly import tell_failure
-from chronofacts.flows.output import fail
-from chronofacts.flows.upkeep import prune_results
+from chronofacts.flows.monthly import report_failure
+from chronofacts.flows.output import print_error
+from chronofacts.flows.retention import prune_results
 from chronofacts.pipeline.publishing.hub import PublishSettings, publish
 from chronofacts.pipeline.snapshots.store import open_store
 from chronofacts.pipeline.snapshots.verify import verify
@@ -110,7 +110,7 @@ def test_a_failure_that_quotes_a_token_is_told_without_it(
 
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setattr(logging.getLogger("chronofacts"), "propagate", True)
-    tell_failure(Told, Told, Told)
-    fail(Told.message)
+    report_failure(Told, Told, Told)
+    print_error(Told.message)
     said = caplog.text + capsys.readouterr().err
     assert "monthly" in said and TOKEN not in said and "secretword" not in said

@@ -14,7 +14,8 @@ import torch
 from chronofacts.editing.editors import make_plan
 from chronofacts.editing.editors.saved_edit import base_of, load_edit, merge_edit, read_card
 from chronofacts.editing.models.load import load_model, model_hash, save_model
-from chronofacts.editing.runs.experiment import read_settings, run_experiment
+from chronofacts.editing.runs.experiment import run_experiment
+from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.editing.editors.made_edits import made_material
@@ -34,7 +35,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("saved")
     save_model(tiny("llama"), TOKENIZER, place / "model")
     snapshot = write_invented(place / "S", facts=12, edits=4, people=10)
-    run_experiment(snapshot, str(place / "model"), EDITORS, ASKED | STEPS, place / "R")
+    run_experiment(snapshot, str(place / "model"), read_settings(EDITORS, ASKED | STEPS), place / "R")
     return place / "R"
 
 
@@ -59,7 +60,7 @@ def test_a_card_holds_the_very_edits_and_all_that_made_them(run: Path) -> None:
 def test_another_run_asks_saved_edits_and_finds_what_the_first_did(run: Path, tmp_path: Path) -> None:
     saved = [run / "adapters" / editor for editor in EDITORS]
     summary = run_experiment(
-        run.parent / "S", base_of(saved[0]), ["none", "memory"], ASKED, tmp_path / "again", load=saved
+        run.parent / "S", base_of(saved[0]), read_settings(["none", "memory"], ASKED, saved), tmp_path / "again"
     )
     assert list(summary.metrics) == ["none", "memory", *(f"saved-{editor}" for editor in EDITORS)]
     for editor in EDITORS:
@@ -94,10 +95,8 @@ def test_another_base_model_is_refused_and_nothing_is_left_behind(run: Path, tmp
     save_model(tiny("llama", seed=1), TOKENIZER, tmp_path / "other")
     for editor in EDITORS:
         with pytest.raises(CheckFailed, match=r"was made for the model .* in float32"):
-            run_experiment(
-                run.parent / "S", str(tmp_path / "other"), ["none"], ASKED, tmp_path / "again",
-                load=[run / "adapters" / editor],
-            )  # fmt: skip
+            settings = read_settings(["none"], ASKED, [run / "adapters" / editor])
+            run_experiment(run.parent / "S", str(tmp_path / "other"), settings, tmp_path / "again")
     assert not (tmp_path / "again").exists()
 
 

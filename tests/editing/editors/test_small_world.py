@@ -12,7 +12,9 @@ import pytest
 from chronofacts.editing.editors import Material, make_plan
 from chronofacts.editing.editors.saved_edit import load_edit
 from chronofacts.editing.models.load import model_hash
-from chronofacts.editing.runs.experiment import Prepared, read_settings, run_editor
+from chronofacts.editing.runs.experiment import run_editor
+from chronofacts.editing.runs.results import Experiment, PreparedModel
+from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.scoring import score
 from chronofacts.editing.snapshot import Snapshot
 
@@ -58,9 +60,9 @@ def test_a_store_answers_over_hops_and_leaves_history_alone(model_and_tokenizer:
 def test_an_experiment_edits_in_chunks_when_asked(model_and_tokenizer: Any, snapshot: Snapshot, tmp_path: Path) -> None:
     model, tokenizer = model_and_tokenizer
     settings = read_settings(["memory", "freeze"], {"chunk": "10", "freeze.steps": "4"})
-    prepared = Prepared(model, tokenizer, "small", model_hash(model), {}, 0.0, 0.0)
+    prepared = PreparedModel(model, tokenizer, "small", model_hash(model), {}, 0.0, 0.0)
     for plan in settings.plans:
-        result = run_editor(prepared, snapshot, plan, settings, tmp_path)
+        result = run_editor(Experiment(snapshot, settings, prepared, tmp_path), plan)
         assert result.report["chunks"] == 3
         assert model_hash(model) == prepared.hash
         loaded = load_edit(model, tokenizer, tmp_path / "adapters" / plan.name)

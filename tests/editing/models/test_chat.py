@@ -20,6 +20,7 @@ from chronofacts.editing.models.encoding import encode, pad
 from chronofacts.editing.models.load import load_model
 from chronofacts.editing.models.subject_tokens import subject_end
 from chronofacts.editing.runs.experiment import run_experiment
+from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.scoring import generate
 from chronofacts.schemas.errors import BadInput
 from tests.editing.editors.made_edits import FACTS, made_material
@@ -167,7 +168,7 @@ def test_whether_to_chat_is_an_option(folder: Path, tmp_path: Path) -> None:
 def test_a_small_world_does_not_chat(tmp_path: Path) -> None:
     snapshot = write_invented(tmp_path / "S", facts=12, edits=4, people=10)
     with pytest.raises(BadInput, match="chat=auto"):
-        run_experiment(snapshot, "small-world", ["none"], {"chat": "yes"}, tmp_path / "R")
+        run_experiment(snapshot, "small-world", read_settings(["none"], {"chat": "yes"}), tmp_path / "R")
     assert not (tmp_path / "R").exists()
 
 
@@ -183,7 +184,7 @@ def test_a_run_says_that_it_chats_and_shares_no_answers_with_one_that_does_not(f
     found = {}
     for chat in ("auto", "no"):
         out = tmp_path / chat
-        run_experiment(snapshot, str(folder), ["none", "lora"], few | {"chat": chat}, out)
+        run_experiment(snapshot, str(folder), read_settings(["none", "lora"], few | {"chat": chat}), out)
         about = json.loads((out / "run.json").read_text())
         assert about["model"]["chat"] is (chat == "auto")
         assert json.loads((out / "adapters" / "lora" / "card.json").read_text())["chat"] is (chat == "auto")

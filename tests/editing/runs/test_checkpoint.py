@@ -13,8 +13,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from chronofacts.editing.runs.checkpoint import WORK, keep, kept, resumable
+from chronofacts.editing.runs.checkpoint import WORK, load_checkpoint, resumable, save_checkpoint
 from chronofacts.editing.runs.experiment import run_experiment
+from chronofacts.editing.runs.settings import read_settings
 from chronofacts.schemas.errors import BadInput, ChronoFactsError
 from tests.editing.conftest import Experiment
 
@@ -25,9 +26,11 @@ import sys
 from pathlib import Path
 import torch
 from chronofacts.editing.runs.experiment import run_experiment
+from chronofacts.editing.runs.settings import read_settings
 torch.set_num_threads(1)
 snapshot, model, out = sys.argv[1:4]
-run_experiment(Path(snapshot), model, {editors!r}, {settings!r}, Path(out), lambda line: print(line, flush=True))
+settings = read_settings({editors!r}, {settings!r})
+run_experiment(Path(snapshot), model, settings, Path(out), lambda line: print(line, flush=True))
 """
 
 
@@ -56,10 +59,10 @@ def test_a_run_killed_amid_its_second_editor_ends_as_if_it_never_was(experiment:
     assert process.returncode == -signal.SIGKILL and not out.exists()
     told: list[str] = []
     model = str(experiment.run / "model")
-    run_experiment(experiment.snapshot, model, EDITORS, SETTINGS, out, told.append)
+    run_experiment(experiment.snapshot, model, read_settings(EDITORS, SETTINGS), out, told.append)
     assert "lora: finished before the interruption" in told and not [line for line in told if "lora: editing" in line]
     whole = tmp_path / "whole"
-    run_experiment(experiment.snapshot, model, EDITORS, SETTINGS, whole)
+    run_experiment(experiment.snapshot, model, read_settings(EDITORS, SETTINGS), whole)
     for editor in ("none", *EDITORS):
         assert scores(out, editor) == scores(whole, editor)
     assert pq.read_table(out / "metrics.parquet").equals(pq.read_table(whole / "metrics.parquet"))
@@ -70,12 +73,12 @@ def test_a_run_killed_amid_its_second_editor_ends_as_if_it_never_was(experiment:
 def test_an_interrupted_run_of_another_model_is_refused_by_name(experiment: Experiment, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt), resumable(out, {"model": "one", "snapshot": "s"}) as folder:
-        keep(folder, "model", {"hash": "x"}, {})
+        save_checkpoint(folder, "model", {"hash": "x"}, {})
         raise KeyboardInterrupt
     with pytest.raises(BadInput, match="interrupted run of another model"):
-        run_experiment(experiment.snapshot, str(experiment.run / "model"), ["memory"], {}, out)
+        run_experiment(experiment.snapshot, str(experiment.run / "model"), read_settings(["memory"], {}), out)
     with resumable(out, {"model": "one", "snapshot": "s"}) as folder:
-        assert kept(folder, "model") == ({"hash": "x"}, {})
+        assert load_checkpoint(folder, "model") == ({"hash": "x"}, {})
     assert out.is_dir()
 
 
@@ -98,7 +101,7 @@ def test_a_crash_keeps_what_is_finished_and_wrong_use_what_was_dear(
 ) -> None:
     with pytest.raises(ChronoFactsError), resumable(tmp_path / "run", {}) as folder:
         for name in finished:
-            keep(folder, name, {}, {})
+            save_checkpoint(folder, name, {}, {})
         raise error
     assert [path.name for path in tmp_path.iterdir()] == left
 
@@ -112,7 +115,7 @@ def test_two_runs_never_write_to_one_folder(tmp_path: Path) -> None:
 def test_a_result_that_was_half_written_does_not_count(tmp_path: Path) -> None:
     (tmp_path / WORK / "finished" / "lora.part").mkdir(parents=True)
     (tmp_path / WORK / "finished" / "memit").mkdir()
-    assert kept(tmp_path, "lora") is None and kept(tmp_path, "memit") is None
+    assert load_checkpoint(tmp_path, "lora") is None and load_checkpoint(tmp_path, "memit") is None
 
 
 def test_the_untouched_model_is_scored_once_for_all_runs(experiment: Experiment, tmp_path: Path) -> None:
@@ -120,7 +123,9 @@ def test_the_untouched_model_is_scored_once_for_all_runs(experiment: Experiment,
     model, told = str(experiment.run / "model"), []
     for number in range(2):
         begun = time.perf_counter()
-        run_experiment(experiment.snapshot, model, ["none"], settings, tmp_path / str(number), told.append)
+        run_experiment(
+            experiment.snapshot, model, read_settings(["none"], settings), tmp_path / str(number), told.append
+        )
         told.append(f"{time.perf_counter() - begun:.1f}")
     assert len([line for line in told if line.startswith("scoring:") and "generated freely" in line]) == 1
     assert scores(tmp_path / "0", "none") == scores(tmp_path / "1", "none")

@@ -10,6 +10,7 @@ import pytest
 
 from chronofacts.editing.models.load import load_model, model_hash
 from chronofacts.editing.runs.experiment import run_experiment
+from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.snapshot import Snapshot, load_snapshot, subset
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.editing.conftest import Experiment
@@ -82,13 +83,13 @@ def test_a_folder_that_is_not_empty_is_refused_and_left_as_it_is(invented: Path,
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text("{}")
     with pytest.raises(BadInput, match="not empty"):
-        run_experiment(invented, "small-world", ["lora"], {}, tmp_path / "run")
+        run_experiment(invented, "small-world", read_settings(["lora"], {}), tmp_path / "run")
     assert [file.name for file in (tmp_path / "run").iterdir()] == ["run.json"]
 
 
 def test_a_run_that_fails_leaves_nothing_behind(invented: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot be loaded"):
-        run_experiment(invented, str(tmp_path / "nowhere"), ["none"], {}, tmp_path / "run")
+        run_experiment(invented, str(tmp_path / "nowhere"), read_settings(["none"], {}), tmp_path / "run")
     assert not list(tmp_path.iterdir())
 
 

@@ -23,15 +23,12 @@ def tasks(snapshot: Snapshot, tmp_path: Path) -> Path:
     pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed (the extra lm-eval)")
     from chronofacts.pipeline.exchange.lm_eval import write_lm_eval
     from chronofacts.pipeline.exchange.snapshot_rows import Contents
-    from chronofacts.schemas.manifest import SnapshotManifest
 
     questions = sorted(snapshot.questions.to_pylist(), key=lambda row: row["question_id"])
-    manifest = SnapshotManifest.__new__(SnapshotManifest)
-    for name, value in (("name", "invented"), ("since", "2021-01-01"), ("as_of", "2025-01-01")):
-        object.__setattr__(manifest, name, value)
     folder = tmp_path / "tasks"
     folder.mkdir()
-    write_lm_eval(Contents(snapshot.edits.to_pylist(), questions, snapshot.edits, snapshot.edits, manifest), folder)
+    contents = Contents(snapshot.edits.to_pylist(), questions, snapshot.edits, snapshot.edits, snapshot.manifest)
+    write_lm_eval(contents, folder)
     return folder
 
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from chronofacts.editing.runs.parallel_scoring import ModelPlace, ask_in_shares, in_processes
+from chronofacts.editing.runs.parallel_scoring import ModelRef, run_in_processes, score_in_shards
 from chronofacts.editing.scoring import ScoringSettings, all_probes, evaluate
 from chronofacts.editing.scoring.probe_scorer import as_scores
 from chronofacts.editing.snapshot import Snapshot
@@ -31,10 +31,10 @@ def same(one: pa.Table, other: pa.Table) -> None:
 
 def test_two_processes_find_what_one_does(experiment: Experiment, snapshot: Snapshot, tmp_path: Path) -> None:
     probes = all_probes(snapshot.questions.slice(0, 90), snapshot.sentences, TWO)
-    place = ModelPlace(
+    place = ModelRef(
         str(experiment.run / "model"), device="cpu", adapter=str(experiment.run / "adapters" / "lora+replay")
     )
-    shared = as_scores(probes, ask_in_shares(place, probes, TWO, tmp_path, in_processes))
+    shared = as_scores(probes, score_in_shards(place, probes, TWO, tmp_path, run_in_processes))
     known = pq.read_table(experiment.run / "scores" / "lora+replay.parquet").select(shared.column_names)
     ids = pa.array(probes["probe_id"].to_pylist())
     of = {name: index for index, name in enumerate(known["probe_id"].to_pylist())}
@@ -50,8 +50,8 @@ def test_shares_come_back_in_the_order_of_the_probes(
 ) -> None:
     settings = ScoringSettings(processes=3, fluency=0, perplexity=0)
     probes = all_probes(snapshot.questions.slice(0, 20), snapshot.sentences, settings)
-    place = ModelPlace(str(experiment.run / "model"), device="cpu")
-    results = ask_in_shares(place, probes, settings, tmp_path, lambda work, shares: [work(one) for one in shares])
+    place = ModelRef(str(experiment.run / "model"), device="cpu")
+    results = score_in_shards(place, probes, settings, tmp_path, lambda work, shares: [work(one) for one in shares])
     same(as_scores(probes, results), evaluate(*model_and_tokenizer, probes, settings))
 
 
@@ -61,11 +61,11 @@ def test_more_processes_than_probes_are_as_many_as_the_probes(
     settings = ScoringSettings(processes=8, fluency=0, perplexity=0, hops=False)
     edits = snapshot.questions.filter(pc.equal(snapshot.questions["kind"], "edit")).slice(0, 2)
     probes = all_probes(edits, snapshot.sentences, settings)
-    place = ModelPlace(str(experiment.run / "model"), device="cpu")
+    place = ModelRef(str(experiment.run / "model"), device="cpu")
     counted: list[int] = []
 
     def spread(work: Any, shares: Any) -> list[Path]:
         counted.append(len(shares))
         return [work(one) for one in shares]
 
-    assert ask_in_shares(place, probes, settings, tmp_path, spread).num_rows == 2 and counted == [2]
+    assert score_in_shards(place, probes, settings, tmp_path, spread).num_rows == 2 and counted == [2]

@@ -16,8 +16,9 @@ from chronofacts.editing.editors import make_plan
 from chronofacts.editing.editors.located.key_covariance import covariances
 from chronofacts.editing.editors.sequential import edited_alone
 from chronofacts.editing.models.load import model_hash
-from chronofacts.editing.runs.experiment import read_settings, run_experiment
-from chronofacts.editing.runs.single_edits import score_each_alone
+from chronofacts.editing.runs.experiment import run_experiment
+from chronofacts.editing.runs.settings import read_settings
+from chronofacts.editing.runs.single_edits import score_single_edits
 from chronofacts.editing.scoring import score
 from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.schemas.errors import BadInput
@@ -61,12 +62,12 @@ def test_edits_one_at_a_time_say_what_separate_runs_do(
     world: tuple[Path, str], tmp_path: Path, editor: str, near: float, mode: str
 ) -> None:
     snapshot, model = world
-    run_experiment(snapshot, model, [editor], ALONE | STEPS[editor], tmp_path / "all")
+    run_experiment(snapshot, model, read_settings([editor], ALONE | STEPS[editor]), tmp_path / "all")
     ids = load_snapshot(snapshot).edits["edit_id"].to_pylist()
     changed = 0
     for edit_id in ids:
         part = with_one_edit(snapshot, edit_id, tmp_path / f"S-{edit_id}")
-        run_experiment(part, model, [editor], ALONE | STEPS[editor] | {"mode": mode}, tmp_path / edit_id)
+        run_experiment(part, model, read_settings([editor], ALONE | STEPS[editor] | {"mode": mode}), tmp_path / edit_id)
         together, alone = answers(tmp_path / "all", editor, edit_id), answers(tmp_path / edit_id, editor)
         untouched = answers(tmp_path / "all", "none", edit_id)
         assert len(together) >= 10 and together.keys() <= alone.keys()
@@ -83,7 +84,9 @@ def test_a_seeded_choice_of_single_lora_edits_is_learnt_and_the_run_says_what_it
 ) -> None:
     model, said = str(experiment.run / "model"), []
     settings = ALONE | {"alone_edits": "8"}
-    summary = run_experiment(experiment.snapshot, model, ["lora"], settings, tmp_path / "run", said.append)
+    summary = run_experiment(
+        experiment.snapshot, model, read_settings(["lora"], settings), tmp_path / "run", said.append
+    )
     assert summary.metrics["none"]["edit_success"] <= 0.1 and summary.metrics["lora"]["edit_success"] >= 0.9
     assert any(line.startswith("lora: 8 of 8 single edits asked about") and line.endswith("left") for line in said)
     about = json.loads((tmp_path / "run" / "run.json").read_text())
@@ -103,11 +106,11 @@ def test_an_interrupted_run_goes_on_with_the_edits_that_are_left(world: tuple[Pa
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_experiment(snapshot, model, ["freeze"], settings, tmp_path / "run", interrupt)
+        run_experiment(snapshot, model, read_settings(["freeze"], settings), tmp_path / "run", interrupt)
     said: list[str] = []
-    run_experiment(snapshot, model, ["freeze"], settings, tmp_path / "run", said.append)
+    run_experiment(snapshot, model, read_settings(["freeze"], settings), tmp_path / "run", said.append)
     assert any(line.startswith("freeze: 3 of 3") for line in said)
-    run_experiment(snapshot, model, ["freeze"], settings, tmp_path / "whole")
+    run_experiment(snapshot, model, read_settings(["freeze"], settings), tmp_path / "whole")
     assert answers(tmp_path / "run", "freeze") == answers(tmp_path / "whole", "freeze")
 
 
@@ -115,7 +118,7 @@ def test_questions_are_scored_under_their_own_edit_and_those_about_several_are_l
     for editor, options in (("memory", {}), ("lora", {"steps": "80", "rank": "8", "learning_rate": "0.01"})):
         model, plan = tiny("llama"), make_plan(editor, options, 0)
         before = model_hash(model)
-        alone = score_each_alone(plan, model, TOKENIZER, made_material(), asked())
+        alone = score_single_edits(plan, model, TOKENIZER, made_material(), asked())
         scores = alone.scores.filter(pc.equal(alone.scores["kind"], "edit"))
         assert scores["question_id"].to_pylist() == ["q0", "q1", "q2", "q3"]
         assert all(scores["exact_match"].to_pylist())
@@ -125,7 +128,7 @@ def test_questions_are_scored_under_their_own_edit_and_those_about_several_are_l
 @pytest.mark.parametrize("editor", ["lora+replay", "rome"])
 def test_what_cannot_be_done_in_one_pass_is_done_one_by_one(editor: str) -> None:
     options = {"steps": "2"} if editor.startswith("lora") else {"value_steps": "2", "passes": "1"}
-    alone = score_each_alone(make_plan(editor, options, 0), tiny("llama"), TOKENIZER, made_material(), asked())
+    alone = score_single_edits(make_plan(editor, options, 0), tiny("llama"), TOKENIZER, made_material(), asked())
     assert not alone.report["in_one_pass"]
     assert alone.scores.num_rows >= len(FACTS) and alone.seconds > 0
 
@@ -142,7 +145,7 @@ def test_keys_are_counted_once_for_all_single_edits(
 
     monkeypatch.setattr("chronofacts.editing.editors.located.key_value.covariances", counting)
     plan, model = make_plan(editor, options | {"value_steps": "3"}, 0), tiny("llama")
-    alone = score_each_alone(plan, model, TOKENIZER, made_material(), asked()).scores
+    alone = score_single_edits(plan, model, TOKENIZER, made_material(), asked()).scores
     assert len(counted) == 1
     for number in range(len(FACTS)):
         with edited_alone(plan, model, TOKENIZER, made_material(), number) as edited:

@@ -13,8 +13,9 @@ import pytest
 from chronofacts.editing.editors import Material, make_plan
 from chronofacts.editing.forward.hidden_state_cache import PrefixStore
 from chronofacts.editing.models.load import model_hash
-from chronofacts.editing.runs.experiment import read_settings, run_experiment
-from chronofacts.editing.runs.sweep import SWEEP, read_grid, sweep, sweep_table
+from chronofacts.editing.runs.experiment import run_experiment
+from chronofacts.editing.runs.settings import read_settings
+from chronofacts.editing.runs.sweep import SWEEP, format_sweep, read_grid, sweep
 from chronofacts.editing.snapshot import Snapshot
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.editing.conftest import Experiment
@@ -62,7 +63,7 @@ def test_a_sweep_finds_the_settings_that_learn_and_leaves_the_model_as_it_was(
     assert rows[0]["kept"] > 0.9
     assert rows[1]["score"] == pytest.approx(3 / sum(1 / rows[1][name] for name in ("edits", "paraphrases", "kept")))
     assert model_hash(model) == before
-    assert sweep_table(table).splitlines()[2].startswith("* learning_rate=6e-3")
+    assert format_sweep(table).splitlines()[2].startswith("* learning_rate=6e-3")
 
 
 def test_members_share_what_the_frozen_layers_give(
@@ -91,7 +92,7 @@ def test_an_experiment_edits_with_the_best_of_its_sweep(experiment: Experiment, 
     given = {"sweep": "learning_rate=1e-7,6e-3", "lora.steps": "40", "quick": "true", "quick_edits": "12"}
     said: list[str] = []
     out = tmp_path / "run"
-    run_experiment(experiment.snapshot, str(experiment.run / "model"), ["lora"], given, out, said.append)
+    run_experiment(experiment.snapshot, str(experiment.run / "model"), read_settings(["lora"], given), out, said.append)
     table = pq.read_table(out / "sweep.parquet")
     best = table["settings"].to_pylist()[table["best"].to_pylist().index(True)]
     rate = json.loads((out / "run.json").read_text())["editors"]["lora"]["config"]["learning_rate"]

@@ -15,6 +15,7 @@ from torch import nn
 from chronofacts.editing.metrics.summary import as_mapping, summarise
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.runs.experiment import run_experiment
+from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.scoring import ScoringSettings, all_probes, evaluate, generate, score, teacher_force
 from chronofacts.editing.snapshot import Snapshot
 from chronofacts.schemas.errors import BadInput
@@ -148,7 +149,7 @@ def test_a_multi_hop_question_needs_all_its_edits_and_any_of_its_wordings(experi
 def test_edits_are_scored_right_after_they_are_made_and_when_all_are(experiment: Experiment, tmp_path: Path) -> None:
     settings = {"chunk": "10", "lora.epochs": "15", "scoring.fluency": "0", "scoring.hops": "false"}
     model = str(experiment.run / "model")
-    summary = run_experiment(experiment.snapshot, model, ["lora"], settings, tmp_path / "run")
+    summary = run_experiment(experiment.snapshot, model, read_settings(["lora"], settings), tmp_path / "run")
     curve = pq.read_table(tmp_path / "run" / "curve" / "lora.parquet")
     assert sorted(set(curve["chunk"].to_pylist())) == [0, 1, 2]
     figures = summary.metrics["lora"]

@@ -10,7 +10,7 @@ import pytest
 
 from chronofacts.editing.models.encoding import encode, render
 from chronofacts.editing.models.told_facts import SEPARATOR
-from chronofacts.editing.runs.experiment import read_settings
+from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.small_world.context_examples import invented_contexts, misplaced_names
 from chronofacts.editing.small_world.pretrain import PASSES, WorldSettings, pretrain
 from chronofacts.editing.snapshot import Snapshot

@@ -47,7 +47,7 @@ def adapter(base: Path, snapshot: Path, tmp_path: Path) -> Path:
     loaded = load_snapshot(snapshot)
     about = {
         "editor": "lora", "config": {"rank": 2}, "base_model": BASE, "base_model_hash": known,
-        "snapshot": loaded.name, "snapshot_hash": snapshot_hash(loaded),
+        "snapshot": loaded.manifest.name, "snapshot_hash": snapshot_hash(loaded),
         "edit_ids": loaded.edits["edit_id"].to_pylist()[:2],
     }  # fmt: skip
     (folder / "card.json").write_text(json.dumps(about))

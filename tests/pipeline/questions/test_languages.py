@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from chronofacts.flows.refresh import refresh
+from chronofacts.flows.settings import RefreshSettings
+from chronofacts.pipeline.build import SnapshotSettings
 from chronofacts.pipeline.snapshots.verify import verify
 from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.pipeline.sources.sparql.results import label_table
@@ -22,7 +24,7 @@ RELATIONS = ["head_of_government", "office_holder", "capital", "birthplace", "co
 @pytest.fixture(scope="module")
 def dutch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("dutch") / "snapshot"
-    return refresh.fn("sample", SINCE, AS_OF, out, relations=RELATIONS, language="nl")
+    return refresh.fn(RefreshSettings("sample", out, SnapshotSettings(SINCE, AS_OF, "nl"), tuple(RELATIONS)))
 
 
 def dutch_questions() -> list[dict]:

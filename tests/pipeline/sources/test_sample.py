@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from chronofacts.pipeline.build import SnapshotSettings
 from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.pipeline.sources.sample import SAMPLE_DIR, open_sample
 from chronofacts.schemas.errors import BadInput, CheckFailed
@@ -227,8 +228,9 @@ def test_a_folder_without_a_sample_is_wrong_use(tmp_path: Path) -> None:
 
 def test_the_same_command_twice_gives_the_same_bytes(sample_snapshot: Path, tmp_path: Path) -> None:
     from chronofacts.flows.refresh import refresh
+    from chronofacts.flows.settings import RefreshSettings
 
-    again = refresh.fn("sample", SINCE, AS_OF, tmp_path / "again")
+    again = refresh.fn(RefreshSettings("sample", tmp_path / "again", SnapshotSettings(SINCE, AS_OF)))
     first = {
         path.relative_to(sample_snapshot): path.read_bytes() for path in sample_snapshot.rglob("*") if path.is_file()
     }
@@ -243,8 +245,10 @@ def test_a_second_snapshot_in_a_folder_of_the_same_name_is_not_read_as_the_first
     from datasets import load_dataset
 
     from chronofacts.flows.refresh import refresh
+    from chronofacts.flows.settings import RefreshSettings
 
-    other = refresh.fn("sample", SINCE, AS_OF, tmp_path / sample_snapshot.name, relations=["head_of_state"])
+    days, folder = SnapshotSettings(SINCE, AS_OF), tmp_path / sample_snapshot.name
+    other = refresh.fn(RefreshSettings("sample", folder, days, ("head_of_state",)))
     rows = [load_dataset(str(folder), "edits", split="train").num_rows for folder in (sample_snapshot, other)]
     assert rows == [read_table(folder, "edits").num_rows for folder in (sample_snapshot, other)]
     assert rows[0] > rows[1]

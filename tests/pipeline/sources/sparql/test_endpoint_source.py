@@ -16,6 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from chronofacts.pipeline.build import SnapshotSettings
 from chronofacts.pipeline.sources import QueryTooBig, Window
 from chronofacts.pipeline.sources.sparql.discovery import EVERYTHING, Part, discover, split
 from chronofacts.pipeline.sources.sparql.embedded import engine, load_triples
@@ -251,12 +252,13 @@ def test_an_unfinished_reading_of_yesterday_is_not_taken_up(
 
 def test_a_replay_gives_the_same_bytes_without_the_network(catalogue: Catalogue, tmp_path: Path) -> None:
     from chronofacts.flows.refresh import refresh
+    from chronofacts.flows.settings import RefreshSettings
 
-    days = datetime.date(2003, 6, 1), datetime.date(2005, 6, 1)
+    days = SnapshotSettings(datetime.date(2003, 6, 1), datetime.date(2005, 6, 1))
     with serving(offices().store()) as server:
         options = EndpointSettings(raw=tmp_path / "raw")
-        first = refresh.fn(server.url, *days, tmp_path / "first", ("office_holder",), endpoint=options)
-    again = refresh.fn(f"raw:{tmp_path / 'raw'}", *days, tmp_path / "again", ("office_holder",))
+        first = refresh.fn(RefreshSettings(server.url, tmp_path / "first", days, ("office_holder",), endpoint=options))
+    again = refresh.fn(RefreshSettings(f"raw:{tmp_path / 'raw'}", tmp_path / "again", days, ("office_holder",)))
     files = {path.relative_to(first) for path in first.rglob("*") if path.is_file()}
     assert files == {path.relative_to(again) for path in again.rglob("*") if path.is_file()}
     assert [name for name in files if (first / name).read_bytes() != (again / name).read_bytes()] == []
@@ -266,14 +268,14 @@ def test_a_replay_gives_the_same_bytes_without_the_network(catalogue: Catalogue,
 
 def test_a_day_beyond_the_endpoint_is_wrong_use_and_keeps_nothing_for_the_next_try(tmp_path: Path) -> None:
     from chronofacts.flows.refresh import refresh
+    from chronofacts.flows.settings import RefreshSettings
 
+    days = SnapshotSettings(datetime.date(2020, 1, 1), datetime.date(2027, 1, 1))
     with serving(offices().store()) as server:
         options = EndpointSettings(raw=tmp_path / "raw")
         for _ in range(2):
             with pytest.raises(BadInput, match="2026-11-20"):
-                refresh.fn(
-                    server.url, datetime.date(2020, 1, 1), datetime.date(2027, 1, 1), tmp_path / "s", endpoint=options
-                )
+                refresh.fn(RefreshSettings(server.url, tmp_path / "s", days, endpoint=options))
         assert len(server.queries) == 2
 
 

@@ -1,8 +1,4 @@
-"""What keeps an installation small over the years: old results and old records of runs go, by one policy.
-
-Snapshots are the store's own concern (`pipeline.snapshots.store.Retention`). Nothing here touches a folder that is not
-named by a day as this project names it.
-"""
+"""Removes old results and old records of runs; the store itself drops old snapshots (`pipeline.snapshots.store`)."""
 
 from __future__ import annotations
 
@@ -37,12 +33,12 @@ _RUN = re.compile(r"(\d{4}-\d{2}-\d{2})-.+")
 log = logging.getLogger("chronofacts.monthly")
 
 
-def prune_results(runs: Path, kept: Collection[datetime.date]) -> list[str]:
-    """Remove the run folders DAY-MODEL of days that are not kept; their names, sorted."""
+def prune_results(runs: Path, days: Collection[datetime.date]) -> list[str]:
+    """Remove the run folders DAY-MODEL of all but these days; their names, sorted."""
     gone = [
         path
         for path in sorted(runs.glob("????-??-??-*"))
-        if path.is_dir() and not path.is_symlink() and _day_of(path.name) not in {None, *kept}
+        if path.is_dir() and not path.is_symlink() and _day_of(path.name) not in {None, *days}
     ]
     for path in gone:
         shutil.rmtree(path)

@@ -14,7 +14,7 @@ from prefect.types import DateTime
 
 from chronofacts.flows.monthly import monthly
 from chronofacts.flows.publish import publish
-from chronofacts.flows.upkeep import forget_old_runs
+from chronofacts.flows.retention import forget_old_runs
 from chronofacts.pipeline.snapshots.store import open_store
 from tests.pipeline.snapshots.test_store import snapshot_of
 

@@ -1,7 +1,7 @@
 """Run a module as a program that ends with the process that started it, however that ends: SIGKILL too.
 
-Usage: python -P tethered.py MODULE [WORDS…], with a pipe as standard input that the starting process keeps open.
-Leaves out: everything else; it imports nothing of ours, so that a server starts as fast as by itself.
+Usage: python -P exit_with_parent.py MODULE [WORDS…], with a pipe as standard input that the parent keeps open.
+It imports nothing of ours, so that a server starts as fast as by itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What a monthly run tells a maintainer in the Prefect UI: changes, rejections, links to snapshot, card and report.
-
-Artifacts only: nothing here decides anything, and a run without a server would end the same.
-"""
+"""What a monthly run shows in the Prefect UI: changes, rejections, links to snapshot, card and report."""
 
 from __future__ import annotations
 
@@ -21,15 +18,15 @@ from chronofacts.schemas.errors import ChronoFactsError
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
 from chronofacts.schemas.reasons import explain
 
-__all__ = ["tell_changes", "tell_rejections", "tell_report", "tell_set_aside"]
+__all__ = ["show_changes", "show_rejections", "show_report", "show_set_aside"]
 
 _SHOWN = 200
 
 log = logging.getLogger("chronofacts.monthly")
 
 
-@task(name="tell-changes", cache_policy=NO_CACHE)
-def tell_changes(older: Path, newer: Path) -> None:
+@task(name="show-changes", cache_policy=NO_CACHE)
+def show_changes(older: Path, newer: Path) -> None:
     """A Markdown artifact: how the world changed since the snapshot before, and how Wikidata was corrected.
 
     Snapshots of other relations or languages cannot be compared: then it says so.
@@ -38,31 +35,22 @@ def tell_changes(older: Path, newer: Path) -> None:
     try:
         differences = compare_snapshots(older, newer, catalogue)
     except ChronoFactsError as error:
-        log.warning("the changes since %s are not told: %s", older.name, error)
+        log.warning("the changes since %s are not shown: %s", older.name, error)
         create_markdown_artifact(f"Not compared: {escape(str(error))}", key="changes", description="What changed")
         return
     counts = ", ".join(f"{kind.replace('_', ' ')}: {number}" for kind, number in count_kinds(differences).items())
-    lines = [
-        f"Since the snapshot of {read_manifest(older).as_of}: {counts}",
-        "",
-        "| what | of | was | is | on |",
-        "|-|-|-|-|-|",
-    ]
+    since = f"Since the snapshot of {read_manifest(older).as_of}: {counts}"
+    lines = [since, "", "| what | of | was | is | on |", "|-|-|-|-|-|"]
+    columns = ("relation", "subject_label", "old_label", "new_label", "changed_on_earliest")
     for row in differences.to_pylist()[:_SHOWN]:
         if row["kind"] in ("world_change", "correction"):
-            cells = (
-                row["relation"],
-                row["subject_label"],
-                row["old_label"],
-                row["new_label"],
-                row["changed_on_earliest"],
-            )
-            lines.append("| " + " | ".join(escape(str(cell if cell is not None else "")) for cell in cells) + " |")
+            cells = ("" if row[column] is None else str(row[column]) for column in columns)
+            lines.append("| " + " | ".join(map(escape, cells)) + " |")
     create_markdown_artifact("\n".join(lines), key="changes", description="What changed since the snapshot before")
 
 
-@task(name="tell-rejections", cache_policy=NO_CACHE)
-def tell_rejections(snapshot: Path) -> None:
+@task(name="show-rejections", cache_policy=NO_CACHE)
+def show_rejections(snapshot: Path) -> None:
     """A table artifact: rejections by reason; and a link to the snapshot with its card."""
     found = inspect(snapshot)
     rows = [
@@ -78,9 +66,9 @@ def tell_rejections(snapshot: Path) -> None:
     )
 
 
-@task(name="tell-set-aside", cache_policy=NO_CACHE)
-def tell_set_aside(manifest: SnapshotManifest) -> None:
-    """A Markdown artifact: what the last check set aside; none where all was sound."""
+@task(name="show-set-aside", cache_policy=NO_CACHE)
+def show_set_aside(manifest: SnapshotManifest) -> None:
+    """A Markdown artifact: what the last check set aside; none where all was valid."""
     if not manifest.set_aside:
         return
     lines = [
@@ -95,8 +83,8 @@ def tell_set_aside(manifest: SnapshotManifest) -> None:
     create_markdown_artifact("\n".join(lines), key="set-aside", description="What the last check set aside")
 
 
-@task(name="tell-report", cache_policy=NO_CACHE)
-def tell_report(page: Path, table: str, model: str, day: datetime.date) -> None:
+@task(name="show-report", cache_policy=NO_CACHE)
+def show_report(page: Path, table: str, model: str, day: datetime.date) -> None:
     """A link to the report page, and the figures of all editors as the UI shows them."""
     create_link_artifact(
         page.absolute().as_uri(), link_text=f"{model} on {day}", key="report", description="The report"

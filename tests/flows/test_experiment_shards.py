@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from chronofacts.editing.runs.settings import read_settings
 from chronofacts.flows.experiment import experiment
 from tests.editing.invented_world import write_invented
 from tests.editing.models.families import tiny, tiny_tokenizer
@@ -27,7 +28,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_two_processes_under_prefect_find_what_one_does(model: str, tmp_path: Path) -> None:
     snapshot = write_invented(tmp_path / "S", facts=12, edits=4, people=10)
     for count in (1, 2):
-        experiment(snapshot, model, ["none"], tmp_path / str(count), FEW | {"scoring.processes": str(count)})
+        settings = read_settings(["none"], FEW | {"scoring.processes": str(count)})
+        experiment(snapshot, model, settings, tmp_path / str(count))
     one, two = (pq.read_table(tmp_path / str(count) / "scores" / "none.parquet").to_pylist() for count in (1, 2))
     assert len(one) == len(two) > 50
     for alone, shared in zip(one, two, strict=True):
