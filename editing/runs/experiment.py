@@ -15,8 +15,8 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from chronofacts.editing.editors import EditedModel, Material, Plan
-from chronofacts.editing.editors.saved_edit import CARD, SavedOptions, check_base, read_card
+from chronofacts.editing.editors import EditBatch, EditedModel, Plan
+from chronofacts.editing.editors.saved_edit import CARD, SavedSettings, check_base, read_card
 from chronofacts.editing.editors.sequential import edit_in_chunks
 from chronofacts.editing.models.chat import Chat, plain_tokenizer
 from chronofacts.editing.models.distributed import own_device, own_folder
@@ -37,7 +37,7 @@ from chronofacts.editing.runs.run_folder import describe_edit, write_json, write
 from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.runs.single_edits import ask_alone, score_each_alone
 from chronofacts.editing.runs.sweep import sweep_plans
-from chronofacts.editing.scoring import ScoreStore, ScoringSettings, all_probes, evaluate, score
+from chronofacts.editing.scoring import ScoreCache, ScoringSettings, all_probes, evaluate, score
 from chronofacts.editing.scoring.cache import default_folder, state_key
 from chronofacts.editing.small_world.pretrain import pretrain
 from chronofacts.editing.snapshot import Snapshot, load_snapshot, subset
@@ -108,7 +108,7 @@ def score_untouched(
     named = Path(settings.run.cache) if settings.run.cache not in (None, "auto") else None
     shared = default_folder() if settings.run.cache == "auto" else named
     asked = ("chat", prepared.tokenizer.chat_template) if prepared.chats else ()
-    store = ScoreStore(shared or out / WORK / "scores", state_key(prepared.hash, *asked))
+    store = ScoreCache(shared or out / WORK / "scores", state_key(prepared.hash, *asked))
     with Cost() as cost:
         scores = _evaluate(prepared.model, None, prepared, snapshot, settings, store, out, progress, spread)
         tasks = run_tasks(prepared.model, plain_tokenizer(prepared.tokenizer), settings.scoring, progress)
@@ -147,7 +147,7 @@ def run_editor(
         edited.save(folder)
         if folder.is_dir():
             write_json(folder / CARD, _card(prepared, snapshot, plan, settings, edited))
-        store = ScoreStore(out / WORK / "scores", state)
+        store = ScoreCache(out / WORK / "scores", state)
         with Cost() as scoring:
             scores = _evaluate(edited.model, folder, prepared, snapshot, settings, store, out, progress, spread)
             tasks = run_tasks(edited.model, plain_tokenizer(prepared.tokenizer), settings.scoring, progress)
@@ -156,7 +156,7 @@ def run_editor(
         edited.undo()
     peak = max(editing.peak_mb, scoring.peak_mb)
     result = EditorResult(
-        plan.name, scores, trained, asdict(plan.config), report, editing.seconds, scoring.seconds, peak,
+        plan.name, scores, trained, asdict(plan.settings), report, editing.seconds, scoring.seconds, peak,
         pa.concat_tables(curve) if curve else None, tasks,
     )  # fmt: skip
     _keep_result(out, name, result)
@@ -169,13 +169,13 @@ def _run_alone(
     plan: Plan,
     settings: ExperimentSettings,
     out: Path,
-    material: Material,
+    material: EditBatch,
     state: str,
 ) -> EditorResult:
     """Each edit alone; what is asked of every one is stored as soon as it is known. No edit is saved."""
 
-    def store_of(edit_id: str) -> ScoreStore:
-        return ScoreStore(out / WORK / "scores", state_key(state, edit_id))
+    def store_of(edit_id: str) -> ScoreCache:
+        return ScoreCache(out / WORK / "scores", state_key(state, edit_id))
 
     material.progress(f"{plan.name}: editing {material.edits.num_rows} facts one at a time")
     with Cost() as cost:
@@ -188,7 +188,7 @@ def _run_alone(
                 keep(out, f"{plan.name}-begun", {}, {})  # so that what was asked already outlives the interruption
             raise
     return EditorResult(
-        plan.name, alone.scores, alone.trained_prompts, asdict(plan.config), alone.report,
+        plan.name, alone.scores, alone.trained_prompts, asdict(plan.settings), alone.report,
         alone.seconds, alone.scoring_seconds, cost.peak_mb,
     )  # fmt: skip
 
@@ -246,13 +246,13 @@ def _edit(
     plan: Plan,
     prepared: Prepared,
     snapshot: Snapshot,
-    material: Material,
+    material: EditBatch,
     settings: ExperimentSettings,
     curve: list[pa.Table],
 ) -> EditedModel:
     """All at once, or in chunks; then `curve` is given the scores of each chunk's own questions right after it."""
-    if settings.run.chunk is None or isinstance(plan.config, SavedOptions):
-        return plan.editor.edit(prepared.model, prepared.tokenizer, material, plan.config)
+    if settings.run.chunk is None or isinstance(plan.settings, SavedSettings):
+        return plan.editor.edit(prepared.model, prepared.tokenizer, material, plan.settings)
     questions = snapshot.questions.filter(pa.compute.equal(snapshot.questions["kind"], "edit"))
     asked_of = [material.facts.get(ids[0]) if ids else None for ids in questions["edit_ids"].to_pylist()]
 
@@ -273,7 +273,7 @@ def _evaluate(
     prepared: Prepared,
     snapshot: Snapshot,
     settings: ExperimentSettings,
-    store: ScoreStore,
+    store: ScoreCache,
     out: Path,
     progress: Progress,
     spread: Spread,
@@ -320,7 +320,7 @@ def _content_hash(snapshot: Snapshot) -> str:
 def _edited_state(prepared: Prepared, snapshot: Snapshot, plan: Plan, settings: ExperimentSettings) -> str:
     """A hash of the edited model, known before it is made: the base, the facts, the editor and its settings."""
     run = {name: value for name, value in asdict(settings.run).items() if name not in ("cache", "threads", "device")}
-    return state_key(prepared.hash, _content_hash(snapshot), plan.name, asdict(plan.config), run)
+    return state_key(prepared.hash, _content_hash(snapshot), plan.name, asdict(plan.settings), run)
 
 
 def _kept_world(out: Path) -> Prepared | None:
@@ -354,13 +354,13 @@ def _keep_result(out: Path, name: str, result: EditorResult) -> None:
 def _as_result(plan: Plan, facts: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> EditorResult:
     tasks = {task: TaskFigure(**figure) for task, figure in facts["tasks"].items()}
     return EditorResult(
-        plan.name, tables["scores"], frozenset(facts["trained_prompts"]), asdict(plan.config), facts["report"],
+        plan.name, tables["scores"], frozenset(facts["trained_prompts"]), asdict(plan.settings), facts["report"],
         facts["seconds"], facts["scoring_seconds"], facts["peak_memory_mb"], tables.get("curve"), tasks,
     )  # fmt: skip
 
 
-def _material(snapshot: Snapshot, progress: Progress) -> Material:
-    return Material(snapshot.edits, snapshot.sentences, _probe_texts(snapshot.questions), progress)
+def _material(snapshot: Snapshot, progress: Progress) -> EditBatch:
+    return EditBatch(snapshot.edits, snapshot.sentences, _probe_texts(snapshot.questions), progress)
 
 
 def _probe_texts(questions: pa.Table) -> frozenset[str]:
@@ -372,6 +372,6 @@ def _card(
     prepared: Prepared, snapshot: Snapshot, plan: Plan, settings: ExperimentSettings, edited: EditedModel
 ) -> dict[str, Any]:
     """Of a change made here; one that was loaded keeps its own."""
-    if isinstance(plan.config, SavedOptions):
-        return read_card(Path(plan.config.folder))
+    if isinstance(plan.settings, SavedSettings):
+        return read_card(Path(plan.settings.folder))
     return describe_edit(prepared, snapshot, plan, settings, edited)

@@ -18,7 +18,8 @@ import torch
 
 from chronofacts.editing.models.chat import Chat
 from chronofacts.editing.models.load import load_model
-from chronofacts.editing.scoring.probe_scorer import RESULTS, ask
+from chronofacts.editing.scoring.probe_scorer import score_probes
+from chronofacts.editing.scoring.score_tables import RESULTS
 from chronofacts.editing.scoring.settings import ScoringSettings
 
 __all__ = ["ModelPlace", "Share", "Spread", "ask_in_shares", "in_processes", "score_share"]
@@ -86,7 +87,7 @@ def score_share(share: Share) -> Path:
         from chronofacts.editing.editors.saved_edit import load_edit
 
         model = load_edit(model, tokenizer, Path(place.adapter)).model
-    pq.write_table(ask(model, tokenizer, pq.read_table(share.probes), share.settings), share.out)
+    pq.write_table(score_probes(model, tokenizer, pq.read_table(share.probes), share.settings), share.out)
     return share.out
 
 
