@@ -1,89 +1,142 @@
-"""Teacher forcing: what the model thinks of an answer, given its own tokens so far. Leaves out free generation."""
+"""Teacher forcing: how likely a model finds an answer, given its own tokens so far.
+
+Texts are packed into one row where the model allows it, else padded in batches of like length.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
+from chronofacts.editing.forward.packing import pack, predicting, shared_beginning
+from chronofacts.editing.forward.partial import open_passage
 from chronofacts.editing.forward.prompt_prefix_cache import Start, read_starts, starts
-from chronofacts.editing.models.encoding import Encoded, pad
+from chronofacts.editing.models.encoding import Encoded, batches_by_length, pad
 from chronofacts.editing.models.load import answer_logits, keeps_some_logits
-from chronofacts.editing.scoring.likelihood import Forced, judged
-from chronofacts.editing.scoring.packed import force_packed
+from chronofacts.schemas.errors import ChronoFactsError
 
-__all__ = ["Forced", "bounded_batches", "teacher_force"]
+__all__ = ["Likelihood", "teacher_force", "teacher_force_packed"]
+
+FEWEST_PACKED = 16
+"""Texts below which a trial of packing costs more than it saves."""
+TRIED = 4
+"""Texts of such a trial."""
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Teacher-forced figures of one prompt with one answer."""
+
+    nll: float
+    accuracy: float
+    argmax: bool
+    greedy_match: bool
+    """All of the answer's tokens and EOS come first: greedy generation gives exactly this answer."""
 
 
 @torch.inference_mode()
 def teacher_force(
     model: Any, encoded: Sequence[Encoded], batch_size: int, batch_tokens: int = 16384, share: bool = True
-) -> list[Forced]:
-    """The answer's likelihood and first choices, given its own tokens so far. One entry per row, in order.
+) -> list[Likelihood]:
+    """One entry per row, in order.
 
     Token accuracy is what EasyEdit calls rewrite accuracy (mean over tokens of argmax = target); mean NLL is ROME's
-    (Meng et al. 2022). Neither counts EOS, `spoken` does. share: read a start that many rows have in common once.
+    (Meng et al. 2022). Neither counts EOS, `greedy_match` does. share: read a start that many rows have in common once.
     Raises ChronoFactsError when a likelihood is no number.
     """
-    forced: dict[int, Forced] = {}
+    found: dict[int, Likelihood] = {}
     limits = [row.start - 1 for row in encoded]  # the answer's first token is predicted from the one before it
     for start in starts(model, [row.ids for row in encoded], limits, share):
-        packed = (
-            force_packed(model, [encoded[i] for i in start.rows], batch_size, batch_tokens) if _whole(start) else None
-        )
+        may_pack = start.shares and start.cache is None  # and no part of these rows is read already
+        rows = [encoded[index] for index in start.rows]
+        packed = teacher_force_packed(model, rows, batch_size, batch_tokens) if may_pack else None
         if packed is not None:
-            forced |= dict(zip(start.rows, packed, strict=True))
+            found |= dict(zip(start.rows, packed, strict=True))
             continue
-        rests = [_without(encoded[index], start.length) for index in start.rows]
-        for places in bounded_batches([len(row.ids) + start.length for row in rests], batch_size, batch_tokens):
-            found = _force([rests[place] for place in places], model, start)
-            forced |= {start.rows[place]: one for place, one in zip(places, found, strict=True)}
-    return [forced[index] for index in range(len(encoded))]
+        rests = [_drop_tokens(row, start.length) for row in rows]
+        for indices in batches_by_length([len(row.ids) for row in rows], batch_size, batch_tokens):
+            batch = _force_batch([rests[index] for index in indices], model, start)
+            found |= {start.rows[index]: one for index, one in zip(indices, batch, strict=True)}
+    return [found[index] for index in range(len(encoded))]
 
 
-def bounded_batches(lengths: Sequence[int], rows: int, tokens: int) -> Iterator[list[int]]:
-    """Indices in batches of at most so many rows and tokens (padding included), the shortest first."""
-    batch: list[int] = []
-    for index in sorted(range(len(lengths)), key=lambda index: lengths[index]):
-        if batch and (len(batch) == rows or (len(batch) + 1) * lengths[index] > tokens):
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
+@torch.inference_mode(False)  # the trial asks for gradients
+@torch.no_grad()
+def teacher_force_packed(
+    model: Any, encoded: Sequence[Encoded], batch_size: int, batch_tokens: int
+) -> list[Likelihood] | None:
+    """As `teacher_force`, many texts in one row; None for a model that takes no packed texts, and for few texts.
+
+    Nothing is padding, the model reads a shared beginning once, and the vocabulary head computes the answers alone
+    (`editing.forward.partial`): one prompt with its new and its old answer, or one wording with many names, cost little
+    more than one. A trial on the model itself shows whether it can be read so.
+    """
+    if len(encoded) < FEWEST_PACKED or batch_size == 1:
+        return None
+    order = sorted(range(len(encoded)), key=lambda index: encoded[index].ids)  # neighbours begin alike
+    tried = sorted(encoded, key=lambda row: len(row.ids))[:TRIED]
+    found: dict[int, Likelihood] = {}
+    with open_passage(model, tried) as passage:
+        if not passage.packs or not passage.shortened:
+            return None
+        most = min(batch_tokens, passage.row)
+        for indices in _rows(order, encoded, batch_size, most):
+            texts = [encoded[index] for index in indices]
+            reading = pack(texts, True, passage.device)
+            logits = predicting(reading, passage.logits(reading)).float()
+            nll = torch.nn.functional.cross_entropy(logits, reading.labels, reduction="none").cpu().numpy()
+            hits = (logits.argmax(-1) == reading.labels).cpu().numpy()
+            ends = np.cumsum([len(text.ids) - text.start for text in texts])
+            for index, text, end in zip(indices, texts, ends.tolist(), strict=True):
+                mine = slice(end - (len(text.ids) - text.start), end)
+                found[index] = _measure(nll[mine], hits[mine], text.end - text.start)
+    return [found[index] for index in range(len(encoded))]
 
 
-def _without(row: Encoded, length: int) -> Encoded:
+def _rows(order: Sequence[int], encoded: Sequence[Encoded], texts: int, tokens: int) -> Iterator[list[int]]:
+    """The texts in order, as many in a row as it may hold tokens; what neighbours share counts once."""
+    row: list[int] = []
+    held, before = 0, ()  # type: int, tuple[int, ...]
+    for index in order:
+        new = len(encoded[index].ids) - shared_beginning(before, encoded[index].ids)
+        if row and (len(row) == texts or held + new > tokens):
+            yield row
+            row, held, new = [], 0, len(encoded[index].ids)
+        row.append(index)
+        held, before = held + new, encoded[index].ids
+    if row:
+        yield row
+
+
+def _drop_tokens(row: Encoded, length: int) -> Encoded:
     """The row after its first so many tokens."""
     if not length:
         return row
     return Encoded(row.ids[length:], row.start - length, row.end - length, row.merged)
 
 
-def _force(rows: Sequence[Encoded], model: Any, start: Start) -> list[Forced]:
+def _force_batch(rows: Sequence[Encoded], model: Any, start: Start) -> list[Likelihood]:
     """One batch, after what all of its rows begin with."""
     limit = min(row.start for row in rows) - 1
     length, cache = read_starts(model, start, [row.ids for row in rows], limit)
-    rows = [_without(row, length) for row in rows]
+    rows = [_drop_tokens(row, length) for row in rows]
     batch = pad(rows, True, next(model.parameters()).device)
     labels = batch.labels[:, batch.first :]
-    logits = _logits(model, batch.ids, batch.first, cache).float()
+    logits = _predict(model, batch.ids, batch.first, cache).float()
     nll = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100, reduction="none")
-    right, losses = (logits.argmax(-1) == labels).cpu().numpy(), nll.cpu().numpy()
-    forced = []
-    for place, row in enumerate(rows):
-        asked = slice(row.start - batch.first, len(row.ids) - batch.first)
-        forced.append(judged(losses[place, asked], right[place, asked], row.end - row.start))
-    return forced
+    hits, losses = (logits.argmax(-1) == labels).cpu().numpy(), nll.cpu().numpy()
+    found = []
+    for index, row in enumerate(rows):
+        scored = slice(row.start - batch.first, len(row.ids) - batch.first)
+        found.append(_measure(losses[index, scored], hits[index, scored], row.end - row.start))
+    return found
 
 
-def _whole(start: Start) -> bool:
-    """May these rows be packed, and is no part of them read already?"""
-    return start.shares and start.cache is None
-
-
-def _logits(model: Any, ids: torch.Tensor, first: int, cache: Any) -> torch.Tensor:
+def _predict(model: Any, ids: torch.Tensor, first: int, cache: Any) -> torch.Tensor:
     """As `answer_logits`, after what the cache has read."""
     if cache is None:
         return answer_logits(model, ids, first)
@@ -91,3 +144,15 @@ def _logits(model: Any, ids: torch.Tensor, first: int, cache: Any) -> torch.Tens
     if keeps_some_logits(model):
         return model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=wanted).logits  # type: ignore[no-any-return]
     return model(input_ids=ids, past_key_values=cache, use_cache=True).logits[:, first - 1 : -1]  # type: ignore[no-any-return]
+
+
+def _measure(losses: np.ndarray, hits: np.ndarray, answer: int) -> Likelihood:
+    """losses, hits: of the tokens of an answer and its EOS, of which the first `answer` are the answer itself.
+
+    Raises ChronoFactsError when a loss is no number.
+    """
+    if not np.isfinite(losses[:answer]).all():
+        raise ChronoFactsError("the model answers with logits that are no numbers; its weights are damaged")
+    own = hits[:answer]
+    mean = float(losses[:answer].mean(dtype=np.float64))
+    return Likelihood(mean, float(own.mean()), bool(own.all()), bool(hits.all()))
