@@ -26,12 +26,13 @@ from chronofacts.flows.publish import publish
 from chronofacts.flows.refresh import refresh
 from chronofacts.flows.upkeep import forget_old_runs, prune_results
 from chronofacts.pipeline.publishing.contents import ExperimentReport
-from chronofacts.pipeline.publishing.errors import without_tokens
 from chronofacts.pipeline.snapshots.store import Retention, SnapshotStore, open_store
 from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions, is_endpoint
 from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
 from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.files import remove_leftovers
 from chronofacts.schemas.manifest import read_manifest
+from chronofacts.schemas.redact import redact
 
 __all__ = ["WEBHOOK", "day_of_snapshot", "experiments", "monthly", "patiently", "publication"]
 
@@ -47,7 +48,7 @@ log = logging.getLogger("chronofacts.monthly")
 
 def tell_failure(flow: Any, run: Any, state: Any) -> None:
     """Log a failed run, and post it to the webhook if there is one; its address is never logged."""
-    message = without_tokens(f"{flow.name} {run.name} ended as {state.name}: {state.message or 'no message'}")
+    message = redact(f"{flow.name} {run.name} ended as {state.name}: {state.message or 'no message'}")
     log.error(message)
     address = os.environ.get(WEBHOOK)
     if not address:
@@ -244,7 +245,7 @@ def make_snapshot(
     purpose = repr((source, since, as_of, tuple(relations), before if older else None))
     if not (made / "manifest.json").is_file() or not mark.is_file() or mark.read_text(encoding="utf-8") != purpose:
         shutil.rmtree(made, ignore_errors=True)
-        _clear_beside(made)
+        remove_leftovers(made)
         scratch.mkdir(parents=True, exist_ok=True)
         mark.write_text(purpose, encoding="utf-8")
         refresh(source, since, as_of, made, relations, endpoint=endpoint, update=older)
@@ -252,12 +253,6 @@ def make_snapshot(
     shutil.rmtree(made, ignore_errors=True)
     mark.unlink(missing_ok=True)
     return _snapshot_of(store, as_of)
-
-
-def _clear_beside(out: Path) -> None:
-    """Remove what a killed run wrote aside for this folder (`schemas.files.written_aside`)."""
-    for left in out.parent.glob(f".{out.name}.*.partial"):
-        shutil.rmtree(left, ignore_errors=True)
 
 
 def _scratch(store: SnapshotStore) -> Path:
@@ -288,7 +283,7 @@ def experiment_on_all(
             reports.append(experiment_on(snapshot, day, model, editors, settings, runs))
         except Exception as error:  # of one model; the others and the publication go on
             log.exception("the experiment with %s failed", model)
-            failed.append(f"{model}: {' '.join(without_tokens(str(error)).split())}")
+            failed.append(f"{model}: {' '.join(redact(str(error)).split())}")
     return reports, failed
 
 
@@ -304,7 +299,7 @@ def experiment_on(
         experiment(snapshot, model, editors, folder / "run", settings)
     page = folder / "report" / "index.html"
     if not page.is_file():
-        _clear_beside(folder / "report")
+        remove_leftovers(folder / "report")
         page = write_report([folder / "run"], folder / "report")
     tell_report(page, terminal_table([folder / "run"]), model, day)
     return ExperimentReport(model, name, page, as_json([folder / "run"]))

@@ -13,8 +13,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from chronofacts.pipeline.publishing.errors import without_tokens
 from chronofacts.schemas.plain_text import plain
+from chronofacts.schemas.redact import redact
 
 __all__ = ["Mode", "fail", "mode", "show_progress", "tell"]
 
@@ -44,7 +44,7 @@ def fail(text: str) -> None:
 
 
 def _complain(line: str) -> None:
-    sys.stderr.write(f"{plain(without_tokens(line))}\n")
+    sys.stderr.write(f"{plain(redact(line))}\n")
     sys.stderr.flush()
 
 

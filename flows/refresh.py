@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import duckdb
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
@@ -28,10 +29,9 @@ from chronofacts.pipeline.sources.sample import open_sample
 from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointOptions, LiveSource, is_endpoint, open_live
 from chronofacts.pipeline.sources.sparql.neighbourhood import days_of_change
 from chronofacts.pipeline.sources.staging import Gathered, gather_source
-from chronofacts.pipeline.storage.parquet_stream import full_disk_told
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.errors import BadInput
-from chronofacts.schemas.files import check_out
+from chronofacts.schemas.files import check_out, report_full_disk
 from chronofacts.schemas.manifest import SnapshotManifest
 
 __all__ = ["open_source", "refresh"]
@@ -135,7 +135,7 @@ def workplace(out: Path) -> Iterator[Path]:
 
     Raises CheckFailed when the disk is full.
     """
-    with full_disk_told(out.parent):
+    with report_full_disk(out.parent, duckdb.IOException):
         out.parent.mkdir(parents=True, exist_ok=True)
         for left in out.parent.glob(f".{glob.escape(out.name)}.*.work"):
             with suppress(OSError), (left / "lock").open("a") as lock:

@@ -13,7 +13,7 @@ from pathlib import Path
 from chronofacts.editing.report.markdown import as_markdown, text_table
 from chronofacts.editing.report.page import as_page
 from chronofacts.editing.report.runs import State, intervals, read_runs, states
-from chronofacts.schemas.files import written_aside
+from chronofacts.schemas.files import create_folder
 
 __all__ = ["as_json", "terminal_table", "write_report"]
 
@@ -24,7 +24,7 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
     Raises BadInput when out is not empty or a folder is no run, CheckFailed when a run is damaged.
     """
     read = read_runs(runs)
-    with written_aside(out) as folder:
+    with create_folder(out) as folder:
         (folder / "index.html").write_text(as_page(read), encoding="utf-8")
         (folder / "report.md").write_text(as_markdown(read), encoding="utf-8")
     return out / "index.html"

@@ -18,7 +18,7 @@ from chronofacts.editing.runs.experiment import RunSettings
 from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.editing.tracing.heat_map import draw_heat_map
 from chronofacts.editing.tracing.trace import MEMIT_LAYERS, TraceSettings, average, suggest_layers, trace
-from chronofacts.schemas.files import check_out, written_aside
+from chronofacts.schemas.files import check_out, create_folder
 
 __all__ = ["Traced", "run_trace"]
 
@@ -65,7 +65,7 @@ def run_trace(
         "facts": facts,
         "suggested_layers": {"rome": rome, "memit": memit},
     }
-    with written_aside(out) as folder:
+    with create_folder(out) as folder:
         pq.write_table(effects, folder / "effects.parquet")
         pq.write_table(averages, folder / "averages.parquet")
         draw_heat_map(averages, folder, f"{model_name}: where {facts} facts are looked up")

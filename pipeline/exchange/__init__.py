@@ -26,7 +26,7 @@ from chronofacts.pipeline.exchange.zsre import read_zsre
 from chronofacts.pipeline.snapshots.gate import write_sound
 from chronofacts.schemas.dates import check_dates
 from chronofacts.schemas.errors import BadInput
-from chronofacts.schemas.files import check_out, written_aside
+from chronofacts.schemas.files import check_out, create_folder
 from chronofacts.schemas.manifest import SnapshotManifest
 
 __all__ = ["EXPORTS", "IMPORTS", "Import", "export_snapshot", "import_benchmark", "import_snapshot"]
@@ -65,7 +65,7 @@ def export_snapshot(snapshot: Path, format: str, out: Path) -> list[Path]:
     write = EXPORTS[_known(format, EXPORTS, IMPORTS, "imported")]
     check_out(out)
     contents = read_contents(snapshot)
-    with written_aside(out) as folder:
+    with create_folder(out) as folder:
         files = [path.relative_to(folder) for path in write(contents, folder)]
     return [out / path for path in files]
 

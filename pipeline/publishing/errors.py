@@ -5,22 +5,20 @@ Leaves out: retries (`pipeline.publishing.hub`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from huggingface_hub import get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
 from chronofacts.schemas.errors import BadInput, CheckFailed, ChronoFactsError
+from chronofacts.schemas.redact import redact
 
-__all__ = ["HeadMoved", "HubUnavailable", "check_endpoint", "hub_errors", "without_tokens"]
+__all__ = ["HeadMoved", "HubUnavailable", "check_endpoint", "hub_errors"]
 
 # The root of everything that the client's HTTP library raises, whichever of its versions is installed.
 _HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
 _BUSY = {408, 409, 425, 429, 500, 502, 503, 504}
-_TOKEN = re.compile(r"hf_[A-Za-z0-9_]{4,}|(?<=Bearer )[^\s,'\"]+|(?<=://)[^/\s@]+(?=@)")
 _SHOWN = 300  # characters of what a server says
 
 
@@ -32,14 +30,6 @@ class HeadMoved(ChronoFactsError):
     """Somebody else has committed since the repository was read (the Hub's 412)."""
 
 
-def without_tokens(text: str) -> str:
-    """The text with everything that is or looks like a token or a password replaced by `***`."""
-    token = get_token()
-    if token:
-        text = text.replace(token, "***")
-    return _TOKEN.sub("***", text)
-
-
 def check_endpoint(endpoint: str) -> None:
     """Raises BadInput for an address to which a token must not be sent."""
     parts = urlsplit(endpoint)
@@ -47,9 +37,7 @@ def check_endpoint(endpoint: str) -> None:
     if parts.username or parts.password:
         raise BadInput("--endpoint holds a user name or password; give the address alone and log in by `hf auth login`")
     if not parts.hostname or parts.scheme not in {"https", "http"}:
-        raise BadInput(
-            f"--endpoint {without_tokens(endpoint)!r} is not an address; give one like https://huggingface.co"
-        )
+        raise BadInput(f"--endpoint {redact(endpoint)!r} is not an address; give one like https://huggingface.co")
     if parts.scheme == "http" and not local:
         raise BadInput(f"--endpoint {endpoint} would send your token unencrypted; use https")
 
@@ -116,5 +104,5 @@ def _answered(error: HfHubHTTPError, repo: str) -> ChronoFactsError:
 
 
 def _short(text: str) -> str:
-    flat = " ".join(without_tokens(text).split())
+    flat = " ".join(redact(text).split())
     return flat if len(flat) <= _SHOWN else flat[:_SHOWN] + " …"

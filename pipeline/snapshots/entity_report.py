@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chronofacts.pipeline.snapshots.write import table_files
-from chronofacts.pipeline.sources.statements import is_qid
 from chronofacts.pipeline.storage.session import connect
 from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.ids import is_qid
 from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.reasons import explain
 

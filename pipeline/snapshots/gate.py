@@ -22,7 +22,7 @@ from chronofacts.pipeline.snapshots.write import fill_folder
 from chronofacts.pipeline.storage.parquet_stream import spool_query
 from chronofacts.pipeline.storage.session import Tabular
 from chronofacts.schemas.errors import CheckFailed
-from chronofacts.schemas.files import written_aside
+from chronofacts.schemas.files import create_folder
 from chronofacts.schemas.manifest import SnapshotManifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
 
@@ -45,7 +45,7 @@ def write_sound(tables: Mapping[str, Tabular], manifest: SnapshotManifest, out: 
     Raises BadInput when out exists and is not empty, or cannot be written; SchemaMismatch for a wrong table;
     CheckFailed when what is broken cannot be set aside, after which the snapshot as it was lies at `OUT.broken`.
     """
-    with written_aside(out) as folder:
+    with create_folder(out) as folder:
         manifest = fill_folder(folder, {name: tables[name] for name in SNAPSHOT_TABLES}, manifest)
         if verify(folder):
             try:

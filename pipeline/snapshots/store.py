@@ -26,7 +26,7 @@ from fsspec.implementations.local import LocalFileSystem
 from chronofacts.pipeline.snapshots.store_lock import LOCK, StoreLock
 from chronofacts.pipeline.snapshots.write import sha256_of
 from chronofacts.schemas.errors import BadInput, CheckFailed
-from chronofacts.schemas.files import written_aside
+from chronofacts.schemas.files import create_folder
 from chronofacts.schemas.manifest import read_manifest
 
 __all__ = ["Retention", "SnapshotStore", "days_to_remove", "open_store"]
@@ -143,7 +143,7 @@ class SnapshotStore:
 
         Raises BadInput when out is not empty, CheckFailed when what the store holds is damaged.
         """
-        with written_aside(out) as folder:
+        with create_folder(out) as folder:
             for path in self.filesystem.find(self._at(day)):
                 name = str(path)[len(self._at(day)) + 1 :]
                 if not _FILE_NAME.fullmatch(name):

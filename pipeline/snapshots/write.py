@@ -25,7 +25,7 @@ from chronofacts.pipeline.storage.early_days import without_early_days
 from chronofacts.pipeline.storage.parquet_stream import ROWS, pieces, spool
 from chronofacts.pipeline.storage.session import Tabular
 from chronofacts.schemas.errors import CheckFailed
-from chronofacts.schemas.files import written_aside
+from chronofacts.schemas.files import create_folder
 from chronofacts.schemas.manifest import FileEntry, SnapshotManifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES, conform
 
@@ -46,7 +46,7 @@ def write_snapshot(
     check: called with the finished folder before it gets its name; what it raises leaves no folder behind.
     Raises BadInput when out exists and is not empty, or cannot be written; SchemaMismatch for a wrong table.
     """
-    with written_aside(out) as folder:
+    with create_folder(out) as folder:
         manifest = fill_folder(folder, {name: tables[name] for name in SNAPSHOT_TABLES}, manifest)
         check(folder)
     return manifest

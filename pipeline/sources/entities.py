@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from chronofacts.pipeline.storage.session import Tabular, connect, register
+from chronofacts.schemas.ids import QID
 from chronofacts.schemas.tables import ENTITIES
 
 __all__ = ["LABELS", "describe_entities", "in_order", "named_entities"]
@@ -57,12 +58,12 @@ def named_entities(statements: Tabular) -> Qids:
     """All QIDs that statements name as subject, object or unit."""
     with connect(memory_gib=0.8) as connection:
         register(connection, "statements", statements)
-        table = connection.sql("""
+        table = connection.sql(f"""
             SELECT DISTINCT CAST(qid[2:] AS BIGINT) AS number FROM (
                 SELECT subject AS qid FROM statements
                 UNION ALL SELECT object FROM statements WHERE object_kind = 'item'
                 UNION ALL SELECT object_unit FROM statements WHERE object_kind = 'quantity'
-            ) WHERE qid IS NOT NULL AND regexp_full_match(qid, 'Q[1-9][0-9]{0,11}') ORDER BY number
+            ) WHERE qid IS NOT NULL AND regexp_full_match(qid, '{QID}') ORDER BY number
         """).to_arrow_table()
     return Qids(table["number"].to_numpy())
 

@@ -22,6 +22,7 @@ import pyarrow as pa
 from chronofacts.schemas import tables
 from chronofacts.schemas.catalogue import Catalogue
 from chronofacts.schemas.dates import ABSENT, Bound, DayInterval, combine, read_json_time, read_rdf_time, spell_interval
+from chronofacts.schemas.ids import is_pid, is_qid
 
 __all__ = [
     "ENTITY",
@@ -33,8 +34,6 @@ __all__ = [
     "Snak",
     "StatementRows",
     "ValueNode",
-    "is_pid",
-    "is_qid",
     "json_snak",
     "properties_of",
     "rdf_snaks",
@@ -46,8 +45,6 @@ ENTITY = "http://www.wikidata.org/entity/"
 # instance of, birth, death, inception, abolition: what `entities` is made from
 LIFECYCLE = ("P31", "P569", "P570", "P571", "P576")
 
-_QID = re.compile(r"Q[1-9]\d{0,11}")
-_PID = re.compile(r"P[1-9]\d{0,9}")
 _STATEMENT_IRI = re.compile(r"(?:.*/statement/)?([A-Za-z]\d+)[$-](.+)")
 _COMMONS_FILE = re.compile(r"https?://commons\.wikimedia\.org/wiki/Special:FilePath/(.+)")
 _NO_UNIT = "Q199"  # Wikidata's "1": a plain number
@@ -66,14 +63,6 @@ def properties_of(catalogue: Catalogue) -> list[str]:
     every entity that is named, so that nobody's birth is read for its own sake."""
     named = {relation.property for relation in catalogue.relations}
     return sorted(named.difference(LIFECYCLE), key=lambda pid: int(pid[1:]))
-
-
-def is_qid(text: str) -> bool:
-    return _QID.fullmatch(text) is not None
-
-
-def is_pid(text: str) -> bool:
-    return _PID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,10 +36,10 @@ from chronofacts.pipeline.sources.statements import (
     Origin,
     RdfTerm,
     StatementRows,
-    is_qid,
     read_json_statement,
 )
 from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.ids import is_qid
 
 __all__ = ["ApiSettings", "EntityApi", "Reread", "open_api"]
 

@@ -5,9 +5,7 @@ Leaves out: the files of a finished snapshot (`pipeline.snapshots.write`).
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -16,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chronofacts.pipeline.storage.session import Tabular
-from chronofacts.schemas.errors import CheckFailed
+from chronofacts.schemas.files import report_full_disk
 from chronofacts.schemas.tables import conform
 
-__all__ = ["ROWS", "Spool", "full_disk_told", "pieces", "read_whole", "spool", "spool_query"]
+__all__ = ["ROWS", "Spool", "pieces", "read_whole", "spool", "spool_query"]
 
 ROWS = 65_536
 """Rows of the pieces, and of a row group."""
@@ -37,7 +35,7 @@ class Spool:
         self._schema = schema
         self._waiting: list[pa.Table] = []
         self._file = file
-        with full_disk_told(file.parent):
+        with report_full_disk(file.parent):
             file.parent.mkdir(parents=True, exist_ok=True)
             self._writer = pq.ParquetWriter(file, schema, compression="zstd", store_schema=True)
 
@@ -47,7 +45,7 @@ class Spool:
         if sum(part.num_rows for part in self._waiting) >= ROWS:
             waiting = pa.concat_tables(self._waiting).combine_chunks()  # chunks would end pages
             whole = waiting.num_rows - waiting.num_rows % ROWS
-            with full_disk_told(self._file.parent):
+            with report_full_disk(self._file.parent):
                 self._writer.write_table(waiting.slice(0, whole), row_group_size=ROWS)
             self._waiting = [waiting.slice(whole)] if whole < waiting.num_rows else []
 
@@ -57,25 +55,12 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with full_disk_told(self._file.parent):
+        with report_full_disk(self._file.parent):
             try:
                 if kind is None and self._waiting:
                     self._writer.write_table(pa.concat_tables(self._waiting).combine_chunks(), row_group_size=ROWS)
             finally:
                 self._writer.close()
-
-
-@contextmanager
-def full_disk_told(folder: Path) -> Iterator[None]:
-    """Raises CheckFailed, with the mend, where files of ours or of DuckDB find no room in the folder."""
-    try:
-        yield
-    except (OSError, duckdb.IOException) as error:
-        if isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise CheckFailed(
-            f"{folder} is full ({error}); make room and run the same command again: what was read is kept"
-        ) from error
 
 
 def spool(tables: Iterable[pa.Table], schema: pa.Schema, file: Path) -> int:

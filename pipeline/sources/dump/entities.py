@@ -23,7 +23,6 @@ from chronofacts.pipeline.sources.statements import (
     SOMEVALUE,
     Snak,
     StatementRows,
-    is_qid,
     item_snak,
     quantity_snak,
     read_json_statement,
@@ -31,6 +30,7 @@ from chronofacts.pipeline.sources.statements import (
     time_snak,
 )
 from chronofacts.schemas.dates import read_json_time
+from chronofacts.schemas.ids import is_qid
 
 __all__ = ["NAMES", "EntityReader", "NameRows"]
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import datetime
 import logging
-import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +33,7 @@ from chronofacts.pipeline.sources.statements import LIFECYCLE
 from chronofacts.pipeline.storage.rejections import rejection_rows
 from chronofacts.pipeline.storage.session import connect
 from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.ids import is_qid
 from chronofacts.schemas.tables import REJECTIONS, STATEMENTS
 
 __all__ = ["DumpOptions", "DumpSource", "PartJob", "Runner", "open_dump", "run_one_by_one"]
@@ -209,7 +209,7 @@ class DumpSource:
             connection.register("statements", ds.dataset(files, schema=STATEMENTS, format="parquet"))
             query = f"SELECT DISTINCT subject FROM statements WHERE {condition} ORDER BY subject"
             rows = connection.execute(query, {"properties": list(properties), **parameters}).fetchall()
-        return [qid for (qid,) in rows if re.fullmatch(r"Q\d+", qid)]
+        return [qid for (qid,) in rows if is_qid(qid)]
 
     def _statement_files(self, properties: Sequence[str]) -> list[str]:
         """Files with the statements of these properties; reads the dump when it has not been read for them."""

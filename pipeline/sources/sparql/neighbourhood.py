@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from chronofacts.pipeline.sources import Reaching, Window
-from chronofacts.pipeline.sources.statements import is_qid, properties_of
+from chronofacts.pipeline.sources.statements import properties_of
 from chronofacts.pipeline.storage.parquet_stream import pieces, spool
 from chronofacts.pipeline.storage.session import Tabular, connect, register
 from chronofacts.schemas.catalogue import Catalogue
+from chronofacts.schemas.ids import is_qid
 from chronofacts.schemas.tables import STATEMENTS
 
 __all__ = ["days_of_change", "mark", "reach", "resolve"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chronofacts.pipeline.sources import Window
-from chronofacts.pipeline.sources.statements import is_pid, is_qid
+from chronofacts.schemas.ids import is_pid, is_qid
 
 __all__ = ["discover", "entities", "freshness", "naming", "redirects", "revisions", "statements"]
 

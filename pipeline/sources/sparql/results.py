@@ -23,10 +23,10 @@ from chronofacts.pipeline.sources.statements import (
     Snak,
     StatementRows,
     ValueNode,
-    is_qid,
     rdf_snaks,
     statement_id_from_iri,
 )
+from chronofacts.schemas.ids import is_qid
 
 __all__ = [
     "Revision",

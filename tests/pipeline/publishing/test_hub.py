@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import HfApi
 
-from chronofacts.pipeline.publishing.errors import HubUnavailable, without_tokens
+from chronofacts.pipeline.publishing.errors import HubUnavailable
 from chronofacts.pipeline.publishing.hub import Published, PublishSettings, publish
 from chronofacts.pipeline.snapshots.card import configs
 from chronofacts.schemas.errors import BadInput, CheckFailed, ChronoFactsError
@@ -303,8 +303,3 @@ def test_a_manifest_that_names_a_file_outside_is_refused(hub: LocalHub, tmp_path
     with pytest.raises(CheckFailed, match="no file of a table"):
         publish(hostile, REPO, PublishSettings(endpoint=hub.url), check=lambda folder: None)
     assert hub.log == []
-
-
-def test_tokens_and_passwords_are_cut_out_of_any_text() -> None:
-    text = "Authorization: Bearer abc.def, hf_abcdefghijkl at https://me:pass@host/x"
-    assert without_tokens(text) == "Authorization: Bearer ***, *** at https://***@host/x"
