@@ -14,7 +14,8 @@ import re
 import duckdb
 import pyarrow as pa
 
-from chronofacts.schemas.catalogue import Article, Catalogue, Language, Relation, Words
+from chronofacts.schemas.catalogue import Catalogue
+from chronofacts.schemas.catalogue_entries import Article, Language, Relation, Words
 
 __all__ = ["OFFICE", "create_chain_texts", "create_wordings", "vocabulary"]
 
