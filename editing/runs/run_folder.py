@@ -5,7 +5,6 @@ Leaves out the saved edits, which each editor writes, and reading a run (`report
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -22,6 +21,7 @@ from chronofacts.editing.runs.cost import describe_machine
 from chronofacts.editing.runs.lm_eval_tasks import TaskFigure
 from chronofacts.editing.runs.results import SMALL_WORLD, EditorResult, ExperimentSettings, Prepared
 from chronofacts.editing.snapshot import Snapshot
+from chronofacts.schemas.manifest import hash_files
 
 __all__ = ["describe_edit", "snapshot_hash", "write_json", "write_run"]
 
@@ -82,7 +82,7 @@ def describe_edit(
 
 def snapshot_hash(snapshot: Snapshot) -> str:
     """One hash over the manifest's sums of files."""
-    return hashlib.sha256(json.dumps(snapshot.manifest.get("files", {}), sort_keys=True).encode()).hexdigest()[:16]
+    return hash_files(snapshot.manifest.get("files", {}))
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -33,9 +33,9 @@ def inspect(
         raise BadInput("--live is about one entity; name it with --why, for example --why Q142 --live")
     if why:
         return _audit(snapshot, why, Wiki(api, user_agent) if live else None)
-    from chronofacts.pipeline.snapshots.summary import inspect as read_inspection
+    from chronofacts.pipeline.snapshots.summary import summarise
 
-    found = read_inspection(snapshot)
+    found = summarise(snapshot)
     if mode.as_json:
         return tell("", found.as_json())
     from chronofacts.flows.terminal import print_inspection
@@ -53,15 +53,15 @@ class Wiki(NamedTuple):
 def _audit(snapshot: Path, qid: str, wiki: Wiki | None) -> None:
     """Tell what a snapshot has of one entity, and what a wiki says of it now, when one is given."""
     from chronofacts.flows.terminal import print_audit, print_now
-    from chronofacts.pipeline.snapshots.entity_report import audit
-    from chronofacts.pipeline.snapshots.live_check import compare_with_now
+    from chronofacts.pipeline.snapshots.entity_report import report_entity
+    from chronofacts.pipeline.snapshots.live_check import check_live
     from chronofacts.pipeline.sources.wikibase_api import open_api
 
-    findings = audit(snapshot, qid)
+    findings = report_entity(snapshot, qid)
     now = None
     if wiki is not None:
         with open_api(wiki.api, wiki.user_agent) as api:
-            now = compare_with_now(snapshot, qid, api)
+            now = check_live(snapshot, qid, api)
     if mode.as_json:
         told = [finding._asdict() for finding in findings]
         return tell("", told if now is None else {"findings": told, "now": [line._asdict() for line in now]})
@@ -75,7 +75,7 @@ def verify(snapshot: Snapshot) -> None:
 
     Example: chronofacts verify S
     """
-    from chronofacts.pipeline.snapshots.verify import promises
+    from chronofacts.pipeline.snapshots.verify import invariants_for
     from chronofacts.pipeline.snapshots.verify import verify as find_problems
     from chronofacts.schemas.manifest import read_manifest
 
@@ -86,7 +86,7 @@ def verify(snapshot: Snapshot) -> None:
         tell("", {"snapshot": snapshot, "sound": False, "broken": problems})
     if problems:
         raise typer.Exit(1)
-    checked = len(promises(read_manifest(snapshot)))
+    checked = len(invariants_for(read_manifest(snapshot)))
     tell(
         f"{snapshot} is sound ({checked} promises, every checksum)",
         {"snapshot": snapshot, "sound": True, "promises": checked, "broken": []},

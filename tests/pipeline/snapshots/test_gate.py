@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from chronofacts.pipeline.snapshots.gate import AT_LEAST, SHARE, write_sound
+from chronofacts.pipeline.snapshots.gate import AT_LEAST, SHARE, write_valid
 from chronofacts.pipeline.snapshots.summary import inspect
 from chronofacts.pipeline.snapshots.verify import verify
 from chronofacts.pipeline.snapshots.write import read_table
@@ -35,7 +35,7 @@ def written(snapshot: Path, changes: Sequence[str], tmp_path: Path) -> tuple[Sna
     damaged = Path(shutil.copytree(snapshot, tmp_path / f"damaged-{len(list(tmp_path.iterdir()))}"))
     plant(damaged, changes)
     out = tmp_path / "out"
-    return write_sound({name: damaged / name for name in SNAPSHOT_TABLES}, read_manifest(damaged), out), out
+    return write_valid({name: damaged / name for name in SNAPSHOT_TABLES}, read_manifest(damaged), out), out
 
 
 def ids(snapshot: Path, table: str) -> set[str]:
@@ -172,7 +172,7 @@ def test_a_set_that_loses_its_only_edit_is_still_read_by_every_config(tmp_path: 
 
 def test_a_sound_snapshot_is_written_as_it_is(sample_snapshot: Path, tmp_path: Path) -> None:
     tables = {name: sample_snapshot / name for name in SNAPSHOT_TABLES}
-    manifest = write_sound(tables, read_manifest(sample_snapshot), tmp_path / "out")
+    manifest = write_valid(tables, read_manifest(sample_snapshot), tmp_path / "out")
     assert manifest == read_manifest(sample_snapshot) and manifest.set_aside == {}
 
 
