@@ -58,7 +58,7 @@ def watch() -> None:
     from chronofacts.pipeline.snapshots.store import SnapshotStore
 
     work = {
-        chronofacts.flows.refresh: ("open_source", "stage_source", "build_files", "write_sound"),
+        chronofacts.flows.refresh: ("open_source", "stage_source", "build_files", "write_valid"),
         chronofacts.flows.publish: ("publish_snapshot",),
         chronofacts.editing.runs.experiment: ("run_experiment",),
         chronofacts.editing.report: ("write_report",),

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from benchmarks.synthetic_bulk import write_bulk  # noqa: E402
 from chronofacts.pipeline.build import SnapshotSettings, build_files  # noqa: E402
-from chronofacts.pipeline.snapshots.verify import require_sound  # noqa: E402
+from chronofacts.pipeline.snapshots.verify import require_valid  # noqa: E402
 from chronofacts.pipeline.snapshots.write import write_snapshot  # noqa: E402
 from chronofacts.pipeline.sources import EntityBatch, Freshness, Source  # noqa: E402
 from chronofacts.pipeline.sources.entities import LABELS  # noqa: E402
@@ -113,7 +113,7 @@ def measure(folder: Path) -> dict[str, object]:
         relations=tuple(relation.id for relation in catalogue.relations), seed=0,
     )  # fmt: skip
     manifest = write_snapshot(tables, manifest, folder / "snapshot", check=lambda made: note("written"))
-    require_sound(folder / "snapshot")
+    require_valid(folder / "snapshot")
     note("verified")
     rows = {name: sum(e.rows for f, e in manifest.files.items() if f.startswith(f"{name}/")) for name in tables}
     return {"stages": stages, "rows": rows}

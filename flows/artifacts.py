@@ -10,9 +10,9 @@ from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from chronofacts.pipeline.snapshots.card import escape
 from chronofacts.pipeline.snapshots.compare import compare_snapshots, count_kinds
-from chronofacts.pipeline.snapshots.summary import inspect
+from chronofacts.pipeline.snapshots.markdown import escape
+from chronofacts.pipeline.snapshots.summary import summarise
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.errors import ChronoFactsError
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
@@ -52,7 +52,7 @@ def show_changes(older: Path, newer: Path) -> None:
 @task(name="show-rejections", cache_policy=NO_CACHE)
 def show_rejections(snapshot: Path) -> None:
     """A table artifact: rejections by reason; and a link to the snapshot with its card."""
-    found = inspect(snapshot)
+    found = summarise(snapshot)
     rows = [
         {"reason": reason, "rows": number, "meaning": explain(reason), "example": found.rejection_examples[reason]}
         for reason, number in found.rejections_by_reason.items()
@@ -72,7 +72,7 @@ def show_set_aside(manifest: SnapshotManifest) -> None:
     if not manifest.set_aside:
         return
     lines = [
-        f"{escape(manifest.name)}: {manifest.told_set_aside()}. Why: `rejections`, stage `verify`.",
+        f"{escape(manifest.name)}: {manifest.describe_set_aside()}. Why: `rejections`, stage `verify`.",
         "",
         "| promise | meaning | edits | questions | sentences |",
         "|-|-|-|-|-|",

@@ -21,7 +21,7 @@ from chronofacts.flows.dump import part_runner
 from chronofacts.flows.settings import RefreshSettings
 from chronofacts.pipeline.build import SnapshotSettings, build_files, check_days
 from chronofacts.pipeline.incremental import update_source
-from chronofacts.pipeline.snapshots.gate import write_sound
+from chronofacts.pipeline.snapshots.gate import write_valid
 from chronofacts.pipeline.sources import Freshness, Source, Window
 from chronofacts.pipeline.sources.dump.files import is_dump
 from chronofacts.pipeline.sources.dump.source import open_dump
@@ -69,7 +69,7 @@ def build(
 
 @task(name="write-snapshot", cache_policy=NO_CACHE)
 def write(tables: dict[str, Path], manifest: SnapshotManifest, out: Path) -> SnapshotManifest:
-    return write_sound(tables, manifest, out)
+    return write_valid(tables, manifest, out)
 
 
 @flow(name="refresh", validate_parameters=False)

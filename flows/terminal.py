@@ -9,8 +9,8 @@ from rich.table import Table
 
 from chronofacts.pipeline.snapshots.compare import count_kinds
 from chronofacts.pipeline.snapshots.entity_report import Finding
-from chronofacts.pipeline.snapshots.live_check import Now
-from chronofacts.pipeline.snapshots.summary import Inspection
+from chronofacts.pipeline.snapshots.live_check import LiveStatement
+from chronofacts.pipeline.snapshots.summary import Summary
 from chronofacts.schemas.plain_text import plain
 from chronofacts.schemas.reasons import explain
 
@@ -22,7 +22,7 @@ def escape(text: str) -> str:
     return escape_markup(plain(text))
 
 
-def print_inspection(found: Inspection) -> None:
+def print_inspection(found: Summary) -> None:
     """Counts per table, relation, kind and reason, with an example of each kind and reason."""
     console = Console(highlight=False)
     manifest = found.manifest
@@ -43,7 +43,7 @@ def print_inspection(found: Inspection) -> None:
         text = f"{escape(explain(reason))}\n[dim]{escape(found.rejection_examples[reason])}[/dim]"
         reasons.add_row(reason, str(count), text)
     console.print(reasons)
-    if set_aside := manifest.told_set_aside():
+    if set_aside := manifest.describe_set_aside():
         console.print(f"[bold]{escape(set_aside)}[/bold]")
 
 
@@ -60,7 +60,7 @@ def print_audit(qid: str, findings: list[Finding]) -> None:
         console.print(f"            [dim]{escape(finding.why)}  {escape(' '.join(finding.ids))}[/dim]", soft_wrap=True)
 
 
-def print_now(qid: str, lines: list[Now]) -> None:
+def print_now(qid: str, lines: list[LiveStatement]) -> None:
     """How Wikidata's word of this moment differs from what the snapshot has of one entity."""
     console = Console(highlight=False)
     console.print(f"[bold]Wikidata now[/bold] about {escape(qid)}")

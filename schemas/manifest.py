@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
-__all__ = ["FORMAT", "FileEntry", "SnapshotManifest", "read_manifest"]
+__all__ = ["FORMAT", "FileEntry", "SnapshotManifest", "hash_files", "read_manifest"]
 
 FORMAT = 1
 """Version of the snapshot layout; a reader refuses a newer one."""
@@ -55,7 +58,7 @@ class SnapshotManifest:
     files: Mapping[str, FileEntry] = field(default_factory=dict)
     format: int = FORMAT
 
-    def told_set_aside(self) -> str:
+    def describe_set_aside(self) -> str:
         """What was set aside, in one line; empty when nothing was."""
         if not self.set_aside:
             return ""
@@ -75,6 +78,11 @@ class SnapshotManifest:
         return json.dumps(values, indent=1, sort_keys=True, default=str, ensure_ascii=False) + "\n"
 
 
+def hash_files(files: Mapping[str, Any]) -> str:
+    """One hash, of 16 hex digits, over the sums of a snapshot's files; `files` as `manifest.json` has it."""
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def read_manifest(snapshot: Path) -> SnapshotManifest:
     """The manifest of a snapshot folder.
 
@@ -84,14 +92,9 @@ def read_manifest(snapshot: Path) -> SnapshotManifest:
     if not path.is_file():
         raise BadInput(f"{snapshot} is not a snapshot (it has no manifest.json); make one with `chronofacts refresh`")
     try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_bytes())
         if int(values["format"]) > FORMAT:
             raise BadInput(f"{path} has layout {values['format']}, newer than this program reads; upgrade chronofacts")
-        values["files"] = {name: FileEntry(**entry) for name, entry in values["files"].items()}
-        for name in ("since", "as_of", "source_day"):
-            values[name] = datetime.date.fromisoformat(values[name])
-        values["retrieved_at"] = datetime.datetime.fromisoformat(values["retrieved_at"])
-        values["relations"] = tuple(values["relations"])
-        return SnapshotManifest(**values)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return msgspec.convert(values, SnapshotManifest)
+    except (ValueError, TypeError, KeyError) as error:
         raise CheckFailed(f"{path} is damaged ({type(error).__name__}: {error}); make the snapshot again") from error

@@ -1,6 +1,6 @@
 """Text of strangers made harmless wherever a person reads it: nothing that a terminal or a browser obeys.
 
-Leaves out: markup (`pipeline.snapshots.card.escape`, `html.escape`).
+Leaves out: markup (`pipeline.snapshots.markdown.escape`, `html.escape`).
 """
 
 from __future__ import annotations

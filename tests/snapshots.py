@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from chronofacts.flows.refresh import describe
 from chronofacts.pipeline.build import SnapshotSettings, build_files
 from chronofacts.pipeline.snapshots.card import configs
-from chronofacts.pipeline.snapshots.gate import write_sound
+from chronofacts.pipeline.snapshots.gate import write_valid
 from chronofacts.pipeline.sources import Freshness, Source
 from chronofacts.pipeline.sources.dump.source import DumpSettings, open_dump
 from chronofacts.pipeline.sources.staging import StagedSource, stage_source
@@ -57,7 +57,7 @@ def build_snapshot(reading: Reading, since: datetime.date, as_of: datetime.date,
     with TemporaryDirectory() as work:
         tables = build_files(reading.told, reading.catalogue, settings, reading.freshness.day, Path(work))
         manifest = describe(reading.source, reading.freshness, reading.catalogue, settings)
-        return write_sound(tables, manifest, out)
+        return write_valid(tables, manifest, out)
 
 
 def iterate_everything(snapshot: Path, manifest: SnapshotManifest, cache: Path) -> int:

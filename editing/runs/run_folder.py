@@ -5,7 +5,6 @@ Each editor writes its own saved edit; `report.runs` reads a run.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -23,6 +22,7 @@ from chronofacts.editing.runs.lm_eval_tasks import TaskFigure
 from chronofacts.editing.runs.results import EditorResult, Experiment
 from chronofacts.editing.runs.settings import SMALL_WORLD
 from chronofacts.editing.snapshot import Snapshot
+from chronofacts.schemas.manifest import hash_files
 
 __all__ = ["describe_edit", "snapshot_hash", "write_json", "write_run"]
 
@@ -78,7 +78,7 @@ def describe_edit(experiment: Experiment, plan: Plan, edited: EditedModel) -> di
 
 def snapshot_hash(snapshot: Snapshot) -> str:
     """One hash over the manifest's sums of files."""
-    return hashlib.sha256(json.dumps(_list_files(snapshot), sort_keys=True).encode()).hexdigest()[:16]
+    return hash_files(_list_files(snapshot))
 
 
 def _list_files(snapshot: Snapshot) -> dict[str, Any]:

@@ -33,9 +33,10 @@ def inspect(
         raise BadInput("--live is about one entity; name it with --why, for example --why Q142 --live")
     if why:
         return _show_entity(snapshot, why, api if live else None, user_agent)
-    from chronofacts.pipeline.snapshots.summary import inspect as read_inspection
 
-    found = read_inspection(snapshot)
+    from chronofacts.pipeline.snapshots.summary import summarise
+
+    found = summarise(snapshot)
     if mode.as_json:
         return print_result("", found.as_json())
     from chronofacts.flows.terminal import print_inspection
@@ -46,14 +47,14 @@ def inspect(
 def _show_entity(snapshot: Path, qid: str, api: str | None, user_agent: str) -> None:
     """Print what a snapshot has of one entity, and what a wiki has now, where its API is given."""
     from chronofacts.flows.terminal import print_audit, print_now
-    from chronofacts.pipeline.snapshots.entity_report import audit
-    from chronofacts.pipeline.snapshots.live_check import compare_with_now
+    from chronofacts.pipeline.snapshots.entity_report import report_entity
+    from chronofacts.pipeline.snapshots.live_check import check_live
     from chronofacts.pipeline.sources.wikibase_api import open_api
 
-    findings, now = audit(snapshot, qid), None
+    findings, now = report_entity(snapshot, qid), None
     if api is not None:
         with open_api(api, user_agent) as wiki:
-            now = compare_with_now(snapshot, qid, wiki)
+            now = check_live(snapshot, qid, wiki)
     if mode.as_json:
         rows = [finding._asdict() for finding in findings]
         return print_result("", rows if now is None else {"findings": rows, "now": [line._asdict() for line in now]})
@@ -67,7 +68,7 @@ def verify(snapshot: Snapshot) -> None:
 
     Example: chronofacts verify S
     """
-    from chronofacts.pipeline.snapshots.verify import promises
+    from chronofacts.pipeline.snapshots.verify import invariants_for
     from chronofacts.pipeline.snapshots.verify import verify as find_problems
     from chronofacts.schemas.manifest import read_manifest
 
@@ -78,7 +79,7 @@ def verify(snapshot: Snapshot) -> None:
         print_result("", {"snapshot": snapshot, "sound": False, "broken": problems})
     if problems:
         raise typer.Exit(1)
-    checked = len(promises(read_manifest(snapshot)))
+    checked = len(invariants_for(read_manifest(snapshot)))
     print_result(
         f"{snapshot} is sound ({checked} promises, every checksum)",
         {"snapshot": snapshot, "sound": True, "promises": checked, "broken": []},

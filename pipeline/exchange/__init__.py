@@ -23,7 +23,7 @@ from chronofacts.pipeline.exchange.lm_eval import write_lm_eval
 from chronofacts.pipeline.exchange.mquake import read_mquake, write_mquake
 from chronofacts.pipeline.exchange.snapshot_rows import Contents, read_contents
 from chronofacts.pipeline.exchange.zsre import read_zsre
-from chronofacts.pipeline.snapshots.gate import write_sound
+from chronofacts.pipeline.snapshots.gate import write_valid
 from chronofacts.schemas.dates import check_dates
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.files import check_out, create_folder
@@ -114,7 +114,7 @@ def import_snapshot(
         seed=0,
         origin=format,
     )
-    return write_sound(tables, manifest, out)
+    return write_valid(tables, manifest, out)
 
 
 def _known(format: str, offered: Iterable[str], others: Iterable[str], done: str) -> str:

@@ -8,11 +8,9 @@ Leaves out: loading it (`editing.editors.saved_edit`, or PEFT alone).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +19,23 @@ import pyarrow.compute as pc
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import RepositoryNotFoundError
 
-from chronofacts.pipeline.publishing.contents import LocalFile
+from chronofacts.pipeline.publishing.contents import LocalFile, text_file
 from chronofacts.pipeline.publishing.errors import hub_errors
 from chronofacts.pipeline.publishing.hub import PublishSettings, check_options, commit_files, read_back
 from chronofacts.pipeline.publishing.plan import RemoteFile
-from chronofacts.pipeline.snapshots.card import escape
+from chronofacts.pipeline.snapshots.markdown import edit_table, escape
 from chronofacts.pipeline.snapshots.write import read_table, sha256_of
 from chronofacts.schemas.errors import BadInput, CheckFailed
-from chronofacts.schemas.manifest import read_manifest
+from chronofacts.schemas.ids import is_hub_model
+from chronofacts.schemas.manifest import hash_files, read_manifest
 
 __all__ = ["PublishedAdapter", "adapter_files", "publish_adapter"]
 
 log = logging.getLogger("chronofacts.publish")
 
 _WEIGHTS, _CONFIG, _ABOUT, _FACTS = "adapter_model.safetensors", "adapter_config.json", "card.json", "facts.jsonl"
-_HUB_MODEL = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _COLUMNS = ("edit_id", "subject", "relation", "subject_label", "prompt", "target_old", "target_new", "new_object")
 _SHOWN = 100
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +98,14 @@ def adapter_files(adapter: Path, snapshot: Path, repo: str, base_model: str = ""
     base = _base_of(adapter, about, base_model)
     facts = _facts(about, snapshot, adapter)
     weights = adapter / _WEIGHTS
-    told = json.dumps({**config, "base_model_name_or_path": base}, indent=2, sort_keys=True) + "\n"
+    adapter_config = json.dumps({**config, "base_model_name_or_path": base}, indent=2, sort_keys=True) + "\n"
     lines = "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in facts.to_pylist())
     return {
-        _WEIGHTS: LocalFile(weights, weights.stat().st_size, sha256_of(weights), _git_oid_of(weights)),
-        _CONFIG: _text(told.encode()),
-        _ABOUT: _text((adapter / _ABOUT).read_bytes()),
-        _FACTS: _text(lines.encode()),
-        "README.md": _text(_card(about, base, facts, snapshot, repo).encode()),
+        _WEIGHTS: LocalFile(weights, weights.stat().st_size, sha256_of(weights), ""),
+        _CONFIG: text_file(adapter_config.encode()),
+        _ABOUT: text_file((adapter / _ABOUT).read_bytes()),
+        _FACTS: text_file(lines.encode()),
+        "README.md": text_file(_card(about, base, facts, snapshot, repo).encode()),
     }
 
 
@@ -142,7 +139,7 @@ def _base_of(adapter: Path, about: dict[str, Any], base_model: str) -> str:
             "publish one that was trained on a model of the Hub (experiment --model ORG/NAME)"
         )
     name = base_model or trained_on
-    if not _HUB_MODEL.fullmatch(name) or (not base_model and Path(name).exists()):
+    if not is_hub_model(name) or (not base_model and Path(name).exists()):
         raise BadInput(
             f"--adapter {adapter} was trained on {name!r}, which is a folder; give its name on the Hub by --base-model"
         )
@@ -151,15 +148,14 @@ def _base_of(adapter: Path, about: dict[str, Any], base_model: str) -> str:
 
 def _facts(about: dict[str, Any], snapshot: Path, adapter: Path) -> pa.Table:
     """The edits that the adapter was taught, in the order of their ids."""
-    told = json.loads((snapshot / "manifest.json").read_bytes()) if read_manifest(snapshot) else {}
-    here = hashlib.sha256(json.dumps(told.get("files", {}), sort_keys=True).encode()).hexdigest()[:16]
-    if about.get("snapshot_hash") != here:
+    files = {name: asdict(entry) for name, entry in read_manifest(snapshot).files.items()}
+    if about.get("snapshot_hash") != hash_files(files):
         raise CheckFailed(
             f"--adapter {adapter} was trained on another snapshot than {snapshot}; name the one of its run"
         )
     edits = read_table(snapshot, "edits")
-    kept = edits.filter(pc.is_in(edits["edit_id"], value_set=pa.array(about.get("edit_ids", []), pa.string())))
-    return kept.select([*_COLUMNS, "changed_on_earliest"]).sort_by("edit_id")
+    taught = edits.filter(pc.is_in(edits["edit_id"], value_set=pa.array(about.get("edit_ids", []), pa.string())))
+    return taught.select([*_COLUMNS, "changed_on_earliest"]).sort_by("edit_id")
 
 
 def _card(about: dict[str, Any], base: str, facts: pa.Table, snapshot: Path, repo: str) -> str:
@@ -192,24 +188,7 @@ def _card(about: dict[str, Any], base: str, facts: pa.Table, snapshot: Path, rep
         "",
         f"All of them, with their ids: `{_FACTS}`.",
         "",
-        "| question | before | now | changed |",
-        "|---|---|---|---|",
+        *edit_table(facts.slice(0, _SHOWN).to_pylist()),
     ]
-    for row in facts.slice(0, _SHOWN).to_pylist():
-        cells = (row["prompt"], row["target_old"] or "(nobody)", row["target_new"], str(row["changed_on_earliest"]))
-        lines.append("| " + " | ".join(escape(cell) for cell in cells) + " |")
     config = json.dumps(about.get("config", {}), indent=1, sort_keys=True)
     return "\n".join([*lines, "", "## How it was trained", "", "```json", config, "```", ""])
-
-
-def _text(content: bytes) -> LocalFile:
-    oid = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-    return LocalFile(content, len(content), hashlib.sha256(content).hexdigest(), oid)
-
-
-def _git_oid_of(path: Path) -> str:
-    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
-    with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

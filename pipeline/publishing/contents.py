@@ -19,9 +19,9 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 
 from chronofacts.pipeline.publishing.charts import edits_by_month_svg, edits_by_relation_svg
-from chronofacts.pipeline.snapshots.card import escape
 from chronofacts.pipeline.snapshots.croissant import FILE as CROISSANT
 from chronofacts.pipeline.snapshots.croissant import croissant_text
+from chronofacts.pipeline.snapshots.markdown import edit_table, escape, table
 from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.schemas.errors import CheckFailed
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
@@ -39,6 +39,7 @@ __all__ = [
     "count_differences",
     "data_files",
     "is_ours",
+    "text_file",
 ]
 
 CARD, MANIFEST = "README.md", "manifest.json"
@@ -58,7 +59,7 @@ class LocalFile:
     size: int
     sha256: str
     git_oid: str
-    """The sha1 under which git and the Hub list a file that is not large; empty for Parquet, which is."""
+    """The sha1 under which git and the Hub list a file that is not large; empty for Parquet and weights, which are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def data_files(snapshot: Path) -> dict[str, LocalFile]:
             raise CheckFailed(f"{snapshot / MANIFEST} names {name!r}, which is no file of a table; make it again")
         path = snapshot / name
         files[name] = LocalFile(path, path.stat().st_size, entry.sha256, "")
-    files[MANIFEST] = _text((snapshot / MANIFEST).read_bytes())
+    files[MANIFEST] = text_file((snapshot / MANIFEST).read_bytes())
     return files
 
 
@@ -135,11 +136,12 @@ def compose(
     )
     charts = {CHART: edits_by_month_svg(edits), RELATIONS_CHART: edits_by_relation_svg(edits)}
     made = {CARD: card, CROISSANT: croissant} | charts
-    pages = {report.file(manifest.as_of): _text(report.page.read_bytes()) for report in reports}
-    return {**data, **{name: _text(text.encode()) for name, text in made.items()}, **pages}
+    pages = {report.file(manifest.as_of): text_file(report.page.read_bytes()) for report in reports}
+    return {**data, **{name: text_file(text.encode()) for name, text in made.items()}, **pages}
 
 
-def _text(content: bytes) -> LocalFile:
+def text_file(content: bytes) -> LocalFile:
+    """A small file, which lies in git itself."""
     oid = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
     return LocalFile(content, len(content), hashlib.sha256(content).hexdigest(), oid)
 
@@ -176,16 +178,16 @@ def _experiments(as_of: datetime.date, page: str, reports: Sequence[ExperimentRe
     lines = ["", "## Experiments", "", "How well editors brought a model from the old facts to the new ones."]
     for report in reports:
         known = [name for name in _FIGURES if any(name in figures for figures in report.figures.values())]
+        rows = (
+            (escape(editor), *(f"{figures[name]:.2f}" if name in figures else "" for name in known))
+            for editor, figures in report.figures.items()
+        )
         lines += [
             "",
             f"{escape(report.model)}: [the whole report]({page}/resolve/main/{report.file(as_of)})",
             "",
-            "| " + " | ".join(["editor", *(name.replace("_", " ") for name in known)]) + " |",
-            "|---" * (len(known) + 1) + "|",
+            *table(("editor", *(name.replace("_", " ") for name in known)), rows),
         ]
-        for editor, figures in report.figures.items():
-            cells = (f"{figures[name]:.2f}" if name in figures else "" for name in known)
-            lines.append("| " + " | ".join([escape(editor), *cells]) + " |")
     return lines
 
 
@@ -224,9 +226,7 @@ def _changelog(as_of: datetime.date, edits: pa.Table, previous: Previous | None)
     lines += [
         f"{totals['new']} edits are new, {totals['removed']} are gone, {totals['changed']} have another value or day.",
         "",
-        "| relation | new | removed | changed |",
-        "|---|---|---|---|",
-        *(f"| {name} | {row['new']} | {row['removed']} | {row['changed']} |" for name, row in counts.items()),
+        *table(("relation", *totals), ((name, *row.values()) for name, row in counts.items())),
         "",
     ]
     return [*lines, *_examples(edits, previous.edits)]
@@ -238,8 +238,4 @@ def _examples(edits: pa.Table, old: pa.Table) -> list[str]:
     shown = edits.select(["edit_id", "prompt", "target_old", "target_new", "changed_on_earliest"])
     fresh = [row for row in shown.to_pylist() if row["edit_id"] not in known]
     fresh.sort(key=lambda row: (row["changed_on_earliest"], row["edit_id"]), reverse=True)
-    lines = ["| question | before | now | changed |", "|---|---|---|---|"] if fresh else []
-    for row in fresh[:_EXAMPLES]:
-        cells = (row["prompt"], row["target_old"] or "(nobody)", row["target_new"], str(row["changed_on_earliest"]))
-        lines.append("| " + " | ".join(escape(cell) for cell in cells) + " |")
-    return lines
+    return edit_table(fresh[:_EXAMPLES]) if fresh else []

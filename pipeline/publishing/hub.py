@@ -33,9 +33,10 @@ from chronofacts.pipeline.publishing.plan import (
     lacks_reports,
     plan_publication,
 )
-from chronofacts.pipeline.snapshots.verify import require_sound
+from chronofacts.pipeline.snapshots.verify import require_valid
 from chronofacts.pipeline.snapshots.write import sha256_of
 from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.ids import is_hub_repo
 from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.tables import EDITS, conform
 
@@ -53,7 +54,6 @@ log = logging.getLogger("chronofacts.publish")
 
 _MOST_BYTES = 2 << 30
 _SNAPSHOT_TAG = re.compile(r"\d{4}-\d{2}-\d{2}")
-_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def check_options(repo: str, settings: PublishSettings = DEFAULTS) -> HfApi:
 
     Raises BadInput for a repository or an address that cannot be one, and when a login is needed and missing.
     """
-    if not _REPO.fullmatch(repo):
+    if not is_hub_repo(repo):
         raise BadInput(f"--repo {repo!r} is not of the form ORG/NAME")
     api = HfApi(endpoint=settings.endpoint)
     check_endpoint(api.endpoint)
@@ -98,7 +98,7 @@ def publish(
     snapshot: Path,
     repo: str,
     settings: PublishSettings = DEFAULTS,
-    check: Callable[[Path], None] = require_sound,
+    check: Callable[[Path], None] = require_valid,
     wait: Callable[[float], None] = time.sleep,
     reports: Sequence[ExperimentReport] = (),
 ) -> Published:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from chronofacts.pipeline.publishing.contents import REPORTS, LocalFile, is_ours
 from chronofacts.schemas.errors import BadInput
@@ -109,18 +110,15 @@ def plan_publication(
             "publish it to another --repo"
         )
     there = remote.files or {}
-    keep = {name: file for name, file in files.items() if name in there and there[name].holds(file)}
     plan = PublicationPlan(
         repo=repo,
         create_repo=not remote.head,
         parent=remote.head,
         title=title,
-        add={name: file for name, file in files.items() if name not in there},
-        replace={name: file for name, file in files.items() if name in there and name not in keep},
         delete=tuple(sorted(name for name in there if name not in files and is_ours(name))),
-        keep=keep,
         tag=tag,
         tag_step="create" if remote.tagged is None else "move",
+        **_split(files, there),
     )
     if not plan.commits and remote.tagged_commit == remote.head:
         return replace(plan, tag_step="keep")
@@ -140,15 +138,17 @@ def _with_late_reports(
     nothing = PublicationPlan(repo, False, remote.head, title, {}, {}, (), files, tag, "keep")
     if not lacks_reports(files, tag, remote):
         return nothing
-    there = remote.files or {}
+    return replace(nothing, title=f"Experiments on the snapshot {tag}", **_split(files, remote.files or {}))
+
+
+def _split(files: Mapping[str, LocalFile], there: Mapping[str, RemoteFile]) -> dict[str, Any]:
+    """The files to `add`, to `replace` and to `keep`."""
     keep = {name: file for name, file in files.items() if name in there and there[name].holds(file)}
-    return replace(
-        nothing,
-        title=f"Experiments on the snapshot {tag}",
-        add={name: file for name, file in files.items() if name not in there},
-        replace={name: file for name, file in files.items() if name in there and name not in keep},
-        keep=keep,
-    )
+    return {
+        "add": {name: file for name, file in files.items() if name not in there},
+        "replace": {name: file for name, file in files.items() if name in there and name not in keep},
+        "keep": keep,
+    }
 
 
 def is_published(data: Mapping[str, LocalFile], remote: RemoteState) -> bool:

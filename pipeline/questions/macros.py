@@ -9,7 +9,7 @@ import re
 
 import duckdb
 
-from chronofacts.schemas.catalogue import Article, Language
+from chronofacts.schemas.catalogue_entries import Article, Language
 
 __all__ = ["create_macros"]
 

@@ -13,7 +13,8 @@ import duckdb
 import pyarrow as pa
 
 from chronofacts.pipeline.questions.steps import Step, creates
-from chronofacts.schemas.catalogue import Catalogue, Relation, Words
+from chronofacts.schemas.catalogue import Catalogue
+from chronofacts.schemas.catalogue_entries import Relation, Words
 from chronofacts.schemas.reasons import REASONS
 
 __all__ = ["CATALOGUE_TABLES", "OFFICE", "chain_texts", "create_catalogue_tables", "list_vocabulary"]

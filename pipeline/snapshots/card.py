@@ -16,17 +16,17 @@ from chronofacts.pipeline.snapshots.card_sections import (
     hop_counts,
     kinds_of_change,
     limits,
+    old_answer,
     set_aside,
-    told_before,
     verification,
     worked_example,
 )
+from chronofacts.pipeline.snapshots.markdown import edit_table, escape, table
 from chronofacts.schemas.manifest import SnapshotManifest
-from chronofacts.schemas.plain_text import plain
 from chronofacts.schemas.reasons import explain
 from chronofacts.schemas.tables import SNAPSHOT_TABLES, describe
 
-__all__ = ["configs", "escape", "write_card"]
+__all__ = ["configs", "write_card"]
 
 _EXAMPLES = 8
 
@@ -50,7 +50,7 @@ def write_card(folder: Path, manifest: SnapshotManifest) -> None:
     parts = (
         *_front_matter(manifest),
         *_introduction(manifest, folder),
-        *worked_example(folder, escape),
+        *worked_example(folder),
         *kinds_of_change(folder),
         *_counts(manifest, folder),
         *verification(manifest),
@@ -60,14 +60,6 @@ def write_card(folder: Path, manifest: SnapshotManifest) -> None:
         *_columns(),
     )
     (folder / "README.md").write_text("\n".join(parts) + "\n", encoding="utf-8")
-
-
-def escape(text: str) -> str:
-    """Text from Wikidata made safe inside a Markdown table: one line, nothing that is read as markup."""
-    flat = plain(" ".join(text.split()))
-    return "".join(
-        f"\\{c}" if c in r"\`*_{}[]()#+!|~" else {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(c, c) for c in flat
-    )
 
 
 def _front_matter(manifest: SnapshotManifest) -> list[str]:
@@ -101,10 +93,10 @@ def _content_version(manifest: SnapshotManifest, files: Iterable[str]) -> str:
 
 
 def _introduction(manifest: SnapshotManifest, folder: Path) -> list[str]:
-    edits = ds.dataset(folder / "edits")
-    told = _of_wikidata if manifest.origin == "wikidata" else _of_benchmark
-    lines = [
-        *told(manifest, _rows(manifest, "edits")),
+    introduce = _of_wikidata if manifest.origin == "wikidata" else _of_benchmark
+    examples = ds.dataset(folder / "edits").head(_EXAMPLES).to_pylist()
+    return [
+        *introduce(manifest, _rows(manifest, "edits")),
         "",
         "```python",
         "from datasets import load_dataset",
@@ -113,13 +105,9 @@ def _introduction(manifest: SnapshotManifest, folder: Path) -> list[str]:
         'multi_hop = load_dataset("PATH_OR_REPO", "multi_hop", split="test")',
         "```",
         "",
-        "| question | before | now | changed |",
-        "|---|---|---|---|",
+        *edit_table(row | {"target_old": old_answer(row)} for row in examples),
+        "",
     ]
-    for row in edits.head(_EXAMPLES).to_pylist():
-        cells = (row["prompt"], told_before(row), row["target_new"], str(row["changed_on_earliest"]))
-        lines.append("| " + " | ".join(escape(cell) for cell in cells) + " |")
-    return [*lines, ""]
 
 
 _WRITTEN_BY_HAND = "a slice of Wikidata that is written by hand and ships with the project"
@@ -176,28 +164,33 @@ def _rows(manifest: SnapshotManifest, table: str) -> int:
 
 
 def _counts(manifest: SnapshotManifest, folder: Path) -> list[str]:
-    lines = ["## What is in it", "", "| table | rows |", "|---|---|"]
-    lines += [f"| {name} | {_rows(manifest, name)} |" for name in SNAPSHOT_TABLES]
-    lines += ["", "| kind of question | rows |", "|---|---|"]
-    lines += [f"| {kind} | {count} |" for kind, count in _counter(folder / "questions", "kind")]
-    lines += hop_counts(folder)
-    lines += ["", "| relation | edits |", "|---|---|"]
-    lines += [f"| {relation} | {count} |" for relation, count in _counter(folder / "edits", "relation")]
-    lines += ["", "## What was left out, and why", "", "| reason | rows | meaning |", "|---|---|---|"]
-    lines += [f"| {code} | {count} | {explain(code)} |" for code, count in _counter(folder / "rejections", "reason")]
-    return [*lines, ""]
+    left_out = ((code, count, explain(code)) for code, count in _counter(folder / "rejections", "reason"))
+    return [
+        "## What is in it",
+        "",
+        *table(("table", "rows"), ((name, _rows(manifest, name)) for name in SNAPSHOT_TABLES)),
+        "",
+        *table(("kind of question", "rows"), _counter(folder / "questions", "kind")),
+        *hop_counts(folder),
+        "",
+        *table(("relation", "edits"), _counter(folder / "edits", "relation")),
+        "",
+        "## What was left out, and why",
+        "",
+        *table(("reason", "rows", "meaning"), left_out),
+        "",
+    ]
 
 
-def _counter(table: Path, column: str) -> list[tuple[str, int]]:
+def _counter(folder: Path, column: str) -> list[tuple[str, int]]:
     """(value, rows), most frequent first."""
-    counted = ds.dataset(table).to_table([column])[column].value_counts().to_pylist()
+    counted = ds.dataset(folder).to_table([column])[column].value_counts().to_pylist()
     return sorted(((pair["values"], pair["counts"]) for pair in counted), key=lambda pair: (-pair[1], pair[0]))
 
 
 def _columns() -> list[str]:
     lines = ["## Columns", ""]
     for name, schema in SNAPSHOT_TABLES.items():
-        lines += [f"### {name}", "", "| column | type | meaning |", "|---|---|---|"]
-        lines += [f"| {column} | `{type_}` | {escape(meaning)} |" for column, type_, meaning in describe(schema)]
-        lines.append("")
+        rows = ((column, f"`{type_}`", escape(meaning)) for column, type_, meaning in describe(schema))
+        lines += [f"### {name}", "", *table(("column", "type", "meaning"), rows), ""]
     return lines

@@ -7,13 +7,13 @@ Leaves out: the card's frame and its counts (`pipeline.snapshots.card`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from chronofacts.pipeline.snapshots.markdown import escape, table
 from chronofacts.schemas.manifest import SnapshotManifest
 from chronofacts.schemas.promises import PROMISES
 
@@ -22,13 +22,12 @@ __all__ = [
     "hop_counts",
     "kinds_of_change",
     "limits",
+    "old_answer",
     "set_aside",
-    "told_before",
     "verification",
     "worked_example",
 ]
 
-Escape = Callable[[str], str]
 _KINDS = (
     "edit", "paraphrase", "cloze", "alias", "reverse", "multi_hop", "preservation", "locality", "history", "timeline",
 )  # fmt: skip
@@ -42,12 +41,12 @@ _CHANGES = {
 _BEFORE = {"nobody": "(nobody)", "unknown": "(not known)"}
 
 
-def worked_example(folder: Path, escape: Escape) -> list[str]:
+def worked_example(folder: Path) -> list[str]:
     """One edit, the one with the most kinds of questions, and a question of each kind; nothing for an empty set."""
     questions = ds.dataset(folder / "questions")
-    table = questions.to_table(columns=["edit_ids", "kind"])
+    asked_about = questions.to_table(columns=["edit_ids", "kind"])
     kinds: dict[str, set[str]] = {}
-    for ids, kind in zip(table["edit_ids"].to_pylist(), table["kind"].to_pylist(), strict=True):
+    for ids, kind in zip(*(asked_about[name].to_pylist() for name in ("edit_ids", "kind")), strict=True):
         for edit_id in ids:
             kinds.setdefault(edit_id, set()).add(kind)
     if not kinds:
@@ -59,25 +58,26 @@ def worked_example(folder: Path, escape: Escape) -> list[str]:
         for row in batch.filter(pc.equal(pc.list_element(batch["edit_ids"], 0), chosen)).to_pylist():
             if row["kind"] not in asked or row["question_id"] < asked[row["kind"]]["question_id"]:
                 asked[row["kind"]] = row
-    lines = [
+    shown = [(kind, asked[kind]) for kind in _KINDS if kind in asked]
+    return [
         "## One edit, and what is asked of it",
         "",
         f"Edit `{chosen}`: {escape(edit['subject_label'])}, `{edit['relation']}` ({edit['property']}), from "
-        f"{escape(told_before(edit))} to {escape(edit['target_new'])}, "
+        f"{escape(old_answer(edit))} to {escape(edit['target_new'])}, "
         f"{_between(edit['changed_on_earliest'], edit['changed_on_latest'])}.",
         "",
-        "| kind | question | right before | right now |",
-        "|---|---|---|---|",
+        *table(
+            ("kind", "question", "right before", "right now"),
+            (
+                (kind, *map(escape, (row["question"], row["answer_before"] or "(no answer)", row["answer"])))
+                for kind, row in shown
+            ),
+        ),
+        "",
     ]
-    for kind in _KINDS:
-        if kind in asked:
-            row = asked[kind]
-            cells = (row["question"], row["answer_before"] or "(no answer)", row["answer"])
-            lines.append(f"| {kind} | " + " | ".join(escape(cell) for cell in cells) + " |")
-    return [*lines, ""]
 
 
-def told_before(edit: dict[str, Any]) -> str:
+def old_answer(edit: dict[str, Any]) -> str:
     """The old answer of an edit, or why there is none; a set may be empty or too large to be told."""
     return edit["target_old"] or _BEFORE.get(edit["before"], "(not told)")
 
@@ -87,8 +87,8 @@ def kinds_of_change(folder: Path) -> list[str]:
     counted = Counter(ds.dataset(folder / "edits").to_table(columns=["kind"])["kind"].to_pylist())
     if not counted:
         return []
-    lines = ["## The kinds of change", "", "| kind | edits | meaning |", "|---|---|---|"]
-    lines += [f"| {kind} | {counted[kind]} | {meaning} |" for kind, meaning in _CHANGES.items() if counted[kind]]
+    rows = ((kind, counted[kind], meaning) for kind, meaning in _CHANGES.items() if counted[kind])
+    lines = ["## The kinds of change", "", *table(("kind", "edits", "meaning"), rows)]
     lines += ["", "`before` says what is known of the value before: `known`, `nobody` or `unknown`."]
     if counted["addition"] or counted["removal"]:
         lines.append(
@@ -111,8 +111,8 @@ def hop_counts(folder: Path) -> list[str]:
         return []
     counted = asked.group_by(["hops", "edited_hops"]).aggregate([([], "count_all")]).to_pylist()
     counted.sort(key=lambda row: (row["hops"] or 0, row["edited_hops"] or 0))
-    lines = ["", "| hops of a multi-hop question | of these edited | rows |", "|---|---|---|"]
-    return lines + [f"| {row['hops']} | {row['edited_hops']} | {row['count_all']} |" for row in counted]
+    rows = ((row["hops"], row["edited_hops"], row["count_all"]) for row in counted)
+    return ["", *table(("hops of a multi-hop question", "of these edited", "rows"), rows)]
 
 
 def verification(manifest: SnapshotManifest) -> list[str]:
@@ -137,19 +137,20 @@ def set_aside(manifest: SnapshotManifest) -> list[str]:
     """What the last check set aside; nothing where all was sound."""
     if not manifest.set_aside:
         return []
-    lines = [
+    tables = ("edits", "questions", "sentences")
+    rows = (
+        (f"`{promise}`", PROMISES[promise], *(counts.get(name, 0) for name in tables))
+        for promise, counts in sorted(manifest.set_aside.items())
+    )
+    return [
         "## Set aside by the last check",
         "",
         "These rows broke a promise of the finished set, or depended on one that did. They are in `rejections` with "
         "the stage `verify`, and nowhere else; the rest was verified once more.",
         "",
-        "| promise | meaning | edits | questions | sentences |",
-        "|---|---|---|---|---|",
+        *table(("promise", "meaning", *tables), rows),
+        "",
     ]
-    for promise, counts in sorted(manifest.set_aside.items()):
-        numbers = " | ".join(str(counts.get(table, 0)) for table in ("edits", "questions", "sentences"))
-        lines.append(f"| `{promise}` | {PROMISES[promise]} | {numbers} |")
-    return [*lines, ""]
 
 
 def limits(manifest: SnapshotManifest) -> list[str]:

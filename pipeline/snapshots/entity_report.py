@@ -12,11 +12,11 @@ from chronofacts.schemas.ids import is_qid
 from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.reasons import explain
 
-__all__ = ["Finding", "audit"]
+__all__ = ["Finding", "report_entity"]
 
 
 class Finding(NamedTuple):
-    """One line of an audit: `kept` or `left out`, at which stage, what, the reason, and the ids."""
+    """One line of a report: `kept` or `left out`, at which stage, what, the reason, and the ids."""
 
     kept: bool
     stage: str
@@ -25,7 +25,7 @@ class Finding(NamedTuple):
     ids: tuple[str, ...]
 
 
-def audit(snapshot: Path, qid: str) -> list[Finding]:
+def report_entity(snapshot: Path, qid: str) -> list[Finding]:
     """What the snapshot says of one entity, as subject or as object, in the order of the stages.
 
     Raises BadInput for an id that is none, or that the snapshot does not name.

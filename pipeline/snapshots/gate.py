@@ -17,7 +17,7 @@ from pathlib import Path
 import duckdb
 
 from chronofacts.pipeline.snapshots.invariants import BLAMED, Invariant
-from chronofacts.pipeline.snapshots.verify import Problem, broken, opened, promises, verify
+from chronofacts.pipeline.snapshots.verify import Problem, find_broken, invariants_for, open_tables, verify
 from chronofacts.pipeline.snapshots.write import fill_folder
 from chronofacts.pipeline.storage.parquet_stream import write_query
 from chronofacts.pipeline.storage.session import Tabular
@@ -26,7 +26,7 @@ from chronofacts.schemas.files import create_folder
 from chronofacts.schemas.manifest import SnapshotManifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
 
-__all__ = ["write_sound"]
+__all__ = ["write_valid"]
 
 SHARE = 0.01
 """Edits, and questions, of which more may not be set aside: beyond it the program is at fault, not the data."""
@@ -38,7 +38,7 @@ _ROUNDS = 5  # a question, then the edit that it asked about, then what depends 
 log = logging.getLogger("chronofacts.gate")
 
 
-def write_sound(tables: Mapping[str, Tabular], manifest: SnapshotManifest, out: Path) -> SnapshotManifest:
+def write_valid(tables: Mapping[str, Tabular], manifest: SnapshotManifest, out: Path) -> SnapshotManifest:
     """Write a snapshot as `pipeline.snapshots.write.write_snapshot` does, without the rows that break a promise.
 
     Returns its manifest, whose `set_aside` counts them; a warning tells of them.
@@ -53,7 +53,7 @@ def write_sound(tables: Mapping[str, Tabular], manifest: SnapshotManifest, out: 
             except CheckFailed as error:
                 raise CheckFailed(f"{error}; {_kept_beside(folder, out)}") from None
     if manifest.set_aside:
-        log.warning("%s; why: the rejections of stage verify in %s", manifest.told_set_aside(), out)
+        log.warning("%s; why: the rejections of stage verify in %s", manifest.describe_set_aside(), out)
     return manifest
 
 
@@ -72,7 +72,7 @@ def _kept_beside(folder: Path, out: Path) -> str:
 def _without_broken_rows(folder: Path, manifest: SnapshotManifest) -> SnapshotManifest:
     """Set aside what breaks a promise, and write the tables anew; raises CheckFailed when that does not mend it."""
     aside = folder / ".kept"
-    with opened(folder, manifest) as connection:
+    with open_tables(folder, manifest) as connection:
         for step in SET_ASIDE:
             connection.execute(step)
         _set_aside_all(connection, manifest)
@@ -92,9 +92,9 @@ def _without_broken_rows(folder: Path, manifest: SnapshotManifest) -> SnapshotMa
 
 def _set_aside_all(connection: duckdb.DuckDBPyConnection, manifest: SnapshotManifest) -> None:
     """Set aside until nothing is broken; CheckFailed when no row answers for it, when it is too much or has no end."""
-    invariants = {one.id: one for one in promises(manifest)}
+    invariants = {one.id: one for one in invariants_for(manifest)}
     for _ in range(_ROUNDS):
-        problems = broken(connection, manifest)
+        problems = find_broken(connection, manifest)
         if not problems:
             return
         connection.execute(EMPTY_BLAMED)

@@ -17,11 +17,11 @@ from chronofacts.pipeline.storage.session import connect
 from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.tables import SOURCE_COLUMNS
 
-__all__ = ["Now", "compare_statements", "compare_with_now"]
+__all__ = ["LiveStatement", "check_live", "compare_statements"]
 
 
-class Now(NamedTuple):
-    """One line of a comparison.
+class LiveStatement(NamedTuple):
+    """One statement of a snapshot beside the same of Wikidata now.
 
     verdict: `same`, `changed`, `gone` (only the snapshot has it), `other` (only Wikidata has it), or of the
     whole entity `merged` and `missing`. ids: the statement, or what an entity was merged into.
@@ -33,7 +33,7 @@ class Now(NamedTuple):
     ids: tuple[str, ...]
 
 
-def compare_with_now(snapshot: Path, qid: str, api: EntityApi) -> list[Now]:
+def check_live(snapshot: Path, qid: str, api: EntityApi) -> list[LiveStatement]:
     """The statements about one entity, of the properties that the snapshot has, sorted by property and id.
 
     Of an entity that was merged, the statements of what it has become. Raises BadInput for an id that is none
@@ -44,14 +44,14 @@ def compare_with_now(snapshot: Path, qid: str, api: EntityApi) -> list[Now]:
         connection.from_parquet([str(path) for path in table_files(snapshot, "statements")]).create_view("statements")
         properties = connection.sql("SELECT DISTINCT property FROM statements ORDER BY ALL").fetchall()
         ours = connection.sql("SELECT * FROM statements WHERE subject = $qid", params={"qid": qid}).to_arrow_table()
-    told = api.read([qid], [pid for (pid,) in properties], language)
-    if told.missing:
-        return [Now("missing", f"{qid} is not in Wikidata", "deleted, or never there", (qid,))]
-    lines = [Now("merged", f"{old} is now {new}", "", (new,)) for old, new in told.redirects.items()]
-    return lines + compare_statements(ours, told.statements)
+    theirs = api.read([qid], [pid for (pid,) in properties], language)
+    if theirs.missing:
+        return [LiveStatement("missing", f"{qid} is not in Wikidata", "deleted, or never there", (qid,))]
+    lines = [LiveStatement("merged", f"{old} is now {new}", "", (new,)) for old, new in theirs.redirects.items()]
+    return lines + compare_statements(ours, theirs.statements)
 
 
-def compare_statements(ours: pa.Table, theirs: pa.Table) -> list[Now]:
+def compare_statements(ours: pa.Table, theirs: pa.Table) -> list[LiveStatement]:
     """Two readings of `STATEMENTS` of one entity; where and when they were read does not count."""
     before, after = (
         {row["statement_id"]: row for row in table.drop_columns(list(SOURCE_COLUMNS)).to_pylist()}
@@ -61,17 +61,17 @@ def compare_statements(ours: pa.Table, theirs: pa.Table) -> list[Now]:
     return [_compare(before.get(row["statement_id"]), after.get(row["statement_id"])) for row in rows]
 
 
-def _compare(old: dict[str, Any] | None, new: dict[str, Any] | None) -> Now:
+def _compare(old: dict[str, Any] | None, new: dict[str, Any] | None) -> LiveStatement:
     if new is None or old is None:
         row: dict[str, Any] = old or new or {}
-        return Now("gone" if new is None else "other", _spelled(row), row["rank"], (row["statement_id"],))
+        return LiveStatement("gone" if new is None else "other", _spelled(row), row["rank"], (row["statement_id"],))
     # a merged entity's statements have another subject, and nothing else of them has changed
     changed = [
         f"{name}: {_value(old[name])} -> {_value(new[name])}"
         for name in old
         if old[name] != new[name] and name != "subject"
     ]
-    return Now("changed" if changed else "same", _spelled(new), "; ".join(changed), (new["statement_id"],))
+    return LiveStatement("changed" if changed else "same", _spelled(new), "; ".join(changed), (new["statement_id"],))
 
 
 def _spelled(row: dict[str, Any]) -> str:

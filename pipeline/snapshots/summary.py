@@ -11,11 +11,11 @@ from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
 
-__all__ = ["Inspection", "inspect"]
+__all__ = ["Summary", "summarise"]
 
 
 @dataclass(frozen=True, slots=True)
-class Inspection:
+class Summary:
     """Counts of a snapshot, most frequent first, with one example per kind of question and per reason."""
 
     manifest: SnapshotManifest
@@ -48,7 +48,7 @@ class Inspection:
         }
 
 
-def inspect(snapshot: Path) -> Inspection:
+def summarise(snapshot: Path) -> Summary:
     """Read the counts of a snapshot; raises BadInput or CheckFailed when it is none or is damaged."""
     manifest = read_manifest(snapshot)
     tables = {name: read_table(snapshot, name) for name in SNAPSHOT_TABLES}
@@ -60,7 +60,7 @@ def inspect(snapshot: Path) -> Inspection:
     for row in rejections.select(["reason", "relation", "subject", "detail"]).to_pylist():
         where = " ".join(part for part in (row["relation"], row["subject"]) if part)
         rejection_examples.setdefault(row["reason"], f"{where}: {row['detail']}")
-    return Inspection(
+    return Summary(
         manifest=manifest,
         tables={name: table.num_rows for name, table in tables.items()},
         edits_by_relation=_counts(edits["relation"].to_pylist()),

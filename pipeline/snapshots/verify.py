@@ -30,7 +30,7 @@ from chronofacts.schemas.promises import PROMISES
 from chronofacts.schemas.reasons import REASONS
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
 
-__all__ = ["Problem", "broken", "opened", "promises", "require_sound", "verify"]
+__all__ = ["Problem", "find_broken", "invariants_for", "open_tables", "require_valid", "verify"]
 
 _SHOWN = 3  # examples told per broken check
 
@@ -61,17 +61,17 @@ def verify(snapshot: Path) -> list[Problem]:
     problems = [*_files(snapshot, manifest)]
     if problems:  # what cannot be trusted to be the written bytes is not worth a further look
         return problems
-    with opened(snapshot, manifest) as connection:
-        return broken(connection, manifest)
+    with open_tables(snapshot, manifest) as connection:
+        return find_broken(connection, manifest)
 
 
-def require_sound(snapshot: Path) -> None:
+def require_valid(snapshot: Path) -> None:
     """Raises CheckFailed with the first broken promise, if any."""
     if problems := verify(snapshot):
         raise CheckFailed(f"the snapshot breaks {len(problems)} of its promises; first: {problems[0]}")
 
 
-def promises(manifest: SnapshotManifest) -> tuple[Invariant, ...]:
+def invariants_for(manifest: SnapshotManifest) -> tuple[Invariant, ...]:
     """The checks that apply to a snapshot: all, or for an imported benchmark those that need no statements."""
     return tuple(
         one for one in (*INVARIANTS, *SET_INVARIANTS) if manifest.origin == "wikidata" or not one.needs_statements
@@ -79,7 +79,7 @@ def promises(manifest: SnapshotManifest) -> tuple[Invariant, ...]:
 
 
 @contextmanager
-def opened(snapshot: Path, manifest: SnapshotManifest) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_tables(snapshot: Path, manifest: SnapshotManifest) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with the snapshot's tables as views, and what the invariants need besides."""
     with connect() as connection:
         for name in SNAPSHOT_TABLES:
@@ -92,14 +92,14 @@ def opened(snapshot: Path, manifest: SnapshotManifest) -> Iterator[duckdb.DuckDB
         yield connection
 
 
-def broken(connection: duckdb.DuckDBPyConnection, manifest: SnapshotManifest) -> list[Problem]:
+def find_broken(connection: duckdb.DuckDBPyConnection, manifest: SnapshotManifest) -> list[Problem]:
     """The promises that the tables of a connection break, in the order of `INVARIANTS`."""
     connection.execute(PREPARED)
     connection.execute(SETS_PREPARED)
     connection.execute(
         "CREATE OR REPLACE TABLE misnumbered_edits AS SELECT unnest($1) AS edit_id", [_misnumbered(connection)]
     )
-    return [problem for one in promises(manifest) if (problem := _run(connection, one))]
+    return [problem for one in invariants_for(manifest) if (problem := _run(connection, one))]
 
 
 def _days(manifest: SnapshotManifest) -> list[object]:

@@ -72,7 +72,7 @@ def main() -> None:
         chronofacts.flows.refresh.open_endpoint = functools.partial(open_endpoint, clock=clock)
         days = {name: datetime.date.fromisoformat(asked.pop(name)) for name in ("since", "as_of")}
         for module, names in (
-            (chronofacts.flows.refresh, ("open_source", "stage_source", "build_files", "write_sound")),
+            (chronofacts.flows.refresh, ("open_source", "stage_source", "build_files", "write_valid")),
             (chronofacts.flows.publish, ("publish_snapshot",)),
             (chronofacts.editing.runs.experiment, ("run_experiment",)),
             (chronofacts.editing.report, ("write_report",)),

@@ -25,7 +25,7 @@ def why(folder: Path, monkeypatch: pytest.MonkeyPatch, *words: str, env: str = "
     (folder / "chronofacts.toml").write_text(f'[inspect]\nwhy = "{file}"\n' if file else "")
     told = []
     monkeypatch.setattr(
-        "chronofacts.pipeline.snapshots.entity_report.audit", lambda snapshot, qid: told.append(qid) or []
+        "chronofacts.pipeline.snapshots.entity_report.report_entity", lambda snapshot, qid: told.append(qid) or []
     )
     result = runner.invoke(app, ["inspect", "S", *words], env={"CHRONOFACTS_INSPECT_WHY": env} if env else {})
     assert result.exit_code == (0 if told else 2), result.output

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from chronofacts.flows.cli import app
 from chronofacts.pipeline.publishing.charts import edits_by_month_svg, edits_by_relation_svg
-from chronofacts.pipeline.snapshots.card import escape
+from chronofacts.pipeline.snapshots.markdown import escape
 from chronofacts.pipeline.snapshots.verify import verify
 from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.pipeline.sources.sparql import queries

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from chronofacts.flows.cli import app
 from chronofacts.pipeline.exchange import EXPORTS, IMPORTS, export_snapshot, import_benchmark, import_snapshot
 from chronofacts.pipeline.snapshots.invariants import INVARIANTS
-from chronofacts.pipeline.snapshots.verify import promises, verify
+from chronofacts.pipeline.snapshots.verify import invariants_for, verify
 from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.manifest import read_manifest
@@ -93,7 +93,7 @@ def test_what_is_said_of_wikidata_is_checked_of_wikidata_only(sample_snapshot: P
     assert {one.needs_statements for one in INVARIANTS} == {True, False}
     for origin, needs in (("wikidata", {True, False}), ("zsre", {False})):
         manifest = replace(read_manifest(sample_snapshot), origin=origin)
-        assert {one.needs_statements for one in promises(manifest)} == needs
+        assert {one.needs_statements for one in invariants_for(manifest)} == needs
 
 
 def test_an_imported_file_that_was_changed_is_found(published: dict[str, Path], tmp_path: Path) -> None:

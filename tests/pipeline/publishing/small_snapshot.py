@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from chronofacts.pipeline.snapshots.gate import write_sound
+from chronofacts.pipeline.snapshots.gate import write_valid
 from chronofacts.schemas.manifest import SnapshotManifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
 
@@ -51,7 +51,7 @@ def make_snapshot(
         relations=("office_holder",),
         seed=0,
     )
-    assert write_sound(tables, manifest, out).set_aside == {}
+    assert write_valid(tables, manifest, out).set_aside == {}
     return out
 
 

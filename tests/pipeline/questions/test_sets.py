@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from chronofacts.pipeline.exchange import export_snapshot, import_benchmark
-from chronofacts.pipeline.snapshots.entity_report import audit
-from chronofacts.pipeline.snapshots.summary import inspect
+from chronofacts.pipeline.snapshots.entity_report import report_entity
+from chronofacts.pipeline.snapshots.summary import summarise
 from chronofacts.schemas.catalogue import load_catalogue
 from tests.pipeline.membership_world import questions_of, rows, snapshot_of, unions
 from tests.pipeline.timelines.statement_world import World, world
@@ -205,10 +205,10 @@ def test_exports_tell_a_set_as_far_as_their_formats_can(tmp_path: Path) -> None:
 
 def test_inspect_and_the_card_keep_the_kinds_apart(tmp_path: Path) -> None:
     snapshot = snapshot_of(unions(), tmp_path / "snapshot")
-    found = inspect(snapshot).as_json()
+    found = summarise(snapshot).as_json()
     assert found["edits"]["by_kind"] == {"addition": 1, "removal": 1}
     assert found["edits"]["by_before"] == {"known": 2} and found["questions"]["by_kind"]["preservation"] == 2
     card = (snapshot / "README.md").read_text(encoding="utf-8")
     assert "| addition | 1 |" in card and "| removal | 1 |" in card and "| preservation |" in card
-    about = {(finding.stage, finding.why) for finding in audit(snapshot, "Q7184") if finding.kept}
+    about = {(finding.stage, finding.why) for finding in report_entity(snapshot, "Q7184") if finding.kept}
     assert ("edits", "addition of NATO, changed on 2023-04-04") in about

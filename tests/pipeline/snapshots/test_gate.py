@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from chronofacts.pipeline.snapshots.gate import AT_LEAST, SHARE, write_sound
-from chronofacts.pipeline.snapshots.summary import inspect
+from chronofacts.pipeline.snapshots.gate import AT_LEAST, SHARE, write_valid
+from chronofacts.pipeline.snapshots.summary import summarise
 from chronofacts.pipeline.snapshots.verify import verify
 from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.schemas.errors import CheckFailed
@@ -35,7 +35,7 @@ def written(snapshot: Path, changes: Sequence[str], tmp_path: Path) -> tuple[Sna
     damaged = Path(shutil.copytree(snapshot, tmp_path / f"damaged-{len(list(tmp_path.iterdir()))}"))
     plant(damaged, changes)
     out = tmp_path / "out"
-    return write_sound({name: damaged / name for name in SNAPSHOT_TABLES}, read_manifest(damaged), out), out
+    return write_valid({name: damaged / name for name in SNAPSHOT_TABLES}, read_manifest(damaged), out), out
 
 
 def ids(snapshot: Path, table: str) -> set[str]:
@@ -102,7 +102,7 @@ def test_what_was_set_aside_is_told_in_the_card_and_by_inspect(
     card = (out / "README.md").read_text(encoding="utf-8")
     assert "Set aside by the last check" in card and "old and new value of an edit differ" in card
     assert "Set aside" not in (sample_snapshot / "README.md").read_text(encoding="utf-8")
-    told = inspect(out).as_json()["rejections"]
+    told = summarise(out).as_json()["rejections"]
     assert told["set_aside"] == manifest.set_aside
     assert told["by_reason"]["values_differ"] == sum(manifest.set_aside["values_differ"].values())
 
@@ -123,7 +123,7 @@ def test_a_promise_that_no_row_answers_for_leaves_the_snapshot_beside(sample_sna
             written(sample_snapshot, NOBODY_ANSWERS, tmp_path)
         assert not (tmp_path / "out").exists()
         assert [problem.id for problem in verify(broken)] == ["unique_statement_ids"]
-        assert inspect(broken).tables["edits"] == inspect(sample_snapshot).tables["edits"]
+        assert summarise(broken).tables["edits"] == inspect(sample_snapshot).tables["edits"]
         assert not (broken / "old").exists()
         (broken / "old").touch()
     assert not list(tmp_path.glob(".*"))
@@ -172,7 +172,7 @@ def test_a_set_that_loses_its_only_edit_is_still_read_by_every_config(tmp_path: 
 
 def test_a_sound_snapshot_is_written_as_it_is(sample_snapshot: Path, tmp_path: Path) -> None:
     tables = {name: sample_snapshot / name for name in SNAPSHOT_TABLES}
-    manifest = write_sound(tables, read_manifest(sample_snapshot), tmp_path / "out")
+    manifest = write_valid(tables, read_manifest(sample_snapshot), tmp_path / "out")
     assert manifest == read_manifest(sample_snapshot) and manifest.set_aside == {}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from chronofacts.pipeline.snapshots.live_check import compare_statements, compare_with_now
+from chronofacts.pipeline.snapshots.live_check import check_live, compare_statements
 from chronofacts.pipeline.sources.sparql.http_policy import HttpSettings
 from chronofacts.pipeline.sources.wikibase_api import EntityApi
 from tests.pipeline.sources.entity_server import Api, entity, serving, statement
@@ -75,7 +75,7 @@ def test_of_a_snapshot_the_statements_of_one_entity_are_compared(
 ) -> None:
     server.entities["Q145"] = entity("Q145", "United Kingdom", P6="Q5")
 
-    lines = compare_with_now(sample_snapshot, "Q145", api)
+    lines = check_live(sample_snapshot, "Q145", api)
 
     found = {verdict: [line for line in lines if line.verdict == verdict] for verdict in ("other", "gone", "same")}
     assert [line.ids for line in found["other"]] == [("Q145$1-P6",)]
@@ -84,6 +84,6 @@ def test_of_a_snapshot_the_statements_of_one_entity_are_compared(
 
 
 def test_merged_and_missing_entities_are_told(api: EntityApi, sample_snapshot: Path) -> None:
-    first = compare_with_now(sample_snapshot, "Q900", api)[0]
+    first = check_live(sample_snapshot, "Q900", api)[0]
     assert (first.verdict, first.what) == ("merged", "Q900 is now Q7")
-    assert [line.verdict for line in compare_with_now(sample_snapshot, "Q901", api)] == ["missing"]
+    assert [line.verdict for line in check_live(sample_snapshot, "Q901", api)] == ["missing"]

@@ -14,7 +14,7 @@ import pytest
 
 from chronofacts.pipeline.snapshots.invariants import INVARIANTS
 from chronofacts.pipeline.snapshots.set_invariants import SET_INVARIANTS
-from chronofacts.pipeline.snapshots.verify import require_sound, verify
+from chronofacts.pipeline.snapshots.verify import require_valid, verify
 from chronofacts.pipeline.snapshots.write import sha256_of, write_parquet
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from chronofacts.schemas.promises import PROMISES
@@ -213,7 +213,7 @@ def plant(snapshot: Path, changes: Sequence[str]) -> None:
 
 def test_a_finished_snapshot_breaks_no_promise(sample_snapshot: Path) -> None:
     assert verify(sample_snapshot) == []
-    require_sound(sample_snapshot)
+    require_valid(sample_snapshot)
 
 
 def test_every_promise_has_a_defect_that_breaks_it() -> None:
@@ -237,7 +237,7 @@ def test_a_planted_defect_is_found_by_the_name_of_the_promise_that_it_breaks(sna
     assert set(found) <= {promise} | implied
     assert found[promise].count > 0 and found[promise].examples
     with pytest.raises(CheckFailed, match="of its promises"):
-        require_sound(snapshot)
+        require_valid(snapshot)
 
 
 def flip_a_byte(snapshot: Path) -> None:
