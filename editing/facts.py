@@ -1,6 +1,6 @@
 """Which edits say one and the same, and what kind of change a fact is.
 
-Everything that joined or left a subject's set is an edit of its own, but they share their question and the whole new
+Each value that joined or left a subject's set is an edit of its own, but they share their question and the whole new
 answer: for an editor and for statistics they are one *fact*, named by the lowest of their ids. Any other edit is a fact
 by itself.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-__all__ = ["Change", "changes_of", "choose_facts", "distinct", "facts_of"]
+__all__ = ["Change", "changes_of", "choose_facts", "drop_duplicates", "facts_of"]
 
 SAME = ("subject", "relation", "prompt", "target_new")
 """Edits that agree in these are one fact."""
@@ -41,7 +41,7 @@ def facts_of(edits: pa.Table) -> dict[str, str]:
     return {edit_id: min(ids) for ids in groups.values() for edit_id in ids}
 
 
-def distinct(edits: pa.Table) -> pa.Table:
+def drop_duplicates(edits: pa.Table) -> pa.Table:
     """One edit of every fact, in the order of the table."""
     facts = facts_of(edits)
     if len(set(facts.values())) == edits.num_rows:
@@ -51,8 +51,8 @@ def distinct(edits: pa.Table) -> pa.Table:
 
 def choose_facts(edits: pa.Table, most: int | None, generator: np.random.Generator) -> pa.Table:
     """All edits of so many facts by chance (None: of all), in the order of the table."""
-    facts, names = facts_of(edits), distinct(edits)["edit_id"].to_pylist()
-    chosen = {names[place] for place in generator.permutation(len(names))[:most].tolist()}
+    facts, names = facts_of(edits), drop_duplicates(edits)["edit_id"].to_pylist()
+    chosen = {names[index] for index in generator.permutation(len(names))[:most].tolist()}
     return edits.filter(pa.array([facts[edit_id] in chosen for edit_id in edits["edit_id"].to_pylist()], pa.bool_()))
 
 
@@ -60,8 +60,8 @@ def changes_of(edits: pa.Table) -> dict[str, Change]:
     """Edit id -> what happened to the fact that it belongs to. edits: `tables.EDITS`."""
     facts = facts_of(edits)
     several: dict[str, list[tuple[str | None, ...]]] = {}
-    for edit_id, *told in _columns(edits, "edit_id", "kind", "before", "changed_on_earliest", "changed_on_latest"):
-        several.setdefault(facts[edit_id], []).append(tuple(told))
+    for edit_id, *values in _columns(edits, "edit_id", "kind", "before", "changed_on_earliest", "changed_on_latest"):
+        several.setdefault(facts[edit_id], []).append(tuple(values))
     found = {}
     for fact, members in several.items():
         kinds, befores, firsts, lasts = (

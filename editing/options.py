@@ -30,7 +30,7 @@ def parse_options(settings: type[Settings], values: Mapping[str, str], what: str
     unknown = sorted(set(values) - set(option_names(settings)))
     if unknown:
         raise BadInput(f"{what} has no option {unknown[0]!r}{nearest(unknown[0], option_names(settings))}")
-    return settings(**{name: _read(kinds[name], text, f"{what}: {name}") for name, text in values.items()})
+    return settings(**{name: _parse(kinds[name], text, f"{what}: {name}") for name, text in values.items()})
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -40,7 +40,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; it knows {', '.join(names)}"
 
 
-def _read(kind: Any, text: str, what: str) -> Any:
+def _parse(kind: Any, text: str, what: str) -> Any:
     origin = get_origin(kind)
     if origin is Literal:
         if text in get_args(kind):
@@ -53,14 +53,14 @@ def _read(kind: Any, text: str, what: str) -> Any:
         words = [word for part in parts if get_origin(part) is Literal for word in get_args(part)]
         rest = [part for part in parts if get_origin(part) is not Literal]
         if text in words or not rest:
-            return _read(Literal[tuple(words)], text, what)
+            return _parse(Literal[tuple(words)], text, what)
         try:
-            return _read(rest[0], text, what)
+            return _parse(rest[0], text, what)
         except BadInput as error:
             raise BadInput(f"{error}, nor {' or '.join(words)}" if words else str(error)) from error
     if origin is tuple:
         parts = [part.strip() for part in text.replace("+", ",").split(",") if part.strip()]
-        return tuple(_read(get_args(kind)[0], part, what) for part in parts)
+        return tuple(_parse(get_args(kind)[0], part, what) for part in parts)
     if kind is bool:
         if text.lower() in TRUE + FALSE:
             return text.lower() in TRUE

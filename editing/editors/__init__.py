@@ -1,13 +1,14 @@
 """One protocol for every way to bring a model up to date, and the editors by name.
 
-An editor takes a model, what changed and its own settings, and returns an `EditedModel`, which can be scored, saved
+An editor takes a model, a batch of edits and its own settings, and returns an `EditedModel`, which can be scored, saved
 as just the change, and undone. Adding an editor is adding a module and one line in `EDITORS`.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,17 +16,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pyarrow as pa
 
 from chronofacts.editing.editors.presets import with_preset
-from chronofacts.editing.facts import distinct, facts_of
+from chronofacts.editing.facts import drop_duplicates, facts_of
 from chronofacts.editing.options import nearest, option_names, parse_options
 from chronofacts.schemas.errors import BadInput
 
 if TYPE_CHECKING:
     from chronofacts.editing.forward.hidden_state_cache import PrefixStore
 
-__all__ = ["EDITORS", "EditedModel", "Editor", "Material", "Plan", "make_plan"]
+__all__ = ["EDITORS", "EditBatch", "EditedModel", "Editor", "ModelCache", "Plan", "make_plan", "undo_on_error"]
 
 EDITORS = {
-    "none": "chronofacts.editing.editors.unedited:Untouched",
+    "none": "chronofacts.editing.editors.unedited:Unedited",
     "lora": "chronofacts.editing.editors.trained.lora:Lora",
     "p-tuning": "chronofacts.editing.editors.trained.prompt_tuning:PromptTuning",
     "freeze": "chronofacts.editing.editors.trained.freeze:Freeze",
@@ -35,69 +36,91 @@ EDITORS = {
     "in-context": "chronofacts.editing.editors.prompted.in_context:InContext",
     "memory": "chronofacts.editing.editors.prompted.memory:Memory",
 }
-"""Name of an editor -> module and class; loaded when it is asked for."""
+"""Name of an editor -> module and class; imported when a run names it."""
 
 REPLAY = "+replay"
-"""After a trained editor's name: train what must be kept together with what is new."""
+"""After a trained editor's name: train facts that must stay together with the new ones."""
 
 
 @dataclass(frozen=True)
-class Material:
-    """What an editor may look at."""
+class EditBatch:
+    """What an editor may read."""
 
     edits: pa.Table
-    """`tables.EDITS`; of those that say one and the same, the first by id alone."""
+    """`tables.EDITS`; of edits that say the same, the first by id alone."""
     sentences: pa.Table
     """`tables.SENTENCES`, for replay"""
     probes: frozenset[str] = frozenset()
-    """Texts of all questions: what is asked is never replayed."""
+    """Texts of all questions: replay never contains them."""
     progress: Callable[[str], None] = lambda line: None
-    prefix: PrefixStore | None = None
-    """What frozen layers gave for these edits' wordings, where several trainings of one model share it."""
-    known: pa.Table | None = None
-    """Edits whose old facts the model should know, where `edits` are a part of them; None: `edits`."""
-    traced: dict[str, Any] = field(default_factory=dict)
-    """What a causal trace of this model found, once for all parts."""
-    counted: dict[str, Any] | None = None
-    """Covariances of keys by matrix, where every edit starts from one and the same model; None: counted each time."""
+    whole: pa.Table | None = None
+    """All edits, where `edits` are a part of them; None: `edits`."""
     facts: Mapping[str, str] = field(default_factory=dict)
-    """Id of every edit that was given -> id of the one among `edits` that says the same."""
+    """Id of every edit given -> id of the one among `edits` that says the same."""
 
     def __post_init__(self) -> None:
-        """What several edits say is taught once (`editing.facts`)."""
+        """Edits that say the same become one (`editing.facts`)."""
         if not self.facts:
             object.__setattr__(self, "facts", facts_of(self.edits))
-            object.__setattr__(self, "edits", distinct(self.edits))
+            object.__setattr__(self, "edits", drop_duplicates(self.edits))
 
-    def part(self, begin: int, size: int) -> Material:
-        """The same about `size` of the edits alone."""
-        known = self.edits if self.known is None else self.known
-        return replace(self, edits=self.edits.slice(begin, size), known=known)
+    def part(self, begin: int, size: int) -> EditBatch:
+        """A batch of `size` of the edits."""
+        whole = self.edits if self.whole is None else self.whole
+        return replace(self, edits=self.edits.slice(begin, size), whole=whole)
 
 
-class EditedModel(Protocol):
-    """A model after an edit. `model` is what is scored, and it is in eval mode."""
+@dataclass
+class ModelCache:
+    """What was computed of one base model: editors that start from it share it, and add to it."""
+
+    hidden_states: PrefixStore | None = None
+    """What frozen layers give for training texts."""
+    trace: tuple[pa.Table, int] | None = None
+    """Averages of a causal trace, and how many facts it traced."""
+    covariances: dict[str, Any] | None = None
+    """Covariances of keys by matrix; None where one edit changes the model of the next."""
+
+
+@dataclass
+class EditedModel:
+    """A model after an edit; this class itself changes nothing."""
 
     model: Any
-    trained_prompts: frozenset[str]
-    """Wordings that were trained, word for word: no measure of generalization."""
-    report: Mapping[str, Any]
-    """What the editor says about its work: steps, loss, trained parameters."""
+    """What is scored, in eval mode."""
+    base: Any
+    trained_prompts: frozenset[str] = frozenset()
+    """Training texts, word for word: no measure of generalization."""
+    report: Mapping[str, Any] = field(default_factory=dict)
+    """The editor's own figures: steps, loss, trained parameters."""
 
     def save(self, folder: Path) -> None:
-        """Write just the change (safetensors)."""
+        """Write just the change (safetensors); without a change, nothing."""
 
     def undo(self) -> Any:
         """The model as it was, bit for bit. The edited model is then of no more use."""
+        return self.base.eval()
+
+
+@contextmanager
+def undo_on_error(edited: EditedModel) -> Iterator[None]:
+    """Restores the model at any error inside, and raises it again."""
+    try:
+        yield
+    except BaseException:
+        edited.undo()
+        raise
 
 
 class Editor(Protocol):
-    """A way to edit. `Config` is its frozen settings dataclass, whose fields are the `--set` keys."""
+    """A way to edit. `Settings` is its frozen dataclass, whose fields are the `--set` keys."""
 
-    Config: type[Any]
+    Settings: type[Any]
 
-    def edit(self, model: Any, tokenizer: Any, edits: Material, config: Any) -> EditedModel:
-        """Teach the model the edits. The model given may be changed in place until `undo`."""
+    def edit(
+        self, model: Any, tokenizer: Any, batch: EditBatch, settings: Any, cache: ModelCache | None = None
+    ) -> EditedModel:
+        """Teach the model the edits. It may change the model in place until `undo`; at any error it restores it."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +129,7 @@ class Plan:
 
     name: str
     editor: Editor
-    config: Any
+    settings: Any
 
 
 def make_plan(name: str, values: Mapping[str, str], seed: int) -> Plan:
@@ -121,12 +144,12 @@ def make_plan(name: str, values: Mapping[str, str], seed: int) -> Plan:
     module, _, kind = EDITORS[stem].partition(":")
     editor: Editor = getattr(importlib.import_module(module), kind)()
     values = with_preset(stem, values)
-    config = parse_options(editor.Config, values, f"editor {stem}")
-    names = option_names(editor.Config)
+    settings = parse_options(editor.Settings, values, f"editor {stem}")
+    names = option_names(editor.Settings)
     if suffix and "replay" not in names:
         raise BadInput(f"the editor {stem!r} trains nothing, so that {name!r} has no meaning; use {stem!r}")
     if suffix:
-        config = replace(config, replay=True)
+        settings = replace(settings, replay=True)
     if "seed" in names and "seed" not in values:
-        config = replace(config, seed=seed)
-    return Plan(name, editor, config)
+        settings = replace(settings, seed=seed)
+    return Plan(name, editor, settings)

@@ -1,7 +1,7 @@
 """Settings from the papers by name: `--set preset=chronoedit-lora`. What is set beside it wins over the preset.
 
-Each says where it is from, and which of its figures are ours because the source does not give them. Leaves out the
-models that the papers used: a layer number fits the model it was found on.
+Each names its source, and which of its figures are ours because the source does not give them. A layer number fits the
+model that its name ends with.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A saved edit (RUN/adapters/EDITOR) back on its model: loaded, merged into the weights, undone, or asked again.
+"""A saved edit (RUN/adapters/EDITOR) back on its model: loaded, merged into the weights, undone, or scored again.
 
     model, tokenizer = load_model("R/model")
     edited = load_edit(model, tokenizer, Path("R/adapters/lora"))  # edited.model answers with the new facts
@@ -6,79 +6,61 @@
     merged = merge_edit(load_edit(model, tokenizer, Path("R/adapters/lora")))
     save_model(merged.model, tokenizer, Path("llama-of-2025"))     # an ordinary model folder
 
-`card.json` beside the change says which edits it holds, of which snapshot, made how, and for which weights; on any
-other base model it is refused. Leaves out writing, which each editor does (`save`), and the Hub (`publish --adapter`).
+`card.json` beside the change says which edits it holds, of which snapshot, made how, and for which weights; no other
+base model takes it. Each editor writes its own change (`save`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import torch
-from safetensors import safe_open
+from safetensors.torch import load_file
 
-from chronofacts.editing.editors import EditedModel, Material, Plan, make_plan
+from chronofacts.editing.editors import EditBatch, EditedModel, ModelCache, Plan, make_plan
 from chronofacts.editing.editors.prompted.rewritten_model import STORE
-from chronofacts.editing.editors.trained.gradient import DELTA, WeightEdit, merge_edit
+from chronofacts.editing.editors.trained.gradient import DELTA, WeightEdit, change_weights, merge_edit
 from chronofacts.editing.models.chat import ChatTokenizer
 from chronofacts.editing.models.load import model_hash
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from chronofacts.schemas.tables import SENTENCES
 
-__all__ = ["CARD", "SavedOptions", "base_of", "check_base", "load_edit", "merge_edit", "read_card", "saved_plans"]
+__all__ = ["CARD", "SavedSettings", "base_of", "check_base", "load_edit", "merge_edit", "read_card", "saved_plans"]
 
 CARD = "card.json"
 PREFIX = "saved-"
-"""Before the editor's name, where a run asks a saved edit."""
+"""Before the editor's name, where a run scores a saved edit."""
 VECTORS, ADAPTER = "prompt.safetensors", "adapter_model.safetensors"
 
 
 @dataclass(frozen=True)
-class SavedOptions:
+class SavedSettings:
     folder: str
     sha256: str
     """Of the change and its card, 16 hex digits."""
 
 
 class Saved:
-    """An editor that makes nothing new: it loads what was saved."""
+    """An editor that loads a saved edit and makes nothing new."""
 
-    Config = SavedOptions
+    Settings = SavedSettings
 
-    def edit(self, model: Any, tokenizer: Any, edits: Material, config: SavedOptions) -> EditedModel:
-        return load_edit(model, tokenizer, Path(config.folder))
-
-
-@dataclass
-class _Loaded:
-    """Saved vectors before the model."""
-
-    model: Any
-    base: Any
-    folder: Path
-    trained_prompts: frozenset[str]
-    report: Mapping[str, Any] = field(default_factory=dict)
-
-    def save(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(self.folder / VECTORS, folder / VECTORS)
-
-    def undo(self) -> Any:
-        return self.base.eval()
+    def edit(
+        self, model: Any, tokenizer: Any, batch: EditBatch, settings: SavedSettings, cache: ModelCache | None = None
+    ) -> EditedModel:
+        return load_edit(model, tokenizer, Path(settings.folder))
 
 
 def load_edit(model: Any, tokenizer: Any, folder: Path) -> EditedModel:
     """The model with the edit saved in `folder`; `undo` takes it off again, `merge_edit` writes it into the weights.
 
-    Raises BadInput when the folder holds no edit or the model is asked in another form (chat or plain) than it was
-    taught in, CheckFailed when the edit was made for another base model.
+    Raises BadInput when the folder holds no edit, or one made with the other form of prompts (chat or plain), and
+    CheckFailed when the edit was made for another base model.
     """
     card = read_card(folder)
     check_base(folder, model_hash(model))
@@ -92,9 +74,9 @@ def load_edit(model: Any, tokenizer: Any, folder: Path) -> EditedModel:
     if (folder / STORE).is_file():
         return _load_store(model, tokenizer, folder, card)
     if (folder / VECTORS).is_file():
-        from chronofacts.editing.editors.trained.prompt_tuning import load_prompted
+        from chronofacts.editing.editors.trained.prompt_tuning import load_vectors
 
-        return _Loaded(load_prompted(model, folder), model, folder, trained)
+        return load_vectors(model, folder, trained)
     if (folder / ADAPTER).is_file():
         from chronofacts.editing.editors.trained.lora import load_lora
 
@@ -114,7 +96,7 @@ def check_base(folder: Path, base_model_hash: str) -> None:
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """What `card.json` says. Raises BadInput when there is none, CheckFailed when it is damaged."""
+    """Raises BadInput when there is none, CheckFailed when it is damaged."""
     path = folder / CARD
     if not path.is_file():
         raise BadInput(f"{folder} holds no saved edit (it has no {CARD}); name RUN/adapters/EDITOR")
@@ -128,7 +110,7 @@ def read_card(folder: Path) -> dict[str, Any]:
 def base_of(folder: Path) -> str:
     """The model that a saved edit belongs to: its name, or for a small world the folder beside RUN/adapters.
 
-    Raises BadInput where it is not told, or no longer there.
+    Raises BadInput where the card does not say, or the folder is gone.
     """
     name = str(read_card(folder).get("base_model", ""))
     if name == "small-world":
@@ -152,7 +134,7 @@ def saved_plans(folders: Sequence[Path], taken: Sequence[str] = ()) -> tuple[Pla
             number += 1
             name = f"{stem}-{number}"
         names.add(name)
-        plans.append(Plan(name, Saved(), SavedOptions(str(folder), _content_hash(folder))))
+        plans.append(Plan(name, Saved(), SavedSettings(str(folder), _content_hash(folder))))
     return tuple(plans)
 
 
@@ -165,21 +147,17 @@ def _content_hash(folder: Path) -> str:
 
 
 def _load_weights(model: Any, folder: Path, trained: frozenset[str]) -> WeightEdit:
-    parameters = dict(model.named_parameters())
-    with safe_open(folder / DELTA, framework="pt") as file:
-        new = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    before = {name: parameters[name].detach().clone() for name in new}
-    with torch.no_grad():
-        for name, value in new.items():
-            parameters[name].copy_(value)
-    return WeightEdit(model.eval(), before, trained)
+    new = load_file(folder / DELTA)
+    edited = change_weights(model.eval(), list(new), trained)
+    edited.write(new)
+    return edited
 
 
 def _load_store(model: Any, tokenizer: Any, folder: Path, card: dict[str, Any]) -> EditedModel:
     values = {name: _as_text(value) for name, value in card.get("config", {}).items() if value is not None}
     plan = make_plan(str(card["editor"]), values, seed=0)
-    material = Material(pq.read_table(folder / STORE), SENTENCES.empty_table())
-    return plan.editor.edit(model, tokenizer, material, plan.config)
+    batch = EditBatch(pq.read_table(folder / STORE), SENTENCES.empty_table())
+    return plan.editor.edit(model, tokenizer, batch, plan.settings)
 
 
 def _as_text(value: Any) -> str:

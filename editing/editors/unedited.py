@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from chronofacts.editing.editors import Material
+from chronofacts.editing.editors import EditBatch, EditedModel, ModelCache
 
-__all__ = ["Untouched", "UntouchedConfig"]
+__all__ = ["Unedited", "UneditedSettings"]
 
 
 @dataclass(frozen=True)
-class UntouchedConfig:
+class UneditedSettings:
     """There is nothing to set."""
 
 
-@dataclass
-class _UntouchedModel:
-    model: Any
-    trained_prompts: frozenset[str] = frozenset()
-    report: Mapping[str, Any] = field(default_factory=dict)
+class Unedited:
+    Settings = UneditedSettings
 
-    def save(self, folder: Path) -> None:
-        """There is no change to write."""
-
-    def undo(self) -> Any:
-        return self.model
-
-
-class Untouched:
-    Config = UntouchedConfig
-
-    def edit(self, model: Any, tokenizer: Any, edits: Material, config: UntouchedConfig) -> _UntouchedModel:
-        """Returns the model itself, in eval mode."""
-        return _UntouchedModel(model.eval())
+    def edit(
+        self, model: Any, tokenizer: Any, batch: EditBatch, settings: UneditedSettings, cache: ModelCache | None = None
+    ) -> EditedModel:
+        """The model itself, in eval mode."""
+        return EditedModel(model.eval(), model)

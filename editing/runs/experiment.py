@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from chronofacts.editing.editors import EditedModel, Material, Plan
-from chronofacts.editing.editors.saved_edit import CARD, SavedOptions, check_base, read_card
+from chronofacts.editing.editors import EditBatch, EditedModel, Plan
+from chronofacts.editing.editors.saved_edit import CARD, SavedSettings, check_base, read_card
 from chronofacts.editing.editors.sequential import edit_in_chunks
 from chronofacts.editing.models.chat import plain_tokenizer
 from chronofacts.editing.models.distributed import own_device, own_folder
@@ -30,7 +30,7 @@ from chronofacts.editing.runs.run_folder import describe_edit, write_json, write
 from chronofacts.editing.runs.settings import SMALL_WORLD, ExperimentSettings
 from chronofacts.editing.runs.single_edits import choose_single_edits, score_single_edits
 from chronofacts.editing.runs.sweep import choose_best
-from chronofacts.editing.scoring import ScoreStore, ScoringSettings, all_probes, evaluate, score
+from chronofacts.editing.scoring import ScoreCache, ScoringSettings, all_probes, evaluate, score
 from chronofacts.editing.scoring.cache import default_folder, state_key
 from chronofacts.editing.small_world.pretrain import pretrain
 from chronofacts.editing.snapshot import Snapshot, load_snapshot, subset
@@ -67,13 +67,13 @@ def run_experiment(
         with Cost() as cost:
             prepared = prepare_model(snapshot, model, folder, settings, progress)
             for plan in settings.plans:
-                if isinstance(plan.config, SavedOptions):
-                    check_base(Path(plan.config.folder), prepared.hash)
+                if isinstance(plan.settings, SavedSettings):
+                    check_base(Path(plan.settings.folder), prepared.hash)
             experiment = Experiment(snapshot, settings, prepared, folder, progress, run_shards)
             results = [score_unedited(experiment)]
             if run.sweep is not None:
-                material = _make_material(experiment)
-                plans = choose_best(settings.plans, run.sweep, prepared.model, prepared.tokenizer, material, folder)
+                batch = _make_batch(experiment)
+                plans = choose_best(settings.plans, run.sweep, prepared.model, prepared.tokenizer, batch, folder)
                 experiment = replace(experiment, settings=replace(settings, plans=plans))
             results += [run_editor(experiment, plan) for plan in experiment.settings.plans if plan.name != "none"]
         peak = max([cost.peak_mb, prepared.peak_memory_mb, *(result.peak_memory_mb for result in results)])
@@ -120,7 +120,7 @@ def score_unedited(experiment: Experiment) -> EditorResult:
     prepared, cache = experiment.prepared, experiment.settings.run.cache
     shared = default_folder() if cache == "auto" else Path(cache) if cache else None
     form = ("chat", prepared.tokenizer.chat_template) if prepared.chats else ()
-    store = ScoreStore(shared or experiment.folder / WORK / "scores", state_key(prepared.hash, *form))
+    store = ScoreCache(shared or experiment.folder / WORK / "scores", state_key(prepared.hash, *form))
     with Cost() as cost:
         scores, tasks = _evaluate(experiment, prepared.model, store)
     return EditorResult("none", scores, frozenset(), {}, {}, 0.0, cost.seconds, cost.peak_mb, tasks=tasks)
@@ -144,43 +144,43 @@ def run_editor(experiment: Experiment, plan: Plan) -> EditorResult:
 
 def _run_edits(experiment: Experiment, plan: Plan, state: str) -> EditorResult:
     """All edits at once or in chunks."""
-    material = _make_material(experiment)
-    experiment.progress(f"{plan.name}: editing {material.edits.num_rows} facts")
+    batch = _make_batch(experiment)
+    experiment.progress(f"{plan.name}: editing {batch.edits.num_rows} facts")
     curve: list[pa.Table] = []
     with Cost() as editing:
-        edited = _edit(experiment, plan, material, curve)
+        edited = _edit(experiment, plan, batch, curve)
     try:
         folder = experiment.folder / "adapters" / plan.name
         edited.save(folder)
         if folder.is_dir():
-            saved = isinstance(plan.config, SavedOptions)  # a saved edit keeps its own card
-            card = read_card(Path(plan.config.folder)) if saved else describe_edit(experiment, plan, edited)
+            saved = isinstance(plan.settings, SavedSettings)  # a saved edit keeps its own card
+            card = read_card(Path(plan.settings.folder)) if saved else describe_edit(experiment, plan, edited)
             write_json(folder / CARD, card)
         with Cost() as scoring:
-            store = ScoreStore(experiment.folder / WORK / "scores", state)
+            store = ScoreCache(experiment.folder / WORK / "scores", state)
             scores, tasks = _evaluate(experiment, edited.model, store, folder)
         trained, report = edited.trained_prompts, dict(edited.report)
     finally:
         edited.undo()
     peak = max(editing.peak_mb, scoring.peak_mb)
     return EditorResult(
-        plan.name, scores, trained, asdict(plan.config), report, editing.seconds, scoring.seconds, peak,
+        plan.name, scores, trained, asdict(plan.settings), report, editing.seconds, scoring.seconds, peak,
         pa.concat_tables(curve) if curve else None, tasks,
     )  # fmt: skip
 
 
 def _run_single_edits(experiment: Experiment, plan: Plan, state: str) -> EditorResult:
     """Each edit alone; stores the scores of each as soon as they are known. Saves no edit."""
-    prepared, material = experiment.prepared, _make_material(experiment)
+    prepared, batch = experiment.prepared, _make_batch(experiment)
 
-    def store_of(edit_id: str) -> ScoreStore:
-        return ScoreStore(experiment.folder / WORK / "scores", state_key(state, edit_id))
+    def store_of(edit_id: str) -> ScoreCache:
+        return ScoreCache(experiment.folder / WORK / "scores", state_key(state, edit_id))
 
-    experiment.progress(f"{plan.name}: editing {material.edits.num_rows} facts one at a time")
+    experiment.progress(f"{plan.name}: editing {batch.edits.num_rows} facts one at a time")
     with Cost() as cost:
         try:
             found = score_single_edits(
-                plan, prepared.model, prepared.tokenizer, material, experiment.snapshot.questions,
+                plan, prepared.model, prepared.tokenizer, batch, experiment.snapshot.questions,
                 experiment.settings.scoring, store_of,
             )  # fmt: skip
         except (KeyboardInterrupt, ChronoFactsError) as error:
@@ -188,20 +188,20 @@ def _run_single_edits(experiment: Experiment, plan: Plan, state: str) -> EditorR
                 save_checkpoint(experiment.folder, f"{plan.name}-begun", {}, {})  # so that the stored scores stay
             raise
     return EditorResult(
-        plan.name, found.scores, found.trained_prompts, asdict(plan.config), found.report,
+        plan.name, found.scores, found.trained_prompts, asdict(plan.settings), found.report,
         found.seconds, found.scoring_seconds, cost.peak_mb,
     )  # fmt: skip
 
 
-def _edit(experiment: Experiment, plan: Plan, material: Material, curve: list[pa.Table]) -> EditedModel:
+def _edit(experiment: Experiment, plan: Plan, batch: EditBatch, curve: list[pa.Table]) -> EditedModel:
     """All at once, or in chunks; then adds to `curve` the scores of each chunk's own questions right after it."""
     model, tokenizer = experiment.prepared.model, experiment.prepared.tokenizer
     settings, questions = experiment.settings, experiment.snapshot.questions
-    if settings.run.chunk is None or isinstance(plan.config, SavedOptions):
-        return plan.editor.edit(model, tokenizer, material, plan.config)
+    if settings.run.chunk is None or isinstance(plan.settings, SavedSettings):
+        return plan.editor.edit(model, tokenizer, batch, plan.settings)
     questions = questions.filter(pc.equal(questions["kind"], "edit"))
     ids = (several[0] if several else "" for several in questions["edit_ids"].to_pylist())
-    facts = pa.array([material.facts.get(edit_id) for edit_id in ids], pa.string())
+    facts = pa.array([batch.facts.get(edit_id) for edit_id in ids], pa.string())
 
     def score_chunk(part: EditedModel, edits: pa.Table) -> None:
         own = questions.filter(pc.is_in(facts, edits["edit_id"].combine_chunks()))
@@ -210,11 +210,11 @@ def _edit(experiment: Experiment, plan: Plan, material: Material, curve: list[pa
             number = pa.array([len(curve)] * scores.num_rows, pa.int32())
             curve.append(scores.append_column("chunk", number))
 
-    return edit_in_chunks(plan, model, tokenizer, material, settings.run.chunk, score_chunk)
+    return edit_in_chunks(plan, model, tokenizer, batch, settings.run.chunk, score_chunk)
 
 
 def _evaluate(
-    experiment: Experiment, model: Any, store: ScoreStore, adapter: Path | None = None
+    experiment: Experiment, model: Any, store: ScoreCache, adapter: Path | None = None
 ) -> tuple[pa.Table, Mapping[str, TaskFigure]]:
     """The scores of every probe, as far as `store` lacks them, and the figures of lm-evaluation-harness.
 
@@ -265,7 +265,9 @@ def _hash_edited_state(experiment: Experiment, plan: Plan) -> str:
     """A hash of the edited model, known before it is made: the base, the facts, the editor and its settings."""
     run = {name: value for name, value in asdict(experiment.settings.run).items()
            if name not in ("cache", "threads", "device")}  # fmt: skip
-    return state_key(experiment.prepared.hash, _hash_content(experiment.snapshot), plan.name, asdict(plan.config), run)
+    return state_key(
+        experiment.prepared.hash, _hash_content(experiment.snapshot), plan.name, asdict(plan.settings), run
+    )
 
 
 def _save_result(folder: Path, name: str, result: EditorResult) -> None:
@@ -286,11 +288,11 @@ def _load_result(plan: Plan, facts: Mapping[str, Any], tables: Mapping[str, pa.T
         "trained_prompts": frozenset(facts["trained_prompts"]),
         "tasks": {task: TaskFigure(**figure) for task, figure in facts["tasks"].items()},
     }
-    return EditorResult(plan.name, config=asdict(plan.config), **{**facts, **typed}, **tables)
+    return EditorResult(plan.name, config=asdict(plan.settings), **{**facts, **typed}, **tables)
 
 
-def _make_material(experiment: Experiment) -> Material:
+def _make_batch(experiment: Experiment) -> EditBatch:
     snapshot = experiment.snapshot
     phrasings = (text for others in snapshot.questions["phrasings"].to_pylist() for text in others or ())
     probes = frozenset(snapshot.questions["question"].to_pylist()) | frozenset(phrasings)
-    return Material(snapshot.edits, snapshot.sentences, probes, experiment.progress)
+    return EditBatch(snapshot.edits, snapshot.sentences, probes, experiment.progress)

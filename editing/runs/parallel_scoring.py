@@ -18,7 +18,8 @@ import torch
 
 from chronofacts.editing.models.chat import Chat
 from chronofacts.editing.models.load import load_model
-from chronofacts.editing.scoring.probe_scorer import RESULTS, ask
+from chronofacts.editing.scoring.probe_scorer import score_probes
+from chronofacts.editing.scoring.score_tables import RESULTS
 from chronofacts.editing.scoring.settings import ScoringSettings
 
 __all__ = ["ModelRef", "Shard", "ShardRunner", "run_in_processes", "score_in_shards", "score_shard"]
@@ -83,7 +84,7 @@ def score_shard(shard: Shard) -> Path:
         from chronofacts.editing.editors.saved_edit import load_edit
 
         model = load_edit(model, tokenizer, Path(ref.adapter)).model
-    pq.write_table(ask(model, tokenizer, pq.read_table(shard.probes), shard.settings), shard.out)
+    pq.write_table(score_probes(model, tokenizer, pq.read_table(shard.probes), shard.settings), shard.out)
     return shard.out
 
 

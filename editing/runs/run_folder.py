@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chronofacts.editing.editors import EditedModel, Plan
-from chronofacts.editing.facts import Change, changes_of, distinct
+from chronofacts.editing.facts import Change, changes_of, drop_duplicates
 from chronofacts.editing.metrics.summary import METRICS, as_mapping, forgetting, summarise
 from chronofacts.editing.runs.cost import describe_machine
 from chronofacts.editing.runs.lm_eval_tasks import TaskFigure
@@ -59,7 +59,7 @@ def describe_edit(experiment: Experiment, plan: Plan, edited: EditedModel) -> di
     prepared, snapshot = experiment.prepared, experiment.snapshot
     return {
         "editor": plan.name,
-        "config": asdict(plan.config),
+        "config": asdict(plan.settings),
         "report": dict(edited.report),
         "run": asdict(experiment.settings.run),
         "base_model": prepared.name,
@@ -158,7 +158,7 @@ def _describe(
             "hash": snapshot_hash(snapshot),
             "files": _list_files(snapshot),
             "edits": snapshot.edits.num_rows,
-            "facts": distinct(snapshot.edits).num_rows,
+            "facts": drop_duplicates(snapshot.edits).num_rows,
             "questions": snapshot.questions.num_rows,
             "sentences": snapshot.sentences.num_rows,
         },

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chronofacts.editing.editors import Plan, make_plan
-from chronofacts.editing.editors.saved_edit import SavedOptions, saved_plans
+from chronofacts.editing.editors.saved_edit import SavedSettings, saved_plans
 from chronofacts.editing.models.chat import Chat
 from chronofacts.editing.models.distributed import join_team
 from chronofacts.editing.options import nearest, option_names, parse_options
@@ -117,7 +117,7 @@ def _check_mode(settings: ExperimentSettings) -> None:
     if settings.run.device_map and (settings.scoring.processes > 1 or join_team().size > 1):
         raise BadInput("device_map spreads one model over all GPUs; leave it out where several processes have one each")
     if settings.run.mode == "one-at-a-time":
-        saved = any(isinstance(plan.config, SavedOptions) for plan in settings.plans)
+        saved = any(isinstance(plan.settings, SavedSettings) for plan in settings.plans)
         for option, given in (
             ("--load", saved),
             ("sweep", settings.run.sweep),
@@ -140,9 +140,9 @@ def _owners(key: str, plans: Mapping[str, Plan]) -> list[tuple[str, str]]:
             )
         named = [name for name in plans if owner in (name, name.partition("+")[0])]
         return [(name, option) for name in named] or [(owner, option)]
-    having = [(name, key) for name, plan in plans.items() if key in option_names(type(plan.config))]
+    having = [(name, key) for name, plan in plans.items() if key in option_names(type(plan.settings))]
     if not having:
-        known = {*option_names(RunSettings), *(o for plan in plans.values() for o in option_names(type(plan.config)))}
+        known = {*option_names(RunSettings), *(o for plan in plans.values() for o in option_names(type(plan.settings)))}
         raise BadInput(f"--set {key}: there is no such option{nearest(key, known)}")
     return having
 

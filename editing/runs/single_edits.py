@@ -17,15 +17,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chronofacts.editing.editors import Material, Plan
-from chronofacts.editing.editors.sequential import edited_alone
-from chronofacts.editing.editors.trained.examples import edit_lessons
-from chronofacts.editing.editors.trained.lora import LoraOptions
+from chronofacts.editing.editors import EditBatch, ModelCache, Plan
+from chronofacts.editing.editors.sequential import edit_singly
+from chronofacts.editing.editors.trained.examples import trained_prompts
+from chronofacts.editing.editors.trained.lora import LoraSettings
 from chronofacts.editing.editors.trained.lora_batched import ParallelOptions, edit_in_parallel
 from chronofacts.editing.facts import choose_facts, facts_of
-from chronofacts.editing.options import option_names
 from chronofacts.editing.progress import duration
-from chronofacts.editing.scoring import ScoreStore, ScoringSettings, all_probes, evaluate
+from chronofacts.editing.scoring import ScoreCache, ScoringSettings, all_probes, evaluate
 from chronofacts.editing.snapshot import Snapshot
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.tables import SENTENCES
@@ -74,7 +73,7 @@ def choose_single_edits(snapshot: Snapshot, edits: int | None, seed: int) -> tup
 
 def batch_settings(config: Any, model: Any) -> ParallelOptions | None:
     """LoRA's settings as those of many single edits in one pass; None for DoRA, replay and other editors."""
-    if not isinstance(config, LoraOptions) or config.dora or config.replay:
+    if not isinstance(config, LoraSettings) or config.dora or config.replay:
         return None
     if config.rank < 1:
         raise BadInput(f"editor lora: rank = {config.rank}; it must be at least 1")
@@ -96,25 +95,25 @@ def score_single_edits(
     plan: Plan,
     model: Any,
     tokenizer: Any,
-    material: Material,
+    batch: EditBatch,
     questions: pa.Table,
     settings: ScoringSettings = ScoringSettings(),  # noqa: B008 - frozen
-    store_of: Callable[[str], ScoreStore | None] = lambda edit_id: None,
+    store_of: Callable[[str], ScoreCache | None] = lambda edit_id: None,
 ) -> SingleEditScores:
     """Every question about exactly one of the edits, answered under that edit alone; restores the model.
 
     store_of: edit id -> the scores of the model with this edit alone; an edit that has all its scores is not made
     again. Raises BadInput when no question is about one edit alone.
     """
-    ids, probes = material.edits["edit_id"].to_pylist(), _split_probes(material, questions, settings)
+    ids, probes = batch.edits["edit_id"].to_pylist(), _split_probes(batch, questions, settings)
     stores = {edit: store_of(ids[edit]) for edit in probes}
     missing = [edit for edit in probes if not _has_scores(stores[edit], probes[edit], settings)]
-    options = batch_settings(plan.config, model)
-    watch = _Stopwatch(plan.name, len(missing), options.facts_at_once if options else 1, material.progress)
+    options = batch_settings(plan.settings, model)
+    watch = _Stopwatch(plan.name, len(missing), options.facts_at_once if options else 1, batch.progress)
     tables = {
         edit: evaluate(model, tokenizer, probes[edit], settings, stores[edit]) for edit in probes.keys() - set(missing)
     }
-    with closing(_edit_each(plan, model, tokenizer, material, missing, options)) as states:
+    with closing(_edit_each(plan, model, tokenizer, batch, missing, options)) as states:
         for edit, edited in watch.measure(states):
             tables[edit] = evaluate(edited, tokenizer, probes[edit], settings, stores[edit])
     report = {"mode": "one-at-a-time", "edits": len(probes), "in_one_pass": options is not None}
@@ -122,59 +121,51 @@ def score_single_edits(
         report |= {"steps": options.steps, "learning_rate": options.learning_rate}
     return SingleEditScores(
         pa.concat_tables([tables[edit] for edit in sorted(tables)]),
-        _list_trained(plan, material.edits.take(pa.array(sorted(tables)))),
+        trained_prompts(batch.edits.take(pa.array(sorted(tables))), plan.settings),
         report,
         round(watch.edited_s, 3),
         round(watch.scored_s, 3),
     )
 
 
-def _split_probes(material: Material, questions: pa.Table, settings: ScoringSettings) -> dict[int, pa.Table]:
+def _split_probes(batch: EditBatch, questions: pa.Table, settings: ScoringSettings) -> dict[int, pa.Table]:
     """Number of the edit -> `PROBES` about it alone, for those that have any."""
-    needs = [{material.facts.get(one, one) for one in ids or ()} for ids in questions["edit_ids"].to_pylist()]
+    needs = [{batch.facts.get(one, one) for one in ids or ()} for ids in questions["edit_ids"].to_pylist()]
     single = questions.filter(pa.array([len(need) == 1 for need in needs], pa.bool_()))
     if not single.num_rows:
         raise BadInput("no question is about one edit alone; take mode=all")
     probes = all_probes(single, SENTENCES.empty_table(), replace(settings, perplexity=0, text=None))
-    facts = pa.array([material.facts.get(one, one) for one in probes["fact"].to_pylist()], pa.string())
+    facts = pa.array([batch.facts.get(one, one) for one in probes["fact"].to_pylist()], pa.string())
     found = {}
-    for number, edit_id in enumerate(material.edits["edit_id"].to_pylist()):
+    for number, edit_id in enumerate(batch.edits["edit_id"].to_pylist()):
         mine = probes.filter(pc.equal(facts, edit_id))  # of a question about one edit, that edit
         if mine.num_rows:
             found[number] = mine
     return found
 
 
-def _has_scores(store: ScoreStore | None, probes: pa.Table, settings: ScoringSettings) -> bool:
+def _has_scores(store: ScoreCache | None, probes: pa.Table, settings: ScoringSettings) -> bool:
     wanted = set(probes["probe_id"].to_pylist())
     return store is not None and wanted <= set(store.read(settings)["probe_id"].to_pylist())
 
 
 def _edit_each(
-    plan: Plan, model: Any, tokenizer: Any, material: Material, edits: Sequence[int], options: ParallelOptions | None
+    plan: Plan, model: Any, tokenizer: Any, batch: EditBatch, edits: Sequence[int], options: ParallelOptions | None
 ) -> Generator[tuple[int, Any], None, None]:
     """The model with each of the edits alone, one after the other."""
     if options is None:
-        quiet = replace(material, progress=lambda line: None, counted={})
+        quiet, cache = replace(batch, progress=lambda line: None), ModelCache(covariances={})
         for edit in edits:
-            with edited_alone(plan, model, tokenizer, quiet, edit) as edited:
+            with edit_singly(plan, model, tokenizer, quiet, edit, cache) as edited:
                 yield edit, edited.model
         return
     for begin in range(0, len(edits), options.facts_at_once):
         group = edits[begin : begin + options.facts_at_once]
-        chosen = material.edits.take(pa.array(group))
-        singles = edit_in_parallel(model, tokenizer, chosen, options, material.progress)
+        chosen = batch.edits.take(pa.array(group))
+        singles = edit_in_parallel(model, tokenizer, chosen, options, batch.progress)
         for index, edit in enumerate(group):
             with singles.only(index) as edited_model:
                 yield edit, edited_model
-
-
-def _list_trained(plan: Plan, edits: pa.Table) -> frozenset[str]:
-    """Wordings in which the editor trains the facts."""
-    if "wordings" not in option_names(type(plan.config)):
-        return frozenset()
-    lessons = edit_lessons(edits, plan.config.wordings, plan.config.paraphrases)
-    return frozenset(lesson.text for lesson in lessons)
 
 
 @dataclass

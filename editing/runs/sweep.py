@@ -17,11 +17,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from chronofacts.editing.editors import Material, Plan, make_plan
-from chronofacts.editing.editors.trained.examples import Lesson, edit_lessons, replay_lessons
+from chronofacts.editing.editors import EditBatch, ModelCache, Plan, make_plan
+from chronofacts.editing.editors.trained.examples import (
+    TrainingExample,
+    choose_replay,
+    encode_examples,
+    make_examples,
+    trained_prompts,
+)
 from chronofacts.editing.forward.hidden_state_cache import PrefixStore
-from chronofacts.editing.models.encoding import Encoded, encode, form_of
-from chronofacts.editing.models.load import context_length
+from chronofacts.editing.models.encoding import Encoded, form_of
 from chronofacts.editing.options import nearest, option_names
 from chronofacts.editing.runs.cost import Cost
 from chronofacts.editing.training import TrainingFailed, recalled, share_recalled
@@ -64,7 +69,7 @@ def read_grid(text: str, plan: Plan) -> tuple[Member, ...]:
 
     Raises BadInput for a word that is no list, and for an option or value that the editor does not have.
     """
-    known, axes = option_names(type(plan.config)), dict[str, list[str]]()
+    known, axes = option_names(type(plan.settings)), dict[str, list[str]]()
     for word in text.split():
         key, sign, values = word.partition("=")
         axes[key] = [value for value in values.split(",") if value]
@@ -77,22 +82,23 @@ def read_grid(text: str, plan: Plan) -> tuple[Member, ...]:
     members = []
     for chosen in itertools.product(*axes.values()):
         point = dict(zip(axes, chosen, strict=True))
-        read = make_plan(plan.name, point, seed=0).config
-        config = replace(plan.config, **{key: getattr(read, key) for key in point})
-        members.append(Member(" ".join(f"{key}={value}" for key, value in point.items()), replace(plan, config=config)))
+        read = make_plan(plan.name, point, seed=0).settings
+        config = replace(plan.settings, **{key: getattr(read, key) for key in point})
+        words = " ".join(f"{key}={value}" for key, value in point.items())
+        members.append(Member(words, replace(plan, settings=config)))
     return tuple(members)
 
 
 def plan_grid(plans: Sequence[Plan], text: str) -> tuple[Member, ...]:
     """The grid of the first editor that trains. Raises BadInput as `read_grid`, and when none trains."""
     for plan in plans:
-        if {"learning_rate", "wordings"} <= set(option_names(type(plan.config))):
+        if {"learning_rate", "wordings"} <= set(option_names(type(plan.settings))):
             return read_grid(text, plan)
     raise BadInput("sweep: no editor of this run trains anything; name lora, freeze, finetune or p-tuning")
 
 
 def choose_best(
-    plans: Sequence[Plan], text: str, model: Any, tokenizer: Any, material: Material, out: Path
+    plans: Sequence[Plan], text: str, model: Any, tokenizer: Any, batch: EditBatch, out: Path
 ) -> tuple[Plan, ...]:
     """The plans with the best member in place of the first that trains; writes `out / "sweep.parquet"`.
 
@@ -103,30 +109,31 @@ def choose_best(
     if path.is_file():
         table = pq.read_table(path)
     else:
-        material.progress(f"sweep of {len(grid)} settings of {swept}")
-        table = sweep(grid, model, tokenizer, material)
+        batch.progress(f"sweep of {len(grid)} settings of {swept}")
+        table = sweep(grid, model, tokenizer, batch)
         pq.write_table(table, path)
     for line in format_sweep(table).splitlines():
-        material.progress(line)
+        batch.progress(line)
     best = grid[table["best"].to_pylist().index(True)].plan
     return tuple(best if plan.name == swept else plan for plan in plans)
 
 
 def sweep(
-    grid: Sequence[Member], model: Any, tokenizer: Any, material: Material, prefix_bytes: int = 4 << 30
+    grid: Sequence[Member], model: Any, tokenizer: Any, batch: EditBatch, prefix_bytes: int = 4 << 30
 ) -> pa.Table:
     """`SWEEP`, one row per member in the grid's order; restores the model.
 
     prefix_bytes: most memory of the frozen layers' states, over all members. Raises CheckFailed when no member's loss
     stayed a number.
     """
-    store, samples = PrefixStore(prefix_bytes), _draw_samples(model, tokenizer, material, grid)
+    cache = ModelCache(hidden_states=PrefixStore(prefix_bytes))
+    samples = _draw_samples(model, tokenizer, batch, grid)
     rows: list[dict[str, Any]] = []
     for number, member in enumerate(grid):
-        figures = _try(member.plan, model, tokenizer, replace(material, prefix=store), samples)
+        figures = _try(member.plan, model, tokenizer, batch, samples, cache)
         blank = dict.fromkeys(SWEEP.names) | {"member": number, "settings": member.words, "score": 0.0, "best": False}
         rows.append(blank | figures)
-        material.progress(f"sweep {number + 1} of {len(grid)}: {member.words}, score {rows[-1]['score']:.2f}")
+        batch.progress(f"sweep {number + 1} of {len(grid)}: {member.words}, score {rows[-1]['score']:.2f}")
     if all(row["loss"] is None for row in rows):
         raise CheckFailed("no member of the sweep could be trained; lower learning_rate")
     max(rows, key=lambda row: row["score"])["best"] = True
@@ -146,12 +153,18 @@ def format_sweep(table: pa.Table) -> str:
 
 
 def _try(
-    plan: Plan, model: Any, tokenizer: Any, material: Material, samples: Mapping[str, Sequence[Encoded]]
+    plan: Plan,
+    model: Any,
+    tokenizer: Any,
+    batch: EditBatch,
+    samples: Mapping[str, Sequence[Encoded]],
+    cache: ModelCache,
 ) -> dict[str, Any]:
     """One member's figures."""
+    quiet = replace(batch, progress=lambda line: None)
     with Cost() as cost:
         try:
-            edited = plan.editor.edit(model, tokenizer, replace(material, progress=lambda line: None), plan.config)
+            edited = plan.editor.edit(model, tokenizer, quiet, plan.settings, cache)
         except TrainingFailed:
             edited = None
     if edited is None:
@@ -168,28 +181,25 @@ def _try(
     }
 
 
-def _draw_samples(model: Any, tokenizer: Any, material: Material, grid: Sequence[Member]) -> dict[str, list[Encoded]]:
+def _draw_samples(model: Any, tokenizer: Any, batch: EditBatch, grid: Sequence[Member]) -> dict[str, list[Encoded]]:
     """The questions of each measure, the same for all members, at most `SAMPLE` each.
 
     `kept` holds only what the unedited model knows: nobody can keep the rest.
     """
-
-    def tokens(lessons: Sequence[Lesson]) -> list[Encoded]:
-        prompts, answers = [one.prompt for one in lessons], [one.answer for one in lessons]
-        return encode(tokenizer, prompts, answers, context_length(model))
-
-    edits = material.edits.slice(0, SAMPLE)
-    configs = [member.plan.config for member in grid]
-    trained = {one.text for config in configs for one in edit_lessons(edits, config.wordings, config.paraphrases)}
+    edits = batch.edits.slice(0, SAMPLE)
+    configs = [member.plan.settings for member in grid]
+    trained = {text for config in configs for text in trained_prompts(edits, config)}
     unseen = [
-        Lesson(others[-1], form_of(others[-1]), answer)  # the last paraphrase is never trained (`trained.examples`)
+        TrainingExample(others[-1], form_of(others[-1]), answer)  # the last paraphrase is never trained
         for others, answer in zip(edits["paraphrases"].to_pylist(), edits["target_new"].to_pylist(), strict=True)
         if others and others[-1] not in trained
     ]
-    stable = tokens(replay_lessons(material, 0, SAMPLE, seed=1)) if material.sentences.num_rows else []
-    samples = {"edits": tokens(edit_lessons(edits, ("prompt",), 0)), "paraphrases": tokens(unseen)}
-    known = [example for example, right in zip(stable, recalled(model, stable), strict=True) if right]
-    return {name: examples for name, examples in {**samples, "kept": known}.items() if examples}
+    stable = choose_replay(batch, 0, SAMPLE, seed=1) if batch.sentences.num_rows else []
+    examples = {"edits": make_examples(edits, ("prompt",), 0), "paraphrases": unseen, "kept": stable}
+    samples = {name: encode_examples(model, tokenizer, several) for name, several in examples.items()}
+    known = recalled(model, samples["kept"])
+    samples["kept"] = [one for one, is_known in zip(samples["kept"], known, strict=True) if is_known]
+    return {name: several for name, several in samples.items() if several}
 
 
 def _harmonic(shares: Any) -> float:

@@ -1,9 +1,10 @@
-"""Score a model on every probe, all ways side by side: what it says freely, and what it thinks of the right answer.
+"""Score a model on every probe: what it says freely, and how likely it finds the right answer.
 
-`score` asks the questions themselves; `evaluate` also what the settings add (hop by hop, thinking aloud, fluency,
-perplexity), and takes from a `ScoreStore` what is already known of this very model. Prompts of a batch stand at the
-same position, nothing is padded on the left, and causal attention never sees the padding on the right: a score does
-not depend on its batch. Leaves out chat templates and judgement by another model.
+`probes` makes the probes of a snapshot's questions, `probe_scorer` scores them by `generation` and `teacher_forcing`,
+`answer_match` and `answer_sets` decide what is right. `score` takes the questions alone; `evaluate` takes any probes,
+and from a `ScoreCache` what is already known of this very model. Prompts of a batch stand at the same position,
+nothing is padded on the left, and causal attention never sees the padding on the right: a score does not depend on its
+batch.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from chronofacts.editing.scoring.cache import SLICE, ScoreStore, stored_results
+from chronofacts.editing.scoring.cache import SLICE, ScoreCache, score_with_cache
 from chronofacts.editing.scoring.generation import generate
-from chronofacts.editing.scoring.probe_scorer import SCORES, as_scores, ask
+from chronofacts.editing.scoring.probe_scorer import score_probes
 from chronofacts.editing.scoring.probes import all_probes, direct_probes
+from chronofacts.editing.scoring.score_tables import SCORES, join_scores
 from chronofacts.editing.scoring.settings import ScoringSettings
-from chronofacts.editing.scoring.teacher_forcing import Forced, teacher_force
+from chronofacts.editing.scoring.teacher_forcing import teacher_force
 
 __all__ = [
     "SCORES",
-    "Forced",
-    "ScoreStore",
+    "ScoreCache",
     "ScoringSettings",
     "all_probes",
     "evaluate",
@@ -42,12 +43,9 @@ def score(
 ) -> pa.Table:
     """One row (`SCORES`) per wording of every question, in the order of the questions.
 
-    questions: `tables.QUESTIONS`. The model is put into eval mode: dropout never scores.
-    Raises BadInput when there are no questions or one is longer than the context, ChronoFactsError when the model
-    answers with something that is no number.
+    questions: `tables.QUESTIONS`. Raises BadInput when there are none, and as `score_probes`.
     """
-    probes = direct_probes(questions, settings)
-    return as_scores(probes, ask(model, tokenizer, probes, settings, progress))
+    return evaluate(model, tokenizer, direct_probes(questions, settings), settings, progress=progress)
 
 
 def evaluate(
@@ -55,18 +53,18 @@ def evaluate(
     tokenizer: Any,
     probes: pa.Table,
     settings: ScoringSettings = ScoringSettings(),  # noqa: B008 - frozen
-    store: ScoreStore | None = None,
+    cache: ScoreCache | None = None,
     progress: Callable[[str], None] = lambda line: None,
-    in_shares: Callable[[pa.Table, ScoringSettings], pa.Table] | None = None,
+    in_shards: Callable[[pa.Table, ScoringSettings], pa.Table] | None = None,
 ) -> pa.Table:
-    """One row (`SCORES`) per probe, in their order; each part is stored as soon as it is scored.
+    """One row (`SCORES`) per probe, in their order; the cache takes each part as soon as it is scored.
 
-    probes: of `all_probes`, or a part of them. store: what is known of this model; None: nothing, and nothing is
-    stored. in_shares: asks in place of `ask`, all at once. Raises as `score` does.
+    probes: of `all_probes`, or a part of them. cache: of this model; None: nothing is known, and nothing is stored.
+    in_shards: scores all probes at once, in place of `score_probes`. Raises as `score_probes`.
     """
 
-    def answer(part: pa.Table) -> pa.Table:
-        return in_shares(part, settings) if in_shares else ask(model, tokenizer, part, settings, progress)
+    def score_part(part: pa.Table) -> pa.Table:
+        return in_shards(part, settings) if in_shards else score_probes(model, tokenizer, part, settings, progress)
 
-    size = probes.num_rows if in_shares else SLICE
-    return as_scores(probes, stored_results(store, probes, settings, answer, size))
+    size = probes.num_rows if in_shards else SLICE
+    return join_scores(probes, score_with_cache(cache, probes, settings, score_part, size))

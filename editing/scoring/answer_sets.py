@@ -3,8 +3,8 @@
 "Which organisations is Finland a member of?" has several answers at once, in any order, each under any of its names.
 A value is *named* where one of its names stands in the text in whole words (normalised as `answer_match` does) and not
 as a part of a longer name: "DR Congo", "Guinea-Bissau" and "Republic of the Congo" do not name Congo or Guinea. Beside
-a name stand the text's end, a mark, "and", or, where the name has a capital, a small word. Leaves out what a sentence
-says about a name: "no longer in NATO" names it.
+a name stand the text's end, a mark, "and", or, where the name has a capital, a small word. What a sentence says about a
+name does not count: "no longer in NATO" names it.
 """
 
 from __future__ import annotations
@@ -29,23 +29,7 @@ STOPS = ".!?…"
 ARTICLES = {"the", "a", "an", "de", "het", "een"}
 CONJUNCTIONS = {"and", "or", "en", "plus", "also", "both", "as", "ook", "zowel", "alsook", "evenals"}
 BINDING = {
-    "of",
-    "for",
-    "van",
-    "von",
-    "de",
-    "der",
-    "den",
-    "du",
-    "des",
-    "del",
-    "di",
-    "da",
-    "do",
-    "dos",
-    "la",
-    "al",
-    "bin",
+    *("of", "for", "van", "von", "de", "der", "den", "du", "des", "del", "di", "da", "do", "dos", "la", "al", "bin"),
 }
 """Small words inside names: with a capital on the other side, too, they make one name of both."""
 
@@ -109,7 +93,7 @@ def named(text: str, values: Sequence[Sequence[str | None]]) -> list[bool]:
             form = tuple(word.text for word in words[start : start + size])
             if form not in owners or any(taken[start : start + size]):
                 continue
-            inside = {place for place in range(1, size) if words[start + place].gap == "mark"}
+            inside = {index for index in range(1, size) if words[start + index].gap == "mark"}
             if inside <= marked[form]:
                 taken[start : start + size] = [True] * size
                 if _stands_alone(words, start, start + size - 1):
@@ -132,7 +116,7 @@ def _forms(name: str) -> list[tuple[tuple[str, ...], set[int]]]:
     words = _words(name)
     if len(words) > 1 and words[0].text in ("the", "a", "an"):
         words = words[1:]
-    marks = {place for place, word in enumerate(words) if word.gap == "mark"}
+    marks = {index for index, word in enumerate(words) if word.gap == "mark"}
     whole = tuple(normalise(name).split())
     found = [(tuple(word.text for word in words), marks), (whole, set[int]())]
     return [(form, where) for form, where in found if form]
@@ -144,12 +128,12 @@ def _words(text: str) -> list[_Word]:
     for piece in PIECE.finditer(folded):
         mark = mark or bool(MARKS.search(folded[end : piece.start()]))
         end, parts = piece.end(), _split_at_dashes(piece[0])
-        for place, part in enumerate(parts):
+        for index, part in enumerate(parts):
             plain = "".join(plain_words(part))
             if not plain:
                 mark = mark or len(parts) > 1 or bool(part)  # a dash or sign by itself, or at a word's edge
                 continue
-            gap: Gap = "mark" if mark else "dash" if place else "space"
+            gap: Gap = "mark" if mark else "dash" if index else "space"
             found.append(_Word(plain, any(map(str.isupper, part)), gap))
             mark = _ends_sentence(part)
     return found
@@ -176,7 +160,7 @@ def _ends_sentence(part: str) -> bool:
 
 
 def _stands_alone(words: Sequence[_Word], first: int, last: int) -> bool:
-    """Is the name at these places no part of a longer one?"""
+    """Is the name from word `first` to word `last` no part of a longer one?"""
     capital = any(word.capital for word in words[first : last + 1])
     return _ends_before(words, first, capital) and _ends_after(words, last, capital)
 
@@ -187,13 +171,13 @@ def _joins(word: _Word) -> bool:
 
 
 def _ends_before(words: Sequence[_Word], first: int, capital: bool) -> bool:
-    place = first
-    while place and words[place].gap == "space" and words[place - 1].text in ARTICLES:
-        place -= 1
-    if not place or words[place].gap == "mark":
+    index = first
+    while index and words[index].gap == "space" and words[index - 1].text in ARTICLES:
+        index -= 1
+    if not index or words[index].gap == "mark":
         return True
-    before = words[place - 1]
-    if words[place].gap == "dash":
+    before = words[index - 1]
+    if words[index].gap == "dash":
         return False
     if _joins(before):
         return True
@@ -201,22 +185,22 @@ def _ends_before(words: Sequence[_Word], first: int, capital: bool) -> bool:
         return False
     if before.text not in BINDING:
         return True
-    return place < 2 or words[place - 1].gap == "mark" or not words[place - 2].capital
+    return index < 2 or words[index - 1].gap == "mark" or not words[index - 2].capital
 
 
 def _ends_after(words: Sequence[_Word], last: int, capital: bool) -> bool:
-    place = last + 1
-    if place == len(words) or words[place].gap == "mark":
+    index = last + 1
+    if index == len(words) or words[index].gap == "mark":
         return True
-    if words[place].gap == "dash":
+    if words[index].gap == "dash":
         return False
-    if _joins(words[place]):
+    if _joins(words[index]):
         return True
-    if not capital or words[place].capital:
+    if not capital or words[index].capital:
         return False
-    if words[place].text not in BINDING:
+    if words[index].text not in BINDING:
         return True
-    place += 1
-    while place < len(words) and words[place].gap == "space" and words[place].text in ARTICLES:
-        place += 1
-    return place == len(words) or words[place].gap == "mark" or not words[place].capital
+    index += 1
+    while index < len(words) and words[index].gap == "space" and words[index].text in ARTICLES:
+        index += 1
+    return index == len(words) or words[index].gap == "mark" or not words[index].capital

@@ -1,7 +1,7 @@
-"""Results that are known already, kept by the hashes of model state, probe and settings: nothing is asked twice.
+"""Results by the hashes of model state, probe and settings, so that no model reads a probe twice.
 
-The untouched model is scored once for all editors and all runs, and an interrupted run goes on where it stopped. What
-one model said is never served as another's: the model's hash is the name of the file's folder and is checked in it.
+The unedited model is scored once for all editors and all runs, and an interrupted run goes on where it stopped. One
+model's results never serve another: the model's hash names the file's folder and stands in the file.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from chronofacts.editing.scoring.probe_scorer import RESULTS
+from chronofacts.editing.scoring.score_tables import RESULTS
 from chronofacts.editing.scoring.settings import ScoringSettings
 
-__all__ = ["SLICE", "ScoreStore", "default_folder", "state_key", "stored_results"]
+__all__ = ["SLICE", "ScoreCache", "default_folder", "score_with_cache", "state_key"]
 
 VERSION = 2
-"""Of how probes are asked: raise it when a score changes, and what is stored counts no more."""
+"""Of how probes are scored: raise it when a score changes, and what is stored counts no more."""
 SLICE = 2048
-"""Probes that are asked, and stored, together."""
+"""Probes that are scored, and stored, together."""
 DECISIVE = ("margin", "thought", "fluency_tokens")
 """Settings that a result depends on, beside the probe itself."""
 STATE = b"state"
@@ -46,13 +46,13 @@ def state_key(*parts: object) -> str:
 
 
 @dataclass(frozen=True)
-class ScoreStore:
+class ScoreCache:
     """A folder of results of one model state."""
 
     folder: Path
     state: str
 
-    def of(self, settings: ScoringSettings) -> Path:
+    def folder_for(self, settings: ScoringSettings) -> Path:
         chosen = {name: value for name, value in asdict(settings).items() if name in DECISIVE}
         return self.folder / state_key(VERSION, self.state, chosen)
 
@@ -60,7 +60,7 @@ class ScoreStore:
         """All results known (`RESULTS` after `probe_id`); files that cannot be read, or are another's, do not count."""
         schema = _schema(self.state)
         parts = [schema.empty_table()]
-        for file in sorted(self.of(settings).glob("*.parquet")):
+        for file in sorted(self.folder_for(settings).glob("*.parquet")):
             try:
                 part = pq.read_table(file, partitioning=None)
             except (pa.ArrowInvalid, OSError):
@@ -73,7 +73,7 @@ class ScoreStore:
         """Add results, whole or not at all. Where the folder cannot be written, nothing is kept."""
         table = results.add_column(0, "probe_id", probe_ids).cast(_schema(self.state))
         name = hashlib.sha256("".join(probe_ids.to_pylist()).encode()).hexdigest()[:16]
-        file = self.of(settings) / f"{name}.parquet"
+        file = self.folder_for(settings) / f"{name}.parquet"
         part = file.with_suffix(f".{os.getpid()}.part")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -84,36 +84,30 @@ class ScoreStore:
                 part.unlink()
 
 
-def stored_results(
-    store: ScoreStore | None,
+def score_with_cache(
+    cache: ScoreCache | None,
     probes: pa.Table,
     settings: ScoringSettings,
-    ask: Callable[[pa.Table], pa.Table],
+    score: Callable[[pa.Table], pa.Table],
     size: int = SLICE,
 ) -> pa.Table:
-    """The results (`RESULTS`) of the probes, in their order: from the store, else asked and stored, slice by slice.
+    """The results (`RESULTS`) of the probes, in their order: from the cache, else scored and stored, slice by slice.
 
-    A slice of which anything is missing is asked whole, so that an interrupted run ends with the very same figures.
+    A slice of which anything is missing is scored whole, so that an interrupted run ends with the very same figures.
     """
-    known = store.read(settings) if store else None
-    place = {name: index for index, name in enumerate(known["probe_id"].to_pylist())} if known else {}
+    known = cache.read(settings) if cache else None
+    row_of = {name: row for row, name in enumerate(known["probe_id"].to_pylist())} if known else {}
     parts = []
-    for part in _slices(probes, size):
-        ids = part["probe_id"]
-        places = [place.get(name) for name in ids.to_pylist()]
-        if known is not None and None not in places:
-            parts.append(known.select(RESULTS.names).take(pa.array(places, pa.int64())))
-            continue
-        results = ask(part)
-        parts.append(results)
-        if store:
-            store.write(settings, ids, results)
-    return pa.concat_tables([part.cast(RESULTS) for part in parts])
-
-
-def _slices(probes: pa.Table, size: int) -> Iterator[pa.Table]:
     for begin in range(0, probes.num_rows, size):
-        yield probes.slice(begin, size)
+        part = probes.slice(begin, size)
+        rows = [row_of.get(name) for name in part["probe_id"].to_pylist()]
+        if known is not None and None not in rows:
+            parts.append(known.select(RESULTS.names).take(pa.array(rows, pa.int64())))
+            continue
+        parts.append(score(part))
+        if cache:
+            cache.write(settings, part["probe_id"], parts[-1])
+    return pa.concat_tables([part.cast(RESULTS) for part in parts])
 
 
 def _schema(state: str) -> pa.Schema:

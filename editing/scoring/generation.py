@@ -1,21 +1,22 @@
 """Greedy generation in batches without padding: prompts of unlike length read on while the others already write.
 
-All rows of a batch stand at the same position, so that a row says the same in any batch. Leaves out sampling.
+All rows of a batch stand at the same position, so that a row gives the same text in any batch. Nothing is sampled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from chronofacts.editing.forward.prompt_prefix_cache import starts
+from chronofacts.editing.models.encoding import batches_by_length
 from chronofacts.editing.models.load import context_length, keeps_some_logits
 
 __all__ = ["generate"]
 
-SPREAD = 8
+APART = 8
 """Tokens by which the prompts of a batch may differ in length: each costs the batch a step."""
 
 
@@ -24,49 +25,35 @@ def generate(
     model: Any,
     tokenizer: Any,
     prompts: Sequence[tuple[int, ...]],
-    most: int | Sequence[int],
+    max_tokens: int | Sequence[int],
     batch_size: int = 128,
     batch_tokens: int = 16384,
     to_the_end: bool = False,
     share: bool = True,
-    reached: Callable[[int], None] = lambda done: None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> list[str]:
-    """The greedy continuation of every prompt (token ids), up to EOS, the end of a line or `most` tokens.
+    """The greedy continuation of every prompt (token ids), up to EOS, the end of a line or `max_tokens`.
 
     A full stop ends nothing: "St. Louis" and "Apple Inc." are answers. Rows that have ended leave the batch.
-    most: for all, or for each. to_the_end: EOS is never chosen; nothing ends a text but its length, and it may have
-    several lines.
-    share: read a start that many prompts have in common once. reached: is told after each batch how many are done.
+    max_tokens: of all, or of each. to_the_end: EOS is never chosen; nothing ends a text but its length, and it may have
+    several lines. share: read a start that many prompts have in common once. progress: called after each batch with the
+    number of texts that are done.
     """
     context = context_length(model)
-    caps = [most] * len(prompts) if isinstance(most, int) else list(most)
+    limits = [max_tokens] * len(prompts) if isinstance(max_tokens, int) else list(max_tokens)
     if context is not None:
-        caps = [max(1, min(cap, context - len(prompt))) for cap, prompt in zip(caps, prompts, strict=True)]
+        limits = [max(1, min(limit, context - len(prompt))) for limit, prompt in zip(limits, prompts, strict=True)]
     writer = _Writer(model, tokenizer, to_the_end)
     texts: dict[int, str] = {}
     for start in starts(model, prompts, [len(prompt) - 1 for prompt in prompts], share):
-        for members in _batches(start.rows, prompts, caps, batch_size, batch_tokens):
-            rests = [prompts[index][start.length :] for index in members]
-            written = writer.write(rests, [caps[index] for index in members], start.cache_for(len(members)))
-            texts |= {index: _text(tokenizer, ids, to_the_end) for index, ids in zip(members, written, strict=True)}
-            reached(len(texts))
+        lengths, own_limits = [len(prompts[row]) for row in start.rows], [limits[row] for row in start.rows]
+        for indices in batches_by_length(lengths, batch_size, batch_tokens, APART, own_limits):
+            rows = [start.rows[index] for index in indices]
+            rests = [prompts[row][start.length :] for row in rows]
+            written = writer.write(rests, [limits[row] for row in rows], start.cache_for(len(rows)))
+            texts |= {row: _decode(tokenizer, ids, to_the_end) for row, ids in zip(rows, written, strict=True)}
+            progress(len(texts))
     return [texts[index] for index in range(len(prompts))]
-
-
-def _batches(
-    members: Sequence[int], prompts: Sequence[tuple[int, ...]], caps: Sequence[int], rows: int, tokens: int
-) -> Iterator[list[int]]:
-    """Members whose prompts are almost as long, in batches of at most so many rows and tokens."""
-    batch: list[int] = []
-    for index in sorted(members, key=lambda index: len(prompts[index])):
-        whole = len(prompts[index]) + caps[index]
-        too_long = batch and len(prompts[index]) - len(prompts[batch[0]]) > SPREAD
-        if too_long or len(batch) == rows or (batch and (len(batch) + 1) * whole > tokens):
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
 
 
 class _Writer:
@@ -77,7 +64,7 @@ class _Writer:
         self._line_ends: dict[int, bool] = {}
         self._only_last = {"logits_to_keep": 1} if keeps_some_logits(model) else {}
 
-    def write(self, prompts: Sequence[tuple[int, ...]], caps: Sequence[int], cache: Any) -> list[list[int]]:
+    def write(self, prompts: Sequence[tuple[int, ...]], limits: Sequence[int], cache: Any) -> list[list[int]]:
         """Greedy tokens of each row, EOS left out. prompts: what the cache has not read of each."""
         device = next(self._model.parameters()).device
         written: list[list[int]] = [[] for _ in prompts]
@@ -87,18 +74,18 @@ class _Writer:
             output = self._model(input_ids=ids, past_key_values=cache, use_cache=True, **self._only_last)
             cache, chosen = output.past_key_values, self._choose(output.logits[:, -1])
             keep, following = [], []
-            for place, (row, token) in enumerate(zip(going, chosen, strict=True)):
-                if position < len(prompts[row]):  # it still reads
+            for index, (row, token) in enumerate(zip(going, chosen, strict=True)):
+                if position < len(prompts[row]):  # the model still reads its prompt
                     token = prompts[row][position]
-                elif not self._take(written[row], token, caps[row]):
+                elif not self._take(written[row], token, limits[row]):
                     continue
-                keep.append(place)
+                keep.append(index)
                 following.append(token)
             if not keep:
                 return written
             if len(keep) < len(going):
                 cache.batch_select_indices(torch.tensor(keep, device=device))
-                going = [going[place] for place in keep]
+                going = [going[index] for index in keep]
             ids, position = torch.tensor(following, device=device)[:, None], position + 1
 
     def _choose(self, logits: torch.Tensor) -> list[int]:
@@ -108,12 +95,12 @@ class _Writer:
             logits = logits.index_fill(-1, torch.tensor([end], device=logits.device), -torch.inf)
         return logits.argmax(-1).tolist()  # type: ignore[no-any-return]
 
-    def _take(self, written: list[int], token: int, cap: int) -> bool:
+    def _take(self, written: list[int], token: int, limit: int) -> bool:
         """Write the token; does the row go on?"""
         if token == self._tokenizer.eos_token_id:
             return False
         written.append(token)
-        return len(written) < cap and (self._to_the_end or not self._ends_line(token))
+        return len(written) < limit and (self._to_the_end or not self._ends_line(token))
 
     def _ends_line(self, token: int) -> bool:
         if token not in self._line_ends:
@@ -121,6 +108,6 @@ class _Writer:
         return self._line_ends[token]
 
 
-def _text(tokenizer: Any, ids: list[int], whole: bool) -> str:
+def _decode(tokenizer: Any, ids: list[int], whole: bool) -> str:
     text: str = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     return text if whole else text.strip(" ").split("\n")[0].strip()

@@ -8,21 +8,21 @@ import numpy as np
 
 from chronofacts.schemas.errors import ChronoFactsError
 
-__all__ = ["Forced", "judged"]
+__all__ = ["Likelihood", "measure_likelihood"]
 
 
 @dataclass(frozen=True)
-class Forced:
+class Likelihood:
     """Teacher-forced figures of one prompt with one answer."""
 
     nll: float
     accuracy: float
     argmax: bool
-    spoken: bool
-    """All of the answer's tokens and EOS come first: greedy generation says exactly this answer."""
+    greedy_match: bool
+    """All of the answer's tokens and EOS come first: greedy generation gives exactly this answer."""
 
 
-def judged(losses: np.ndarray, hits: np.ndarray, answer: int) -> Forced:
+def measure_likelihood(losses: np.ndarray, hits: np.ndarray, answer: int) -> Likelihood:
     """losses, hits: of the tokens of an answer and its EOS, of which the first `answer` are the answer itself.
 
     Raises ChronoFactsError when a loss is no number.
@@ -31,4 +31,4 @@ def judged(losses: np.ndarray, hits: np.ndarray, answer: int) -> Forced:
         raise ChronoFactsError("the model answers with logits that are no numbers; its weights are damaged")
     own = hits[:answer]
     mean = float(losses[:answer].mean(dtype=np.float64))
-    return Forced(mean, float(own.mean()), bool(own.all()), bool(hits.all()))
+    return Likelihood(mean, float(own.mean()), bool(own.all()), bool(hits.all()))

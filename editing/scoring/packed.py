@@ -1,8 +1,8 @@
-"""Teacher forcing of many texts in one row: nothing is padding, a beginning that several share is read once, and the
-vocabulary head reads the answers alone (`editing.forward.partial`).
+"""Teacher forcing of many texts in one row: nothing is padding, the model reads a shared beginning once, and the
+vocabulary head computes the answers alone (`editing.forward.partial`).
 
-One prompt with its new and its old answer, or one wording with many names, cost little more than one. Leaves out models
-that cannot be read so: those are told by a trial on the model itself.
+One prompt with its new and its old answer, or one wording with many names, cost little more than one. A trial on the
+model itself shows whether it can be read so.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import torch
 from chronofacts.editing.forward.packing import pack, predicting, shared_beginning
 from chronofacts.editing.forward.partial import open_passage
 from chronofacts.editing.models.encoding import Encoded
-from chronofacts.editing.scoring.likelihood import Forced, judged
+from chronofacts.editing.scoring.likelihood import Likelihood, measure_likelihood
 
-__all__ = ["force_packed"]
+__all__ = ["teacher_force_packed"]
 
 FEWEST = 16
 """Texts below which the trial costs more than it saves."""
@@ -28,14 +28,15 @@ TRIED = 4
 
 @torch.inference_mode(False)  # the trial asks for gradients
 @torch.no_grad()
-def force_packed(model: Any, encoded: Sequence[Encoded], batch_size: int, batch_tokens: int) -> list[Forced] | None:
-    """As `teacher_forcing.teacher_force`, in order; None for a model that takes no packed texts, and for few of
-    them."""
+def teacher_force_packed(
+    model: Any, encoded: Sequence[Encoded], batch_size: int, batch_tokens: int
+) -> list[Likelihood] | None:
+    """As `teacher_forcing.teacher_force`, in order; None for a model that takes no packed texts, and for few texts."""
     if len(encoded) < FEWEST or batch_size == 1:
         return None
     order = sorted(range(len(encoded)), key=lambda index: encoded[index].ids)  # neighbours begin alike
     tried = sorted(encoded, key=lambda row: len(row.ids))[:TRIED]
-    forced: dict[int, Forced] = {}
+    found: dict[int, Likelihood] = {}
     with open_passage(model, tried) as passage:
         if not passage.packs or not passage.shortened:
             return None
@@ -45,12 +46,12 @@ def force_packed(model: Any, encoded: Sequence[Encoded], batch_size: int, batch_
             reading = pack(texts, True, passage.device)
             logits = predicting(reading, passage.logits(reading)).float()
             nll = torch.nn.functional.cross_entropy(logits, reading.labels, reduction="none").cpu().numpy()
-            right = (logits.argmax(-1) == reading.labels).cpu().numpy()
+            hits = (logits.argmax(-1) == reading.labels).cpu().numpy()
             ends = np.cumsum([len(text.ids) - text.start for text in texts])
             for index, text, end in zip(indices, texts, ends.tolist(), strict=True):
                 mine = slice(end - (len(text.ids) - text.start), end)
-                forced[index] = judged(nll[mine], right[mine], text.end - text.start)
-    return [forced[index] for index in range(len(encoded))]
+                found[index] = measure_likelihood(nll[mine], hits[mine], text.end - text.start)
+    return [found[index] for index in range(len(encoded))]
 
 
 def _rows(order: Sequence[int], encoded: Sequence[Encoded], texts: int, tokens: int) -> Iterator[list[int]]:

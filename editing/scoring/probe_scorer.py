@@ -1,156 +1,43 @@
-"""Ask a model every probe, all ways side by side: what it says freely, and what it thinks of the right answer.
+"""Score a model on probes, each by its own method: what the model says, and how likely it finds the right answer.
 
-A prompt is asked once, however many probes share it, and a score does not depend on its batch. Leaves out judgement by
-another model.
+The column `way` of a probe chooses the method. A prompt goes through the model once, however many probes share it, and
+a score does not depend on its batch.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
-from chronofacts.editing.models.encoding import Encoded, encode, render
+from chronofacts.editing.models.encoding import Encoded, encode
 from chronofacts.editing.models.load import context_length
 from chronofacts.editing.progress import Progress
 from chronofacts.editing.scoring.answer_match import matches, token_f1
 from chronofacts.editing.scoring.answer_sets import Value, judge_set
 from chronofacts.editing.scoring.fluency import ngram_entropy
 from chronofacts.editing.scoring.generation import generate
-from chronofacts.editing.scoring.prompt_prefixes import THINKING, answer_of, is_example
+from chronofacts.editing.scoring.likelihood import Likelihood
+from chronofacts.editing.scoring.prompt_prefixes import THINKING, PromptBuilder, extract_answer
+from chronofacts.editing.scoring.score_tables import RESULTS
 from chronofacts.editing.scoring.settings import ScoringSettings
-from chronofacts.editing.scoring.teacher_forcing import Forced, teacher_force
+from chronofacts.editing.scoring.teacher_forcing import teacher_force
 
-__all__ = ["RESULTS", "SCORES", "as_scores", "ask"]
+__all__ = ["ProbeScorer", "score_probes"]
 
-RESULTS = pa.schema(
-    [
-        pa.field("generated", pa.string()),  # greedy, literally, up to EOS or the end of the line
-        pa.field("exact_match", pa.bool_()),  # normalised, any alias; of an answer of several: `answer_sets`
-        pa.field("exact_match_before", pa.bool_()),  # the same for the old answer; null where there is none
-        pa.field("named_share", pa.float32()),  # of an answer of several: share of the wanted values that are named
-        pa.field("token_f1", pa.float32()),
-        pa.field("token_accuracy", pa.float32()),  # teacher-forced: share of the answer's tokens that come first
-        pa.field("answer_argmax", pa.bool_()),  # teacher-forced: all of them do
-        pa.field("nll_answer", pa.float32()),  # mean negative log-likelihood per token of the answer, without EOS
-        pa.field("nll_answer_before", pa.float32()),
-        pa.field("p_new_over_old", pa.float32()),  # P(new) / (P(new) + P(old)), P = exp(-nll); null without an old one
-        pa.field("tokens", pa.int32()),  # of the answer, or of the text that was read
-        pa.field("walk", pa.list_(pa.string())),  # the model's answers of every hop, where it was asked hop by hop
-        pa.field("ngram_entropy", pa.float32()),  # bits, of what was written freely
-    ]
-)
-"""What a model makes of one probe."""
-SCORES = pa.schema(
-    [
-        pa.field("question_id", pa.string()),
-        pa.field("phrasing", pa.int8()),  # 0 is the question itself, then its phrasings; of kind hop: the hop's place
-        pa.field("kind", pa.string()),  # the question's; chain_of_thought, hop, hop_by_hop, fluency or general
-        pa.field("locality_kind", pa.string()),
-        pa.field("relation", pa.string()),
-        pa.field("hops", pa.int8()),
-        pa.field("edited_hops", pa.int8()),
-        pa.field("asked_on", pa.date32()),  # the past day asked about; null: now
-        pa.field("fact", pa.string()),  # the edit tested or guarded (else the question): unit of the bootstrap
-        pa.field("prompt", pa.string()),  # the wording, without the form around it
-        pa.field("answer", pa.string()),
-        pa.field("answer_before", pa.string()),  # null where it never was another
-        *RESULTS,
-        pa.field("probe_id", pa.string()),  # hash of all that decides the score
-    ]
-)
+Row = dict[str, Any]
 ROOM = 48
-"""Tokens of the context that examples before a question leave for its answer."""
+"""Tokens of the context that examples before a question leave for its answer, at least."""
 BETWEEN = 3
 """Tokens between two values of an answer of several, at most."""
-STALL = 4
-"""A walk goes on for so many hops at most."""
+HOP_TOKENS = 24
+"""Tokens that the answer to a hop may take, at least."""
+MAX_HOPS = 4
 
 
-@dataclass
-class _Model:
-    """The model with what every way of asking needs of it."""
-
-    model: Any
-    tokenizer: Any
-    settings: ScoringSettings
-    progress: Callable[[str], None] = lambda line: None
-    said: dict[tuple[str, int], str] = field(default_factory=dict)
-    """What is already known to be said: (whole prompt, longest answer) -> text."""
-    _lengths: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def context(self) -> int | None:
-        return context_length(self.model)
-
-    def prompts(
-        self,
-        texts: Sequence[str],
-        forms: Sequence[str],
-        prefixes: Sequence[str],
-        end: str = "A:",
-        caps: Sequence[int] = (),
-    ) -> list[str]:
-        """The whole prompts. An editor that asks differently (in-context, memory) rewrites what follows the prefix.
-
-        caps: tokens that each answer may take, for which the prefix leaves room.
-        """
-        rendered = [_ending(render(text, form), end) for text, form in zip(texts, forms, strict=True)]
-        rewrite = getattr(self.model, "rewrite", None)
-        if any(prefixes):
-            least = self.settings.thought if end == THINKING else ROOM
-            asked = rewrite(rendered) if rewrite else rendered
-            rooms = [max(least, cap) for cap in caps or [least] * len(asked)]
-            prefixes = [self._fitting(*one) for one in zip(prefixes, asked, rooms, strict=True)]
-        if rewrite:
-            return list(rewrite(rendered, prefixes))
-        return [prefix + text for prefix, text in zip(prefixes, rendered, strict=True)]
-
-    def _fitting(self, prefix: str, text: str, room: int) -> str:
-        """The prefix without as many of its first examples as the text, and what is written after it, need room."""
-        if not prefix or self.context is None:
-            return prefix
-        lines, left = prefix.splitlines(keepends=True), self.context - room - self._length(text)
-        while sum(map(self._length, lines)) > left and any(map(is_example, lines)):
-            lines.remove(next(filter(is_example, lines)))
-        return "".join(lines)
-
-    def _length(self, text: str) -> int:
-        """In tokens; a little more than in a longer text."""
-        if text not in self._lengths:
-            self._lengths[text] = len(self.tokenizer(text)["input_ids"])
-        return self._lengths[text]
-
-    def prompts_of(self, rows: Sequence[dict[str, Any]], end: str = "A:", caps: Sequence[int] = ()) -> list[str]:
-        return self.prompts(
-            [row["text"] for row in rows], [row["form"] for row in rows], [row["prefix"] for row in rows], end, caps
-        )
-
-    def force(self, encoded: Sequence[Encoded]) -> list[Forced]:
-        """Equal rows go through the model once."""
-        rows = list(dict.fromkeys(encoded))
-        found = teacher_force(self.model, rows, self.settings.batch_size, self.settings.batch_tokens)
-        of = dict(zip(rows, found, strict=True))
-        return [of[row] for row in encoded]
-
-    def say(self, prompts: Sequence[str], caps: Sequence[int], to_the_end: bool = False) -> list[str]:
-        """Free generation; equal prompts are asked once."""
-        wanted = list(zip(prompts, caps, strict=True))
-        new = [pair for pair in dict.fromkeys(wanted) if pair not in self.said]
-        if new:
-            encoded = encode(self.tokenizer, [prompt for prompt, _ in new], ["x"] * len(new), self.context)
-            ids, most = [row.prompt for row in encoded], [cap for _, cap in new]
-            rows, tokens = self.settings.batch_size, self.settings.batch_tokens
-            written = Progress(self.progress, "scoring: written", len(new))
-            texts = generate(self.model, self.tokenizer, ids, most, rows, tokens, to_the_end, reached=written.update)
-            self.said |= dict(zip(new, texts, strict=True))
-        return [self.said[pair] for pair in wanted]
-
-
-def ask(
+def score_probes(
     model: Any,
     tokenizer: Any,
     probes: pa.Table,
@@ -159,164 +46,175 @@ def ask(
 ) -> pa.Table:
     """One row (`RESULTS`) per probe, in their order.
 
-    probes: `probes.PROBES`. The model is put into eval mode: dropout never scores. Raises BadInput when a probe is
-    longer than the context, ChronoFactsError when the model answers with something that is no number.
+    probes: `PROBES`. The model is put into eval mode: dropout never scores. Raises BadInput when a probe is longer than
+    the context, ChronoFactsError when the model answers with something that is no number.
     """
-    model.eval()
-    rows = probes.to_pylist()
-    answered: dict[int, dict[str, Any]] = {}
-    ways: dict[str, list[int]] = {}
-    for index, row in enumerate(rows):
-        ways.setdefault(row["way"], []).append(index)
-    for way, indices in ways.items():
-        asked = _Model(
-            model, tokenizer, settings, progress
-        )  # what is said under one way of asking is another thing under another
-        results = _WAYS[way](asked, [rows[index] for index in indices], progress)
-        answered |= dict(zip(indices, results, strict=True))
-    return pa.Table.from_pylist([answered[index] for index in range(len(rows))], schema=RESULTS)
+    scorer, rows = ProbeScorer(model.eval(), tokenizer, settings, progress), probes.to_pylist()
+    results: list[Row] = [{} for _ in rows]
+    for way in dict.fromkeys(row["way"] for row in rows):
+        indices = [index for index, row in enumerate(rows) if row["way"] == way]
+        found = METHODS[way](scorer, [rows[index] for index in indices])
+        for index, result in zip(indices, found, strict=True):
+            results[index] = result
+    return pa.Table.from_pylist(results, schema=RESULTS)
 
 
-def as_scores(probes: pa.Table, results: pa.Table) -> pa.Table:
-    """Probes (`PROBES`) with their results (`RESULTS`) as `SCORES`."""
-    columns = {name: results[name] for name in RESULTS.names}
-    columns |= {"prompt": probes["text"]}
-    return pa.table([columns[name] if name in columns else probes[name] for name in SCORES.names], schema=SCORES)
+class ProbeScorer:
+    """One model, with a method for each kind of probe. All methods take rows of `PROBES` and return their results."""
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        settings: ScoringSettings,
+        progress: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._model, self._tokenizer, self._settings, self._progress = model, tokenizer, settings, progress
+        self._context, self._prompts = context_length(model), PromptBuilder(model, tokenizer)
+        self._generations: dict[tuple[str, int, bool], str] = {}
+
+    def score(self, rows: Sequence[Row]) -> list[Row]:
+        """Teacher-forced with the new and the old answer; generated only where these do not show the greedy answer."""
+        limits = self.max_tokens(rows)
+        prompts = self._prompts.build(rows, [max(ROOM, limit) for limit in limits])
+        answers = {index: row["answer"] for index, row in enumerate(rows)}
+        old_answers = {index: row["answer_before"] for index, row in enumerate(rows) if row["answer_before"]}
+        both = [*prompts, *(prompts[index] for index in old_answers)]
+        encoded = encode(self._tokenizer, both, [*answers.values(), *old_answers.values()], self._context)
+        likelihoods = self._teacher_force(encoded)
+        new, old = likelihoods[: len(rows)], dict(zip(old_answers, likelihoods[len(rows) :], strict=True))
+        greedy = {index: old_answers[index] for index, one in old.items() if one.greedy_match}
+        greedy |= {index: answers[index] for index, one in enumerate(new) if one.greedy_match}
+        silent = [index for index in answers if index not in greedy]
+        self._progress(f"scoring: {len(rows)} probes, {len(silent)} of them to be generated freely")
+        texts = self._generate([prompts[index] for index in silent], [limits[index] for index in silent])
+        greedy |= dict(zip(silent, texts, strict=True))
+        return [
+            _match(row, greedy[index])
+            | _compare(new[index], old.get(index))
+            | {"tokens": encoded[index].end - encoded[index].start}
+            for index, row in enumerate(rows)
+        ]
+
+    def chain_of_thought(self, rows: Sequence[Row]) -> list[Row]:
+        """The answer is what follows the thoughts."""
+        limits = [self._settings.thought] * len(rows)
+        prompts = self._prompts.build(rows, limits, THINKING)
+        self._progress(f"scoring: {len(rows)} questions to be thought about aloud")
+        texts = self._generate(prompts, limits)
+        return [_match(row, extract_answer(text)) | {"generated": text} for row, text in zip(rows, texts, strict=True)]
+
+    def hop_by_hop(self, rows: Sequence[Row]) -> list[Row]:
+        """Each hop's question holds the model's own answer to the one before."""
+        self._progress(f"scoring: {len(rows)} chains to be walked hop by hop")
+        limits = [max(limit, HOP_TOKENS) for limit in self.max_tokens(rows)]
+        walks: list[list[str]] = [[] for _ in rows]
+        for hop in range(MAX_HOPS):
+            here = [i for i, row in enumerate(rows) if hop < len(row["steps"]) and (not hop or walks[i][-1])]
+            asked = [rows[i] | {"text": _put_in(rows[i]["steps"][hop], walks[i])} for i in here]
+            texts = self._generate(self._prompts.build(asked, [ROOM] * len(here)), [limits[i] for i in here])
+            for i, text in zip(here, texts, strict=True):
+                walks[i].append(text)
+        return [
+            _match(row, walk[-1] if len(walk) == len(row["steps"]) else "") | {"walk": walk}
+            for row, walk in zip(rows, walks, strict=True)
+        ]
+
+    def free_generation(self, rows: Sequence[Row]) -> list[Row]:
+        """`fluency_tokens` more, whatever comes."""
+        prompts = self._prompts.build(rows, [ROOM] * len(rows))
+        self._progress(f"scoring: {len(rows)} texts to be written freely")
+        texts = self._generate(prompts, [self._settings.fluency_tokens] * len(rows), to_the_end=True)
+        return [{"generated": text, "ngram_entropy": ngram_entropy(text)} for text in texts]
+
+    def perplexity(self, rows: Sequence[Row]) -> list[Row]:
+        """Mean negative log-likelihood of every token but the first, in a text cut to the context."""
+        self._progress(f"scoring: {len(rows)} texts to be read")
+        tokens = [tuple(self._tokenizer(row["text"])["input_ids"][: self._context]) for row in rows]
+        found = self._teacher_force([Encoded(ids, 1, len(ids)) for ids in tokens])
+        return [{"nll_answer": one.nll, "tokens": len(ids) - 1} for ids, one in zip(tokens, found, strict=True)]
+
+    def max_tokens(self, rows: Sequence[Row]) -> list[int]:
+        """Tokens that each answer may take: those of the longest of its names, right or outdated, and a margin.
+
+        Of an answer of several that is every value under its longest name. Each probe has its own limit, so that it
+        does not depend on its batch; a right answer always has room.
+        """
+        names = sorted({name for row in rows for name in _list_names(row)})
+        spaced = [f" {name}" for name in names]
+        ids = self._tokenizer(spaced, add_special_tokens=False)["input_ids"] if names else []
+        lengths = {name: len(one) for name, one in zip(names, ids, strict=True)}
+
+        def together(row: Row, without: str) -> int:
+            several = [value["names"] for value in row["values"] or () if value["role"] != without]
+            return sum(max(lengths[name] for name in one if name) + BETWEEN for one in several)
+
+        return [
+            max([1, *(lengths[name] for name in _list_names(row)), together(row, "left"), together(row, "joined")])
+            + self._settings.margin
+            for row in rows
+        ]
+
+    def _teacher_force(self, encoded: Sequence[Encoded]) -> list[Likelihood]:
+        """Equal rows go through the model once."""
+        rows = list(dict.fromkeys(encoded))
+        found = teacher_force(self._model, rows, self._settings.batch_size, self._settings.batch_tokens)
+        by_row = dict(zip(rows, found, strict=True))
+        return [by_row[row] for row in encoded]
+
+    def _generate(self, prompts: Sequence[str], limits: Sequence[int], to_the_end: bool = False) -> list[str]:
+        """Equal prompts go through the model once. limits: the most tokens of each text."""
+        wanted = [(prompt, limit, to_the_end) for prompt, limit in zip(prompts, limits, strict=True)]
+        new = [one for one in dict.fromkeys(wanted) if one not in self._generations]
+        if new:
+            encoded = encode(self._tokenizer, [prompt for prompt, *_ in new], ["x"] * len(new), self._context)
+            texts = generate(
+                self._model,
+                self._tokenizer,
+                [row.prompt for row in encoded],
+                [limit for _, limit, _ in new],
+                self._settings.batch_size,
+                self._settings.batch_tokens,
+                to_the_end,
+                progress=Progress(self._progress, "scoring: written", len(new)).update,
+            )
+            self._generations |= dict(zip(new, texts, strict=True))
+        return [self._generations[one] for one in wanted]
 
 
-def _answer(asked: _Model, rows: list[dict[str, Any]], progress: Callable[[str], None]) -> list[dict[str, Any]]:
-    """`ask`: teacher-forced with the new and the old answer, then freely where these do not show what it would say."""
-    caps = _longest(asked, rows)
-    prompts = asked.prompts_of(rows, caps=caps)
-    answers = [row["answer"] for row in rows]
-    with_old = [index for index, row in enumerate(rows) if row["answer_before"]]
-    both = [*prompts, *(prompts[index] for index in with_old)]
-    encoded = encode(
-        asked.tokenizer, both, [*answers, *(rows[index]["answer_before"] for index in with_old)], asked.context
-    )
-    forced = asked.force(encoded)
-    new, old = forced[: len(rows)], dict(zip(with_old, forced[len(rows) :], strict=True))
-    spoken = {index: answers[index] for index in range(len(rows)) if new[index].spoken}
-    spoken |= {index: rows[index]["answer_before"] for index in with_old if old[index].spoken and index not in spoken}
-    silent = [index for index in range(len(rows)) if index not in spoken]
-    progress(f"scoring: {len(rows)} probes, {len(silent)} of them to be generated freely")
-    said = asked.say([prompts[index] for index in silent], [caps[index] for index in silent])
-    spoken |= dict(zip(silent, said, strict=True))
-    lengths = [row.end - row.start for row in encoded]
-    return [
-        _judged(row, spoken[index]) | _weighed(new[index], old.get(index)) | {"tokens": lengths[index]}
-        for index, row in enumerate(rows)
-    ]
+METHODS: dict[str, Callable[[ProbeScorer, Sequence[Row]], list[Row]]] = {
+    "ask": ProbeScorer.score,
+    "think": ProbeScorer.chain_of_thought,
+    "walk": ProbeScorer.hop_by_hop,
+    "write": ProbeScorer.free_generation,
+    "read": ProbeScorer.perplexity,
+}
+"""Of each `way` of `PROBES`."""
 
 
-def _think(asked: _Model, rows: list[dict[str, Any]], progress: Callable[[str], None]) -> list[dict[str, Any]]:
-    """`think`: the answer is what follows the thoughts."""
-    prompts = asked.prompts_of(rows, THINKING)
-    progress(f"scoring: {len(rows)} questions to be thought about aloud")
-    said = asked.say(prompts, [asked.settings.thought] * len(rows))
-    return [_judged(row, answer_of(text)) | {"generated": text} for row, text in zip(rows, said, strict=True)]
+def _put_in(step: dict[str, str], answers: Sequence[str]) -> str:
+    """The hop's question, its subject replaced by the last answer."""
+    return step["question"].replace(step["subject"], answers[-1], 1) if answers else step["question"]
 
 
-def _walk(asked: _Model, rows: list[dict[str, Any]], progress: Callable[[str], None]) -> list[dict[str, Any]]:
-    """`walk`: each hop's question is asked with the model's own answer to the one before in it."""
-    progress(f"scoring: {len(rows)} chains to be walked hop by hop")
-    caps, walks = _longest(asked, rows), [[] for _ in rows]  # type: list[int], list[list[str]]
-    for hop in range(STALL):
-        here = [i for i, row in enumerate(rows) if hop < len(row["steps"]) and (not hop or walks[i][-1])]
-        texts = [_with(rows[i]["steps"][hop], walks[i][-1] if hop else None) for i in here]
-        forms = [rows[i]["form"] for i in here]
-        prompts = asked.prompts(texts, forms, [rows[i]["prefix"] for i in here])
-        for i, text in zip(here, asked.say(prompts, [max(caps[i], 24) for i in here]), strict=True):
-            walks[i].append(text)
-    return [
-        _judged(row, walk[-1] if len(walk) == len(row["steps"]) else "") | {"walk": walk}
-        for row, walk in zip(rows, walks, strict=True)
-    ]
-
-
-def _write(asked: _Model, rows: list[dict[str, Any]], progress: Callable[[str], None]) -> list[dict[str, Any]]:
-    """`write`: go on for so many tokens, whatever comes."""
-    prompts = asked.prompts_of(rows)
-    progress(f"scoring: {len(rows)} texts to be written freely")
-    said = asked.say(prompts, [asked.settings.fluency_tokens] * len(rows), to_the_end=True)
-    return [{"generated": text, "ngram_entropy": ngram_entropy(text)} for text in said]
-
-
-def _read(asked: _Model, rows: list[dict[str, Any]], progress: Callable[[str], None]) -> list[dict[str, Any]]:
-    """`read`: mean negative log-likelihood of every token but the first."""
-    progress(f"scoring: {len(rows)} texts to be read")
-    encoded = [_text(asked, row["text"]) for row in rows]
-    return [
-        {"nll_answer": forced.nll, "tokens": row.end - row.start}
-        for row, forced in zip(encoded, asked.force(encoded), strict=True)
-    ]
-
-
-_WAYS = {"ask": _answer, "think": _think, "walk": _walk, "write": _write, "read": _read}
-
-
-def _ending(prompt: str, end: str) -> str:
-    return f"{prompt.removesuffix('A:')}{end}" if prompt.endswith("A:") else prompt
-
-
-def _with(step: dict[str, str], name: str | None) -> str:
-    """The hop's question, its subject replaced by another name."""
-    return step["question"] if name is None else step["question"].replace(step["subject"], name, 1)
-
-
-def _text(asked: _Model, text: str) -> Encoded:
-    """A whole text, cut to the context: all of it but its first token is scored."""
-    ids = list(asked.tokenizer(text)["input_ids"])[: asked.context]
-    return Encoded(tuple(ids), 1, len(ids))
-
-
-def _longest(asked: _Model, rows: list[dict[str, Any]]) -> list[int]:
-    """Tokens that the answer may take: those of the longest of its names, right or outdated, and a margin.
-
-    Of an answer of several that is every value under its longest name. Each probe has its own limit, so that it does
-    not depend on what is asked with it; a right answer always has room.
-    """
-    names = sorted({name for row in rows for name in _all_names(row)})
-    ids = asked.tokenizer([f" {name}" for name in names], add_special_tokens=False)["input_ids"] if names else []
-    lengths = {name: len(one) for name, one in zip(names, ids, strict=True)}
-
-    def together(row: dict[str, Any], other: str) -> int:
-        several = [value["names"] for value in row["values"] or () if value["role"] != other]
-        return sum(max(lengths[name] for name in one if name) + BETWEEN for one in several)
-
-    return [
-        max([1, *(lengths[name] for name in _all_names(row)), together(row, "left"), together(row, "joined")])
-        + asked.settings.margin
-        for row in rows
-    ]
-
-
-def _all_names(row: dict[str, Any]) -> list[str]:
+def _list_names(row: Row) -> list[str]:
     several = [name for value in row["values"] or () for name in value["names"]]
     return [name for name in [*row["names"], *row["names_before"], *several] if name]
 
 
-def _judged(row: dict[str, Any], generated: str) -> dict[str, Any]:
-    right, stale = row["names"], row["names_before"]
+def _match(row: Row, generated: str) -> Row:
+    """A generated answer against the right and the outdated ones."""
+    result = {"generated": generated, "token_f1": token_f1(generated, row["names"])}
     if row["values"]:
         values = [Value(tuple(filter(None, value["names"])), value["role"]) for value in row["values"]]
         verdict = judge_set(generated, values)
-        return {
-            "generated": generated,
-            "exact_match": verdict.right,
-            "exact_match_before": verdict.stale,
-            "named_share": verdict.share,
-            "token_f1": token_f1(generated, right),
-        }
-    return {
-        "generated": generated,
-        "exact_match": matches(generated, right),
-        "exact_match_before": matches(generated, stale) if stale else None,
-        "token_f1": token_f1(generated, right),
-    }
+        before, share = verdict.stale, verdict.share
+        return result | {"exact_match": verdict.right, "exact_match_before": before, "named_share": share}
+    before = matches(generated, row["names_before"]) if row["names_before"] else None
+    return result | {"exact_match": matches(generated, row["names"]), "exact_match_before": before}
 
 
-def _weighed(new: Forced, old: Forced | None) -> dict[str, Any]:
+def _compare(new: Likelihood, old: Likelihood | None) -> Row:
     return {
         "token_accuracy": new.accuracy,
         "answer_argmax": new.argmax,

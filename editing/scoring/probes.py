@@ -1,8 +1,8 @@
-"""What is asked of a model: one row per probe, with all that decides its score and all that a score is grouped by.
+"""The probes of a snapshot: one row each, with all that decides its score and all that a score is grouped by.
 
-A probe is asked in one of five ways: `ask` (one wording of a question, freely and teacher-forced), `think` (with worked
-examples that think aloud), `walk` (hop by hop, the model's own answers put in), `write` (go on freely, for fluency) and
-`read` (a text, for perplexity). Leaves out the asking itself.
+There are five kinds (`way`): `ask` (one wording of a question), `think` (a question after worked examples of a chain of
+thought), `walk` (a chain hop by hop, with the model's own answers), `write` (free generation, for fluency) and `read`
+(a text, for perplexity).
 """
 
 from __future__ import annotations
@@ -15,54 +15,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from chronofacts.editing.models.encoding import form_of, render
-from chronofacts.editing.scoring.prompt_prefixes import dated, few_shot, thinking_aloud
+from chronofacts.editing.models.encoding import form_of
+from chronofacts.editing.models.told_facts import tell
+from chronofacts.editing.scoring.prompt_prefixes import CHAIN_OF_THOUGHT, FEW_SHOT, write_day
+from chronofacts.editing.scoring.score_tables import PROBES
 from chronofacts.editing.scoring.settings import ScoringSettings
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["PROBES", "all_probes", "direct_probes", "old_answer", "probe_hash"]
+__all__ = ["all_probes", "direct_probes"]
 
-VALUES = pa.list_(pa.struct([pa.field("names", pa.list_(pa.string())), pa.field("role", pa.string())]))
-_STEPS = pa.list_(pa.struct([pa.field("question", pa.string()), pa.field("subject", pa.string())]))
-PROBES = pa.schema(
-    [
-        pa.field("probe_id", pa.string()),  # hash of all that decides the score
-        pa.field("way", pa.string()),  # ask, think, walk, write or read
-        pa.field("question_id", pa.string()),
-        pa.field("phrasing", pa.int8()),  # 0 is the question itself, then its phrasings; of kind hop: the hop's place
-        pa.field("kind", pa.string()),  # the question's; chain_of_thought, hop, hop_by_hop, fluency or general
-        pa.field("locality_kind", pa.string()),
-        pa.field("relation", pa.string()),
-        pa.field("hops", pa.int8()),
-        pa.field("edited_hops", pa.int8()),
-        pa.field("asked_on", pa.date32()),  # the past day asked about; null: now
-        pa.field("fact", pa.string()),  # the edit tested or guarded (else the question): unit of the bootstrap
-        pa.field("text", pa.string()),  # the wording, without the form around it
-        pa.field("form", pa.string()),  # question or cloze
-        pa.field("prefix", pa.string()),  # what stands before it
-        pa.field("answer", pa.string()),
-        pa.field("names", pa.list_(pa.string())),  # all right answers
-        pa.field("answer_before", pa.string()),  # null where it never was another
-        pa.field("names_before", pa.list_(pa.string())),
-        pa.field("values", VALUES),  # of an answer of several: what joined, stays or left, each under all its names
-        pa.field("steps", _STEPS),  # of a walk: the question of every hop, and the name in it to be replaced
-    ]
-)
-DECISIVE = (
-    "way",
-    "text",
-    "form",
-    "prefix",
-    "answer",
-    "names",
-    "answer_before",
-    "names_before",
-    "values",
-    "steps",
-)
+DECISIVE = ("way", "text", "form", "prefix", "answer", "names", "answer_before", "names_before", "values", "steps")
 """Columns that a probe's score depends on."""
 ANY_WORDING = ("multi_hop",)
-"""Kinds of question that are right if any wording is answered rightly: only of these are the other wordings asked."""
+"""Kinds of question that are right if any wording is: only of these the other wordings are probes, too."""
 KEPT_ROLES = ("stable", "history")
 """Roles of sentences that are as true after the edits as before."""
 
@@ -74,11 +39,11 @@ def direct_probes(questions: pa.Table, settings: ScoringSettings) -> pa.Table:
     """
     if not questions.num_rows:
         raise BadInput("there are no questions to score; use a snapshot that has some")
-    return _table(probe for row in questions.to_pylist() for probe in _asked(row, settings))
+    return _make_table(probe for row in questions.to_pylist() for probe in _ask(row, settings))
 
 
 def all_probes(questions: pa.Table, sentences: pa.Table, settings: ScoringSettings) -> pa.Table:
-    """`direct_probes`, then whatever the settings add: hops, walks, thoughts, free writing, texts to be read.
+    """`direct_probes`, then what the settings add: hops, chains hop by hop, chains of thought, fluency, perplexity.
 
     sentences: `tables.SENTENCES`. Raises BadInput when there are no questions or the file of texts is missing.
     """
@@ -86,29 +51,29 @@ def all_probes(questions: pa.Table, sentences: pa.Table, settings: ScoringSettin
     extra: list[dict[str, Any]] = []
     chained = [row for row in rows if row["kind"] == "multi_hop" and len(row["chain"] or ()) > 1]
     if settings.hops:
-        names = _known_names(rows)
-        extra += [probe for row in chained for probe in _hops(row, names, settings)]
-        extra += [_walk(row, settings) for row in chained if _can_be_walked(row)]
+        names = _collect_names(rows)
+        extra += [probe for row in chained for probe in _ask_hops(row, names, settings)]
+        extra += [_walk(row, settings) for row in chained if _names_every_hop(row)]
     if settings.cot:
-        extra += [_thought(row, settings) for row in rows if row["kind"] == "multi_hop"]
-    extra += _written(rows, settings)
+        extra += [_think(row, settings) for row in rows if row["kind"] == "multi_hop"]
+    extra += _write(rows, settings)
     extra += _read(sentences, settings)
-    return pa.concat_tables([direct, _table(extra)])
+    return pa.concat_tables([direct, _make_table(extra)])
 
 
-def old_answer(row: Mapping[str, Any]) -> str | None:
+def _old_answer(row: Mapping[str, Any]) -> str | None:
     """The answer before, where it is another one than now."""
     before = row["answer_before"]
     return str(before) if before and before != row["answer"] else None
 
 
-def probe_hash(probe: Mapping[str, Any]) -> str:
+def _hash_probe(probe: Mapping[str, Any]) -> str:
     """sha256 over the columns that decide the score, 16 hex digits."""
     content = json.dumps([probe[name] for name in DECISIVE], ensure_ascii=False, sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def _asked(row: Mapping[str, Any], settings: ScoringSettings) -> list[dict[str, Any]]:
+def _ask(row: Mapping[str, Any], settings: ScoringSettings) -> list[dict[str, Any]]:
     others = row["phrasings"] or () if row["kind"] in ANY_WORDING else ()
     return [
         _probe("ask", row, text, form_of(text, row["kind"]), _prefix(row, settings), phrasing=number)
@@ -119,20 +84,20 @@ def _asked(row: Mapping[str, Any], settings: ScoringSettings) -> list[dict[str, 
 def _prefix(row: Mapping[str, Any], settings: ScoringSettings) -> str:
     """MQuAKE's edit-wise accuracy gives a cloze no examples."""
     if settings.prefix == "dated" and row["as_of"]:
-        return dated(row["as_of"])
-    return few_shot() if settings.prefix == "few-shot" and row["kind"] != "cloze" else ""
+        return write_day(row["as_of"])
+    return FEW_SHOT if settings.prefix == "few-shot" and row["kind"] != "cloze" else ""
 
 
-def _thought(row: Mapping[str, Any], settings: ScoringSettings) -> dict[str, Any]:
-    day = dated(row["as_of"]) if settings.prefix == "dated" and row["as_of"] else ""
-    return _probe("think", row, row["question"], "question", day + thinking_aloud(), kind="chain_of_thought")
+def _think(row: Mapping[str, Any], settings: ScoringSettings) -> dict[str, Any]:
+    day = write_day(row["as_of"]) if settings.prefix == "dated" and row["as_of"] else ""
+    return _probe("think", row, row["question"], "question", day + CHAIN_OF_THOUGHT, kind="chain_of_thought")
 
 
-def _hops(
+def _ask_hops(
     row: Mapping[str, Any], names: Mapping[str, list[str]], settings: ScoringSettings
 ) -> Iterable[dict[str, Any]]:
-    """Each fact of the chain, asked for by itself under its right subject."""
-    for place, link in enumerate(row["chain"]):
+    """Each fact of the chain by itself, under its right subject."""
+    for number, link in enumerate(row["chain"]):
         before = link["object_before_label"]
         one = {
             **row,
@@ -148,10 +113,10 @@ def _hops(
         }
         text = link["question"]
         if text and one["answer"]:
-            yield _probe("ask", one, text, form_of(text), _prefix(row, settings), phrasing=place, kind="hop")
+            yield _probe("ask", one, text, form_of(text), _prefix(row, settings), phrasing=number, kind="hop")
 
 
-def _can_be_walked(row: Mapping[str, Any]) -> bool:
+def _names_every_hop(row: Mapping[str, Any]) -> bool:
     chain = row["chain"]
     return all(link["question"] for link in chain) and all(
         link["subject_label"] and link["subject_label"] in link["question"] for link in chain[1:]
@@ -164,13 +129,12 @@ def _walk(row: Mapping[str, Any], settings: ScoringSettings) -> dict[str, Any]:
     return _probe("walk", row, text, form_of(text), _prefix(row, settings), kind="hop_by_hop", steps=steps)
 
 
-def _written(rows: list[dict[str, Any]], settings: ScoringSettings) -> list[dict[str, Any]]:
+def _write(rows: list[dict[str, Any]], settings: ScoringSettings) -> list[dict[str, Any]]:
     """The clozes of as many facts, evenly spread; where there are none, the edit questions."""
-    asked = [row for row in rows if row["kind"] == "cloze"] or [row for row in rows if row["kind"] == "edit"]
-    chosen = _evenly(asked, settings.fluency)
+    texts = [row for row in rows if row["kind"] == "cloze"] or [row for row in rows if row["kind"] == "edit"]
     return [
         _probe("write", row, row["question"], form_of(row["question"], row["kind"]), "", kind="fluency")
-        for row in chosen
+        for row in _choose_evenly(texts, settings.fluency)
     ]
 
 
@@ -181,17 +145,12 @@ def _read(sentences: pa.Table, settings: ScoringSettings) -> list[dict[str, Any]
         if not path.is_file():
             raise BadInput(f"scoring.text = {settings.text!r}: there is no such file")
         texts = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        told = [(f"line {number}", f"line {number}", text) for number, text in enumerate(texts, 1)]
+        found = [(f"line {number}", f"line {number}", text) for number, text in enumerate(texts, 1)]
     else:
-        rows = sentences.select(
-            ["sentence_id", "role", "subject", "held_out", "form", "prompt", "answer", "edit_ids"]
-        ).to_pylist()
-        told = [
-            (
-                row["sentence_id"],
-                row["subject"] or row["sentence_id"],
-                f"{render(row['prompt'], row['form'])} {row['answer']}",
-            )
+        columns = ["sentence_id", "role", "subject", "held_out", "form", "prompt", "answer", "edit_ids"]
+        rows = sentences.select(columns).to_pylist()
+        found = [
+            (row["sentence_id"], row["subject"] or row["sentence_id"], tell(row["prompt"], row["form"], row["answer"]))
             for row in rows
             if row["held_out"] and (row["role"] in KEPT_ROLES or not row["edit_ids"])
         ]
@@ -199,16 +158,16 @@ def _read(sentences: pa.Table, settings: ScoringSettings) -> list[dict[str, Any]
         dict.fromkeys(PROBES.names)
         | {"way": "read", "question_id": name, "kind": "general", "fact": fact, "phrasing": 0, "text": text}
         | {"form": "cloze", "prefix": ""}
-        for name, fact, text in _evenly(told, settings.perplexity)
+        for name, fact, text in _choose_evenly(found, settings.perplexity)
     ]
 
 
-def _evenly(items: list[Any], most: int) -> list[Any]:
+def _choose_evenly(items: list[Any], most: int) -> list[Any]:
     count = min(most, len(items))
     return [items[index * len(items) // count] for index in range(count)]
 
 
-def _known_names(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+def _collect_names(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
     """Other names of every entity that is the answer of a question, by its id."""
     names: dict[str, list[str]] = {}
     for row in rows:
@@ -230,7 +189,7 @@ def _probe(
     kind: str | None = None,
     steps: list[dict[str, str]] | None = None,
 ) -> dict[str, Any]:
-    before = old_answer(row)
+    before = _old_answer(row)
     return {
         "way": way,
         "question_id": row["question_id"],
@@ -267,5 +226,5 @@ def _names(value: Mapping[str, Any]) -> list[str]:
     return [value["label"], *(value["aliases"] or ())]
 
 
-def _table(probes: Iterable[dict[str, Any]]) -> pa.Table:
-    return pa.Table.from_pylist([probe | {"probe_id": probe_hash(probe)} for probe in probes], schema=PROBES)
+def _make_table(probes: Iterable[dict[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist([probe | {"probe_id": _hash_probe(probe)} for probe in probes], schema=PROBES)

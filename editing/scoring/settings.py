@@ -1,4 +1,4 @@
-"""How a model is asked and measured: the `--set scoring.…` keys."""
+"""How a model is scored: the `--set scoring.…` keys."""
 
 from __future__ import annotations
 

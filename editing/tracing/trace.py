@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from chronofacts.editing.facts import distinct
+from chronofacts.editing.facts import drop_duplicates
 from chronofacts.editing.metrics.bootstrap import interval
 from chronofacts.editing.models.architecture import attention_modules, block_names, output_matrices
 from chronofacts.editing.models.encoding import Encoded, encode, form_of, pad, render
@@ -161,7 +161,7 @@ def suggest_layers(averages: pa.Table, role: str = "last subject token", count: 
 
 
 def _known_facts(model: Any, tokenizer: Any, edits: pa.Table, settings: TraceSettings) -> list[_Known]:
-    rows = [row for row in distinct(edits).to_pylist() if row["target_old"] and row["subject_label"]]
+    rows = [row for row in drop_duplicates(edits).to_pylist() if row["target_old"] and row["subject_label"]]
     rows = rows[:: max(1, len(rows) // settings.facts)][: settings.facts] if rows else []
     prompts = [render(row["prompt"], form_of(row["prompt"])) for row in rows]
     encoded = encode(tokenizer, prompts, [row["target_old"] for row in rows], context_length(model))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,17 @@ from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
 from chronofacts.editing.editors import make_plan
-from chronofacts.editing.editors.located.key_value import ValueSettings, find_facts, optimise_in_parts
+from chronofacts.editing.editors.located.key_value import LocatedSettings, find_facts, optimise_deltas
 from chronofacts.editing.models.architecture import output_matrices
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.models.load import load_model, model_hash, save_model
+from chronofacts.editing.models.out_of_memory import in_parts
 from chronofacts.editing.runs.experiment import run_experiment
 from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.scoring import generate
 from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.schemas.errors import BadInput
-from tests.editing.editors.made_edits import made_edits, made_material
+from tests.editing.editors.made_edits import made_batch, made_edits
 from tests.editing.editors.test_every_editor import QUICK
 from tests.editing.invented_world import write_invented
 from tests.editing.models.families import tiny, tiny_tokenizer
@@ -43,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def learn(tokenizer: Any, town: str, mayor: str) -> str:
     """What a model says about the town after it was taught its mayor."""
     plan = make_plan("finetune", LEARN, 0)
-    edited = plan.editor.edit(tiny("llama"), tokenizer, made_material([(town, mayor)]), plan.config)
+    edited = plan.editor.edit(tiny("llama"), tokenizer, made_batch([(town, mayor)]), plan.settings)
     (asked,) = encode(tokenizer, [f"Q: Who is the mayor of {town}? A:"], ["x"])
     return generate(edited.model, tokenizer, [asked.prompt], 24)[0]
 
@@ -61,7 +63,7 @@ def test_an_edit_longer_than_the_context_is_named_and_the_base_restored(editor: 
     model, plan = tiny("llama"), make_plan(editor, QUICK[editor], 0)
     before, wanted = model_hash(model), [parameter.requires_grad for parameter in model.parameters()]
     with pytest.raises(BadInput, match=r"mayor of Linz.* more than the model's context of \d+"):
-        plan.editor.edit(model, TOKENIZER, made_material([("Linz", "Ada " * 60)]), plan.config)
+        plan.editor.edit(model, TOKENIZER, made_batch([("Linz", "Ada " * 60)]), plan.settings)
     assert model_hash(model) == before
     assert [parameter.requires_grad for parameter in model.parameters()] == wanted
 
@@ -107,7 +109,7 @@ def test_a_model_without_a_pad_token_is_edited_as_one_with_it(folder: Path, tmp_
     weights = []
     for base, words in ((model, tokenizer), load_model(str(folder))):
         plan = make_plan("lora", {"steps": "4"}, 0)
-        edited = plan.editor.edit(base, words, made_material(), plan.config)
+        edited = plan.editor.edit(base, words, made_batch(), plan.settings)
         weights.append(torch.cat([p.flatten() for p in edited.model.parameters() if p.requires_grad]))
     assert torch.equal(*weights)
 
@@ -115,9 +117,10 @@ def test_a_model_without_a_pad_token_is_edited_as_one_with_it(folder: Path, tmp_
 def test_values_that_do_not_fit_the_memory_are_found_in_halves_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny("llama")
     module = dict(model.named_modules())[output_matrices(model)[0]]
-    facts = find_facts(model, TOKENIZER, made_edits(), ("prompt",), 2, apart=False, site="subject")
-    settings = ValueSettings(5, 0.1, 0.0625, 0.1, 3.0, enough=0.0)
-    expected = optimise_in_parts(model, module, facts, settings, 4)
+    settings = LocatedSettings(value_steps=5, value_rate=0.1, decay=0.1, clamp=3.0)
+    facts = find_facts(model, TOKENIZER, made_edits(), settings, apart=False, position="subject")
+    optimise = partial(optimise_deltas, model, module, settings=settings, enough=0.0)
+    expected = optimise(facts)
     plain = type(model).forward
 
     def tight(self: Any, input_ids: torch.Tensor, **given: Any) -> Any:
@@ -127,12 +130,12 @@ def test_values_that_do_not_fit_the_memory_are_found_in_halves_and_it_is_said(mo
 
     monkeypatch.setattr(type(model), "forward", tight)
     said: list[str] = []
-    found = optimise_in_parts(model, module, facts, settings, 4, tell=said.append)
+    found = torch.cat(list(in_parts(optimise, facts, 4, "fact", said.append)))
     assert said == ["out of memory: going on with 2 facts at once"]
     assert torch.allclose(found, expected, atol=1e-4)
     monkeypatch.setattr(type(model), "forward", lambda self, input_ids, **given: tight(self, input_ids.repeat(9, 1)))
     with pytest.raises(BadInput, match="not even one fact"):
-        optimise_in_parts(model, module, facts, settings, 4)
+        list(in_parts(optimise, facts, 4, "fact", said.append))
 
 
 @pytest.mark.parametrize(
@@ -163,7 +166,7 @@ def test_type_and_devices_are_as_asked_for(folder: Path) -> None:
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
     assert {parameter.device.type for parameter in model.parameters()} <= {"cpu", "cuda"}
     plan = make_plan("lora", {"steps": "2"}, 0)
-    edited = plan.editor.edit(model, TOKENIZER, made_material(), plan.config)
+    edited = plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
     assert edited.report["steps"] == 2 and not any(parameter.is_meta for parameter in edited.model.parameters())
 
 

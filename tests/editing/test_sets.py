@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from chronofacts.editing.editors import Material, make_plan
-from chronofacts.editing.editors.prompted.memory import MemoryOptions, _Store
-from chronofacts.editing.facts import changes_of, choose_facts, distinct, facts_of
+from chronofacts.editing.editors import EditBatch, make_plan
+from chronofacts.editing.editors.prompted.memory import MemorySettings, _Store
+from chronofacts.editing.facts import changes_of, choose_facts, drop_duplicates, facts_of
 from chronofacts.editing.models.encoding import encode, render
 from chronofacts.editing.models.load import load_model
 from chronofacts.editing.report import as_json, terminal_table, write_report
@@ -22,16 +22,16 @@ from chronofacts.editing.runs.experiment import run_experiment
 from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.runs.single_edits import choose_single_edits
 from chronofacts.editing.scoring import ScoringSettings, score
-from chronofacts.editing.scoring.probe_scorer import _longest, _Model
+from chronofacts.editing.scoring.probe_scorer import ProbeScorer
 from chronofacts.editing.scoring.probes import direct_probes
-from chronofacts.editing.scoring.prompt_prefixes import few_shot
+from chronofacts.editing.scoring.prompt_prefixes import FEW_SHOT, PromptBuilder
 from chronofacts.editing.small_world.context_examples import invented_contexts
 from chronofacts.editing.small_world.pretrain import WorldSettings, pretrain
 from chronofacts.editing.snapshot import Snapshot, load_snapshot, subset
 from chronofacts.schemas.errors import SchemaMismatch
 from chronofacts.schemas.tables import EDITS, QUESTIONS, SENTENCES
 from tests.editing.conftest import Experiment
-from tests.editing.editors.made_edits import made_material
+from tests.editing.editors.made_edits import made_batch
 from tests.editing.invented_world import write_invented
 from tests.editing.models.families import tiny, tiny_tokenizer
 
@@ -61,19 +61,20 @@ def test_what_several_edits_say_is_one_fact_in_whatever_order_they_come(sets: Sn
     turned = sets.edits.take(pa.array(range(sets.edits.num_rows - 1, -1, -1)))
     assert sets.edits.num_rows == 6 + 2 * (2 + 1 + 2)
     for edits in (sets.edits, turned):
-        assert distinct(edits).num_rows == 6 + 6
+        assert drop_duplicates(edits).num_rows == 6 + 6
         assert facts_of(edits) == facts_of(sets.edits)
-        assert set(distinct(edits)["edit_id"].to_pylist()) == set(distinct(sets.edits)["edit_id"].to_pylist())
-    material = Material(turned, SENTENCES.empty_table())
-    assert material.edits.num_rows == 12 and len(material.facts) == sets.edits.num_rows
-    assert material.part(3, 2).edits.num_rows == 2
+        kept, expected = drop_duplicates(edits), drop_duplicates(sets.edits)
+        assert set(kept["edit_id"].to_pylist()) == set(expected["edit_id"].to_pylist())
+    batch = EditBatch(turned, SENTENCES.empty_table())
+    assert batch.edits.num_rows == 12 and len(batch.facts) == sets.edits.num_rows
+    assert batch.part(3, 2).edits.num_rows == 2
 
 
 def test_edits_of_one_subject_with_other_answers_stay_apart(sets: Snapshot) -> None:
     rows = sets.edits.slice(6, 2).to_pylist()
     assert rows[0]["prompt"] == rows[1]["prompt"]
     rows[1]["target_new"] = "another"
-    assert distinct(pa.Table.from_pylist(rows, schema=EDITS)).num_rows == 2
+    assert drop_duplicates(pa.Table.from_pylist(rows, schema=EDITS)).num_rows == 2
 
 
 def test_of_a_fact_of_several_changes_all_are_told(sets: Snapshot) -> None:
@@ -90,7 +91,7 @@ def test_of_a_fact_of_several_changes_all_are_told(sets: Snapshot) -> None:
 def test_a_part_of_a_snapshot_holds_whole_facts_and_their_questions(sets: Snapshot) -> None:
     for seed in range(5):
         part = subset(sets, 5, 10, seed)
-        assert distinct(part.edits).num_rows == 5
+        assert drop_duplicates(part.edits).num_rows == 5
         asked = part.questions.filter(pc.equal(part.questions["kind"], "edit"))
         assert asked.num_rows == 5
     everything = choose_facts(sets.edits, None, np.random.default_rng(0))
@@ -138,22 +139,22 @@ def test_a_right_answer_of_several_always_has_room(sets: Snapshot, experiment: E
     model, tokenizer = load_model(str(experiment.run / "model"))
     plural = sets.questions.filter(pc.equal(sets.questions["relation"], "member"))
     rows = direct_probes(plural, ScoringSettings()).to_pylist()
-    caps = _longest(_Model(model, tokenizer, ScoringSettings(margin=0)), rows)
-    for row, cap in zip(rows, caps, strict=True):
+    limits = ProbeScorer(model, tokenizer, ScoringSettings(margin=0)).max_tokens(rows)
+    for row, limit in zip(rows, limits, strict=True):
         for other in ("left", "joined"):
             names = [max(value["names"], key=len) for value in row["values"] if value["role"] != other]
             answer = ", and the ".join(names)
             (one,) = encode(tokenizer, [render(row["text"], row["form"])], [answer])
-            assert one.end - one.start <= cap + 3 * len(names)
+            assert one.end - one.start <= limit + 3 * len(names)
             (list_only,) = encode(tokenizer, [render(row["text"], row["form"])], [", ".join(names)])
-            assert list_only.end - list_only.start <= cap
+            assert list_only.end - list_only.start <= limit
 
 
 def test_the_given_answer_of_a_plural_question_is_right(sets: Snapshot, experiment: Experiment) -> None:
     """Behind a store that speaks the new answer every question of the facts is answered rightly."""
     model, tokenizer = load_model(str(experiment.run / "model"))
     plan = make_plan("memory", {"weight": "0.999", "paraphrases": "4"}, seed=0)
-    edited = plan.editor.edit(model, tokenizer, Material(sets.edits, sets.sentences), plan.config)
+    edited = plan.editor.edit(model, tokenizer, EditBatch(sets.edits, sets.sentences), plan.settings)
     asked = sets.questions.filter(
         pc.and_(pc.equal(sets.questions["relation"], "member"), pc.equal(sets.questions["kind"], "edit"))
     )
@@ -225,10 +226,10 @@ def long_answers(words: int) -> list[tuple[str, str]]:
 def test_told_facts_leave_room_for_the_longest_answer() -> None:
     tokenizer, model = tiny_tokenizer(), tiny("llama")
     model.config.max_position_embeddings = 160
-    material = made_material(long_answers(16))
+    material = made_batch(long_answers(16))
     longest = max(len(tokenizer(answer)["input_ids"]) for answer in material.edits["target_new"].to_pylist())
     plan = make_plan("in-context", {"facts": "4", "choice": "similar"}, seed=0)
-    asked = plan.editor.edit(model, tokenizer, material, plan.config).model
+    asked = plan.editor.edit(model, tokenizer, material, plan.settings).model
     (prompt,) = asked.rewrite(["Q: Who is the mayor of Linz? A:"])
     assert longest > 48 and len(tokenizer(prompt)["input_ids"]) + longest < 160
     assert prompt.count("Q:") == 2
@@ -236,10 +237,10 @@ def test_told_facts_leave_room_for_the_longest_answer() -> None:
 
 def test_examples_before_a_question_leave_room_for_its_answer(experiment: Experiment) -> None:
     model, tokenizer = load_model(str(experiment.run / "model"))
-    asked = _Model(model, tokenizer, ScoringSettings())
+    prompts, probe = PromptBuilder(model, tokenizer), {"text": "Who leads?", "form": "question", "prefix": FEW_SHOT}
     lengths = []
-    for cap in (8, 150):
-        (prompt,) = asked.prompts(["Who leads?"], ["question"], [few_shot()], caps=[cap])
+    for room in (48, 150):
+        (prompt,) = prompts.build([probe], [room])
         lengths.append(len(tokenizer(prompt)["input_ids"]))
     assert lengths[0] > lengths[1] and lengths[1] + 150 <= model.config.max_position_embeddings
 
@@ -255,7 +256,7 @@ def test_a_small_world_has_room_for_the_longest_question_and_answer(sets: Snapsh
 
 def test_a_list_of_values_stands_for_nothing_inside_a_question(sets: Snapshot) -> None:
     rows = [row | {"cloze": f"The league of {row['subject']} is"} for row in sets.edits.to_pylist()]
-    store = _Store(Material(pa.Table.from_pylist(rows, schema=EDITS), sets.sentences), MemoryOptions())
+    store = _Store(EditBatch(pa.Table.from_pylist(rows, schema=EDITS), sets.sentences), MemorySettings())
     for row in rows:
         found = store.replace(f"Where was the league of {row['subject']} founded?")
         assert (found is None) == (row["kind"] != "modification")

@@ -1,46 +1,50 @@
 """`layer=auto` of ROME and `layers=auto` of MEMIT: the layers at which a causal trace says this model looks facts up.
 
-Traced are a handful of the edits' old facts, which the model should know, and of what `tracing.trace` can restore only
-the feed-forward parts, at the tokens that layers are chosen by. Leaves out the whole map (`trace_run`).
+The trace takes a handful of the edits' old facts, which the model should know, and restores only the feed-forward
+parts at the two tokens that decide. `runs.trace_run` draws the whole map.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import pyarrow as pa
-
-from chronofacts.editing.editors import Material
-from chronofacts.editing.editors.located.key_value import Site, choose_site
+from chronofacts.editing.editors import EditBatch, ModelCache
+from chronofacts.editing.editors.located.key_value import LookupPosition, choose_position
 from chronofacts.editing.tracing.trace import TraceSettings, average, suggest_layers, trace
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["AUTO", "traced_layers"]
+__all__ = ["AUTO", "trace_layers"]
 
 AUTO = "auto"
 HANDFUL = TraceSettings(facts=24, draws=5, kinds=("mlp",), everywhere=False)
 
 
-def traced_layers(
-    model: Any, tokenizer: Any, material: Material, site: Site, count: int, option: str
+def trace_layers(
+    model: Any,
+    tokenizer: Any,
+    batch: EditBatch,
+    position: LookupPosition,
+    count: int,
+    option: str,
+    cache: ModelCache | None = None,
 ) -> tuple[list[int], dict[str, Any]]:
     """`count` neighbouring layers, ascending, and what the editor's report says about how they were found.
 
-    By the effect at the subject's last token, or at the prompt's where the store is read there (`site`). Edits of one
-    model share one trace. option: `rome: layer`, for the error. Raises BadInput when the model knows none of the facts.
+    By the effect at the subject's last token, or at the prompt's where that is the lookup position. Edits of one model
+    share one trace (`cache`). option: `rome: layer`, for the error. Raises BadInput when the model knows no fact.
     """
-    known = material.edits if material.known is None else material.known
-    if "averages" not in material.traced:
+    cache = cache or ModelCache()
+    if cache.trace is None:
         try:
-            effects = trace(model, tokenizer, known, HANDFUL, material.progress)
+            whole = batch.edits if batch.whole is None else batch.whole
+            effects = trace(model, tokenizer, whole, HANDFUL, batch.progress)
         except BadInput as error:
             raise BadInput(f"{option} = auto: {error}; or name the layers yourself") from error
-        material.traced["averages"] = average(effects)
-        material.traced["facts"] = len(set(effects["edit_id"].to_pylist()))
-    averages: pa.Table = material.traced["averages"]
+        cache.trace = average(effects), len(set(effects["edit_id"].to_pylist()))
+    averages, facts = cache.trace
     role, layers = "last subject token", suggest_layers(averages, count=count)
-    if choose_site(model, site, layers[-1]) == "prompt":
+    if choose_position(model, position, layers[-1]) == "prompt":
         role = "last token"
         layers = suggest_layers(averages, role, count)
     peak = max(row["indirect_effect"] for row in averages.to_pylist() if row["role"] == role)
-    return layers, {"traced_facts": material.traced["facts"], "traced_at": role, "indirect_effect": round(peak, 4)}
+    return layers, {"traced_facts": facts, "traced_at": role, "indirect_effect": round(peak, 4)}

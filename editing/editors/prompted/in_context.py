@@ -1,10 +1,9 @@
-"""`in-context`: the edits are told to the model in its prompt, before the question (ICE: Cohen et al. 2024; IKE: Zheng
-et al. 2023, arXiv 2305.12740), and nothing is trained.
+"""`in-context`: facts stand before the question in the prompt, and nothing is trained (ICE: Cohen et al. 2024; IKE:
+Zheng et al. 2023, arXiv 2305.12740).
 
-Told are the edits whose subject the question names, by choice also those most alike in letters; the most fitting comes
-last, next to the question, and no more than the context holds. A model that was never trained to read what stands
+The facts are the edits whose subject the question names, by choice also those most alike in letters; the most fitting
+comes last, next to the question. The context limits their number. A model that was never trained to read what stands
 before a question gains nothing; the small world is, when this editor is in its run (`small_world.context_examples`).
-Leaves out demonstrations of how to use a fact.
 """
 
 from __future__ import annotations
@@ -13,20 +12,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from chronofacts.editing.editors import Material
+from chronofacts.editing.editors import EditBatch, ModelCache
 from chronofacts.editing.editors.prompted.retrieval import Retriever
-from chronofacts.editing.editors.prompted.rewritten_model import Asked, AskedModel, Reading
+from chronofacts.editing.editors.prompted.rewritten_model import RewrittenModel, RewrittenPrompt, StoreEdit
 from chronofacts.editing.editors.prompted.subject_index import SubjectIndex
 from chronofacts.editing.models.encoding import form_of
 from chronofacts.editing.models.load import context_length
 from chronofacts.editing.models.told_facts import SEPARATOR, tell, with_facts
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["InContext", "InContextOptions"]
+__all__ = ["InContext", "InContextSettings"]
 
 
 @dataclass(frozen=True)
-class InContextOptions:
+class InContextSettings:
     facts: int = 2
     """How many edits stand in a prompt at most."""
     choice: Literal["subject", "similar", "subject-only"] = "subject-only"
@@ -39,39 +38,41 @@ class InContextOptions:
 
 
 class InContext:
-    Config = InContextOptions
+    Settings = InContextSettings
 
-    def edit(self, model: Any, tokenizer: Any, edits: Material, config: InContextOptions) -> AskedModel:
-        """Returns the model behind prompts that carry the edits; with no edits every prompt stays as it is."""
-        if config.facts < 1:
-            raise BadInput(f"editor in-context: facts = {config.facts}; it must be at least 1")
-        rows = edits.edits.to_pylist()
-        room = max(config.room, _longest_answer(tokenizer, rows))
-        told = [_tell(row, config.form) for row in rows]
+    def edit(
+        self, model: Any, tokenizer: Any, batch: EditBatch, settings: InContextSettings, cache: ModelCache | None = None
+    ) -> StoreEdit:
+        """The model behind prompts that carry the edits; with no edits every prompt stays as it is."""
+        if settings.facts < 1:
+            raise BadInput(f"editor in-context: facts = {settings.facts}; it must be at least 1")
+        rows = batch.edits.to_pylist()
+        room = max(settings.room, _longest_answer(tokenizer, rows))
+        facts = [_tell(row, settings.form) for row in rows]
         subjects = SubjectIndex([[row["subject_label"], *(row["subject_aliases"] or ())] for row in rows])
-        retriever = Retriever([row["prompt"] for row in rows])
-        most = context_length(model)
+        retriever, longest = Retriever([row["prompt"] for row in rows]), context_length(model)
 
-        def read(prompts: Sequence[str]) -> list[Reading]:
-            return [Reading(_fit(tokenizer, choose(prompt), prompt)) for prompt in prompts]
+        def rewrite(prompts: Sequence[str]) -> list[RewrittenPrompt]:
+            return [RewrittenPrompt(put_before(prompt, choose(prompt))) for prompt in prompts]
 
         def choose(prompt: str) -> list[str]:
             likeness = retriever.likeness(prompt)
-            named = [] if config.choice == "similar" else sorted(subjects.named_in(prompt), key=lambda i: -likeness[i])
-            alike = [] if config.choice == "subject-only" else [i for i, _ in retriever.nearest(prompt, config.facts)]
-            order = list(dict.fromkeys([*named, *alike]))[: config.facts]
-            return [told[index] for index in reversed(order)]
+            named = [] if settings.choice == "similar" else subjects.named_in(prompt)
+            named.sort(key=lambda index: -likeness[index])
+            alike = [] if settings.choice == "subject-only" else retriever.nearest(prompt, settings.facts)
+            order = list(dict.fromkeys([*named, *(index for index, _ in alike)]))[: settings.facts]
+            return [facts[index] for index in reversed(order)]
 
-        def _fit(tokenizer: Any, facts: list[str], prompt: str) -> str:
-            while facts:
-                whole = with_facts(facts, prompt, config.separator)
-                if most is None or len(tokenizer(whole)["input_ids"]) + room <= most:
+        def put_before(prompt: str, chosen: list[str]) -> str:
+            while chosen:
+                whole = with_facts(chosen, prompt, settings.separator)
+                if longest is None or len(tokenizer(whole)["input_ids"]) + room <= longest:
                     return whole
-                facts = facts[1:]
+                chosen = chosen[1:]
             return prompt
 
-        asked = Asked(model, tokenizer, read, weight=0.0).eval()
-        return AskedModel(asked, model, edits.edits, report={"facts": len(rows)})
+        rewritten = RewrittenModel(model, tokenizer, rewrite, weight=0.0).eval()
+        return StoreEdit(rewritten, model, report={"facts": len(rows)}, edits=batch.edits)
 
 
 def _longest_answer(tokenizer: Any, rows: Sequence[dict[str, Any]]) -> int:

@@ -1,16 +1,15 @@
-"""A model that is not changed but asked differently: each prompt is rewritten first, and answers may be remembered.
+"""A model that is not changed: each prompt is rewritten before the model reads it, and some answers are known.
 
-`scoring.score` calls `rewrite` on every prompt of a model that has it. An answer that the rewriting knows is mixed into
-the model's own choice as in kNN-LM (Khandelwal et al. 2020, arXiv 1911.00172): p = weight * 1[stored token] +
-(1 - weight) * p_model, token by token, for as long as what was written agrees with it. Leaves out how a prompt is
-rewritten: `in_context` and `memory`.
+`scoring` calls `rewrite` on every prompt of a model that has it. A known answer is mixed into the model's own choice
+as in kNN-LM (Khandelwal et al. 2020, arXiv 1911.00172): p = weight * 1[stored token] + (1 - weight) * p_model, token by
+token, for as long as what was written agrees with it. `in_context` and `memory` decide how a prompt is rewritten.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,49 +19,48 @@ import pyarrow.parquet as pq
 import torch
 from torch import nn
 
+from chronofacts.editing.editors import EditedModel
 from chronofacts.editing.models.encoding import encode
 
-__all__ = ["STORE", "Asked", "AskedModel", "Reading"]
+__all__ = ["STORE", "RewrittenModel", "RewrittenPrompt", "StoreEdit"]
 
 STORE = "store.parquet"
 
 
 @dataclass(frozen=True)
-class Reading:
+class RewrittenPrompt:
     """What a prompt becomes, and the answer if it is already known."""
 
-    prompt: str
+    text: str
     answer: str | None = None
 
 
-class Asked(nn.Module):
-    """The base model behind a `rewrite`; its weights are the base's own."""
+class RewrittenModel(nn.Module):
+    """The base model behind a rewriter; its weights are the base's own."""
 
     def __init__(
-        self, base: Any, tokenizer: Any, read: Callable[[Sequence[str]], list[Reading]], weight: float
+        self, base: Any, tokenizer: Any, rewriter: Callable[[Sequence[str]], list[RewrittenPrompt]], weight: float
     ) -> None:
         super().__init__()
         self.base = base
         self.config = copy.copy(base.config)
-        self._tokenizer, self._read, self._weight = tokenizer, read, weight
+        self._tokenizer, self._rewriter, self._weight = tokenizer, rewriter, weight
         self._stored: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._lengths: list[int] = []
 
     def rewrite(self, prompts: Sequence[str], prefixes: Sequence[str] = ()) -> list[str]:
-        """The prompts as they are really asked; remembers the known answers under them.
+        """The prompts as the model reads them; remembers the known answers under them.
 
         prefixes: what the evaluation puts before each, and the editor never sees.
         """
-        readings = self._read(prompts)
+        found = self._rewriter(prompts)
         if prefixes:
-            readings = [
-                replace(one, prompt=prefix + one.prompt) for prefix, one in zip(prefixes, readings, strict=True)
-            ]
-        known = [reading for reading in readings if reading.answer is not None]
-        encoded = encode(self._tokenizer, [one.prompt for one in known], [str(one.answer) for one in known])
+            found = [replace(one, text=prefix + one.text) for prefix, one in zip(prefixes, found, strict=True)]
+        known = [one for one in found if one.answer is not None]
+        encoded = encode(self._tokenizer, [one.text for one in known], [str(one.answer) for one in known])
         self._stored |= {one.prompt: one.ids[one.start :] for one in encoded}
         self._lengths = sorted({len(prompt) for prompt in self._stored}, reverse=True)
-        return [reading.prompt for reading in readings]
+        return [one.text for one in found]
 
     def forward(
         self,
@@ -83,30 +81,29 @@ class Asked(nn.Module):
         elif logits_to_keep:
             positions = positions[-logits_to_keep:]
         logits = self._mix(output.logits, rows, positions.tolist())
-        return SimpleNamespace(
-            logits=logits, past_key_values=_History(output.past_key_values, rows) if use_cache else None
-        )
+        cache = _CacheWithTokens(output.past_key_values, rows) if use_cache else None
+        return SimpleNamespace(logits=logits, past_key_values=cache)
 
     def _mix(self, logits: torch.Tensor, rows: list[list[int]], positions: list[int]) -> torch.Tensor:
         """logits: (rows, positions, vocabulary). Where an answer is known, its next token gets the weight."""
         mixed = None
-        for index, row in enumerate(rows):
+        for number, row in enumerate(rows):
             prompt = next((tuple(row[:n]) for n in self._lengths if tuple(row[:n]) in self._stored), None)
             if prompt is None:
                 continue
             answer = self._stored[prompt]
-            for place, position in enumerate(positions):
+            for index, position in enumerate(positions):
                 written = position + 1 - len(prompt)
                 if 0 <= written < len(answer) and tuple(row[len(prompt) : position + 1]) == answer[:written]:
                     mixed = logits.clone() if mixed is None else mixed
-                    chances = logits[index, place].float().softmax(-1) * (1 - self._weight)
+                    chances = logits[number, index].float().softmax(-1) * (1 - self._weight)
                     chances[answer[written]] += self._weight
-                    mixed[index, place] = chances.log().to(mixed.dtype)
+                    mixed[number, index] = chances.log().to(mixed.dtype)
         return logits if mixed is None else mixed
 
 
 @dataclass
-class _History:
+class _CacheWithTokens:
     """A key-value cache that also knows the tokens behind it."""
 
     inner: Any
@@ -118,19 +115,12 @@ class _History:
 
 
 @dataclass
-class AskedModel:
-    """An edit that is a store of facts beside the model."""
+class StoreEdit(EditedModel):
+    """A store of facts beside the model."""
 
-    model: Asked
-    base: Any
-    edits: pa.Table
-    trained_prompts: frozenset[str] = frozenset()
-    report: Mapping[str, Any] = field(default_factory=dict)
+    edits: pa.Table | None = None
 
     def save(self, folder: Path) -> None:
         """`store.parquet`: the edits."""
         folder.mkdir(parents=True, exist_ok=True)
         pq.write_table(self.edits, folder / STORE)
-
-    def undo(self) -> Any:
-        return self.base.eval()

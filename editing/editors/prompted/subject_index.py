@@ -32,10 +32,10 @@ class SubjectIndex:
 
     def named_in(self, text: str) -> list[int]:
         """Indices of the subjects that the text names, longer names first."""
-        return [index for index, _, _ in self.places_in(text)]
+        return [index for index, _, _ in self.positions_in(text)]
 
-    def places_in(self, text: str) -> list[tuple[int, int, int]]:
-        """(subject, begin, end) in characters, longer names first; a name inside a longer one is not told."""
+    def positions_in(self, text: str) -> list[tuple[int, int, int]]:
+        """(subject, begin, end) in characters, longer names first; without names inside longer ones."""
         spans = [(match.start(), match.end()) for match in WORD.finditer(text)]
         words, taken, found = _words(text), [False] * len(spans), []
         for size in range(min(self._longest, len(words)), 0, -1):

@@ -1,9 +1,8 @@
-"""What a trained editor reads: the edits in some of their wordings, and what it must not forget.
+"""Training texts: the edits in some of their wordings, and sentences that the model must not forget.
 
-Of every edit the last paraphrases are never trained, so that the paraphrase metric measures generalization: with
-`paraphrases=n` the first n are trained, and at least one is always left out. Replay follows recipe D of
-`reference/ecosystem.md` (history at 0.97): past facts of the edited subjects, and facts that no edit touches; a
-sentence that is word for word a probe is never replayed.
+The last paraphrases of an edit are never trained, so that the paraphrase metric measures generalization:
+`paraphrases=n` trains the first n, and leaves out at least one. Replay follows recipe D of `reference/ecosystem.md`
+(history at 0.97): past facts of the edited subjects, and facts that no edit touches. It never repeats a probe.
 """
 
 from __future__ import annotations
@@ -15,17 +14,18 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from chronofacts.editing.editors import Material
-from chronofacts.editing.models.encoding import form_of, render
+from chronofacts.editing.editors import EditBatch
+from chronofacts.editing.models.encoding import Encoded, encode, form_of, render
+from chronofacts.editing.models.load import context_length
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["Lesson", "edit_lessons", "replay_lessons"]
+__all__ = ["TrainingExample", "choose_replay", "encode_examples", "make_examples", "trained_prompts"]
 
 Wording = Literal["prompt", "paraphrases", "cloze"]
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingExample:
     """One text to train: the wording, its form, the answer."""
 
     text: str
@@ -37,50 +37,60 @@ class Lesson:
         return render(self.text, self.form)
 
 
-def edit_lessons(edits: pa.Table, wordings: Sequence[Wording], paraphrases: int) -> list[Lesson]:
+def make_examples(edits: pa.Table, wordings: Sequence[Wording], paraphrases: int) -> list[TrainingExample]:
     """The new answers under the chosen wordings, in the order of the edits.
 
     Raises BadInput when no wording is chosen.
     """
     if not wordings:
         raise BadInput("wordings is empty; take some of prompt, paraphrases, cloze")
-    lessons = []
+    examples = []
     for edit in edits.select(["prompt", "paraphrases", "cloze", "target_new"]).to_pylist():
-        answer, others = edit["target_new"], edit["paraphrases"] or []
-        if "prompt" in wordings:
-            lessons.append(Lesson(edit["prompt"], form_of(edit["prompt"]), answer))
+        others = edit["paraphrases"] or []
+        texts = [edit["prompt"]] if "prompt" in wordings else []
         if "paraphrases" in wordings:
-            lessons += [Lesson(text, form_of(text), answer) for text in others[: min(paraphrases, len(others) - 1)]]
+            texts += others[: min(paraphrases, len(others) - 1)]
+        examples += [TrainingExample(text, form_of(text), edit["target_new"]) for text in texts]
         if "cloze" in wordings and edit["cloze"]:
-            lessons.append(Lesson(edit["cloze"], "cloze", answer))
-    return lessons
+            examples.append(TrainingExample(edit["cloze"], "cloze", edit["target_new"]))
+    return examples
 
 
-def replay_lessons(material: Material, history: int, neighbours: int, seed: int) -> list[Lesson]:
+def trained_prompts(edits: pa.Table, settings: Any) -> frozenset[str]:
+    """Texts of `make_examples` under an editor's settings; none for an editor without `wordings`."""
+    if not hasattr(settings, "wordings"):
+        return frozenset()
+    return frozenset(one.text for one in make_examples(edits, settings.wordings, settings.paraphrases))
+
+
+def encode_examples(model: Any, tokenizer: Any, examples: Sequence[TrainingExample]) -> list[Encoded]:
+    """Raises BadInput for an example that is longer than the model's context."""
+    if not examples:
+        return []
+    return encode(tokenizer, [one.prompt for one in examples], [one.answer for one in examples], context_length(model))
+
+
+def choose_replay(batch: EditBatch, history: int, neighbours: int, seed: int) -> list[TrainingExample]:
     """At most `history` sentences of the edited subjects' past, and `neighbours` that no edit touches.
 
-    Both are a seeded choice among the sentences that are trained in the small world (not held out) and are no probe.
+    Both are a seeded choice among the sentences that the small world trains (not held out) and that are no probe.
     """
-    subjects = set(material.edits["subject"].to_pylist())
-    past: list[Lesson] = []
-    others: list[Lesson] = []
-    for row in material.sentences.select(
-        ["role", "subject", "form", "held_out", "prompt", "answer", "edit_ids"]
-    ).to_pylist():
-        if row["held_out"] or row["prompt"] in material.probes:
+    subjects = set(batch.edits["subject"].to_pylist())
+    columns = ["role", "subject", "form", "held_out", "prompt", "answer", "edit_ids"]
+    past: list[TrainingExample] = []
+    others: list[TrainingExample] = []
+    for row in batch.sentences.select(columns).to_pylist():
+        if row["held_out"] or row["prompt"] in batch.probes:
             continue
+        example = TrainingExample(row["prompt"], row["form"], row["answer"])
         if row["role"] == "history":
-            (past if row["subject"] in subjects else others).append(_lesson(row))
+            (past if row["subject"] in subjects else others).append(example)
         elif not row["edit_ids"]:
-            others.append(_lesson(row))
+            others.append(example)
     generator = np.random.default_rng(seed)
     return _choose(past, history, generator) + _choose(others, neighbours, generator)
 
 
-def _lesson(row: dict[str, Any]) -> Lesson:
-    return Lesson(row["prompt"], row["form"], row["answer"])
-
-
-def _choose(lessons: list[Lesson], most: int, generator: np.random.Generator) -> list[Lesson]:
-    order = generator.permutation(len(lessons))[:most]
-    return [lessons[index] for index in np.sort(order).tolist()]
+def _choose(examples: list[TrainingExample], most: int, generator: np.random.Generator) -> list[TrainingExample]:
+    order = generator.permutation(len(examples))[:most]
+    return [examples[index] for index in np.sort(order).tolist()]

@@ -1,7 +1,7 @@
 """`freeze`: full-rank training of a few layers' matrices while everything else stays frozen.
 
 The "freeze tuning" of CHRONOEDIT (Ge et al. 2024, arXiv 2406.04496); with `targets=mlp-out` and one layer it is LocFT
-(arXiv 2509.22072), breadth-first mini-batches on one matrix. Leaves out norms and embeddings.
+(arXiv 2509.22072), breadth-first mini-batches on one matrix. Norms and embeddings are never trained.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from chronofacts.editing.editors import Material
-from chronofacts.editing.editors.trained.finetune import chosen_weights
-from chronofacts.editing.editors.trained.gradient import TrainedOptions, WeightEdit, gather_lessons, train_weights
+from chronofacts.editing.editors import EditBatch, ModelCache
+from chronofacts.editing.editors.trained.finetune import choose_weights
+from chronofacts.editing.editors.trained.gradient import TrainedSettings, WeightEdit, train_weights
 from chronofacts.editing.models.load import find_blocks
 
-__all__ = ["Freeze", "FreezeOptions"]
+__all__ = ["Freeze", "FreezeSettings"]
 
 
 @dataclass(frozen=True)
-class FreezeOptions(TrainedOptions):
+class FreezeSettings(TrainedSettings):
     learning_rate: float = 2e-3
     targets: Literal["all", "attention", "mlp", "mlp-out"] = "mlp"
     layers: str = "lower-half"
@@ -26,18 +26,22 @@ class FreezeOptions(TrainedOptions):
 
 
 class Freeze:
-    Config = FreezeOptions
+    Settings = FreezeSettings
 
-    def edit(self, model: Any, tokenizer: Any, edits: Material, config: FreezeOptions) -> WeightEdit:
+    def edit(
+        self, model: Any, tokenizer: Any, batch: EditBatch, settings: FreezeSettings, cache: ModelCache | None = None
+    ) -> WeightEdit:
         """Train the chosen layers on all edits at once.
 
         Raises TrainingFailed, with the base model restored, when the loss is no longer a number.
         """
-        names = chosen_weights(model, config.targets, _layers(model, config.layers), "freeze")
-        return train_weights(model, tokenizer, names, gather_lessons(edits, config), config, edits)
+        layers = _name_layers(model, settings.layers)
+        names = choose_weights(model, settings.targets, layers, "freeze")
+        return train_weights(model, tokenizer, names, batch, settings, cache)
 
 
-def _layers(model: Any, layers: str) -> str:
+def _name_layers(model: Any, layers: str) -> str:
+    """Halves of the model as ranges."""
     blocks = len(find_blocks(model)[1])
     half = (blocks + 1) // 2
     return {"lower-half": f"0-{half - 1}", "upper-half": f"{blocks - half}-{blocks - 1}"}.get(layers, layers)

@@ -1,13 +1,12 @@
-"""What the editors that train by gradient share: their settings, their lessons, and weights that can be put back.
+"""What all editors that train by gradient share: their settings, the training itself, and weights that can be put back.
 
-The lessons are told in `examples`, the loop in `training`. Leaves out what each editor trains.
+`examples` chooses the training texts, `editing.training` holds the loop. Each editor decides what it trains.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,21 +16,29 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from chronofacts.editing.editors import EditedModel, Material
-from chronofacts.editing.editors.trained.examples import Lesson, Wording, edit_lessons, replay_lessons
-from chronofacts.editing.models.encoding import Encoded, encode
-from chronofacts.editing.models.load import context_length, model_hash
-from chronofacts.editing.training import TrainingReport, TrainingSettings, train
+from chronofacts.editing.editors import EditBatch, EditedModel, ModelCache, undo_on_error
+from chronofacts.editing.editors.trained.examples import (
+    TrainingExample,
+    Wording,
+    choose_replay,
+    encode_examples,
+    make_examples,
+)
+from chronofacts.editing.models.gradients import only_trained, restore_gradient_flags
+from chronofacts.editing.models.load import model_hash
+from chronofacts.editing.training import TrainingSettings, train
 from chronofacts.schemas.errors import BadInput
 
 __all__ = [
     "DELTA",
-    "Lessons",
-    "TrainedOptions",
+    "TrainedSettings",
+    "TrainingTexts",
     "WeightEdit",
-    "gather_lessons",
+    "change_weights",
+    "choose_texts",
     "merge_edit",
     "parse_layers",
+    "train_on_texts",
     "train_weights",
     "weight_names",
 ]
@@ -40,14 +47,14 @@ DELTA = "delta.safetensors"
 
 
 @dataclass(frozen=True)
-class TrainedOptions:
+class TrainedSettings:
     """The `--set` keys of every editor that trains."""
 
     preset: str | None = None
     """Settings of a paper, by name (`presets`)."""
     learning_rate: float = 1e-3
     epochs: int = 20
-    """Passes over the edits' wordings; replayed sentences come on top."""
+    """Passes over all training texts."""
     steps: int | None = None
     """Instead of epochs: how many batches."""
     batch: int = 64
@@ -66,47 +73,79 @@ class TrainedOptions:
     """Sentences that no edit touches per trained wording of an edit."""
     seed: int = 0
 
+    def steps_for(self, examples: int) -> int:
+        """Of all epochs; a pass is at least one batch."""
+        return math.ceil(self.epochs * max(1.0, examples / self.batch))
+
+    def rate_for(self, width: int) -> float:
+        """width: of the model's hidden states."""
+        return self.learning_rate
+
 
 @dataclass(frozen=True)
-class Lessons:
+class TrainingTexts:
     """What is trained: the edits' wordings, then what must be kept."""
 
-    edits: list[Lesson]
-    replayed: list[Lesson]
+    edits: list[TrainingExample]
+    replayed: list[TrainingExample]
 
     @property
-    def texts(self) -> frozenset[str]:
-        return frozenset(lesson.text for lesson in self.edits)
-
-    def encode(self, model: Any, tokenizer: Any) -> list[Encoded]:
-        """All lessons as tokens. Raises BadInput for one that is longer than the model's context."""
-        both = self.edits + self.replayed
-        return encode(tokenizer, [one.prompt for one in both], [one.answer for one in both], context_length(model))
+    def prompts(self) -> frozenset[str]:
+        return frozenset(example.text for example in self.edits)
 
 
-def gather_lessons(material: Material, config: TrainedOptions) -> Lessons:
+def choose_texts(batch: EditBatch, settings: TrainedSettings) -> TrainingTexts:
     """The edits' chosen wordings, and the replayed sentences if the settings ask for them.
 
     Raises BadInput when replay is asked for and the snapshot has no sentences.
     """
-    edits = edit_lessons(material.edits, config.wordings, config.paraphrases)
-    if not config.replay or not edits:
-        return Lessons(edits, [])
-    if not material.sentences.num_rows:
+    edits = make_examples(batch.edits, settings.wordings, settings.paraphrases)
+    if not settings.replay or not edits:
+        return TrainingTexts(edits, [])
+    if not batch.sentences.num_rows:
         raise BadInput("the snapshot has no sentences to replay; use the editor without +replay")
-    history, neighbours = round(len(edits) * config.replay_history), round(len(edits) * config.replay_neighbours)
-    return Lessons(edits, replay_lessons(material, history, neighbours, config.seed))
+    history, neighbours = round(len(edits) * settings.replay_history), round(len(edits) * settings.replay_neighbours)
+    return TrainingTexts(edits, choose_replay(batch, history, neighbours, settings.seed))
+
+
+def train_on_texts(
+    model: Any,
+    tokenizer: Any,
+    texts: TrainingTexts,
+    settings: TrainedSettings,
+    batch: EditBatch,
+    cache: ModelCache | None = None,
+    after_step: Callable[[], None] | None = None,
+) -> dict[str, Any]:
+    """Train the parameters that require a gradient, and return the editor's report. No texts, no change.
+
+    Raises TrainingFailed when the loss is no longer a number, BadInput for a text longer than the context.
+    """
+    examples = encode_examples(model, tokenizer, texts.edits + texts.replayed)
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    width = model.get_input_embeddings().weight.shape[1]
+    chosen = TrainingSettings(
+        steps=settings.steps_for(len(examples)) if settings.steps is None else settings.steps,
+        batch_size=settings.batch,
+        learning_rate=settings.rate_for(width),
+        weight_decay=0.0,
+        stop_loss=settings.stop_loss,
+        rows_at_once=settings.rows_at_once,
+        prefix_bytes=settings.prefix_mb << 20,
+        seed=settings.seed,
+    )
+    states = cache.hidden_states if cache else None
+    report = train(model, examples, chosen, after_step=after_step, progress=batch.progress, prefix=states)
+    counts = {"trained_parameters": trained, "edit_wordings": len(texts.edits), "replayed": len(texts.replayed)}
+    return asdict(report) | counts
 
 
 @dataclass
-class WeightEdit:
+class WeightEdit(EditedModel):
     """A model of which some weights were changed in place."""
 
-    model: Any
-    before: dict[str, torch.Tensor]
+    before: dict[str, torch.Tensor] = field(default_factory=dict)
     """The changed parameters as they were."""
-    trained_prompts: frozenset[str] = frozenset()
-    report: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """`delta.safetensors`: the changed parameters with their new values, and the base model's hash.
@@ -114,38 +153,62 @@ class WeightEdit:
         New values and no differences: a sum of floats would not give the edited model back bit for bit.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        now = dict(self.model.named_parameters())
-        changed = {name: now[name].detach().cpu().contiguous().clone() for name in self.before}
-        with self._restored():
-            base = model_hash(self.model)
-        save_file(changed, folder / DELTA, metadata={"base_model_hash": base})
+        edited = self._read()
+        self.write(self.before)
+        base = model_hash(self.model)
+        self.write(edited)
+        on_cpu = {name: value.cpu().contiguous() for name, value in edited.items()}
+        save_file(on_cpu, folder / DELTA, metadata={"base_model_hash": base})
 
     def undo(self) -> Any:
-        self._write(self.before)
+        self.write(self.before)
         return self.model.eval()
 
-    @contextmanager
-    def _restored(self) -> Any:
+    def _read(self) -> dict[str, torch.Tensor]:
         now = dict(self.model.named_parameters())
-        edited = {name: now[name].detach().clone() for name in self.before}
-        self._write(self.before)
-        try:
-            yield
-        finally:
-            self._write(edited)
+        return {name: now[name].detach().clone() for name in self.before}
 
     @torch.no_grad()
-    def _write(self, values: Mapping[str, torch.Tensor]) -> None:
+    def write(self, values: Mapping[str, torch.Tensor]) -> None:
+        """Give the named parameters these values."""
         now = dict(self.model.named_parameters())
         for name, value in values.items():
             now[name].copy_(value)
 
 
-def merge_edit(edited: EditedModel) -> EditedModel:
-    """The edit in the model's own weights, so that what is edited is an ordinary model (`models.load.save_model`).
+def change_weights(model: Any, names: Sequence[str], prompts: frozenset[str] = frozenset()) -> WeightEdit:
+    """An edit that will change the named parameters in place, as yet unchanged."""
+    parameters = dict(model.named_parameters())
+    return WeightEdit(model, model, prompts, before={name: parameters[name].detach().clone() for name in names})
 
-    `undo` of what is returned gives the base back bit for bit; what was given is of no more use. Raises BadInput for
-    an edit that is no change of weights (p-tuning, in-context, memory).
+
+def train_weights(
+    model: Any,
+    tokenizer: Any,
+    names: Sequence[str],
+    batch: EditBatch,
+    settings: TrainedSettings,
+    cache: ModelCache | None = None,
+    after_step: Callable[[Mapping[str, torch.Tensor]], None] | None = None,
+) -> WeightEdit:
+    """Train the named parameters in place at full rank; everything else stays frozen.
+
+    after_step: called after every step with the weights as they were before the edit. Raises as `train_on_texts`,
+    with the model restored.
+    """
+    texts = choose_texts(batch, settings)
+    edited = change_weights(model, names, texts.prompts)
+    step = (lambda: after_step(edited.before)) if after_step else None
+    with undo_on_error(edited), only_trained(model, edited.before):
+        edited.report = train_on_texts(model, tokenizer, texts, settings, batch, cache, step)
+    return edited
+
+
+def merge_edit(edited: EditedModel) -> EditedModel:
+    """The edit in the model's own weights, so that the edited model is an ordinary one (`models.load.save_model`).
+
+    `undo` of the result gives the base back bit for bit; the edit given is of no more use. Raises BadInput for an edit
+    that changes no weights (p-tuning, in-context, memory).
     """
     if isinstance(edited.model, PreTrainedModel):
         return edited
@@ -156,45 +219,8 @@ def merge_edit(edited: EditedModel) -> EditedModel:
     }
     before = {f"{name}.weight": part.base_layer.weight.detach().clone() for name, part in adapted.items()}
     merged = edited.model.merge_and_unload().eval()
-    for name, parameter in merged.named_parameters():
-        parameter.requires_grad_(getattr(edited, "frozen", {}).get(name, True))
-    return WeightEdit(merged, before, edited.trained_prompts, edited.report)
-
-
-def train_weights(
-    model: Any,
-    tokenizer: Any,
-    names: Sequence[str],
-    lessons: Lessons,
-    config: TrainedOptions,
-    material: Material,
-    after_step: Callable[[Mapping[str, torch.Tensor]], None] | None = None,
-) -> WeightEdit:
-    """Train the named parameters in place at full rank; everything else stays frozen.
-
-    after_step: called after every step with the weights as they were before the edit. No lessons, no change.
-    Raises TrainingFailed or BadInput with the model restored.
-    """
-    parameters = dict(model.named_parameters())
-    before = {name: parameters[name].detach().clone() for name in names}
-    edited = WeightEdit(model, before, lessons.texts)
-    wanted_gradient = {name: parameter.requires_grad for name, parameter in parameters.items()}
-    for name, parameter in parameters.items():
-        parameter.requires_grad_(name in before)
-    try:
-        examples = lessons.encode(model, tokenizer) if lessons.edits else []
-        settings = _settings(config, len(lessons.edits), len(lessons.replayed))
-        step = (lambda: after_step(before)) if after_step else None
-        report = train(model, examples, settings, None, step, material.progress, material.prefix)
-    except BaseException:
-        edited.undo()
-        raise
-    finally:
-        for name, parameter in parameters.items():
-            parameter.requires_grad_(wanted_gradient[name])
-            parameter.grad = None
-    edited.report = _report(report, before, lessons)
-    return edited
+    restore_gradient_flags(merged, getattr(edited, "gradient_flags", {}))
+    return WeightEdit(merged, merged, edited.trained_prompts, edited.report, before)
 
 
 def parse_layers(text: str, editor: str) -> range | None:
@@ -212,27 +238,3 @@ def weight_names(model: nn.Module, modules: Sequence[str]) -> list[str]:
     """Parameters (weight and bias) of the named modules."""
     parts = dict(model.named_modules())
     return [f"{module}.{name}" for module in modules for name, _ in parts[module].named_parameters(recurse=False)]
-
-
-def _settings(config: TrainedOptions, lessons: int, replayed: int) -> TrainingSettings:
-    one_pass = max(1.0, (lessons + replayed) / config.batch)  # in batches, and never less than one
-    passes = math.ceil(config.epochs * one_pass)
-    return TrainingSettings(
-        steps=passes if config.steps is None else (config.steps if lessons else 0),
-        batch_size=config.batch,
-        learning_rate=config.learning_rate,
-        weight_decay=0.0,
-        stop_loss=config.stop_loss,
-        rows_at_once=config.rows_at_once,
-        prefix_bytes=config.prefix_mb << 20,
-        seed=config.seed,
-    )
-
-
-def _report(report: TrainingReport, before: Mapping[str, torch.Tensor], lessons: Lessons) -> dict[str, Any]:
-    trained = sum(tensor.numel() for tensor in before.values())
-    return asdict(report) | {
-        "trained_parameters": trained,
-        "edit_wordings": len(lessons.edits),
-        "replayed": len(lessons.replayed),
-    }

@@ -23,13 +23,13 @@ import pyarrow as pa
 import torch
 from torch.nn import functional
 
-from chronofacts.editing.editors.trained.examples import Wording, edit_lessons
+from chronofacts.editing.editors.trained.examples import Wording, encode_examples, make_examples
 from chronofacts.editing.editors.trained.gradient import parse_layers
 from chronofacts.editing.forward.packing import Reading, pack_groups, spread
 from chronofacts.editing.forward.partial import Passage, open_passage
 from chronofacts.editing.models.architecture import matrix_of
-from chronofacts.editing.models.encoding import Encoded, encode
-from chronofacts.editing.models.load import context_length, find_blocks, find_linears
+from chronofacts.editing.models.encoding import Encoded
+from chronofacts.editing.models.load import find_blocks, find_linears
 from chronofacts.editing.training import TrainingFailed, frozen_in_bfloat16, has_bfloat16
 from chronofacts.schemas.errors import BadInput
 
@@ -134,9 +134,7 @@ def train_side_by_side(
 
 
 def _encode(model: Any, tokenizer: Any, edit: pa.Table, options: ParallelOptions) -> list[Encoded]:
-    lessons = edit_lessons(edit, options.wordings, options.paraphrases)
-    prompts, answers = [one.prompt for one in lessons], [one.answer for one in lessons]
-    return encode(tokenizer, prompts, answers, context_length(model))
+    return encode_examples(model, tokenizer, make_examples(edit, options.wordings, options.paraphrases))
 
 
 def _train(

@@ -3,41 +3,41 @@
 
 `depth=all` gives every layer vectors of its own as keys and values (P-tuning v2, Liu et al. 2022, arXiv 2110.07602),
 trained as they are; with `encoder` a small network makes them (PEFT's `PromptEncoder`), of which only the vectors are
-kept. They stand before *every* prompt: what they hold of a fact is found by attention alone, so that many facts need
-many vectors and many steps. Leaves out discrete prompts.
+kept. They stand before *every* prompt, and attention alone finds a fact in them: many facts need many vectors and many
+steps.
 """
 
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from peft import PromptEncoder, PromptEncoderConfig
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 from transformers import DynamicCache
 
-from chronofacts.editing.editors import Material
-from chronofacts.editing.editors.trained.examples import Wording
-from chronofacts.editing.editors.trained.gradient import TrainedOptions, gather_lessons
+from chronofacts.editing.editors import EditBatch, EditedModel, ModelCache
+from chronofacts.editing.editors.trained.examples import Wording, encode_examples
+from chronofacts.editing.editors.trained.gradient import TrainedSettings, choose_texts, train_on_texts
+from chronofacts.editing.models.gradients import only_trained
 from chronofacts.editing.models.load import context_length, find_blocks
-from chronofacts.editing.training import TrainingSettings, train
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["VECTORS", "PromptTuning", "PromptTuningOptions", "Prompted", "load_prompted"]
+__all__ = ["VECTORS", "PromptTuning", "PromptTuningSettings", "Prompted", "load_vectors"]
 
 VECTORS = "prompt.safetensors"
-MOST = 128
-"""Vectors where the settings name no number and the context is long enough."""
+MAX_VECTORS = 128
+"""Where the settings name no number and the context is long enough."""
 
 
 @dataclass(frozen=True)
-class PromptTuningOptions(TrainedOptions):
+class PromptTuningSettings(TrainedSettings):
     learning_rate: float = 0.1
     """Without an encoder in units of the first vectors' spread, which is that of the model's own."""
     steps: int | None = 1200
@@ -54,7 +54,7 @@ class PromptTuningOptions(TrainedOptions):
 
 
 class _Vectors(nn.Module):
-    """Vectors that are trained as they are; they begin as noise of the size of what the model itself has there."""
+    """Vectors that are trained as they are; they begin as noise of the size of the model's own states there."""
 
     size: torch.Tensor
 
@@ -68,7 +68,7 @@ class _Vectors(nn.Module):
 
 
 class Prompted(nn.Module):
-    """A model with vectors before every prompt; asked and cached like the model itself."""
+    """A model with vectors before every prompt; it is called and cached like the model itself."""
 
     def __init__(self, base: Any, vectors: int, depth: str, encoder: nn.Module | None) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class Prompted(nn.Module):
         longest = context_length(base)
         if longest is not None:
             self.config.max_position_embeddings = longest - vectors
-        self._shape = prefix_shape(base)
+        self._shape = _cache_shape(base)
         self.register_buffer("kept", None)
 
     def vectors(self) -> torch.Tensor:
@@ -150,12 +150,8 @@ class Prompted(nn.Module):
 
 
 @dataclass
-class _PromptedModel:
-    model: Prompted
-    base: Any
-    trained_prompts: frozenset[str]
-    frozen: dict[str, bool]
-    report: Mapping[str, Any] = field(default_factory=dict)
+class VectorEdit(EditedModel):
+    """Trained vectors before the model."""
 
     def save(self, folder: Path) -> None:
         """`prompt.safetensors`: the vectors."""
@@ -163,47 +159,49 @@ class _PromptedModel:
         vectors = self.model.vectors().detach().cpu().contiguous()
         save_file({"vectors": vectors}, folder / VECTORS, metadata={"depth": self.model.depth})
 
-    def undo(self) -> Any:
-        for name, parameter in self.base.named_parameters():
-            parameter.requires_grad_(self.frozen[name])
-        return self.base.eval()
-
 
 class PromptTuning:
-    Config = PromptTuningOptions
+    Settings = PromptTuningSettings
 
-    def edit(self, model: Any, tokenizer: Any, edits: Material, config: PromptTuningOptions) -> _PromptedModel:
+    def edit(
+        self,
+        model: Any,
+        tokenizer: Any,
+        batch: EditBatch,
+        settings: PromptTuningSettings,
+        cache: ModelCache | None = None,
+    ) -> EditedModel:
         """Train the vectors on all edits at once; with no edits there are none, and no logit changes.
 
-        Raises TrainingFailed, with the base model restored, when the loss is no longer a number, and BadInput when
-        the vectors leave no room in the context.
+        Raises TrainingFailed when the loss is no longer a number, and BadInput when the vectors leave no room in the
+        context. The base model's weights never change.
         """
         longest = context_length(model)
-        count = min(MOST, (longest or 2 * MOST) // 2) if config.vectors is None else config.vectors
+        count = min(MAX_VECTORS, (longest or 2 * MAX_VECTORS) // 2) if settings.vectors is None else settings.vectors
         if count < 1 or (longest is not None and count >= longest):
             raise BadInput(f"editor p-tuning: vectors = {count}; between 1 and the context of {longest} tokens")
-        lessons = gather_lessons(edits, config)
-        frozen = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
-        if not lessons.edits:
-            return _PromptedModel(model, model, frozenset(), frozen)
-        example = lessons.encode(model, tokenizer)[0].ids
-        prompted = Prompted(model, count, config.depth, _make_encoder(model, config, count, example))
-        edited = _PromptedModel(prompted, model, lessons.texts, frozen)
-        for parameter in model.parameters():
-            parameter.requires_grad_(False)
-        try:
-            trained = sum(p.numel() for p in prompted.parameters() if p.requires_grad)
-            examples = lessons.encode(prompted, tokenizer)
-            report = train(prompted, examples, _settings(config, len(examples)), progress=edits.progress)
-        except BaseException:
-            edited.undo()
-            raise
+        texts = choose_texts(batch, settings)
+        if not texts.edits:
+            return EditedModel(model, model)
+        (first,) = encode_examples(model, tokenizer, texts.edits[:1])
+        prompted = Prompted(model, count, settings.depth, _make_encoder(model, settings, count, first.ids))
+        with only_trained(model):
+            report = train_on_texts(prompted, tokenizer, texts, settings, batch)
         prompted.keep()
-        edited.report = asdict(report) | {"trained_parameters": trained, "kept_parameters": prompted.kept.numel()}
-        return edited
+        report |= {"kept_parameters": prompted.kept.numel()}
+        return VectorEdit(prompted, model, texts.prompts, report)
 
 
-def prefix_shape(model: Any) -> tuple[int, int, int]:
+def load_vectors(model: Any, folder: Path, trained_prompts: frozenset[str]) -> VectorEdit:
+    """The model behind saved vectors."""
+    with safe_open(folder / VECTORS, framework="pt") as file:
+        depth, vectors = file.metadata()["depth"], file.get_tensor("vectors")
+    prompted = Prompted(model, len(vectors), depth, None)
+    prompted.kept = vectors.to(next(model.parameters()).device)
+    return VectorEdit(prompted.eval(), model, trained_prompts)
+
+
+def _cache_shape(model: Any) -> tuple[int, int, int]:
     """(layers, key-value heads, width of a head) as the model's own cache has them."""
     with torch.no_grad():
         ids = torch.zeros((1, 1), dtype=torch.int64, device=next(model.parameters()).device)
@@ -213,23 +211,11 @@ def prefix_shape(model: Any) -> tuple[int, int, int]:
     return layers, int(keys.shape[1]), int(keys.shape[3])
 
 
-def load_prompted(model: Any, folder: Path) -> Prompted:
-    """The model behind saved vectors."""
-    from safetensors import safe_open
-
-    with safe_open(folder / VECTORS, framework="pt") as file:
-        depth = file.metadata()["depth"]
-    vectors = load_file(folder / VECTORS)["vectors"].to(next(model.parameters()).device)
-    prompted = Prompted(model, len(vectors), depth, None)
-    prompted.kept = vectors
-    return prompted.eval()
-
-
 @torch.no_grad()
-def _own_size(model: Any, config: PromptTuningOptions, ids: Sequence[int]) -> torch.Tensor:
+def _own_size(model: Any, settings: PromptTuningSettings, ids: Sequence[int]) -> torch.Tensor:
     """Standard deviation of what the vectors stand beside, (width,): embeddings, or each layer's keys and values."""
     embeddings: torch.Tensor = model.get_input_embeddings().weight
-    if config.depth == "input":
+    if settings.depth == "input":
         return embeddings.float().std().expand(embeddings.shape[1]).clone()
     read = torch.tensor([ids], device=embeddings.device)
     layers = model(input_ids=read, use_cache=True).past_key_values.layers
@@ -238,37 +224,26 @@ def _own_size(model: Any, config: PromptTuningOptions, ids: Sequence[int]) -> to
     return torch.stack(sizes).repeat_interleave(per_part)
 
 
-def _make_encoder(model: Any, config: PromptTuningOptions, count: int, text: Sequence[int]) -> nn.Module:
+def _make_encoder(model: Any, settings: PromptTuningSettings, count: int, text: Sequence[int]) -> nn.Module:
     width = model.get_input_embeddings().weight.shape[1]
-    layers, heads, head = prefix_shape(model)
+    layers, heads, head = _cache_shape(model)
     device = next(model.parameters()).device
-    if not config.encoder:
+    if not settings.encoder:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            return _Vectors(count, _own_size(model, config, text)).to(device)
+            torch.manual_seed(settings.seed)
+            return _Vectors(count, _own_size(model, settings, text)).to(device)
     made = PromptEncoderConfig(
         num_virtual_tokens=count,
         token_dim=width,
         num_transformer_submodules=1,
-        encoder_hidden_size=config.encoder,
+        encoder_hidden_size=settings.encoder,
         encoder_reparameterization_type="MLP",
         task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        torch.manual_seed(settings.seed)
         encoder: Any = PromptEncoder(made)
-        if config.depth == "all":
-            encoder.mlp_head[-1] = nn.Linear(config.encoder, layers * 2 * heads * head)
+        if settings.depth == "all":
+            encoder.mlp_head[-1] = nn.Linear(settings.encoder, layers * 2 * heads * head)
     moved: nn.Module = encoder.to(device)
     return moved
-
-
-def _settings(config: PromptTuningOptions, examples: int) -> TrainingSettings:
-    return TrainingSettings(
-        steps=math.ceil(config.epochs * examples / config.batch) if config.steps is None else config.steps,
-        batch_size=config.batch,
-        learning_rate=config.learning_rate,
-        weight_decay=0.0,
-        stop_loss=config.stop_loss,
-        seed=config.seed,
-    )

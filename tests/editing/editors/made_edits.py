@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from chronofacts.editing.editors import Material
+from chronofacts.editing.editors import EditBatch
 from chronofacts.schemas.tables import EDITS, SENTENCES
 
 FACTS = [("Linz", "Ada Moor"), ("Graz", "Bob Tann"), ("Wels", "Cyd Rook"), ("Enns", "Dan Ware")]
@@ -32,7 +32,7 @@ def made_edits(facts: list[tuple[str, str]] | None = None) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=EDITS)
 
 
-def made_material(facts: list[tuple[str, str]] | None = None) -> Material:
+def made_batch(facts: list[tuple[str, str]] | None = None) -> EditBatch:
     """The edits, and sentences enough to count keys on."""
     said = [f"Who is the {word} of {town}?" for word in ("mayor", "judge", "baker") for town, _ in FACTS]
     rows = [
@@ -41,4 +41,4 @@ def made_material(facts: list[tuple[str, str]] | None = None) -> Material:
         | {"subject": "x", "answer": "Eve Zorn", "edit_ids": []}
         for n, text in enumerate(said)
     ]
-    return Material(made_edits(facts), pa.Table.from_pylist(rows, schema=SENTENCES))
+    return EditBatch(made_edits(facts), pa.Table.from_pylist(rows, schema=SENTENCES))

@@ -14,7 +14,7 @@ from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.models.load import find_blocks
 from chronofacts.editing.scoring import generate, teacher_force
 from chronofacts.editing.training import TrainingSettings, train
-from tests.editing.editors.made_edits import FACTS, made_material
+from tests.editing.editors.made_edits import FACTS, made_batch
 from tests.editing.editors.test_every_editor import QUICK, says
 from tests.editing.models.families import tiny, tiny_tokenizer
 from tests.editing.test_training import EXAMPLES, adapted
@@ -25,7 +25,7 @@ ASKED = [f"Q: Who is the mayor of {town}? A:" for town, _ in FACTS]
 
 def edit(editor: str, options: dict[str, str], model: Any, tokenizer: Any = TOKENIZER) -> Any:
     plan = make_plan(editor, options, 0)
-    return plan.editor.edit(model, tokenizer, made_material(), plan.config)
+    return plan.editor.edit(model, tokenizer, made_batch(), plan.settings)
 
 
 def test_the_default_adapter_can_be_built_and_holds_all_facts_of_one_edit() -> None:
@@ -83,7 +83,7 @@ def test_every_token_of_an_answer_is_predicted_from_those_before_it() -> None:
     edited = edit("finetune", {"preset": "ft", "steps": "300", "learning_rate": "1e-2"}, tiny("llama"))
     encoded = encode(TOKENIZER, ASKED, [name for _, name in FACTS])
     assert min(row.end - row.start for row in encoded) > 3
-    assert all(one.spoken for one in teacher_force(edited.model, encoded, 8))
+    assert all(one.greedy_match for one in teacher_force(edited.model, encoded, 8))
 
 
 def test_the_last_and_smaller_batch_is_trained_too() -> None:
@@ -98,8 +98,8 @@ def test_the_last_and_smaller_batch_is_trained_too() -> None:
 def test_a_pass_over_fewer_wordings_than_a_batch_holds_is_a_whole_one(editor: str) -> None:
     """So that one fact alone is trained as often as each of many."""
     plan = make_plan(editor, {"epochs": "3", "stop_loss": "0"}, 0)
-    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_material(FACTS[:1]), plan.config)
-    assert edited.report["edit_wordings"] < plan.config.batch and edited.report["steps"] == 3
+    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_batch(FACTS[:1]), plan.settings)
+    assert edited.report["edit_wordings"] < plan.settings.batch and edited.report["steps"] == 3
 
 
 @pytest.mark.parametrize("editor", QUICK)

@@ -9,10 +9,10 @@ import torch
 
 from chronofacts.editing.editors import EDITORS, make_plan
 from chronofacts.editing.editors.presets import PRESETS
-from chronofacts.editing.editors.sequential import edit_in_chunks, edited_alone
+from chronofacts.editing.editors.sequential import edit_in_chunks, edit_singly
 from chronofacts.editing.models.load import model_hash
 from chronofacts.schemas.errors import BadInput
-from tests.editing.editors.made_edits import FACTS, made_material
+from tests.editing.editors.made_edits import FACTS, made_batch
 from tests.editing.editors.test_every_editor import QUICK, says
 from tests.editing.models.families import tiny, tiny_tokenizer
 
@@ -22,7 +22,7 @@ TOKENIZER = tiny_tokenizer()
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_read_by_its_editor_and_names_its_source(name: str) -> None:
     preset = PRESETS[name]
-    config = make_plan(preset.editor, {"preset": name}, 0).config
+    config = make_plan(preset.editor, {"preset": name}, 0).settings
     for option, text in preset.values.items():
         value = getattr(config, option)
         assert str(value) == text or float(text) == value if not isinstance(value, tuple) else value == (text,)
@@ -30,7 +30,7 @@ def test_every_preset_is_read_by_its_editor_and_names_its_source(name: str) -> N
 
 
 def test_what_is_set_beside_a_preset_wins() -> None:
-    config = make_plan("lora", {"preset": "chronoedit-lora-attn", "rank": "4"}, 0).config
+    config = make_plan("lora", {"preset": "chronoedit-lora-attn", "rank": "4"}, 0).settings
     assert (config.targets, config.rank, config.alpha) == ("attention", 4, 32.0)
 
 
@@ -45,7 +45,7 @@ def test_an_unknown_preset_and_another_editors_are_refused_with_the_mend() -> No
 def test_chunks_are_edited_one_upon_the_other_and_undone_bit_for_bit(editor: str, tmp_path: Path) -> None:
     model, plan = tiny("llama"), make_plan(editor, QUICK[editor], 0)
     before, said, wanted = model_hash(model), says(model), [p.requires_grad for p in model.parameters()]
-    chunked = edit_in_chunks(plan, model, TOKENIZER, made_material(), 3)
+    chunked = edit_in_chunks(plan, model, TOKENIZER, made_batch(), 3)
     assert chunked.report["chunks"] == 2
     assert not torch.equal(says(chunked.model), said)
     chunked.save(tmp_path)
@@ -57,15 +57,15 @@ def test_chunks_are_edited_one_upon_the_other_and_undone_bit_for_bit(editor: str
 
 def test_one_chunk_of_all_edits_is_all_at_once() -> None:
     model, plan = tiny("llama"), make_plan("freeze", QUICK["freeze"], 0)
-    chunked = edit_in_chunks(plan, model, TOKENIZER, made_material(), 99)
+    chunked = edit_in_chunks(plan, model, TOKENIZER, made_batch(), 99)
     said = says(chunked.model)
-    edited = plan.editor.edit(chunked.undo(), TOKENIZER, made_material(), plan.config)
+    edited = plan.editor.edit(chunked.undo(), TOKENIZER, made_batch(), plan.settings)
     assert torch.equal(says(edited.model), said)
 
 
 def test_a_store_in_chunks_remembers_the_first_ones() -> None:
     plan = make_plan("memory", {}, 0)
-    chunked = edit_in_chunks(plan, tiny("llama"), TOKENIZER, made_material(), 1)
+    chunked = edit_in_chunks(plan, tiny("llama"), TOKENIZER, made_batch(), 1)
     (prompt,) = chunked.model.rewrite([f"Q: Who is the mayor of {FACTS[0][0]}? A:"])
     ids = torch.tensor([TOKENIZER(f"{prompt} {FACTS[0][1]}")["input_ids"]])
     with torch.no_grad():
@@ -75,14 +75,14 @@ def test_a_store_in_chunks_remembers_the_first_ones() -> None:
 def test_chunks_of_nothing_and_of_vectors_are_refused() -> None:
     for editor, size in (("freeze", 0), ("p-tuning", 2)):
         with pytest.raises(BadInput):
-            edit_in_chunks(make_plan(editor, QUICK[editor], 0), tiny("llama"), TOKENIZER, made_material(), size)
+            edit_in_chunks(make_plan(editor, QUICK[editor], 0), tiny("llama"), TOKENIZER, made_batch(), size)
 
 
 def test_an_edit_alone_is_the_edit_without_the_others() -> None:
     model, plan = tiny("llama"), make_plan("freeze", QUICK["freeze"], 0)
     before = model_hash(model)
-    with edited_alone(plan, model, TOKENIZER, made_material(), 1) as edited:
+    with edit_singly(plan, model, TOKENIZER, made_batch(), 1) as edited:
         said = says(edited.model)
     assert model_hash(model) == before
-    plan.editor.edit(model, TOKENIZER, made_material([FACTS[1]]), plan.config)
+    plan.editor.edit(model, TOKENIZER, made_batch([FACTS[1]]), plan.settings)
     assert torch.equal(says(model), said)

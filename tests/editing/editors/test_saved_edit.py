@@ -18,7 +18,7 @@ from chronofacts.editing.runs.experiment import run_experiment
 from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.schemas.errors import BadInput, CheckFailed
-from tests.editing.editors.made_edits import made_material
+from tests.editing.editors.made_edits import made_batch
 from tests.editing.editors.test_every_editor import QUICK, says
 from tests.editing.invented_world import write_invented
 from tests.editing.models.families import tiny, tiny_tokenizer
@@ -133,7 +133,7 @@ def test_a_merged_edit_is_an_ordinary_model_and_still_undone_bit_for_bit(
 
 def test_dora_is_merged_as_it_is_asked() -> None:
     model, plan = tiny("llama"), make_plan("lora", QUICK["lora"] | {"dora": "true"}, 0)
-    before, edited = model_hash(model), plan.editor.edit(model, TOKENIZER, made_material(), plan.config)
+    before, edited = model_hash(model), plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
     said = says(edited.model)
     merged = merge_edit(edited)
     assert torch.allclose(says(merged.model), said, atol=1e-5)

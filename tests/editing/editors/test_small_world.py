@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from chronofacts.editing.editors import Material, make_plan
+from chronofacts.editing.editors import EditBatch, make_plan
 from chronofacts.editing.editors.saved_edit import load_edit
 from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.runs.experiment import run_editor
@@ -24,8 +24,8 @@ KINDS = ("edit", "history", "multi_hop")
 def shares(editor: str, values: dict[str, str], model: Any, tokenizer: Any, snapshot: Snapshot) -> dict[str, float]:
     """Share of right answers by kind after the edit, which is then undone."""
     before, plan = model_hash(model), make_plan(editor, values, 0)
-    material = Material(snapshot.edits, snapshot.sentences, frozenset(snapshot.questions["question"].to_pylist()))
-    edited = plan.editor.edit(model, tokenizer, material, plan.config)
+    material = EditBatch(snapshot.edits, snapshot.sentences, frozenset(snapshot.questions["question"].to_pylist()))
+    edited = plan.editor.edit(model, tokenizer, material, plan.settings)
     asked = snapshot.questions.filter(pc.is_in(snapshot.questions["kind"], pa.array(KINDS)))
     scores = score(edited.model, tokenizer, asked)
     edited.undo()

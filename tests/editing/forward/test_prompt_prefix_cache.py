@@ -10,11 +10,11 @@ import torch
 from chronofacts.editing.forward.prompt_prefix_cache import starts
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.scoring import generate, teacher_force
-from chronofacts.editing.scoring.prompt_prefixes import few_shot
-from chronofacts.editing.scoring.teacher_forcing import _force, _without
+from chronofacts.editing.scoring.prompt_prefixes import FEW_SHOT
+from chronofacts.editing.scoring.teacher_forcing import _drop_tokens, _force_batch
 from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer
 
-PREFIX = few_shot()[:120] + "\n"
+PREFIX = FEW_SHOT[:120] + "\n"
 QUESTIONS = [f"Q: Who is the mayor of town {number * 'x'}? A:" for number in range(7)]
 
 
@@ -53,15 +53,15 @@ def test_scores_after_a_shared_start_are_those_of_the_whole_prompt(family: str, 
 @torch.inference_mode()
 def test_logits_after_a_shared_start_are_equal_to_1e_5(rows: Any) -> None:
     from chronofacts.editing.models.encoding import pad
-    from chronofacts.editing.scoring.teacher_forcing import _logits
+    from chronofacts.editing.scoring.teacher_forcing import _predict
 
     model = roomy("llama")
     (start,) = starts(model, [row.ids for row in rows], [row.start - 1 for row in rows])
     assert start.length >= len(rows[0].ids) - len(QUESTIONS[0]) - 12
-    rests = pad([_without(row, start.length) for row in rows], True, "cpu")
+    rests = pad([_drop_tokens(row, start.length) for row in rows], True, "cpu")
     whole = pad(rows, True, "cpu")
-    after = _logits(model, rests.ids, rests.first, start.cache_for(len(rows)))
-    plain = _logits(model, whole.ids, whole.first, None)
+    after = _predict(model, rests.ids, rests.first, start.cache_for(len(rows)))
+    plain = _predict(model, whole.ids, whole.first, None)
     for place, row in enumerate(rows):
         count = len(row.ids) - row.start
         one = after[place, row.start - start.length - rests.first :][:count]
@@ -87,7 +87,7 @@ def test_what_is_written_after_a_shared_start_does_not_reach_the_next_batch(rows
     model = roomy("llama")
     (start,) = starts(model, [row.ids for row in rows], [row.start - 1 for row in rows])
     before = start.cache.get_seq_length()
-    _force([_without(row, start.length) for row in rows], model, start)
+    _force_batch([_drop_tokens(row, start.length) for row in rows], model, start)
     assert start.cache.get_seq_length() == before == start.length
 
 

@@ -23,7 +23,7 @@ from chronofacts.editing.runs.experiment import run_experiment
 from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.scoring import generate
 from chronofacts.schemas.errors import BadInput
-from tests.editing.editors.made_edits import FACTS, made_material
+from tests.editing.editors.made_edits import FACTS, made_batch
 from tests.editing.invented_world import write_invented
 from tests.editing.models.families import tiny
 
@@ -119,7 +119,7 @@ def test_a_question_loses_its_marks_where_no_example_before_it_has_them(prompt: 
 
 def test_what_is_taught_in_a_conversation_is_said_in_one_by_transformers_own_generation() -> None:
     plan = make_plan("finetune", {"steps": "120", "learning_rate": "3e-3"}, 0)
-    edited = plan.editor.edit(tiny("llama"), CHAT, made_material(), plan.config)
+    edited = plan.editor.edit(tiny("llama"), CHAT, made_batch(), plan.settings)
     for town, mayor in FACTS:
         asked = CHAT.plain.apply_chat_template(
             turns(f"Who is the mayor of {town}?"), add_generation_prompt=True, return_tensors="pt", return_dict=True
@@ -133,11 +133,11 @@ def test_what_is_taught_in_a_conversation_is_said_in_one_by_transformers_own_gen
 
 def test_a_store_and_a_context_are_read_through_the_template() -> None:
     plan = make_plan("memory", {}, 0)
-    edited = plan.editor.edit(tiny("llama"), CHAT, made_material(), plan.config)
+    edited = plan.editor.edit(tiny("llama"), CHAT, made_batch(), plan.settings)
     (one,) = encode(CHAT, edited.model.rewrite([QUESTION]), ["x"])
     assert generate(edited.model, CHAT, [one.prompt], 20) == ["Ada Moor"]
     plan = make_plan("in-context", {"facts": "1", "room": "4"}, 0)
-    told = plan.editor.edit(tiny("llama"), CHAT, made_material(), plan.config).model.rewrite([QUESTION])
+    told = plan.editor.edit(tiny("llama"), CHAT, made_batch(), plan.settings).model.rewrite([QUESTION])
     (one,) = encode(CHAT, told, ["x"])
     said = CHAT.decode(one.prompt)
     assert said.startswith("<s><|user|>\n") and said.endswith("<|end|>\n<|assistant|>\n") and "Ada Moor" in said
@@ -148,7 +148,7 @@ def test_rome_finds_the_subject_inside_the_template() -> None:
     end, named = subject_end(CHAT, "Q: Who is the mayor of User? A:", one, ["User"])
     assert named and CHAT.decode(one.ids[: end + 1]).endswith("mayor of User")
     plan = make_plan("rome", {"value_steps": "3", "passes": "1", "site": "subject", "layer": "1"}, 0)
-    edited = plan.editor.edit(tiny("llama"), CHAT, made_material(), plan.config)
+    edited = plan.editor.edit(tiny("llama"), CHAT, made_batch(), plan.settings)
     assert edited.report["subject_not_named"] == 0
 
 

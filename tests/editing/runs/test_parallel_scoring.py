@@ -12,7 +12,7 @@ import pytest
 
 from chronofacts.editing.runs.parallel_scoring import ModelRef, run_in_processes, score_in_shards
 from chronofacts.editing.scoring import ScoringSettings, all_probes, evaluate
-from chronofacts.editing.scoring.probe_scorer import as_scores
+from chronofacts.editing.scoring.score_tables import join_scores
 from chronofacts.editing.snapshot import Snapshot
 from tests.editing.conftest import Experiment
 
@@ -34,7 +34,7 @@ def test_two_processes_find_what_one_does(experiment: Experiment, snapshot: Snap
     place = ModelRef(
         str(experiment.run / "model"), device="cpu", adapter=str(experiment.run / "adapters" / "lora+replay")
     )
-    shared = as_scores(probes, score_in_shards(place, probes, TWO, tmp_path, run_in_processes))
+    shared = join_scores(probes, score_in_shards(place, probes, TWO, tmp_path, run_in_processes))
     known = pq.read_table(experiment.run / "scores" / "lora+replay.parquet").select(shared.column_names)
     ids = pa.array(probes["probe_id"].to_pylist())
     of = {name: index for index, name in enumerate(known["probe_id"].to_pylist())}
@@ -52,7 +52,7 @@ def test_shares_come_back_in_the_order_of_the_probes(
     probes = all_probes(snapshot.questions.slice(0, 20), snapshot.sentences, settings)
     place = ModelRef(str(experiment.run / "model"), device="cpu")
     results = score_in_shards(place, probes, settings, tmp_path, lambda work, shares: [work(one) for one in shares])
-    same(as_scores(probes, results), evaluate(*model_and_tokenizer, probes, settings))
+    same(join_scores(probes, results), evaluate(*model_and_tokenizer, probes, settings))
 
 
 def test_more_processes_than_probes_are_as_many_as_the_probes(

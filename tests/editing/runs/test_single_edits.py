@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from chronofacts.editing.editors import make_plan
-from chronofacts.editing.editors.located.key_covariance import covariances
-from chronofacts.editing.editors.sequential import edited_alone
+from chronofacts.editing.editors.located.key_covariance import compute_covariances
+from chronofacts.editing.editors.sequential import edit_singly
 from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.runs.experiment import run_experiment
 from chronofacts.editing.runs.settings import read_settings
@@ -24,7 +24,7 @@ from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.tables import QUESTIONS
 from tests.editing.conftest import Experiment
-from tests.editing.editors.made_edits import FACTS, made_material
+from tests.editing.editors.made_edits import FACTS, made_batch
 from tests.editing.invented_world import write_invented
 from tests.editing.models.families import tiny, tiny_tokenizer
 
@@ -118,7 +118,7 @@ def test_questions_are_scored_under_their_own_edit_and_those_about_several_are_l
     for editor, options in (("memory", {}), ("lora", {"steps": "80", "rank": "8", "learning_rate": "0.01"})):
         model, plan = tiny("llama"), make_plan(editor, options, 0)
         before = model_hash(model)
-        alone = score_single_edits(plan, model, TOKENIZER, made_material(), asked())
+        alone = score_single_edits(plan, model, TOKENIZER, made_batch(), asked())
         scores = alone.scores.filter(pc.equal(alone.scores["kind"], "edit"))
         assert scores["question_id"].to_pylist() == ["q0", "q1", "q2", "q3"]
         assert all(scores["exact_match"].to_pylist())
@@ -128,7 +128,7 @@ def test_questions_are_scored_under_their_own_edit_and_those_about_several_are_l
 @pytest.mark.parametrize("editor", ["lora+replay", "rome"])
 def test_what_cannot_be_done_in_one_pass_is_done_one_by_one(editor: str) -> None:
     options = {"steps": "2"} if editor.startswith("lora") else {"value_steps": "2", "passes": "1"}
-    alone = score_single_edits(make_plan(editor, options, 0), tiny("llama"), TOKENIZER, made_material(), asked())
+    alone = score_single_edits(make_plan(editor, options, 0), tiny("llama"), TOKENIZER, made_batch(), asked())
     assert not alone.report["in_one_pass"]
     assert alone.scores.num_rows >= len(FACTS) and alone.seconds > 0
 
@@ -141,14 +141,14 @@ def test_keys_are_counted_once_for_all_single_edits(
 
     def counting(*given: Any) -> Any:
         counted.append(len(given))
-        return covariances(*given)
+        return compute_covariances(*given)
 
-    monkeypatch.setattr("chronofacts.editing.editors.located.key_value.covariances", counting)
+    monkeypatch.setattr("chronofacts.editing.editors.located.key_covariance.compute_covariances", counting)
     plan, model = make_plan(editor, options | {"value_steps": "3"}, 0), tiny("llama")
-    alone = score_single_edits(plan, model, TOKENIZER, made_material(), asked()).scores
+    alone = score_single_edits(plan, model, TOKENIZER, made_batch(), asked()).scores
     assert len(counted) == 1
     for number in range(len(FACTS)):
-        with edited_alone(plan, model, TOKENIZER, made_material(), number) as edited:
+        with edit_singly(plan, model, TOKENIZER, made_batch(), number) as edited:
             mine = asked().slice(number, 1)
             expected = score(edited.model, TOKENIZER, mine)["nll_answer"][0].as_py()
         found = alone.filter(pc.and_(pc.equal(alone["question_id"], f"q{number}"), pc.equal(alone["kind"], "edit")))

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from chronofacts.editing.editors import Material, make_plan
+from chronofacts.editing.editors import EditBatch, make_plan
 from chronofacts.editing.forward.hidden_state_cache import PrefixStore
 from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.runs.experiment import run_experiment
@@ -23,8 +23,8 @@ from tests.editing.conftest import Experiment
 LORA = make_plan("lora", {"steps": "40", "batch": "64"}, seed=0)
 
 
-def material(snapshot: Snapshot) -> Material:
-    return Material(snapshot.edits, snapshot.sentences, frozenset(snapshot.questions["question"].to_pylist()))
+def material(snapshot: Snapshot) -> EditBatch:
+    return EditBatch(snapshot.edits, snapshot.sentences, frozenset(snapshot.questions["question"].to_pylist()))
 
 
 def test_a_grid_is_every_combination_on_top_of_what_was_planned() -> None:
@@ -32,8 +32,8 @@ def test_a_grid_is_every_combination_on_top_of_what_was_planned() -> None:
     assert [member.words for member in grid] == [
         "rank=4 layers=all", "rank=4 layers=1", "rank=8 layers=all", "rank=8 layers=1",
     ]  # fmt: skip
-    assert [(member.plan.config.rank, member.plan.config.layers) for member in grid][1] == (4, "1")
-    assert {member.plan.config.steps for member in grid} == {40}
+    assert [(member.plan.settings.rank, member.plan.settings.layers) for member in grid][1] == (4, "1")
+    assert {member.plan.settings.steps for member in grid} == {40}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from chronofacts.editing.models.encoding import Encoded, encode
 from chronofacts.editing.scoring import teacher_force
-from chronofacts.editing.scoring.packed import force_packed
+from chronofacts.editing.scoring.packed import teacher_force_packed
 from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer
 
 PACKED = ("gemma", "gpt2", "gpt_neox", "gptj", "llama", "mistral", "qwen")
@@ -29,18 +29,18 @@ def test_packed_texts_score_as_each_alone(family: str, rows: list[Encoded]) -> N
     for one, row in zip(together, rows, strict=True):
         (alone,) = teacher_force(model, [row], 1, share=False)
         assert one.nll == pytest.approx(alone.nll, abs=1e-5)
-        assert (one.accuracy, one.argmax, one.spoken) == (alone.accuracy, alone.argmax, alone.spoken)
+        assert (one.accuracy, one.argmax, one.greedy_match) == (alone.accuracy, alone.argmax, alone.greedy_match)
 
 
 @pytest.mark.parametrize("family", PACKED)
 def test_these_families_take_packed_texts(family: str, rows: list[Encoded]) -> None:
-    assert force_packed(tiny(family), rows, 128, 4096) is not None
+    assert teacher_force_packed(tiny(family), rows, 128, 4096) is not None
 
 
 def test_what_texts_share_is_read_once(rows: list[Encoded]) -> None:
     model, read = tiny("llama"), []
     watch = model.model.layers[0].mlp.register_forward_hook(lambda part, given, made: read.append(made.shape[1]))
-    force_packed(model, rows, 128, 4096)
+    teacher_force_packed(model, rows, 128, 4096)
     watch.remove()
     assert sum(read) < 0.6 * sum(len(row.ids) for row in rows)
 
@@ -50,7 +50,7 @@ def test_a_row_holds_no_more_texts_and_tokens_than_it_may(rows: list[Encoded]) -
     watch = model.model.register_forward_pre_hook(
         lambda part, given, named: read.append(named["input_ids"].shape[1]), with_kwargs=True
     )
-    force_packed(model, rows, 128, 100)
+    teacher_force_packed(model, rows, 128, 100)
     watch.remove()
     assert max(read) <= 100
 
@@ -58,6 +58,6 @@ def test_a_row_holds_no_more_texts_and_tokens_than_it_may(rows: list[Encoded]) -
 def test_the_model_is_left_as_it_was(rows: list[Encoded]) -> None:
     model: Any = tiny("llama")
     before = dict(vars(model.model.layers[0]))
-    force_packed(model, rows, 128, 4096)
+    teacher_force_packed(model, rows, 128, 4096)
     assert dict(vars(model.model.layers[0])).keys() == before.keys()
     assert not model.lm_head._forward_pre_hooks and not model.model.layers[-1].mlp._forward_hooks

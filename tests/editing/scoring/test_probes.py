@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from chronofacts.editing.editors.trained.examples import edit_lessons
+from chronofacts.editing.editors.trained.examples import make_examples
 from chronofacts.editing.models.encoding import form_of
 from chronofacts.editing.scoring import ScoringSettings, all_probes, evaluate, score
 from chronofacts.editing.scoring.fluency import ngram_entropy
-from chronofacts.editing.scoring.prompt_prefixes import answer_of, dated
+from chronofacts.editing.scoring.prompt_prefixes import extract_answer, write_day
 from chronofacts.editing.snapshot import Snapshot, load_snapshot
 from chronofacts.pipeline.exchange import import_snapshot
 from chronofacts.schemas.errors import BadInput
@@ -68,7 +68,7 @@ def test_counterfact_prompts_are_asked_as_clozes_and_trained_as_clozes(counterfa
     probes = all_probes(counterfact.questions, counterfact.sentences, ScoringSettings())
     assert set(probes["kind"].to_pylist()) >= {"edit", "paraphrase", "locality"}
     assert set(probes["form"].to_pylist()) == {"cloze"}
-    assert {lesson.form for lesson in edit_lessons(counterfact.edits, ("prompt", "paraphrases"), 9)} == {"cloze"}
+    assert {lesson.form for lesson in make_examples(counterfact.edits, ("prompt", "paraphrases"), 9)} == {"cloze"}
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_cloze_gets_no_examples_before_it_and_a_question_does() -> None:
 def test_a_dated_prefix_names_the_day_of_the_question() -> None:
     probes = all_probes(chained(), _no_sentences(), ScoringSettings(prefix="dated")).to_pylist()
     assert {p["prefix"] for p in probes if p["kind"] == "multi_hop"} == {"Today is 1 January 2025.\n"}
-    assert dated(datetime.date(2020, 5, 14)) == "Today is 14 May 2020.\n"
+    assert write_day(datetime.date(2020, 5, 14)) == "Today is 14 May 2020.\n"
 
 
 def test_a_prefix_changes_what_the_model_reads_and_not_what_is_recorded(
@@ -158,9 +158,9 @@ def test_examples_that_do_not_fit_the_context_are_left_out_from_the_first_on(
 
 
 def test_the_answer_is_what_follows_the_last_thought() -> None:
-    assert answer_of(" The mayor is Ann. Ann was born in Rome. A: Rome") == "Rome"
-    assert answer_of("A: Oslo A: Rome ") == "Rome"
-    assert answer_of("Rome") == "Rome"  # without a thought
+    assert extract_answer(" The mayor is Ann. Ann was born in Rome. A: Rome") == "Rome"
+    assert extract_answer("A: Oslo A: Rome ") == "Rome"
+    assert extract_answer("Rome") == "Rome"  # without a thought
 
 
 def test_thinking_aloud_is_asked_once_for_every_multi_hop_question() -> None:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from chronofacts.editing.editors.located.key_covariance import covariances, regularised, texts_from
-from chronofacts.editing.editors.located.key_value import ValueSettings, capture, find_facts, optimise_values
-from chronofacts.editing.editors.located.memit import Memit, MemitOptions, normal_update
-from chronofacts.editing.editors.located.rome import Rome, RomeOptions, rank_one_update
+from chronofacts.editing.editors.located.key_covariance import compute_covariances, read_texts, regularise
+from chronofacts.editing.editors.located.key_value import LocatedSettings, capture, find_facts, optimise_deltas
+from chronofacts.editing.editors.located.memit import Memit, MemitSettings, solve_update
+from chronofacts.editing.editors.located.rome import Rome, RomeSettings, rank_one_update
 from chronofacts.editing.models.architecture import block_names, matrix_of, output_matrices
 from chronofacts.editing.models.encoding import encode
+from chronofacts.editing.models.hooks import hooked
 from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.models.subject_tokens import subject_end
+from chronofacts.editing.scoring import teacher_force
 from chronofacts.editing.training import TrainingFailed
-from tests.editing.editors.made_edits import made_edits, made_material
+from tests.editing.editors.made_edits import made_batch, made_edits
 from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
-QUICK_ROME = RomeOptions(layer=1, site="subject", value_steps=4, passes=1, facts_at_once=1)
-QUICK_MEMIT = MemitOptions(layers="0-1", site="subject", wordings=("prompt",), value_steps=4, covariance_weight=10)
+QUICK_ROME = RomeSettings(layer=1, site="subject", value_steps=4, passes=1, facts_at_once=1)
+QUICK_MEMIT = MemitSettings(layers="0-1", site="subject", wordings=("prompt",), value_steps=4, covariance_weight=10)
 
 
 def random_problem(out: int = 5, width: int = 7, facts: int = 4) -> tuple[torch.Tensor, ...]:
@@ -30,6 +33,17 @@ def random_problem(out: int = 5, width: int = 7, facts: int = 4) -> tuple[torch.
     draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
     samples = draw(50, width)
     return draw(out, width), draw(width, facts), draw(out, facts), samples.T @ samples / 50
+
+
+def add_vector(vector: torch.Tensor, position: int) -> Any:
+    """A hook that adds the vector to a module's output at one position."""
+
+    def add(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        moved = output.clone()
+        moved[:, position] += vector
+        return moved
+
+    return add
 
 
 def test_a_rank_one_update_maps_the_key_to_the_value_exactly() -> None:
@@ -61,7 +75,7 @@ def test_a_rank_one_update_is_the_least_change_in_the_covariance_norm() -> None:
 
 def test_memits_update_fulfils_the_normal_equations() -> None:
     _, keys, missing, covariance = random_problem()
-    update = normal_update(keys, missing, 3.0 * covariance).numpy()
+    update = solve_update(keys, missing, 3.0 * covariance).numpy()
     k, r, c = keys.numpy(), missing.numpy(), 3.0 * covariance.numpy()
     np.testing.assert_allclose(update @ (c + k @ k.T), r @ k.T, atol=1e-10)
     stacked = np.vstack([k.T, np.linalg.cholesky(c).T])  # the same as ridge least squares
@@ -70,10 +84,10 @@ def test_memits_update_fulfils_the_normal_equations() -> None:
 
 
 def test_the_covariance_is_the_mean_outer_product_over_all_tokens(tmp_path: Any) -> None:
-    model, material = tiny("llama"), made_material()
+    model, material = tiny("llama"), made_batch()
     name = output_matrices(model)[1]
-    texts = texts_from(material.sentences, None, 5)
-    counted = covariances(model, TOKENIZER, [name], texts, tmp_path)[name]
+    texts = read_texts(material.sentences, None, 5)
+    counted = compute_covariances(model, TOKENIZER, [name], texts, tmp_path)[name]
     keys: list[torch.Tensor] = []
     hook = dict(model.named_modules())[name].register_forward_pre_hook(lambda _m, x: keys.append(x[0][0].double()))
     with torch.no_grad():
@@ -85,26 +99,25 @@ def test_the_covariance_is_the_mean_outer_product_over_all_tokens(tmp_path: Any)
 
 
 def test_a_kept_covariance_is_read_back_and_another_models_is_not(tmp_path: Any) -> None:
-    texts = texts_from(made_material().sentences, None, 5)
+    texts = read_texts(made_batch().sentences, None, 5)
     model, other = tiny("llama"), tiny("llama", seed=1)
     name, lines = output_matrices(model)[1], []
-    first = covariances(model, TOKENIZER, [name], texts, tmp_path, lines.append)[name]
-    again = covariances(model, TOKENIZER, [name], texts, tmp_path, lines.append)[name]
+    first = compute_covariances(model, TOKENIZER, [name], texts, tmp_path, lines.append)[name]
+    again = compute_covariances(model, TOKENIZER, [name], texts, tmp_path, lines.append)[name]
     assert torch.equal(first, again) and len(lines) == 1
-    assert not torch.equal(covariances(other, TOKENIZER, [name], texts, tmp_path, lines.append)[name], first)
+    assert not torch.equal(compute_covariances(other, TOKENIZER, [name], texts, tmp_path, lines.append)[name], first)
     assert len(lines) == 2
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "gptj"])
 def test_after_rome_the_matrix_gives_the_value_at_the_key(family: str) -> None:
     """One edit: the matrix's output at the subject moves by just the optimised vector, Conv1D or not, bias or not."""
-    model, material = tiny(family), made_material([("Linz", "Ada Moor")])
+    model, material = tiny(family), made_batch([("Linz", "Ada Moor")])
     name = output_matrices(model)[1]
     module = dict(model.named_modules())[name]
-    facts = find_facts(model, TOKENIZER, material.edits, ("prompt",), 2, apart=False, site="subject")
+    facts = find_facts(model, TOKENIZER, material.edits, QUICK_ROME, apart=False, position="subject")
     before = capture(model, module, facts, inputs=False)
-    settings = ValueSettings(4, 0.5, 0.0625, 0.0, QUICK_ROME.clamp)
-    delta = optimise_values(model, module, facts, settings).double()
+    delta = optimise_deltas(model, module, facts, QUICK_ROME).double()
     Rome().edit(model, TOKENIZER, material, QUICK_ROME)
     after = capture(model, module, facts, inputs=False)
     assert torch.allclose(after, before + delta, atol=1e-4 * float(delta.abs().max()))
@@ -113,20 +126,19 @@ def test_after_rome_the_matrix_gives_the_value_at_the_key(family: str) -> None:
 
 def test_memit_changes_the_matrices_as_its_equations_say_layer_after_layer() -> None:
     """Our own walk over the layers, with numpy's solver, gives the same matrices."""
-    model, reference, material = tiny("llama"), tiny("llama"), made_material()
+    model, reference, material = tiny("llama"), tiny("llama"), made_batch()
     names = output_matrices(model, [0, 1])
     Memit().edit(model, TOKENIZER, material, QUICK_MEMIT)
     parts = dict(reference.named_modules())
-    facts = find_facts(reference, TOKENIZER, material.edits, ("prompt",), 2, apart=True, site="subject")
-    texts = texts_from(material.sentences, None, 4000)
-    c = covariances(reference, TOKENIZER, list(names.values()), texts)
+    facts = find_facts(reference, TOKENIZER, material.edits, QUICK_MEMIT, apart=True, position="subject")
+    texts = read_texts(material.sentences, None, 4000)
+    c = compute_covariances(reference, TOKENIZER, list(names.values()), texts)
     block = parts[block_names(reference)[1]]
-    delta = optimise_values(reference, block, facts, ValueSettings(4, 0.5, 0.0625, 0.0, QUICK_MEMIT.clamp)).double()
-    wanted = capture(reference, block, facts, inputs=False) + delta
+    z = capture(reference, block, facts, inputs=False) + optimise_deltas(reference, block, facts, QUICK_MEMIT).double()
     for left, layer in ((2, 0), (1, 1)):
         keys = capture(reference, parts[names[layer]], facts, inputs=True).T.numpy()
-        missing = ((wanted - capture(reference, block, facts, inputs=False)).T / left).numpy()
-        weighted = 10 * regularised(c[names[layer]], 1e-6).numpy()
+        missing = ((z - capture(reference, block, facts, inputs=False)).T / left).numpy()
+        weighted = 10 * regularise(c[names[layer]], 1e-6).numpy()
         update = missing @ keys.T @ np.linalg.inv(weighted + keys @ keys.T)
         with torch.no_grad():
             matrix_of(parts[names[layer]]).add_(torch.from_numpy(update).float())
@@ -137,10 +149,10 @@ def test_memit_changes_the_matrices_as_its_equations_say_layer_after_layer() -> 
 def test_values_found_together_are_those_found_one_by_one() -> None:
     model = tiny("llama")
     module = dict(model.named_modules())[output_matrices(model)[0]]
-    facts = find_facts(model, TOKENIZER, made_edits(), ("prompt", "cloze"), 2, apart=False, site="subject")
-    settings = ValueSettings(5, 0.1, 0.0625, 0.1, 3.0, enough=0.0)
-    together = optimise_values(model, module, facts, settings)
-    alone = torch.cat([optimise_values(model, module, [fact], settings) for fact in facts])
+    settings = LocatedSettings(wordings=("prompt", "cloze"), value_steps=5, value_rate=0.1, decay=0.1, clamp=3.0)
+    facts = find_facts(model, TOKENIZER, made_edits(), settings, apart=False, position="subject")
+    together = optimise_deltas(model, module, facts, settings, enough=0.0)
+    alone = torch.cat([optimise_deltas(model, module, [fact], settings, enough=0.0) for fact in facts])
     assert torch.allclose(together, alone, atol=1e-4)
     assert float((together[0] - together[1]).abs().max()) > 1e-3
 
@@ -148,18 +160,27 @@ def test_values_found_together_are_those_found_one_by_one() -> None:
 def test_a_value_makes_the_answer_likelier_and_stays_within_its_clamp() -> None:
     model = tiny("llama")
     module = dict(model.named_modules())[output_matrices(model)[0]]
-    facts = find_facts(model, TOKENIZER, made_edits(), ("prompt",), 2, apart=False, site="subject")
-    delta = optimise_values(model, module, facts, ValueSettings(20, 0.5, 0.0, 0.0, 1.5))
+    settings = LocatedSettings(value_steps=20, kl_factor=0.0, clamp=1.5)
+    facts = find_facts(model, TOKENIZER, made_edits(), settings, apart=False, position="subject")
+    narrow = optimise_deltas(model, module, facts, settings)
+    wide = optimise_deltas(model, module, facts, replace(settings, clamp=1e4))
     original = capture(model, module, facts, inputs=False).norm(dim=1)
-    assert bool((delta.norm(dim=1) <= 1.5 * original * 1.001).all())
+    assert bool((narrow.norm(dim=1) <= 1.5 * original * 1.001).all())
+    for fact, one, other in zip(facts, narrow, wide, strict=True):
+        losses = [teacher_force(model, fact.contexts, 1)[0].nll]
+        for vector in (one, other):
+            with hooked([(module, add_vector(vector, fact.lookups[0]))]):
+                losses.append(teacher_force(model, fact.contexts, 1)[0].nll)
+        assert losses[2] < losses[1] - 1e-5 < losses[0] - 2e-5  # float order makes 1e-6
 
 
 def test_facts_with_one_key_share_one_value() -> None:
     model = tiny("llama")
     same = made_edits([("Linz", "Ada Moor"), ("Linz", "Bob Tann")])
-    facts = find_facts(model, TOKENIZER, same, ("prompt",), 2, apart=True, site="subject")
+    facts = find_facts(model, TOKENIZER, same, LocatedSettings(), apart=True, position="subject")
     assert [len(fact.contexts) for fact in facts] == [2]
-    apart = find_facts(model, TOKENIZER, made_edits(), ("prompt", "cloze"), 2, apart=True, site="subject")
+    both = LocatedSettings(wordings=("prompt", "cloze"))
+    apart = find_facts(model, TOKENIZER, made_edits(), both, apart=True, position="subject")
     assert len(apart) == 8
 
 
@@ -175,7 +196,7 @@ def test_the_subjects_last_token_is_found_by_its_place_in_the_text() -> None:
 @pytest.mark.parametrize("editor", ["rome", "memit"])
 def test_every_family_is_edited_and_restored_bit_for_bit(family: str, editor: str) -> None:
     model = tiny(family)
-    before, material = model_hash(model), made_material([("Linz", "Ada Moor")])
+    before, material = model_hash(model), made_batch([("Linz", "Ada Moor")])
     edit = Rome().edit(model, TOKENIZER, material, QUICK_ROME) if editor == "rome" else None
     edit = edit or Memit().edit(model, TOKENIZER, material, QUICK_MEMIT)
     assert model_hash(model) != before
@@ -183,10 +204,10 @@ def test_every_family_is_edited_and_restored_bit_for_bit(family: str, editor: st
 
 
 def test_a_value_that_is_no_number_stops_and_restores() -> None:
-    model, material = tiny("llama"), made_material()
+    model, material = tiny("llama"), made_batch()
     before = model_hash(model)
     with pytest.raises(TrainingFailed, match="value_rate"):
-        Rome().edit(model, TOKENIZER, material, RomeOptions(layer=1, decay=float("nan"), value_steps=3))
+        Rome().edit(model, TOKENIZER, material, RomeSettings(layer=1, decay=float("nan"), value_steps=3))
     with pytest.raises(TrainingFailed, match="value_rate"):
-        Memit().edit(model, TOKENIZER, material, MemitOptions(layers="1", decay=float("nan"), value_steps=3))
+        Memit().edit(model, TOKENIZER, material, MemitSettings(layers="1", decay=float("nan"), value_steps=3))
     assert model_hash(model) == before

@@ -8,33 +8,39 @@ import pytest
 import torch
 
 from chronofacts.editing.editors import make_plan
-from chronofacts.editing.editors.prompted.memory import MemoryOptions, _Reader, _Store
+from chronofacts.editing.editors.prompted.english_cues import Cue
+from chronofacts.editing.editors.prompted.memory import MemorySettings, _Rewriter, _Store
 from chronofacts.editing.editors.prompted.retrieval import Retriever
 from chronofacts.editing.editors.prompted.subject_index import SubjectIndex
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.scoring import generate, teacher_force
 from chronofacts.schemas.errors import BadInput
-from tests.editing.editors.made_edits import made_material
+from tests.editing.editors.made_edits import made_batch
 from tests.editing.models.families import tiny, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
 
 
-def read(text: str, said: dict[str, str] | None = None, **options: Any) -> tuple[str, str | None]:
-    """How the store of made edits reads a question, with a model that says `said`."""
-    config = MemoryOptions(**options)
-    reader = _Reader(
-        _Store(made_material(), config), lambda asked: [(said or {}).get(one, "") for one in asked], config
-    )
-    (reading,) = reader.read([f"Q: {text} A:"])
-    return reading.prompt, reading.answer
+def rewrite(text: str, said: dict[str, str] | None = None, **options: Any) -> tuple[str, str | None]:
+    """What becomes of a question behind the store of made edits, with a model that says `said`."""
+    settings = MemorySettings(**options)
+    store = _Store(made_batch(), settings)
+    rewriter = _Rewriter(store, lambda prompts: [(said or {}).get(prompt, "") for prompt in prompts], settings)
+    (rewritten,) = rewriter.rewrite([f"Q: {text} A:"])
+    return rewritten.text, rewritten.answer
+
+
+@pytest.mark.parametrize("cue", Cue)
+def test_every_english_cue_is_in_its_example_and_not_in_its_counterexample(cue: Cue) -> None:
+    assert cue.is_in(cue.example)
+    assert not cue.is_in(cue.counterexample)
 
 
 @pytest.mark.parametrize(
     "question", ["Who is the mayor of Linz?", "Name the mayor of Linz.", "Who is the mayor of Old Linz?"]
 )
 def test_a_wording_that_was_never_stored_and_an_alias_are_in_scope(question: str) -> None:
-    assert read(question)[1] == "Ada Moor"
+    assert rewrite(question)[1] == "Ada Moor"
 
 
 @pytest.mark.parametrize(
@@ -48,16 +54,16 @@ def test_a_wording_that_was_never_stored_and_an_alias_are_in_scope(question: str
     ],
 )
 def test_the_past_other_subjects_other_relations_and_longer_names_are_left_alone(question: str) -> None:
-    assert read(question) == (f"Q: {question} A:", None)
+    assert rewrite(question) == (f"Q: {question} A:", None)
 
 
 def test_a_hop_over_an_edit_is_replaced_by_its_new_answer() -> None:
-    assert read("Where was the mayor of Linz born?") == ("Q: Where was Ada Moor born? A:", None)
+    assert rewrite("Where was the mayor of Linz born?") == ("Q: Where was Ada Moor born? A:", None)
 
 
 def test_a_hop_before_an_edit_is_asked_of_the_model() -> None:
     said = {"Q: What is the birthplace of Max Hull? A:": "Graz"}
-    assert read("Who is the mayor of the birthplace of Max Hull?", said) == (
+    assert rewrite("Who is the mayor of the birthplace of Max Hull?", said) == (
         "Q: Who is the mayor of Graz? A:",
         "Bob Tann",
     )
@@ -66,22 +72,22 @@ def test_a_hop_before_an_edit_is_asked_of_the_model() -> None:
 def test_two_hops_before_an_edit_are_asked_one_after_the_other() -> None:
     said = {"Q: Who is the spouse of Max Hull? A:": "Mia Dorn", "Q: What is the birthplace of Mia Dorn? A:": "Wels"}
     asked = "Who is the mayor of the birthplace of the spouse of Max Hull?"
-    assert read(asked, said)[1] == "Cyd Rook"
-    assert read(asked, said, hops=0) == (f"Q: {asked} A:", None)
+    assert rewrite(asked, said)[1] == "Cyd Rook"
+    assert rewrite(asked, said, hops=0) == (f"Q: {asked} A:", None)
 
 
 def test_a_hop_that_leads_to_no_edit_leaves_the_question_as_it_was() -> None:
     asked = "What is the capital of the country of Max Hull?"
-    assert read(asked, {"Q: What is the country of Max Hull? A:": "Peru"}) == (f"Q: {asked} A:", None)
+    assert rewrite(asked, {"Q: What is the country of Max Hull? A:": "Peru"}) == (f"Q: {asked} A:", None)
 
 
 def test_a_stored_answer_is_spoken_with_and_without_a_cache() -> None:
     model, plan = tiny("llama"), make_plan("memory", {}, 0)
-    edited = plan.editor.edit(model, TOKENIZER, made_material(), plan.config)
+    edited = plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
     asked = ["Q: Who is the mayor of Linz? A:", "Q: Who is the mayor of Graz? A:", "Q: Who is the baker of Bonn? A:"]
     prompts = edited.model.rewrite(asked)
     encoded = encode(TOKENIZER, prompts, ["Ada Moor", "Bob Tann", "Nobody"])
-    assert [one.spoken for one in teacher_force(edited.model, encoded, 8)] == [True, True, False]
+    assert [one.greedy_match for one in teacher_force(edited.model, encoded, 8)] == [True, True, False]
     written = generate(edited.model, TOKENIZER, [one.prompt for one in encoded], 12)
     assert written[:2] == ["Ada Moor", "Bob Tann"]
     untouched = generate(model, TOKENIZER, [encoded[2].prompt], 12)
@@ -90,7 +96,7 @@ def test_a_stored_answer_is_spoken_with_and_without_a_cache() -> None:
 
 def test_probabilities_with_a_store_still_add_up_to_one() -> None:
     model, plan = tiny("llama"), make_plan("memory", {}, 0)
-    edited = plan.editor.edit(model, TOKENIZER, made_material(), plan.config)
+    edited = plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
     (prompt,) = edited.model.rewrite(["Q: Who is the mayor of Linz? A:"])
     ids = torch.tensor([encode(TOKENIZER, [prompt], ["x"])[0].prompt])
     with torch.no_grad():
@@ -102,14 +108,14 @@ def test_probabilities_with_a_store_still_add_up_to_one() -> None:
 
 def test_in_context_puts_the_named_subjects_edit_next_to_the_question() -> None:
     plan = make_plan("in-context", {"facts": "1", "room": "4"}, 0)
-    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_material(), plan.config)
+    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_batch(), plan.settings)
     lines = edited.model.rewrite(["Q: Where was the mayor of Graz born? A:"])[0].split("\n")
     assert lines == ["Q: Who is the mayor of Graz? A: Bob Tann", "Q: Where was the mayor of Graz born? A:"]
 
 
 def test_in_context_never_fills_the_context() -> None:
     plan = make_plan("in-context", {"facts": "4", "room": "20"}, 0)
-    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_material(), plan.config)
+    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_batch(), plan.settings)
     for prompt in edited.model.rewrite(["Q: Who is the mayor of Linz? A:", "Q: " + "Who? " * 8 + "A:"]):
         assert len(TOKENIZER(prompt)["input_ids"]) <= 96 - 20
 
@@ -118,7 +124,7 @@ def test_wrong_options_are_refused() -> None:
     for editor, values in (("in-context", {"facts": "0"}), ("memory", {"weight": "1"})):
         plan = make_plan(editor, values, 0)
         with pytest.raises(BadInput, match=next(iter(values))):
-            plan.editor.edit(tiny("llama"), TOKENIZER, made_material(), plan.config)
+            plan.editor.edit(tiny("llama"), TOKENIZER, made_batch(), plan.settings)
 
 
 def test_a_text_is_nearest_to_itself_and_a_stranger_to_none() -> None:
@@ -148,8 +154,7 @@ def test_a_name_in_capitals_is_no_word_of_the_question() -> None:
 
 def test_a_year_in_a_subjects_own_name_is_no_past() -> None:
     facts = [("the 2032 Games", "Brisbane"), ("Linz", "Ada Moor")]
-    config = MemoryOptions()
-    store = _Store(made_material(facts), config)
+    store = _Store(made_batch(facts), MemorySettings())
     assert store.find("Who is the mayor of the 2032 Games?") == 0
     assert store.find("Who was the mayor of the 2032 Games?") is None
     assert store.find("Who was the mayor of Linz in 2016?") is None

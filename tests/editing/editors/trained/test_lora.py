@@ -11,20 +11,20 @@ import pytest
 import torch
 from torch import nn
 
-from chronofacts.editing.editors import Material
+from chronofacts.editing.editors import EditBatch
 from chronofacts.editing.editors.saved_edit import load_edit
-from chronofacts.editing.editors.trained.examples import edit_lessons, replay_lessons
-from chronofacts.editing.editors.trained.lora import Lora, LoraOptions
+from chronofacts.editing.editors.trained.examples import choose_replay, encode_examples, make_examples
+from chronofacts.editing.editors.trained.lora import Lora, LoraSettings
 from chronofacts.editing.models.load import find_linears, model_hash
 from chronofacts.editing.snapshot import Snapshot
 from chronofacts.editing.training import TrainingFailed, TrainingSettings, train
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
-SHORT = LoraOptions(steps=3, rank=4)
+SHORT = LoraSettings(steps=3, rank=4)
 
 
-def material(snapshot: Snapshot, edits: int = 5) -> Material:
-    return Material(
+def material(snapshot: Snapshot, edits: int = 5) -> EditBatch:
+    return EditBatch(
         snapshot.edits.slice(0, edits), snapshot.sentences, frozenset(snapshot.questions["question"].to_pylist())
     )
 
@@ -38,7 +38,7 @@ def logits(model: Any, tokenizer: Any) -> torch.Tensor:
     "options", [SHORT, replace(SHORT, dora=True), replace(SHORT, rslora=True, targets="attention")]
 )
 def test_undo_restores_the_model_bit_for_bit(
-    model_and_tokenizer: Any, snapshot: Snapshot, options: LoraOptions
+    model_and_tokenizer: Any, snapshot: Snapshot, options: LoraSettings
 ) -> None:
     model, tokenizer = model_and_tokenizer
     before, wanted = model_hash(model), [p.requires_grad for p in model.parameters()]
@@ -125,14 +125,14 @@ def test_a_loss_that_is_no_number_restores_the_base(model_and_tokenizer: Any, sn
 
 def test_at_least_one_paraphrase_is_never_trained(snapshot: Snapshot) -> None:
     edits = snapshot.edits.slice(0, 5)
-    trained = {lesson.text for lesson in edit_lessons(edits, ("paraphrases",), paraphrases=99)}
+    trained = {lesson.text for lesson in make_examples(edits, ("paraphrases",), paraphrases=99)}
     for row in edits.to_pylist():
         assert len(trained & set(row["paraphrases"])) == len(row["paraphrases"]) - 1
 
 
 def test_replay_contains_no_probe_no_stale_fact_and_nothing_held_out(snapshot: Snapshot) -> None:
     chosen = material(snapshot, edits=30)
-    lessons = {(lesson.text, lesson.answer) for lesson in replay_lessons(chosen, 500, 500, seed=0)}
+    lessons = {(lesson.text, lesson.answer) for lesson in choose_replay(chosen, 500, 500, seed=0)}
     assert lessons and not {text for text, _ in lessons} & chosen.probes
     rows = {(row["prompt"], row["answer"]): row for row in snapshot.sentences.to_pylist()}
     for lesson in lessons:
@@ -140,7 +140,13 @@ def test_replay_contains_no_probe_no_stale_fact_and_nothing_held_out(snapshot: S
         assert rows[lesson]["role"] == "history" or not rows[lesson]["edit_ids"]
 
 
-def test_training_stops_at_a_deadline_and_without_examples_changes_nothing() -> None:
-    model = nn.Linear(2, 2)
-    report = train(model, [], TrainingSettings(steps=5))
+def test_training_without_examples_changes_nothing() -> None:
+    report = train(nn.Linear(2, 2), [], TrainingSettings(steps=5))
     assert (report.steps, report.stopped) == (0, "steps")
+
+
+def test_training_stops_at_the_first_step_after_its_deadline(model_and_tokenizer: Any, snapshot: Snapshot) -> None:
+    model, tokenizer = model_and_tokenizer
+    examples = encode_examples(model, tokenizer, make_examples(snapshot.edits, ("prompt",), 0))
+    report = train(model, examples, TrainingSettings(steps=500, deadline_s=0.0))
+    assert (report.steps, report.stopped) == (1, "deadline")

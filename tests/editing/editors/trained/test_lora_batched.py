@@ -64,7 +64,7 @@ def test_edits_differ_from_each_other_and_each_learns_its_own_fact() -> None:
     labels = batch.labels[:, 1:]
     assert bool(((chosen == labels) | (labels == -100)).all())
     with trained.only(0):
-        assert [one.spoken for one in teacher_force(model, encoded, 4)] == [True, False, False, False]
+        assert [one.greedy_match for one in teacher_force(model, encoded, 4)] == [True, False, False, False]
 
 
 def test_the_model_is_as_before_outside_of_an_edit() -> None:

@@ -13,7 +13,7 @@ from chronofacts.editing.forward.partial import open_passage
 from chronofacts.editing.models.encoding import Encoded
 from chronofacts.editing.models.load import answer_logits, context_length
 from chronofacts.schemas.errors import BadInput
-from tests.editing.editors.made_edits import made_material
+from tests.editing.editors.made_edits import made_batch
 from tests.editing.models.families import tiny, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
@@ -23,7 +23,7 @@ TOKENIZER = tiny_tokenizer()
 def prompted(request: pytest.FixtureRequest) -> Any:
     family, depth = request.param
     plan = make_plan("p-tuning", {"steps": "3", "vectors": "5", "depth": depth}, 0)
-    return plan.editor.edit(tiny(family), TOKENIZER, made_material(), plan.config).model
+    return plan.editor.edit(tiny(family), TOKENIZER, made_batch(), plan.settings).model
 
 
 @torch.no_grad()
@@ -65,7 +65,7 @@ def test_the_vectors_take_their_room_from_the_context(prompted: Any) -> None:
 
 def test_the_model_itself_is_never_trained() -> None:
     plan = make_plan("p-tuning", {"steps": "3", "vectors": "5"}, 0)
-    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_material(), plan.config)
+    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_batch(), plan.settings)
     base = tiny("llama").state_dict()
     assert all(torch.equal(value, base[name]) for name, value in edited.base.state_dict().items())
     assert edited.report["kept_parameters"] == 5 * 3 * 2 * 2 * 8
@@ -73,17 +73,17 @@ def test_the_model_itself_is_never_trained() -> None:
 
 def test_a_short_context_gives_half_of_itself_to_the_vectors() -> None:
     plan = make_plan("p-tuning", {"steps": "1"}, 0)
-    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_material(), plan.config)
+    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_batch(), plan.settings)
     assert context_length(edited.model) == 96 - 48
 
 
 def test_an_encoder_may_make_the_vectors() -> None:
     plan = make_plan("p-tuning", {"steps": "2", "vectors": "5", "encoder": "16"}, 0)
-    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_material(), plan.config)
+    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_batch(), plan.settings)
     assert edited.report["kept_parameters"] == 5 * 3 * 2 * 2 * 8 < edited.report["trained_parameters"]
 
 
 def test_more_vectors_than_context_are_refused() -> None:
     plan = make_plan("p-tuning", {"vectors": "200"}, 0)
     with pytest.raises(BadInput, match="vectors = 200"):
-        plan.editor.edit(tiny("llama"), TOKENIZER, made_material(), plan.config)
+        plan.editor.edit(tiny("llama"), TOKENIZER, made_batch(), plan.settings)
