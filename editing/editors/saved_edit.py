@@ -13,6 +13,7 @@ base model takes it. Each editor writes its own change (`save`).
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -128,11 +129,9 @@ def saved_plans(folders: Sequence[Path], taken: Sequence[str] = ()) -> tuple[Pla
     """
     plans, names = list[Plan](), set(taken)
     for folder in folders:
-        name = stem = f"{PREFIX}{read_card(folder).get('editor', 'edit')}"
-        number = 1
-        while name in names:
-            number += 1
-            name = f"{stem}-{number}"
+        stem = f"{PREFIX}{read_card(folder).get('editor', 'edit')}"
+        numbered = (f"{stem}-{number}" for number in itertools.count(2))
+        name = next(name for name in itertools.chain([stem], numbered) if name not in names)
         names.add(name)
         plans.append(Plan(name, Saved(), SavedSettings(str(folder), _content_hash(folder))))
     return tuple(plans)

@@ -19,11 +19,10 @@ from chronofacts.editing.scoring.answer_match import matches, token_f1
 from chronofacts.editing.scoring.answer_sets import Value, judge_set
 from chronofacts.editing.scoring.fluency import ngram_entropy
 from chronofacts.editing.scoring.generation import generate
-from chronofacts.editing.scoring.likelihood import Likelihood
 from chronofacts.editing.scoring.prompt_prefixes import THINKING, PromptBuilder, extract_answer
 from chronofacts.editing.scoring.score_tables import RESULTS
 from chronofacts.editing.scoring.settings import ScoringSettings
-from chronofacts.editing.scoring.teacher_forcing import teacher_force
+from chronofacts.editing.scoring.teacher_forcing import Likelihood, teacher_force
 
 __all__ = ["ProbeScorer", "score_probes"]
 

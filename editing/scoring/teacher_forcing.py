@@ -1,19 +1,41 @@
-"""Teacher forcing: how likely a model finds an answer, given its own tokens so far."""
+"""Teacher forcing: how likely a model finds an answer, given its own tokens so far.
+
+Texts are packed into one row where the model allows it, else padded in batches of like length.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
+from chronofacts.editing.forward.packing import pack, predicting, shared_beginning
+from chronofacts.editing.forward.partial import open_passage
 from chronofacts.editing.forward.prompt_prefix_cache import Start, read_starts, starts
 from chronofacts.editing.models.encoding import Encoded, batches_by_length, pad
 from chronofacts.editing.models.load import answer_logits, keeps_some_logits
-from chronofacts.editing.scoring.likelihood import Likelihood, measure_likelihood
-from chronofacts.editing.scoring.packed import teacher_force_packed
+from chronofacts.schemas.errors import ChronoFactsError
 
-__all__ = ["Likelihood", "teacher_force"]
+__all__ = ["Likelihood", "teacher_force", "teacher_force_packed"]
+
+FEWEST_PACKED = 16
+"""Texts below which a trial of packing costs more than it saves."""
+TRIED = 4
+"""Texts of such a trial."""
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Teacher-forced figures of one prompt with one answer."""
+
+    nll: float
+    accuracy: float
+    argmax: bool
+    greedy_match: bool
+    """All of the answer's tokens and EOS come first: greedy generation gives exactly this answer."""
 
 
 @torch.inference_mode()
@@ -42,6 +64,54 @@ def teacher_force(
     return [found[index] for index in range(len(encoded))]
 
 
+@torch.inference_mode(False)  # the trial asks for gradients
+@torch.no_grad()
+def teacher_force_packed(
+    model: Any, encoded: Sequence[Encoded], batch_size: int, batch_tokens: int
+) -> list[Likelihood] | None:
+    """As `teacher_force`, many texts in one row; None for a model that takes no packed texts, and for few texts.
+
+    Nothing is padding, the model reads a shared beginning once, and the vocabulary head computes the answers alone
+    (`editing.forward.partial`): one prompt with its new and its old answer, or one wording with many names, cost little
+    more than one. A trial on the model itself shows whether it can be read so.
+    """
+    if len(encoded) < FEWEST_PACKED or batch_size == 1:
+        return None
+    order = sorted(range(len(encoded)), key=lambda index: encoded[index].ids)  # neighbours begin alike
+    tried = sorted(encoded, key=lambda row: len(row.ids))[:TRIED]
+    found: dict[int, Likelihood] = {}
+    with open_passage(model, tried) as passage:
+        if not passage.packs or not passage.shortened:
+            return None
+        most = min(batch_tokens, passage.row)
+        for indices in _rows(order, encoded, batch_size, most):
+            texts = [encoded[index] for index in indices]
+            reading = pack(texts, True, passage.device)
+            logits = predicting(reading, passage.logits(reading)).float()
+            nll = torch.nn.functional.cross_entropy(logits, reading.labels, reduction="none").cpu().numpy()
+            hits = (logits.argmax(-1) == reading.labels).cpu().numpy()
+            ends = np.cumsum([len(text.ids) - text.start for text in texts])
+            for index, text, end in zip(indices, texts, ends.tolist(), strict=True):
+                mine = slice(end - (len(text.ids) - text.start), end)
+                found[index] = _measure(nll[mine], hits[mine], text.end - text.start)
+    return [found[index] for index in range(len(encoded))]
+
+
+def _rows(order: Sequence[int], encoded: Sequence[Encoded], texts: int, tokens: int) -> Iterator[list[int]]:
+    """The texts in order, as many in a row as it may hold tokens; what neighbours share counts once."""
+    row: list[int] = []
+    held, before = 0, ()  # type: int, tuple[int, ...]
+    for index in order:
+        new = len(encoded[index].ids) - shared_beginning(before, encoded[index].ids)
+        if row and (len(row) == texts or held + new > tokens):
+            yield row
+            row, held, new = [], 0, len(encoded[index].ids)
+        row.append(index)
+        held, before = held + new, encoded[index].ids
+    if row:
+        yield row
+
+
 def _drop_tokens(row: Encoded, length: int) -> Encoded:
     """The row after its first so many tokens."""
     if not length:
@@ -62,7 +132,7 @@ def _force_batch(rows: Sequence[Encoded], model: Any, start: Start) -> list[Like
     found = []
     for index, row in enumerate(rows):
         scored = slice(row.start - batch.first, len(row.ids) - batch.first)
-        found.append(measure_likelihood(losses[index, scored], hits[index, scored], row.end - row.start))
+        found.append(_measure(losses[index, scored], hits[index, scored], row.end - row.start))
     return found
 
 
@@ -74,3 +144,15 @@ def _predict(model: Any, ids: torch.Tensor, first: int, cache: Any) -> torch.Ten
     if keeps_some_logits(model):
         return model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=wanted).logits  # type: ignore[no-any-return]
     return model(input_ids=ids, past_key_values=cache, use_cache=True).logits[:, first - 1 : -1]  # type: ignore[no-any-return]
+
+
+def _measure(losses: np.ndarray, hits: np.ndarray, answer: int) -> Likelihood:
+    """losses, hits: of the tokens of an answer and its EOS, of which the first `answer` are the answer itself.
+
+    Raises ChronoFactsError when a loss is no number.
+    """
+    if not np.isfinite(losses[:answer]).all():
+        raise ChronoFactsError("the model answers with logits that are no numbers; its weights are damaged")
+    own = hits[:answer]
+    mean = float(losses[:answer].mean(dtype=np.float64))
+    return Likelihood(mean, float(own.mean()), bool(own.all()), bool(hits.all()))

@@ -14,13 +14,7 @@ from typing import Any, Literal
 import torch
 
 from chronofacts.editing.editors import EditBatch, ModelCache
-from chronofacts.editing.editors.trained.gradient import (
-    TrainedSettings,
-    WeightEdit,
-    parse_layers,
-    train_weights,
-    weight_names,
-)
+from chronofacts.editing.editors.trained.gradient import TrainedSettings, WeightEdit, parse_layers, train_weights
 from chronofacts.editing.models.architecture import output_matrices
 from chronofacts.editing.models.load import find_linears
 from chronofacts.schemas.errors import BadInput
@@ -47,10 +41,7 @@ class Finetune:
     def edit(
         self, model: Any, tokenizer: Any, batch: EditBatch, settings: FinetuneSettings, cache: ModelCache | None = None
     ) -> WeightEdit:
-        """Train the chosen weights on all edits at once.
-
-        Raises TrainingFailed, with the base model restored, when the loss is no longer a number.
-        """
+        """Train the chosen weights on all edits at once. Raises as `train_on_texts`."""
         if settings.constraint == "norm" and not settings.epsilon > 0:
             raise BadInput(f"editor finetune: epsilon = {settings.epsilon}; it must be above 0")
         names = choose_weights(model, settings.targets, settings.layers, "finetune")
@@ -71,7 +62,6 @@ def choose_weights(model: Any, targets: Targets, layers: str, editor: str) -> li
         if layers != "all":
             raise BadInput(f"editor {editor}: targets = whole has no layers; take all, attention, mlp or mlp-out")
         return [name for name, _ in model.named_parameters()]
-    chosen = parse_layers(layers, editor)
-    if targets == "mlp-out":
-        return weight_names(model, list(output_matrices(model, chosen).values()))
-    return weight_names(model, find_linears(model, targets, chosen))
+    chosen, parts = parse_layers(layers, editor), dict(model.named_modules())
+    modules = output_matrices(model, chosen).values() if targets == "mlp-out" else find_linears(model, targets, chosen)
+    return [f"{module}.{name}" for module in modules for name, _ in parts[module].named_parameters(recurse=False)]

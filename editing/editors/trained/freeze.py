@@ -31,10 +31,7 @@ class Freeze:
     def edit(
         self, model: Any, tokenizer: Any, batch: EditBatch, settings: FreezeSettings, cache: ModelCache | None = None
     ) -> WeightEdit:
-        """Train the chosen layers on all edits at once.
-
-        Raises TrainingFailed, with the base model restored, when the loss is no longer a number.
-        """
+        """Train the chosen layers on all edits at once. Raises as `train_on_texts`."""
         layers = _name_layers(model, settings.layers)
         names = choose_weights(model, settings.targets, layers, "freeze")
         return train_weights(model, tokenizer, names, batch, settings, cache)

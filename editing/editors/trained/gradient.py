@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import nn
 from transformers import PreTrainedModel
 
 from chronofacts.editing.editors import EditBatch, EditedModel, ModelCache, undo_on_error
@@ -40,7 +39,6 @@ __all__ = [
     "parse_layers",
     "train_on_texts",
     "train_weights",
-    "weight_names",
 ]
 
 DELTA = "delta.safetensors"
@@ -232,9 +230,3 @@ def parse_layers(text: str, editor: str) -> range | None:
         return range(int(first), int(last or first) + 1)
     except ValueError as error:
         raise BadInput(f"editor {editor}: layers = {text!r}; write all, 3 or 0-1") from error
-
-
-def weight_names(model: nn.Module, modules: Sequence[str]) -> list[str]:
-    """Parameters (weight and bias) of the named modules."""
-    parts = dict(model.named_modules())
-    return [f"{module}.{name}" for module in modules for name, _ in parts[module].named_parameters(recurse=False)]

@@ -74,10 +74,7 @@ class Lora:
     def edit(
         self, model: Any, tokenizer: Any, batch: EditBatch, settings: LoraSettings, cache: ModelCache | None = None
     ) -> LoraEdit:
-        """Train adapters on the edits' wordings; no edits, no change to any logit.
-
-        Raises TrainingFailed, with the base model restored, when the loss is no longer a number.
-        """
+        """Train adapters on the edits' wordings; no edits, no change to any logit. Raises as `train_on_texts`."""
         targets = find_linears(model, settings.targets, parse_layers(settings.layers, "lora"))
         texts, flags = choose_texts(batch, settings), gradient_flags(model)
         edited = LoraEdit(_add_adapters(model, targets, settings), model, texts.prompts, gradient_flags=flags)

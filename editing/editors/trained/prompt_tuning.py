@@ -225,25 +225,22 @@ def _own_size(model: Any, settings: PromptTuningSettings, ids: Sequence[int]) ->
 
 
 def _make_encoder(model: Any, settings: PromptTuningSettings, count: int, text: Sequence[int]) -> nn.Module:
-    width = model.get_input_embeddings().weight.shape[1]
-    layers, heads, head = _cache_shape(model)
-    device = next(model.parameters()).device
-    if not settings.encoder:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
-            return _Vectors(count, _own_size(model, settings, text)).to(device)
-    made = PromptEncoderConfig(
-        num_virtual_tokens=count,
-        token_dim=width,
-        num_transformer_submodules=1,
-        encoder_hidden_size=settings.encoder,
-        encoder_reparameterization_type="MLP",
-        task_type="CAUSAL_LM",
-    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        encoder: Any = PromptEncoder(made)
-        if settings.depth == "all":
-            encoder.mlp_head[-1] = nn.Linear(settings.encoder, layers * 2 * heads * head)
-    moved: nn.Module = encoder.to(device)
+        if settings.encoder:
+            chosen = PromptEncoderConfig(
+                num_virtual_tokens=count,
+                token_dim=model.get_input_embeddings().weight.shape[1],
+                num_transformer_submodules=1,
+                encoder_hidden_size=settings.encoder,
+                encoder_reparameterization_type="MLP",
+                task_type="CAUSAL_LM",
+            )
+            encoder: Any = PromptEncoder(chosen)
+            if settings.depth == "all":
+                layers, heads, head = _cache_shape(model)
+                encoder.mlp_head[-1] = nn.Linear(settings.encoder, layers * 2 * heads * head)
+        else:
+            encoder = _Vectors(count, _own_size(model, settings, text))
+    moved: nn.Module = encoder.to(next(model.parameters()).device)
     return moved

@@ -8,7 +8,7 @@ import pytest
 
 from chronofacts.editing.models.encoding import Encoded, encode
 from chronofacts.editing.scoring import teacher_force
-from chronofacts.editing.scoring.packed import teacher_force_packed
+from chronofacts.editing.scoring.teacher_forcing import teacher_force_packed
 from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer
 
 PACKED = ("gemma", "gpt2", "gpt_neox", "gptj", "llama", "mistral", "qwen")
