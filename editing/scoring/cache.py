@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from chronofacts.editing.scoring.score_tables import RESULTS
 from chronofacts.editing.scoring.settings import ScoringSettings
+from chronofacts.schemas.files import replace_file
 
 __all__ = ["SLICE", "ScoreCache", "default_folder", "score_with_cache", "state_key"]
 
@@ -74,14 +75,8 @@ class ScoreCache:
         table = results.add_column(0, "probe_id", probe_ids).cast(_schema(self.state))
         name = hashlib.sha256("".join(probe_ids.to_pylist()).encode()).hexdigest()[:16]
         file = self.folder_for(settings) / f"{name}.parquet"
-        part = file.with_suffix(f".{os.getpid()}.part")
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError), replace_file(file, flush=False) as part:
             pq.write_table(table, part)
-            part.replace(file)
-        except OSError:
-            with contextlib.suppress(OSError):
-                part.unlink()
 
 
 def score_with_cache(

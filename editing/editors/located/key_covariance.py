@@ -22,6 +22,7 @@ from chronofacts.editing.models.encoding import batches_by_length, render
 from chronofacts.editing.models.hooks import BeforeHook, hooked
 from chronofacts.editing.models.load import context_length, model_hash
 from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.files import replace_file
 
 __all__ = ["compute_covariances", "find_covariances", "read_texts", "regularise"]
 
@@ -81,10 +82,8 @@ def compute_covariances(
     progress(f"counting keys of {len(modules)} layers on {len(texts)} texts")
     found = _average_outer_products(model, tokenizer, modules, texts, rows)
     if file:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(".part")
-        save_file({name: value.cpu().contiguous() for name, value in found.items()}, part)
-        part.replace(file)
+        with replace_file(file) as part:
+            save_file({name: value.cpu().contiguous() for name, value in found.items()}, part)
     return found
 
 
