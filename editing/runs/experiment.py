@@ -72,8 +72,8 @@ def run_experiment(
             experiment = Experiment(snapshot, settings, prepared, folder, progress, run_shards)
             results = [score_unedited(experiment)]
             if run.sweep is not None:
-                material = _make_material(experiment)
-                plans = choose_best(settings.plans, run.sweep, prepared.model, prepared.tokenizer, material, folder)
+                batch = _make_batch(experiment)
+                plans = choose_best(settings.plans, run.sweep, prepared.model, prepared.tokenizer, batch, folder)
                 experiment = replace(experiment, settings=replace(settings, plans=plans))
             results += [run_editor(experiment, plan) for plan in experiment.settings.plans if plan.name != "none"]
         peak = max([cost.peak_mb, prepared.peak_memory_mb, *(result.peak_memory_mb for result in results)])
@@ -144,11 +144,11 @@ def run_editor(experiment: Experiment, plan: Plan) -> EditorResult:
 
 def _run_edits(experiment: Experiment, plan: Plan, state: str) -> EditorResult:
     """All edits at once or in chunks."""
-    material = _make_material(experiment)
-    experiment.progress(f"{plan.name}: editing {material.edits.num_rows} facts")
+    batch = _make_batch(experiment)
+    experiment.progress(f"{plan.name}: editing {batch.edits.num_rows} facts")
     curve: list[pa.Table] = []
     with Cost() as editing:
-        edited = _edit(experiment, plan, material, curve)
+        edited = _edit(experiment, plan, batch, curve)
     try:
         folder = experiment.folder / "adapters" / plan.name
         edited.save(folder)
@@ -171,16 +171,16 @@ def _run_edits(experiment: Experiment, plan: Plan, state: str) -> EditorResult:
 
 def _run_single_edits(experiment: Experiment, plan: Plan, state: str) -> EditorResult:
     """Each edit alone; stores the scores of each as soon as they are known. Saves no edit."""
-    prepared, material = experiment.prepared, _make_material(experiment)
+    prepared, batch = experiment.prepared, _make_batch(experiment)
 
     def store_of(edit_id: str) -> ScoreCache:
         return ScoreCache(experiment.folder / WORK / "scores", state_key(state, edit_id))
 
-    experiment.progress(f"{plan.name}: editing {material.edits.num_rows} facts one at a time")
+    experiment.progress(f"{plan.name}: editing {batch.edits.num_rows} facts one at a time")
     with Cost() as cost:
         try:
             found = score_single_edits(
-                plan, prepared.model, prepared.tokenizer, material, experiment.snapshot.questions,
+                plan, prepared.model, prepared.tokenizer, batch, experiment.snapshot.questions,
                 experiment.settings.scoring, store_of,
             )  # fmt: skip
         except (KeyboardInterrupt, ChronoFactsError) as error:
@@ -193,15 +193,15 @@ def _run_single_edits(experiment: Experiment, plan: Plan, state: str) -> EditorR
     )  # fmt: skip
 
 
-def _edit(experiment: Experiment, plan: Plan, material: EditBatch, curve: list[pa.Table]) -> EditedModel:
+def _edit(experiment: Experiment, plan: Plan, batch: EditBatch, curve: list[pa.Table]) -> EditedModel:
     """All at once, or in chunks; then adds to `curve` the scores of each chunk's own questions right after it."""
     model, tokenizer = experiment.prepared.model, experiment.prepared.tokenizer
     settings, questions = experiment.settings, experiment.snapshot.questions
     if settings.run.chunk is None or isinstance(plan.settings, SavedSettings):
-        return plan.editor.edit(model, tokenizer, material, plan.settings)
+        return plan.editor.edit(model, tokenizer, batch, plan.settings)
     questions = questions.filter(pc.equal(questions["kind"], "edit"))
     ids = (several[0] if several else "" for several in questions["edit_ids"].to_pylist())
-    facts = pa.array([material.facts.get(edit_id) for edit_id in ids], pa.string())
+    facts = pa.array([batch.facts.get(edit_id) for edit_id in ids], pa.string())
 
     def score_chunk(part: EditedModel, edits: pa.Table) -> None:
         own = questions.filter(pc.is_in(facts, edits["edit_id"].combine_chunks()))
@@ -210,7 +210,7 @@ def _edit(experiment: Experiment, plan: Plan, material: EditBatch, curve: list[p
             number = pa.array([len(curve)] * scores.num_rows, pa.int32())
             curve.append(scores.append_column("chunk", number))
 
-    return edit_in_chunks(plan, model, tokenizer, material, settings.run.chunk, score_chunk)
+    return edit_in_chunks(plan, model, tokenizer, batch, settings.run.chunk, score_chunk)
 
 
 def _evaluate(
@@ -265,8 +265,9 @@ def _hash_edited_state(experiment: Experiment, plan: Plan) -> str:
     """A hash of the edited model, known before it is made: the base, the facts, the editor and its settings."""
     run = {name: value for name, value in asdict(experiment.settings.run).items()
            if name not in ("cache", "threads", "device")}  # fmt: skip
-    content = _hash_content(experiment.snapshot)
-    return state_key(experiment.prepared.hash, content, plan.name, asdict(plan.settings), run)
+    return state_key(
+        experiment.prepared.hash, _hash_content(experiment.snapshot), plan.name, asdict(plan.settings), run
+    )
 
 
 def _save_result(folder: Path, name: str, result: EditorResult) -> None:
@@ -290,7 +291,7 @@ def _load_result(plan: Plan, facts: Mapping[str, Any], tables: Mapping[str, pa.T
     return EditorResult(plan.name, config=asdict(plan.settings), **{**facts, **typed}, **tables)
 
 
-def _make_material(experiment: Experiment) -> EditBatch:
+def _make_batch(experiment: Experiment) -> EditBatch:
     snapshot = experiment.snapshot
     phrasings = (text for others in snapshot.questions["phrasings"].to_pylist() for text in others or ())
     probes = frozenset(snapshot.questions["question"].to_pylist()) | frozenset(phrasings)

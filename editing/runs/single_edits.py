@@ -95,7 +95,7 @@ def score_single_edits(
     plan: Plan,
     model: Any,
     tokenizer: Any,
-    material: EditBatch,
+    batch: EditBatch,
     questions: pa.Table,
     settings: ScoringSettings = ScoringSettings(),  # noqa: B008 - frozen
     store_of: Callable[[str], ScoreCache | None] = lambda edit_id: None,
@@ -105,15 +105,15 @@ def score_single_edits(
     store_of: edit id -> the scores of the model with this edit alone; an edit that has all its scores is not made
     again. Raises BadInput when no question is about one edit alone.
     """
-    ids, probes = material.edits["edit_id"].to_pylist(), _split_probes(material, questions, settings)
+    ids, probes = batch.edits["edit_id"].to_pylist(), _split_probes(batch, questions, settings)
     stores = {edit: store_of(ids[edit]) for edit in probes}
     missing = [edit for edit in probes if not _has_scores(stores[edit], probes[edit], settings)]
     options = batch_settings(plan.settings, model)
-    watch = _Stopwatch(plan.name, len(missing), options.facts_at_once if options else 1, material.progress)
+    watch = _Stopwatch(plan.name, len(missing), options.facts_at_once if options else 1, batch.progress)
     tables = {
         edit: evaluate(model, tokenizer, probes[edit], settings, stores[edit]) for edit in probes.keys() - set(missing)
     }
-    with closing(_edit_each(plan, model, tokenizer, material, missing, options)) as states:
+    with closing(_edit_each(plan, model, tokenizer, batch, missing, options)) as states:
         for edit, edited in watch.measure(states):
             tables[edit] = evaluate(edited, tokenizer, probes[edit], settings, stores[edit])
     report = {"mode": "one-at-a-time", "edits": len(probes), "in_one_pass": options is not None}
@@ -121,23 +121,23 @@ def score_single_edits(
         report |= {"steps": options.steps, "learning_rate": options.learning_rate}
     return SingleEditScores(
         pa.concat_tables([tables[edit] for edit in sorted(tables)]),
-        trained_prompts(material.edits.take(pa.array(sorted(tables))), plan.settings),
+        trained_prompts(batch.edits.take(pa.array(sorted(tables))), plan.settings),
         report,
         round(watch.edited_s, 3),
         round(watch.scored_s, 3),
     )
 
 
-def _split_probes(material: EditBatch, questions: pa.Table, settings: ScoringSettings) -> dict[int, pa.Table]:
+def _split_probes(batch: EditBatch, questions: pa.Table, settings: ScoringSettings) -> dict[int, pa.Table]:
     """Number of the edit -> `PROBES` about it alone, for those that have any."""
-    needs = [{material.facts.get(one, one) for one in ids or ()} for ids in questions["edit_ids"].to_pylist()]
+    needs = [{batch.facts.get(one, one) for one in ids or ()} for ids in questions["edit_ids"].to_pylist()]
     single = questions.filter(pa.array([len(need) == 1 for need in needs], pa.bool_()))
     if not single.num_rows:
         raise BadInput("no question is about one edit alone; take mode=all")
     probes = all_probes(single, SENTENCES.empty_table(), replace(settings, perplexity=0, text=None))
-    facts = pa.array([material.facts.get(one, one) for one in probes["fact"].to_pylist()], pa.string())
+    facts = pa.array([batch.facts.get(one, one) for one in probes["fact"].to_pylist()], pa.string())
     found = {}
-    for number, edit_id in enumerate(material.edits["edit_id"].to_pylist()):
+    for number, edit_id in enumerate(batch.edits["edit_id"].to_pylist()):
         mine = probes.filter(pc.equal(facts, edit_id))  # of a question about one edit, that edit
         if mine.num_rows:
             found[number] = mine
@@ -150,19 +150,19 @@ def _has_scores(store: ScoreCache | None, probes: pa.Table, settings: ScoringSet
 
 
 def _edit_each(
-    plan: Plan, model: Any, tokenizer: Any, material: EditBatch, edits: Sequence[int], options: ParallelOptions | None
+    plan: Plan, model: Any, tokenizer: Any, batch: EditBatch, edits: Sequence[int], options: ParallelOptions | None
 ) -> Generator[tuple[int, Any], None, None]:
     """The model with each of the edits alone, one after the other."""
     if options is None:
-        quiet, cache = replace(material, progress=lambda line: None), ModelCache(covariances={})
+        quiet, cache = replace(batch, progress=lambda line: None), ModelCache(covariances={})
         for edit in edits:
             with edit_singly(plan, model, tokenizer, quiet, edit, cache) as edited:
                 yield edit, edited.model
         return
     for begin in range(0, len(edits), options.facts_at_once):
         group = edits[begin : begin + options.facts_at_once]
-        chosen = material.edits.take(pa.array(group))
-        singles = edit_in_parallel(model, tokenizer, chosen, options, material.progress)
+        chosen = batch.edits.take(pa.array(group))
+        singles = edit_in_parallel(model, tokenizer, chosen, options, batch.progress)
         for index, edit in enumerate(group):
             with singles.only(index) as edited_model:
                 yield edit, edited_model

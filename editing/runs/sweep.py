@@ -83,9 +83,9 @@ def read_grid(text: str, plan: Plan) -> tuple[Member, ...]:
     for chosen in itertools.product(*axes.values()):
         point = dict(zip(axes, chosen, strict=True))
         read = make_plan(plan.name, point, seed=0).settings
-        settings = replace(plan.settings, **{key: getattr(read, key) for key in point})
+        config = replace(plan.settings, **{key: getattr(read, key) for key in point})
         words = " ".join(f"{key}={value}" for key, value in point.items())
-        members.append(Member(words, replace(plan, settings=settings)))
+        members.append(Member(words, replace(plan, settings=config)))
     return tuple(members)
 
 
@@ -98,7 +98,7 @@ def plan_grid(plans: Sequence[Plan], text: str) -> tuple[Member, ...]:
 
 
 def choose_best(
-    plans: Sequence[Plan], text: str, model: Any, tokenizer: Any, material: EditBatch, out: Path
+    plans: Sequence[Plan], text: str, model: Any, tokenizer: Any, batch: EditBatch, out: Path
 ) -> tuple[Plan, ...]:
     """The plans with the best member in place of the first that trains; writes `out / "sweep.parquet"`.
 
@@ -109,17 +109,17 @@ def choose_best(
     if path.is_file():
         table = pq.read_table(path)
     else:
-        material.progress(f"sweep of {len(grid)} settings of {swept}")
-        table = sweep(grid, model, tokenizer, material)
+        batch.progress(f"sweep of {len(grid)} settings of {swept}")
+        table = sweep(grid, model, tokenizer, batch)
         pq.write_table(table, path)
     for line in format_sweep(table).splitlines():
-        material.progress(line)
+        batch.progress(line)
     best = grid[table["best"].to_pylist().index(True)].plan
     return tuple(best if plan.name == swept else plan for plan in plans)
 
 
 def sweep(
-    grid: Sequence[Member], model: Any, tokenizer: Any, material: EditBatch, prefix_bytes: int = 4 << 30
+    grid: Sequence[Member], model: Any, tokenizer: Any, batch: EditBatch, prefix_bytes: int = 4 << 30
 ) -> pa.Table:
     """`SWEEP`, one row per member in the grid's order; restores the model.
 
@@ -127,13 +127,13 @@ def sweep(
     stayed a number.
     """
     cache = ModelCache(hidden_states=PrefixStore(prefix_bytes))
-    samples = _draw_samples(model, tokenizer, material, grid)
+    samples = _draw_samples(model, tokenizer, batch, grid)
     rows: list[dict[str, Any]] = []
     for number, member in enumerate(grid):
-        figures = _try(member.plan, model, tokenizer, material, samples, cache)
+        figures = _try(member.plan, model, tokenizer, batch, samples, cache)
         blank = dict.fromkeys(SWEEP.names) | {"member": number, "settings": member.words, "score": 0.0, "best": False}
         rows.append(blank | figures)
-        material.progress(f"sweep {number + 1} of {len(grid)}: {member.words}, score {rows[-1]['score']:.2f}")
+        batch.progress(f"sweep {number + 1} of {len(grid)}: {member.words}, score {rows[-1]['score']:.2f}")
     if all(row["loss"] is None for row in rows):
         raise CheckFailed("no member of the sweep could be trained; lower learning_rate")
     max(rows, key=lambda row: row["score"])["best"] = True
@@ -156,12 +156,12 @@ def _try(
     plan: Plan,
     model: Any,
     tokenizer: Any,
-    material: EditBatch,
+    batch: EditBatch,
     samples: Mapping[str, Sequence[Encoded]],
     cache: ModelCache,
 ) -> dict[str, Any]:
     """One member's figures."""
-    quiet = replace(material, progress=lambda line: None)
+    quiet = replace(batch, progress=lambda line: None)
     with Cost() as cost:
         try:
             edited = plan.editor.edit(model, tokenizer, quiet, plan.settings, cache)
@@ -181,24 +181,25 @@ def _try(
     }
 
 
-def _draw_samples(model: Any, tokenizer: Any, material: EditBatch, grid: Sequence[Member]) -> dict[str, list[Encoded]]:
+def _draw_samples(model: Any, tokenizer: Any, batch: EditBatch, grid: Sequence[Member]) -> dict[str, list[Encoded]]:
     """The questions of each measure, the same for all members, at most `SAMPLE` each.
 
     `kept` holds only what the unedited model knows: nobody can keep the rest.
     """
-    edits = material.edits.slice(0, SAMPLE)
-    trained = {text for member in grid for text in trained_prompts(edits, member.plan.settings)}
+    edits = batch.edits.slice(0, SAMPLE)
+    configs = [member.plan.settings for member in grid]
+    trained = {text for config in configs for text in trained_prompts(edits, config)}
     unseen = [
         TrainingExample(others[-1], form_of(others[-1]), answer)  # the last paraphrase is never trained
         for others, answer in zip(edits["paraphrases"].to_pylist(), edits["target_new"].to_pylist(), strict=True)
         if others and others[-1] not in trained
     ]
-    stable = choose_replay(material, 0, SAMPLE, seed=1) if material.sentences.num_rows else []
-    samples = {"edits": make_examples(edits, ("prompt",), 0), "paraphrases": unseen, "kept": stable}
-    tokens = {name: encode_examples(model, tokenizer, examples) for name, examples in samples.items()}
-    right = recalled(model, tokens["kept"])
-    tokens["kept"] = [example for example, known in zip(tokens["kept"], right, strict=True) if known]
-    return {name: examples for name, examples in tokens.items() if examples}
+    stable = choose_replay(batch, 0, SAMPLE, seed=1) if batch.sentences.num_rows else []
+    examples = {"edits": make_examples(edits, ("prompt",), 0), "paraphrases": unseen, "kept": stable}
+    samples = {name: encode_examples(model, tokenizer, several) for name, several in examples.items()}
+    known = recalled(model, samples["kept"])
+    samples["kept"] = [one for one, is_known in zip(samples["kept"], known, strict=True) if is_known]
+    return {name: several for name, several in samples.items() if several}
 
 
 def _harmonic(shares: Any) -> float:
