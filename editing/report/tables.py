@@ -8,7 +8,7 @@ from typing import NamedTuple
 from chronofacts.editing.report.runs import Interval, Run, State, intervals, states
 
 __all__ = [
-    "MEANING", "NAMES", "Rank", "Table", "breakdown_tables", "kind_table", "leaderboard",
+    "MEANING", "NAMES", "Table", "breakdown_tables", "kind_table", "leaderboard",
     "leaderboard_table", "main_metrics", "metric_table", "more_metrics",
 ]  # fmt: skip
 
@@ -92,13 +92,6 @@ class Table(NamedTuple):
     title: str = ""
 
 
-class Rank(NamedTuple):
-    """One row of the leaderboard."""
-
-    state: State
-    balance: float
-
-
 def _balance(state: State) -> float | None:
     """Harmonic mean of edit success, paraphrase, locality and history, as far as they were measured.
 
@@ -111,11 +104,11 @@ def _balance(state: State) -> float | None:
     return len(values) / sum(1 / value for value in values) if min(values) > 0 else 0.0
 
 
-def leaderboard(runs: Sequence[Run]) -> list[Rank]:
-    """All editors of all runs, the newest snapshot first, within it the best balance first."""
-    ranks = [Rank(state, mark) for state in states(runs) if (mark := _balance(state)) is not None]
-    by_mark = sorted(ranks, key=lambda rank: (-rank.balance, rank.state.label))
-    return sorted(by_mark, key=lambda rank: rank.state.run.as_of, reverse=True)
+def leaderboard(runs: Sequence[Run]) -> list[tuple[State, float]]:
+    """All editors of all runs with their balance, the newest snapshot first, within it the best first."""
+    ranks = [(state, mark) for state in states(runs) if (mark := _balance(state)) is not None]
+    by_mark = sorted(ranks, key=lambda rank: (-rank[1], rank[0].label))
+    return sorted(by_mark, key=lambda rank: rank[0].run.as_of, reverse=True)
 
 
 def leaderboard_table(runs: Sequence[Run], metrics: Sequence[str] = ()) -> Table:

@@ -6,20 +6,18 @@ scores (`scoring.cache`). Each lies under the hash of all that it depends on, so
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chronofacts.schemas.errors import BadInput
-from chronofacts.schemas.files import check_out
+from chronofacts.schemas.files import check_out, lock_file
 
 __all__ = ["MODEL", "WORK", "load_checkpoint", "resumable", "save_checkpoint"]
 
@@ -42,13 +40,16 @@ def resumable(
     """
     check_out(out)
     folder = out.absolute().parent / f".{out.name}.partial"
-    try:
-        (folder / WORK).mkdir(parents=True, exist_ok=True)
-        lock = (folder / WORK / "lock").open("w")
-    except OSError as error:
-        raise BadInput(f"--out {out} cannot be written ({error.strerror})") from error
-    with lock:
-        _lock(lock, out)
+    with ExitStack() as stack:
+        try:
+            (folder / WORK).mkdir(parents=True, exist_ok=True)
+            stack.enter_context(lock_file(folder / WORK / "lock", wait=False))
+        except BlockingIOError as error:
+            raise BadInput(
+                f"--out {out} is being written by another run; wait for it, or name another folder"
+            ) from error
+        except OSError as error:
+            raise BadInput(f"--out {out} cannot be written ({error.strerror})") from error
         _check_identity(folder, identity, out)
         if _has_checkpoints(folder):
             progress(f"going on with the interrupted run in {folder}")
@@ -96,7 +97,7 @@ def _check_identity(folder: Path, identity: Mapping[str, Any], out: Path) -> Non
     """Write the identity of the run; raises BadInput when the folder holds checkpoints of another one."""
     file = folder / WORK / "identity.json"
     wanted = before = json.loads(json.dumps(identity, default=str))
-    with contextlib.suppress(OSError, ValueError):
+    with suppress(OSError, ValueError):
         before = json.loads(file.read_text(encoding="utf-8"))
     if before != wanted and _has_checkpoints(folder):
         changed = sorted(name for name in {*before, *wanted} if before.get(name) != wanted.get(name))
@@ -105,15 +106,3 @@ def _check_identity(folder: Path, identity: Mapping[str, Any], out: Path) -> Non
             f"begun with, remove it, or name another folder than --out {out}"
         )
     file.write_text(json.dumps(wanted, ensure_ascii=False), encoding="utf-8")
-
-
-def _lock(lock: IO[str], out: Path) -> None:
-    """Raises BadInput when another process writes to the same folder; the lock ends with the process."""
-    if os.name == "nt":
-        return
-    import fcntl
-
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise BadInput(f"--out {out} is being written by another run; wait for it, or name another folder") from error
