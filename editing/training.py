@@ -25,7 +25,7 @@ from chronofacts.editing.forward.partial import Passage, lowest_trained, open_pa
 from chronofacts.editing.models.distributed import Team, join_team
 from chronofacts.editing.models.encoding import Encoded, batches_by_length, pad
 from chronofacts.editing.models.load import answer_logits
-from chronofacts.editing.progress import Pace
+from chronofacts.editing.progress import Progress
 from chronofacts.schemas.errors import BadInput, ChronoFactsError
 
 __all__ = [
@@ -114,7 +114,7 @@ def train(
         parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98), fused=True
     )
     losses: list[float] = []
-    pace = Pace(progress, "training: step", settings.steps)
+    steps_done = Progress(progress, "training: step", settings.steps)
     stopped, one_pass = "steps", max(1, math.ceil(len(examples) / settings.batch_size))
     with _open_reader(model, examples, settings, prefix, progress) as reader:
         for indices in _shuffled_batches(examples, settings, by_length=not reader.passage.packs):
@@ -130,7 +130,7 @@ def train(
                 after_step()
             losses.append(value)
             recent = sum(losses[-one_pass:]) / len(losses[-one_pass:])
-            pace.reached(len(losses), f", loss {recent:.2f}")
+            steps_done.update(len(losses), f", loss {recent:.2f}")
             if len(losses) >= one_pass and recent < settings.stop_loss:
                 stopped = "loss"
             elif reader.late(time.perf_counter() - begun):

@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
+from chronofacts.editing.models.hooks import hidden_of, hooked
 from chronofacts.editing.models.load import find_blocks, find_linears
 from chronofacts.schemas.errors import BadInput
 
 __all__ = [
     "attention_modules",
     "block_names",
-    "hidden_of",
     "matrix_of",
     "output_matrices",
     "share_of_depth",
@@ -78,11 +78,6 @@ def matrix_of(module: Any) -> torch.Tensor:
     return weight.T if type(module).__name__ == "Conv1D" else weight  # type: ignore[no-any-return]
 
 
-def hidden_of(output: Any) -> torch.Tensor:
-    """The hidden states that a block gives: older architectures wrap them in a tuple."""
-    return output[0] if isinstance(output, tuple) else output  # type: ignore[no-any-return]
-
-
 def share_of_depth(model: Any, share: float) -> int:
     """The layer at this share of the depth: 0.17 is layer 5 of 32."""
     blocks = len(find_blocks(model)[1])
@@ -101,16 +96,11 @@ def writes_to_stream(model: Any, layer: int) -> bool:
     width, reference = model.get_input_embeddings().weight.shape[1], model.get_input_embeddings().weight
     added = 3 * torch.randn(width, generator=generator).to(reference)
     seen: list[torch.Tensor] = []
-    watch = block.register_forward_hook(lambda _module, _inputs, output: seen.append(hidden_of(output).float()))
+    watch = (block, lambda _module, _inputs, output: seen.append(hidden_of(output).float()))
+    push = (matrix, lambda _module, _inputs, output: output + added)
     ids = torch.zeros((1, 2), dtype=torch.int64, device=reference.device)
-    try:
-        model(input_ids=ids, use_cache=False)
-        push = matrix.register_forward_hook(lambda _module, _inputs, output: output + added)
-        try:
+    for hooks in ([watch], [watch, push]):
+        with hooked(hooks):
             model(input_ids=ids, use_cache=False)
-        finally:
-            push.remove()
-    finally:
-        watch.remove()
     moved = seen[1] - seen[0]
     return bool(torch.allclose(moved, added.float().expand_as(moved), atol=0.02, rtol=0.02))

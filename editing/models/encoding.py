@@ -6,6 +6,7 @@ prompt tokens, behind a chat template too (`chat`). Leaves out the template itse
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -113,11 +114,28 @@ def pad(rows: Sequence[Encoded], answer_only: bool, device: torch.device | str, 
     return Batch(ids.to(device), labels.to(device), first)
 
 
-def batches_by_length(lengths: Sequence[int], rows: int) -> Iterator[list[int]]:
-    """Indices in batches of at most `rows`, sorted by length so that little is padded."""
-    order = sorted(range(len(lengths)), key=lambda index: lengths[index])
-    for begin in range(0, len(order), rows):
-        yield order[begin : begin + rows]
+def batches_by_length(
+    lengths: Sequence[int],
+    rows: int,
+    tokens: float = math.inf,
+    apart: float = math.inf,
+    generated: Sequence[int] | None = None,
+) -> Iterator[list[int]]:
+    """Indices in batches, the shortest first, so that little is padded.
+
+    A batch has at most so many rows, and so many tokens with its padding; its lengths differ by at most `apart`.
+    generated: how many tokens are still added to each.
+    """
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        whole = lengths[index] + (generated[index] if generated else 0)
+        full = len(batch) == rows or (len(batch) + 1) * whole > tokens
+        if batch and (full or lengths[index] - lengths[batch[0]] > apart):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
 
 
 def _lead(tokenizer: Any) -> list[int]:

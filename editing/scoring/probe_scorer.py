@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from chronofacts.editing.models.encoding import Encoded, encode, render
 from chronofacts.editing.models.load import context_length
-from chronofacts.editing.progress import Pace
+from chronofacts.editing.progress import Progress
 from chronofacts.editing.scoring.answer_match import matches, token_f1
 from chronofacts.editing.scoring.answer_sets import Value, judge_set
 from chronofacts.editing.scoring.fluency import ngram_entropy
@@ -144,8 +144,8 @@ class _Model:
             encoded = encode(self.tokenizer, [prompt for prompt, _ in new], ["x"] * len(new), self.context)
             ids, most = [row.prompt for row in encoded], [cap for _, cap in new]
             rows, tokens = self.settings.batch_size, self.settings.batch_tokens
-            pace = Pace(self.progress, "scoring: written", len(new))
-            texts = generate(self.model, self.tokenizer, ids, most, rows, tokens, to_the_end, reached=pace.reached)
+            written = Progress(self.progress, "scoring: written", len(new))
+            texts = generate(self.model, self.tokenizer, ids, most, rows, tokens, to_the_end, reached=written.update)
             self.said |= dict(zip(new, texts, strict=True))
         return [self.said[pair] for pair in wanted]
 

@@ -21,8 +21,9 @@ import torch
 
 from chronofacts.editing.facts import distinct
 from chronofacts.editing.metrics.bootstrap import interval
-from chronofacts.editing.models.architecture import attention_modules, block_names, hidden_of, output_matrices
+from chronofacts.editing.models.architecture import attention_modules, block_names, output_matrices
 from chronofacts.editing.models.encoding import Encoded, encode, form_of, pad, render
+from chronofacts.editing.models.hooks import hidden_of
 from chronofacts.editing.models.load import answer_logits, context_length
 from chronofacts.editing.models.subject_tokens import check_fast, subject_span
 from chronofacts.editing.scoring import teacher_force

@@ -21,8 +21,9 @@ from torch.nn import functional
 from chronofacts.editing.editors import Material
 from chronofacts.editing.editors.located.key_covariance import covariances, texts_from
 from chronofacts.editing.editors.trained.examples import Wording, edit_lessons
-from chronofacts.editing.models.architecture import hidden_of, share_of_depth
+from chronofacts.editing.models.architecture import share_of_depth
 from chronofacts.editing.models.encoding import Encoded, encode, pad
+from chronofacts.editing.models.hooks import hidden_of
 from chronofacts.editing.models.load import answer_logits, context_length, find_blocks, keeps_some_logits
 from chronofacts.editing.models.subject_tokens import subject_end
 from chronofacts.schemas.errors import BadInput
