@@ -20,7 +20,7 @@ from chronofacts.editing.options import nearest, option_names, parse_options
 from chronofacts.schemas.errors import BadInput
 
 if TYPE_CHECKING:
-    from chronofacts.editing.forward.hidden_state_cache import PrefixStore
+    from chronofacts.editing.forward.hidden_state_cache import HiddenStateCache
 
 __all__ = ["EDITORS", "EditedModel", "Editor", "Material", "Plan", "make_plan"]
 
@@ -52,7 +52,7 @@ class Material:
     probes: frozenset[str] = frozenset()
     """Texts of all questions: what is asked is never replayed."""
     progress: Callable[[str], None] = lambda line: None
-    prefix: PrefixStore | None = None
+    prefix: HiddenStateCache | None = None
     """What frozen layers gave for these edits' wordings, where several trainings of one model share it."""
     known: pa.Table | None = None
     """Edits whose old facts the model should know, where `edits` are a part of them; None: `edits`."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from chronofacts.editing.editors import Plan, make_plan
 from chronofacts.editing.editors.saved_edit import SavedOptions, saved_plans
-from chronofacts.editing.models.distributed import join_team
+from chronofacts.editing.models.distributed import join_processes
 from chronofacts.editing.options import nearest, option_names, parse_options
 from chronofacts.editing.runs.results import ExperimentSettings, RunSettings
 from chronofacts.editing.runs.sweep import planned_grid
@@ -56,7 +56,7 @@ def _check_mode(settings: ExperimentSettings) -> None:
     """Refuses before any work is done what cannot be swept, and what does not go with one at a time or a device map."""
     if settings.run.sweep is not None:
         planned_grid(settings)
-    if settings.run.device_map and (settings.scoring.processes > 1 or join_team().size > 1):
+    if settings.run.device_map and (settings.scoring.processes > 1 or join_processes().size > 1):
         raise BadInput("device_map spreads one model over all GPUs; leave it out where several processes have one each")
     if settings.run.mode == "one-at-a-time":
         saved = any(isinstance(plan.config, SavedOptions) for plan in settings.plans)

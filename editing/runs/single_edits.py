@@ -21,7 +21,7 @@ from chronofacts.editing.editors import Material, Plan
 from chronofacts.editing.editors.sequential import edited_alone
 from chronofacts.editing.editors.trained.examples import edit_lessons
 from chronofacts.editing.editors.trained.lora import LoraOptions
-from chronofacts.editing.editors.trained.lora_batched import ParallelOptions, edit_in_parallel
+from chronofacts.editing.editors.trained.lora_batched import LoraBatchSettings, edit_in_parallel
 from chronofacts.editing.facts import choose_facts, facts_of
 from chronofacts.editing.options import option_names
 from chronofacts.editing.progress import duration
@@ -74,14 +74,14 @@ def ask_alone(snapshot: Snapshot, edits: int | None, seed: int) -> tuple[Snapsho
     return replace(snapshot, edits=chosen, questions=questions), left_out
 
 
-def single_pass(config: Any, model: Any) -> ParallelOptions | None:
+def single_pass(config: Any, model: Any) -> LoraBatchSettings | None:
     """How LoRA's settings are those of many single edits in one pass; None for DoRA, replay and other editors."""
     if not isinstance(config, LoraOptions) or config.dora or config.replay:
         return None
     if config.rank < 1:
         raise BadInput(f"editor lora: rank = {config.rank}; it must be at least 1")
     width = model.get_input_embeddings().weight.shape[1]
-    return ParallelOptions(
+    return LoraBatchSettings(
         rank=config.rank,
         alpha=config.alpha * config.rank**0.5 if config.rslora else config.alpha,  # alpha / √rank (Kalajdzievski 2023)
         targets=config.targets,
@@ -153,7 +153,7 @@ def _known(store: ScoreStore | None, probes: pa.Table, settings: ScoringSettings
 
 
 def _each(
-    plan: Plan, model: Any, tokenizer: Any, material: Material, edits: Sequence[int], options: ParallelOptions | None
+    plan: Plan, model: Any, tokenizer: Any, material: Material, edits: Sequence[int], options: LoraBatchSettings | None
 ) -> Generator[tuple[int, Any], None, None]:
     """The model with each of the edits alone, one after the other."""
     if options is None:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from chronofacts.editing.editors import Material, Plan, make_plan
 from chronofacts.editing.editors.trained.examples import Lesson, edit_lessons, replay_lessons
-from chronofacts.editing.forward.hidden_state_cache import PrefixStore
+from chronofacts.editing.forward.hidden_state_cache import HiddenStateCache
 from chronofacts.editing.models.encoding import Encoded, encode, form_of
 from chronofacts.editing.models.load import context_length
 from chronofacts.editing.options import nearest, option_names
@@ -120,7 +120,7 @@ def sweep(
     prefix_bytes: for what the frozen layers give, over all members. Raises CheckFailed when no member's loss stayed a
     number.
     """
-    store, asked = PrefixStore(prefix_bytes), _questions(model, tokenizer, material, grid)
+    store, asked = HiddenStateCache(prefix_bytes), _questions(model, tokenizer, material, grid)
     rows: list[dict[str, Any]] = []
     for number, member in enumerate(grid):
         figures = _try(member.plan, model, tokenizer, replace(material, prefix=store), asked)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from chronofacts.editing.forward.prompt_prefix_cache import starts
+from chronofacts.editing.forward.prompt_prefix_cache import group_by_prefix
 from chronofacts.editing.models.load import context_length, keeps_some_logits
 
 __all__ = ["generate"]
@@ -44,7 +44,7 @@ def generate(
         caps = [max(1, min(cap, context - len(prompt))) for cap, prompt in zip(caps, prompts, strict=True)]
     writer = _Writer(model, tokenizer, to_the_end)
     texts: dict[int, str] = {}
-    for start in starts(model, prompts, [len(prompt) - 1 for prompt in prompts], share):
+    for start in group_by_prefix(model, prompts, [len(prompt) - 1 for prompt in prompts], share):
         for members in _batches(start.rows, prompts, caps, batch_size, batch_tokens):
             rests = [prompts[index][start.length :] for index in members]
             written = writer.write(rests, [caps[index] for index in members], start.cache_for(len(members)))

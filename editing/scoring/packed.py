@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from chronofacts.editing.forward.packing import pack, predicting, shared_beginning
-from chronofacts.editing.forward.partial import open_passage
-from chronofacts.editing.models.encoding import Encoded
+from chronofacts.editing.forward.packing import label_logits, pack
+from chronofacts.editing.forward.partial import open_partial_forward
+from chronofacts.editing.models.encoding import Encoded, common_length
 from chronofacts.editing.scoring.likelihood import Forced, judged
 
 __all__ = ["force_packed"]
@@ -36,14 +36,14 @@ def force_packed(model: Any, encoded: Sequence[Encoded], batch_size: int, batch_
     order = sorted(range(len(encoded)), key=lambda index: encoded[index].ids)  # neighbours begin alike
     tried = sorted(encoded, key=lambda row: len(row.ids))[:TRIED]
     forced: dict[int, Forced] = {}
-    with open_passage(model, tried) as passage:
+    with open_partial_forward(model, tried) as passage:
         if not passage.packs or not passage.shortened:
             return None
-        most = min(batch_tokens, passage.row)
+        most = min(batch_tokens, passage.row_tokens)
         for indices in _rows(order, encoded, batch_size, most):
             texts = [encoded[index] for index in indices]
             reading = pack(texts, True, passage.device)
-            logits = predicting(reading, passage.logits(reading)).float()
+            logits = label_logits(reading, passage.logits(reading)).float()
             nll = torch.nn.functional.cross_entropy(logits, reading.labels, reduction="none").cpu().numpy()
             right = (logits.argmax(-1) == reading.labels).cpu().numpy()
             ends = np.cumsum([len(text.ids) - text.start for text in texts])
@@ -58,7 +58,7 @@ def _rows(order: Sequence[int], encoded: Sequence[Encoded], texts: int, tokens: 
     row: list[int] = []
     held, before = 0, ()  # type: int, tuple[int, ...]
     for index in order:
-        new = len(encoded[index].ids) - shared_beginning(before, encoded[index].ids)
+        new = len(encoded[index].ids) - common_length([before, encoded[index].ids])
         if row and (len(row) == texts or held + new > tokens):
             yield row
             row, held, new = [], 0, len(encoded[index].ids)

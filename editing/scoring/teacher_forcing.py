@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from chronofacts.editing.forward.prompt_prefix_cache import Start, read_starts, starts
+from chronofacts.editing.forward.prompt_prefix_cache import PromptPrefix, extend_prefix, group_by_prefix
 from chronofacts.editing.models.encoding import Encoded, pad
 from chronofacts.editing.models.load import answer_logits, keeps_some_logits
 from chronofacts.editing.scoring.likelihood import Forced, judged
@@ -28,7 +28,7 @@ def teacher_force(
     """
     forced: dict[int, Forced] = {}
     limits = [row.start - 1 for row in encoded]  # the answer's first token is predicted from the one before it
-    for start in starts(model, [row.ids for row in encoded], limits, share):
+    for start in group_by_prefix(model, [row.ids for row in encoded], limits, share):
         packed = (
             force_packed(model, [encoded[i] for i in start.rows], batch_size, batch_tokens) if _whole(start) else None
         )
@@ -61,10 +61,10 @@ def _without(row: Encoded, length: int) -> Encoded:
     return Encoded(row.ids[length:], row.start - length, row.end - length, row.merged)
 
 
-def _force(rows: Sequence[Encoded], model: Any, start: Start) -> list[Forced]:
+def _force(rows: Sequence[Encoded], model: Any, start: PromptPrefix) -> list[Forced]:
     """One batch, after what all of its rows begin with."""
     limit = min(row.start for row in rows) - 1
-    length, cache = read_starts(model, start, [row.ids for row in rows], limit)
+    length, cache = extend_prefix(model, start, [row.ids for row in rows], limit)
     rows = [_without(row, length) for row in rows]
     batch = pad(rows, True, next(model.parameters()).device)
     labels = batch.labels[:, batch.first :]
@@ -78,7 +78,7 @@ def _force(rows: Sequence[Encoded], model: Any, start: Start) -> list[Forced]:
     return forced
 
 
-def _whole(start: Start) -> bool:
+def _whole(start: PromptPrefix) -> bool:
     """May these rows be packed, and is no part of them read already?"""
     return start.shares and start.cache is None
 

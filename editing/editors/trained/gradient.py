@@ -224,7 +224,7 @@ def _settings(config: TrainedOptions, lessons: int, replayed: int) -> TrainingSe
         weight_decay=0.0,
         stop_loss=config.stop_loss,
         rows_at_once=config.rows_at_once,
-        prefix_bytes=config.prefix_mb << 20,
+        cache_bytes=config.prefix_mb << 20,
         seed=config.seed,
     )
 

@@ -106,7 +106,7 @@ class Lora:
             )
             width = model.get_input_embeddings().weight.shape[1]
             settings = _training(config, len(lessons), len(replayed), width)
-            report = train(adapted, examples, settings, progress=edits.progress, prefix=edits.prefix)
+            report = train(adapted, examples, settings, progress=edits.progress, cache=edits.prefix)
         except (TrainingFailed, BadInput):
             edited.undo()
             raise
@@ -160,7 +160,7 @@ def _training(config: LoraOptions, lessons: int, replayed: int, width: int) -> T
         weight_decay=0.0,
         stop_loss=config.stop_loss,
         rows_at_once=config.rows_at_once,
-        prefix_bytes=config.prefix_mb << 20,
+        cache_bytes=config.prefix_mb << 20,
         seed=config.seed,
     )
 
