@@ -81,7 +81,7 @@ def prepare_model(
                 snapshot.sentences, snapshot.edits, snapshot.questions, settings.world, progress
             )
             save_model(model, tokenizer, out / "model")
-            how: Mapping[str, Any] = report.as_dict()
+            how: Mapping[str, Any] = asdict(report)
         else:
             progress(f"loading {model_name}")
             run = settings.run

@@ -17,9 +17,9 @@ from chronofacts.editing.editors import Material
 from chronofacts.editing.editors.prompted.retrieval import Retriever
 from chronofacts.editing.editors.prompted.rewritten_model import Asked, AskedModel, Reading
 from chronofacts.editing.editors.prompted.subject_index import SubjectIndex
+from chronofacts.editing.models.context_facts import SEPARATOR, prepend_facts, render_fact
 from chronofacts.editing.models.encoding import form_of
 from chronofacts.editing.models.load import context_length
-from chronofacts.editing.models.told_facts import SEPARATOR, tell, with_facts
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["InContext", "InContextOptions"]
@@ -64,7 +64,7 @@ class InContext:
 
         def _fit(tokenizer: Any, facts: list[str], prompt: str) -> str:
             while facts:
-                whole = with_facts(facts, prompt, config.separator)
+                whole = prepend_facts(facts, prompt, config.separator)
                 if most is None or len(tokenizer(whole)["input_ids"]) + room <= most:
                     return whole
                 facts = facts[1:]
@@ -82,4 +82,4 @@ def _longest_answer(tokenizer: Any, rows: Sequence[dict[str, Any]]) -> int:
 
 def _tell(row: dict[str, Any], form: str) -> str:
     text = row["cloze"] if form == "cloze" and row["cloze"] else row["prompt"]
-    return tell(text, form_of(text), row["target_new"])
+    return render_fact(text, form_of(text), row["target_new"])
