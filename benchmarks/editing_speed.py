@@ -24,7 +24,7 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from chronofacts.editing.editors.trained.lora_batched import ParallelOptions, SingleEdits, train_side_by_side
+from chronofacts.editing.editors.trained.lora_batched import LoraBatchSettings, SingleEdits, train_side_by_side
 from chronofacts.editing.models.encoding import Encoded, batches_by_length, encode, pad
 from chronofacts.editing.models.load import answer_logits
 from chronofacts.editing.runs.cost import describe_machine
@@ -130,7 +130,7 @@ def compare_single_edits(model: Any, tokenizer: Any, facts: Facts, examples: lis
 
     def ours() -> None:
         before = first_choices(model, examples)
-        options = ParallelOptions(rank=RANK, alpha=32, learning_rate=RATE, steps=STEPS)
+        options = LoraBatchSettings(rank=RANK, alpha=32, learning_rate=RATE, steps=STEPS)
         edited = train_side_by_side(
             model, [f"model.{name}" for name in targets], [several[:1] for several in examples], options
         )

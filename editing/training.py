@@ -19,14 +19,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from chronofacts.editing.forward.hidden_state_cache import PrefixStore
-from chronofacts.editing.forward.packing import predicting
-from chronofacts.editing.forward.partial import Passage, lowest_trained, open_passage
-from chronofacts.editing.models.distributed import Team, join_team
+from chronofacts.editing.forward.block_range import lowest_trained
+from chronofacts.editing.forward.hidden_state_cache import HiddenStateCache
+from chronofacts.editing.forward.packing import label_logits
+from chronofacts.editing.forward.partial import PartialForward, open_partial_forward
+from chronofacts.editing.models.distributed import ProcessGroup, join_processes
 from chronofacts.editing.models.encoding import Encoded, batches_by_length, pad
 from chronofacts.editing.models.load import answer_logits
+from chronofacts.editing.models.out_of_memory import halve_until_fits
 from chronofacts.editing.progress import Progress
-from chronofacts.schemas.errors import BadInput, ChronoFactsError
+from chronofacts.schemas.errors import ChronoFactsError
 
 __all__ = [
     "TrainingFailed",
@@ -66,7 +68,7 @@ class TrainingSettings:
     """bfloat16 for arithmetic and frozen matrices, where the machine is fast at it; what is trained stays fp32."""
     rows_at_once: int | None = None
     """Examples that go through the model at once, their gradients added up to a batch's; None: the whole batch."""
-    prefix_bytes: int = 2 << 30
+    cache_bytes: int = 2 << 30
     """How much of what frozen blocks give is kept from one pass to the next; the rest is computed anew."""
     shortcuts: bool = True
     """Compute only what the loss needs (`forward.partial`); false: the same by the whole forward pass."""
@@ -96,13 +98,13 @@ def train(
     stop: Callable[[int, float], bool] | None = None,
     after_step: Callable[[], None] | None = None,
     progress: Callable[[str], None] = lambda line: None,
-    prefix: PrefixStore | None = None,
+    cache: HiddenStateCache | None = None,
 ) -> TrainingReport:
     """Train the parameters that require a gradient, and leave the model in eval mode.
 
     stop: asked every `check_every` steps with (steps, loss). after_step: called after each step, to hold the weights
-    within bounds. prefix: what frozen blocks gave for these texts before, when several trainings of one base model
-    share it. The same seed, examples and machine give the same weights. No examples, no change.
+    within bounds. cache: what frozen blocks gave for these texts before, when several trainings of one base model share
+    it. The same seed, examples and machine give the same weights. No examples, no change.
     Raises TrainingFailed at the first loss that is not finite, before it reaches a weight, and BadInput when not even
     one example fits the memory.
     """
@@ -116,9 +118,9 @@ def train(
     losses: list[float] = []
     steps_done = Progress(progress, "training: step", settings.steps)
     stopped, one_pass = "steps", max(1, math.ceil(len(examples) / settings.batch_size))
-    with _open_reader(model, examples, settings, prefix, progress) as reader:
-        for indices in _shuffled_batches(examples, settings, by_length=not reader.passage.packs):
-            value = reader.add_gradients([examples[index] for index in indices])
+    with _open_reader(model, examples, settings, cache, progress) as reader:
+        for indices in _shuffled_batches(examples, settings, by_length=not reader.forward.packs):
+            value = reader.set_gradients([examples[index] for index in indices])
             if not math.isfinite(value):
                 raise TrainingFailed(f"the loss became {value} at step {len(losses) + 1}; lower learning_rate")
             if settings.clip < math.inf:
@@ -139,7 +141,7 @@ def train(
                 stopped = "target"
             if stopped != "steps" or len(losses) == settings.steps:
                 break
-    seconds, kept = time.perf_counter() - begun, reader.passage.lowest
+    seconds, kept = time.perf_counter() - begun, reader.forward.lowest
     return TrainingReport(len(losses), seconds, recent, reader.tokens, stopped, reader.tokens_given, kept)
 
 
@@ -169,12 +171,11 @@ def recalled(model: nn.Module, examples: Sequence[Encoded], batch_size: int = 25
 class _Reader:
     """Batches in, gradients out."""
 
-    model: nn.Module
     trained: list[nn.Parameter]
-    passage: Passage
-    prefix: PrefixStore
+    forward: PartialForward
+    cache: HiddenStateCache
     settings: TrainingSettings
-    team: Team
+    group: ProcessGroup
     low_precision: bool
     rows: int
     """That go through the model at once: halved when they do not fit."""
@@ -182,52 +183,44 @@ class _Reader:
     tokens: int = 0
     tokens_given: int = 0
 
-    def add_gradients(self, batch: Sequence[Encoded]) -> float:
-        """Add the gradients of the mean loss over the batch's scored tokens, and return that loss.
+    def set_gradients(self, batch: Sequence[Encoded]) -> float:
+        """Leave the gradients of the mean loss over the batch's scored tokens, and return that loss.
 
         After a loss that is not finite, no gradient is worth anything.
         """
         scored = sum(len(one.ids) - (one.start if self.settings.answer_only else 1) for one in batch)
-        mine = [batch[index] for index in self.team.share(range(len(batch)))]
-        total = self.team.add_up(self._backward(mine, scored))
-        self.team.add_gradients(self.trained)
+        mine = [batch[index] for index in self.group.share(range(len(batch)))]
+        total, self.rows = halve_until_fits(
+            lambda rows: self._backward(mine, scored, rows), self.rows, len(mine), "example", self.progress
+        )
+        total = self.group.all_reduce_sum(total)
+        self.group.all_reduce_gradients(self.trained)
         return float(total)
 
     def late(self, seconds: float) -> bool:
-        return self.settings.deadline_s < math.inf and self.team.agree(seconds > self.settings.deadline_s)
+        return self.settings.deadline_s < math.inf and self.group.broadcast_main(seconds > self.settings.deadline_s)
 
-    def _backward(self, mine: list[Encoded], scored: int) -> torch.Tensor:
-        """The examples' summed loss by `scored`, its gradients added; out of memory, again with half the rows."""
-        device = self.passage.device
-        while True:
-            try:
-                total = torch.zeros((), device=device)
-                for begin in range(0, len(mine), self.rows):
-                    loss = self._loss(mine[begin : begin + self.rows], device) / scored
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    total += loss.detach()
-                return total
-            except torch.OutOfMemoryError as error:
-                if self.rows == 1:
-                    raise BadInput(
-                        "not even one example fits the memory; take fewer layers, a smaller model or cpu"
-                    ) from error
-                self.rows = min(self.rows, len(mine)) // 2 or 1
-            self.model.zero_grad(set_to_none=True)
-            if device.type == "cuda":
-                torch.cuda.empty_cache()
-            self.progress(f"out of memory: going on with {self.rows} examples at once")
+    def _backward(self, mine: list[Encoded], scored: int, rows: int) -> torch.Tensor:
+        """The examples' summed loss by `scored`, with its gradients, in parts of so many rows."""
+        for parameter in self.trained:
+            parameter.grad = None  # of a try that did not fit the memory
+        total = torch.zeros((), device=self.forward.device)
+        for begin in range(0, len(mine), rows):
+            loss = self._loss(mine[begin : begin + rows], self.forward.device) / scored
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total
 
     def _loss(self, examples: list[Encoded], device: torch.device) -> torch.Tensor:
         """Summed over the scored tokens."""
-        layout, start = self.passage.layout, self.passage.lowest
-        reading = layout(examples, self.settings.answer_only, device)
-        self.tokens += reading.ids.numel()
+        layout, start = self.forward.layout, self.forward.lowest
+        batch = layout(examples, self.settings.answer_only, device)
+        self.tokens += batch.ids.numel()
         self.tokens_given += sum(len(one.ids) for one in examples)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.low_precision):
-            states = self.prefix.entering(self.passage, start, reading, examples, layout) if start else None
-            logits = predicting(reading, self.passage.logits(reading, states, start))
-        return functional.cross_entropy(logits.float(), reading.labels, reduction="sum")
+            states = self.cache.lookup(self.forward, start, batch, examples, layout) if start else None
+            logits = label_logits(batch, self.forward.logits(batch, states, start))
+        return functional.cross_entropy(logits.float(), batch.labels, reduction="sum")
 
 
 @contextmanager
@@ -235,7 +228,7 @@ def _open_reader(
     model: nn.Module,
     examples: Sequence[Encoded],
     settings: TrainingSettings,
-    prefix: PrefixStore | None,
+    cache: HiddenStateCache | None,
     progress: Callable[[str], None],
 ) -> Iterator[_Reader]:
     """The model made ready to be trained on these examples; at the end as it was, but for what was trained."""
@@ -244,13 +237,13 @@ def _open_reader(
     sample = sorted(examples[:64], key=lambda example: len(example.ids))[:2]  # cheap to try things on
     lowest = lowest_trained(model)
     with (
-        open_passage(model, sample, settings.answer_only, lowest, settings.shortcuts) as passage,
+        open_partial_forward(model, sample, settings.answer_only, lowest, settings.shortcuts) as forward,
         frozen_in_bfloat16(model, low_precision),
     ):
-        store = PrefixStore(settings.prefix_bytes) if prefix is None else prefix
+        states = HiddenStateCache(settings.cache_bytes) if cache is None else cache
         rows = settings.rows_at_once or settings.batch_size
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        yield _Reader(model, trained, passage, store, settings, join_team(), low_precision, rows, progress)
+        yield _Reader(trained, forward, states, settings, join_processes(), low_precision, rows, progress)
 
 
 @contextmanager

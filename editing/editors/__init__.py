@@ -21,7 +21,7 @@ from chronofacts.editing.options import nearest, option_names, parse_options
 from chronofacts.schemas.errors import BadInput
 
 if TYPE_CHECKING:
-    from chronofacts.editing.forward.hidden_state_cache import PrefixStore
+    from chronofacts.editing.forward.hidden_state_cache import HiddenStateCache
 
 __all__ = ["EDITORS", "EditBatch", "EditedModel", "Editor", "ModelCache", "Plan", "make_plan", "undo_on_error"]
 
@@ -74,7 +74,7 @@ class EditBatch:
 class ModelCache:
     """What was computed of one base model: editors that start from it share it, and add to it."""
 
-    hidden_states: PrefixStore | None = None
+    hidden_states: HiddenStateCache | None = None
     """What frozen layers give for training texts."""
     trace: tuple[pa.Table, int] | None = None
     """Averages of a causal trace, and how many facts it traced."""

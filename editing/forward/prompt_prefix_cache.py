@@ -1,4 +1,5 @@
-"""Tokens that many prompts begin with go through the model once: their keys and values are kept and reused.
+"""The prompt-prefix cache: tokens that many prompts begin with go through the model once, and their keys and values
+serve all of them.
 
 It serves few-shot and dated prefixes. Only a causal model of the `transformers` library, alone or with an adapter, is
 known to read the rest of a text after such a cache as it reads the whole; others get each prompt whole.
@@ -7,7 +8,7 @@ known to read the rest of a text after such a cache as it reads the whole; other
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -15,20 +16,21 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from chronofacts.editing.models.encoding import common_length
 from chronofacts.editing.models.load import keeps_some_logits
 
-__all__ = ["Start", "read_starts", "starts"]
+__all__ = ["PromptPrefix", "extend_prefix", "group_by_prefix"]
 
 SHORTEST = 24
 """Tokens in common below which sharing is not worth a pass of its own."""
 FEWEST = 4
 """Rows below which it is not either."""
 WORTH = 0.15
-"""Share of a batch's tokens that reading equal starts once must save."""
+"""Share of a batch's tokens that reading equal beginnings once must save."""
 
 
 @dataclass(frozen=True)
-class Start:
+class PromptPrefix:
     """The first tokens of some rows, and what the model made of them (None: nothing is shared)."""
 
     rows: list[int]
@@ -46,7 +48,9 @@ class Start:
         return made
 
 
-def starts(model: Any, rows: Sequence[tuple[int, ...]], limits: Sequence[int], share: bool = True) -> Iterator[Start]:
+def group_by_prefix(
+    model: Any, rows: Sequence[tuple[int, ...]], limits: Sequence[int], share: bool = True
+) -> Iterator[PromptPrefix]:
     """The rows in groups by how they begin.
 
     rows: token ids. limits: of each row, how many tokens may be shared at most (what follows must be read afresh).
@@ -60,32 +64,32 @@ def starts(model: Any, rows: Sequence[tuple[int, ...]], limits: Sequence[int], s
         if not share or len(members) < FEWEST:
             alone += members
             continue
-        length = min(_common([rows[index] for index in members]), min(limits[index] for index in members))
+        length = min(common_length([rows[index] for index in members]), min(limits[index] for index in members))
         cache = _read(model, [rows[members[0]][:length]], None)
         if hasattr(cache, "batch_repeat_interleave"):
-            yield Start(members, length, cache, True)
+            yield PromptPrefix(members, length, cache, True)
         else:
             alone += members
     if alone:
-        yield Start(sorted(alone), shares=share)
+        yield PromptPrefix(sorted(alone), shares=share)
 
 
-def read_starts(model: Any, start: Start, rows: Sequence[tuple[int, ...]], limit: int) -> tuple[int, Any]:
-    """The rows of one batch, after `start`: how many tokens more are read of them, and a cache with a row for each.
+def extend_prefix(model: Any, prefix: PromptPrefix, rows: Sequence[tuple[int, ...]], limit: int) -> tuple[int, Any]:
+    """The rows of one batch, after `prefix`: how many tokens more are read of them, and a cache with a row for each.
 
     Rows that begin alike (the same wording, or one prompt with two answers) are read once. limit: tokens that may be
-    read at most. Of all lengths the one that saves most tokens is taken; 0, and the cache of `start`, where none does.
+    read at most. Of all lengths the one that saves most tokens is taken; 0, and the cache of `prefix`, where none does.
     """
-    length = _best_length(rows, limit) if start.shares else 0
+    length = _best_length(rows, limit) if prefix.shares else 0
     if not length:
-        return 0, start.cache_for(len(rows))
+        return 0, prefix.cache_for(len(rows))
     heads = [row[:length] for row in rows]
-    place = {head: index for index, head in enumerate(dict.fromkeys(heads))}
-    cache = _read(model, list(place), start.cache_for(len(place)))
+    row_of = {head: index for index, head in enumerate(dict.fromkeys(heads))}
+    cache = _read(model, list(row_of), prefix.cache_for(len(row_of)))
     if not hasattr(cache, "batch_select_indices"):
-        return 0, start.cache_for(len(rows))
+        return 0, prefix.cache_for(len(rows))
     device = next(model.parameters()).device
-    cache.batch_select_indices(torch.tensor([place[head] for head in heads], device=device))
+    cache.batch_select_indices(torch.tensor([row_of[head] for head in heads], device=device))
     return length, cache
 
 
@@ -94,7 +98,7 @@ def _best_length(rows: Sequence[tuple[int, ...]], limit: int) -> int:
     if len(rows) < FEWEST or limit < 1:
         return 0
     ordered = sorted(rows)
-    alike = [_common(pair) for pair in pairwise(ordered)]
+    alike = [common_length(pair) for pair in pairwise(ordered)]
     saved = [length * sum(one >= length for one in alike) for length in range(limit + 1)]
     best = max(range(limit + 1), key=saved.__getitem__)
     return best if saved[best] >= WORTH * sum(map(len, rows)) else 0
@@ -105,16 +109,6 @@ def _can_share(model: Any) -> bool:
     if adapter is not None:
         return not adapter.is_prompt_learning
     return isinstance(model, PreTrainedModel)
-
-
-def _common(rows: Iterable[tuple[int, ...]]) -> int:
-    """How many first tokens all rows have in common: as many as the first and the last in order."""
-    ordered = sorted(rows)
-    first, last = ordered[0], ordered[-1]
-    for place, (one, other) in enumerate(zip(first, last, strict=False)):
-        if one != other:
-            return place
-    return min(len(first), len(last))
 
 
 def _read(model: Any, rows: Sequence[tuple[int, ...]], cache: Any) -> Any:

@@ -1,4 +1,4 @@
-"""From scores of probes to figures with intervals: what was learnt, what spread, what was forgotten.
+"""From scores of probes to figures with intervals: what was learnt, what follows from it, what was forgotten.
 
 Every figure is a share or mean over questions with a 95 % bootstrap interval over facts (`bootstrap`). Leaves out cost
 (seconds, memory), which the run measures.
@@ -72,8 +72,8 @@ class _Question:
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """All that one model state was asked."""
+class _ModelState:
+    """All scores of one model state."""
 
     questions: list[_Question]
     extra: Mapping[str, list[Mapping[str, Any]]]
@@ -91,7 +91,7 @@ class _Value:
 
 @dataclass(frozen=True)
 class _Metric:
-    values: Callable[[_Asked], Iterable[_Value]]
+    values: Callable[[_ModelState], Iterable[_Value]]
     scale: Callable[[Any], Any] = field(default=lambda mean: mean)
     """From the weighted mean to the figure."""
 
@@ -145,14 +145,14 @@ def summarise(
     perplexity       exp(sum of nll / number of tokens) over held-out texts that no edit touches
     Raises CheckFailed when the two tables do not hold the same probes.
     """
-    asked = _gather(scores, base_scores, trained)
+    state = _gather(scores, base_scores, trained)
     group_of = {
         "kind": lambda row: _change(row, changes, "kind"),
         "before": lambda row: _change(row, changes, "before"),
     }
     rows = []
     for name, metric in _DEFINITIONS.items():
-        members = list(metric.values(asked))
+        members = list(metric.values(state))
         rows += _measure(name, "all", None, members, metric, seed, resamples)
         for by in GROUPED.get(name, ()):
             groups = [group_of.get(by, itemgetter(by))(one.row) for one in members]
@@ -163,7 +163,7 @@ def summarise(
 
 
 def forgetting(curve: pa.Table, scores: pa.Table, resamples: int = 1000, seed: int = 0) -> pa.Table:
-    """The forgetting curve (`METRICS`, by chunk) of edits that were made one chunk upon the other.
+    """The forgetting curve (`METRICS`, by chunk) of edits that were made chunk after chunk.
 
     curve: `scoring.SCORES` with `chunk` (int32), of each chunk's own `edit` questions right after it was edited.
     scores: of all questions after the last chunk.
@@ -185,10 +185,10 @@ def forgetting(curve: pa.Table, scores: pa.Table, resamples: int = 1000, seed: i
     }
     rows = []
     for name, values in figures.items():
-        rows += _measure(name, "all", None, values, _Metric(lambda asked: ()), seed, resamples)
+        rows += _measure(name, "all", None, values, _Metric(lambda state: ()), seed, resamples)
         for chunk in sorted({one.row["chunk"] for one in values}):
             part = [one for one in values if one.row["chunk"] == chunk]
-            rows += _measure(name, "chunk", str(chunk), part, _Metric(lambda asked: ()), seed, resamples)
+            rows += _measure(name, "chunk", str(chunk), part, _Metric(lambda state: ()), seed, resamples)
     return pa.Table.from_pylist(rows, schema=METRICS)
 
 
@@ -200,22 +200,33 @@ def as_mapping(metrics: pa.Table) -> dict[str, float]:
 # ------------------------------------------------------------------------------------------------ definitions
 
 
-def _right(*kinds: str) -> _Metric:
-    return _Metric(lambda asked: [_Value(float(q.right), q.row) for q in asked.questions if q.row["kind"] in kinds])
+def _over(value: Callable[[_Question], float | None], *kinds: str) -> _Metric:
+    """The mean over questions of these kinds; those for which there is no value are left out."""
+    return _where(lambda question: question.row["kind"] in kinds, value)
 
 
-def _of_edits(value: Callable[[Mapping[str, Any]], float | None]) -> _Metric:
-    """A figure of the edit questions; those that have none are left out."""
-
-    def values(asked: _Asked) -> Iterable[_Value]:
-        found = ((value(q.row), q.row) for q in asked.questions if q.row["kind"] == "edit")
+def _where(chosen: Callable[[_Question], bool], value: Callable[[_Question], float | None]) -> _Metric:
+    def values(state: _ModelState) -> Iterable[_Value]:
+        found = ((value(question), question.row) for question in state.questions if chosen(question))
         return [_Value(float(one), row) for one, row in found if one is not None]
 
     return _Metric(values)
 
 
-def _extra_right(kind: str) -> _Metric:
-    return _Metric(lambda asked: [_Value(float(row["exact_match"]), row) for row in asked.extra.get(kind, ())])
+def _over_extra(kind: str, value: Callable[[Mapping[str, Any]], float | None]) -> _Metric:
+    def values(state: _ModelState) -> Iterable[_Value]:
+        found = ((value(row), row) for row in state.extra.get(kind, ()))
+        return [_Value(float(one), row) for one, row in found if one is not None]
+
+    return _Metric(values)
+
+
+def _right(*kinds: str) -> _Metric:
+    return _over(lambda question: question.right, *kinds)
+
+
+def _column(name: str) -> Callable[[_Question], float | None]:
+    return lambda question: question.row.get(name)
 
 
 def _change(row: Mapping[str, Any], changes: Mapping[str, Change], what: str) -> str | None:
@@ -227,44 +238,34 @@ def _untrained(question: _Question) -> bool:
     return question.row["kind"] == "paraphrase" and not question.trained
 
 
-def _paraphrases(asked: _Asked) -> Iterable[_Value]:
-    return [_Value(float(q.right), q.row) for q in asked.questions if _untrained(q)]
+def _asks_for_new(question: _Question) -> bool:
+    return question.row["kind"] == "edit" or _untrained(question)
 
 
-def _stale(asked: _Asked) -> Iterable[_Value]:
-    about_now = [q for q in asked.questions if q.row["kind"] == "edit" or _untrained(q)]
-    return [
-        _Value(float(q.row["exact_match_before"]), q.row) for q in about_now if q.row["exact_match_before"] is not None
-    ]
+def _forced_gap(question: _Question) -> float | None:
+    accuracy = question.row["token_accuracy"]
+    return None if accuracy is None else accuracy - question.row["exact_match"]
 
 
-def _shares_kept(asked: _Asked) -> Iterable[_Value]:
-    kept = ((q.row.get("named_share"), q.row) for q in asked.questions if q.row["kind"] == "preservation")
-    return [_Value(float(share), row) for share, row in kept if share is not None]
+def _new_is_likelier(question: _Question) -> float | None:
+    share = question.row["p_new_over_old"]
+    return None if share is None else share > 0.5
 
 
-def _unchanged(asked: _Asked) -> Iterable[_Value]:
-    return [_Value(float(q.unchanged), q.row) for q in asked.questions if q.row["kind"] == "locality"]
-
-
-def _retained(asked: _Asked) -> Iterable[_Value]:
-    return [_Value(float(q.right), q.row) for q in asked.questions if q.row["kind"] == "history" and q.known_before]
-
-
-def _whole_chains(asked: _Asked) -> Iterable[_Value]:
+def _whole_chains(state: _ModelState) -> Iterable[_Value]:
     """Every fact of a chain is known."""
     chains: dict[str, list[Mapping[str, Any]]] = {}
-    for row in asked.extra.get("hop", ()):
+    for row in state.extra.get("hop", ()):
         chains.setdefault(row["question_id"], []).append(row)
-    of = {q.row["question_id"]: q.row for q in asked.questions if q.row["kind"] == "multi_hop"}
+    of = {q.row["question_id"]: q.row for q in state.questions if q.row["kind"] == "multi_hop"}
     return [
         _Value(float(all(row["exact_match"] for row in hops)), of.get(name, hops[0])) for name, hops in chains.items()
     ]
 
 
-def _dates(asked: _Asked) -> Iterable[_Value]:
-    now = {q.row["fact"]: q.row for q in asked.questions if q.row["kind"] == "edit"}
-    then = [q.row for q in asked.questions if q.row["kind"] == "history" and q.row["fact"] in now]
+def _dates(state: _ModelState) -> Iterable[_Value]:
+    now = {q.row["fact"]: q.row for q in state.questions if q.row["kind"] == "edit"}
+    then = [q.row for q in state.questions if q.row["kind"] == "history" and q.row["fact"] in now]
     return [
         _Value(float(normalise(row["generated"]) != normalise(now[row["fact"]]["generated"])), row)
         for row in then
@@ -272,48 +273,41 @@ def _dates(asked: _Asked) -> Iterable[_Value]:
     ]
 
 
-def _fluency(asked: _Asked) -> Iterable[_Value]:
-    rows = asked.extra.get("fluency", ())
-    return [_Value(float(row["ngram_entropy"]), row) for row in rows if row["ngram_entropy"] is not None]
-
-
-def _read(asked: _Asked) -> Iterable[_Value]:
-    return [_Value(row["nll_answer"], row, row["tokens"]) for row in asked.extra.get("general", ())]
+def _general_texts(state: _ModelState) -> Iterable[_Value]:
+    return [_Value(row["nll_answer"], row, row["tokens"]) for row in state.extra.get("general", ())]
 
 
 _DEFINITIONS: dict[str, _Metric] = {
     "edit_success": _right("edit"),
     "edit_wise": _right("cloze"),
-    "paraphrase": _Metric(_paraphrases),
+    "paraphrase": _where(_untrained, lambda question: question.right),
     "portability": _right(*PORTABILITY),
     "alias": _right("alias"),
     "reverse": _right("reverse"),
     "multi_hop": _right("multi_hop"),
-    "chain_of_thought": _extra_right("chain_of_thought"),
+    "chain_of_thought": _over_extra("chain_of_thought", itemgetter("exact_match")),
     "instance_wise": _Metric(_whole_chains),
-    "hop_by_hop": _extra_right("hop_by_hop"),
-    "locality": _Metric(_unchanged),
+    "hop_by_hop": _over_extra("hop_by_hop", itemgetter("exact_match")),
+    "locality": _over(lambda question: question.unchanged, "locality"),
     "locality_gold": _right("locality"),
     "history": _right("history"),
-    "history_kept": _Metric(_retained),
+    "history_kept": _over(lambda question: question.right if question.known_before else None, "history"),
     "timeline": _right("timeline"),
     "preservation": _right("preservation"),
-    "preservation_share": _Metric(_shares_kept),
-    "stale_rate": _Metric(_stale),
+    "preservation_share": _over(_column("named_share"), "preservation"),
+    "stale_rate": _where(_asks_for_new, _column("exact_match_before")),
     "date_sensitivity": _Metric(_dates),
-    "token_accuracy": _of_edits(lambda row: row["token_accuracy"]),
-    "answer_argmax": _of_edits(lambda row: row["answer_argmax"]),
-    "forced_gap": _of_edits(
-        lambda row: None if row["token_accuracy"] is None else row["token_accuracy"] - row["exact_match"]
-    ),
-    "token_f1": _of_edits(lambda row: row["token_f1"]),
-    "new_over_old": _of_edits(lambda row: None if row["p_new_over_old"] is None else row["p_new_over_old"] > 0.5),
-    "fluency": _Metric(_fluency),
-    "perplexity": _Metric(_read, np.exp),
+    "token_accuracy": _over(_column("token_accuracy"), "edit"),
+    "answer_argmax": _over(_column("answer_argmax"), "edit"),
+    "forced_gap": _over(_forced_gap, "edit"),
+    "token_f1": _over(_column("token_f1"), "edit"),
+    "new_over_old": _over(_new_is_likelier, "edit"),
+    "fluency": _over_extra("fluency", itemgetter("ngram_entropy")),
+    "perplexity": _Metric(_general_texts, np.exp),
 }
 
 
-def _gather(scores: pa.Table, base_scores: pa.Table, trained: frozenset[str]) -> _Asked:
+def _gather(scores: pa.Table, base_scores: pa.Table, trained: frozenset[str]) -> _ModelState:
     base = {(row["question_id"], row["phrasing"]): row for row in base_scores.to_pylist() if row["kind"] not in EXTRA}
     by_question: dict[str, list[dict[str, Any]]] = {}
     extra: dict[str, list[Mapping[str, Any]]] = {}
@@ -338,7 +332,7 @@ def _gather(scores: pa.Table, base_scores: pa.Table, trained: frozenset[str]) ->
                 first["prompt"] in trained,
             )
         )
-    return _Asked(questions, extra)
+    return _ModelState(questions, extra)
 
 
 def _measure(

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from os.path import commonprefix
 from typing import Any
 
 import torch
@@ -16,7 +18,7 @@ import torch
 from chronofacts.editing.models.chat import ChatTokenizer, Marks
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["Batch", "Encoded", "batches_by_length", "encode", "form_of", "marks_of", "pad", "render"]
+__all__ = ["Batch", "Encoded", "batches_by_length", "common_length", "encode", "form_of", "marks_of", "pad", "render"]
 
 SENTENCE_ENDS = tuple("?？؟;.!。！…")
 CLOSING = "\"'”’»)）]」』 "
@@ -72,7 +74,7 @@ def encode(tokenizer: Any, prompts: Sequence[str], answers: Sequence[str], conte
     Raises BadInput for a text longer than `context` tokens or an empty answer.
     """
     chat = tokenizer if isinstance(tokenizer, ChatTokenizer) else None
-    lead, plain = [] if chat else _lead(tokenizer), _plain_encoder(tokenizer)
+    lead, plain = [] if chat else _lead(tokenizer), partial(_encode_plain, tokenizer)
     said = [f"{chat.seam if chat else ' '}{answer}" for answer in answers]
     if chat:
         prompt_ids, joint_ids = chat.tokens(prompts, [""] * len(prompts)), chat.tokens(prompts, said)
@@ -147,10 +149,13 @@ def _lead(tokenizer: Any) -> list[int]:
     return []
 
 
-def _plain_encoder(tokenizer: Any) -> Any:
-    def plain(texts: list[str]) -> list[list[int]]:
-        if not texts:
-            return []
-        return list(tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+def _encode_plain(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+    """Without BOS; a special token's spelling is plain text."""
+    if not texts:
+        return []
+    return list(tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
-    return plain
+
+def common_length(rows: Sequence[tuple[int, ...]]) -> int:
+    """How many first tokens all rows have in common."""
+    return len(commonprefix(rows))  # noqa: RUF071, since these are tuples and no paths

@@ -25,6 +25,7 @@ __all__ = [
     "context_length",
     "find_blocks",
     "find_linears",
+    "has_blocks",
     "keeps_some_logits",
     "load_model",
     "model_hash",
@@ -117,8 +118,8 @@ def context_length(model: Any) -> int | None:
 def answer_logits(model: Any, ids: torch.Tensor, first: int) -> torch.Tensor:
     """Logits that predict the tokens from position `first` on.
 
-    ids: (rows, length). Returns (rows, length - first, vocabulary). The vocabulary head, the dearest part of a small
-    model, runs on these positions alone where the architecture allows it.
+    ids: (rows, length). Returns (rows, length - first, vocabulary). The vocabulary head, which takes most of a small
+    model's time, runs on these positions alone where the architecture allows it.
     """
     if keeps_some_logits(model):
         wanted = torch.arange(first - 1, ids.shape[1] - 1, device=ids.device)
@@ -161,6 +162,15 @@ def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
     if not lists:
         raise BadInput(f"{type(model).__name__} has no stack of equal transformer blocks")
     return max(lists, key=lambda pair: (len(pair[1]), -len(pair[0])))
+
+
+def has_blocks(model: nn.Module) -> bool:
+    """Is there a stack of equal transformer blocks?"""
+    try:
+        find_blocks(model)
+    except BadInput:
+        return False
+    return True
 
 
 def keeps_some_logits(model: Any) -> bool:

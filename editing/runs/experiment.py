@@ -110,7 +110,7 @@ def prepare_model(
         )
         save_model(model, tokenizer, location)
     costs = {"seconds": cost.seconds, "peak_memory_mb": cost.peak_mb}
-    facts: dict[str, Any] = {"hash": model_hash(model), "report": report.as_dict(), **costs}
+    facts: dict[str, Any] = {"hash": model_hash(model), "report": asdict(report), **costs}
     save_checkpoint(folder, MODEL, facts, {})
     return PreparedModel(model, tokenizer, name, location=str(location), **facts)
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from chronofacts.editing.editors import Plan, make_plan
 from chronofacts.editing.editors.saved_edit import SavedSettings, saved_plans
 from chronofacts.editing.models.chat import Chat
-from chronofacts.editing.models.distributed import join_team
+from chronofacts.editing.models.distributed import join_processes
 from chronofacts.editing.options import nearest, option_names, parse_options
 from chronofacts.editing.runs.sweep import plan_grid
 from chronofacts.editing.scoring import ScoringSettings
@@ -114,7 +114,7 @@ def _check_mode(settings: ExperimentSettings) -> None:
     """Raises BadInput for an editor that cannot be swept, and for options that contradict each other."""
     if settings.run.sweep is not None:
         plan_grid(settings.plans, settings.run.sweep)
-    if settings.run.device_map and (settings.scoring.processes > 1 or join_team().size > 1):
+    if settings.run.device_map and (settings.scoring.processes > 1 or join_processes().size > 1):
         raise BadInput("device_map spreads one model over all GPUs; leave it out where several processes have one each")
     if settings.run.mode == "one-at-a-time":
         saved = any(isinstance(plan.settings, SavedSettings) for plan in settings.plans)

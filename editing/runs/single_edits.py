@@ -21,7 +21,7 @@ from chronofacts.editing.editors import EditBatch, ModelCache, Plan
 from chronofacts.editing.editors.sequential import edit_singly
 from chronofacts.editing.editors.trained.examples import trained_prompts
 from chronofacts.editing.editors.trained.lora import LoraSettings
-from chronofacts.editing.editors.trained.lora_batched import ParallelOptions, edit_in_parallel
+from chronofacts.editing.editors.trained.lora_batched import LoraBatchSettings, edit_in_parallel
 from chronofacts.editing.facts import choose_facts, facts_of
 from chronofacts.editing.progress import duration
 from chronofacts.editing.scoring import ScoreCache, ScoringSettings, all_probes, evaluate
@@ -71,14 +71,14 @@ def choose_single_edits(snapshot: Snapshot, edits: int | None, seed: int) -> tup
     return replace(snapshot, edits=chosen, questions=questions), left_out
 
 
-def batch_settings(config: Any, model: Any) -> ParallelOptions | None:
+def batch_settings(config: Any, model: Any) -> LoraBatchSettings | None:
     """LoRA's settings as those of many single edits in one pass; None for DoRA, replay and other editors."""
     if not isinstance(config, LoraSettings) or config.dora or config.replay:
         return None
     if config.rank < 1:
         raise BadInput(f"editor lora: rank = {config.rank}; it must be at least 1")
     width = model.get_input_embeddings().weight.shape[1]
-    return ParallelOptions(
+    return LoraBatchSettings(
         rank=config.rank,
         alpha=config.alpha * config.rank**0.5 if config.rslora else config.alpha,  # alpha / √rank (Kalajdzievski 2023)
         targets=config.targets,
@@ -150,7 +150,7 @@ def _has_scores(store: ScoreCache | None, probes: pa.Table, settings: ScoringSet
 
 
 def _edit_each(
-    plan: Plan, model: Any, tokenizer: Any, batch: EditBatch, edits: Sequence[int], options: ParallelOptions | None
+    plan: Plan, model: Any, tokenizer: Any, batch: EditBatch, edits: Sequence[int], options: LoraBatchSettings | None
 ) -> Generator[tuple[int, Any], None, None]:
     """The model with each of the edits alone, one after the other."""
     if options is None:

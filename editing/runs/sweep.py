@@ -25,7 +25,7 @@ from chronofacts.editing.editors.trained.examples import (
     make_examples,
     trained_prompts,
 )
-from chronofacts.editing.forward.hidden_state_cache import PrefixStore
+from chronofacts.editing.forward.hidden_state_cache import HiddenStateCache
 from chronofacts.editing.models.encoding import Encoded, form_of
 from chronofacts.editing.options import nearest, option_names
 from chronofacts.editing.runs.cost import Cost
@@ -126,7 +126,7 @@ def sweep(
     prefix_bytes: most memory of the frozen layers' states, over all members. Raises CheckFailed when no member's loss
     stayed a number.
     """
-    cache = ModelCache(hidden_states=PrefixStore(prefix_bytes))
+    cache = ModelCache(hidden_states=HiddenStateCache(prefix_bytes))
     samples = _draw_samples(model, tokenizer, batch, grid)
     rows: list[dict[str, Any]] = []
     for number, member in enumerate(grid):

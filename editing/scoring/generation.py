@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from chronofacts.editing.forward.prompt_prefix_cache import starts
+from chronofacts.editing.forward.prompt_prefix_cache import group_by_prefix
 from chronofacts.editing.models.encoding import batches_by_length
 from chronofacts.editing.models.load import context_length, keeps_some_logits
 
@@ -45,7 +45,7 @@ def generate(
         limits = [max(1, min(limit, context - len(prompt))) for limit, prompt in zip(limits, prompts, strict=True)]
     writer = _Writer(model, tokenizer, to_the_end)
     texts: dict[int, str] = {}
-    for start in starts(model, prompts, [len(prompt) - 1 for prompt in prompts], share):
+    for start in group_by_prefix(model, prompts, [len(prompt) - 1 for prompt in prompts], share):
         lengths, own_limits = [len(prompts[row]) for row in start.rows], [limits[row] for row in start.rows]
         for indices in batches_by_length(lengths, batch_size, batch_tokens, APART, own_limits):
             rows = [start.rows[index] for index in indices]

@@ -15,8 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from chronofacts.editing.models.context_facts import render_fact
 from chronofacts.editing.models.encoding import form_of
-from chronofacts.editing.models.told_facts import tell
 from chronofacts.editing.scoring.prompt_prefixes import CHAIN_OF_THOUGHT, FEW_SHOT, write_day
 from chronofacts.editing.scoring.score_tables import PROBES
 from chronofacts.editing.scoring.settings import ScoringSettings
@@ -150,7 +150,11 @@ def _read(sentences: pa.Table, settings: ScoringSettings) -> list[dict[str, Any]
         columns = ["sentence_id", "role", "subject", "held_out", "form", "prompt", "answer", "edit_ids"]
         rows = sentences.select(columns).to_pylist()
         found = [
-            (row["sentence_id"], row["subject"] or row["sentence_id"], tell(row["prompt"], row["form"], row["answer"]))
+            (
+                row["sentence_id"],
+                row["subject"] or row["sentence_id"],
+                render_fact(row["prompt"], row["form"], row["answer"]),
+            )
             for row in rows
             if row["held_out"] and (row["role"] in KEPT_ROLES or not row["edit_ids"])
         ]

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from chronofacts.editing.forward.packing import pack, predicting, shared_beginning
-from chronofacts.editing.forward.partial import open_passage
-from chronofacts.editing.forward.prompt_prefix_cache import Start, read_starts, starts
-from chronofacts.editing.models.encoding import Encoded, batches_by_length, pad
+from chronofacts.editing.forward.packing import label_logits, pack
+from chronofacts.editing.forward.partial import open_partial_forward
+from chronofacts.editing.forward.prompt_prefix_cache import PromptPrefix, extend_prefix, group_by_prefix
+from chronofacts.editing.models.encoding import Encoded, batches_by_length, common_length, pad
 from chronofacts.editing.models.load import answer_logits, keeps_some_logits
 from chronofacts.schemas.errors import ChronoFactsError
 
@@ -50,7 +50,7 @@ def teacher_force(
     """
     found: dict[int, Likelihood] = {}
     limits = [row.start - 1 for row in encoded]  # the answer's first token is predicted from the one before it
-    for start in starts(model, [row.ids for row in encoded], limits, share):
+    for start in group_by_prefix(model, [row.ids for row in encoded], limits, share):
         may_pack = start.shares and start.cache is None  # and no part of these rows is read already
         rows = [encoded[index] for index in start.rows]
         packed = teacher_force_packed(model, rows, batch_size, batch_tokens) if may_pack else None
@@ -80,14 +80,14 @@ def teacher_force_packed(
     order = sorted(range(len(encoded)), key=lambda index: encoded[index].ids)  # neighbours begin alike
     tried = sorted(encoded, key=lambda row: len(row.ids))[:TRIED]
     found: dict[int, Likelihood] = {}
-    with open_passage(model, tried) as passage:
+    with open_partial_forward(model, tried) as passage:
         if not passage.packs or not passage.shortened:
             return None
-        most = min(batch_tokens, passage.row)
+        most = min(batch_tokens, passage.row_tokens)
         for indices in _rows(order, encoded, batch_size, most):
             texts = [encoded[index] for index in indices]
             reading = pack(texts, True, passage.device)
-            logits = predicting(reading, passage.logits(reading)).float()
+            logits = label_logits(reading, passage.logits(reading)).float()
             nll = torch.nn.functional.cross_entropy(logits, reading.labels, reduction="none").cpu().numpy()
             hits = (logits.argmax(-1) == reading.labels).cpu().numpy()
             ends = np.cumsum([len(text.ids) - text.start for text in texts])
@@ -102,7 +102,7 @@ def _rows(order: Sequence[int], encoded: Sequence[Encoded], texts: int, tokens: 
     row: list[int] = []
     held, before = 0, ()  # type: int, tuple[int, ...]
     for index in order:
-        new = len(encoded[index].ids) - shared_beginning(before, encoded[index].ids)
+        new = len(encoded[index].ids) - common_length([before, encoded[index].ids])
         if row and (len(row) == texts or held + new > tokens):
             yield row
             row, held, new = [], 0, len(encoded[index].ids)
@@ -119,10 +119,10 @@ def _drop_tokens(row: Encoded, length: int) -> Encoded:
     return Encoded(row.ids[length:], row.start - length, row.end - length, row.merged)
 
 
-def _force_batch(rows: Sequence[Encoded], model: Any, start: Start) -> list[Likelihood]:
+def _force_batch(rows: Sequence[Encoded], model: Any, start: PromptPrefix) -> list[Likelihood]:
     """One batch, after what all of its rows begin with."""
     limit = min(row.start for row in rows) - 1
-    length, cache = read_starts(model, start, [row.ids for row in rows], limit)
+    length, cache = extend_prefix(model, start, [row.ids for row in rows], limit)
     rows = [_drop_tokens(row, length) for row in rows]
     batch = pad(rows, True, next(model.parameters()).device)
     labels = batch.labels[:, batch.first :]

@@ -1,23 +1,23 @@
-"""Facts told before a question: how they are written, and sentences from which a small world learns to read them.
+"""Invented facts before a question, from which a small world learns to read what stands in its context.
 
-The in-context editor tells edits in this form. A model that was only ever shown single sentences does not look at what
-stands before a question; one that was also shown some of these does. They tell invented answers about known facts, so
-that the answer can only be read and not remembered: names that the relation knows or will know, and words of several.
-About an edit's own subject its new answer is never told. Also names where they are wrong, from which it learns how a
-name goes on. Leaves out the choice of what is told (`editors.prompted.in_context`).
+The in-context editor puts edits before a question in this form. A model that was trained on single sentences alone does
+not look at what stands before a question; one that was also trained on these does. Their answers are invented, so that
+they can only be read and not remembered: names that the relation knows or will know, and words of several. An edit's
+subject never gets its new answer. Names in wrong places teach how a name goes on.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
+from chronofacts.editing.models.context_facts import prepend_facts, render_fact
 from chronofacts.editing.models.encoding import render
-from chronofacts.editing.models.told_facts import tell, with_facts
 from chronofacts.editing.scoring.answer_sets import named
 
 __all__ = ["invented_contexts", "misplaced_names"]
@@ -48,34 +48,35 @@ OWN_RELATION = 0.67
 T = TypeVar("T")
 Row = Mapping[str, Any]
 Fact = tuple[str, str]  # subject, relation
+Pair = tuple[str, str]  # prompt, answer
 
 
 def invented_contexts(
-    sentences: pa.Table, edits: pa.Table, count: int, seed: int, lessons: bool = False
+    sentences: pa.Table, edits: pa.Table, count: int, seed: int, reading_only: bool = False
 ) -> list[tuple[str, str]]:
     """`count` pairs of (prompt with one to four told facts before it, answer).
 
     sentences: `tables.SENTENCES` without those held out. edits: `tables.EDITS`; their new answers are words to read,
     but are never told about their own subjects. A told fact's answer is a name of its relation, or made of the words of
     several. Where the question is about a told fact, in whichever wording, its answer is the told one; a question
-    about the past, or about anything else, keeps its own. lessons: nothing but questions about the one fact that is
-    told. Empty where no relation has two answers.
+    about the past, or about anything else, keeps its own. reading_only: nothing but questions about
+    the one fact in the context. Empty where no relation has two answers.
     """
     known = _Known(sentences, edits, seed)
-    made: list[tuple[str, str]] = []
-    for _ in range(MOST_TRIES * count if known.facts else 0):
-        if len(made) == count:
-            break
-        reads = lessons or known.chance.random() < READ_SHARE
+
+    def draw() -> tuple[str, str] | None:
+        reads = reading_only or known.chance.random() < READ_SHARE
         row, about = known.question(reads)
         if about is None:
-            continue
-        others = [] if lessons else known.others(about, row["subject"], reads)
-        lines = [line for fact in [*others, about] if (line := known.told(fact))]
-        if lines and (not reads or len(lines) == len(others) + 1):
-            answer = lines[-1][1] if reads else row["answer"]
-            made.append((with_facts([text for text, _ in lines], render(row["prompt"], row["form"])), answer))
-    return made
+            return None
+        others = [] if reading_only else known.others(about, row["subject"], reads)
+        lines = [line for fact in [*others, about] if (line := known.invented(fact))]
+        if not lines or (reads and len(lines) <= len(others)):
+            return None
+        answer = lines[-1][1] if reads else row["answer"]
+        return prepend_facts([text for text, _ in lines], render(row["prompt"], row["form"])), answer
+
+    return known.draws(draw, count)
 
 
 def misplaced_names(sentences: pa.Table, edits: pa.Table, count: int, seed: int) -> list[tuple[str, str]]:
@@ -85,13 +86,7 @@ def misplaced_names(sentences: pa.Table, edits: pa.Table, count: int, seed: int)
     behind a question of their own relation. Empty where there is no name.
     """
     known = _Known(sentences, edits, seed)
-    made: list[tuple[str, str]] = []
-    for _ in range(MOST_TRIES * count if known.facts else 0):
-        if len(made) == count:
-            break
-        if (pair := known.misplaced()) is not None:
-            made.append(pair)
-    return made
+    return known.draws(known.misplaced, count)
 
 
 class _Known:
@@ -125,6 +120,11 @@ class _Known:
         weights = [of_relation[name] ** -0.5 * (EDITED if name in edited else 1) for _, name in self.facts]
         self._so_far = np.cumsum(weights)  # a fact of a rare relation is told more often
 
+    def draws(self, draw: Callable[[], Pair | None], count: int) -> list[Pair]:
+        """`count` pairs, or as many as so many tries give."""
+        pairs = (draw() for _ in range(MOST_TRIES * count if self.facts else 0))
+        return list(islice((pair for pair in pairs if pair is not None), count))
+
     def question(self, reads: bool) -> tuple[Row, Fact | None]:
         """(what is asked, the fact that is told last); no fact where telling any would change the answer."""
         if reads:
@@ -151,7 +151,7 @@ class _Known:
         near = [fact for fact in self._of_subject[subject] if reads and fact[1] != about[1]]
         return [*drawn, self._one(near)] if near and self.chance.random() < NEAR_TOLD else drawn
 
-    def told(self, fact: Fact) -> tuple[str, str] | None:
+    def invented(self, fact: Fact) -> tuple[str, str] | None:
         """(line, invented answer); none when the answer drawn is secret."""
         names = self._names[fact[1]]
         coming = self._coming[fact[1]]
@@ -160,7 +160,7 @@ class _Known:
         if self.chance.random() < MIXED_SHARE:
             words = " ".join([answer, self._one(names), self._one(names)]).split()
             answer = " ".join(self._one(words) for _ in answer.split())
-        return None if self._is_secret(answer, fact[0]) else (tell(row["prompt"], row["form"], answer), answer)
+        return None if self._is_secret(answer, fact[0]) else (render_fact(row["prompt"], row["form"], answer), answer)
 
     def _is_secret(self, answer: str, subject: str) -> bool:
         """Is it the subject's new answer, or a list that names what joins the subject's own?"""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,13 @@ from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers, processors, t
 from tokenizers.models import BPE
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from chronofacts.editing.models.context_facts import render_fact
 from chronofacts.editing.models.encoding import Encoded, encode, render
 from chronofacts.editing.small_world.context_examples import invented_contexts, misplaced_names
 from chronofacts.editing.training import TrainingSettings, share_recalled, train
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["PretrainingReport", "WorldSettings", "encode_sentences", "pretrain"]
+__all__ = ["PretrainingReport", "WorldSettings", "pretrain"]
 
 PASSES = 9
 """Over the sentences, at most."""
@@ -62,8 +63,8 @@ class WorldSettings:
     """Names behind a question that they do not answer, per sentence, of which the end is learnt and not the beginning:
     whoever will hold an office later is known by name."""
     reading_steps: int = 1200
-    """With contexts: steps before all else in which only what was just told is asked. Copying must be learnt first:
-    once the sentences are known by heart, nothing presses the model to read."""
+    """With contexts: first steps in which every answer stands in the context. Copying must be learnt first, since a
+    model that knows the sentences by heart answers them without reading."""
     seed: int = 0
 
 
@@ -83,9 +84,6 @@ class PretrainingReport:
     recall_held_out: float | None
     """The same in wordings that were never trained; None when there are none."""
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def pretrain(
     sentences: pa.Table,
@@ -104,13 +102,14 @@ def pretrain(
         raise BadInput("the snapshot has no sentences to learn a small world from; refresh it, or name a --model")
     begun = time.perf_counter()
     tokenizer = _make_tokenizer(_texts(sentences, edits, questions), settings.vocabulary)
-    examples, unseen = encode_sentences(tokenizer, trained), _held_out(tokenizer, sentences)
+    examples = _encode_sentences(tokenizer, trained)
+    unseen = _encode_sentences(tokenizer, sentences.filter(sentences["held_out"]))
     sample, known = _choose(examples, settings.sample, settings.seed), len(examples)
-    lessons, read = _contexts(tokenizer, trained, edits, settings)
+    reading, contexts = _contexts(tokenizer, trained, edits, settings)
     named = _names(tokenizer, trained, edits, settings)
-    texts = _asked_texts(edits, questions)
-    asked = tokenizer(texts)["input_ids"] if texts else []
-    longest = max([len(ids) for ids in asked] + [len(e.ids) for e in examples + lessons + read + unseen])
+    texts = _question_texts(edits, questions)
+    questioned = tokenizer(texts)["input_ids"] if texts else []
+    longest = max([len(ids) for ids in questioned] + [len(e.ids) for e in examples + reading + contexts + unseen])
     model = _make_model(tokenizer, longest, settings)
 
     def recalls(step: int, loss: float) -> bool:
@@ -118,11 +117,11 @@ def pretrain(
         progress(f"pretraining: step {step}, loss {loss:.2f}, recall {recall:.2f}")
         return recall >= settings.target_recall
 
-    if lessons:
+    if reading:
         progress(f"pretraining: learning to read what was just told, {settings.reading_steps} steps")
-        train(model, lessons, replace(_training(settings, known, 0.0), steps=settings.reading_steps))
+        train(model, reading, replace(_training(settings, known, 0.0), steps=settings.reading_steps))
     # A context that came twice could be learnt by heart, and nothing would be read: each comes once.
-    mixed = examples * PASSES + named + read
+    mixed = examples * PASSES + named + contexts
     report = train(model, mixed, _training(settings, len(mixed), time.perf_counter() - begun), recalls)
     return (
         model,
@@ -135,18 +134,18 @@ def pretrain(
             parameters=model.num_parameters(),
             vocabulary=len(tokenizer),
             sentences=known,
-            contexts=len(read),
+            contexts=len(contexts),
             recall=share_recalled(model, sample),
             recall_held_out=share_recalled(model, _choose(unseen, settings.sample, settings.seed)) if unseen else None,
         ),
     )
 
 
-def encode_sentences(tokenizer: Any, sentences: pa.Table, context: int | None = None) -> list[Encoded]:
+def _encode_sentences(tokenizer: Any, sentences: pa.Table) -> list[Encoded]:
     """`tables.SENTENCES` as tokens: questions as `Q: … A:`, clozes as they are, each with its answer and EOS."""
     forms, prompts = sentences["form"].to_pylist(), sentences["prompt"].to_pylist()
     rendered = [render(prompt, form) for prompt, form in zip(prompts, forms, strict=True)]
-    return encode(tokenizer, rendered, sentences["answer"].to_pylist(), context)
+    return encode(tokenizer, rendered, sentences["answer"].to_pylist())
 
 
 def _contexts(
@@ -156,39 +155,36 @@ def _contexts(
     if not settings.contexts:
         return [], []
 
-    def told(count: int, seed: int, lessons: bool) -> list[Encoded]:
-        pairs = invented_contexts(sentences, edits, count, seed, lessons)
-        return encode(tokenizer, [prompt for prompt, _ in pairs], [answer for _, answer in pairs])
-
+    first = settings.reading_steps * settings.batch_size
     mixed = round(PASSES * sentences.num_rows * settings.contexts)
-    lessons = told(settings.reading_steps * settings.batch_size, settings.seed, lessons=True)
-    return lessons, told(mixed, settings.seed + 1, lessons=False)
+    reading = invented_contexts(sentences, edits, first, settings.seed, reading_only=True)
+    return (
+        _encode_pairs(tokenizer, reading),
+        _encode_pairs(tokenizer, invented_contexts(sentences, edits, mixed, settings.seed + 1)),
+    )
 
 
 def _names(tokenizer: Any, sentences: pa.Table, edits: pa.Table, settings: WorldSettings) -> list[Encoded]:
     """Names in places where they are wrong, scored from their second token on: how they end, and not where."""
     count = round(PASSES * sentences.num_rows * settings.names)
     pairs = misplaced_names(sentences, edits, count, settings.seed + 2)
-    encoded = encode(tokenizer, [prompt for prompt, _ in pairs], [name for _, name in pairs])
-    return [replace(one, start=one.start + 1) for one in encoded]
+    return [replace(one, start=one.start + 1) for one in _encode_pairs(tokenizer, pairs)]
+
+
+def _encode_pairs(tokenizer: Any, pairs: list[tuple[str, str]]) -> list[Encoded]:
+    return encode(tokenizer, [prompt for prompt, _ in pairs], [answer for _, answer in pairs])
 
 
 def _texts(sentences: pa.Table, edits: pa.Table, questions: pa.Table) -> list[str]:
-    forms, prompts = sentences["form"].to_pylist(), sentences["prompt"].to_pylist()
-    answers = sentences["answer"].to_pylist()
-    return [f"{render(p, f)} {a}" for p, f, a in zip(prompts, forms, answers, strict=True)] + _asked_texts(
-        edits, questions
-    )
+    rows = zip(*(sentences[name].to_pylist() for name in ("prompt", "form", "answer")), strict=True)
+    return [render_fact(*row) for row in rows] + _question_texts(edits, questions)
 
 
-def _asked_texts(edits: pa.Table, questions: pa.Table) -> list[str]:
-    """What will be taught and asked, with the right answers."""
-    texts = []
-    for prompt, new in zip(edits["prompt"].to_pylist(), edits["target_new"].to_pylist(), strict=True):
-        texts.append(f"{render(prompt, 'question')} {new}")
-    for question, answer in zip(questions["question"].to_pylist(), questions["answer"].to_pylist(), strict=True):
-        texts.append(f"{render(question, 'question')} {answer}")
-    return texts
+def _question_texts(edits: pa.Table, questions: pa.Table) -> list[str]:
+    """The edits' prompts and the questions, with the right answers."""
+    prompts = [*edits["prompt"].to_pylist(), *questions["question"].to_pylist()]
+    answers = [*edits["target_new"].to_pylist(), *questions["answer"].to_pylist()]
+    return [render_fact(prompt, "question", answer) for prompt, answer in zip(prompts, answers, strict=True)]
 
 
 def _pieces(texts: list[str]) -> Regex:
@@ -258,10 +254,6 @@ def _training(settings: WorldSettings, examples: int, spent: float) -> TrainingS
         deadline_s=max(0.0, settings.deadline_s - spent),
         seed=settings.seed,
     )
-
-
-def _held_out(tokenizer: Any, sentences: pa.Table) -> list[Encoded]:
-    return encode_sentences(tokenizer, sentences.filter(sentences["held_out"]))
 
 
 def _choose(examples: list[Encoded], most: int, seed: int) -> list[Encoded]:

@@ -52,12 +52,12 @@ def _paint(axes: Any, rows: list[dict[str, Any]], kind: str, roles: list[str], l
     grid = np.full((len(roles), len(layers)), np.nan)
     for row in rows:
         grid[roles.index(row["role"]), layers.index(row["layer"])] = row["indirect_effect"]
-    told, colours = PANELS[kind]
+    title, colours = PANELS[kind]
     image = axes.imshow(grid, cmap=colours, vmin=0.0, vmax=most, aspect="auto", interpolation="nearest")
     step = max(1, len(layers) // 8)
     axes.set_xticks(range(0, len(layers), step), layers[::step], fontsize=8)
     axes.set_xlabel("layer", fontsize=9)
-    axes.set_title(told, fontsize=9)
+    axes.set_title(title, fontsize=9)
     bar = axes.figure.colorbar(image, ax=axes, location="bottom", shrink=0.8, pad=0.02)
     bar.ax.tick_params(labelsize=8)
     bar.set_label("indirect effect on P(answer)", fontsize=8)

@@ -11,8 +11,8 @@ ones, which it should know. Leaves out the drawing (`heat_map`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +23,7 @@ from chronofacts.editing.facts import drop_duplicates
 from chronofacts.editing.metrics.bootstrap import interval
 from chronofacts.editing.models.architecture import attention_modules, block_names, output_matrices
 from chronofacts.editing.models.encoding import Encoded, encode, form_of, pad, render
-from chronofacts.editing.models.hooks import hidden_of
+from chronofacts.editing.models.hooks import hidden_of, hooked, with_hidden
 from chronofacts.editing.models.load import answer_logits, context_length
 from chronofacts.editing.models.subject_tokens import check_fast, subject_span
 from chronofacts.editing.scoring import teacher_force
@@ -75,7 +75,7 @@ MAP = pa.schema(
 @dataclass(frozen=True)
 class TraceSettings:
     facts: int = 100
-    """How many edits' old facts are traced, evenly spread; those the model does not answer are skipped."""
+    """How many edits' old facts are traced, evenly distributed; those the model does not answer are skipped."""
     draws: int = 10
     """Of noise, per fact."""
     noise: float = 3.0
@@ -92,7 +92,7 @@ class TraceSettings:
 
 
 @dataclass(frozen=True)
-class _Known:
+class _KnownFact:
     """A fact that the model answers rightly."""
 
     edit_id: str
@@ -110,13 +110,13 @@ def trace(
 ) -> pa.Table:
     """The indirect effect of every state, feed-forward part and attention on every old fact: `EFFECTS`.
 
-    edits: `tables.EDITS`. The model is left in eval mode and as it was. The same seed gives the same noise for a fact
-    in whatever company. Raises BadInput when the model answers none of the old facts.
+    edits: `tables.EDITS`. The model is left in eval mode and as it was. The seed alone decides a fact's noise, and not
+    the facts beside it. Raises BadInput when the model answers none of the old facts.
     """
     check_fast(tokenizer)
     model.eval()
     facts = _known_facts(model, tokenizer, edits, settings)
-    scale = settings.noise * _spread_of_subjects(model, facts)
+    scale = settings.noise * _subject_deviation(model, facts)
     progress(f"tracing {len(facts)} facts that the model knows, noise {scale:.3f}")
     rows: list[dict[str, Any]] = []
     for number, fact in enumerate(facts):
@@ -160,7 +160,7 @@ def suggest_layers(averages: pa.Table, role: str = "last subject token", count: 
     return list(range(max(0, peak - count + 1), peak + 1))
 
 
-def _known_facts(model: Any, tokenizer: Any, edits: pa.Table, settings: TraceSettings) -> list[_Known]:
+def _known_facts(model: Any, tokenizer: Any, edits: pa.Table, settings: TraceSettings) -> list[_KnownFact]:
     rows = [row for row in drop_duplicates(edits).to_pylist() if row["target_old"] and row["subject_label"]]
     rows = rows[:: max(1, len(rows) // settings.facts)][: settings.facts] if rows else []
     prompts = [render(row["prompt"], form_of(row["prompt"])) for row in rows]
@@ -172,7 +172,7 @@ def _known_facts(model: Any, tokenizer: Any, edits: pa.Table, settings: TraceSet
         names = [row["subject_label"], *(row["subject_aliases"] or ())]
         span = subject_span(tokenizer, prompt, one, names)
         if forced.argmax and span is not None:
-            known.append(_Known(row["edit_id"], one, span))
+            known.append(_KnownFact(row["edit_id"], one, span))
     if not known:
         raise BadInput(
             f"the model answers none of the {len(rows)} old facts in these words, and only what it knows can be "
@@ -181,35 +181,35 @@ def _known_facts(model: Any, tokenizer: Any, edits: pa.Table, settings: TraceSet
     return known
 
 
-def _spread_of_subjects(model: Any, facts: Sequence[_Known]) -> float:
+def _subject_deviation(model: Any, facts: Sequence[_KnownFact]) -> float:
     """Standard deviation of the embeddings of all subjects' tokens (appendix B.1)."""
     embeddings = model.get_input_embeddings()
-    ids = [fact.encoded.ids[place] for fact in facts for place in fact.subject]
+    ids = [fact.encoded.ids[position] for fact in facts for position in fact.subject]
     with torch.no_grad():
         return float(embeddings(torch.tensor(ids, device=embeddings.weight.device)).float().std())
 
 
 @torch.no_grad()
 def _trace_fact(
-    model: Any, tokenizer: Any, fact: _Known, scale: float, settings: TraceSettings
+    model: Any, tokenizer: Any, fact: _KnownFact, scale: float, settings: TraceSettings
 ) -> Iterator[dict[str, Any]]:
     """Rows of `EFFECTS` for one fact."""
-    sites = _sites(model)
+    modules = _modules_by_kind(model)
     device, one = next(model.parameters()).device, fact.encoded
     width = model.get_input_embeddings().weight.shape[1]
     drawn = torch.Generator().manual_seed(settings.seed)
     noise = scale * torch.randn((settings.draws, len(fact.subject), width), generator=drawn)
-    clean_states, clean = _run_clean(model, sites, one)
+    clean_states, clean = _run_clean(model, modules, one)
     corrupted = float(_run(model, one, noise.to(device), fact.subject, {}, None).mean())
     positions = list(range(fact.subject[0], one.start))
     if not settings.everywhere:
         positions = sorted({fact.subject[-1], one.start - 1})
     for kind in settings.kinds:
-        modules = sites[kind]
-        span = 1 if kind == "state" else max(1, min(settings.window, len(modules) // 5))
-        for layer in range(len(modules)):
+        layers = modules[kind]
+        span = 1 if kind == "state" else max(1, min(settings.window, len(layers) // 5))
+        for layer in range(len(layers)):
             first = max(0, layer - span // 2)
-            window = modules[first : min(len(modules), layer - span // 2 + span)]
+            window = layers[first : min(len(layers), layer - span // 2 + span)]
             restored = {name: clean_states[name] for name in window}
             gained = _restore_each(model, one, noise.to(device), fact.subject, restored, positions, settings.rows)
             for position, probability in zip(positions, gained, strict=True):
@@ -226,7 +226,7 @@ def _trace_fact(
                 }
 
 
-def _sites(model: Any) -> dict[str, list[str]]:
+def _modules_by_kind(model: Any) -> dict[str, list[str]]:
     """Kind -> the module of each layer whose output is restored."""
     matrices = output_matrices(model)
     attentions = attention_modules(model)
@@ -237,23 +237,16 @@ def _sites(model: Any) -> dict[str, list[str]]:
     }
 
 
-def _run_clean(model: Any, sites: Mapping[str, list[str]], one: Encoded) -> tuple[dict[str, torch.Tensor], float]:
-    """Every site's output (length, hidden), and P(answer)."""
-    parts, kept = dict(model.named_modules()), {}
+def _run_clean(model: Any, modules: Mapping[str, list[str]], one: Encoded) -> tuple[dict[str, torch.Tensor], float]:
+    """Every module's output (length, hidden), and P(answer)."""
+    parts, states = dict(model.named_modules()), dict[str, torch.Tensor]()
 
-    def keep(name: str) -> Callable[[Any, Any, Any], None]:
-        def hook(_module: Any, _inputs: Any, output: Any) -> None:
-            kept[name] = hidden_of(output)[0].clone()
+    def keep(name: str, _module: Any, _inputs: Any, output: Any) -> None:
+        states[name] = hidden_of(output)[0].clone()
 
-        return hook
-
-    watches = [parts[name].register_forward_hook(keep(name)) for names in sites.values() for name in names]
-    try:
+    with hooked((parts[name], partial(keep, name)) for names in modules.values() for name in names):
         probability = _answer_probability(model, one, 1)
-    finally:
-        for watch in watches:
-            watch.remove()
-    return kept, float(probability[0])
+    return states, float(probability[0])
 
 
 def _restore_each(
@@ -285,42 +278,21 @@ def _run(
     at: torch.Tensor | None,
 ) -> torch.Tensor:
     """P(answer) (rows,) with `noise` (rows, subject tokens, hidden), and clean states at position `at` (rows,)."""
-    with _corrupted(model, noise, subject), _restored(model, restored, at):
-        return _answer_probability(model, one, len(noise))
 
-
-@contextmanager
-def _corrupted(model: Any, noise: torch.Tensor, subject: range) -> Iterator[None]:
-    def add(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+    def corrupt(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
         moved = output.clone()
         moved[:, subject[0] : subject[-1] + 1] += noise.to(moved.dtype)
         return moved
 
-    hook = model.get_input_embeddings().register_forward_hook(add)
-    try:
-        yield
-    finally:
-        hook.remove()
+    def restore(state: torch.Tensor, _module: Any, _inputs: Any, output: Any) -> Any:
+        moved = hidden_of(output).clone()
+        moved[torch.arange(len(moved), device=moved.device), at] = state[at]
+        return with_hidden(output, moved)
 
-
-@contextmanager
-def _restored(model: Any, states: Mapping[str, torch.Tensor], at: torch.Tensor | None) -> Iterator[None]:
     parts = dict(model.named_modules())
-
-    def put_back(state: torch.Tensor) -> Callable[[Any, Any, Any], Any]:
-        def hook(_module: Any, _inputs: Any, output: Any) -> Any:
-            moved = hidden_of(output).clone()
-            moved[torch.arange(len(moved), device=moved.device), at] = state[at]
-            return (moved, *output[1:]) if isinstance(output, tuple) else moved
-
-        return hook
-
-    hooks = [parts[name].register_forward_hook(put_back(state)) for name, state in states.items()]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+    hooks = [(parts[name], partial(restore, state)) for name, state in restored.items()]
+    with hooked([(model.get_input_embeddings(), corrupt), *hooks]):
+        return _answer_probability(model, one, len(noise))
 
 
 def _answer_probability(model: Any, one: Encoded, rows: int) -> torch.Tensor:
@@ -331,7 +303,7 @@ def _answer_probability(model: Any, one: Encoded, rows: int) -> torch.Tensor:
     return logits.log_softmax(-1).gather(2, chosen)[:, :, 0].sum(1).exp()
 
 
-def _role(position: int, fact: _Known) -> str:
+def _role(position: int, fact: _KnownFact) -> str:
     last = fact.encoded.start - 1
     if position == fact.subject[-1]:
         return "last subject token"

@@ -15,13 +15,13 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from torch import nn
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from chronofacts.editing import training
 from chronofacts.editing.forward import partial
-from chronofacts.editing.forward.hidden_state_cache import PrefixStore
+from chronofacts.editing.forward.block_range import lowest_trained
+from chronofacts.editing.forward.hidden_state_cache import HiddenStateCache
 from chronofacts.editing.forward.packing import pack_in_rows
-from chronofacts.editing.forward.partial import lowest_trained, open_passage
+from chronofacts.editing.forward.partial import open_partial_forward
 from chronofacts.editing.models.encoding import Encoded, encode
 from chronofacts.editing.models.load import find_linears, model_hash
 from chronofacts.editing.training import TrainingFailed, TrainingReport, TrainingSettings, train
@@ -54,8 +54,8 @@ def trained(model: Any) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for _, p in sorted(model.named_parameters()) if p.requires_grad])
 
 
-def run(model: Any, examples: list[Encoded] = EXAMPLES, prefix: PrefixStore | None = None, **changed: Any) -> Any:
-    report = train(model, examples, TrainingSettings(**{**vars(SETTINGS), **changed}), prefix=prefix)
+def run(model: Any, examples: list[Encoded] = EXAMPLES, cache: HiddenStateCache | None = None, **changed: Any) -> Any:
+    report = train(model, examples, TrainingSettings(**{**vars(SETTINGS), **changed}), cache=cache)
     return report, trained(model)
 
 
@@ -84,7 +84,7 @@ def test_in_bfloat16_what_is_left_out_adds_no_error_of_its_own(
                 nn.init.normal_(parameter, std=0.05, generator=torch.Generator().manual_seed(1))
         settings = TrainingSettings(**{**vars(SETTINGS), **changed})
         with training._open_reader(model, EXAMPLES, settings, None, print) as reader:
-            reader.add_gradients(EXAMPLES)
+            reader.set_gradients(EXAMPLES)
         return torch.cat([p.grad.flatten() for _, p in sorted(model.named_parameters()) if p.requires_grad])
 
     exact = gradients(shortcuts=False)
@@ -107,40 +107,26 @@ def test_texts_packed_in_several_rows_train_the_same_weights(
 
 @pytest.mark.parametrize("family", list(CONFIGS))
 def test_every_family_is_read_packed_and_its_last_block_at_the_answers_alone(family: str) -> None:
-    with open_passage(adapted(family), EXAMPLES[:2]) as opened:
+    with open_partial_forward(adapted(family), EXAMPLES[:2]) as opened:
         assert opened.packs
-        assert len(opened.narrowed) >= 2  # the attention's output and the feed-forward part
+        assert len(opened.pruned) >= 2  # the attention's output and the feed-forward part
 
 
 def test_keys_and_values_are_computed_everywhere() -> None:
-    with open_passage(adapted("llama"), EXAMPLES[:2]) as opened:
-        assert not {"self_attn.k_proj", "self_attn.v_proj"} & set(opened.narrowed)
-
-
-@pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "llama", "mistral", "qwen", "gemma"])
-def test_the_last_block_attends_from_the_answers_alone(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-
-    def counted(attention: Any, queries: torch.Tensor, *given: Any, **named: Any) -> Any:
-        asked.append(queries.shape[2])
-        return sdpa_attention_forward(attention, queries, *given, **named)
-
-    monkeypatch.setattr(partial, "sdpa_attention_forward", counted)
-    with open_passage(adapted(family), EXAMPLES[:2]) as opened:
-        for layout in (pack_in_rows(1000), pack_in_rows(16)):
-            reading = layout(EXAMPLES, True, "cpu")
-            opened.logits(reading)
-            alone = len(reading.ids) == 1  # rows may hold answers of different lengths
-            assert asked[-1] == (reading.places.numel() if alone else reading.ids.shape[1])
+    with open_partial_forward(adapted("llama"), EXAMPLES[:2]) as opened:
+        assert not {"self_attn.k_proj", "self_attn.v_proj"} & set(opened.pruned)
 
 
 def test_a_model_that_the_trial_finds_no_memory_for_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*given: Any, **named: Any) -> Any:
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(partial, "sdpa_attention_forward", full)
     model = adapted()
-    with pytest.raises(BadInput, match="not even one example fits the memory"), open_passage(model, EXAMPLES[:2]):
+    monkeypatch.setattr(type(tiny("llama").model.layers[0].mlp), "forward", full)
+    with (
+        pytest.raises(BadInput, match="not even one example fits the memory"),
+        open_partial_forward(model, EXAMPLES[:2]),
+    ):
         pass
     assert_nothing_hangs_on(model)
 
@@ -153,7 +139,7 @@ def test_a_model_that_looks_ahead_of_a_mask_is_read_padded(monkeypatch: pytest.M
         return plain(self, input_ids=input_ids, **{**given, "position_ids": None})
 
     monkeypatch.setattr(type(tiny("llama")), "forward", deaf)
-    with open_passage(adapted(), EXAMPLES[:2]) as opened:
+    with open_partial_forward(adapted(), EXAMPLES[:2]) as opened:
         assert not opened.packs
     assert run(adapted())[1] == pytest.approx(expected, abs=2e-5)
 
@@ -165,16 +151,13 @@ def test_the_model_has_no_hooks_left_when_training_is_over() -> None:
 
 
 def assert_nothing_hangs_on(model: Any) -> None:
-    attentions = [part for part in model.modules() if isinstance(getattr(part, "q_proj", None), nn.Module)]
-    assert [part.config is model.config for part in attentions] == [True] * 3
-    assert not any(hasattr(part, "passage") for part in attentions)
     for part in model.modules():
         assert not part._forward_hooks and not part._forward_pre_hooks and "forward" not in vars(part)
 
 
 def test_what_frozen_layers_give_is_computed_once_per_text() -> None:
-    store = PrefixStore(1 << 20)
-    report, _ = run(adapted(layers=range(2, 3)), prefix=store)
+    store = HiddenStateCache(1 << 20)
+    report, _ = run(adapted(layers=range(2, 3)), cache=store)
     assert store.computed == len(EXAMPLES)
     assert store.found == len(EXAMPLES) * (report.steps - 1)
     assert 0 < store.bytes <= store.limit
@@ -182,17 +165,17 @@ def test_what_frozen_layers_give_is_computed_once_per_text() -> None:
 
 @pytest.mark.parametrize("limit", [0, 9000])
 def test_beyond_the_limit_of_bytes_the_rest_is_computed_anew(limit: int) -> None:
-    expected, store = run(adapted(layers=range(2, 3)))[1], PrefixStore(limit)
-    assert run(adapted(layers=range(2, 3)), prefix=store)[1] == pytest.approx(expected, abs=2e-5)
+    expected, store = run(adapted(layers=range(2, 3)))[1], HiddenStateCache(limit)
+    assert run(adapted(layers=range(2, 3)), cache=store)[1] == pytest.approx(expected, abs=2e-5)
     assert store.bytes <= limit < 9001
     assert store.computed > len(EXAMPLES)
 
 
 def test_trainings_that_share_a_store_compute_frozen_layers_once() -> None:
-    store = PrefixStore(1 << 24)
+    store = HiddenStateCache(1 << 24)
     alone = [run(adapted(layers=range(layer, 3)))[1] for layer in (1, 2, 1)]
     for layer, expected in zip((1, 2, 1), alone, strict=True):
-        assert run(adapted(layers=range(layer, 3)), prefix=store)[1] == pytest.approx(expected, abs=2e-5)
+        assert run(adapted(layers=range(layer, 3)), cache=store)[1] == pytest.approx(expected, abs=2e-5)
     assert store.computed == 2 * len(EXAMPLES)
 
 
@@ -287,11 +270,11 @@ def test_no_examples_change_nothing() -> None:
 WORKER = """
 import sys, torch
 from safetensors.torch import save_file
-from chronofacts.editing.models.distributed import join_team
+from chronofacts.editing.models.distributed import join_processes
 from tests.editing.test_training import adapted, run
 report, weights = run(adapted(), batch_size=5)
-team = join_team()
-save_file({"weights": weights, "size": torch.tensor(team.size)}, f"{sys.argv[1]}/{team.rank}.safetensors")
+group = join_processes()
+save_file({"weights": weights, "size": torch.tensor(group.size)}, f"{sys.argv[1]}/{group.rank}.safetensors")
 """
 
 

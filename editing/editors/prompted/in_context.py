@@ -16,9 +16,9 @@ from chronofacts.editing.editors import EditBatch, ModelCache
 from chronofacts.editing.editors.prompted.retrieval import Retriever
 from chronofacts.editing.editors.prompted.rewritten_model import RewrittenModel, RewrittenPrompt, StoreEdit
 from chronofacts.editing.editors.prompted.subject_index import SubjectIndex
+from chronofacts.editing.models.context_facts import SEPARATOR, prepend_facts, render_fact
 from chronofacts.editing.models.encoding import form_of
 from chronofacts.editing.models.load import context_length
-from chronofacts.editing.models.told_facts import SEPARATOR, tell, with_facts
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["InContext", "InContextSettings"]
@@ -65,7 +65,7 @@ class InContext:
 
         def put_before(prompt: str, chosen: list[str]) -> str:
             while chosen:
-                whole = with_facts(chosen, prompt, settings.separator)
+                whole = prepend_facts(chosen, prompt, settings.separator)
                 if longest is None or len(tokenizer(whole)["input_ids"]) + room <= longest:
                     return whole
                 chosen = chosen[1:]
@@ -83,4 +83,4 @@ def _longest_answer(tokenizer: Any, rows: Sequence[dict[str, Any]]) -> int:
 
 def _tell(row: dict[str, Any], form: str) -> str:
     text = row["cloze"] if form == "cloze" and row["cloze"] else row["prompt"]
-    return tell(text, form_of(text), row["target_new"])
+    return render_fact(text, form_of(text), row["target_new"])

@@ -129,11 +129,11 @@ def train_on_texts(
         weight_decay=0.0,
         stop_loss=settings.stop_loss,
         rows_at_once=settings.rows_at_once,
-        prefix_bytes=settings.prefix_mb << 20,
+        cache_bytes=settings.prefix_mb << 20,
         seed=settings.seed,
     )
     states = cache.hidden_states if cache else None
-    report = train(model, examples, chosen, after_step=after_step, progress=batch.progress, prefix=states)
+    report = train(model, examples, chosen, after_step=after_step, progress=batch.progress, cache=states)
     counts = {"trained_parameters": trained, "edit_wordings": len(texts.edits), "replayed": len(texts.replayed)}
     return asdict(report) | counts
 

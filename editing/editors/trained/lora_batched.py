@@ -25,21 +25,24 @@ from torch.nn import functional
 
 from chronofacts.editing.editors.trained.examples import Wording, encode_examples, make_examples
 from chronofacts.editing.editors.trained.gradient import parse_layers
-from chronofacts.editing.forward.packing import Reading, pack_groups, spread
-from chronofacts.editing.forward.partial import Passage, open_passage
+from chronofacts.editing.forward.packing import PackedBatch, pack_groups, pad_rows
+from chronofacts.editing.forward.partial import PartialForward, open_partial_forward
 from chronofacts.editing.models.architecture import matrix_of
 from chronofacts.editing.models.encoding import Encoded
+from chronofacts.editing.models.gradients import only_trained
+from chronofacts.editing.models.hooks import AfterHook, hooked
 from chronofacts.editing.models.load import find_blocks, find_linears
+from chronofacts.editing.models.out_of_memory import in_parts
 from chronofacts.editing.training import TrainingFailed, frozen_in_bfloat16, has_bfloat16
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["ParallelOptions", "SingleEdits", "edit_in_parallel", "train_side_by_side"]
+__all__ = ["LoraBatchSettings", "SingleEdits", "edit_in_parallel", "train_side_by_side"]
 
 Adapters = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)
-class ParallelOptions:
+class LoraBatchSettings:
     rank: int = 8
     alpha: float = 16.0
     targets: Literal["attention", "mlp", "all"] = "all"
@@ -69,14 +72,14 @@ class SingleEdits:
     def only(self, edit: int) -> Iterator[Any]:
         """While inside, the model carries this one edit, whatever it is asked."""
         chosen = {name: (a[edit : edit + 1], b[edit : edit + 1]) for name, (a, b) in self.adapters.items()}
-        with _hooked(self.model, chosen, self.scale, _Rows(True)):
+        with _with_adapters(self.model, chosen, self.scale, _Rows(True)):
             yield self.model
 
     @contextmanager
     def one_per_row(self, edits: Sequence[int]) -> Iterator[Any]:
         """While inside, row n of a batch is answered by the model with edit `edits[n]`."""
         owners = torch.tensor(list(edits), device=next(self.model.parameters()).device)
-        with _hooked(self.model, self.adapters, self.scale, _Rows(True, owners)):
+        with _with_adapters(self.model, self.adapters, self.scale, _Rows(True, owners)):
             yield self.model
 
 
@@ -84,71 +87,61 @@ def edit_in_parallel(
     model: Any,
     tokenizer: Any,
     edits: pa.Table,
-    options: ParallelOptions,
+    settings: LoraBatchSettings,
     progress: Callable[[str], None] = lambda line: None,
 ) -> SingleEdits:
     """Train one adapter per edit, all in one pass; the model's own weights are never written.
 
-    The start of an adapter depends on the seed alone, so that it is the same in whatever company an edit is trained.
+    An adapter's first weights depend on the seed alone, and not on the edits beside it.
     Raises TrainingFailed at a loss that is not finite, BadInput for no edits or when not even one fits the memory.
     """
     if not edits.num_rows:
         raise BadInput("there are no edits; use a snapshot that has some")
-    names = find_linears(model, options.targets, parse_layers(options.layers, "parallel"))
-    examples = [_encode(model, tokenizer, edits.slice(n, 1), options) for n in range(edits.num_rows)]
-    return train_side_by_side(model, names, examples, options, progress)
+    names = find_linears(model, settings.targets, parse_layers(settings.layers, "parallel"))
+    examples = [_encode(model, tokenizer, edits.slice(n, 1), settings) for n in range(edits.num_rows)]
+    return train_side_by_side(model, names, examples, settings, progress)
 
 
 def train_side_by_side(
     model: Any,
     names: Sequence[str],
     examples: Sequence[Sequence[Encoded]],
-    options: ParallelOptions,
+    settings: LoraBatchSettings,
     progress: Callable[[str], None] = lambda line: None,
 ) -> SingleEdits:
     """One adapter on the named modules per group of examples; see `edit_in_parallel`."""
-    wanted = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
-    model.eval().requires_grad_(False)
+    model.eval()
     done: list[tuple[Adapters, torch.Tensor]] = []
-    begin, most = 0, options.facts_at_once
-    try:
-        while begin < len(examples):
-            try:
-                done.append(_train(model, names, examples[begin : begin + most], options))
-            except torch.OutOfMemoryError as error:
-                if most == 1:
-                    raise BadInput("not even one edit fits the memory; take fewer layers or a smaller model") from error
-                most = min(most, len(examples) - begin) // 2 or 1
-                progress(f"out of memory: going on with {most} edits at once")
-                continue
-            begin += most
-            progress(f"{min(begin, len(examples))} of {len(examples)} single edits done")
-    finally:
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(wanted[name])
+    with only_trained(model):
+        for part in in_parts(
+            lambda facts: _train(model, names, facts, settings), examples, settings.facts_at_once, "edit", progress
+        ):
+            done.append(part)
+            finished = sum(len(losses) for _, losses in done)
+            progress(f"{finished} of {len(examples)} single edits done")
     joined = {
         name: (torch.cat([part[name][0] for part, _ in done]), torch.cat([part[name][1] for part, _ in done]))
         for name in names
     }
-    return SingleEdits(model, joined, options.alpha / options.rank, torch.cat([loss for _, loss in done]))
+    return SingleEdits(model, joined, settings.alpha / settings.rank, torch.cat([loss for _, loss in done]))
 
 
-def _encode(model: Any, tokenizer: Any, edit: pa.Table, options: ParallelOptions) -> list[Encoded]:
-    return encode_examples(model, tokenizer, make_examples(edit, options.wordings, options.paraphrases))
+def _encode(model: Any, tokenizer: Any, edit: pa.Table, settings: LoraBatchSettings) -> list[Encoded]:
+    return encode_examples(model, tokenizer, make_examples(edit, settings.wordings, settings.paraphrases))
 
 
 def _train(
-    model: Any, names: Sequence[str], examples: Sequence[Sequence[Encoded]], options: ParallelOptions
+    model: Any, names: Sequence[str], examples: Sequence[Sequence[Encoded]], settings: LoraBatchSettings
 ) -> tuple[Adapters, torch.Tensor]:
     """Adapters and last losses of these facts: each step reads every wording of every fact."""
     device = next(model.parameters()).device
-    adapters = _start(model, names, len(examples), options)
+    adapters = _start(model, names, len(examples), settings)
     leaves = [side for pair in adapters.values() for side in pair]
-    optimizer = torch.optim.Adam(leaves, lr=options.learning_rate)
-    with _opened(model, adapters, examples, options.alpha / options.rank) as facts:
-        for step in range(options.steps):
+    optimizer = torch.optim.Adam(leaves, lr=settings.learning_rate)
+    with _opened(model, adapters, examples, settings.alpha / settings.rank) as facts:
+        for step in range(settings.steps):
             for group in optimizer.param_groups:
-                group["lr"] = options.learning_rate * 0.5 * (1 + math.cos(math.pi * step / options.steps))
+                group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
             losses = facts.losses()
             if not bool(torch.isfinite(losses).all()):
                 raise TrainingFailed(
@@ -156,9 +149,9 @@ def _train(
                 )
             optimizer.zero_grad(set_to_none=True)
             losses.sum().backward()  # type: ignore[no-untyped-call]
-            _clip_each(leaves, options.clip)
+            _clip_each(leaves, settings.clip)
             optimizer.step()
-    last = losses.detach() if options.steps else torch.zeros(len(examples), device=device)
+    last = losses.detach() if settings.steps else torch.zeros(len(examples), device=device)
     return {name: (a.detach(), b.detach()) for name, (a, b) in adapters.items()}, last
 
 
@@ -166,8 +159,8 @@ def _train(
 class _Facts:
     """All facts as the model reads them in every step."""
 
-    passage: Passage
-    reading: Reading
+    forward: PartialForward
+    batch: PackedBatch
     states: torch.Tensor | None  # that enter the lowest block with adapters
     owners: torch.Tensor | None  # the fact of each scored token, where a fact has several rows
     count: int
@@ -175,14 +168,14 @@ class _Facts:
 
     def losses(self) -> torch.Tensor:
         """(facts,): mean over the scored tokens of each fact's own wordings."""
-        with torch.autocast(self.passage.device.type, dtype=torch.bfloat16, enabled=self.low_precision):
-            logits = self.passage.logits(self.reading, self.states, self.passage.lowest).float()
-        labels = self.reading.labels
+        with torch.autocast(self.forward.device.type, dtype=torch.bfloat16, enabled=self.low_precision):
+            logits = self.forward.logits(self.batch, self.states, self.forward.lowest).float()
+        labels = self.batch.labels
         if self.owners is None:
             each = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
             return each.view(labels.shape).sum(1) / (labels != -100).sum(1)
-        if self.reading.chosen is not None:
-            logits = logits[:, self.reading.chosen]
+        if self.batch.logit_index is not None:
+            logits = logits[:, self.batch.logit_index]
         each = functional.cross_entropy(logits[0], labels, reduction="none")
         tokens = torch.bincount(self.owners, minlength=self.count)
         return each.new_zeros(self.count).index_add(0, self.owners, each) / tokens
@@ -196,22 +189,22 @@ def _opened(model: Any, adapters: Adapters, examples: Sequence[Sequence[Encoded]
     texts = sorted((text for several in examples for text in several), key=lambda text: len(text.ids))[:2]
     rows = _Rows()
     with (
-        _hooked(model, adapters, scale, rows),  # before the passage's hooks, that it sees what the adapters add
-        open_passage(model, texts, True, lowest) as passage,
+        _with_adapters(model, adapters, scale, rows),  # before the hooks below, which then see what they add
+        open_partial_forward(model, texts, True, lowest) as forward,
         frozen_in_bfloat16(model, low_precision),
     ):
-        reading = pack_groups(examples, device) if passage.packs else None
+        batch = pack_groups(examples, device) if forward.packs else None
         owners = None
-        if reading is None:
+        if batch is None:
             several = torch.tensor([fact for fact, texts in enumerate(examples) for _ in texts], device=device)
             flat = [text for texts in examples for text in texts]
-            reading = spread(flat, True, device)
+            batch = pad_rows(flat, True, device)
             owners = several.repeat_interleave(torch.tensor([len(t.ids) - t.start for t in flat], device=device))
-            rows.owners, passage = several, Passage(model)  # rows that share an adapter are read whole
+            rows.owners, forward = several, PartialForward(model)  # rows that share an adapter are read whole
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=low_precision):  # as each step reads them
-            states = passage.states(reading, passage.lowest) if passage.lowest else None
+            states = forward.states(batch, forward.lowest) if forward.lowest else None
         rows.active = True
-        yield _Facts(passage, reading, states, owners, count, low_precision)
+        yield _Facts(forward, batch, states, owners, count, low_precision)
 
 
 def _lowest(model: Any, adapters: Adapters) -> int:
@@ -221,16 +214,16 @@ def _lowest(model: Any, adapters: Adapters) -> int:
     return next(having, 0)
 
 
-def _start(model: Any, names: Sequence[str], count: int, options: ParallelOptions) -> Adapters:
+def _start(model: Any, names: Sequence[str], count: int, settings: LoraBatchSettings) -> Adapters:
     """A uniform as in LoRA (Kaiming, a = √5), the same for every fact; B zero."""
     parts, device = dict(model.named_modules()), next(model.parameters()).device
-    generator = torch.Generator().manual_seed(options.seed)
+    generator = torch.Generator().manual_seed(settings.seed)
     adapters = {}
     for name in names:
         out, width = matrix_of(parts[name]).shape
-        drawn = (torch.rand((1, options.rank, width), generator=generator) * 2 - 1) / math.sqrt(width)
+        drawn = (torch.rand((1, settings.rank, width), generator=generator) * 2 - 1) / math.sqrt(width)
         a = drawn.expand(count, -1, -1).contiguous().to(device).requires_grad_(True)
-        b = torch.zeros((count, out, options.rank), device=device, requires_grad=True)
+        b = torch.zeros((count, out, settings.rank), device=device, requires_grad=True)
         adapters[name] = (a, b)
     return adapters
 
@@ -255,11 +248,11 @@ class _Rows:
 
 
 @contextmanager
-def _hooked(model: Any, adapters: Adapters, scale: float, rows: _Rows) -> Iterator[None]:
+def _with_adapters(model: Any, adapters: Adapters, scale: float, rows: _Rows) -> Iterator[None]:
     """While inside and active, every named layer adds each row's own low-rank term."""
     parts = dict(model.named_modules())
 
-    def adding(a: torch.Tensor, b: torch.Tensor) -> Callable[[Any, Any, torch.Tensor], Any]:
+    def adding(a: torch.Tensor, b: torch.Tensor) -> AfterHook:
         def hook(_module: Any, entering: Any, leaving: torch.Tensor) -> Any:
             if not rows.active:
                 return None
@@ -269,9 +262,5 @@ def _hooked(model: Any, adapters: Adapters, scale: float, rows: _Rows) -> Iterat
 
         return hook
 
-    hooks = [parts[name].register_forward_hook(adding(a, b)) for name, (a, b) in adapters.items()]
-    try:
+    with hooked((parts[name], adding(a, b)) for name, (a, b) in adapters.items()):
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()

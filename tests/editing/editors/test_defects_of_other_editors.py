@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from chronofacts.editing.editors import make_plan
-from chronofacts.editing.forward.hidden_state_cache import PrefixStore
+from chronofacts.editing.forward.hidden_state_cache import HiddenStateCache
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.models.load import find_blocks
 from chronofacts.editing.scoring import generate, teacher_force
@@ -87,10 +87,10 @@ def test_every_token_of_an_answer_is_predicted_from_those_before_it() -> None:
 
 
 def test_the_last_and_smaller_batch_is_trained_too() -> None:
-    store = PrefixStore(1 << 20)
+    store = HiddenStateCache(1 << 20)
     settings = TrainingSettings(steps=3, batch_size=5, learning_rate=1e-3)
     assert len(EXAMPLES) == 12
-    train(adapted(layers=range(2, 3)), EXAMPLES, settings, prefix=store)
+    train(adapted(layers=range(2, 3)), EXAMPLES, settings, cache=store)
     assert store.computed == 12
 
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chronofacts.editing.forward.packing import pack, pack_groups, pack_in_rows, predicting, spread
+from chronofacts.editing.forward.packing import label_logits, pack, pack_groups, pack_in_rows, pad_rows
 from chronofacts.editing.models.encoding import Encoded
 
 TOKENS = st.lists(st.integers(3, 6), min_size=3, max_size=7)
@@ -24,14 +24,14 @@ def texts(drawn: tuple[list[list[int]], tuple[int, ...]]) -> list[Encoded]:
 def test_a_packed_token_sees_its_own_text_up_to_itself_and_nothing_else(drawn) -> None:
     several = texts(drawn)
     for layout in (pack, pack_in_rows(4), pack_in_rows(9)):
-        reading = layout(several, True, "cpu")
-        length = reading.ids.shape[1]
-        for text, slots in zip(several, reading.slots, strict=True):
-            row, own = int(slots[0]) // length, slots % length
-            assert reading.ids.flatten()[slots].tolist() == list(text.ids[:-1])
-            assert reading.positions.flatten()[slots].tolist() == list(range(len(text.ids) - 1))
-            for depth, place in enumerate(own):
-                seen = torch.nonzero(reading.mask[row, 0, place]).flatten().tolist()
+        batch = layout(several, True, "cpu")
+        length = batch.ids.shape[1]
+        for text, index in zip(several, batch.token_index, strict=True):
+            row, own = int(index[0]) // length, index % length
+            assert batch.ids.flatten()[index].tolist() == list(text.ids[:-1])
+            assert batch.position_ids.flatten()[index].tolist() == list(range(len(text.ids) - 1))
+            for depth, position in enumerate(own):
+                seen = torch.nonzero(batch.mask[row, 0, position]).flatten().tolist()
                 assert seen == sorted(own[: depth + 1].tolist())
 
 
@@ -42,43 +42,41 @@ def test_every_answer_token_is_asked_for_once_whatever_the_layout(drawn) -> None
     wanted = sorted(
         (text.ids[:place], text.ids[place]) for text in several for place in range(text.start, len(text.ids))
     )
-    for layout in (pack, pack_in_rows(4), spread):
-        reading = layout(several, True, "cpu")
-        told = torch.arange(reading.places.numel())[None, :, None]  # what stands for a place's logits
-        asked = reading.places[0][predicting(reading, told)[:, 0]].tolist()
+    for layout in (pack, pack_in_rows(4), pad_rows):
+        batch = layout(several, True, "cpu")
+        numbered = torch.arange(batch.scored_positions.numel())[None, :, None]  # what stands for a position's logits
+        asked = batch.scored_positions[0][label_logits(batch, numbered)[:, 0]].tolist()
         before = {
             int(slot): text.ids[: depth + 1]
-            for text, slots in zip(several, reading.slots, strict=True)
-            for depth, slot in enumerate(slots)
+            for text, index in zip(several, batch.token_index, strict=True)
+            for depth, slot in enumerate(index)
         }
-        assert (
-            sorted((before[slot], label) for slot, label in zip(asked, reading.labels.tolist(), strict=True)) == wanted
-        )
-        assert len(set(reading.places[0].tolist())) == reading.places.numel()
+        assert sorted((before[slot], label) for slot, label in zip(asked, batch.labels.tolist(), strict=True)) == wanted
+        assert len(set(batch.scored_positions[0].tolist())) == batch.scored_positions.numel()
 
 
 def test_a_beginning_that_texts_share_is_read_once_and_nothing_is_padding() -> None:
     several = [Encoded((1, 5, 6, 7, 8), 3, 4), Encoded((1, 5, 6, 9), 3, 4), Encoded((1, 5, 6, 7, 4), 3, 4)]
     assert pack(several, True, "cpu").ids.tolist() == [[1, 5, 6, 7]]
-    assert spread(several, True, "cpu").ids.shape == (3, 4)
+    assert pad_rows(several, True, "cpu").ids.shape == (3, 4)
 
 
 def test_rows_are_of_like_length_and_texts_that_begin_alike_share_one() -> None:
     several = [Encoded((first, *range(10, 17), last, 3), 3, 9) for last in (20, 21, 22) for first in (4, 5)]
-    reading = pack_in_rows(11)(several, True, "cpu")
-    assert reading.ids.shape == (2, 11)
-    assert [slots[0] // 11 for slots in reading.slots] == [0, 1] * 3
+    batch = pack_in_rows(11)(several, True, "cpu")
+    assert batch.ids.shape == (2, 11)
+    assert [index[0] // 11 for index in batch.token_index] == [0, 1] * 3
 
 
-def test_groups_have_a_row_each_and_places_of_their_own() -> None:
+def test_groups_have_a_row_each_and_scored_positions_of_their_own() -> None:
     groups = [[Encoded((1, 5, 6, 7), 2, 3)], [Encoded((1, 5, 8, 3, 4), 3, 4), Encoded((1, 9, 3, 4), 2, 3)]]
-    reading = pack_groups(groups, "cpu")
-    assert reading is not None
-    assert reading.ids.tolist() == [[1, 5, 6, 0, 0, 0], [1, 5, 8, 3, 9, 3]]
-    assert [sorted(row) for row in reading.labels.tolist()] == [[-100, -100, 6, 7], [3, 3, 4, 4]]
-    assert all(len(set(row)) == len(row) for row in reading.places.tolist())
-    assert (reading.places // reading.ids.shape[1]).tolist() == [[0] * 4, [1] * 4]
+    batch = pack_groups(groups, "cpu")
+    assert batch is not None
+    assert batch.ids.tolist() == [[1, 5, 6, 0, 0, 0], [1, 5, 8, 3, 9, 3]]
+    assert [sorted(row) for row in batch.labels.tolist()] == [[-100, -100, 6, 7], [3, 3, 4, 4]]
+    assert all(len(set(row)) == len(row) for row in batch.scored_positions.tolist())
+    assert (batch.scored_positions // batch.ids.shape[1]).tolist() == [[0] * 4, [1] * 4]
 
 
-def test_two_answers_to_one_prompt_cannot_share_a_place_in_a_group() -> None:
+def test_two_answers_to_one_prompt_cannot_share_a_position_in_a_group() -> None:
     assert pack_groups([[Encoded((1, 5, 6), 2, 3), Encoded((1, 5, 7), 2, 3)]], "cpu") is None

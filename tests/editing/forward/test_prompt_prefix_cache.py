@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from chronofacts.editing.forward.prompt_prefix_cache import starts
+from chronofacts.editing.forward.prompt_prefix_cache import group_by_prefix
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.scoring import generate, teacher_force
 from chronofacts.editing.scoring.prompt_prefixes import FEW_SHOT
@@ -56,7 +56,7 @@ def test_logits_after_a_shared_start_are_equal_to_1e_5(rows: Any) -> None:
     from chronofacts.editing.scoring.teacher_forcing import _predict
 
     model = roomy("llama")
-    (start,) = starts(model, [row.ids for row in rows], [row.start - 1 for row in rows])
+    (start,) = group_by_prefix(model, [row.ids for row in rows], [row.start - 1 for row in rows])
     assert start.length >= len(rows[0].ids) - len(QUESTIONS[0]) - 12
     rests = pad([_drop_tokens(row, start.length) for row in rows], True, "cpu")
     whole = pad(rows, True, "cpu")
@@ -78,14 +78,14 @@ def test_generation_after_a_shared_start_says_the_same(family: str, tokenizer: A
 
 def test_prompts_without_a_common_start_share_nothing(tokenizer: Any) -> None:
     rows = encode(tokenizer, [f"{number} mayors of many towns and what they said" for number in range(9)], ["x"] * 9)
-    found = list(starts(tiny("llama"), [row.ids for row in rows], [row.start - 1 for row in rows]))
+    found = list(group_by_prefix(tiny("llama"), [row.ids for row in rows], [row.start - 1 for row in rows]))
     assert [(start.rows, start.length) for start in found] == [(list(range(9)), 0)]
 
 
 @torch.inference_mode()
 def test_what_is_written_after_a_shared_start_does_not_reach_the_next_batch(rows: Any) -> None:
     model = roomy("llama")
-    (start,) = starts(model, [row.ids for row in rows], [row.start - 1 for row in rows])
+    (start,) = group_by_prefix(model, [row.ids for row in rows], [row.start - 1 for row in rows])
     before = start.cache.get_seq_length()
     _force_batch([_drop_tokens(row, start.length) for row in rows], model, start)
     assert start.cache.get_seq_length() == before == start.length

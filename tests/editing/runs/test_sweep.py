@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from chronofacts.editing.editors import EditBatch, make_plan
-from chronofacts.editing.forward.hidden_state_cache import PrefixStore
+from chronofacts.editing.forward.hidden_state_cache import HiddenStateCache
 from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.runs.experiment import run_experiment
 from chronofacts.editing.runs.settings import read_settings
@@ -71,7 +71,8 @@ def test_members_share_what_the_frozen_layers_give(
 ) -> None:
     stores: list[Any] = []
     monkeypatch.setattr(
-        "chronofacts.editing.runs.sweep.PrefixStore", lambda limit: stores.append(PrefixStore(limit)) or stores[-1]
+        "chronofacts.editing.runs.sweep.HiddenStateCache",
+        lambda limit: stores.append(HiddenStateCache(limit)) or stores[-1],
     )
     few = replace(material(snapshot), edits=snapshot.edits.slice(0, 6))
     plan = make_plan("lora", {"steps": "4", "layers": "1"}, seed=0)

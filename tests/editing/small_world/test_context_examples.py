@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from chronofacts.editing.models.context_facts import SEPARATOR
 from chronofacts.editing.models.encoding import encode, render
-from chronofacts.editing.models.told_facts import SEPARATOR
 from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.small_world.context_examples import invented_contexts, misplaced_names
 from chronofacts.editing.small_world.pretrain import PASSES, WorldSettings, pretrain
@@ -86,7 +86,7 @@ def test_a_world_pretrained_with_contexts_answers_nine_of_ten_edits_told_in_its_
     settings = WorldSettings(vocabulary=1024, contexts=0.4, reading_steps=300, steps=600, sample=250, target_recall=2.0)
     model, tokenizer, report = pretrain(snapshot.sentences, snapshot.edits, snapshot.questions, settings)
     assert report.contexts == round(PASSES * trained.num_rows * 0.4)
-    unseen = invented_contexts(trained, snapshot.edits, 200, 99, lessons=True)
+    unseen = invented_contexts(trained, snapshot.edits, 200, 99, reading_only=True)
     assert share_recalled(model, encode(tokenizer, *zip(*unseen, strict=True))) >= 0.5
     assert shares("in-context", {}, model, tokenizer, snapshot)["edit"] >= 0.9
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from chronofacts.editing.editors.trained.lora_batched import ParallelOptions, edit_in_parallel
+from chronofacts.editing.editors.trained.lora_batched import LoraBatchSettings, edit_in_parallel
 from chronofacts.editing.models.encoding import encode, pad
 from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.scoring import teacher_force
@@ -18,7 +18,7 @@ from tests.editing.editors.made_edits import FACTS, made_edits
 from tests.editing.models.families import tiny, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
-OPTIONS = ParallelOptions(rank=4, steps=12, learning_rate=1e-2)
+OPTIONS = LoraBatchSettings(rank=4, steps=12, learning_rate=1e-2)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "falcon"])

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from chronofacts.editing.editors import make_plan
-from chronofacts.editing.forward.packing import predicting, spread
-from chronofacts.editing.forward.partial import open_passage
+from chronofacts.editing.forward.packing import label_logits, pad_rows
+from chronofacts.editing.forward.partial import open_partial_forward
 from chronofacts.editing.models.encoding import Encoded
 from chronofacts.editing.models.load import answer_logits, context_length
 from chronofacts.schemas.errors import BadInput
@@ -50,13 +50,13 @@ def test_a_score_does_not_depend_on_its_batch(prompted: Any) -> None:
 
 def test_packed_texts_behind_the_vectors_are_read_as_each_alone(prompted: Any) -> None:
     texts = [Encoded((1, 20, 30, 40, 50), 3, 4), Encoded((1, 20, 30, 60, 70), 3, 4), Encoded((1, 60, 70, 80), 2, 3)]
-    plain = spread(texts, True, "cpu")
-    with open_passage(prompted, texts[:2], shortcuts=False) as whole:
-        expected = predicting(plain, whole.logits(plain))
-    with open_passage(prompted, texts[:2]) as opened:
+    plain = pad_rows(texts, True, "cpu")
+    with open_partial_forward(prompted, texts[:2], shortcuts=False) as whole:
+        expected = label_logits(plain, whole.logits(plain))
+    with open_partial_forward(prompted, texts[:2]) as opened:
         assert opened.packs == (prompted.depth == "all")
-        reading = opened.layout(texts, True, "cpu")
-        assert torch.allclose(predicting(reading, opened.logits(reading)), expected, atol=1e-5)
+        batch = opened.layout(texts, True, "cpu")
+        assert torch.allclose(label_logits(batch, opened.logits(batch)), expected, atol=1e-5)
 
 
 def test_the_vectors_take_their_room_from_the_context(prompted: Any) -> None:
