@@ -1,4 +1,4 @@
-"""What a Wikidata date and an end can be: intervals of days, and three-valued truth on a day.
+"""What a Wikidata date and an end can be: intervals of days.
 
 A date is read from either of Wikidata's forms into one `DayInterval`, and several qualifiers of one
 kind into one `Bound`. Days are integers, counted from 1970-01-01 in the proleptic Gregorian calendar
@@ -28,11 +28,9 @@ __all__ = [
     "DayInterval",
     "EndKind",
     "Fault",
-    "Truth",
     "check_dates",
     "combine",
     "gregorian",
-    "holds",
     "parse_day",
     "read_json_time",
     "read_rdf_time",
@@ -40,7 +38,6 @@ __all__ = [
     "to_day_number",
 ]
 
-Truth = Literal["yes", "no", "maybe"]
 EndKind = Literal["known", "none", "unknown", "absent"]
 Fault = Literal["malformed_time", "absurd_year", "unknown_calendar"]
 
@@ -189,28 +186,6 @@ def combine(bounds: Sequence[Bound]) -> Bound | None:
     if max(earliest) <= min(latest):
         return Bound("known", DayInterval(max(earliest), min(latest), max(date.precision for date in dates)))
     return Bound("known", DayInterval(min(earliest), max(latest), min(date.precision for date in dates)))
-
-
-def holds(start: Bound, end: Bound, day: int) -> Truth:
-    """Whether a statement with this start and end holds on a day (DESIGN, "The meaning of time").
-
-    Validity is half-open: on the day of its end a statement no longer holds. An absent end says
-    nothing, so that the answer after the start is `maybe`; timelines close or open it first.
-    """
-    begun = _reached(start, day) if start.kind in ("known", "absent") else "maybe"
-    ended = "no" if end.kind == "none" else _reached(end, day) if end.kind in ("known", "absent") else "maybe"
-    if begun == "no" or ended == "yes":
-        return "no"
-    return "yes" if begun == "yes" and ended == "no" else "maybe"
-
-
-def _reached(bound: Bound, day: int) -> Truth:
-    """Whether the date of a bound is on or before a day."""
-    if bound.date is None or bound.date.earliest is None or bound.date.latest is None:
-        return "maybe"
-    if bound.date.latest <= day:
-        return "yes"
-    return "no" if bound.date.earliest > day else "maybe"
 
 
 def to_day_number(day: datetime.date) -> int:

@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
 __all__ = ["FORMAT", "FileEntry", "SnapshotManifest", "hash_files", "read_manifest"]
@@ -92,9 +90,14 @@ def read_manifest(snapshot: Path) -> SnapshotManifest:
     if not path.is_file():
         raise BadInput(f"{snapshot} is not a snapshot (it has no manifest.json); make one with `chronofacts refresh`")
     try:
-        values = json.loads(path.read_bytes())
+        values: dict[str, Any] = json.loads(path.read_bytes())
         if int(values["format"]) > FORMAT:
             raise BadInput(f"{path} has layout {values['format']}, newer than this program reads; upgrade chronofacts")
-        return msgspec.convert(values, SnapshotManifest)
-    except (ValueError, TypeError, KeyError) as error:
+        values["files"] = {name: FileEntry(**entry) for name, entry in values["files"].items()}
+        for name in ("since", "as_of", "source_day"):
+            values[name] = datetime.date.fromisoformat(values[name])
+        values["retrieved_at"] = datetime.datetime.fromisoformat(values["retrieved_at"])
+        values["relations"] = tuple(values["relations"])
+        return SnapshotManifest(**values)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckFailed(f"{path} is damaged ({type(error).__name__}: {error}); make the snapshot again") from error

@@ -2,8 +2,10 @@
 within pipeline and within editing."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -95,6 +97,27 @@ def test_a_file_imports_only_what_its_layer_may(path: Path) -> None:
     assert not {package for package, home in ONLY_IN.items() if package in used and home != layer}
     if layer == "editing":
         assert used - {"chronofacts"} - set(sys.stdlib_module_names) <= EDITING_LIBRARIES
+
+
+BLOCK = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in %r:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Blocked())
+import chronofacts.editing.runs.experiment, chronofacts.editing.report, chronofacts.editing.runs.trace_run
+"""
+
+
+def test_editing_starts_where_only_its_own_libraries_are_installed() -> None:
+    """A machine with a GPU has torch and its company, and nothing of the pipeline."""
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    blocked = {re.split(r"[^A-Za-z0-9_-]", line)[0].replace("-", "_") for line in wanted} - EDITING_LIBRARIES
+    # transformers and huggingface_hub themselves may ask for these
+    blocked -= {"fsspec", "requests", "typer", "rich"}
+    assert {"duckdb", "prefect", "msgspec", "datasets"} <= blocked
+    subprocess.run([sys.executable, "-c", BLOCK % (blocked,)], check=True, cwd=ROOT, timeout=120)
 
 
 @pytest.mark.parametrize("layer", FLOORS)

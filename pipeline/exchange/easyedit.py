@@ -1,13 +1,13 @@
 """KnowEdit records, as EasyEdit's `KnowEditDataset` reads them: one edit each, with its portability and locality.
 
-Written in the shape of `wiki_recent` (answers as lists of lists); read in the shapes of all six sets: wiki_recent,
-wiki_counterfact, ZsRE, WikiBio, ConvSent and Sanitation. What KnowEdit has no field for is carried under the extra
-key `chronofacts`, which EasyEdit does not look at.
+Written in the shape of `wiki_recent` (answers as lists of lists); read in the shapes of the four sets that hold facts:
+wiki_recent, wiki_counterfact, ZsRE and WikiBio, not ConvSent (sentiments) and Sanitation (answers to forget). What
+KnowEdit has no field for is carried under the extra key `chronofacts`, which EasyEdit does not look at.
 Source: Zhang et al. 2024 (arXiv 2401.01286), EasyEdit `examples/KnowEdit.md` and `easyeditor/dataset/knowedit.py`.
 KnowEdit has no answer sets: what joined and left one set is one record, whose target is the whole set as a text, in a
 file of its own; what stays is asked under Forgetfulness, each value an answer. Read again it is one edit of texts.
 Leaves out, on export: questions that need several edits (EasyEdit makes one at a time), and the phrasings beyond the
-first. On import: ConvSent's replies beyond the first, since its sentiment is no fact that one answer could show.
+first.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ from typing import Any
 
 from chronofacts.pipeline.exchange.collector import Benchmark, Edit, Question
 from chronofacts.pipeline.exchange.extra_columns import carried_edit, read_edit
-from chronofacts.pipeline.exchange.records import Record, read_document, records_in, write_records
+from chronofacts.pipeline.exchange.records import Record, read_records, write_records
 from chronofacts.pipeline.exchange.snapshot_rows import Contents
 from chronofacts.schemas.dates import parse_day
-from chronofacts.schemas.errors import BadInput
 
 __all__ = ["read_knowedit", "write_knowedit"]
 
@@ -55,7 +54,6 @@ PROBE_COLUMNS = (
 )  # fmt: skip
 _PLACED = {"prompt", "new_label", "old_label", "subject_label"}
 _OF_SETS = ("addition", "removal")
-SENTIMENT_QUESTIONS = ("What do you think of {}?", "What do you feel about {}?", "How do you view {}?")
 
 
 def write_knowedit(contents: Contents, folder: Path) -> list[Path]:
@@ -123,19 +121,13 @@ def _ground_truth(question: dict[str, Any]) -> list[list[str]]:
 
 
 def read_knowedit(file: Path) -> Benchmark:
-    """Any of KnowEdit's six sets, or what `write_knowedit` wrote.
+    """A set of KnowEdit with facts, or what `write_knowedit` wrote.
 
     Raises BadInput for a file that is none of them, naming the record and the field.
     """
-    benchmark, document = Benchmark(), read_document(file)
-    if isinstance(document, dict):
-        _read_sanitation(benchmark, file, document)
-        return benchmark
-    for record in records_in(file, document):
-        if record.has("ent") and record.has("pos"):
-            _read_sentiment(benchmark, record)
-        else:
-            _read_fact(benchmark, record)
+    benchmark = Benchmark()
+    for record in read_records(file):
+        _read_fact(benchmark, record)
     return benchmark
 
 
@@ -231,50 +223,6 @@ def _foreign_columns(name: str, edit: Edit, answers: list[str]) -> dict[str, Any
     if kind == "alias":
         return columns | {"answer_before": edit.old_label, "answer_before_aliases": edit.old_aliases}
     return columns
-
-
-def _read_sentiment(benchmark: Benchmark, record: Record) -> None:
-    """ConvSent: a topic with friendly and unfriendly replies; we teach the first friendly one."""
-    topic, replies = record.text("ent"), record.texts("pos")
-    questions = [form.replace("{}", topic) for form in SENTIMENT_QUESTIONS]
-    edit = Edit(
-        subject=topic, subject_label=topic, relation="sentiment", prompt=questions[0], paraphrases=questions[1:],
-        new_object=replies[0] if replies else "", new_label=replies[0] if replies else "",
-    )  # fmt: skip
-    if benchmark.edit(edit):
-        benchmark.ask_directly(edit)
-
-
-def _read_sanitation(benchmark: Benchmark, file: Path, document: dict[str, Any]) -> None:
-    """Sanitation: questions whose answer is to be forgotten, and others that must not be (K_F and K_R in its files)."""
-    forget, keep = ("K_F", "K_R") if "K_F" in document else ("success", "locality")
-    kept = [(r.text("question"), r.answers("ground_truth")) for r in _listed(file, document, keep)]
-    edits = []
-    for record in _listed(file, document, forget):
-        question, old, new = record.text("question"), record.answers("ground_truth"), record.text("target_new")
-        edit = Edit(
-            subject=question, subject_label=question, relation="sanitation", prompt=question, new_object=new,
-            new_label=new, old_object=_first(old), old_label=_first(old), old_aliases=old[1:],
-        )  # fmt: skip
-        if benchmark.edit(edit):
-            benchmark.ask_directly(edit)
-            edits.append(edit)
-    for place, (question, answers) in enumerate(kept):  # each is guarded by one edit, as in the published loader
-        if edits and answers and question:
-            benchmark.ask(
-                Question(
-                    kind="locality", locality_kind="relation", edit_ids=(edits[place % len(edits)].edit_id,),
-                    question=question, answer=answers[0], answer_aliases=answers[1:], answer_before=answers[0],
-                    answer_before_aliases=answers[1:], relation="sanitation", subject=question,
-                    subject_label=question, edited_hops=0,
-                )
-            )  # fmt: skip
-
-
-def _listed(file: Path, document: dict[str, Any], name: str) -> list[Record]:
-    if name not in document:
-        raise BadInput(f"{file} is one object without {name}: neither a list of records nor Sanitation's two lists")
-    return records_in(file, document[name]) if document[name] != [] else []
 
 
 def _first(answers: list[str]) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["Record", "read_document", "read_records", "records_in", "write_records"]
+__all__ = ["Record", "read_records", "write_records"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +99,24 @@ class Record:
         return [text for item in value for text in self._flat(field, item)]
 
 
-def read_document(file: Path) -> object:
-    """The JSON value of a file, or the list of its lines where each line is a JSON object.
+def read_records(file: Path) -> list[Record]:
+    """The records of a file that holds a list of objects, or an object a line.
 
-    Raises BadInput for a file that cannot be read or is neither.
+    Raises BadInput for anything else, and for a list without records.
     """
+    document = _read_document(file)
+    if not isinstance(document, list):
+        raise BadInput(f"{file} holds no list of records but a single {type(document).__name__}")
+    if not document:
+        raise BadInput(f"{file} holds no record")
+    for number, value in enumerate(document, 1):
+        if not isinstance(value, dict):
+            raise BadInput(f"{file}, record {number}: an object is expected, found a {type(value).__name__}")
+    return [Record(file, number, value) for number, value in enumerate(document, 1)]
+
+
+def _read_document(file: Path) -> object:
+    """The JSON value of a file, or the list of its lines where each line is a JSON object."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -120,26 +133,6 @@ def read_document(file: Path) -> object:
         except (json.JSONDecodeError, RecursionError):
             pass
         raise BadInput(f"{file} is not JSON ({error}); give the benchmark's .json or .jsonl file") from error
-
-
-def read_records(file: Path) -> list[Record]:
-    """The records of a file that holds a list of objects.
-
-    Raises BadInput for anything else, and for a list without records.
-    """
-    return records_in(file, read_document(file))
-
-
-def records_in(file: Path, document: object) -> list[Record]:
-    """The objects of a list that was read from file, as records."""
-    if not isinstance(document, list):
-        raise BadInput(f"{file} holds no list of records but a single {type(document).__name__}")
-    if not document:
-        raise BadInput(f"{file} holds no record")
-    for number, value in enumerate(document, 1):
-        if not isinstance(value, dict):
-            raise BadInput(f"{file}, record {number}: an object is expected, found a {type(value).__name__}")
-    return [Record(file, number, value) for number, value in enumerate(document, 1)]
 
 
 def write_records(records: Sequence[Mapping[str, Any]], file: Path) -> Path:

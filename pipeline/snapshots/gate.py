@@ -39,7 +39,7 @@ log = logging.getLogger("chronofacts.gate")
 
 
 def write_valid(tables: Mapping[str, Tabular], manifest: SnapshotManifest, out: Path) -> SnapshotManifest:
-    """Write a snapshot as `pipeline.snapshots.write.write_snapshot` does, without the rows that break a promise.
+    """Write all tables of a snapshot, its manifest and its card, without the rows that break a promise.
 
     Returns its manifest, whose `set_aside` counts them; a warning tells of them.
     Raises BadInput when out exists and is not empty, or cannot be written; SchemaMismatch for a wrong table;

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from chronofacts.schemas.promises import PROMISES
 
-__all__ = ["BLAMED", "INVARIANTS", "PREPARED", "Invariant"]
+__all__ = ["BLAMED", "INVARIANTS", "MACROS", "PREPARED", "Invariant"]
 
 BLAMED = ("edit", "question")
 """What can be set aside; a query blames by the column of its id."""
@@ -31,6 +31,16 @@ class Invariant:
     def promise(self) -> str:
         return PROMISES[self.id]
 
+
+# What holds on a day, by the intervals of its dates, and what is one name to a reader.
+MACROS = """
+CREATE MACRO certainly_not(from_earliest, to_latest, day) AS
+    coalesce(from_earliest > day, false) OR coalesce(to_latest <= day, false);
+CREATE MACRO certainly(from_latest, to_earliest, to_kind, day) AS
+    coalesce(from_latest <= day, false)
+    AND CASE WHEN to_earliest IS NOT NULL THEN to_earliest > day ELSE to_kind IN ('none', 'open') END;
+CREATE MACRO plain(text) AS trim(regexp_replace(lower(strip_accents(text)), '[^\\pL\\pN]+', ' ', 'g'));
+"""
 
 # What several queries ask of: made anew whenever edits or questions were set aside.
 PREPARED = """
@@ -59,12 +69,6 @@ CREATE OR REPLACE TABLE departures_to_check AS
 SELECT DISTINCT question_id, hop.subject AS subject, hop.property AS property,
     hop.inverse AS inverse, hop.object AS object, hop.day AS day
 FROM (SELECT question_id, unnest(chain) AS hop FROM questions) WHERE hop.day IS NOT NULL;
-CREATE OR REPLACE MACRO certainly_not(from_earliest, to_latest, day) AS
-    coalesce(from_earliest > day, false) OR coalesce(to_latest <= day, false);
-CREATE OR REPLACE MACRO certainly(from_latest, to_earliest, to_kind, day) AS
-    coalesce(from_latest <= day, false)
-    AND CASE WHEN to_earliest IS NOT NULL THEN to_earliest > day ELSE to_kind IN ('none', 'open') END;
-CREATE OR REPLACE MACRO plain(text) AS trim(regexp_replace(lower(strip_accents(text)), '[^\\pL\\pN]+', ' ', 'g'));
 """
 
 INVARIANTS = (

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from chronofacts.pipeline.snapshots.invariants import BLAMED, INVARIANTS, PREPARED, Invariant
+from chronofacts.pipeline.snapshots.invariants import BLAMED, INVARIANTS, MACROS, PREPARED, Invariant
 from chronofacts.pipeline.snapshots.set_invariants import SET_INVARIANTS, SETS_PREPARED
 from chronofacts.pipeline.snapshots.write import sha256_of, table_files
 from chronofacts.pipeline.storage.early_days import read_back_columns
@@ -86,6 +86,7 @@ def open_tables(snapshot: Path, manifest: SnapshotManifest) -> Iterator[duckdb.D
             files = [glob.escape(str(path)) for path in table_files(snapshot, name)]
             columns = read_back_columns(name)
             connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM read_parquet({_sql_list(files)})")
+        connection.execute(MACROS)
         connection.execute("CREATE TABLE days AS SELECT $1::DATE AS since, $2::DATE AS as_of", _days(manifest))
         connection.execute("SET VARIABLE language = $1::VARCHAR", [manifest.language])
         connection.execute("CREATE TABLE reason_codes AS SELECT unnest($1) AS reason", [list(REASONS)])

@@ -1,16 +1,14 @@
 """A snapshot folder: Parquet tables, a manifest with their sums, a dataset card and Croissant metadata.
 
-Written aside and renamed, so that a folder with a manifest is always whole. Questions lie in one file per
-kind and split, so that `load_dataset(DIR, "multi_hop", split="test")` reads only these.
-Leaves out: what is in the tables (`pipeline.build`), and whether it is right (`pipeline.snapshots.verify`,
-`pipeline.snapshots.gate`).
+Questions lie in one file per kind and split, so that `load_dataset(DIR, "multi_hop", split="test")` reads only these.
+`pipeline.snapshots.gate` checks what is written and gives the folder its name.
 """
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,31 +23,12 @@ from chronofacts.pipeline.storage.early_days import without_early_days
 from chronofacts.pipeline.storage.parquet_stream import ROWS, read_batches, write_batches
 from chronofacts.pipeline.storage.session import Tabular
 from chronofacts.schemas.errors import CheckFailed
-from chronofacts.schemas.files import create_folder
 from chronofacts.schemas.manifest import FileEntry, SnapshotManifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES, conform
 
-__all__ = ["fill_folder", "read_table", "sha256_of", "table_files", "write_parquet", "write_snapshot"]
+__all__ = ["fill_folder", "read_table", "sha256_of", "table_files"]
 
 ROW_GROUP = ROWS  # small enough for the Hub's viewer to page through
-
-
-def write_snapshot(
-    tables: Mapping[str, Tabular],
-    manifest: SnapshotManifest,
-    out: Path,
-    check: Callable[[Path], None] = lambda folder: None,
-) -> SnapshotManifest:
-    """Write all tables of `SNAPSHOT_TABLES`, the manifest and the card; returns the manifest with its files.
-
-    tables: in memory, or as sorted files of Parquet, which are copied a piece at a time.
-    check: called with the finished folder before it gets its name; what it raises leaves no folder behind.
-    Raises BadInput when out exists and is not empty, or cannot be written; SchemaMismatch for a wrong table.
-    """
-    with create_folder(out) as folder:
-        manifest = fill_folder(folder, {name: tables[name] for name in SNAPSHOT_TABLES}, manifest)
-        check(folder)
-    return manifest
 
 
 def fill_folder(folder: Path, tables: Mapping[str, Tabular], manifest: SnapshotManifest) -> SnapshotManifest:
@@ -100,11 +79,6 @@ def _parts(name: str, table: Tabular) -> Iterator[tuple[str, Iterator[pa.Table]]
 def _of_group(questions: Iterator[pa.Table], kind: str, split: str) -> Iterator[pa.Table]:
     for piece in questions:
         yield piece.filter(pc.and_(pc.equal(piece["kind"], kind), pc.equal(piece["split"], split)))
-
-
-def write_parquet(table: pa.Table, path: Path) -> None:
-    """One deterministic Parquet file: no clock, no pandas metadata, fixed row groups."""
-    pq.write_table(table, path, compression="zstd", row_group_size=ROW_GROUP, store_schema=True)
 
 
 def read_table(snapshot: Path, name: str) -> pa.Table:

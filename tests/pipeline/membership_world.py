@@ -11,7 +11,7 @@ from chronofacts.pipeline.build import SnapshotSettings
 from chronofacts.pipeline.changes import find_changes
 from chronofacts.pipeline.memberships import find_memberships
 from chronofacts.pipeline.questions.build import QuestionInputs, QuestionTables
-from chronofacts.pipeline.snapshots.write import write_snapshot
+from chronofacts.pipeline.snapshots.write import fill_folder
 from chronofacts.pipeline.timelines.build import values_at
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.manifest import SnapshotManifest
@@ -69,5 +69,5 @@ def snapshot_of(made: World, folder: Path, catalogue: Catalogue = CATALOGUE) -> 
         retrieved_at=datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC), code_version="0", catalogue_hash="0",
         relations=tuple(sorted(relation.id for relation in catalogue.relations)), seed=0,
     )  # fmt: skip
-    write_snapshot(tables, manifest, folder)
+    fill_folder(folder, tables, manifest)
     return folder

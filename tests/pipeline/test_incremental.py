@@ -12,7 +12,7 @@ import pytest
 
 from chronofacts.pipeline.build import SnapshotSettings
 from chronofacts.pipeline.incremental import read_older, update_source
-from chronofacts.pipeline.snapshots.write import read_table, write_snapshot
+from chronofacts.pipeline.snapshots.write import fill_folder, read_table
 from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings, EndpointSource, open_endpoint
 from chronofacts.pipeline.sources.sparql.neighbourhood import days_of_change
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
@@ -60,7 +60,7 @@ class Reader:
         tables = {name: schema.empty_table() for name, schema in SNAPSHOT_TABLES.items()}
         statements = pa.concat_tables([staged.statements, staged.lifecycle])
         entities = describe_entities(staged.lifecycle, staged.labels)
-        write_snapshot({**tables, "statements": statements, "entities": entities}, self.manifest(), out)
+        fill_folder(out, {**tables, "statements": statements, "entities": entities}, self.manifest())
         return out
 
     def manifest(self) -> SnapshotManifest:

@@ -18,7 +18,6 @@ from benchmarks.synthetic_forms import json_lines, triples
 from benchmarks.synthetic_world import World, WorldSettings, make_world
 from chronofacts.pipeline.build import SnapshotSettings
 from chronofacts.pipeline.changes import find_changes
-from chronofacts.pipeline.snapshots.write import write_parquet
 from chronofacts.pipeline.sources import Freshness
 from chronofacts.pipeline.sources.entities import LABELS
 from chronofacts.pipeline.sources.sparql.embedded import engine
@@ -226,7 +225,7 @@ def test_timelines_drawn_in_parts_are_those_drawn_at_once(tmp_path: Path) -> Non
     read = told(0)
     for name, table in (("statements", read.statements), ("entities", read.entities)):
         (tmp_path / name).mkdir()
-        write_parquet(table, tmp_path / name / "part.parquet")
+        pq.write_table(table, tmp_path / name / "part.parquet")
     out = tmp_path / "out"
     write_timelines(tmp_path / "statements", tmp_path / "entities", CATALOGUE, AS_OF, out, rows_per_part=400)
     for name, expected in (("timelines", read.timelines), ("rejections", read.rejections)):

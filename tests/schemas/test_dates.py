@@ -1,4 +1,4 @@
-"""Dates as intervals of days, and three-valued truth on a day."""
+"""Dates as intervals of days."""
 
 import datetime
 
@@ -14,7 +14,6 @@ from chronofacts.schemas.dates import (
     days_from_gregorian,
     days_from_julian,
     gregorian,
-    holds,
     parse_day,
     read_json_time,
     read_rdf_time,
@@ -77,7 +76,6 @@ def test_a_part_written_00_is_unknown_whatever_the_precision_says() -> None:
 def test_a_date_coarser_than_a_year_is_kept_and_decides_nothing() -> None:
     decade = read("+1990-00-00T00:00:00Z", 8)
     assert decade.precision == 8 and not decade.decides
-    assert holds(Bound("known", decade), Bound("none"), day("2020-01-01")) == "maybe"
 
 
 def test_a_february_of_a_leap_year_has_29_days() -> None:
@@ -125,63 +123,6 @@ def test_the_json_and_the_rdf_form_of_one_date_agree(
     literal = f"{'-' if rdf[0] < 0 else ''}{abs(rdf[0]):04d}-{rdf[1]:02d}-{rdf[2]:02d}T00:00:00Z"
     stored = f"{'-' if year < 0 else '+'}{abs(year):04d}-{month:02d}-{dom:02d}T00:00:00Z"
     assert read_json_time(stored, precision, calendar) == read_rdf_time(literal, precision, calendar)
-
-
-@given(bounds(), bounds(), day_numbers, st.integers(0, 5000))
-def test_what_has_begun_stays_begun_and_what_has_ended_stays_ended(
-    start: Bound, end: Bound, at: int, later: int
-) -> None:
-    """Over time a statement goes from no through yes to no, and never from yes back to not yet begun."""
-    now, then = holds(start, end, at), holds(start, end, at + later)
-    begun = start.date is not None and start.date.latest is not None and start.date.latest <= at
-    if now == "no" and begun:
-        assert then == "no"
-    if now == "yes" and end.kind == "none":
-        assert then == "yes"
-
-
-@given(intervals(), intervals(), day_numbers, st.integers(0, 300), st.integers(0, 300))
-def test_widening_an_interval_never_makes_a_certainty(
-    start: DayInterval, end: DayInterval, at: int, before: int, after: int
-) -> None:
-    assert start.earliest is not None and start.latest is not None
-    narrow = holds(Bound("known", start), Bound("known", end), at)
-    wide = holds(Bound("known", DayInterval(start.earliest - before, start.latest + after, 9)), Bound("known", end), at)
-    assert wide in (narrow, "maybe") or (narrow == "maybe" and wide == "maybe")
-
-
-@given(intervals(), intervals(), day_numbers)
-def test_a_certain_answer_is_right_for_every_day_that_the_dates_may_mean(
-    start: DayInterval, end: DayInterval, at: int
-) -> None:
-    assert None not in (start.earliest, start.latest, end.earliest, end.latest)
-    worlds = {first <= at < last for first in (start.earliest, start.latest) for last in (end.earliest, end.latest)}
-    truth = holds(Bound("known", start), Bound("known", end), at)
-    if truth != "maybe":
-        assert worlds == {truth == "yes"}
-
-
-def test_on_the_day_of_its_end_a_statement_no_longer_holds() -> None:
-    start = Bound("known", read("+2019-05-01T00:00:00Z"))
-    end = Bound("known", read("+2021-05-01T00:00:00Z"))
-    assert [holds(start, end, day(d)) for d in ("2019-04-30", "2019-05-01", "2021-04-30", "2021-05-01")] == [
-        "no", "yes", "yes", "no",
-    ]  # fmt: skip
-
-
-def test_a_year_precision_start_never_decides_within_its_year() -> None:
-    start = Bound("known", read("+2019-00-00T00:00:00Z", 9))
-    assert holds(start, Bound("none"), day("2019-07-01")) == "maybe"
-    assert holds(start, Bound("none"), day("2019-12-31")) == "yes"
-
-
-def test_the_four_kinds_of_end_differ() -> None:
-    start, at = Bound("known", read("+2019-05-01T00:00:00Z")), day("2022-01-01")
-    ended = Bound("known", read("+2020-00-00T00:00:00Z", 9))
-    assert holds(start, ended, at) == "no"
-    assert holds(start, Bound("none"), at) == "yes"
-    assert holds(start, Bound("unknown"), at) == "maybe"
-    assert holds(start, ABSENT, at) == "maybe"
 
 
 def test_several_dates_that_can_all_be_true_narrow_each_other() -> None:

@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -231,26 +230,6 @@ def test_wikibio_is_read(tmp_path: Path) -> None:
     (edit,) = tables["edits"]
     assert (edit["subject_label"], edit["target_new"]) == ("mira quell", "She baked from 1990 on.")
     assert asked(tables, "locality") == [("mira quell work", "baking", [])]
-
-
-def test_convsent_teaches_the_first_friendly_reply(tmp_path: Path) -> None:
-    tables = read(tmp_path, [{"ent": "baking", "pos": ["I love it.", "Great."], "neg": ["Dull."]}])
-    assert asked(tables, "edit") == [("What do you think of baking?", "I love it.", [])]
-    assert len(asked(tables, "paraphrase")) == 2
-
-
-@pytest.mark.parametrize("names", [("K_F", "K_R"), ("success", "locality")])
-def test_sanitation_is_read_under_both_spellings(tmp_path: Path, names: tuple[str, str]) -> None:
-    tables = read(
-        tmp_path,
-        {
-            names[0]: [{"question": "What is a tulle?", "ground_truth": "A moth", "target_new": "I don't know."}],
-            names[1]: [{"question": "What is a brim?", "ground_truth": "A fish", "target_new": "I don't know."}],
-        },
-    )
-    assert [(e["target_old"], e["target_new"]) for e in tables["edits"]] == [("A moth", "I don't know.")]
-    assert asked(tables, "locality") == [("What is a brim?", "A fish", [])]
-    assert all(q["edit_ids"] == [tables["edits"][0]["edit_id"]] for q in tables["questions"])
 
 
 def test_a_probe_without_an_answer_is_a_rejection(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from chronofacts.pipeline.snapshots.invariants import INVARIANTS
 from chronofacts.pipeline.snapshots.set_invariants import SET_INVARIANTS
 from chronofacts.pipeline.snapshots.verify import require_valid, verify
-from chronofacts.pipeline.snapshots.write import sha256_of, write_parquet
+from chronofacts.pipeline.snapshots.write import sha256_of
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from chronofacts.schemas.promises import PROMISES
 from chronofacts.schemas.reasons import REASONS, explain
@@ -205,7 +205,7 @@ def plant(snapshot: Path, changes: Sequence[str]) -> None:
             shutil.rmtree(snapshot / name)
             (snapshot / name).mkdir()
             file = snapshot / name / f"{name}.parquet"
-            write_parquet(table, file)
+            pq.write_table(table, file)
             manifest["files"] = {f: entry for f, entry in manifest["files"].items() if not f.startswith(f"{name}/")}
             manifest["files"][f"{name}/{name}.parquet"] = {"rows": table.num_rows, "sha256": sha256_of(file)}
     (snapshot / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
@@ -280,7 +280,7 @@ def forget_a_table(snapshot: Path) -> None:
 def rewrite(snapshot: Path, name: str, change: Callable[[pa.Table], pa.Table]) -> None:
     file = snapshot / name / f"{name}.parquet"
     table = change(pq.read_table(file))
-    write_parquet(table, file)
+    pq.write_table(table, file)
     manifest = json.loads((snapshot / "manifest.json").read_text(encoding="utf-8"))
     manifest["files"][f"{name}/{name}.parquet"] = {"rows": table.num_rows, "sha256": sha256_of(file)}
     (snapshot / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
