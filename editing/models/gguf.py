@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.files import create_folder
@@ -91,6 +92,7 @@ def _check_room(file: Path, cache: Path) -> None:
 
 def _read(file: Path) -> tuple[Any, Any]:
     """The model in float32, free of all traces of its quantization, and its tokenizer."""
+    disable_progress_bar()  # three bars of a second each, between lines of a log
     where: dict[str, Any] = {"gguf_file": file.name, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
