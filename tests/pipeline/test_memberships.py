@@ -155,7 +155,7 @@ DAYS = st.one_of(
 STATEMENT = st.tuples(st.sampled_from(["Q2", "Q3", "Q4"]), DAYS, DAYS)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(STATEMENT, min_size=1, max_size=6))
 def test_the_set_at_as_of_is_the_set_at_since_with_what_joined_and_without_what_left(told: list) -> None:
     made = member()

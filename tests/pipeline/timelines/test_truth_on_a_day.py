@@ -47,7 +47,7 @@ def holds(start: str, end: str, day: datetime.date) -> str:
     return "yes" if (begun, ended) == ("yes", "no") else "maybe"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(dates(), st.one_of(dates(), st.sampled_from(("none", "unknown"))), st.lists(st.dates(
     datetime.date(1989, 1, 1), AS_OF), min_size=1, max_size=5))  # fmt: skip
 def test_a_value_is_certain_when_it_holds_for_every_day_that_its_dates_may_mean(
