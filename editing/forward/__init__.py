@@ -1,5 +1,6 @@
 """Forward passes that compute only what is needed; the one clever folder.
 
-`packing` lays texts out in rows without padding, `partial` runs only the blocks that a loss needs, `hidden_state_cache`
-keeps what leaves frozen blocks, `prompt_prefix_cache` keeps the keys and values of a beginning that prompts share.
+`packing` lays texts out in rows without padding, `partial` runs only what a loss needs: the blocks of a `block_range`,
+and of the last block the scored positions (`pruned`, `pruned_attention`). `hidden_state_cache` keeps what leaves frozen
+blocks, `prompt_prefix_cache` keeps the keys and values of a beginning that prompts share.
 """

@@ -6,15 +6,15 @@ What the tensors look like, for texts laid out in a `PackedBatch` (`packing`):
     states              (rows, length, width)       what enters block `start`, if blocks below are skipped
     scored positions    (groups, n)                 where a next token is scored
     logits              (groups, n, vocabulary)     at the scored positions alone
-Three shortcuts: packed texts; blocks skipped (`block_range`); head and parts of the last block pruned (`pruned`). Each
-is tried on the model and used only where it gives the same logits. A model without an output embedding of its own, such
-as one behind a trained prompt, is read whole.
+Three shortcuts: packed texts; blocks skipped (`block_range`); head, parts and attention of the last block pruned
+(`pruned`, `pruned_attention`). Each is tried on the model and used only where it gives the same logits. A model
+without an output embedding of its own, such as one behind a trained prompt, is read whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from torch import nn
 from chronofacts.editing.forward.block_range import BlockRange
 from chronofacts.editing.forward.packing import Layout, PackedBatch, label_logits, pack_in_rows, pad_rows
 from chronofacts.editing.forward.pruned import Pruning, idle_elsewhere, parts_of
+from chronofacts.editing.forward.pruned_attention import PrunedAttention
 from chronofacts.editing.models.encoding import Encoded
 from chronofacts.editing.models.hooks import hooked
 from chronofacts.editing.models.load import answer_logits, find_blocks, has_blocks
@@ -142,8 +143,14 @@ class PartialForward:
         with ExitStack() as tried:
             for name in idle:
                 tried.enter_context(self._pruning.prune(parts[name]))
-            if _near(self.logits(batch, states, start), reference):
-                self.pruned = tuple(idle)
+            if not _near(self.logits(batch, states, start), reference):
+                return
+            self.pruned = tuple(idle)
+            hooks.push(tried.pop_all())
+        attention = PrunedAttention(self._pruning)
+        with ExitStack() as tried, suppress(KeyError, ValueError):  # a model that knows but its own attention
+            tried.enter_context(attention.inside(blocks[-1]))
+            if _near(self.logits(batch, states, start), reference) and attention.used:
                 hooks.push(tried.pop_all())
 
 

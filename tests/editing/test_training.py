@@ -15,9 +15,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from torch import nn
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from chronofacts.editing import training
-from chronofacts.editing.forward import partial
+from chronofacts.editing.forward import partial, pruned_attention
 from chronofacts.editing.forward.block_range import lowest_trained
 from chronofacts.editing.forward.hidden_state_cache import HiddenStateCache
 from chronofacts.editing.forward.packing import pack_in_rows
@@ -115,6 +116,32 @@ def test_every_family_is_read_packed_and_its_last_block_at_the_answers_alone(fam
 def test_keys_and_values_are_computed_everywhere() -> None:
     with open_partial_forward(adapted("llama"), EXAMPLES[:2]) as opened:
         assert not {"self_attn.k_proj", "self_attn.v_proj"} & set(opened.pruned)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "llama", "mistral", "qwen", "gemma"])
+def test_the_last_block_attends_from_the_answers_alone(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    attending: list[int] = []
+
+    def counted(attention: Any, queries: torch.Tensor, *given: Any, **named: Any) -> Any:
+        attending.append(queries.shape[2])
+        return sdpa_attention_forward(attention, queries, *given, **named)
+
+    monkeypatch.setattr(pruned_attention, "sdpa_attention_forward", counted)
+    with open_partial_forward(adapted(family), EXAMPLES[:2]) as opened:
+        for layout in (pack_in_rows(1000), pack_in_rows(16)):
+            batch = layout(EXAMPLES, True, "cpu")
+            opened.logits(batch)
+            alone = len(batch.ids) == 1  # rows may hold answers of different lengths
+            assert attending[-1] == (batch.scored_positions.numel() if alone else batch.ids.shape[1])
+
+
+def test_the_last_block_is_afterwards_as_it_was() -> None:
+    model = adapted()
+    with open_partial_forward(model, EXAMPLES[:2]):
+        pass
+    attentions = [part for part in model.modules() if isinstance(getattr(part, "q_proj", None), nn.Module)]
+    assert [part.config is model.config for part in attentions] == [True] * 3
+    assert not any(hasattr(part, "pruned_attention") for part in attentions)
 
 
 def test_a_model_that_the_trial_finds_no_memory_for_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
