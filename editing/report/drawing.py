@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from chronofacts.editing.report.runs import Interval
@@ -18,6 +19,8 @@ COLOURS = (
 MARKERS = "osD^vPX<>*"
 MANY = 6
 """With more labels than these, the legend stands below the plot in small letters."""
+FITTING = 66
+"""Letters that stand side by side under the horizontal axis, about."""
 
 
 def colour(index: int) -> str:
@@ -66,9 +69,10 @@ def shorten(text: str, most: int = 40) -> str:
 
 
 def set_ticks(axes: Any, positions: Sequence[float], names: Sequence[str]) -> None:
-    """Names under the horizontal axis; many are turned, so that they do not run into each other."""
-    longest = max((len(line) for name in names for line in name.split("\n")), default=0)
-    turned = len(names) > 8 or longest > 14
+    """Names under the horizontal axis, turned where two of them would run into each other."""
+    lengths = [max(map(len, name.split("\n"))) for name in names]
+    room = FITTING / max(1, len(names))
+    turned = any((one + other) / 2 > room for one, other in pairwise(lengths))
     shown = [name.replace("\n", " ") if turned else name for name in names]
     axes.set_xticks(positions, shown, rotation=35 if turned else 0, ha="right" if turned else "center")
 
