@@ -12,7 +12,6 @@ Wherever facts are wanted, they may be a list of `Edit`, a CSV or JSON lines fil
 
 from __future__ import annotations
 
-import datetime
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from chronofacts.pipeline.exchange.own_facts import SUFFIXES, Edit, collect_facts, read_facts
+from chronofacts.pipeline.exchange.own_facts import SUFFIXES, UNDATED, Edit, collect_facts, read_facts
 from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.ids import is_hub_repo
@@ -36,9 +35,6 @@ if TYPE_CHECKING:
     from chronofacts.editing.evaluation import Evaluation, Run
 
 __all__ = ["Edit", "Facts", "Snapshot", "edit", "evaluate", "experiment"]
-
-UNDATED = datetime.date(2000, 1, 1)
-"""Stands for the day of facts that name none; no question of theirs shows it."""
 
 
 @dataclass(frozen=True)

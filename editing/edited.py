@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
@@ -35,7 +35,7 @@ from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.files import check_out, create_folder
 from chronofacts.schemas.tables import SENTENCES
 
-__all__ = ["Edited", "edit", "load", "plan_of", "prompt_text"]
+__all__ = ["Edited", "answer", "edit", "load", "plan_of", "prompt_text"]
 
 MAX_TOKENS = 32
 
@@ -131,17 +131,18 @@ def edit(
     sentences: pa.Table | None = None,
     chat: Chat = "auto",
     seed: int = 0,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> Edited:
     """Teach a model some edits, and hand it back edited.
 
-    edits: `tables.EDITS`. editor: its name (`lora`, `lora+replay`), or its settings (`LoraSettings(rank=8)`).
+    edits: `tables.EDITS`. editor: its name (`lora`, `lora+replay`), its settings (`LoraSettings(rank=8)`) or a plan.
     sentences: `tables.SENTENCES`, which replay needs. chat: whether prompts go through the tokenizer's chat template;
     auto: where it has one. Raises BadInput for an unknown editor and for edits that it cannot make; then the model is
     as before.
     """
     plan, speaking = plan_of(editor, seed), speaking_tokenizer(tokenizer, chat)
     base = {"base_model_hash": model_hash(model), "base_model": str(getattr(model.config, "_name_or_path", ""))}
-    batch = EditBatch(edits, SENTENCES.empty_table() if sentences is None else sentences)
+    batch = EditBatch(edits, SENTENCES.empty_table() if sentences is None else sentences, progress=progress)
     change = plan.editor.edit(model.eval(), speaking, batch, plan.settings)
     columns = ["edit_id", "prompt", "target_new", "target_old"]
     card = {
@@ -164,7 +165,7 @@ def load(model: Any, tokenizer: Any, folder: str | os.PathLike[str], chat: Chat 
     return Edited(load_edit(model, speaking, Path(folder)), speaking, read_card(Path(folder)))
 
 
-def answer(model: Any, tokenizer: Any, prompts: Sequence[str], max_tokens: int) -> list[str]:
+def answer(model: Any, tokenizer: Any, prompts: Sequence[str], max_tokens: int = MAX_TOKENS) -> list[str]:
     """Greedy answers of any model, also of one that rewrites its prompts. Raises BadInput for a prompt too long."""
     texts = [render(text, form_of(text)) for text in prompts]
     if hasattr(model, "rewrite"):
@@ -190,6 +191,8 @@ def speaking_tokenizer(tokenizer: Any, chat: Chat) -> Any:
 
 def plan_of(editor: str | Any, seed: int = 0) -> Plan:
     """An editor by its name or by its settings. Raises BadInput where nothing has such a name or such settings."""
+    if isinstance(editor, Plan):
+        return editor
     if isinstance(editor, str):
         return make_plan(editor, {}, seed)
     for name, home in EDITORS.items():

@@ -10,6 +10,7 @@ are divided by `|` in CSV and a list in JSON. Leaves out: dates and Wikidata ids
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -23,8 +24,10 @@ from chronofacts.pipeline.exchange.collector import Benchmark, Question
 from chronofacts.pipeline.exchange.records import read_records
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["Edit", "collect_facts", "read_facts", "read_own_facts"]
+__all__ = ["UNDATED", "Edit", "collect_facts", "read_facts", "read_own_facts"]
 
+UNDATED = datetime.date(2000, 1, 1)
+"""Stands for the day of facts that name none, in tables that no file holds."""
 SEVERAL = "|"
 """Divides the texts of one field of a CSV file."""
 SUFFIXES = (".csv", ".json", ".jsonl")
