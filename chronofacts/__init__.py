@@ -1,7 +1,11 @@
 """Dated facts from Wikidata as snapshots, and language models brought up to date with them.
 
-    from chronofacts import read_table
-    edits = read_table("S", "edits")
+    import chronofacts as cf
+
+    model, tokenizer = cf.load_model("smollm2")
+    facts = [cf.Edit("Who is the chief executive of Acme?", "Jane Roe", subject="Acme")]
+    with cf.edit(model, tokenizer, facts, cf.Lora(rank=8)) as edited:
+        print(edited.generate("Who is the chief executive of Acme?"))
 
 The names below are loaded when they are first used: `import chronofacts` alone loads neither torch nor Prefect.
 The folders `pipeline`, `editing`, `flows`, `schemas` and `data` beside this one are parts of this package.
@@ -12,7 +16,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chronofacts.editing.snapshot import load_snapshot
+    from chronofacts.editing.edited import Edited, load, prompt_text
+    from chronofacts.editing.editors.located.memit import MemitSettings as Memit
+    from chronofacts.editing.editors.located.rome import RomeSettings as Rome
+    from chronofacts.editing.editors.prompted.in_context import InContextSettings as InContext
+    from chronofacts.editing.editors.prompted.memory import MemorySettings as Memory
+    from chronofacts.editing.editors.trained.finetune import FinetuneSettings as Finetune
+    from chronofacts.editing.editors.trained.freeze import FreezeSettings as Freeze
+    from chronofacts.editing.editors.trained.lora import LoraSettings as Lora
+    from chronofacts.editing.editors.trained.prompt_tuning import PromptTuningSettings as PromptTuning
+    from chronofacts.editing.evaluation import Evaluation, Run, open_run
+    from chronofacts.editing.models.load import load_model
+    from chronofacts.editing.scoring.settings import ScoringSettings as Scoring
+    from chronofacts.editing.small_world.pretrain import WorldSettings as World
+    from chronofacts.interface import Edit, Snapshot, edit, evaluate, experiment
+    from chronofacts.pipeline.exchange.own_facts import read_facts
     from chronofacts.pipeline.snapshots.verify import verify
     from chronofacts.pipeline.snapshots.write import read_table
     from chronofacts.schemas.catalogue import load_catalogue
@@ -23,22 +41,67 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ChronoFactsError",
+    "Edit",
+    "Edited",
+    "Evaluation",
+    "Finetune",
+    "Freeze",
+    "InContext",
+    "Lora",
+    "Memit",
+    "Memory",
+    "PromptTuning",
+    "Rome",
+    "Run",
+    "Scoring",
+    "Snapshot",
+    "World",
     "__version__",
+    "edit",
+    "evaluate",
+    "experiment",
+    "load",
     "load_catalogue",
-    "load_snapshot",
+    "load_model",
+    "open_run",
+    "prompt_text",
+    "read_facts",
     "read_manifest",
     "read_table",
     "verify",
 ]
 
 _HOMES = {
-    "ChronoFactsError": "chronofacts.schemas.errors",
-    "load_catalogue": "chronofacts.schemas.catalogue",
-    "load_snapshot": "chronofacts.editing.snapshot",
-    "read_manifest": "chronofacts.schemas.manifest",
-    "read_table": "chronofacts.pipeline.snapshots.write",
-    "verify": "chronofacts.pipeline.snapshots.verify",
+    "ChronoFactsError": "schemas.errors",
+    "Edit": "interface",
+    "Edited": "editing.edited",
+    "Evaluation": "editing.evaluation",
+    "Finetune": "editing.editors.trained.finetune:FinetuneSettings",
+    "Freeze": "editing.editors.trained.freeze:FreezeSettings",
+    "InContext": "editing.editors.prompted.in_context:InContextSettings",
+    "Lora": "editing.editors.trained.lora:LoraSettings",
+    "Memit": "editing.editors.located.memit:MemitSettings",
+    "Memory": "editing.editors.prompted.memory:MemorySettings",
+    "PromptTuning": "editing.editors.trained.prompt_tuning:PromptTuningSettings",
+    "Rome": "editing.editors.located.rome:RomeSettings",
+    "Run": "editing.evaluation",
+    "Scoring": "editing.scoring.settings:ScoringSettings",
+    "Snapshot": "interface",
+    "World": "editing.small_world.pretrain:WorldSettings",
+    "edit": "interface",
+    "evaluate": "interface",
+    "experiment": "interface",
+    "load": "editing.edited",
+    "load_catalogue": "schemas.catalogue",
+    "load_model": "editing.models.load",
+    "open_run": "editing.evaluation",
+    "prompt_text": "editing.edited",
+    "read_facts": "pipeline.exchange.own_facts",
+    "read_manifest": "schemas.manifest",
+    "read_table": "pipeline.snapshots.write",
+    "verify": "pipeline.snapshots.verify",
 }
+"""Name -> module, and the name there where it is another."""
 
 
 def __getattr__(name: str) -> Any:
@@ -50,7 +113,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    module, _, own = _HOMES[name].partition(":")
+    return getattr(import_module(f"{__name__}.{module}"), own or name)
 
 
 def __dir__() -> list[str]:

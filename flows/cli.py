@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "export": sharing.export,
     "import": sharing.import_,
     "publish": sharing.publish,
+    "edit": experimenting.edit,
     "experiment": experimenting.experiment,
     "trace": experimenting.trace,
     "report": experimenting.report,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pyarrow as pa
 from rich.console import Console
 from rich.markup import escape as escape_markup
@@ -14,7 +16,7 @@ from chronofacts.pipeline.snapshots.summary import Summary
 from chronofacts.schemas.plain_text import plain
 from chronofacts.schemas.reasons import explain
 
-__all__ = ["print_audit", "print_differences", "print_inspection", "print_now"]
+__all__ = ["print_answers", "print_audit", "print_differences", "print_inspection", "print_now"]
 
 
 def escape(text: str) -> str:
@@ -45,6 +47,14 @@ def print_inspection(found: Summary) -> None:
     console.print(reasons)
     if set_aside := manifest.describe_set_aside():
         console.print(f"[bold]{escape(set_aside)}[/bold]")
+
+
+def print_answers(rows: Sequence[Mapping[str, str | None]]) -> None:
+    """What a model answered before and after an edit, and what it was taught."""
+    table = Table("question", "before", "after", "taught", box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*(escape(row[name] or "") for name in ("prompt", "before", "after", "target")))
+    Console(highlight=False).print(table)
 
 
 def print_audit(qid: str, findings: list[Finding]) -> None:

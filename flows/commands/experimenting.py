@@ -1,4 +1,4 @@
-"""The commands that edit models and measure them: `experiment`, `trace` and `report`."""
+"""The commands that edit models and measure them: `edit`, `experiment`, `trace` and `report`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,83 @@ import typer
 from chronofacts.flows.commands.arguments import Out, Snapshot, parse_settings, require_editing, split_names
 from chronofacts.flows.output import mode, print_error, print_result, show_progress
 
-__all__ = ["experiment", "report", "trace"]
+log = logging.getLogger("chronofacts.edit")
+
+__all__ = ["edit", "experiment", "report", "trace"]
+
+
+def edit(
+    model: Annotated[
+        str, typer.Option(help="A folder, a name on the Hub, a GGUF file or smollm2.", show_default=False)
+    ],
+    facts: Annotated[
+        Path,
+        typer.Option(
+            help="Your facts, .csv or .jsonl: prompt and target, where known subject, old, paraphrases, cloze.",
+            show_default=False,
+        ),
+    ],
+    editor: Annotated[str, typer.Option(help="One editor by its name.")] = "lora",
+    ask: Annotated[
+        list[str] | None, typer.Option(help="Another question to ask before and after.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to make for the edit alone, without the model.", show_default=False)
+    ] = None,
+    merged: Annotated[
+        Path | None, typer.Option(help="Folder to make for the whole edited model.", show_default=False)
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="key=value of the editor: rank=8.", envvar="CHRONOFACTS_EDIT_SET"),
+    ] = None,
+) -> None:
+    """Teach a model facts of your own, and show what it answers before and after.
+
+    Example: chronofacts edit --model smollm2 --facts my.csv --ask "Who runs Acme?" --out acme
+    """
+    from chronofacts.pipeline.exchange.own_facts import UNDATED, collect_facts, read_facts
+    from chronofacts.schemas.files import check_out
+
+    several, words = read_facts(facts), parse_settings(set_ or [])
+    tables = collect_facts(several).tables(UNDATED)
+    for folder in filter(None, (out, merged)):
+        check_out(folder)
+    require_editing()
+    from chronofacts.editing.edited import answer, edit
+    from chronofacts.editing.editors import make_plan
+    from chronofacts.editing.models.load import load_model
+
+    plan = make_plan(editor, {key.removeprefix(f"{editor}."): value for key, value in words.items()}, seed=0)
+    show_progress()
+    log.info("loading %s", model)
+    loaded, tokenizer = load_model(model)
+    wanted = {fact.prompt: fact.target for fact in several} | {
+        text: fact.target for fact in several for text in fact.paraphrases
+    }
+    prompts = list(dict.fromkeys([*wanted, *(ask or ())]))
+    log.info("asking %d questions before the edit", len(prompts))
+    before = answer(loaded, tokenizer, prompts)
+    log.info("%s: teaching %d facts", plan.name, len(several))
+    with edit(loaded, tokenizer, tables["edits"], plan, progress=log.info) as edited:
+        after = edited.generate(prompts)
+        if out is not None:
+            edited.save(out)
+        if merged is not None:
+            edited.merge(merged)
+    rows = [
+        {"prompt": prompt, "before": old, "after": new, "target": wanted.get(prompt)}
+        for prompt, old, new in zip(prompts, before, after, strict=True)
+    ]
+    if mode.as_json:
+        print_result("", {"answers": rows, "edit": out, "model": merged})
+        return
+    from chronofacts.flows.terminal import print_answers
+
+    print_answers(rows)
+    for made, what in ((out, "edit"), (merged, "model")):
+        if made is not None:
+            print_result(f"{what}: {made}", {})
 
 
 def experiment(

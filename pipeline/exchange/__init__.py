@@ -21,6 +21,7 @@ from chronofacts.pipeline.exchange.counterfact import read_counterfact
 from chronofacts.pipeline.exchange.easyedit import read_knowedit, write_knowedit
 from chronofacts.pipeline.exchange.lm_eval import write_lm_eval
 from chronofacts.pipeline.exchange.mquake import read_mquake, write_mquake
+from chronofacts.pipeline.exchange.own_facts import read_own_facts
 from chronofacts.pipeline.exchange.snapshot_rows import Contents, read_contents
 from chronofacts.pipeline.exchange.zsre import read_zsre
 from chronofacts.pipeline.snapshots.gate import write_valid
@@ -33,11 +34,12 @@ __all__ = ["EXPORTS", "IMPORTS", "Import", "export_snapshot", "import_benchmark"
 
 
 class Import(NamedTuple):
-    """One format that can be read, and the two days that stand for before and after its edits."""
+    """One format that can be read, and the days that stand for before and after its edits; None: nobody but the user
+    knows them."""
 
     read: Callable[[Path], Benchmark]
-    since: datetime.date
-    as_of: datetime.date
+    since: datetime.date | None
+    as_of: datetime.date | None
 
 
 EXPORTS: dict[str, Callable[[Contents, Path], list[Path]]] = {
@@ -51,6 +53,7 @@ EXPORTS: dict[str, Callable[[Contents, Path], list[Path]]] = {
 IMPORTS: dict[str, Import] = {
     "counterfact": Import(read_counterfact, datetime.date(2021, 2, 10), datetime.date(2022, 2, 10)),
     "easyedit": Import(read_knowedit, datetime.date(2023, 1, 2), datetime.date(2024, 1, 2)),
+    "facts": Import(read_own_facts, None, None),
     "mquake": Import(read_mquake, datetime.date(2021, 4, 1), datetime.date(2023, 4, 1)),
     "zsre": Import(read_zsre, datetime.date(2016, 6, 13), datetime.date(2017, 6, 13)),
 }
@@ -78,11 +81,12 @@ def import_benchmark(file: Path, format: str, as_of: datetime.date | None = None
     Raises BadInput for an unknown format, and for a file that is not of it, naming the record and the field.
     """
     known = IMPORTS[_known(format, IMPORTS, EXPORTS, "exported")]
+    day = _day(as_of or known.as_of, format)
     benchmark = known.read(file)
     if not benchmark.edits:
         raise BadInput(f"{file} has no edit that changes anything; is --format {format} its format?")
     try:
-        return benchmark.tables(as_of or known.as_of)
+        return benchmark.tables(day)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise BadInput(f"{file}: a column under `chronofacts` is not what our exports write ({error})") from error
 
@@ -95,7 +99,7 @@ def import_snapshot(
     Raises BadInput as `import_benchmark` does, for since not before as_of, and when out is not empty.
     """
     known = IMPORTS[_known(format, IMPORTS, EXPORTS, "exported")]
-    since, as_of = since or known.since, as_of or known.as_of
+    since, as_of = _day(since or known.since, format), _day(as_of or known.as_of, format)
     check_dates(since, as_of)
     check_out(out)
     tables = import_benchmark(file, format, as_of)
@@ -115,6 +119,12 @@ def import_snapshot(
         origin=format,
     )
     return write_valid(tables, manifest, out)
+
+
+def _day(day: datetime.date | None, format: str) -> datetime.date:
+    if day is None:
+        raise BadInput(f"--format {format} does not say when its facts changed; give --since and --as-of")
+    return day
 
 
 def _known(format: str, offered: Iterable[str], others: Iterable[str], done: str) -> str:

@@ -105,6 +105,8 @@ def read_records(file: Path) -> list[Record]:
     Raises BadInput for anything else, and for a list without records.
     """
     document = _read_document(file)
+    if isinstance(document, dict) and file.suffix.lower() == ".jsonl":
+        document = [document]
     if not isinstance(document, list):
         raise BadInput(f"{file} holds no list of records but a single {type(document).__name__}")
     if not document:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import HfApi
 
+from chronofacts.pipeline.publishing.download import download_snapshot
 from chronofacts.pipeline.publishing.errors import HubUnavailable
 from chronofacts.pipeline.publishing.hub import Published, PublishSettings, publish
 from chronofacts.pipeline.snapshots.card import configs
@@ -303,3 +304,17 @@ def test_a_manifest_that_names_a_file_outside_is_refused(hub: LocalHub, tmp_path
     with pytest.raises(CheckFailed, match="no file of a table"):
         publish(hostile, REPO, PublishSettings(endpoint=hub.url), check=lambda folder: None)
     assert hub.log == []
+
+
+def test_a_published_snapshot_is_loaded_by_its_name_and_day(
+    hub: LocalHub, snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(hub, snapshot)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    folder = download_snapshot(REPO, TAG, endpoint=hub.url)
+    assert read_manifest(folder) == read_manifest(snapshot)
+    assert pq.read_table(folder / "edits").equals(pq.read_table(snapshot / "edits"))
+    with pytest.raises(ChronoFactsError, match=r"\A[^\n]*\Z"):
+        download_snapshot("org/another", endpoint=hub.url)
+    with pytest.raises(BadInput, match="neither a snapshot folder"):
+        download_snapshot("no repository")
