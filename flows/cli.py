@@ -16,7 +16,8 @@ import typer
 
 from chronofacts.flows.commands import experimenting, making, reading, serving, sharing
 from chronofacts.flows.configuration import PREFIX, read_configuration
-from chronofacts.flows.output import mode, print_error
+from chronofacts.flows.output import mode, print_error, stop_progress
+from chronofacts.flows.stopping import Stopped, stoppable
 from chronofacts.schemas.errors import ChronoFactsError
 
 __all__ = ["COMMANDS", "app", "main", "options_of"]
@@ -32,6 +33,7 @@ app = typer.Typer(
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "demo": making.demo,
     "refresh": making.refresh,
+    "backfill": making.backfill,
     "inspect": reading.inspect,
     "verify": reading.verify,
     "diff": reading.diff,
@@ -59,10 +61,16 @@ def _guarded(name: str, body: Callable[..., None]) -> Callable[..., None]:
     def guarded(*args: Any, quiet: bool, as_json: bool, **kwargs: Any) -> None:
         mode.quiet, mode.as_json = quiet, as_json
         try:
-            body(*args, **kwargs)
+            with stoppable():
+                body(*args, **kwargs)
         except ChronoFactsError as error:
             print_error(f"chronofacts {name}: {error}")
             raise typer.Exit(error.exit_code) from None
+        except Stopped as stop:
+            print_error(f"chronofacts {name}: stopped by {stop.name}; the same command again goes on from what is done")
+            raise typer.Exit(stop.exit_code) from None
+        finally:
+            stop_progress()
 
     kinds = {**get_type_hints(body, include_extras=True), "quiet": Quiet, "as_json": AsJson}
     of_body = list(introspection.signature(body).parameters.values())

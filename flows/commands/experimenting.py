@@ -8,7 +8,16 @@ from typing import Annotated
 
 import typer
 
-from chronofacts.flows.commands.arguments import Out, Snapshot, parse_settings, require_editing, split_names
+from chronofacts.flows.commands.arguments import (
+    Out,
+    Snapshot,
+    parse_settings,
+    require_editing,
+    require_report,
+    split_names,
+)
+from chronofacts.flows.commands.reach import require_model
+from chronofacts.flows.commands.works import works
 from chronofacts.flows.output import mode, print_error, print_result, show_progress
 
 __all__ = ["experiment", "report", "trace"]
@@ -52,21 +61,19 @@ def experiment(
 
     words, saved = parse_settings(set_ or []), load or []
     editors = split_names(editor or ("none" if saved else "none,lora,lora+replay"))
-    read_manifest(snapshot)
+    manifest = read_manifest(snapshot)
     check_out(out)
     require_editing()
+    show_progress(f"{', '.join(editors) or 'saved edits'} on what changed from {manifest.since} to {manifest.as_of}")
+    if model:
+        require_model(model, words.get("revision"))
     from chronofacts.editing.editors.saved_edit import base_of
     from chronofacts.editing.runs.settings import SMALL_WORLD, read_settings
 
     settings = read_settings(editors, words, saved)
     model = model or (base_of(saved[0]) if saved else SMALL_WORLD)
-    show_progress()
-    from chronofacts.flows.prefect_env import quiet_flows
-
-    with quiet_flows():
-        from chronofacts.flows.experiment import experiment as experiment_flow
-
-        metrics = experiment_flow(snapshot, model, settings, out)
+    with works() as work:
+        metrics = work.experiment(snapshot, model, settings, out)
     from chronofacts.editing.report import terminal_table
 
     table = terminal_table([out])
@@ -93,12 +100,15 @@ def trace(
 
     Example: chronofacts trace S --model R/model --out T
     """
+    from chronofacts.schemas.files import check_out
     from chronofacts.schemas.manifest import read_manifest
 
     settings = parse_settings(set_ or [])
     read_manifest(snapshot)
+    check_out(out)
     require_editing()
-    show_progress()
+    show_progress(f"where does {model} look up the facts of {snapshot}?")
+    require_model(model, settings.get("revision"))
     from chronofacts.editing.runs.trace_run import run_trace
 
     found = run_trace(snapshot, model, settings, out, logging.getLogger("chronofacts.trace").info)
@@ -118,7 +128,8 @@ def report(
 
     Example: chronofacts report R --out page
     """
-    require_editing()
+    if out is not None:
+        require_report()
     from chronofacts.editing.report import as_json as read_figures
     from chronofacts.editing.report import terminal_table, write_report
 

@@ -12,7 +12,7 @@ from prefect.client.schemas.schedules import construct_schedule
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
-from chronofacts.flows.monthly import retry_endpoint
+from chronofacts.flows.months import retry_endpoint
 from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
 from chronofacts.schemas.errors import BadInput
 

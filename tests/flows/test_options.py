@@ -82,9 +82,9 @@ def test_every_command_takes_quiet_and_json() -> None:
         assert "--quiet" in shown and "--json" in shown, command
 
 
-def test_json_is_all_of_standard_output_and_quiet_silences_the_rest(prefect_server: str, tmp_path: Path) -> None:
+def test_json_is_all_of_standard_output_and_quiet_silences_the_rest(tmp_path: Path) -> None:
     words = ["refresh", "--since", "2021-01-01", "--as-of", "2025-01-01", "--relations", "capital", "--json"]
-    loud = run(tmp_path, *words, "--out", "loud", PREFECT_API_URL=prefect_server)
+    loud = run(tmp_path, *words, "--out", "loud")
     assert json.loads(loud.stdout) == {"snapshot": "loud"} and " s  " in loud.stderr
     quiet = runner.invoke(app, [*words, "--out", str(tmp_path / "quiet"), "--quiet"])
     assert json.loads(quiet.stdout) == {"snapshot": str(tmp_path / "quiet")} and quiet.stderr == ""
