@@ -7,6 +7,7 @@ The commands themselves are in `flows.commands`; what is printed follows `flows.
 from __future__ import annotations
 
 import inspect as introspection
+import os
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
@@ -14,8 +15,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from chronofacts.flows.commands import experimenting, making, reading, serving, sharing
-from chronofacts.flows.configuration import PREFIX, read_configuration
+from chronofacts.flows.commands import experimenting, listing, making, reading, serving, sharing
+from chronofacts.flows.configuration import PREFIX, read_configuration, unread_variables
 from chronofacts.flows.output import mode, print_error, stop_progress
 from chronofacts.flows.stopping import Stopped, stoppable
 from chronofacts.schemas.errors import ChronoFactsError
@@ -44,6 +45,8 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "trace": experimenting.trace,
     "report": experimenting.report,
     "serve": serving.serve,
+    "editors": listing.editors,
+    "settings": listing.settings,
 }
 """In the order of the help."""
 
@@ -104,7 +107,10 @@ def configure(
         typer.Option(help="File with options, one table per command. Default: chronofacts.toml here, if there is one."),
     ] = None,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_show_version, is_eager=True, allow_from_autoenv=False
+        ),
     ] = False,
 ) -> None:
     """What does my language model believe that is no longer true, and how do I fix it?
@@ -118,6 +124,8 @@ def configure(
     options = {name: options_of(command) for name, command in commands.items()}
     try:
         context.default_map = read_configuration(config, options)
+        for line in unread_variables(os.environ, variables_of(commands)):
+            print_error(f"chronofacts: {line}")
     except ChronoFactsError as error:
         print_error(f"chronofacts: {error}")
         raise typer.Exit(error.exit_code) from None
@@ -127,6 +135,16 @@ def options_of(command: Any) -> dict[str, str]:
     """option (`as-of`) -> parameter (`as_of`)"""
     words = ((word, one.name) for one in command.params for word in one.opts)
     return {word.removeprefix("--"): name for word, name in words if word.startswith("--")}
+
+
+def variables_of(commands: Mapping[str, Any]) -> set[str]:
+    """Every variable of the environment that an option is read from."""
+    found = {f"{PREFIX}_CONFIG", f"{PREFIX}_CACHE", f"{PREFIX}_USER_AGENT", f"{PREFIX}_WEBHOOK", f"{PREFIX}_VERSION"}
+    for name, command in commands.items():
+        for one in command.params:
+            own = one.envvar if isinstance(one.envvar, list | tuple) else [one.envvar] if one.envvar else []
+            found |= {*own, f"{PREFIX}_{name}_{one.name}".upper().replace("-", "_")}
+    return found
 
 
 def main() -> None:

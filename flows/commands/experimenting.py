@@ -56,6 +56,7 @@ def experiment(
 
     Example: chronofacts experiment S --model small-world --editor none,lora,lora+replay --out R
     """
+    from chronofacts.flows.setting_keys import check_words
     from chronofacts.schemas.files import check_out
     from chronofacts.schemas.manifest import read_manifest
 
@@ -63,6 +64,7 @@ def experiment(
     editors = split_names(editor or ("none" if saved else "none,lora,lora+replay"))
     manifest = read_manifest(snapshot)
     check_out(out)
+    check_words(editors, words)
     require_editing()
     show_progress(f"{', '.join(editors) or 'saved edits'} on what changed from {manifest.since} to {manifest.as_of}")
     if model:

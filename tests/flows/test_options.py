@@ -110,6 +110,15 @@ def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
         assert wanted in done.stdout.split(), done.stderr
 
 
+def test_a_variable_that_nothing_reads_is_told_and_a_version_in_the_environment_breaks_nothing(tmp_path: Path) -> None:
+    snapshot = make_snapshot(tmp_path / "S")
+    given = {"CHRONOFACTS_VERSION": "1.0", "CHRONOFACTS_REFRESH_SORCE": "wdqs"}
+    told = runner.invoke(app, ["verify", str(snapshot)], env=given)
+    assert told.exit_code == 0, told.stderr
+    (line,) = [line for line in told.stderr.splitlines() if "SORCE" in line]
+    assert "did you mean CHRONOFACTS_REFRESH_SOURCE?" in line and "VERSION" not in told.stderr
+
+
 def test_every_option_is_named_in_the_environment_as_on_the_command_line(tmp_path: Path) -> None:
     for command in COMMANDS:
         shown = " ".join(runner.invoke(app, [command, "--help"]).stdout.split())
