@@ -11,7 +11,7 @@ env: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('ChronoFacts needs Python 3.11 or newer: make PYTHON=python3.12 ...')"
 	$(PYTHON) -m venv $(VENV)
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[edit,test]'
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[edit,flows,test]'
 	@touch $@
 
 demo: env
@@ -41,4 +41,4 @@ sample: env
 	$(RUN)/python data/sample/build.py
 
 clean:
-	rm -rf $(VENV) .prefect .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis

@@ -50,16 +50,17 @@ def watch() -> None:
     """Time the stages, and the parts of the flow itself that are ours."""
     import chronofacts.editing.report
     import chronofacts.editing.runs.experiment
-    import chronofacts.flows.artifacts
-    import chronofacts.flows.monthly
     import chronofacts.flows.publish
     import chronofacts.flows.refresh
-    import chronofacts.flows.retention
+    import chronofacts.flows.scheduled.artifacts
+    import chronofacts.flows.scheduled.flows
+    import chronofacts.flows.scheduled.monthly
+    import chronofacts.flows.scheduled.retention
     from chronofacts.pipeline.snapshots.store import SnapshotStore
 
     work = {
         chronofacts.flows.refresh: ("open_source", "stage_source", "build_files", "write_valid"),
-        chronofacts.flows.publish: ("publish_snapshot",),
+        chronofacts.flows.publish: ("send_snapshot",),
         chronofacts.editing.runs.experiment: ("run_experiment",),
         chronofacts.editing.report: ("write_report",),
     }
@@ -68,17 +69,17 @@ def watch() -> None:
             timed(module, name, "work")
     for name in ("add", "folder", "prune", "recover", "days"):
         timed(SnapshotStore, name, "store: copy, sums, retention")
-    timed(chronofacts.flows.artifacts, "compare_snapshots", "artifacts: comparing two months")
-    timed(chronofacts.flows.artifacts, "inspect", "artifacts: counting rejections")
+    timed(chronofacts.flows.scheduled.artifacts, "compare_snapshots", "artifacts: comparing two months")
+    timed(chronofacts.flows.scheduled.artifacts, "summarise", "artifacts: counting rejections")
     for name in ("create_link_artifact", "create_markdown_artifact", "create_table_artifact"):
-        timed(chronofacts.flows.artifacts, name, "artifacts: sending")
-    timed(chronofacts.flows.publish, "create_markdown_artifact", "artifacts: sending")
-    timed(chronofacts.flows.monthly, "forget_old_runs", "forgetting old records")
+        timed(chronofacts.flows.scheduled.artifacts, name, "artifacts: sending")
+    timed(chronofacts.flows.scheduled.flows, "create_markdown_artifact", "artifacts: sending")
+    timed(chronofacts.flows.scheduled.monthly, "forget_old_runs", "forgetting old records")
 
 
 def month(folder: Path, hub: str, day: datetime.date, models: list[str]) -> tuple[float, dict[str, float]]:
     """(seconds of the flow, seconds of its parts)"""
-    from chronofacts.flows.monthly import monthly
+    from chronofacts.flows.scheduled.monthly import monthly
 
     spent.clear()
     started = time.perf_counter()
@@ -109,13 +110,13 @@ def main() -> None:
     os.environ |= {"HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     with tempfile.TemporaryDirectory() as name:
         os.environ |= {"HF_HOME": f"{name}/hf", "PREFECT_HOME": f"{name}/prefect"}
-        from chronofacts.flows.prefect_env import quiet_flows
+        from chronofacts.flows.scheduled.process_env import quiet_flows
+        from chronofacts.flows.scheduled.serve import use_server
+        from chronofacts.flows.scheduled.server import start_server
+        from tests.flows.conftest import free_port
 
         started = time.perf_counter()
-        with quiet_flows():
-            from prefect.client.orchestration import get_client
-
-            get_client(sync_client=True).hello()
+        with start_server(free_port()) as server, use_server(server.api), quiet_flows():
             print(f"Prefect's server with a new database: {time.perf_counter() - started:.2f} s to its first answer")
             watch()
             for models in ([], ["small-world"]):

@@ -1,5 +1,6 @@
-"""Prefect flows and the command line: thin orchestration over `pipeline` and `editing`."""
+"""The command line, and the same work as Prefect flows.
 
-from chronofacts.flows.prefect_env import prepare
-
-prepare()  # Prefect reads its settings once, when it is first imported
+`cli` and `commands` are the command line. `refresh`, `publish`, `experiment`, `demo` and `months` are the work: plain
+functions over `pipeline` and `editing`, which one command runs in its own process. `scheduled` holds all that imports
+Prefect: the same functions as flows, for schedules, deployments and workers.
+"""

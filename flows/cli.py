@@ -7,6 +7,7 @@ The commands themselves are in `flows.commands`; what is printed follows `flows.
 from __future__ import annotations
 
 import inspect as introspection
+import os
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
@@ -14,9 +15,10 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from chronofacts.flows.commands import experimenting, making, reading, serving, sharing
-from chronofacts.flows.configuration import PREFIX, read_configuration
-from chronofacts.flows.output import mode, print_error
+from chronofacts.flows.commands import experimenting, listing, making, reading, serving, sharing
+from chronofacts.flows.configuration import PREFIX, read_configuration, unread_variables
+from chronofacts.flows.output import mode, print_error, stop_progress
+from chronofacts.flows.stopping import Stopped, stoppable
 from chronofacts.schemas.errors import ChronoFactsError
 
 __all__ = ["COMMANDS", "app", "main", "options_of"]
@@ -32,6 +34,7 @@ app = typer.Typer(
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "demo": making.demo,
     "refresh": making.refresh,
+    "backfill": making.backfill,
     "inspect": reading.inspect,
     "verify": reading.verify,
     "diff": reading.diff,
@@ -43,6 +46,8 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "trace": experimenting.trace,
     "report": experimenting.report,
     "serve": serving.serve,
+    "editors": listing.editors,
+    "settings": listing.settings,
 }
 """In the order of the help."""
 
@@ -60,10 +65,16 @@ def _guarded(name: str, body: Callable[..., None]) -> Callable[..., None]:
     def guarded(*args: Any, quiet: bool, as_json: bool, **kwargs: Any) -> None:
         mode.quiet, mode.as_json = quiet, as_json
         try:
-            body(*args, **kwargs)
+            with stoppable():
+                body(*args, **kwargs)
         except ChronoFactsError as error:
             print_error(f"chronofacts {name}: {error}")
             raise typer.Exit(error.exit_code) from None
+        except Stopped as stop:
+            print_error(f"chronofacts {name}: stopped by {stop.name}; the same command again goes on from what is done")
+            raise typer.Exit(stop.exit_code) from None
+        finally:
+            stop_progress()
 
     kinds = {**get_type_hints(body, include_extras=True), "quiet": Quiet, "as_json": AsJson}
     of_body = list(introspection.signature(body).parameters.values())
@@ -97,7 +108,10 @@ def configure(
         typer.Option(help="File with options, one table per command. Default: chronofacts.toml here, if there is one."),
     ] = None,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_show_version, is_eager=True, allow_from_autoenv=False
+        ),
     ] = False,
 ) -> None:
     """What does my language model believe that is no longer true, and how do I fix it?
@@ -111,6 +125,8 @@ def configure(
     options = {name: options_of(command) for name, command in commands.items()}
     try:
         context.default_map = read_configuration(config, options)
+        for line in unread_variables(os.environ, variables_of(commands)):
+            print_error(f"chronofacts: {line}")
     except ChronoFactsError as error:
         print_error(f"chronofacts: {error}")
         raise typer.Exit(error.exit_code) from None
@@ -120,6 +136,16 @@ def options_of(command: Any) -> dict[str, str]:
     """option (`as-of`) -> parameter (`as_of`)"""
     words = ((word, one.name) for one in command.params for word in one.opts)
     return {word.removeprefix("--"): name for word, name in words if word.startswith("--")}
+
+
+def variables_of(commands: Mapping[str, Any]) -> set[str]:
+    """Every variable of the environment that an option is read from."""
+    found = {f"{PREFIX}_CONFIG", f"{PREFIX}_CACHE", f"{PREFIX}_USER_AGENT", f"{PREFIX}_WEBHOOK", f"{PREFIX}_VERSION"}
+    for name, command in commands.items():
+        for one in command.params:
+            own = one.envvar if isinstance(one.envvar, list | tuple) else [one.envvar] if one.envvar else []
+            found |= {*own, f"{PREFIX}_{name}_{one.name}".upper().replace("-", "_")}
+    return found
 
 
 def main() -> None:

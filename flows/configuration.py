@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["FILE", "PREFIX", "read_configuration"]
+__all__ = ["FILE", "PREFIX", "read_configuration", "unread_variables"]
 
 FILE = "chronofacts.toml"
 PREFIX = "CHRONOFACTS"
@@ -48,6 +48,16 @@ def read_configuration(
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"--config {path} is no TOML ({error})") from error
     return {command: _of_command(path, command, table, options) for command, table in tables.items()}
+
+
+def unread_variables(environment: Mapping[str, str], known: Collection[str]) -> list[str]:
+    """A line for each variable `CHRONOFACTS_…` that nothing reads: most likely a typing error."""
+    lines = []
+    for name in sorted(environment):
+        if name.startswith(f"{PREFIX}_") and name not in known and not name.endswith("_COMPLETE"):
+            near = difflib.get_close_matches(name, known, n=1)
+            lines.append(f"{name} is set, but nothing reads it" + (f"; did you mean {near[0]}?" if near else ""))
+    return lines
 
 
 def _of_command(path: Path, command: str, table: Any, options: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:

@@ -1,16 +1,17 @@
-"""The demonstration: the main job end to end on the sample, as its two flows and a report."""
+"""The demonstration: the main job end to end on the sample, refresh, experiment and report."""
 
 from __future__ import annotations
 
 import datetime
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from chronofacts.editing.report import terminal_table, write_report
 from chronofacts.editing.runs.settings import SMALL_WORLD, read_settings
-from chronofacts.flows.experiment import experiment
-from chronofacts.flows.refresh import refresh
+from chronofacts.flows.experiment import experiment as experiment_here
+from chronofacts.flows.refresh import refresh as refresh_here
 from chronofacts.flows.settings import RefreshSettings
 from chronofacts.pipeline.build import SnapshotSettings
 
@@ -32,10 +33,16 @@ class Demonstration:
     table: str
 
 
-def run_demo(out: Path, quick: bool) -> Demonstration:
+def run_demo(
+    out: Path,
+    quick: bool,
+    refresh: Callable[[RefreshSettings], Path] = refresh_here,
+    experiment: Callable[..., object] = experiment_here,
+) -> Demonstration:
     """Snapshot, small model, LoRA with and without replay, report: all in the folder out.
 
-    quick: a part of the facts only. Raises BadInput when out is not empty.
+    quick: a part of the facts only. refresh, experiment: the functions, or the flows over them.
+    Raises BadInput when out is not empty.
     """
     log.info("what changed in the world between %s and %s?", SINCE, AS_OF)
     snapshot = refresh(RefreshSettings("sample", out / "snapshot", SnapshotSettings(SINCE, AS_OF, hops_per_edit=1)))

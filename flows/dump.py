@@ -1,121 +1,171 @@
-"""The parts of a dump as tasks of a flow: on threads or processes here, or on a Dask cluster.
+"""The parts of a dump on threads or processes of this machine, or on a Dask cluster.
 
-A task is one call of `pipeline.sources.dump.parts.extract_part`, which is whole or has not happened: a worker that dies
-loses the part it was reading, nothing else, and the part is read again by another.
+A part is one call of `pipeline.sources.dump.parts.extract_part`, which is whole or has not happened: a worker that dies
+loses the part it was reading, nothing else, and the part is read again. `flows.scheduled.dump_tasks` does the same on
+Prefect's task runners.
 """
 
 from __future__ import annotations
 
+import logging
+import multiprocessing
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
-
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
-from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
-from prefect.tasks import Task
 
 from chronofacts.pipeline.sources.dump.parts import PartReport
 from chronofacts.pipeline.sources.dump.source import PartJob, Runner
 from chronofacts.schemas.errors import BadInput, ChronoFactsError
 
-__all__ = ["part_runner", "read_parts"]
+__all__ = ["check_task_runner", "choose_task_runner", "part_runner", "require_scheduler", "worker_count"]
+
+log = logging.getLogger("chronofacts.refresh")
 
 _WORTH_PROCESSES = 256 << 20  # bytes of files; below it new processes start for longer than they work
-_CONNECT = 10  # seconds to wait for a cluster's scheduler
+_CONNECT_S = 10
+_ATTEMPTS = 3
+_WAIT_S = 5.0
 
 
-def _is_transient(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    """Whether reading the part again may help; it does not against what a user must fix."""
-    try:
-        state.result()
-    except ChronoFactsError:
-        return False
-    except Exception:
-        return True
-    return False
-
-
-@task(
-    name="extract-part",
-    task_run_name="{job.path.name}",
-    cache_policy=NO_CACHE,  # a finished part has its own marker, which is checked against the file
-    retries=2,
-    retry_delay_seconds=5,
-    retry_condition_fn=_is_transient,
-)
-def extract(job: PartJob) -> PartReport:
-    return job.run()
-
-
-@task(name="extract-part", task_run_name="{job.path.name}", cache_policy=NO_CACHE)
-def extract_here(job: PartJob, index: int, show: Callable[[int, int, int], None]) -> PartReport:
-    return job.run(lambda bytes_read, json_bytes: show(index, bytes_read, json_bytes))
-
-
-@flow(name="read-dump", validate_parameters=False)
-def read_parts(jobs: Sequence[PartJob], show: Callable[[int, int, int], None], same_process: bool) -> list[PartReport]:
-    """The reports of all jobs, in their order; the first failure ends it once the others are through.
-
-    same_process: the task runner's workers can call show themselves; else it is called at each part's end.
-    """
-    if same_process:
-        futures = [extract_here.submit(job, index, show) for index, job in enumerate(jobs)]
-    else:
-        futures = [extract.submit(job) for job in jobs]
-    reports = []
-    for index, future in enumerate(futures):
-        report = future.result()
-        if not report.reused:
-            show(index, report.compressed_bytes, report.json_bytes)
-        reports.append(report)
-    return reports
-
-
-def part_runner(choice: str) -> Runner:
-    """Runs part jobs on the task runner that `--task-runner` names.
-
-    choice: `threads`, `processes`, `dask` (a cluster on this machine) or `dask:ADDRESS`; empty: processes for
-    several large parts, else threads. Raises BadInput for another choice.
-    """
+def check_task_runner(choice: str) -> None:
+    """Raises BadInput for what `--task-runner` does not know."""
     if choice not in ("", "threads", "processes", "dask") and not choice.startswith("dask:"):
         raise BadInput(f"--task-runner {choice!r} is unknown; use threads, processes, dask or dask:ADDRESS")
 
+
+def choose_task_runner(choice: str, paths: Sequence[Path]) -> str:
+    """The choice, or where there is none: processes for several large parts, else threads."""
+    large = sum(path.stat().st_size for path in paths) >= _WORTH_PROCESSES
+    return choice or ("processes" if large and len(paths) > 1 else "threads")
+
+
+def worker_count(jobs: int) -> int:
+    return max(1, min(os.cpu_count() or 1, jobs))
+
+
+def part_runner(choice: str) -> Runner:
+    """Runs part jobs on what `--task-runner` names.
+
+    choice: `threads`, `processes`, `dask` (a cluster on this machine) or `dask:ADDRESS`; empty: by the parts' size.
+    Raises BadInput for another choice.
+    """
+    check_task_runner(choice)
+
     def run(jobs: Sequence[PartJob], show: Callable[[int, int, int], None]) -> Iterator[tuple[int, PartReport]]:
-        chosen = choice or _choose_runner([job.path for job in jobs])
-        runner = _task_runner(chosen, len(jobs))
-        reports = read_parts.with_options(task_runner=runner)(jobs, show, same_process=chosen == "threads")
-        yield from enumerate(reports)
+        chosen = choose_task_runner(choice, [job.path for job in jobs])
+        return _run_all(chosen, jobs, show)
 
     return run
 
 
-def _choose_runner(paths: Sequence[Path]) -> str:
-    large = sum(path.stat().st_size for path in paths) >= _WORTH_PROCESSES
-    return "processes" if large and len(paths) > 1 else "threads"
+def _run_all(
+    choice: str, jobs: Sequence[PartJob], show: Callable[[int, int, int], None]
+) -> Iterator[tuple[int, PartReport]]:
+    """(index, report) of every job as it ends. A part that fails is read again, but not where a user must fix it.
+
+    Raises the first error once the other parts are through.
+    """
+    waiting = dict(enumerate(jobs))
+    for attempt in range(1, _ATTEMPTS + 1):
+        error: Exception | None = None
+        with _workers(choice, len(waiting), show) as (pool, tell):
+            futures = {pool.submit(_run_job, job, index, tell): index for index, job in waiting.items()}
+            for future in as_completed(futures):
+                try:
+                    report = future.result()
+                except Exception as failure:
+                    error = error if isinstance(error, ChronoFactsError) else failure
+                else:
+                    del waiting[futures[future]]
+                    yield futures[future], report
+        if error is None:
+            return
+        if isinstance(error, ChronoFactsError) or attempt == _ATTEMPTS:
+            raise error
+        names = ", ".join(sorted(job.path.name for job in waiting.values()))
+        log.warning("%s could not be read (%s); reading again", names, error or type(error).__name__)
+        time.sleep(_WAIT_S)
 
 
-def _task_runner(choice: str, jobs: int) -> TaskRunner[Any]:
-    workers = max(1, min(os.cpu_count() or 1, jobs))
+Tell = Callable[[int, int, int], None]
+
+
+def _run_job(job: PartJob, index: int, tell: Tell | None) -> PartReport:
+    return job.run(partial(tell, index) if tell else None)
+
+
+class _Stopped(Exception):
+    """The command was stopped while a thread read its part."""
+
+
+@contextmanager
+def _workers(choice: str, jobs: int, show: Tell) -> Iterator[tuple[Executor, Tell | None]]:
+    """(the pool, what its workers can call themselves); whatever stops the command ends them at once."""
+    count = worker_count(jobs)
     if choice == "threads":
-        return ThreadPoolTaskRunner(max_workers=workers)
-    if choice == "processes":
-        return ProcessPoolTaskRunner(max_workers=workers)
+        stopped = threading.Event()
+
+        def tell(index: int, bytes_read: int, json_bytes: int) -> None:
+            if stopped.is_set():
+                raise _Stopped
+            show(index, bytes_read, json_bytes)
+
+        with ThreadPoolExecutor(count) as threads:
+            try:
+                yield threads, tell
+            except BaseException:
+                stopped.set()
+                threads.shutdown(wait=False, cancel_futures=True)
+                raise
+    elif choice == "processes":
+        with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as processes:
+            try:
+                yield processes, None
+            except BaseException:
+                processes.shutdown(wait=False, cancel_futures=True)
+                for process in multiprocessing.active_children():
+                    process.terminate()
+                raise
+    else:
+        with _dask(choice, count) as cluster:
+            yield cluster, None
+
+
+@contextmanager
+def _dask(choice: str, count: int) -> Iterator[Executor]:
+    """The workers of a Dask cluster, which itself runs a part again where a worker died."""
+    require_scheduler(choice)
+    from distributed import Client, LocalCluster
+
+    address = choice.removeprefix("dask").removeprefix(":")
+    if address:
+        with Client(address, timeout=_CONNECT_S) as client:
+            yield client.get_executor(pure=False)
+        return
+    with (
+        LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None, host="127.0.0.1") as cluster,
+        Client(cluster) as client,
+    ):
+        yield client.get_executor(pure=False)
+
+
+def require_scheduler(choice: str) -> None:
+    """Raises BadInput where Dask is not installed, or no scheduler answers at the address of `dask:ADDRESS`."""
     try:
         from distributed import Client
-        from prefect_dask.task_runners import DaskTaskRunner
     except ImportError:
         raise BadInput(
             f"--task-runner {choice} needs Dask; install it with: pip install 'chronofacts[scale]'"
         ) from None
-    if choice == "dask":
-        cluster = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "host": "127.0.0.1"}
-        return cast(TaskRunner[Any], DaskTaskRunner(cluster_kwargs=cluster))
-    address = choice.removeprefix("dask:")
+    address = choice.removeprefix("dask").removeprefix(":")
+    if not address:
+        return
     try:
-        Client(address, timeout=_CONNECT).close()
+        Client(address, timeout=_CONNECT_S).close()
     except (OSError, ValueError) as error:
         raise BadInput(f"--task-runner {choice}: no Dask scheduler answers at {address} ({error})") from error
-    return cast(TaskRunner[Any], DaskTaskRunner(address=address))

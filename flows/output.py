@@ -1,6 +1,7 @@
 """One rule for what every command prints: its result on standard output, everything else on standard error.
 
-`--quiet` leaves out the progress. `--json` makes the result one JSON document, and nothing else is on standard output.
+`--quiet` leaves out the progress, which is lines in a log and a bar on a terminal. `--json` makes the result one JSON
+document, and nothing else is on standard output.
 What comes from outside (labels, file names, answers) is made harmless for a terminal (`schemas.plain_text`).
 """
 
@@ -16,7 +17,7 @@ from typing import Any
 from chronofacts.schemas.plain_text import plain
 from chronofacts.schemas.redact import redact
 
-__all__ = ["Mode", "mode", "print_error", "print_result", "show_progress"]
+__all__ = ["Mode", "mode", "print_error", "print_result", "show_progress", "stop_progress"]
 
 
 @dataclass
@@ -32,6 +33,7 @@ mode = Mode()
 
 def print_result(text: str, value: Any) -> None:
     """Print a command's result: the value as JSON with --json, else the text."""
+    stop_progress()
     if mode.as_json:
         text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
     sys.stdout.write(f"{plain(text)}\n")
@@ -40,6 +42,7 @@ def print_result(text: str, value: Any) -> None:
 
 def print_error(text: str) -> None:
     """Print one line on standard error, whatever it holds."""
+    stop_progress()
     _write_error(" ".join(text.split()))
 
 
@@ -48,15 +51,81 @@ def _write_error(line: str) -> None:
     sys.stderr.flush()
 
 
-def show_progress() -> None:
-    """Print the lines of the project's loggers, with the seconds since the start; only warnings when quiet."""
-    started = time.monotonic()
+def show_progress(first: str) -> None:
+    """Print the first line, and from now on those of the project's loggers; only warnings when quiet.
 
-    class Lines(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            _write_error(f"{time.monotonic() - started:6.1f} s  {record.getMessage()}")
-
+    In a log each line has the seconds since the start. On a terminal a bar stands below them, which shows what is at
+    work and the step of how many (`flows.progress`).
+    """
     logger = logging.getLogger("chronofacts")
-    logger.handlers = [Lines()]
     logger.setLevel(logging.WARNING if mode.quiet else logging.INFO)
     logger.propagate = False
+    stop_progress()
+    logger.handlers = [_Bar() if sys.stderr.isatty() and not mode.quiet else _Lines()]
+    logger.info("%s", first)
+
+
+def stop_progress() -> None:
+    """Take the bar away, if there is one."""
+    for handler in logging.getLogger("chronofacts").handlers:
+        if isinstance(handler, _Bar):
+            handler.close()
+
+
+class _Lines(logging.Handler):
+    """`  12.3 s  what was said`"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._started = time.monotonic()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _write_error(f"{time.monotonic() - self._started:6.1f} s  {record.getMessage()}")
+
+
+class _Bar(logging.Handler):
+    """The lines, and below them a moving bar: what was said last, the step of how many, the time passed and left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=Console(stderr=True, highlight=False, markup=False, emoji=False),
+            transient=True,
+        )
+        self._started = time.monotonic()
+        self._task = self._progress.add_task("", total=None, left="")
+        self._progress.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = plain(redact(record.getMessage()))
+        self._progress.console.print(line, soft_wrap=True)
+        at, total = getattr(record, "step", None), getattr(record, "steps", None)
+        if at is None or total is None:
+            self._progress.update(self._task, description=_shorten(line))
+            return
+        spent = time.monotonic() - self._started
+        # What is done tells how long the rest takes; nothing is told before the first step is done.
+        left = f"about {_spell(spent / (at - 1) * (total - at + 1))} left" if at > 1 else ""
+        self._progress.update(self._task, description=_shorten(line), completed=at - 1, total=total, left=left)
+
+    def close(self) -> None:
+        self._progress.stop()
+        super().close()
+
+
+def _shorten(line: str) -> str:
+    return line if len(line) <= 60 else f"{line[:59]}…"
+
+
+def _spell(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

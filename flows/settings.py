@@ -6,11 +6,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from chronofacts.flows.dump import check_task_runner
 from chronofacts.pipeline.build import SnapshotSettings
+from chronofacts.pipeline.sources import choose_scope
+from chronofacts.pipeline.sources.dump.files import find_parts, is_dump
 from chronofacts.pipeline.sources.dump.source import DumpSettings
-from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings
+from chronofacts.pipeline.sources.sparql.endpoint_source import ENDPOINTS, EndpointSettings, is_endpoint
+from chronofacts.pipeline.sources.sparql.rate_limit import full_user_agent
+from chronofacts.pipeline.sources.sparql.recording import find_recording
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
+from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.files import check_out
+from chronofacts.schemas.manifest import read_manifest
 
 __all__ = ["RefreshSettings"]
 
@@ -37,6 +44,26 @@ class RefreshSettings:
     def __post_init__(self) -> None:
         check_out(self.out)
         self.catalogue.require_language(self.snapshot.language)
+        choose_scope(self.endpoint.scope, "whole")
+        check_task_runner(self.task_runner)
+        self._check_source()
+
+    def _check_source(self) -> None:
+        """Raises BadInput for a source that is none, or that cannot be asked so."""
+        name = self.source
+        if name.startswith("raw:"):
+            find_recording(Path(name.removeprefix("raw:")))
+        elif is_endpoint(name):
+            full_user_agent(self.endpoint.user_agent, ENDPOINTS.get(name, name))
+        elif is_dump(name):
+            find_parts(name)
+        elif name != "sample":
+            raise BadInput(
+                f"--source {name!r} is not a source; use sample, wdqs, qlever, an address http://…, raw:DIR, "
+                "or the file or folder of a dump"
+            )
+        if self.update is not None:
+            read_manifest(self.update)
 
     @cached_property
     def catalogue(self) -> Catalogue:

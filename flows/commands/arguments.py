@@ -10,7 +10,7 @@ import typer
 
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["Out", "Snapshot", "parse_settings", "require_editing", "split_names"]
+__all__ = ["Out", "Snapshot", "parse_settings", "require_editing", "require_report", "split_names"]
 
 Snapshot = Annotated[Path, typer.Argument(help="A snapshot folder, made by `refresh`.", show_default=False)]
 Out = Annotated[Path, typer.Option(help="Folder to make; it must not hold anything.", show_default=False)]
@@ -34,6 +34,15 @@ def split_names(text: str) -> tuple[str, ...]:
 
 def require_editing() -> None:
     """Raises BadInput where the libraries that edit models are not installed."""
-    missing = [name for name in ("torch", "transformers", "peft", "matplotlib") if find_spec(name) is None]
+    _require("editing", "torch", "transformers", "peft", "matplotlib")
+
+
+def require_report() -> None:
+    """Raises BadInput where the library that draws a report's plots is not installed; it needs no torch."""
+    _require("a report", "matplotlib")
+
+
+def _require(what: str, *libraries: str) -> None:
+    missing = [name for name in libraries if find_spec(name) is None]
     if missing:
-        raise BadInput(f"editing needs {', '.join(missing)}; install them with: pip install 'chronofacts[edit]'")
+        raise BadInput(f"{what} needs {', '.join(missing)}; install them with: pip install 'chronofacts[edit]'")

@@ -8,7 +8,16 @@ from typing import Annotated
 
 import typer
 
-from chronofacts.flows.commands.arguments import Out, Snapshot, parse_settings, require_editing, split_names
+from chronofacts.flows.commands.arguments import (
+    Out,
+    Snapshot,
+    parse_settings,
+    require_editing,
+    require_report,
+    split_names,
+)
+from chronofacts.flows.commands.reach import require_model
+from chronofacts.flows.commands.works import works
 from chronofacts.flows.output import mode, print_error, print_result, show_progress
 
 log = logging.getLogger("chronofacts.edit")
@@ -59,8 +68,7 @@ def edit(
     from chronofacts.editing.models.load import load_model
 
     plan = make_plan(editor, {key.removeprefix(f"{editor}."): value for key, value in words.items()}, seed=0)
-    show_progress()
-    log.info("loading %s", model)
+    show_progress(f"{plan.name}: teaching {len(several)} facts to {model}, which is loaded now")
     loaded, tokenizer = load_model(model)
     wanted = {fact.prompt: fact.target for fact in several} | {
         text: fact.target for fact in several for text in fact.paraphrases
@@ -123,26 +131,26 @@ def experiment(
 
     Example: chronofacts experiment S --model small-world --editor none,lora,lora+replay --out R
     """
+    from chronofacts.flows.setting_keys import check_words
     from chronofacts.schemas.files import check_out
     from chronofacts.schemas.manifest import read_manifest
 
     words, saved = parse_settings(set_ or []), load or []
     editors = split_names(editor or ("none" if saved else "none,lora,lora+replay"))
-    read_manifest(snapshot)
+    manifest = read_manifest(snapshot)
     check_out(out)
+    check_words(editors, words)
     require_editing()
+    show_progress(f"{', '.join(editors) or 'saved edits'} on what changed from {manifest.since} to {manifest.as_of}")
+    if model:
+        require_model(model, words.get("revision"))
     from chronofacts.editing.editors.saved_edit import base_of
     from chronofacts.editing.runs.settings import SMALL_WORLD, read_settings
 
     settings = read_settings(editors, words, saved)
     model = model or (base_of(saved[0]) if saved else SMALL_WORLD)
-    show_progress()
-    from chronofacts.flows.prefect_env import quiet_flows
-
-    with quiet_flows():
-        from chronofacts.flows.experiment import experiment as experiment_flow
-
-        metrics = experiment_flow(snapshot, model, settings, out)
+    with works() as work:
+        metrics = work.experiment(snapshot, model, settings, out)
     from chronofacts.editing.report import terminal_table
 
     table = terminal_table([out])
@@ -169,12 +177,15 @@ def trace(
 
     Example: chronofacts trace S --model R/model --out T
     """
+    from chronofacts.schemas.files import check_out
     from chronofacts.schemas.manifest import read_manifest
 
     settings = parse_settings(set_ or [])
     read_manifest(snapshot)
+    check_out(out)
     require_editing()
-    show_progress()
+    show_progress(f"where does {model} look up the facts of {snapshot}?")
+    require_model(model, settings.get("revision"))
     from chronofacts.editing.runs.trace_run import run_trace
 
     found = run_trace(snapshot, model, settings, out, logging.getLogger("chronofacts.trace").info)
@@ -194,7 +205,8 @@ def report(
 
     Example: chronofacts report R --out page
     """
-    require_editing()
+    if out is not None:
+        require_report()
     from chronofacts.editing.report import as_json as read_figures
     from chronofacts.editing.report import terminal_table, write_report
 

@@ -1,7 +1,8 @@
-"""The commands that make a snapshot: `refresh`, and `demo`, which goes on to the report."""
+"""The commands that make snapshots: `refresh`, `backfill`, and `demo`, which goes on to the report."""
 
 from __future__ import annotations
 
+import datetime
 from itertools import count
 from pathlib import Path
 from typing import Annotated
@@ -9,9 +10,13 @@ from typing import Annotated
 import typer
 
 from chronofacts.flows.commands.arguments import Out, require_editing, split_names
+from chronofacts.flows.commands.checks import check_refresh, check_source, last_days
+from chronofacts.flows.commands.works import works
 from chronofacts.flows.output import print_result, show_progress
+from chronofacts.schemas.catalogue import load_catalogue
+from chronofacts.schemas.dates import parse_day
 
-__all__ = ["demo", "refresh"]
+__all__ = ["backfill", "demo", "refresh"]
 
 
 def demo(
@@ -30,14 +35,12 @@ def demo(
 
     folder = out or next(path for number in count(1) if not (path := Path("demo-output") / str(number)).exists())
     check_out(folder)
-    show_progress()
     require_editing()
-    from chronofacts.flows.prefect_env import quiet_flows
-
-    with quiet_flows():
+    show_progress(f"the demonstration goes to {folder}")
+    with works() as work:
         from chronofacts.flows.demo import run_demo
 
-        made = run_demo(folder, quick)
+        made = run_demo(folder, quick, work.refresh, work.experiment)
     print_result(
         f"\n{made.table}\n\nsnapshot: {made.snapshot}\nrun:      {made.run}\nreport:   {made.report}",
         {"snapshot": made.snapshot, "run": made.run, "report": made.report},
@@ -107,16 +110,15 @@ def refresh(
 
     Example: chronofacts refresh --source sample --since 2021-01-01 --as-of 2025-01-01 --out S
     """
+    days = check_refresh(source, since, as_of, split_names(relations), language, out, user_agent)
+    read_on = parse_day(dump_day, "--dump-day") if dump_day else None
+    show_progress(f"a snapshot of what changed from {days[0]} to {days[1]}, by {source}, to {out}")
     from chronofacts.flows.settings import RefreshSettings
     from chronofacts.pipeline.build import SnapshotSettings
     from chronofacts.pipeline.sources.dump.source import DumpSettings
     from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings
-    from chronofacts.schemas.cutoffs import parse_since
-    from chronofacts.schemas.dates import parse_day
 
-    days = parse_since(since), parse_day(as_of, "--as-of")
     recordings = raw or Path(f"{out}.raw")
-    dump = DumpSettings(parse_day(dump_day, "--dump-day") if dump_day else None, recordings, keep_damaged, scope)
     settings = RefreshSettings(
         source,
         out,
@@ -124,14 +126,57 @@ def refresh(
         split_names(relations),
         update,
         EndpointSettings(user_agent, recordings, scope),
-        dump,
+        DumpSettings(read_on, recordings, keep_damaged, scope),
         task_runner,
     )
-    show_progress()
-    from chronofacts.flows.prefect_env import quiet_flows
-
-    with quiet_flows():
-        from chronofacts.flows.refresh import refresh as refresh_flow
-
-        refresh_flow(settings)
+    with works() as work:
+        work.refresh(settings)
     print_result(f"snapshot: {out}", {"snapshot": out})
+
+
+def backfill(
+    months: Annotated[str, typer.Option(help="2024-01..2024-12, or one month.", show_default=False)],
+    store: Annotated[
+        str, typer.Option(help="Folder or address (s3://…, gs://…) that holds the snapshots.")
+    ] = "data/snapshots",
+    source: Annotated[str, typer.Option(help="As of `refresh`.")] = "wdqs",
+    relations: Annotated[
+        str, typer.Option(help="Ids or properties of relations, joined by commas. Default: all.")
+    ] = "",
+    repo: Annotated[str, typer.Option(help="Dataset to publish each month to: ORG/NAME. Default: none.")] = "",
+    endpoint: Annotated[
+        str | None, typer.Option(help="Address of the Hub. Default: HF_ENDPOINT, or huggingface.co.")
+    ] = None,
+    raw: Annotated[
+        Path | None, typer.Option(help="Folder that keeps every answer of an endpoint for good.", show_default=False)
+    ] = None,
+    user_agent: Annotated[
+        str, typer.Option(help="Who asks, with your URL or e-mail.", envvar="CHRONOFACTS_USER_AGENT")
+    ] = "",
+) -> None:
+    """Make the snapshots of past months that a store lacks, each of what changed in a year; run it again to go on.
+
+    Example: chronofacts backfill --months 2024-01..2024-12 --source qlever
+    """
+    days = last_days(months)
+    check_source(source, user_agent, days[-1])
+    load_catalogue().select(split_names(relations))
+    show_progress(f"{len(days)} months, {days[0]} to {days[-1]}, by {source}, into {store}")
+    from chronofacts.flows.months import backfill as fill
+    from chronofacts.flows.months import make_month
+    from chronofacts.pipeline.publishing.hub import PublishSettings, check_options
+    from chronofacts.pipeline.snapshots.store import open_store
+
+    settings = PublishSettings(endpoint)
+    if repo:
+        check_options(repo, settings)
+    opened = open_store(store)
+    with works() as work:
+
+        def make(day: datetime.date) -> Path:
+            names = split_names(relations)
+            return make_month(opened, source, None, day, names, user_agent, raw, refresh=work.refresh)
+
+        made = fill(opened, days, make, (lambda folder: work.publish(folder, repo, settings)) if repo else None)
+    result = {str(day): folder for day, folder in made.items()}
+    print_result("\n".join(f"{day}: {folder}" for day, folder in result.items()), result)

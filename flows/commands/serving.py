@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from chronofacts.flows.commands.arguments import parse_settings
 from chronofacts.flows.output import print_result
+from chronofacts.flows.prefect_server import require_prefect
 
 __all__ = ["serve"]
 
@@ -32,18 +33,16 @@ def serve(
 
     Example: chronofacts serve --set source=qlever --set repo=ORG/NAME
     """
-    from chronofacts.flows.server import own_server
-
     words = parse_settings(set_ or [])
     if webhook:
         os.environ["CHRONOFACTS_WEBHOOK"] = webhook  # no parameter: those are shown in the UI, and this is a secret
-    with own_server(port) as address:
-        from chronofacts.flows.monthly import monthly
-        from chronofacts.flows.parameters import read_parameters
+    require_prefect("schedules need it;")
+    from chronofacts.flows.scheduled.serve import serve_monthly
 
-        parameters = read_parameters(monthly, words)
+    def show(address: str, parameters: dict[str, Any]) -> None:
         print_result(
             f"serving monthly at {cron!r} (UTC), seen at {address}; stop with Ctrl-C",
             {"cron": cron, "parameters": parameters, "ui": address},
         )
-        monthly.serve(name="monthly", cron=cron, parameters=parameters, limit=1)
+
+    serve_monthly(cron, words, port, show)

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from chronofacts.flows.commands.arguments import Out, Snapshot
+from chronofacts.flows.commands.reach import require_hub
+from chronofacts.flows.commands.works import works
 from chronofacts.flows.output import print_result, show_progress
 from chronofacts.schemas.errors import BadInput
 
@@ -26,7 +28,7 @@ def export(
 
     Example: chronofacts export S --format lm-eval --out tasks
     """
-    show_progress()
+    show_progress(f"{snapshot} as {format}, to {out}")
     from chronofacts.pipeline.exchange import export_snapshot
 
     written = export_snapshot(snapshot, format, out)
@@ -86,23 +88,21 @@ def publish(
     """
     from chronofacts.pipeline.publishing.hub import PublishSettings, check_options
     from chronofacts.schemas.manifest import read_manifest
+    from chronofacts.schemas.redact import redact
 
     read_manifest(snapshot)  # before anything slow starts
     if base_model and adapter is None:
         raise BadInput("--base-model says what an adapter belongs to; give --adapter RUN/adapters/lora too")
-    check_options(repo, PublishSettings(endpoint, private, force_tag, dry_run))
-    show_progress()
-    from chronofacts.flows.prefect_env import quiet_flows
-
-    with quiet_flows():
-        from chronofacts.flows.publish import publish as publish_flow
-        from chronofacts.flows.publish import publish_adapter
-
+    settings = PublishSettings(endpoint, private, force_tag, dry_run)
+    api = check_options(repo, settings)
+    show_progress(f"{'what would be sent' if dry_run else 'sending'} to {repo} at {redact(api.endpoint)}")
+    require_hub(api.endpoint)
+    with works() as work:
         if adapter is not None:
-            sent = publish_adapter(adapter, snapshot, repo, base_model, endpoint, private, dry_run)
+            sent = work.publish_adapter(adapter, snapshot, repo, base_model, settings)
             lines, url, commit = sent.lines(), sent.url, sent.commit
         else:
-            published = publish_flow(snapshot, repo, endpoint, private, force_tag, dry_run)
+            published = work.publish(snapshot, repo, settings)
             lines, url, commit = published.plan.lines(), published.url, published.commit
     result = {"plan": lines, "dry_run": dry_run, "url": url, "commit": commit}
     print_result("\n".join([*lines, *([] if dry_run else [f"published: {url}"])]), result)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,18 +12,33 @@ import pytest
 
 from tests.pipeline.publishing.conftest import hub, snapshot
 
-__all__ = ["hub", "prefect_server", "snapshot"]
+__all__ = ["free_port", "hub", "prefect_address", "prefect_server", "snapshot"]
 
 
 @pytest.fixture(scope="session")
-def prefect_server(prefect_home: Path) -> Iterator[str]:
-    """The address of its API. Real flows run against it, as those of a command do."""
-    from prefect.settings import PREFECT_API_URL
-
-    from chronofacts.flows.prefect_env import quiet_flows
+def prefect_address(prefect_home: Path) -> Iterator[str]:
+    """The address of its API."""
+    from chronofacts.flows.scheduled.server import start_server
 
     home = Path(os.environ["PREFECT_HOME"])
     if not (home / "prefect.db").exists():
         shutil.copy(prefect_home / "prefect.db", home)
-    with quiet_flows():
-        yield str(PREFECT_API_URL.value())
+    with start_server(free_port()) as server:
+        yield server.api
+
+
+@pytest.fixture
+def prefect_server(prefect_address: str) -> Iterator[str]:
+    """The flows of a test run against the session's server, as those of a command do that finds it in PREFECT_API_URL;
+    every other test runs without one."""
+    from chronofacts.flows.scheduled.process_env import quiet_flows
+    from chronofacts.flows.scheduled.serve import use_server
+
+    with use_server(prefect_address), quiet_flows():
+        yield prefect_address
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])

@@ -57,8 +57,8 @@ def asked_in_a_fork() -> dict[str, Any]:
 def main() -> None:
     import chronofacts.editing.report
     import chronofacts.editing.runs.experiment
-    from chronofacts.flows.monthly import monthly
-    from chronofacts.flows.prefect_env import quiet_flows
+    from chronofacts.flows.scheduled.monthly import monthly
+    from chronofacts.flows.scheduled.process_env import quiet_flows
 
     asked = json.loads(sys.argv[1]) if len(sys.argv) > 1 else asked_in_a_fork()
     noon = datetime.datetime.fromisoformat(asked.pop("clock"))
@@ -73,7 +73,7 @@ def main() -> None:
         days = {name: datetime.date.fromisoformat(asked.pop(name)) for name in ("since", "as_of")}
         for module, names in (
             (chronofacts.flows.refresh, ("open_source", "stage_source", "build_files", "write_valid")),
-            (chronofacts.flows.publish, ("publish_snapshot",)),
+            (chronofacts.flows.publish, ("send_snapshot",)),
             (chronofacts.editing.runs.experiment, ("run_experiment",)),
             (chronofacts.editing.report, ("write_report",)),
         ):

@@ -31,7 +31,6 @@ def refresh(out: Path, **options: str) -> tuple[int, str, str]:
     )
 
 
-@pytest.mark.usefixtures("prefect_server")
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -122,7 +121,6 @@ def test_a_damaged_file_fails_verification_by_name(sample_snapshot: Path, tmp_pa
     assert code == 1 and "edits.parquet" in error
 
 
-@pytest.mark.usefixtures("prefect_server")
 def test_a_wrong_login_is_one_line_without_the_token(
     hub: LocalHub, snapshot: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,10 +9,11 @@ import pytest
 import yaml
 from prefect import Flow
 from prefect.client.schemas.schedules import construct_schedule
+from prefect.exceptions import ParameterTypeError
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
-from chronofacts.flows.monthly import retry_endpoint
+from chronofacts.flows.months import retry_endpoint
 from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
 from chronofacts.schemas.errors import BadInput
 
@@ -25,8 +26,8 @@ def flow_of(deployment: dict[str, Any]) -> Flow[..., Any]:
     return found
 
 
-def test_refresh_publication_and_experiments_are_scheduled_apart() -> None:
-    assert [one["name"] for one in DEPLOYMENTS] == ["refresh", "publication", "experiments"]
+def test_refresh_publication_experiments_and_backfill_are_deployed_apart() -> None:
+    assert [one["name"] for one in DEPLOYMENTS] == ["refresh", "publication", "experiments", "backfill"]
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda one: one["name"])
@@ -46,8 +47,18 @@ class TestDeployment:
         flow = flow_of(deployment)
         assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
         assert flow.timeout_seconds and flow.on_failure_hooks and flow.on_crashed_hooks
-        schedule = deployment["schedules"][0]
-        assert construct_schedule(cron=schedule["cron"], timezone=schedule["timezone"])
+        for schedule in deployment["schedules"]:
+            assert construct_schedule(cron=schedule["cron"], timezone=schedule["timezone"])
+        assert deployment["schedules"] or deployment["name"] == "backfill"
+
+    def test_its_parameters_are_valid_as_json(self, deployment: dict[str, Any]) -> None:
+        """As the UI sends them; a day that is none is refused before anything runs."""
+        flow = flow_of(deployment)
+        assert flow.should_validate_parameters
+        flow.validate_parameters(deployment["parameters"])
+        if "as_of" in parameter_schema(flow.fn).properties:
+            with pytest.raises(ParameterTypeError, match="as_of"):
+                flow.validate_parameters({**deployment["parameters"], "as_of": "2024-13-31"})
 
 
 def test_an_endpoint_that_fails_is_asked_again_later_and_wrong_use_is_not() -> None:

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from chronofacts.editing.runs.settings import read_settings
-from chronofacts.flows.experiment import experiment
+from chronofacts.flows.scheduled.flows import experiment
 from tests.editing.invented_world import write_invented
 from tests.editing.models.families import tiny, tiny_tokenizer
 

@@ -47,9 +47,9 @@ Program = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def program(own_prefect_home: Path, tmp_path: Path) -> Program:
+def program(tmp_path: Path) -> Program:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    environment = {**kept, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(own_prefect_home)}
+    environment = {**kept, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(tmp_path / "prefect")}
 
     def run(damaged_edits: int, *words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", PROGRAM.format(count=damaged_edits), *words]
@@ -107,7 +107,7 @@ def test_the_artifact_tells_what_was_set_aside(prefect_server: str, tmp_path: Pa
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
-    from chronofacts.flows.artifacts import show_set_aside
+    from chronofacts.flows.scheduled.artifacts import show_set_aside
     from chronofacts.schemas.manifest import read_manifest
     from tests.pipeline.publishing.small_snapshot import make_snapshot
     from tests.pipeline.snapshots.test_gate import written

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from prefect.artifacts import Artifact
 
-from chronofacts.flows.monthly import choose_day, monthly
-from chronofacts.flows.parameters import read_parameters
+from chronofacts.flows.months import choose_day
+from chronofacts.flows.scheduled.monthly import monthly
+from chronofacts.flows.scheduled.parameters import read_parameters
 from chronofacts.pipeline.snapshots.store import open_store
 from chronofacts.schemas.errors import BadInput
 from tests.flows.webhook import webhook

@@ -82,9 +82,9 @@ def test_every_command_takes_quiet_and_json() -> None:
         assert "--quiet" in shown and "--json" in shown, command
 
 
-def test_json_is_all_of_standard_output_and_quiet_silences_the_rest(prefect_server: str, tmp_path: Path) -> None:
+def test_json_is_all_of_standard_output_and_quiet_silences_the_rest(tmp_path: Path) -> None:
     words = ["refresh", "--since", "2021-01-01", "--as-of", "2025-01-01", "--relations", "capital", "--json"]
-    loud = run(tmp_path, *words, "--out", "loud", PREFECT_API_URL=prefect_server)
+    loud = run(tmp_path, *words, "--out", "loud")
     assert json.loads(loud.stdout) == {"snapshot": "loud"} and " s  " in loud.stderr
     quiet = runner.invoke(app, [*words, "--out", str(tmp_path / "quiet"), "--quiet"])
     assert json.loads(quiet.stdout) == {"snapshot": str(tmp_path / "quiet")} and quiet.stderr == ""
@@ -108,6 +108,15 @@ def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
             env={**os.environ, "_CHRONOFACTS_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": place},
         )  # fmt: skip
         assert wanted in done.stdout.split(), done.stderr
+
+
+def test_a_variable_that_nothing_reads_is_told_and_a_version_in_the_environment_breaks_nothing(tmp_path: Path) -> None:
+    snapshot = make_snapshot(tmp_path / "S")
+    given = {"CHRONOFACTS_VERSION": "1.0", "CHRONOFACTS_REFRESH_SORCE": "wdqs"}
+    told = runner.invoke(app, ["verify", str(snapshot)], env=given)
+    assert told.exit_code == 0, told.stderr
+    (line,) = [line for line in told.stderr.splitlines() if "SORCE" in line]
+    assert "did you mean CHRONOFACTS_REFRESH_SOURCE?" in line and "VERSION" not in told.stderr
 
 
 def test_every_option_is_named_in_the_environment_as_on_the_command_line(tmp_path: Path) -> None:

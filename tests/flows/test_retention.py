@@ -12,9 +12,9 @@ from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.states import Running, Scheduled
 from prefect.types import DateTime
 
-from chronofacts.flows.monthly import monthly
 from chronofacts.flows.publish import publish
-from chronofacts.flows.retention import forget_old_runs
+from chronofacts.flows.scheduled.monthly import monthly
+from chronofacts.flows.scheduled.retention import forget_old_runs
 from chronofacts.pipeline.snapshots.store import open_store
 from tests.pipeline.snapshots.test_store import snapshot_of
 

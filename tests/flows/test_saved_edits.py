@@ -34,7 +34,6 @@ def experiment(run: Path, *words: object) -> tuple[int, str, str]:
     return done.exit_code, done.stdout, done.stderr
 
 
-@pytest.mark.usefixtures("prefect_server")
 def test_a_saved_edit_is_asked_on_the_model_that_its_card_names(run: Path, tmp_path: Path) -> None:
     code, out, error = experiment(run, "--load", run / "adapters" / "lora", "--out", tmp_path / "R2")
     assert code == 0, error

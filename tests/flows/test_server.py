@@ -1,8 +1,7 @@
-"""The server of a command's own flows: one, used by all of them, and gone with the command even when that is killed."""
+"""A Prefect server of our own: on this machine alone, refusing other origins, gone with the process that started it."""
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -12,33 +11,19 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
+from chronofacts.flows.scheduled.server import start_server
+from chronofacts.schemas.errors import CheckFailed
+from tests.flows.conftest import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = """
-import contextlib, json, os, sys, threading, time
-from pathlib import Path
-from chronofacts.flows.prefect_env import quiet_flows
+import sys, time
+from chronofacts.flows.scheduled.server import start_server
 
-def children():
-    found = []
-    for status in Path("/proc").glob("[0-9]*/status"):
-        with contextlib.suppress(OSError):
-            if f"\\nPPid:\\t{os.getpid()}\\n" in status.read_text():
-                found.append(status)
-    return found
-
-with quiet_flows():
-    from prefect import flow, task
-    from prefect.artifacts import create_markdown_artifact
-    from prefect.settings import PREFECT_API_URL
-
-    told = task(lambda: create_markdown_artifact("x", key="told"), name="told")
-    flow(lambda: told(), name="tells")()
-    seen = []
-    thread = threading.Thread(target=lambda: seen.append(PREFECT_API_URL.value()))
-    thread.start()
-    thread.join()
-    print(json.dumps({"api": PREFECT_API_URL.value(), "thread": seen[0], "children": len(children())}))
-    sys.stdout.flush()
+with start_server(int(sys.argv[1])) as server:
+    print(server.address, flush=True)
     time.sleep(60)
 """
 
@@ -48,21 +33,35 @@ def is_open(address: str) -> bool:
         return one.connect_ex(("127.0.0.1", urlsplit(address).port or 0)) == 0
 
 
-def test_all_flows_of_a_command_use_one_server_which_goes_when_the_command_is_killed(
+def test_it_goes_when_the_command_is_killed_and_serves_no_page_of_another_origin(
     own_prefect_home: Path, tmp_path: Path
 ) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment = {**kept, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(own_prefect_home)}
-    command = [sys.executable, "-W", "ignore", "-c", COMMAND]
+    command = [sys.executable, "-W", "ignore", "-c", COMMAND, str(free_port())]
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        told = json.loads(process.stdout.readline())
-        assert told["thread"] == told["api"]  # so that Prefect's own threads start no other
-        assert told["children"] == 1
-        with urllib.request.urlopen(f"{told['api']}/artifacts/told/latest", timeout=30) as answer:
-            assert json.load(answer)["data"] == "x"
+        address = process.stdout.readline().strip()
+        allowed = {origin: allowed_for(address, origin) for origin in ("https://evil.example", address)}
+        assert allowed == {"https://evil.example": None, address: address}
         process.kill()
     until = time.monotonic() + 20
-    while is_open(told["api"]) and time.monotonic() < until:
+    while is_open(address) and time.monotonic() < until:
         time.sleep(0.1)
-    assert not is_open(told["api"])
+    assert not is_open(address)
+
+
+def allowed_for(address: str, origin: str) -> str | None:
+    """The origin that the server lets read its answer."""
+    request = urllib.request.Request(f"{address}/api/health", headers={"Origin": origin})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return answer.headers.get("Access-Control-Allow-Origin")
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        wanted = pytest.raises(CheckFailed, match=r"no Prefect server could be started.*--port")
+        with wanted, start_server(taken.getsockname()[1]):
+            pass

@@ -34,11 +34,11 @@ class Done:
 
 
 @pytest.fixture(scope="module")
-def done(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
+def done(prefect_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     folder = tmp_path_factory.mktemp("two-months")
     model = make_model(folder / "model")
     with local_hub() as hub, serving(sample_as_of(FIRST)) as endpoint, Forks() as forks:
-        installation = Installation(folder / "whole", hub, endpoint, prefect_server, model=model, run=forks.run)
+        installation = Installation(folder / "whole", hub, endpoint, prefect_address, model=model, run=forks.run)
         first = installation.month(FIRST)
         assert first.code == 0, first.errors
         kept, state = installation.copy(folder / "first").folder, installation.hub_state()

@@ -25,7 +25,10 @@ from prefect.types import DateTime
 
 __all__ = ["FLOWS", "forget_old_runs", "prune_results"]
 
-FLOWS = ("monthly", "publication", "experiments", "refresh", "publish", "experiment", "read-dump", "score-in-shares")
+FLOWS = (
+    "monthly", "publication", "experiments", "backfill",
+    "refresh", "publish", "publish-adapter", "experiment", "read-dump", "score-in-shares",
+)  # fmt: skip
 """Names of the flows whose runs are ours to forget; another project may use the same server."""
 _PAGE = 200
 _RUN = re.compile(r"(\d{4}-\d{2}-\d{2})-.+")

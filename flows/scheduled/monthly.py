@@ -1,4 +1,5 @@
-"""The scheduled flows: `monthly` refreshes, experiments and publishes; `publication` and `experiments` do a part of it.
+"""The scheduled flows: `monthly` refreshes, experiments and publishes; `publication` and `experiments` do a part of it;
+`backfill` makes the snapshots of months that are past.
 
 Every step leaves a mark that it is done (a snapshot in the store, a run folder, a tag on the Hub), and a second run
 does only what is missing: it completes a run that was killed.
@@ -10,47 +11,41 @@ import datetime
 import logging
 import os
 import re
-import shutil
-import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import requests
 from prefect import flow
+from prefect.runtime import flow_run as running
 
-from chronofacts.flows.artifacts import show_changes, show_rejections, show_report
-from chronofacts.flows.experiment import experiment
-from chronofacts.flows.publish import publish
-from chronofacts.flows.refresh import refresh
-from chronofacts.flows.retention import forget_old_runs, prune_results
-from chronofacts.flows.settings import RefreshSettings
-from chronofacts.pipeline.build import SnapshotSettings
+from chronofacts.flows import months as month_of
+from chronofacts.flows.commands.checks import last_days
+from chronofacts.flows.months import choose_day, fetch_snapshot, make_month, scratch_of
+from chronofacts.flows.scheduled.artifacts import show_changes, show_rejections, show_report
+from chronofacts.flows.scheduled.flows import experiment, publish, refresh
+from chronofacts.flows.scheduled.retention import forget_old_runs, prune_results
+from chronofacts.flows.scheduled.run_log import send_logs
 from chronofacts.pipeline.publishing.contents import ExperimentReport
-from chronofacts.pipeline.snapshots.store import Retention, SnapshotStore, open_store
-from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings, is_endpoint
-from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
-from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.pipeline.publishing.hub import PublishSettings
+from chronofacts.pipeline.snapshots.store import Retention, open_store
+from chronofacts.schemas.errors import CheckFailed
 from chronofacts.schemas.files import remove_leftovers
-from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.redact import redact
 
-__all__ = ["WEBHOOK", "choose_day", "experiments", "monthly", "publication", "retry_endpoint"]
-
-T = TypeVar("T")
+__all__ = ["WEBHOOK", "backfill", "experiments", "monthly", "publication"]
 
 WEBHOOK = "CHRONOFACTS_WEBHOOK"
 """Environment variable: an address that gets a JSON message when a run fails."""
-_WAITS_MINUTES = (1.0, 10.0, 60.0)
 _DAY_SECONDS = 86_400.0
 
 log = logging.getLogger("chronofacts.monthly")
 
 
-def report_failure(flow: Any, run: Any, state: Any) -> None:
-    """Log a failed run, and post it to the webhook if there is one; its address is never logged."""
-    message = redact(f"{flow.name} {run.name} ended as {state.name}: {state.message or 'no message'}")
+def report_failure(flow: Any, flow_run: Any, state: Any) -> None:
+    """Log a run that failed, crashed or was cancelled, and post it to the webhook if there is one; its address is never
+    logged. Prefect calls it with these names."""
+    message = redact(f"{flow.name} {flow_run.name} ended as {state.name}: {state.message or 'no message'}")
     log.error(message)
     address = os.environ.get(WEBHOOK)
     if not address:
@@ -61,16 +56,17 @@ def report_failure(flow: Any, run: Any, state: Any) -> None:
         log.error("the webhook in %s did not take the message (%s)", WEBHOOK, type(error).__name__)
 
 
-def choose_day(today: datetime.date) -> datetime.date:
-    """The last day of the month before: by now its changes have been entered, and its vandalism reverted."""
-    return today.replace(day=1) - datetime.timedelta(days=1)
+def name_by_month() -> str:
+    """`2024-12` for the run of a month: that of its `as_of`, or by default the month before today."""
+    day = running.parameters.get("as_of") or choose_day(datetime.datetime.now(datetime.UTC).date())
+    return str(day)[: len("2024-12")]
 
 
 _HOOKS: list[Any] = [report_failure]
-_SCHEDULED: dict[str, Any] = {"on_failure": _HOOKS, "on_crashed": _HOOKS, "validate_parameters": False}
+_SCHEDULED: dict[str, Any] = {"on_failure": _HOOKS, "on_crashed": _HOOKS, "on_cancellation": _HOOKS}
 
 
-@flow(name="monthly", on_cancellation=_HOOKS, timeout_seconds=2 * _DAY_SECONDS, **_SCHEDULED)
+@flow(name="monthly", flow_run_name=name_by_month, timeout_seconds=2 * _DAY_SECONDS, **_SCHEDULED)
 def monthly(
     source: str = "wdqs",
     since: datetime.date | None = None,
@@ -87,7 +83,7 @@ def monthly(
     history_days: int = 400,
     user_agent: str = "",
     raw: str | None = None,
-    retry_minutes: Sequence[float] = _WAITS_MINUTES,
+    retry_minutes: Sequence[float] = month_of.WAITS_MINUTES,
 ) -> dict[str, Any]:
     """Make this month's snapshot, experiment on it, publish both, and drop what the policy does not keep.
 
@@ -107,31 +103,27 @@ def monthly(
         settings: The `--set` words of experiments.
         keep_last: How many snapshots stay with their results, besides the first of each year.
         history_days: After how many days the records of runs are forgotten in Prefect's database.
-        user_agent: Who asks an endpoint, with a URL or an e-mail address.
+        user_agent: Who asks an endpoint, with a URL or an e-mail address; none: CHRONOFACTS_USER_AGENT of the worker.
         raw: Folder that keeps every answer of an endpoint for good; none: only until the snapshot is in the store.
         retry_minutes: Waits before an endpoint that failed is asked again; what it had answered is not asked again.
     """
+    send_logs()
     day = as_of or choose_day(datetime.datetime.now(datetime.UTC).date())
-    first = since or day.replace(year=day.year - 1, day=min(day.day, 28))
     opened = open_store(store)
     results = Path(runs)
     with opened.lock("monthly"):
-        opened.recover()
+        snapshot = make_month(
+            opened, source, since, day, relations, user_agent, Path(raw) if raw else None, retry_minutes, refresh
+        )
         before = max((known for known in opened.days() if known < day), default=None)
-        work = _scratch(opened)
-        options = EndpointSettings(user_agent=user_agent, raw=Path(raw) if raw else work / "raw")
-        make = partial(make_snapshot, opened, source, first, day, before, relations, options)
-        snapshot = retry_endpoint(make, retry_minutes)
         if before is not None:
-            show_changes(opened.folder(before, work), snapshot)
+            show_changes(opened.folder(before, scratch_of(opened)), snapshot)
         show_rejections(snapshot)
         reports, failed = experiment_on_all(snapshot, day, models, editors, settings or {}, results)
         if repo:
-            publish(snapshot, repo, endpoint, reports=reports)
+            publish(snapshot, repo, PublishSettings(endpoint), reports)
         pruned = opened.prune(Retention(keep_last=keep_last))
         removed_runs = prune_results(results, opened.days())
-        if not raw:
-            shutil.rmtree(work / "raw", ignore_errors=True)
     forget_old_runs(history_days, datetime.datetime.now(datetime.UTC))
     if failed:
         raise CheckFailed(f"the snapshot of {day} is done, but not all experiments: {'; '.join(failed)}")
@@ -153,8 +145,9 @@ def publication(repo: str, store: str = "data/snapshots", day: str = "latest", e
         day: Which of them: latest, or YYYY-MM-DD.
         endpoint: Address of the Hub; none: HF_ENDPOINT, or huggingface.co.
     """
+    send_logs()
     opened = open_store(store)
-    return publish(_fetch_snapshot(opened, opened.resolve(day)), repo, endpoint).url
+    return publish(fetch_snapshot(opened, opened.resolve(day)), repo, PublishSettings(endpoint)).url
 
 
 @flow(name="experiments", timeout_seconds=2 * _DAY_SECONDS, **_SCHEDULED)
@@ -180,77 +173,52 @@ def experiments(
         repo: Dataset of the Hub, ORG/NAME, whose card then links the reports; none: they stay here.
         endpoint: Address of the Hub; none: HF_ENDPOINT, or huggingface.co.
     """
+    send_logs()
     opened = open_store(store)
     chosen = opened.resolve(day)
-    snapshot = _fetch_snapshot(opened, chosen)
+    snapshot = fetch_snapshot(opened, chosen)
     reports, failed = experiment_on_all(snapshot, chosen, models, editors, settings or {}, Path(runs))
     if repo and reports:
-        publish(snapshot, repo, endpoint, reports=reports)
+        publish(snapshot, repo, PublishSettings(endpoint), reports)
     if failed:
         raise CheckFailed(f"not all experiments on {chosen} are done: {'; '.join(failed)}")
     return [str(report.page) for report in reports]
 
 
-def retry_endpoint(work: Callable[[], T], waits: Sequence[float], sleep: Callable[[float], None] = time.sleep) -> T:
-    """The result of work, tried again after each of the waits (minutes) while an endpoint fails."""
-    for minutes in waits:
-        try:
-            return work()
-        except EndpointFailed as error:
-            log.warning("%s; trying again in %g minutes", error, minutes)
-            sleep(60 * minutes)
-    return work()
+@flow(name="backfill", flow_run_name="{months}", timeout_seconds=7 * _DAY_SECONDS, **_SCHEDULED)
+def backfill(
+    months: str,
+    source: str = "wdqs",
+    store: str = "data/snapshots",
+    relations: Sequence[str] = (),
+    repo: str | None = None,
+    endpoint: str | None = None,
+    user_agent: str = "",
+    raw: str | None = None,
+) -> list[str]:
+    """Make the snapshots of past months that the store lacks, each since a year before; a run that was killed goes on.
 
-
-def make_snapshot(
-    store: SnapshotStore,
-    source: str,
-    since: datetime.date,
-    as_of: datetime.date,
-    before: datetime.date | None,
-    relations: Sequence[str],
-    endpoint: EndpointSettings,
-) -> Path:
-    """The snapshot of the day from the store, made first if it is missing.
-
-    Takes one that a killed run finished and did not store, if it was made for the same. Raises BadInput when the store
-    has one of that day that was made from other days.
+    Args:
+        months: `2024-01..2024-12`, or one month.
+        source: As of `monthly`.
+        store: Folder or fsspec address (s3://…, gs://…) that holds all snapshots.
+        relations: Ids or properties of relations; none: all.
+        repo: Dataset of the Hub, ORG/NAME, to which each is published; none: nothing is published.
+        endpoint: Address of the Hub; none: HF_ENDPOINT, or huggingface.co.
+        user_agent: Who asks an endpoint, with a URL or an e-mail address; none: CHRONOFACTS_USER_AGENT of the worker.
+        raw: Folder that keeps every answer of an endpoint for good; none: only until a snapshot is in the store.
     """
-    scratch = _scratch(store)
-    if as_of in store.days():
-        found = _fetch_snapshot(store, as_of)
-        if read_manifest(found).since != since:
-            raise BadInput(f"the store has a snapshot of {as_of} since {read_manifest(found).since}, not {since}")
-        return found
-    # Only a query service has revisions, by which the older snapshot can be brought up to date.
-    has_revisions = is_endpoint(source) and not source.startswith("raw:")
-    older = _fetch_snapshot(store, before) if before and has_revisions else None
-    made, mark = scratch / str(as_of), scratch / f"{as_of}.made-for"
-    purpose = repr((source, since, as_of, tuple(relations), before if older else None))
-    if not (made / "manifest.json").is_file() or not mark.is_file() or mark.read_text(encoding="utf-8") != purpose:
-        shutil.rmtree(made, ignore_errors=True)
-        remove_leftovers(made)
-        scratch.mkdir(parents=True, exist_ok=True)
-        mark.write_text(purpose, encoding="utf-8")
-        snapshot = SnapshotSettings(since, as_of)
-        refresh(RefreshSettings(source, made, snapshot, tuple(relations), older, endpoint))
-    store.add(made)
-    shutil.rmtree(made, ignore_errors=True)
-    mark.unlink(missing_ok=True)
-    return _fetch_snapshot(store, as_of)
+    send_logs()
+    opened, answers = open_store(store), Path(raw) if raw else None
 
+    def make(day: datetime.date) -> Path:
+        return make_month(opened, source, None, day, relations, user_agent, answers, refresh=refresh)
 
-def _scratch(store: SnapshotStore) -> Path:
-    """A folder of this machine for what is not finished, and for copies of what lies elsewhere."""
-    return Path(f"{store.root}-work") if store.renames else Path("data/work")
+    def send(snapshot: Path) -> None:
+        if repo:
+            publish(snapshot, repo, PublishSettings(endpoint))
 
-
-def _fetch_snapshot(store: SnapshotStore, day: datetime.date) -> Path:
-    """A snapshot of the store as a folder to read."""
-    copies = _scratch(store) / "copies"
-    if not store.renames and (copies / str(day) / "manifest.json").is_file():
-        return copies / str(day)  # fetched whole, with every sum checked
-    return store.folder(day, copies)
+    return [str(made) for made in month_of.backfill(opened, last_days(months), make, send).values()]
 
 
 def experiment_on_all(

@@ -1,0 +1,38 @@
+"""The steps of a long command: which one is at work, of how many, and how one is run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import Protocol, TypeVar
+
+__all__ = ["Step", "plain_step", "show_steps"]
+
+T = TypeVar("T")
+
+log = logging.getLogger("chronofacts.steps")
+
+
+class Step(Protocol):
+    """Runs a step of the work under its name, and returns what that returns."""
+
+    def __call__(self, name: str, work: Callable[[], T]) -> T: ...
+
+
+def plain_step(name: str, work: Callable[[], T]) -> T:
+    """Just run it."""
+    return work()
+
+
+@contextmanager
+def show_steps(*names: str) -> Iterator[Callable[[], None]]:
+    """A function to call where the next step begins. It logs the step; on a terminal the bar moves (`flows.output`)."""
+    number = count(1)
+
+    def begin() -> None:
+        at = next(number)
+        log.info("step %d of %d: %s", at, len(names), names[at - 1], extra={"step": at, "steps": len(names)})
+
+    yield begin

@@ -1,0 +1,10 @@
+"""The work of `flows` as Prefect flows, for schedules, deployments and workers; nothing else imports Prefect.
+
+`flows`: refresh, publish and experiment, their steps as tasks. `monthly`: what is scheduled. `dump_tasks`: parts of a
+dump on Prefect's task runners. `artifacts`: what the UI shows. `retention`: old records. `parameters`: words as typed
+parameters. `server`: a server of our own. `process_env`: what Prefect must find in the environment before its import.
+"""
+
+from chronofacts.flows.scheduled.process_env import prepare
+
+prepare()  # Prefect reads its settings once, when it is first imported

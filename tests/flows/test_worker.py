@@ -1,0 +1,130 @@
+"""prefect.yaml as it is meant: deployed to a real server, run by a real worker with parameters as the UI sends them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import FlowRun
+
+from chronofacts.pipeline.snapshots.store import open_store
+from chronofacts.schemas.manifest import read_manifest
+from tests.flows.two_months import FIRST
+from tests.flows.webhook import webhook
+from tests.pipeline.sources.sample_world import sample_as_of
+from tests.pipeline.sources.sparql.endpoint_server import serving
+
+ROOT = Path(__file__).resolve().parents[2]
+AGENT = "month-test/1.0 (https://months.test)"
+
+
+def test_months_run_by_a_worker_are_validated_named_read_and_told(prefect_server: str, tmp_path: Path) -> None:
+    with (
+        webhook() as (address, messages),
+        serving(sample_as_of(FIRST)) as endpoint,
+        get_client(sync_client=True) as client,
+    ):
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | {
+            "PREFECT_API_URL": prefect_server, "PREFECT_HOME": str(tmp_path / "prefect"), "PYTHONPATH": str(ROOT),
+            "CHRONOFACTS_USER_AGENT": AGENT, "CHRONOFACTS_WEBHOOK": address, "PREFECT_LOGGING_LEVEL": "INFO",
+        }  # fmt: skip
+        client.create_work_pool(WorkPoolCreate(name="chronofacts", type="process"))
+        prefect(environment, "--no-prompt", "deploy", "--name", "refresh")
+        deployment = client.read_deployment_by_name("monthly/refresh").id
+
+        def start(as_of: str, store: str) -> UUID:
+            """As the UI and `prefect deployment run -p as_of=…` do: the parameters are JSON."""
+            asked = {"source": endpoint.url, "since": "2021-01-01", "as_of": as_of, "relations": ["capital"],
+                     "store": str(tmp_path / store), "runs": str(tmp_path / "runs"), "retry_minutes": []}  # fmt: skip
+            return client.create_flow_run_from_deployment(deployment, parameters=asked, job_variables=None).id
+
+        made, wrong = start("2024-12-31", "store"), start("2024-13-31", "other")
+        with worker(environment) as one:
+            assert ended(client, made, one).is_completed()
+            assert ended(client, wrong, one).is_failed()
+            queries = len(endpoint.queries)
+            killed = start("2024-11-30", "third")
+
+            def kill(number: int, query: str) -> None:
+                if number == queries + 2:
+                    os.kill(pid_of(client.read_flow_run(killed)), signal.SIGKILL)
+
+            endpoint.fault = kill
+            assert ended(client, killed, one).is_crashed()
+            wait_for(lambda: len(messages) == 2, one)
+
+        (day,) = open_store(str(tmp_path / "store")).days()
+        assert str(day) == "2024-12-31"
+        manifest = read_manifest(tmp_path / "store" / str(day))
+        assert str(manifest.since) == "2021-01-01"
+        assert {AGENT in agent for agent in endpoint.agents} == {True}
+        assert [client.read_flow_run(run).name for run in (made, killed)] == ["2024-12", "2024-11"]
+        told = " ".join(message["text"] for message in messages)
+        assert "as_of" in told and "Crashed" in told and "2024-11" in told
+        said = [line.message for line in client.read_logs() if line.flow_run_id == made]
+        assert any("statements of" in line for line in said)
+        assert not (tmp_path / "other").exists()
+
+
+class worker:
+    """A worker of the pool until the end of the block; its log is shown where something is not as it should be."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        words = [sys.executable, "-W", "ignore", "-m", "prefect", "worker", "start", "--pool", "chronofacts"]
+        self._process = subprocess.Popen(
+            words, cwd=ROOT, env={**environment, "PREFECT_WORKER_QUERY_SECONDS": "1"},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        self.log: list[str] = []
+        threading.Thread(target=lambda: self.log.extend(self._process.stdout or ()), daemon=True).start()
+
+    def __enter__(self) -> worker:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(30)
+        finally:
+            self._process.kill()
+
+
+def prefect(environment: dict[str, str], *words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "prefect", *words],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def pid_of(run: FlowRun) -> int:
+    return int(str(run.infrastructure_pid).rpartition(":")[2])
+
+
+def ended(client: SyncPrefectClient, run: UUID, one: worker) -> Any:
+    """The state in which a run ended."""
+
+    def state() -> Any:
+        found = client.read_flow_run(run).state
+        return found if found is not None and found.is_final() else None
+
+    return wait_for(state, one)
+
+
+def wait_for(find: Callable[[], Any], one: worker) -> Any:
+    until = time.monotonic() + 240
+    while time.monotonic() < until:
+        if found := find():
+            return found
+        time.sleep(0.3)
+    raise AssertionError("".join(one.log[-60:]))
