@@ -179,6 +179,9 @@ def check_words(editors: Sequence[str], words: Mapping[str, str]) -> None:
     not fit; as `editing.runs.settings.read_settings`, but without loading what edits."""
     known = editor_names()
     for name in editors:
+        stem, _, suffix = name.partition("+")
+        if stem in EDITORS and f"+{suffix}" == _REPLAY and name not in known:
+            raise BadInput(f"the editor {stem!r} trains nothing, so that {name!r} has no meaning; use {stem!r}")
         if name not in known:
             raise BadInput(f"there is no editor {name!r}{nearest(name, known)}")
     for key, text in words.items():

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
 
+from tests.flows.conftest import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def ask(address: str, path: str, body: dict) -> list[dict]:
@@ -29,15 +25,28 @@ def ask(address: str, path: str, body: dict) -> list[dict]:
         return json.load(answer)
 
 
-def test_the_next_month_is_scheduled_with_its_parameters(own_prefect_home: Path, tmp_path: Path) -> None:
+def server_of(pid: int) -> int:
+    """The process of the Prefect server that this one started."""
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):
+            if f"\nPPid:\t{pid}\n" in status.read_text() and b"exit_with_parent" in (
+                status.with_name("cmdline").read_bytes()
+            ):
+                return int(status.parent.name)
+    raise AssertionError("there is no server")
+
+
+def test_the_next_month_is_scheduled_with_its_parameters_until_the_server_dies(
+    own_prefect_home: Path, tmp_path: Path
+) -> None:
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment = {**kept, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(own_prefect_home), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-W", "ignore", "-m", "chronofacts.flows.cli", "serve", "--port", str(port), "--json"]
     with subprocess.Popen(
-        [*command, "--set", "repo=org/name", "--set", "keep_last=3"],
-        cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        [*command, "--set", "repo=org/name", "--set", "keep_last=3", "--set", "as_of=2024-12-31"],
+        cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as serving:  # fmt: skip
         try:
             found: list[dict] = []
@@ -51,21 +60,15 @@ def test_the_next_month_is_scheduled_with_its_parameters(own_prefect_home: Path,
                 except OSError:
                     continue
             assert found
-            assert found[0]["parameters"] == {"repo": "org/name", "keep_last": 3}
+            assert found[0]["parameters"] == {"repo": "org/name", "keep_last": 3, "as_of": "2024-12-31"}
             assert found[0]["next_scheduled_start_time"][8:16] == "03T04:00"
+            os.kill(server_of(serving.pid), signal.SIGKILL)
+            assert serving.wait(timeout=60) == 1
+            assert serving.stderr is not None
+            told = [line for line in serving.stderr.read().splitlines() if "Prefect server at" in line]
+            assert len(told) == 1 and "start `chronofacts serve` again" in told[0]
         finally:
-            serving.send_signal(signal.SIGINT)
-            try:
-                serving.wait(timeout=60)
-            finally:  # whoever runs the tests in the background has SIGINT ignored: nothing may wait for ever then
-                serving.kill()
-    for _ in range(100):
-        with socket.socket() as one:
-            if one.connect_ex(("127.0.0.1", port)) != 0:
-                break
-        time.sleep(0.2)
-    else:
-        raise AssertionError("the server is still there")
+            serving.kill()
 
 
 def test_a_wrong_parameter_is_told_before_anything_is_served(tmp_path: Path) -> None:
