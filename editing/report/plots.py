@@ -98,10 +98,8 @@ def trade_off(figures: Figures) -> str:
 
     def paint(axes: Any) -> None:
         for index, (label, learnt, history) in enumerate(points):
-            axes.errorbar(
-                learnt.value, history.value, xerr=error_bar([learnt]), yerr=error_bar([history]), fmt=marker(index),
-                ms=8, color=colour(index), label=shorten(label),
-            )  # fmt: skip
+            whiskers = {"xerr": error_bar([learnt]), "yerr": error_bar([history])}
+            _draw_point(axes, index, label, (learnt.value, history.value), whiskers)
         axes.set(xlim=SHARE, ylim=SHARE, xlabel="edit success", ylabel="history still known")
 
     return draw(WIDE, paint, "tradeoff")
@@ -115,10 +113,7 @@ def training_time(points: Sequence[tuple[str, float, Interval]]) -> str:
 
     def paint(axes: Any) -> None:
         for index, label, seconds, learnt in shown:
-            axes.errorbar(
-                seconds, learnt.value, yerr=error_bar([learnt]), fmt=marker(index), ms=8, color=colour(index),
-                label=shorten(label),
-            )  # fmt: skip
+            _draw_point(axes, index, label, (seconds, learnt.value), {"yerr": error_bar([learnt])})
         low, high = min(point[2] for point in shown), max(point[2] for point in shown)
         axes.set_xscale("log")
         set_numbers(axes.xaxis)
@@ -207,6 +202,12 @@ def over_time(lines: Mapping[str, Sequence[tuple[datetime.date, float]]]) -> str
         axes.set(ylim=SHARE, xlabel="day of the snapshot", ylabel="balance")
 
     return draw(NORMAL, paint, "overtime")
+
+
+def _draw_point(axes: Any, index: int, label: str, at: tuple[float, float], whiskers: Mapping[str, Any]) -> None:
+    """A marker and its error bars. The legend shows the marker alone: short error bars would change its shape there."""
+    axes.errorbar(*at, fmt="none", ecolor=colour(index), **whiskers)
+    axes.plot(*at, marker(index), ms=8, color=colour(index), label=shorten(label))
 
 
 def _shown_metrics(figures: Figures) -> list[str]:
