@@ -49,7 +49,7 @@ class PlotReader:
         return [(self._value("y", a[1]), self._value("y", b[1])) for a, b in lines if a[0] == b[0]]
 
     def legend_symbols(self, colour: str) -> list[str]:
-        """Of every shape of a colour in the legend, the element that draws it: `use` for a marker, `path` for a line."""
+        """What draws each shape of a colour in the legend: `use` for a marker, `path` for a line."""
         legend = (group for group in self._root.iter(f"{SVG}g") if "-legend_" in group.get("id", ""))
         shapes = (part for group in legend for part in group.iter() if colour in part.get("style", ""))
         return [part.tag.removeprefix(SVG) for part in shapes]
