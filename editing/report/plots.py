@@ -15,7 +15,7 @@ from chronofacts.editing.report.drawing import (
     set_numbers,
     set_ticks,
     shorten,
-)
+)  # fmt: skip
 from chronofacts.editing.report.runs import Interval
 from chronofacts.editing.report.staleness import Cutoff, Month
 
@@ -114,10 +114,10 @@ def training_time(points: Sequence[tuple[str, float, Interval]]) -> str:
     def paint(axes: Any) -> None:
         for index, label, seconds, learnt in shown:
             _draw_point(axes, index, label, (seconds, learnt.value), {"yerr": error_bar([learnt])})
-        low, high = min(point[2] for point in shown), max(point[2] for point in shown)
+        times = [seconds for _, _, seconds, _ in shown]
         axes.set_xscale("log")
         set_numbers(axes.xaxis)
-        axes.set(xlim=(low / 2, high * 2), ylim=SHARE, xlabel="seconds of editing", ylabel="edit success")
+        axes.set(xlim=(min(times) / 2, max(times) * 2), ylim=SHARE, xlabel="seconds of editing", ylabel="edit success")
 
     return draw(NORMAL, paint, "time")
 
