@@ -35,7 +35,7 @@ audit: env
 	$(RUN)/python -m pip_audit --skip-editable --progress-spinner off --vulnerability-service osv --osv-url $(OSV_URL)
 
 bench: env
-	@for file in benchmarks/*.py; do echo "== $$file"; $(RUN)/python $$file || exit 1; done
+	@for file in $(notdir $(basename $(wildcard benchmarks/*.py))); do echo "== $$file"; $(RUN)/python -m benchmarks.$$file || exit 1; done
 
 sample: env
 	$(RUN)/python data/sample/build.py

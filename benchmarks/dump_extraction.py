@@ -3,7 +3,7 @@
 Peers: decompression alone (the limit), a plain `gzip` + `json.loads` loop, and qwikidata when it is installed.
 Each runs in a process of its own and reads a dump of one entity first, so that its libraries are loaded before
 the clock starts. Speeds are by processor time, which other work on the machine changes less than the wall's.
-Usage: python benchmarks/dump_extraction.py [--gigabytes 2] [--source FILE]
+Usage: python -m benchmarks.dump_extraction [--gigabytes 2] [--source FILE]
 """
 
 from __future__ import annotations
@@ -13,12 +13,9 @@ import datetime
 import gzip
 import importlib.util
 import json
-import os
-import platform
 import random
 import string
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -27,28 +24,17 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-from chronofacts.pipeline.sources.dump.lines import BLOCK, decompressed  # noqa: E402
-from chronofacts.pipeline.sources.dump.parts import PartSettings, extract_part  # noqa: E402
+from benchmarks.machine import MACHINE, peak_gib, run_alone
+from chronofacts.pipeline.sources.dump.lines import BLOCK, decompressed
+from chronofacts.pipeline.sources.dump.parts import PartSettings, extract_part
 
 PIDS = ("P39", "P6", "P35", "P169", "P54", "P286", "P488", "P1308")
 DIFFERENT = 64_000_000  # bytes of different entities, repeated until the size is reached
 LANGUAGES = [a + b for a in "abcdefghij" for b in "klmno"]
 WORDS = (
-    "river",
-    "council",
-    "league",
-    "museum",
-    "village",
-    "station",
-    "academy",
-    "bridge",
-    "garden",
-    "harbour",
-    "island",
+    "river", "council", "league", "museum", "village", "station", "academy", "bridge", "garden", "harbour", "island",
     "market",
-)
+)  # fmt: skip
 
 
 def snak(pid: str, rng: random.Random) -> dict:
@@ -167,31 +153,28 @@ SLOW = ("gzip + json loop", "qwikidata")  # timed once
 
 
 class Measured(NamedTuple):
-    """One reader's reading: seconds of processor time and of the wall, peak MiB, and what it counted."""
+    """Of one reader: seconds of the processor and of the wall, peak MiB."""
 
     seconds: float
     wall: float
     peak: int
-    told: str
+    counted: str
+    """Bytes of JSON, and rows."""
 
 
 def measure(name: str, path: Path) -> Measured:
     """One reader in a process of its own."""
-    command = [sys.executable, __file__, "--reader", name, "--source", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    seconds, wall, peak, told = done.stdout.strip().split(" ", 3)
-    return Measured(float(seconds), float(wall), int(peak) // 1024, told)
+    found = run_alone("dump_extraction", "--reader", name, "--source", str(path.resolve()))
+    seconds, wall, peak, counted = found.strip().split(" ", 3)
+    return Measured(float(seconds), float(wall), round(float(peak) * 1024), counted)
 
 
 def run_reader(name: str, path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         READERS[name](generate(Path(folder), 1)[0])
     before, began = time.process_time(), time.perf_counter()
-    told = READERS[name](path)
-    seconds, wall = time.process_time() - before, time.perf_counter() - began
-    status = Path("/proc/self/status")
-    peak = status.read_text().partition("VmHWM:")[2].split()[0] if status.exists() else "0"
-    print(f"{seconds:.3f} {wall:.3f} {peak} {told}")
+    counted = READERS[name](path)
+    print(f"{time.process_time() - before:.3f} {time.perf_counter() - began:.3f} {peak_gib():.4f} {counted}")
 
 
 def main() -> None:
@@ -203,7 +186,7 @@ def main() -> None:
     if options.reader:
         run_reader(options.reader, options.source)
         return
-    print(f"machine: {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(MACHINE)
     with tempfile.TemporaryDirectory() as folder:
         paths = [options.source] if options.source else generate(Path(folder), int(options.gigabytes * 1e9))
         for path in paths:
@@ -223,16 +206,16 @@ def report(path: Path) -> None:
         except subprocess.CalledProcessError as failed:
             if name not in SLOW:
                 raise
-            print(f"{name} does not read {path.name}: {failed.stderr.strip().splitlines()[-1]}")
-    size = int(found[names[0]].told.split()[0])
+            print(f"{name} does not read {path.name}: {failed}")
+    size = int(found[names[0]].counted.split()[0])
     limit, own = found[names[0]].seconds, found[names[1]].seconds
     print(f"\n{path.name}: {size / 1e9:.2f} GB of JSON in {path.stat().st_size / 1e9:.2f} GB")
     print(
         "| reader | MB/s of JSON, one core | times decompression | times as long as ours | s | s (wall) | MiB | rows |"
     )
     print("|---|---|---|---|---|---|---|---|")
-    for name, (seconds, wall, peak, told) in found.items():
-        rows = told.split()[1] if " " in told else ""
+    for name, (seconds, wall, peak, counted) in found.items():
+        rows = counted.split()[1] if " " in counted else ""
         print(
             f"| {name} | {size / 1e6 / seconds:.0f} | {seconds / limit:.2f} | {seconds / own:.2f} "
             f"| {seconds:.2f} | {wall:.2f} | {peak} | {rows} |"

@@ -1,7 +1,7 @@
 """LoRA on a GPU with a model of 7 B shape and random weights, which speed does not mind.
 
-    python benchmarks/editing_gpu.py                       on a GPU: 1,000 edits, rank 16 on all linear layers
-    python benchmarks/editing_gpu.py --shape tiny --edits 32 --epochs 2       anywhere: does it run?
+    python -m benchmarks.editing_gpu                       on a GPU: 1,000 edits, rank 16 on all linear layers
+    python -m benchmarks.editing_gpu --shape tiny --edits 32 --epochs 2       anywhere: does it run?
 
 Prints the machine, the sizes, facts per second, the share of the bfloat16 matrix rate that is measured on the same
 device just before, and the peak memory. Operations are counted as 4 per frozen parameter and token that the texts have
@@ -15,10 +15,10 @@ import time
 from typing import Any
 
 import torch
-from editing_speed import make_facts, make_tokenizer
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from benchmarks.editing_speed import make_facts, make_tokenizer
 from chronofacts.editing.models.encoding import Encoded, encode
 from chronofacts.editing.models.load import find_blocks, find_linears
 from chronofacts.editing.runs.cost import Cost, describe_machine

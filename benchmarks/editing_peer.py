@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 
-__all__ = ["edit_all", "edit_each_alone", "scores_of"]
+__all__ = ["Fact", "edit_all", "edit_each_alone", "scores_of"]
 
 Fact = tuple[str, str]
 
@@ -47,11 +47,11 @@ def edit_each_alone(
     rate: float,
 ) -> list[list[float]]:
     """Token accuracy of each fact's own probes after each single edit; scored before it as well."""
-    before = [scores_of(model, tokenizer, asked) for asked in probes]
+    before = [scores_of(model, tokenizer, own) for own in probes]
     after = []
-    for fact, asked in zip(facts, probes, strict=True):
+    for fact, own in zip(facts, probes, strict=True):
         adapted = edit_all(model, tokenizer, [fact], targets, steps, 1, rate)
-        after.append(scores_of(adapted, tokenizer, asked))
+        after.append(scores_of(adapted, tokenizer, own))
         model = adapted.unload()
     assert len(before) == len(after)
     return after
@@ -65,8 +65,7 @@ def scores_of(model: Any, tokenizer: Any, probes: Sequence[Fact]) -> list[float]
         inputs = _tokenise(tokenizer, [probe])
         labels = inputs.pop("labels")[:, 1:]
         chosen = model(**inputs).logits.argmax(-1)[:, :-1].cpu()
-        asked = labels != -100
-        shares.append(float((chosen == labels)[asked].float().mean()))
+        shares.append(float((chosen == labels)[labels != -100].float().mean()))
     return shares
 
 

@@ -1,6 +1,6 @@
 """How long the experiment on the small world takes, stage by stage, and what it reaches.
 
-    python benchmarks/editing_small_world.py SNAPSHOT [key=value …]
+    python -m benchmarks.editing_small_world SNAPSHOT [key=value …]
 
 Prints the machine, the sizes, seconds and peak memory of every stage, and the metrics. Run it on idle cores.
 """

@@ -1,6 +1,6 @@
 """Editing by LoRA against the habits of a common toolkit (`editing_peer`), in one run on one machine.
 
-    python benchmarks/editing_speed.py [all top alone]
+    python -m benchmarks.editing_speed [all top alone]
 
 64 facts, rank 8 on queries and values, 20 passes in batches of 16, a Llama of 5.3 million parameters: all layers,
 then the top quarter of them, the same adapter on both sides; then each fact alone, 70 steps, scored before and after.
@@ -18,19 +18,19 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from editing_peer import edit_all, edit_each_alone, scores_of
 from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from benchmarks.editing_peer import Fact, edit_all, edit_each_alone, scores_of
 from chronofacts.editing.editors.trained.lora_batched import LoraBatchSettings, SingleEdits, train_side_by_side
 from chronofacts.editing.models.encoding import Encoded, batches_by_length, encode, pad
 from chronofacts.editing.models.load import answer_logits
 from chronofacts.editing.runs.cost import describe_machine
 from chronofacts.editing.training import TrainingSettings, train
 
-Facts = list[list[tuple[str, str]]]
+Facts = list[list[Fact]]
 FACTS, RANK, EPOCHS, BATCH, STEPS, RATE = 64, 8, 20, 16, 70, 5e-3
 PEER_FACTS = 12  # of the single edits: the peer takes them one by one, so that its rate does not depend on how many
 WORDINGS = [
@@ -47,8 +47,8 @@ def make_facts(chance: random.Random, count: int = FACTS) -> Facts:
     facts = []
     for _ in range(count):
         subject, answer, relation = _name(chance, 2), _name(chance, 2), chance.choice(RELATIONS)
-        asked = [f"Q: {wording.format(r=relation, s=subject)} A:" for wording in WORDINGS]
-        facts.append([(prompt, answer) for prompt in asked])
+        prompts = [f"Q: {wording.format(r=relation, s=subject)} A:" for wording in WORDINGS]
+        facts.append([(prompt, answer) for prompt in prompts])
     return facts
 
 
@@ -96,23 +96,23 @@ def main() -> None:
 def compare_all_at_once(
     title: str, layers: list[int], model: Any, tokenizer: Any, facts: Facts, examples: list[list[Encoded]]
 ) -> None:
-    asked, lessons = [several[0] for several in facts], [several[0] for several in examples]
+    trained, texts = [several[0] for several in facts], [several[0] for several in examples]
     targets = queries_and_values(layers)
 
     def theirs() -> Any:
-        return edit_all(model, tokenizer, asked, targets, EPOCHS, BATCH, RATE)
+        return edit_all(model, tokenizer, trained, targets, EPOCHS, BATCH, RATE)
 
     def ours() -> Any:
         wanted = LoraConfig(r=RANK, lora_alpha=32, target_modules=targets, task_type="CAUSAL_LM")
         adapted, steps = get_peft_model(model, wanted), EPOCHS * FACTS // BATCH
         steady = TrainingSettings(steps, BATCH, RATE, weight_decay=0.0, warmup=0.0, final_rate=1.0, clip=math.inf)
-        report = train(adapted, lessons, steady)
+        report = train(adapted, texts, steady)
         print(f"  {report.steps} steps, {report.tokens:,} tokens read of {report.tokens_given:,}")
         return adapted
 
     def undo(adapted: Any) -> None:
         adapted.eval()
-        accuracy = sum(scores_of(adapted, tokenizer, asked)) / FACTS
+        accuracy = sum(scores_of(adapted, tokenizer, trained)) / FACTS
         print(f"  token accuracy afterwards {accuracy:.2f}")
         adapted.unload()
         model.disable_input_require_grads()
@@ -161,17 +161,25 @@ def queries_and_values(layers: Sequence[int]) -> list[str]:
 
 
 def take_turns(
-    theirs: Callable[[], Any], ours: Callable[[], Any], after: Callable[[Any], None], runs: int = 3
+    theirs: Callable[[], Any],
+    ours: Callable[[], Any],
+    after: Callable[[Any], None] = lambda result: None,
+    runs: int = 3,
+    warm_up: bool = False,
+    clock: Callable[[], float] = time.process_time,
 ) -> tuple[float, float]:
-    """Processor seconds of the fastest of several runs of each. after: called with what a run gives, not timed."""
-    fastest = [float("inf"), float("inf")]
-    for _ in range(runs):
-        for side, work in enumerate((theirs, ours)):
-            begun = time.process_time()
+    """Seconds of the fastest of several runs of each. after: called with what a run gives, not timed.
+
+    warm_up: a run of each before, which does not count.
+    """
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(runs + warm_up):
+        for work, measured in zip((theirs, ours), seconds, strict=True):
+            begun = clock()
             result = work()
-            fastest[side] = min(fastest[side], time.process_time() - begun)
+            measured.append(clock() - begun)
             after(result)
-    return fastest[0], fastest[1]
+    return min(seconds[0][warm_up:]), min(seconds[1][warm_up:])
 
 
 def _name(chance: random.Random, words: int) -> str:

@@ -12,10 +12,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
-import platform
 import random
-import resource
 import tempfile
 import threading
 import time
@@ -27,6 +24,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyoxigraph
 
+from benchmarks.machine import MACHINE, peak_gib
 from chronofacts.pipeline.incremental import UpdatedSource, from_tables
 from chronofacts.pipeline.sources.sparql import source as sparql
 from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings, EndpointSource, open_endpoint
@@ -73,18 +71,18 @@ def world(people: int) -> Iterator[str]:
 
 
 def serve(people: int, pipe: Connection) -> None:
-    """The endpoint; told `change N` it gives N people another revision, told `faults` it begins to fail.
-    Answers each time with the seconds of CPU that it has used."""
+    """The endpoint. At the command `change N` it gives N people another revision, at `faults` it begins to fail.
+    It answers each with the seconds of CPU that it has used."""
     store = pyoxigraph.Store()
     store.bulk_load("\n".join(world(people)).encode(), format=pyoxigraph.RdfFormat.N_TRIPLES)
     with EndpointServer(store) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         pipe.send(server.url)
-        while (told := pipe.recv()) != "stop":
-            if told == "faults":
+        while (command := pipe.recv()) != "stop":
+            if command == "faults":
                 server.fault = faulty(random.Random(1))
-            elif told.startswith("change"):
-                change(store, int(told.split()[1]))
+            elif command.startswith("change"):
+                change(store, int(command.split()[1]))
             pipe.send(time.process_time())
 
 
@@ -112,9 +110,8 @@ def opened(url: str, folder: Path) -> EndpointSource:
     return open_endpoint(url, EndpointSettings(raw=folder), FakeTime().clock())
 
 
-def rows(told: StagedTables) -> list[pa.Table]:
-    lifecycle, labels = told.lifecycle.sort_by("statement_id"), told.labels.sort_by("qid")
-    return [told.statements, lifecycle, labels]
+def rows(staged: StagedTables) -> list[pa.Table]:
+    return [staged.statements, staged.lifecycle.sort_by("statement_id"), staged.labels.sort_by("qid")]
 
 
 def same(one: StagedTables, other: StagedTables) -> bool:
@@ -139,7 +136,7 @@ def requests_of(source: EndpointSource) -> int:
 
 
 def measure_refresh(people: int, folder: Path) -> None:
-    """A full reading, and an update after 1 % has changed."""
+    """A full refresh, and an update after 1 % has changed."""
     catalogue = load_catalogue().select(["office_holder"])
     with endpoint(people) as (url, pipe):
         source = opened(url, folder / "full")
@@ -148,11 +145,10 @@ def measure_refresh(people: int, folder: Path) -> None:
         full = stage(source, catalogue)
         wall, here = time.perf_counter() - began, time.process_time() - here
         there += ask(pipe, "cpu")
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         requests_full = requests_of(source)
-        print(f"full reading     {full.statements.num_rows} statements, {full.labels.num_rows} entities")
+        print(f"full refresh     {full.statements.num_rows} statements, {full.labels.num_rows} entities")
         print(f"                 {wall:.1f} s ({here:.1f} s of CPU here, {there:.1f} s in the endpoint)")
-        print(f"                 peak {peak:.0f} MB, {requests_full} requests")
+        print(f"                 peak {peak_gib() * 1024:.0f} MB, {requests_full} requests")
         ask(pipe, f"change {people // 100}")
         source = opened(url, folder / "update")
         statements = pa.concat_tables([full.statements, full.lifecycle])
@@ -161,9 +157,9 @@ def measure_refresh(people: int, folder: Path) -> None:
         updated = stage(UpdatedSource(source, older), catalogue)
         wall, requests = time.perf_counter() - began, requests_of(source)
         ratio = 100 * requests / requests_full
-        print(f"1 % changed      {wall:.1f} s, {requests} requests, {ratio:.1f} % of the full reading's")
+        print(f"1 % changed      {wall:.1f} s, {requests} requests, {ratio:.1f} % of the full refresh's")
         expected = stage(opened(url, folder / "again"), catalogue)
-        print(f"                 equal to a full reading: {same(updated, expected)}")
+        print(f"                 equal to a full refresh: {same(updated, expected)}")
 
 
 def soak(folder: Path) -> None:
@@ -180,7 +176,7 @@ def soak(folder: Path) -> None:
         soaked = stage(source, catalogue)
         wall, requests = time.perf_counter() - began, requests_of(source)
         print(f"soak             {batches} batches: {requests} requests in {wall:.0f} s, a quarter of them faults")
-        print(f"                 equal to the faultless reading: {same(soaked, expected)}")
+        print(f"                 equal to the faultless one: {same(soaked, expected)}")
 
 
 def main() -> None:
@@ -188,7 +184,7 @@ def main() -> None:
     parser.add_argument("--statements", type=int, default=100_000)
     parser.add_argument("--soak", action="store_true", help="instead: read a world while a quarter of replies fail")
     options = parser.parse_args()
-    print(f"machine          {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(f"machine          {MACHINE}")
     with tempfile.TemporaryDirectory() as folder:
         if options.soak:
             soak(Path(folder))

@@ -2,8 +2,8 @@
 
 The whole sample into a store, published to a Hub on this machine, with the experiment of `demo --quick` and without
 any. Work is the time in the stages' own functions: reading, building, writing, sending, editing, reporting. All else
-is the flow's own; the parts of it that have a name are told apart. The start of Prefect's server is told too: it
-happens once per process, before the flow. Run: python benchmarks/flow_overhead.py [ROUNDS]
+is the flow's own; the parts of it that have a name are listed. So is the start of Prefect's server, which
+happens once per process, before the flow. Run: python -m benchmarks.flow_overhead [ROUNDS]
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import datetime
 import functools
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -21,10 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from tests.pipeline.publishing.local_hub import TOKEN, local_hub  # noqa: E402
+from benchmarks.machine import MACHINE
+from tests.pipeline.publishing.local_hub import TOKEN, local_hub
 
 SINCE = datetime.date(2021, 1, 1)
 MONTHS = (datetime.date(2024, 12, 31), datetime.date(2025, 1, 31))
@@ -106,7 +103,7 @@ def show(what: str, rounds: list[tuple[float, dict[str, float]]]) -> None:
 
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}", flush=True)
+    print(MACHINE, flush=True)
     os.environ |= {"HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     with tempfile.TemporaryDirectory() as name:
         os.environ |= {"HF_HOME": f"{name}/hf", "PREFECT_HOME": f"{name}/prefect"}

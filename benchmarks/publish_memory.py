@@ -1,8 +1,8 @@
 """Claim: publishing a snapshot of 1 GB streams: the publishing process stays under 500 MB, also when it resumes.
 
 A Hub on this machine in another process; a snapshot of three large files of random bytes, so the check of
-what is in the tables is left out (`pipeline.snapshots.verify` has its own cost). Run: python
-benchmarks/publish_memory.py [MB]
+what is in the tables is left out (`pipeline.snapshots.verify` has its own cost). Run: python -m
+benchmarks.publish_memory [MB]
 """
 
 from __future__ import annotations
@@ -10,26 +10,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from tests.pipeline.publishing.local_hub import TOKEN, local_hub  # noqa: E402
-from tests.pipeline.publishing.small_snapshot import make_snapshot  # noqa: E402
+from benchmarks.machine import MACHINE, ROOT
+from tests.pipeline.publishing.local_hub import TOKEN, local_hub
+from tests.pipeline.publishing.small_snapshot import make_snapshot
 
 LARGE = ("statements/statements.parquet", "timelines/timelines.parquet", "entities/entities.parquet")
 PUBLISH = """
 import json, sys, time
 from pathlib import Path
 from chronofacts.pipeline.publishing.hub import PublishSettings, publish
-def peak_kb():  # of this process alone: getrusage tells the parent's, where that was larger
-    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
-before = peak_kb()
+from benchmarks.machine import peak_gib
+before = peak_gib()
 settings = PublishSettings(endpoint=sys.argv[2], attempts=1)
 started = time.perf_counter()
 try:
@@ -38,12 +34,12 @@ try:
 except Exception as error:
     end = f"{type(error).__name__}: {error}"
 print(json.dumps({"seconds": time.perf_counter() - started, "before": before,
-    "peak": peak_kb(), "end": end}))
+    "peak": peak_gib(), "end": end}))
 """
 
 
 def enlarge(snapshot: Path, megabytes: int) -> int:
-    """Replace the three largest tables by random bytes and tell the manifest; returns the snapshot's size."""
+    """Replace the three largest tables by random bytes, also in the manifest; returns the snapshot's size."""
     manifest = json.loads((snapshot / "manifest.json").read_text())
     for name in LARGE:
         digest = hashlib.sha256()
@@ -68,13 +64,13 @@ def run(snapshot: Path, url: str) -> dict[str, object]:
 def show(what: str, measured: dict[str, object]) -> None:
     print(
         f"{what}: {measured['end']}, {measured['seconds']:.1f} s, "
-        f"memory {measured['before'] / 1024:.0f} MB after imports, {measured['peak'] / 1024:.0f} MB at its peak"
+        f"memory {measured['before'] * 1024:.0f} MB after imports, {measured['peak'] * 1024:.0f} MB at its peak"
     )
 
 
 def main() -> None:
     megabytes = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(MACHINE)
     with tempfile.TemporaryDirectory() as folder, local_hub() as hub:
         small = make_snapshot(Path(folder) / "small")
         show("small snapshot", run(small, hub.url))

@@ -1,7 +1,7 @@
 """How long the question set of a large refresh takes, and how much memory.
 
 Claim (issue 4): the questions of a million changes in at most 10 minutes and 6 GiB on 2 cores, linear in changes,
-whatever hub entities there are. Run: python benchmarks/questions_scale.py [CHANGES]
+whatever hub entities there are. Run: python -m benchmarks.questions_scale [CHANGES]
 The invented world: each change is a company's new chief executive; every person has a birthplace, a party and a
 citizenship, and all citizens share 50 countries (hubs), whose head of state changes too.
 """
@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import platform
-import resource
-import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.machine import MACHINE, peak_gib, processor_seconds, run_alone
 from chronofacts.pipeline.changes import CHANGES
 from chronofacts.pipeline.questions.build import QuestionInputs, QuestionSettings, build_questions
 from chronofacts.pipeline.timelines.build import values_at
@@ -65,9 +64,13 @@ def spans(
         columns[field] = pa.array([datetime.date.fromisoformat(start)] * count)
     for field in ("valid_to_earliest", "valid_to_latest"):
         columns[field] = pa.array([datetime.date.fromisoformat(end) if end else None] * count, pa.date32())
-    for field in TIMELINES:
-        columns.setdefault(field.name, pa.nulls(count, field.type))
-    return pa.table({f.name: pa.array(columns[f.name], f.type) for f in TIMELINES}, schema=TIMELINES)
+    return fill(TIMELINES, columns, count)
+
+
+def fill(schema: pa.Schema, columns: Mapping[str, object], rows: int) -> pa.Table:
+    """A table of so many rows, null in the columns that are not given."""
+    filled = [pa.array(columns[f.name], f.type) if f.name in columns else pa.nulls(rows, f.type) for f in schema]
+    return pa.table(filled, schema=schema)
 
 
 def invented(changes: int) -> QuestionInputs:
@@ -96,29 +99,22 @@ def invented(changes: int) -> QuestionInputs:
             spans("country", towns, countries[chance.integers(0, COUNTRIES, TOWNS)], "2000-01-01", None, 0),
         ]
     )
-    subjects = np.concatenate([firms, countries])
-    made = pa.table({"subject": subjects, "relation": ["ceo"] * changes + ["head_of_state"] * COUNTRIES})
+    count = changes + COUNTRIES
     days = ["2022-06-01"] * changes + ["2023-02-01"] * COUNTRIES
-    columns = {
-        "kind": ["modification"] * made.num_rows,
-        "before": ["known"] * made.num_rows,
+    columns: dict[str, object] = {
+        "subject": np.concatenate([firms, countries]),
+        "relation": ["ceo"] * changes + ["head_of_state"] * COUNTRIES,
+        "kind": ["modification"] * count,
+        "before": ["known"] * count,
         "old_object": np.concatenate([old, heads[:COUNTRIES]]),
         "new_object": np.concatenate([new, heads[COUNTRIES:]]),
-        "object_kind": ["item"] * made.num_rows,
-        "confidence": [1] * made.num_rows,
-        "statement_ids": [["S1"]] * made.num_rows,
-        "changed_on_precision": [11] * made.num_rows,
+        "object_kind": ["item"] * count,
+        "confidence": [1] * count,
+        "statement_ids": [["S1"]] * count,
+        "changed_on_precision": [11] * count,
     } | {f"changed_on_{end}": [datetime.date.fromisoformat(day) for day in days] for end in ("earliest", "latest")}
-    for field in CHANGES:
-        if field.name not in made.column_names:
-            column = (
-                pa.array(columns[field.name], field.type)
-                if field.name in columns
-                else pa.nulls(made.num_rows, field.type)
-            )
-            made = made.append_column(field.name, column)
     return QuestionInputs(
-        made.select(CHANGES.names),
+        fill(CHANGES, columns, count),
         timelines,
         values_at(timelines, SINCE),
         values_at(timelines, AS_OF),
@@ -150,8 +146,7 @@ def statements(firms: np.ndarray, heads: np.ndarray, end: str | None) -> pa.Tabl
         "end_kind": ["known" if end else "absent"] * count,
         "faults": [[]] * count,
     }
-    filled = [pa.array(columns[f.name], f.type) if f.name in columns else pa.nulls(count, f.type) for f in STATEMENTS]
-    return pa.table(filled, schema=STATEMENTS)
+    return fill(STATEMENTS, columns, count)
 
 
 def entities(*groups: tuple[np.ndarray, int, bool]) -> pa.Table:
@@ -167,8 +162,7 @@ def entities(*groups: tuple[np.ndarray, int, bool]) -> pa.Table:
             "sitelinks": np.full(count, 5, np.int32),
             "ended_kind": ["absent"] * count,
         }
-        filled = [pa.array(columns[f.name], f.type) if f.name in columns else pa.nulls(count, f.type) for f in ENTITIES]
-        tables.append(pa.table(filled, schema=ENTITIES))
+        tables.append(fill(ENTITIES, columns, count))
         first += count
     return pa.concat_tables(tables)
 
@@ -184,17 +178,15 @@ def write(folder: Path, changes: int) -> None:
 def main(changes: int) -> None:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        subprocess.run([sys.executable, __file__, "--write", made, str(changes)], check=True)
+        run_alone("questions_scale", "--write", made, str(changes))
         (folder / "spill").mkdir()
         measure(changes, folder)
 
 
 def measure(changes: int, folder: Path) -> None:
     inputs = QuestionInputs(**{field.name: folder / field.name for field in dataclasses.fields(QuestionInputs)})
-    print(f"{platform.machine()}, {changes:,} changes, 2 threads")
-    began, edits, questions, kinds = time.perf_counter(), 0, 0, {}
-    start = resource.getrusage(resource.RUSAGE_SELF)
-    before = start.ru_utime + start.ru_stime
+    print(f"{MACHINE}; {changes:,} changes, 2 threads")
+    before, began, edits, questions, kinds = processor_seconds(), time.perf_counter(), 0, 0, {}
     settings = QuestionSettings(SINCE, AS_OF, train_share=0.1, spill=folder / "spill")
     for part in build_questions(inputs, load_catalogue(), settings):
         edits += part.edits.num_rows
@@ -205,10 +197,8 @@ def measure(changes: int, folder: Path) -> None:
             print(f"  {time.perf_counter() - began:7.1f} s  {edits:,} edits, {questions:,} questions", flush=True)
         del part  # as a stage that has written it: the next one is made without it in memory
     seconds = time.perf_counter() - began
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{used.ru_utime + used.ru_stime - before:.0f} s of processor time, ", end="")
-    print(f"{seconds:.1f} s ({seconds / changes * 1e5:.1f} s per 100,000 changes), peak {peak:.2f} GiB, {kinds}")
+    print(f"{processor_seconds() - before:.0f} s of processor time, ", end="")
+    print(f"{seconds:.1f} s ({seconds / changes * 1e5:.1f} s per 100,000 changes), peak {peak_gib():.2f} GiB, {kinds}")
 
 
 if __name__ == "__main__":

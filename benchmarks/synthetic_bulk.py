@@ -8,16 +8,22 @@ For measuring only; what must hold is tested on the small world of `benchmarks.s
 
 from __future__ import annotations
 
+import argparse
+import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from benchmarks.machine import MACHINE, run_alone
 from chronofacts.schemas.tables import ENTITIES, STATEMENTS
 
-__all__ = ["write_bulk"]
+__all__ = ["measure_sizes", "write_bulk"]
 
 TERMS = 10  # statements of one office
 CHUNK = 500_000
@@ -38,6 +44,28 @@ def write_bulk(folder: Path, rows: int, seed: int = 0) -> None:
         statements, entities = _chunk(random, first, size)
         for name, table in (("statements", statements), ("entities", entities)):
             pq.write_table(table, folder / name / f"part-{part:04d}.parquet", compression="zstd")
+
+
+def measure_sizes(
+    benchmark: str, claim: str, sizes: Sequence[float], measure: Callable[[Path], Any], heading: str = ""
+) -> Iterator[tuple[float, Any]]:
+    """The command line of a benchmark over `write_bulk`: what `measure` gives for each size, in millions of statements.
+
+    measure: takes the folder with the statements, and runs in a process of its own.
+    """
+    parser = argparse.ArgumentParser(description=claim, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--millions", type=float, nargs="+", default=sizes)
+    parser.add_argument("--folder", type=Path, help="where everything is made; needs 2 GB for a million")
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(measure(options.measure)))
+        return
+    print(MACHINE, heading, sep="\n")
+    for millions in options.millions:
+        with TemporaryDirectory(dir=options.folder) as name:
+            write_bulk(Path(name), round(millions * 100_000) * 10)
+            yield millions, json.loads(run_alone(benchmark, "--measure", str(Path(name).resolve())))
 
 
 def _chunk(random: np.random.Generator, first: int, size: int) -> tuple[pa.Table, pa.Table]:

@@ -1,15 +1,13 @@
 """Claim: two months run unattended on one machine, a kill -9 anywhere in the second changes nothing in the end, and
 the monthly flow costs under 5 % of its work.
 
-The sample as an endpoint tells it on two days, refreshed, experimented on (a tiny model), published to a Hub on this
+The sample as an endpoint gives it on two days, refreshed, experimented on (a tiny model), published to a Hub on this
 machine; then the second month again from the same beginning, killed at random points and run again each time.
-Run: python benchmarks/two_months.py [KILLS]
+Run: python -m benchmarks.two_months [KILLS]
 """
 
 from __future__ import annotations
 
-import os
-import platform
 import random
 import shutil
 import sys
@@ -17,18 +15,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from tests.flows.two_months import FIRST, REPO, SECOND, Installation, Month, make_model  # noqa: E402
-from tests.pipeline.publishing.local_hub import local_hub  # noqa: E402
-from tests.pipeline.sources.sample_world import sample_as_of  # noqa: E402
-from tests.pipeline.sources.sparql.endpoint_server import serving  # noqa: E402
+from benchmarks.machine import MACHINE
+from tests.flows.two_months import FIRST, REPO, SECOND, Installation, Month, make_model
+from tests.pipeline.publishing.local_hub import local_hub
+from tests.pipeline.sources.sample_world import sample_as_of
+from tests.pipeline.sources.sparql.endpoint_server import serving
 
 SEED = 8
 
 
-def told(what: str, month: Month) -> None:
+def report(what: str, month: Month) -> None:
     if month.code:
         print(f"{what}: ended by signal {-month.code} after {month.seconds:.1f} s", flush=True)
         return
@@ -57,7 +53,7 @@ def main() -> None:
     from prefect.testing.utilities import prefect_test_harness
 
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else 10
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}", flush=True)
+    print(MACHINE, flush=True)
     with (
         tempfile.TemporaryDirectory() as name,
         prefect_test_harness(server_startup_timeout=300),
@@ -68,15 +64,15 @@ def main() -> None:
         whole = Installation(
             folder / "whole", hub, endpoint, str(PREFECT_API_URL.value()), model=make_model(folder / "m")
         )
-        told(f"month of {FIRST}", whole.month(FIRST))
+        report(f"month of {FIRST}", whole.month(FIRST))
         beginning, hub_then = whole.copy(folder / "beginning").folder, whole.hub_state()
         endpoint.queries.clear()
         second = whole.month(SECOND)
-        told(f"month of {SECOND}", second)
+        report(f"month of {SECOND}", second)
         assert second.code == 0, second.errors
         print(f"it asked the endpoint {len(endpoint.queries)} times", flush=True)
         hub.log.clear()
-        told("the same again, nothing to do", whole.month(SECOND))
+        report("the same again, nothing to do", whole.month(SECOND))
         print(f"that cost {len(hub.log)} requests to the Hub", flush=True)
         wanted = whole.state()
         points, length = random.Random(SEED), second.seconds
@@ -90,7 +86,7 @@ def main() -> None:
                 shutil.rmtree(again.folder)
                 continue
             number += 1
-            told(f"kill {number}", killed)
+            report(f"kill {number}", killed)
             rerun = again.month(SECOND)
             differences = [] if rerun.code else differing(wanted, again.state())
             equal = rerun.code == 0 and not differences

@@ -1,4 +1,4 @@
 """Scores to figures with intervals.
 
-`summary` works out what was learnt, what spread and what was forgotten; `bootstrap` says how sure a mean is.
+`definitions` says what each figure is the mean of, `summary` works them out, `bootstrap` says how sure a mean is.
 """

@@ -15,7 +15,7 @@ from chronofacts.editing.report.drawing import (
     set_numbers,
     set_ticks,
     shorten,
-)
+)  # fmt: skip
 from chronofacts.editing.report.runs import Interval
 from chronofacts.editing.report.staleness import Cutoff, Month
 
@@ -98,10 +98,8 @@ def trade_off(figures: Figures) -> str:
 
     def paint(axes: Any) -> None:
         for index, (label, learnt, history) in enumerate(points):
-            axes.errorbar(
-                learnt.value, history.value, xerr=error_bar([learnt]), yerr=error_bar([history]), fmt=marker(index),
-                ms=8, color=colour(index), label=shorten(label),
-            )  # fmt: skip
+            whiskers = {"xerr": error_bar([learnt]), "yerr": error_bar([history])}
+            _draw_point(axes, index, label, (learnt.value, history.value), whiskers)
         axes.set(xlim=SHARE, ylim=SHARE, xlabel="edit success", ylabel="history still known")
 
     return draw(WIDE, paint, "tradeoff")
@@ -115,14 +113,11 @@ def training_time(points: Sequence[tuple[str, float, Interval]]) -> str:
 
     def paint(axes: Any) -> None:
         for index, label, seconds, learnt in shown:
-            axes.errorbar(
-                seconds, learnt.value, yerr=error_bar([learnt]), fmt=marker(index), ms=8, color=colour(index),
-                label=shorten(label),
-            )  # fmt: skip
-        low, high = min(point[2] for point in shown), max(point[2] for point in shown)
+            _draw_point(axes, index, label, (seconds, learnt.value), {"yerr": error_bar([learnt])})
+        times = [seconds for _, _, seconds, _ in shown]
         axes.set_xscale("log")
         set_numbers(axes.xaxis)
-        axes.set(xlim=(low / 2, high * 2), ylim=SHARE, xlabel="seconds of editing", ylabel="edit success")
+        axes.set(xlim=(min(times) / 2, max(times) * 2), ylim=SHARE, xlabel="seconds of editing", ylabel="edit success")
 
     return draw(NORMAL, paint, "time")
 
@@ -207,6 +202,12 @@ def over_time(lines: Mapping[str, Sequence[tuple[datetime.date, float]]]) -> str
         axes.set(ylim=SHARE, xlabel="day of the snapshot", ylabel="balance")
 
     return draw(NORMAL, paint, "overtime")
+
+
+def _draw_point(axes: Any, index: int, label: str, at: tuple[float, float], whiskers: Mapping[str, Any]) -> None:
+    """A marker and its error bars. The legend shows the marker alone: short error bars would change its shape there."""
+    axes.errorbar(*at, fmt="none", ecolor=colour(index), **whiskers)
+    axes.plot(*at, marker(index), ms=8, color=colour(index), label=shorten(label))
 
 
 def _shown_metrics(figures: Figures) -> list[str]:

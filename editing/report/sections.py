@@ -30,6 +30,9 @@ def all_plots(runs: Sequence[Run]) -> list[Plot]:
     edited = [state for state in found if state.editor != "none"]
     main = [(state.label, _main(state)) for state in found]
     keys, names = _hop_groups(found)
+    hops = plots.grouped_bars([(state.label, _hops(state)) for state in found], keys, names, "hops")
+    relations = plots.relation_bars([(state.label, _relations(state)) for state in edited])
+    curve = plots.forgetting_curve([(state.label, _curve(state)) for state in edited])
     drawn = [
         Plot("Learnt, spread, kept", plots.metric_bars(main), "What each editor taught, what followed, what stayed."),
         Plot(
@@ -40,29 +43,19 @@ def all_plots(runs: Sequence[Run]) -> list[Plot]:
         Plot(
             "Before and after", plots.before_and_after(main), "The untouched model and every editor, metric by metric."
         ),
+        Plot("By relation", relations, "Edit success by kind of fact, the commonest relations."),
         Plot(
-            "By relation",
-            plots.relation_bars([(state.label, _relations(state)) for state in edited]),
-            "Edit success by kind of fact, the commonest relations.",
-        ),
-        Plot(
-            "By hops",
-            plots.grouped_bars([(state.label, _hops(state)) for state in found], keys, names, "hops"),
-            "Questions over several facts: asked at once, and hop by hop with the model's own answers.",
+            "By hops", hops, "Questions over several facts: asked at once, and hop by hop with the model's own answers."
         ),
         Plot(
             "Against editing time",
             plots.training_time(_times(edited)),
             "Edit success by the seconds that editing took; up and to the left is better.",
         ),
-        Plot(
-            "Forgetting curve",
-            plots.forgetting_curve([(state.label, _curve(state)) for state in edited]),
-            "Edits in chunks: each chunk right after it was made, and when all were made.",
-        ),
+        Plot("Forgetting curve", curve, "Edits in chunks: each chunk right after it was made, and when all were made."),
         Plot("Over time", plots.over_time(_balances(runs)), "Balance of every model and editor by the snapshot's day."),
+        *(_plot_staleness(run, number, several=len(runs) > 1) for number, run in enumerate(runs)),
     ]
-    drawn += [_plot_staleness(run, number, several=len(runs) > 1) for number, run in enumerate(runs)]
     return [plot for plot in drawn if plot.svg]
 
 
@@ -96,7 +89,7 @@ def _plot_staleness(run: Run, number: int, several: bool) -> Plot:
 
 
 def _main(state: State) -> dict[str, Interval]:
-    return {metric: figure for (metric, group), figure in intervals(state).items() if group is None}
+    return {metric: figure for (metric, _), figure in intervals(state).items()}
 
 
 def _relations(state: State) -> dict[str, Interval]:
@@ -117,11 +110,8 @@ def _hop_groups(found: Sequence[State]) -> tuple[list[str], list[str]]:
 
 
 def _times(edited: Sequence[State]) -> list[tuple[str, float, Interval]]:
-    return [
-        (state.label, state.figures["seconds"], _main(state)["edit_success"])
-        for state in edited
-        if "edit_success" in _main(state) and "seconds" in state.figures
-    ]
+    successes = ((state, _main(state).get("edit_success")) for state in edited if "seconds" in state.figures)
+    return [(state.label, state.figures["seconds"], success) for state, success in successes if success]
 
 
 def _curve(state: State) -> dict[str, dict[int, Interval]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 __all__ = ["Cutoff", "Month", "estimate_cutoff", "months"]
 
@@ -18,6 +18,7 @@ PENALTY = 2
 """Parameters that a break has over none: the day, and a second rate (Bayesian information criterion)."""
 FEWEST = 12
 """Facts below which nothing is estimated."""
+EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,16 @@ def months(scores: pa.Table) -> list[Month]:
     scores: `scoring.SCORES` of one model with `changed_on_earliest` and `changed_on_latest`. A fact whose day of
     change is known only to a year has no month and is left out.
     """
-    by_month: dict[datetime.date, list[Mapping[str, Any]]] = {}
-    for row in _list_dated(scores):
-        by_month.setdefault(row["changed_on_latest"].replace(day=1), []).append(row)
-    return [_count_month(day, by_month[day]) for day in sorted(by_month)]
+    dated = _select_dated(scores)
+    if not dated.num_rows:
+        return []
+    month = pc.floor_temporal(dated["changed_on_latest"], unit="month")
+    answers = [("exact_match", "mean"), ("exact_match_before", "mean"), ("exact_match_before", "count")]
+    shares = dated.append_column("month", month).group_by("month").aggregate(
+        [([], "count_all"), *answers, ("likelier", "mean")]
+    )  # fmt: skip
+    fields = ["month", "count_all", *("_".join(one) for one in answers), "likelier_mean"]
+    return [Month(*row.values()) for row in shares.sort_by("month").select(fields).to_pylist()]
 
 
 def estimate_cutoff(scores: pa.Table, seed: int = 0) -> Cutoff | None:
@@ -70,11 +77,14 @@ def estimate_cutoff(scores: pa.Table, seed: int = 0) -> Cutoff | None:
     before and a lower one after (maximum likelihood of two Bernoulli rates), if it explains more than one rate for
     all by the Bayesian information criterion.
     """
-    seen = [(row["changed_on_latest"], knows) for row in _list_dated(scores) if (knows := _is_known(row)) is not None]
-    if len(seen) < FEWEST:
+    dated = _select_dated(scores)
+    if not dated.num_rows:
         return None
-    seen.sort(key=lambda pair: pair[0])
-    days, known = np.array([day.toordinal() for day, _ in seen]), np.array([knows for _, knows in seen], dtype=float)
+    seen = dated.filter(pc.is_valid(dated["known"])).sort_by("changed_on_latest")
+    if seen.num_rows < FEWEST:
+        return None
+    days = seen["changed_on_latest"].cast(pa.int32()).to_numpy() + EPOCH
+    known = seen["known"].cast(pa.int8()).to_numpy().astype(float)
     found = _find_break(days, known)
     if found is None or found[1] <= PENALTY * math.log(len(days)) / 2:
         return None
@@ -109,34 +119,17 @@ def _likelihood(hits: Any, count: Any) -> Any:
     return hits * np.log(rate) + (count - hits) * np.log1p(-rate)
 
 
-def _list_dated(scores: pa.Table) -> list[dict[str, Any]]:
+def _select_dated(scores: pa.Table) -> pa.Table:
+    """The edit questions about changes of which the month is known, and of each whether the model knows the new state.
+
+    Adds `known`: true where the new answer is given, false where the old one is; where neither is, whether the new one
+    is the likelier; null without an old answer.
+    """
     if "changed_on_latest" not in scores.column_names:
-        return []
-    names = ["kind", "exact_match", "exact_match_before", "p_new_over_old", "changed_on_earliest", "changed_on_latest"]
-    return [row for row in scores.select(names).to_pylist() if row["kind"] == "edit" and _is_within_a_month(row)]
-
-
-def _is_within_a_month(row: Mapping[str, Any]) -> bool:
-    first, last = row["changed_on_earliest"], row["changed_on_latest"]
-    return first is not None and last is not None and (last - first).days <= 31
-
-
-def _is_known(row: Mapping[str, Any]) -> bool | None:
-    if row["exact_match_before"] is None:
-        return None
-    if row["exact_match"] or row["exact_match_before"]:
-        return bool(row["exact_match"])
-    return None if row["p_new_over_old"] is None else row["p_new_over_old"] > 0.5
-
-
-def _count_month(day: datetime.date, rows: Sequence[Mapping[str, Any]]) -> Month:
-    outdated = [row["exact_match_before"] for row in rows if row["exact_match_before"] is not None]
-    preferences = [row["p_new_over_old"] > 0.5 for row in rows if row["p_new_over_old"] is not None]
-    return Month(
-        day,
-        len(rows),
-        float(np.mean([bool(row["exact_match"]) for row in rows])),
-        float(np.mean(outdated)) if outdated else None,
-        len(outdated),
-        float(np.mean(preferences)) if preferences else None,
-    )
+        return scores.slice(0, 0)
+    first, last = (scores[f"changed_on_{end}"].cast(pa.int32()) for end in ("earliest", "latest"))
+    dated = scores.filter(pc.and_(pc.equal(scores["kind"], "edit"), pc.less_equal(pc.subtract(last, first), 31)))
+    given, old = dated["exact_match"], dated["exact_match_before"]
+    likelier = pc.greater(dated["p_new_over_old"], 0.5)
+    known = pc.if_else(pc.is_null(old), None, pc.if_else(pc.or_(given, old), given, likelier))
+    return dated.append_column("likelier", likelier).append_column("known", known)

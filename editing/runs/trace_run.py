@@ -14,7 +14,8 @@ from chronofacts.editing.options import option_names, parse_options
 from chronofacts.editing.runs.settings import RunSettings
 from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.editing.tracing.heat_map import draw_heat_map
-from chronofacts.editing.tracing.trace import MEMIT_LAYERS, TraceSettings, average, suggest_layers, trace
+from chronofacts.editing.tracing.layers import MEMIT_LAYERS, average, suggest_layers
+from chronofacts.editing.tracing.trace import TraceSettings, trace
 from chronofacts.schemas.files import check_out, create_folder
 
 __all__ = ["TraceSummary", "run_trace"]
@@ -36,7 +37,7 @@ def run_trace(
     progress: Callable[[str], None] = lambda line: None,
 ) -> TraceSummary:
     """Trace where a model looks up a snapshot's old facts, into `effects.parquet` (`tracing.trace.EFFECTS`),
-    `averages.parquet` (`tracing.trace.MAP`), `heat_map.svg`, `heat_map.png` and `trace.json`.
+    `averages.parquet` (`tracing.layers.MAP`), `heat_map.svg`, `heat_map.png` and `trace.json`.
 
     model_name: a folder or a name on the Hub. settings: words of `TraceSettings` and of the run (dtype, device,
     device_map, revision, chat). Raises BadInput for a folder that is not empty, an unknown option, or a model that

@@ -1,7 +1,4 @@
-"""The heat map of a causal trace: token roles down, layers across, one panel per kind of state, as in the ROME paper.
-
-Leaves out the tracing itself (`trace`).
-"""
+"""The heat map of a causal trace: token roles down, layers across, one panel per kind of state, as in ROME's paper."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ PANELS = {
 def draw_heat_map(averages: pa.Table, folder: Path, title: str) -> list[Path]:
     """Write `heat_map.svg` and `heat_map.png` into the folder, and return their paths.
 
-    averages: `trace.MAP`. The panels share one scale, from zero to the strongest effect; what is below zero is white.
+    averages: `layers.MAP`. The panels share one scale, from zero to the strongest effect; what is below zero is white.
     """
     import matplotlib
     from matplotlib.figure import Figure

@@ -5,7 +5,7 @@ standard deviations on the embeddings of the subject's tokens; and corrupted wit
 answer's probability regains, P(answer | restored) - P(answer | corrupted), is the *indirect effect* of that state, as
 a mean over draws of noise. Restored are a block's output at one layer (`state`), or what the feed-forward parts (`mlp`)
 or attentions of a window of layers add. Only facts that the model answers rightly can be traced. The facts are the old
-ones, which it should know. Leaves out the drawing (`heat_map`).
+ones, which it should know.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Literal
 
-import numpy as np
 import pyarrow as pa
 import torch
 
 from chronofacts.editing.facts import drop_duplicates
-from chronofacts.editing.metrics.bootstrap import interval
 from chronofacts.editing.models.architecture import attention_modules, block_names, output_matrices
 from chronofacts.editing.models.encoding import Encoded, encode, form_of, pad, render
 from chronofacts.editing.models.hooks import hidden_of, hooked, with_hidden
@@ -29,12 +28,10 @@ from chronofacts.editing.models.subject_tokens import check_fast, subject_span
 from chronofacts.editing.scoring import teacher_force
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["EFFECTS", "KINDS", "MAP", "MEMIT_LAYERS", "ROLES", "TraceSettings", "average", "suggest_layers", "trace"]
+__all__ = ["EFFECTS", "KINDS", "ROLES", "TraceSettings", "trace"]
 
 Kind = Literal["state", "mlp", "attention"]
 KINDS: tuple[Kind, ...] = ("state", "mlp", "attention")
-MEMIT_LAYERS = 5
-"""Neighbouring layers that MEMIT edits in the paper's models (Meng et al. 2023, section 4.3)."""
 ROLES = (
     "first subject token",
     "middle subject tokens",
@@ -57,17 +54,6 @@ EFFECTS = pa.schema(
         pa.field("clean", pa.float32()),  # P(answer), without noise
         pa.field("corrupted", pa.float32()),  # P(answer), noise on the subject, mean over draws
         pa.field("indirect_effect", pa.float32()),  # P(answer | restored) - P(answer | corrupted), mean over draws
-    ]
-)
-MAP = pa.schema(
-    [
-        pa.field("kind", pa.string()),
-        pa.field("role", pa.string()),
-        pa.field("layer", pa.int16()),
-        pa.field("indirect_effect", pa.float32()),  # mean over facts (of each, over its tokens of this role)
-        pa.field("low", pa.float32()),  # 95 % bootstrap interval over facts
-        pa.field("high", pa.float32()),
-        pa.field("facts", pa.int32()),
     ]
 )
 
@@ -126,52 +112,17 @@ def trace(
     return pa.Table.from_pylist(rows, schema=EFFECTS)
 
 
-def average(effects: pa.Table, seed: int = 0) -> pa.Table:
-    """The average indirect effect by kind, role and layer (`MAP`), with intervals over facts."""
-    cells: dict[tuple[str, str, int], dict[str, list[float]]] = {}
-    columns = [effects[name].to_pylist() for name in ("kind", "role", "layer", "edit_id", "indirect_effect")]
-    for kind, role, layer, edit_id, effect in zip(*columns, strict=True):
-        cells.setdefault((kind, role, layer), {}).setdefault(edit_id, []).append(effect)
-    rows = []
-    for kind in KINDS:
-        for role in ROLES:
-            for layer in sorted({key[2] for key in cells if key[:2] == (kind, role)}):
-                of_fact = {fact: float(np.mean(several)) for fact, several in cells[kind, role, layer].items()}
-                values = np.array(list(of_fact.values()))
-                low, high = interval(values, np.ones(len(values)), list(of_fact), seed, f"{kind} {role} {layer}")
-                rows.append(
-                    {"kind": kind, "role": role, "layer": layer, "indirect_effect": float(values.mean())}
-                    | {"low": low, "high": high, "facts": len(values)}
-                )
-    return pa.Table.from_pylist(rows, schema=MAP)
-
-
-def suggest_layers(averages: pa.Table, role: str = "last subject token", count: int = 1) -> list[int]:
-    """The layers to edit, ascending: `count` neighbours that end at the strongest feed-forward effect at this token.
-
-    ROME edits the layer of the peak, MEMIT a range that ends there (Meng et al. 2023, section 4.3). Where the role has
-    no tokens, the last token stands in.
-    """
-    rows = [row for row in averages.to_pylist() if row["kind"] == "mlp"]
-    there = [row for row in rows if row["role"] == role] or [row for row in rows if row["role"] == "last token"]
-    if not there:
-        raise BadInput("the trace has no feed-forward effects to choose a layer by; name one with layer=N")
-    peak = max(there, key=lambda row: (row["indirect_effect"], -row["layer"]))["layer"]
-    return list(range(max(0, peak - count + 1), peak + 1))
-
-
 def _known_facts(model: Any, tokenizer: Any, edits: pa.Table, settings: TraceSettings) -> list[_KnownFact]:
     rows = [row for row in drop_duplicates(edits).to_pylist() if row["target_old"] and row["subject_label"]]
     rows = rows[:: max(1, len(rows) // settings.facts)][: settings.facts] if rows else []
     prompts = [render(row["prompt"], form_of(row["prompt"])) for row in rows]
     encoded = encode(tokenizer, prompts, [row["target_old"] for row in rows], context_length(model))
+    likelihoods = teacher_force(model, encoded, settings.rows) if rows else []
     known = []
-    for row, prompt, one, forced in zip(
-        rows, prompts, encoded, teacher_force(model, encoded, settings.rows) if rows else [], strict=True
-    ):
+    for row, prompt, one, found in zip(rows, prompts, encoded, likelihoods, strict=True):
         names = [row["subject_label"], *(row["subject_aliases"] or ())]
         span = subject_span(tokenizer, prompt, one, names)
-        if forced.argmax and span is not None:
+        if found.argmax and span is not None:
             known.append(_KnownFact(row["edit_id"], one, span))
     if not known:
         raise BadInput(
@@ -194,13 +145,13 @@ def _trace_fact(
     model: Any, tokenizer: Any, fact: _KnownFact, scale: float, settings: TraceSettings
 ) -> Iterator[dict[str, Any]]:
     """Rows of `EFFECTS` for one fact."""
-    modules = _modules_by_kind(model)
-    device, one = next(model.parameters()).device, fact.encoded
-    width = model.get_input_embeddings().weight.shape[1]
+    one, embedding = fact.encoded, model.get_input_embeddings().weight
     drawn = torch.Generator().manual_seed(settings.seed)
-    noise = scale * torch.randn((settings.draws, len(fact.subject), width), generator=drawn)
-    clean_states, clean = _run_clean(model, modules, one)
-    corrupted = float(_run(model, one, noise.to(device), fact.subject, {}, None).mean())
+    noise = scale * torch.randn((settings.draws, len(fact.subject), embedding.shape[1]), generator=drawn)
+    prompt = _Prompt(model, one, fact.subject, noise.to(embedding.device))
+    modules = _modules_by_kind(model)
+    states, clean = prompt.run_clean(modules)
+    corrupted = float(prompt.run_corrupted(list(range(settings.draws))).mean())
     positions = list(range(fact.subject[0], one.start))
     if not settings.everywhere:
         positions = sorted({fact.subject[-1], one.start - 1})
@@ -208,10 +159,9 @@ def _trace_fact(
         layers = modules[kind]
         span = 1 if kind == "state" else max(1, min(settings.window, len(layers) // 5))
         for layer in range(len(layers)):
-            first = max(0, layer - span // 2)
-            window = layers[first : min(len(layers), layer - span // 2 + span)]
-            restored = {name: clean_states[name] for name in window}
-            gained = _restore_each(model, one, noise.to(device), fact.subject, restored, positions, settings.rows)
+            begin = layer - span // 2
+            restored = {name: states[name] for name in layers[max(0, begin) : begin + span]}
+            gained = prompt.restore_each(restored, positions, settings.rows)
             for position, probability in zip(positions, gained, strict=True):
                 yield {
                     "edit_id": fact.edit_id,
@@ -228,79 +178,73 @@ def _trace_fact(
 
 def _modules_by_kind(model: Any) -> dict[str, list[str]]:
     """Kind -> the module of each layer whose output is restored."""
-    matrices = output_matrices(model)
-    attentions = attention_modules(model)
     return {
         "state": block_names(model),
-        "mlp": [matrices[layer] for layer in sorted(matrices)],
-        "attention": [attentions[layer] for layer in sorted(attentions)],
+        "mlp": [name for _, name in sorted(output_matrices(model).items())],
+        "attention": [name for _, name in sorted(attention_modules(model).items())],
     }
 
 
-def _run_clean(model: Any, modules: Mapping[str, list[str]], one: Encoded) -> tuple[dict[str, torch.Tensor], float]:
-    """Every module's output (length, hidden), and P(answer)."""
-    parts, states = dict(model.named_modules()), dict[str, torch.Tensor]()
+@dataclass(frozen=True)
+class _Prompt:
+    """One prompt with its answer, and the noise on its subject: the paper's three runs."""
 
-    def keep(name: str, _module: Any, _inputs: Any, output: Any) -> None:
-        states[name] = hidden_of(output)[0].clone()
+    model: Any
+    encoded: Encoded
+    subject: range
+    noise: torch.Tensor
+    """(draws, subject tokens, hidden)"""
 
-    with hooked((parts[name], partial(keep, name)) for names in modules.values() for name in names):
-        probability = _answer_probability(model, one, 1)
-    return states, float(probability[0])
+    def run_clean(self, modules: Mapping[str, list[str]]) -> tuple[dict[str, torch.Tensor], float]:
+        """Every module's output (length, hidden), and P(answer)."""
+        parts, states = dict(self.model.named_modules()), dict[str, torch.Tensor]()
 
+        def keep(name: str, _module: Any, _inputs: Any, output: Any) -> None:
+            states[name] = hidden_of(output)[0].clone()
 
-def _restore_each(
-    model: Any,
-    one: Encoded,
-    noise: torch.Tensor,
-    subject: range,
-    restored: Mapping[str, torch.Tensor],
-    positions: Sequence[int],
-    rows: int,
-) -> list[float]:
-    """P(answer) with the states put back at each position alone, mean over draws."""
-    pairs = [(draw, position) for position in positions for draw in range(len(noise))]
-    found = []
-    for begin in range(0, len(pairs), rows):
-        part = pairs[begin : begin + rows]
-        draws = noise[[draw for draw, _ in part]]
-        at = torch.tensor([position for _, position in part], device=noise.device)
-        found.append(_run(model, one, draws, subject, restored, at))
-    return [float(mean) for mean in torch.cat(found).view(len(positions), len(noise)).mean(1)]
+        with hooked((parts[name], partial(keep, name)) for names in modules.values() for name in names):
+            return states, float(self._answer_probability(1)[0])
 
+    def run_corrupted(
+        self,
+        draws: list[int],
+        restored: Mapping[str, torch.Tensor] = MappingProxyType({}),
+        positions: Sequence[int] = (),
+    ) -> torch.Tensor:
+        """P(answer) (draws,) with noise; with clean states put back, each at its own of the positions."""
+        at = torch.tensor(positions, device=self.noise.device)
 
-def _run(
-    model: Any,
-    one: Encoded,
-    noise: torch.Tensor,
-    subject: range,
-    restored: Mapping[str, torch.Tensor],
-    at: torch.Tensor | None,
-) -> torch.Tensor:
-    """P(answer) (rows,) with `noise` (rows, subject tokens, hidden), and clean states at position `at` (rows,)."""
+        def corrupt(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+            moved = output.clone()
+            moved[:, self.subject[0] : self.subject[-1] + 1] += self.noise[draws].to(moved.dtype)
+            return moved
 
-    def corrupt(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
-        moved = output.clone()
-        moved[:, subject[0] : subject[-1] + 1] += noise.to(moved.dtype)
-        return moved
+        def restore(state: torch.Tensor, _module: Any, _inputs: Any, output: Any) -> Any:
+            moved = hidden_of(output).clone()
+            moved[torch.arange(len(moved), device=moved.device), at] = state[at]
+            return with_hidden(output, moved)
 
-    def restore(state: torch.Tensor, _module: Any, _inputs: Any, output: Any) -> Any:
-        moved = hidden_of(output).clone()
-        moved[torch.arange(len(moved), device=moved.device), at] = state[at]
-        return with_hidden(output, moved)
+        parts = dict(self.model.named_modules())
+        hooks = [(parts[name], partial(restore, state)) for name, state in restored.items()]
+        with hooked([(self.model.get_input_embeddings(), corrupt), *hooks]):
+            return self._answer_probability(len(draws))
 
-    parts = dict(model.named_modules())
-    hooks = [(parts[name], partial(restore, state)) for name, state in restored.items()]
-    with hooked([(model.get_input_embeddings(), corrupt), *hooks]):
-        return _answer_probability(model, one, len(noise))
+    def restore_each(self, restored: Mapping[str, torch.Tensor], positions: Sequence[int], rows: int) -> list[float]:
+        """P(answer) with the states put back at each position alone, mean over draws. rows: of one run, at most."""
+        pairs = [(draw, position) for position in positions for draw in range(len(self.noise))]
+        found = []
+        for begin in range(0, len(pairs), rows):
+            draws, at = zip(*pairs[begin : begin + rows], strict=True)
+            found.append(self.run_corrupted(list(draws), restored, at))
+        return [float(mean) for mean in torch.cat(found).view(len(positions), -1).mean(1)]
 
-
-def _answer_probability(model: Any, one: Encoded, rows: int) -> torch.Tensor:
-    """P(answer) = product over its tokens, EOS left out: (rows,)."""
-    batch = pad([one] * rows, True, next(model.parameters()).device)
-    logits = answer_logits(model, batch.ids, one.start).float()[:, : one.end - one.start]
-    chosen = batch.ids[:, one.start : one.end, None]
-    return logits.log_softmax(-1).gather(2, chosen)[:, :, 0].sum(1).exp()
+    def _answer_probability(self, rows: int) -> torch.Tensor:
+        """P(answer) = product over its tokens, EOS left out: (rows,)."""
+        one = self.encoded
+        batch = pad([one] * rows, True, self.noise.device)
+        logits = answer_logits(self.model, batch.ids, one.start).float()[:, : one.end - one.start]
+        chosen = batch.ids[:, one.start : one.end, None]
+        return logits.log_softmax(-1).gather(2, chosen)[:, :, 0].sum(1).exp()
 
 
 def _role(position: int, fact: _KnownFact) -> str:

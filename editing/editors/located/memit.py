@@ -36,7 +36,7 @@ from chronofacts.editing.editors.trained.gradient import WeightEdit, change_weig
 from chronofacts.editing.models.architecture import block_names, matrix_of, output_matrices, writes_to_stream
 from chronofacts.editing.models.out_of_memory import in_parts
 from chronofacts.editing.models.subject_tokens import check_fast
-from chronofacts.editing.tracing.trace import MEMIT_LAYERS
+from chronofacts.editing.tracing.layers import MEMIT_LAYERS
 from chronofacts.editing.training import TrainingFailed
 from chronofacts.schemas.errors import BadInput
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from chronofacts.editing.editors import EditBatch, ModelCache
 from chronofacts.editing.editors.located.key_value import LookupPosition, choose_position
-from chronofacts.editing.tracing.trace import TraceSettings, average, suggest_layers, trace
+from chronofacts.editing.tracing.layers import average, suggest_layers
+from chronofacts.editing.tracing.trace import TraceSettings, trace
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["AUTO", "trace_layers"]

@@ -48,6 +48,12 @@ class PlotReader:
         lines = [_numbers(path) for group in groups for path in group]
         return [(self._value("y", a[1]), self._value("y", b[1])) for a, b in lines if a[0] == b[0]]
 
+    def legend_symbols(self, colour: str) -> list[str]:
+        """What draws each shape of a colour in the legend: `use` for a marker, `path` for a line."""
+        legend = (group for group in self._root.iter(f"{SVG}g") if "-legend_" in group.get("id", ""))
+        shapes = (part for group in legend for part in group.iter() if colour in part.get("style", ""))
+        return [part.tag.removeprefix(SVG) for part in shapes]
+
     def ticks(self, axis: str) -> dict[str, float]:
         """Text beside a tick -> where it stands, in points of the page."""
         groups = [group for group in self._root.iter(f"{SVG}g") if f"-{axis}tick_" in group.get("id", "")]

@@ -49,6 +49,13 @@ def test_learning_stands_against_remembering_for_states_that_have_both() -> None
     assert {"edit success", "history still known", "none", "lora"} <= set(plot.texts) and "memory" not in plot.texts
 
 
+def test_beside_a_name_stands_the_marker_of_its_points_and_no_error_bar_that_would_change_its_shape() -> None:
+    times = [(label, 5.0, values["edit_success"]) for label, values in STATES]
+    for plot in (read_plot(lambda: plots.trade_off(STATES)), read_plot(lambda: plots.training_time(times))):
+        assert plot.legend_symbols(FIRST) == ["use"]
+        assert plot.whiskers()
+
+
 def test_before_and_after_has_a_row_for_each_metric_and_a_point_for_each_state_that_has_it() -> None:
     plot = read_plot(lambda: plots.before_and_after(STATES))
     assert list(plot.ticks("y")) == ["learnt", "neighbours kept", "history kept"]

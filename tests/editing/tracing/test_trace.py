@@ -20,16 +20,8 @@ from chronofacts.editing.models.load import save_model
 from chronofacts.editing.runs.trace_run import run_trace
 from chronofacts.editing.scoring import teacher_force
 from chronofacts.editing.snapshot import Snapshot
-from chronofacts.editing.tracing.trace import (
-    EFFECTS,
-    MAP,
-    MEMIT_LAYERS,
-    ROLES,
-    TraceSettings,
-    average,
-    suggest_layers,
-    trace,
-)
+from chronofacts.editing.tracing.layers import MAP, MEMIT_LAYERS, average, suggest_layers
+from chronofacts.editing.tracing.trace import EFFECTS, ROLES, TraceSettings, trace
 from chronofacts.schemas.errors import BadInput
 from tests.editing.editors.made_edits import made_batch
 from tests.editing.models.families import tiny, tiny_tokenizer

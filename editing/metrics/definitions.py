@@ -1,0 +1,181 @@
+"""What each figure is the mean of: a value of every question of some kinds.
+
+1[…] is 1 where it holds, else 0; m(x) is the free greedy answer to x, m0 the unedited model's, y the right answer under
+any name. To a plural question, whose answer has several values (`answer_sets`), m(x) = y means that every value that
+joined is named and none that left; where nothing joined, also at least one that stays, since silence is no answer.
+m(x) = y_old means that a value that left is named, or all that held before are and none that joined. Both never hold at
+once, and where a new value is named beside an old one, m(x) = y_old.
+
+edit_success     mean 1[m(x) = y] over `edit`: reliability (Yao et al. 2023), KnowEdit's edit success
+edit_wise        mean 1[m(x) = y] over `cloze`, no examples before it (MQuAKE, Zhong et al. 2023)
+paraphrase       mean 1[m(x) = y] over `paraphrase` wordings that were not trained: generalization
+portability      mean 1[m(x) = y] over alias, reverse and multi_hop together (Yao et al. 2023)
+alias, reverse   its parts (KnowEdit's subject aliasing and logical generalization, Zhang et al. 2024)
+multi_hop        mean of max over a question's wordings of 1[m(x) = y] (MQuAKE)
+chain_of_thought the same of the first wording, after worked examples that think aloud (MQuAKE)
+instance_wise    mean over questions of min over the facts of their chain of 1[m(x) = y] (MQuAKE)
+hop_by_hop       mean 1[answer of the last hop = y], each hop asked with the model's own answer to the one before
+locality         mean 1[m(x) = m0(x)], normalised, over `locality` (KnowEdit, Zhang et al. 2024)
+locality_gold    mean 1[m(x) = y] over the same questions
+history          mean 1[m(x) = y] over questions about a past date: what held then is still known
+history_kept     the same over those of them that m0 answers rightly: retention
+timeline         mean 1[m(x) = y] over questions about before and after
+preservation     mean 1[every value that stays is named] over plural questions whose answer changed: does an
+                 addition or removal leave the others alone? (RippleEdits' forgetfulness, Cohen et al. 2024)
+preservation_share  mean over the same questions of the share of those values that are named
+stale_rate       mean 1[m(x) = y_old] over `edit` and untrained `paraphrase` questions that had another answer
+date_sensitivity mean 1[m(x_now) != m(x_then)] over pairs of an `edit` question and a `history` question about the
+                 same fact whose right answers differ: does the date asked for change the answer?
+token_accuracy   mean over `edit` of mean over tokens of 1[argmax = target]: rewrite accuracy in other tools
+answer_argmax    mean over `edit` of 1[every token's argmax = target]
+forced_gap       mean over `edit` of token accuracy - 1[m(x) = y]: what teacher forcing flatters (WILD, 2025)
+token_f1         best word overlap with a right answer, on `edit` (SQuAD)
+new_over_old     mean over `edit` of 1[P(new) > P(old)], P = exp(-mean nll): ROME's efficacy (Meng et al. 2022)
+fluency          mean n-gram entropy in bits of texts written freely (`scoring.fluency`)
+perplexity       exp(sum of nll / number of tokens) over held-out texts that no edit touches
+
+Of edits in chunks, over a chunk's own `edit` questions right after the chunk and after all chunks:
+success_at_once  mean 1[m(x) = y] over a chunk's `edit` questions right after the chunk
+success_at_end   the same questions after all chunks
+forgotten        mean over `edit` of max(0, right at once - right at the end)
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from chronofacts.editing.facts import Change
+from chronofacts.editing.scoring.answer_match import normalise
+from chronofacts.schemas.errors import CheckFailed
+
+__all__ = ["DEFINITIONS", "FORGETTING", "Metric", "Row", "Rows", "gather_rows"]
+
+Row = Mapping[str, Any]
+Rows = Mapping[str, Sequence[Row]]
+"""Kind of probe -> a row of `SCORES` per question (`gather_rows`)"""
+
+PORTABILITY = ("alias", "reverse", "multi_hop")
+EXTRA = ("chain_of_thought", "hop", "hop_by_hop", "fluency", "general")
+"""Kinds of probe that are no question of the snapshot in its own words."""
+
+
+class Metric(NamedTuple):
+    values: Callable[[Rows], list[tuple[float, Row]]]
+    """Of each question: its value, and its row."""
+    by: Sequence[str]
+    """What the figure is also grouped by: a column, or the kind or `before` of the change, not of the question."""
+    weight: Callable[[Row], float] = lambda row: 1.0
+    scale: Callable[[Any], Any] = lambda mean: mean
+    """From the weighted mean to the figure."""
+
+
+def gather_rows(
+    scores: pa.Table, base_scores: pa.Table, trained: frozenset[str], changes: Mapping[str, Change]
+) -> Rows:
+    """The first wording of every question, without paraphrases that were trained; of `EXTRA`, every row.
+
+    Adds `change`; and to a question `right` (of a multi-hop one, under any wording), `unchanged` (answered as by the
+    unedited model) and `known_before` (the unedited model answers it rightly).
+    Raises CheckFailed when the unedited model was not asked the same questions.
+    """
+    base = {(row["question_id"], row["phrasing"]): row for row in base_scores.to_pylist() if row["kind"] not in EXTRA}
+    found, wordings = defaultdict[str, list[Row]](list), defaultdict[str, list[dict[str, Any]]](list)
+    for row in scores.to_pylist():
+        row["change"] = changes.get(row["fact"])
+        if row["kind"] in EXTRA:
+            found[row["kind"]].append(row)
+        elif (row["question_id"], row["phrasing"]) in base:
+            wordings[row["question_id"]].append(row)
+        else:
+            raise CheckFailed(f"question {row['question_id']} was never asked of the unedited model; score it again")
+    for several in wordings.values():
+        row = min(several, key=itemgetter("phrasing"))
+        before = base[row["question_id"], row["phrasing"]]
+        row["right"] = any(one["exact_match"] for one in (several if row["kind"] == "multi_hop" else [row]))
+        row["unchanged"] = normalise(row["generated"]) == normalise(before["generated"])
+        row["known_before"] = before["exact_match"]
+        if row["kind"] != "paraphrase" or row["prompt"] not in trained:
+            found[row["kind"]].append(row)
+    return found
+
+
+def _mean(value: str | Callable[[Row], float | None], *kinds: str, by: Sequence[str] = ()) -> Metric:
+    """Of a column, or of what a function makes of a row, over questions of these kinds that have a value."""
+    value_of = itemgetter(value) if isinstance(value, str) else value
+
+    def values(rows: Rows) -> list[tuple[float, Row]]:
+        found = ((value_of(row), row) for kind in kinds for row in rows.get(kind, ()))
+        return [(float(one), row) for one, row in found if one is not None]
+
+    return Metric(values, by)
+
+
+def _forced_gap(row: Row) -> float | None:
+    return None if row["token_accuracy"] is None else row["token_accuracy"] - row["exact_match"]
+
+
+def _new_is_likelier(row: Row) -> float | None:
+    return None if row["p_new_over_old"] is None else row["p_new_over_old"] > 0.5
+
+
+def _whole_chains(rows: Rows) -> list[tuple[float, Row]]:
+    """Every fact of a chain is known."""
+    chains, questions = defaultdict[str, list[Row]](list), {row["question_id"]: row for row in rows["multi_hop"]}
+    for row in rows["hop"]:
+        chains[row["question_id"]].append(row)
+    return [
+        (float(all(row["exact_match"] for row in hops)), questions.get(name, hops[0])) for name, hops in chains.items()
+    ]
+
+
+def _dates(rows: Rows) -> list[tuple[float, Row]]:
+    now = {row["fact"]: row for row in rows["edit"]}
+    pairs = [(row, now[row["fact"]]) for row in rows["history"] if row["fact"] in now]
+    return [
+        (float(normalise(then["generated"]) != normalise(today["generated"])), then)
+        for then, today in pairs
+        if normalise(then["answer"]) != normalise(today["answer"])
+    ]
+
+
+OF_CHANGE, OF_CHAIN, OF_LOCALITY = ("kind", "before"), ("hops", "edited_hops"), ("locality_kind",)
+OF_FACT = ("relation", *OF_CHANGE)
+DEFINITIONS: dict[str, Metric] = {
+    "edit_success": _mean("right", "edit", by=OF_FACT),
+    "edit_wise": _mean("right", "cloze", by=OF_CHANGE),
+    "paraphrase": _mean("right", "paraphrase", by=OF_FACT),
+    "portability": _mean("right", *PORTABILITY),
+    "alias": _mean("right", "alias", by=OF_CHANGE),
+    "reverse": _mean("right", "reverse"),
+    "multi_hop": _mean("right", "multi_hop", by=OF_CHAIN),
+    "chain_of_thought": _mean("exact_match", "chain_of_thought", by=OF_CHAIN),
+    "instance_wise": Metric(_whole_chains, OF_CHAIN),
+    "hop_by_hop": _mean("exact_match", "hop_by_hop", by=OF_CHAIN),
+    "locality": _mean("unchanged", "locality", by=OF_LOCALITY),
+    "locality_gold": _mean("right", "locality", by=OF_LOCALITY),
+    "history": _mean("right", "history", by=("relation",)),
+    "history_kept": _mean(lambda row: row["right"] if row["known_before"] else None, "history"),
+    "timeline": _mean("right", "timeline"),
+    "preservation": _mean("right", "preservation", by=OF_FACT),
+    "preservation_share": _mean("named_share", "preservation", by=OF_CHANGE),
+    "stale_rate": _mean("exact_match_before", "edit", "paraphrase", by=OF_CHANGE),
+    "date_sensitivity": Metric(_dates, ()),
+    "token_accuracy": _mean("token_accuracy", "edit"),
+    "answer_argmax": _mean("answer_argmax", "edit"),
+    "forced_gap": _mean(_forced_gap, "edit"),
+    "token_f1": _mean("token_f1", "edit"),
+    "new_over_old": _mean(_new_is_likelier, "edit", by=OF_CHANGE),
+    "fluency": _mean("ngram_entropy", "fluency"),
+    "perplexity": _mean("nll_answer", "general")._replace(weight=itemgetter("tokens"), scale=np.exp),
+}
+FORGETTING: dict[str, Metric] = {
+    "success_at_once": _mean("exact_match", "edit", by=("chunk",)),
+    "success_at_end": _mean("right_at_end", "edit", by=("chunk",)),
+    "forgotten": _mean(lambda row: row["exact_match"] and not row["right_at_end"], "edit", by=("chunk",)),
+}
