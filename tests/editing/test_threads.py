@@ -1,0 +1,79 @@
+"""How many threads torch may have, and that those without work sleep."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chronofacts.editing.threads import SLEEPING, count_cores
+
+ROOT = Path(__file__).resolve().parents[2]
+MINE = len(os.sched_getaffinity(0))
+
+
+def write(folder: Path, **files: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name.replace("_max", ".max").replace("cpu_cfs", "cpu.cfs")).write_text(text)
+
+
+def own(tmp_path: Path, text: str) -> Path:
+    (tmp_path / "cgroup").write_text(text)
+    return tmp_path / "cgroup"
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"),
+    [("max 100000\n", MINE), ("100000 100000\n", 1), ("50000 100000\n", 1), ("190000 100000\n", 1), ("99900000 100000", MINE)],
+)  # fmt: skip
+def test_a_quota_bounds_the_cores_and_a_part_of_one_counts_for_none(tmp_path: Path, quota: str, cores: int) -> None:
+    write(tmp_path / "groups", cpu_max=quota)
+    assert count_cores(tmp_path / "groups", own(tmp_path, "0::/\n")) == cores
+
+
+def test_the_tightest_of_the_groups_above_counts(tmp_path: Path) -> None:
+    write(tmp_path / "groups", cpu_max="100000 100000")
+    write(tmp_path / "groups/slice/unit", cpu_max="800000 100000")
+    assert count_cores(tmp_path / "groups", own(tmp_path, "0::/slice/unit\n")) == 1
+
+
+@pytest.mark.parametrize("mount", ["cpu", "cpu,cpuacct"])
+def test_the_first_version_of_control_groups_is_read_too(tmp_path: Path, mount: str) -> None:
+    write(tmp_path / "groups" / mount / "box", cpu_cfs_quota_us="100000\n", cpu_cfs_period_us="100000\n")
+    assert count_cores(tmp_path / "groups", own(tmp_path, "5:memory:/box\n3:cpu,cpuacct:/box\n")) == 1
+    write(tmp_path / "groups" / mount / "box", cpu_cfs_quota_us="-1\n")
+    assert count_cores(tmp_path / "groups", own(tmp_path, "3:cpu,cpuacct:/box\n")) == MINE
+
+
+def test_without_control_groups_the_affinity_decides(tmp_path: Path) -> None:
+    assert count_cores(tmp_path / "groups", tmp_path / "absent") == MINE
+    (core,) = list(os.sched_getaffinity(0))[:1]
+    code = f"import os; os.sched_setaffinity(0, [{core}]); from chronofacts.editing import threads; print(threads.count_cores())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"
+
+
+def environment(given: dict[str, str]) -> dict[str, str]:
+    """What the environment says before torch is there."""
+    code = (
+        "import json, os, sys, chronofacts.editing; assert 'torch' not in sys.modules; print(json.dumps(dict(os.environ)))"
+    )
+    names = {*SLEEPING, "OMP_NUM_THREADS"}
+    clean = {key: value for key, value in os.environ.items() if key not in names}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=clean | given, capture_output=True, text=True, check=True
+    )
+    found: dict[str, str] = json.loads(done.stdout)
+    return {key: found[key] for key in names & found.keys()}
+
+
+def test_idle_threads_sleep_unless_the_environment_says_otherwise() -> None:
+    assert environment({}).items() >= SLEEPING.items()
+    assert environment({"OMP_WAIT_POLICY": "ACTIVE"})["OMP_WAIT_POLICY"] == "ACTIVE"
+    assert environment({"OMP_NUM_THREADS": "7"})["OMP_NUM_THREADS"] == "7"
+
