@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from chronofacts.schemas.catalogue_checks import Entry, check_joins, check_language, check_words, wordings_of
-from chronofacts.schemas.catalogue_entries import Article, Language, PluralWords, Qid, Relation, Words
+from chronofacts.schemas.catalogue_entries import Article, ChangeWords, Language, PluralWords, Qid, Relation, Words
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["CATALOGUE_PATH", "Catalogue", "load_catalogue"]
@@ -136,11 +136,17 @@ def _relation(entry: Entry, name: str, table: dict[str, Any], languages: Mapping
 
 
 def _words(entry: Entry, table: dict[str, Any]) -> Words:
-    values = {key: value for key, value in table.items() if key != "plural"}
-    several = table.get("plural")
-    if several is not None and not isinstance(several, dict):
-        entry.fail("plural", f"plural is {several!r}: give a table")
-    return entry.read(Words, values, plural=several and entry.at("plural").read(PluralWords, several))
+    values = {key: value for key, value in table.items() if key not in ("plural", "changes")}
+    for key in ("plural", "changes"):
+        if table.get(key) is not None and not isinstance(table[key], dict):
+            entry.fail(key, f"{key} is {table[key]!r}: give a table")
+    plural, changes = table.get("plural"), table.get("changes")
+    return entry.read(
+        Words,
+        values,
+        plural=plural and entry.at("plural").read(PluralWords, plural),
+        changes=changes and entry.at("changes").read(ChangeWords, changes),
+    )
 
 
 def _check_together(file: Entry, relations: tuple[Relation, ...]) -> None:
@@ -149,7 +155,10 @@ def _check_together(file: Entry, relations: tuple[Relation, ...]) -> None:
     seen: dict[tuple[str, str], str] = {}
     for relation in relations:
         entry = file.at("relations", relation.id)
-        for named in (*relation.moves_with, *(part for path in relation.agrees_with for part in path.split("/"))):
+        for named in (
+            *relation.named_relations(),
+            *(part for path in relation.agrees_with for part in path.split("/")),
+        ):
             if named not in known:
                 entry.fail(named, f"names the unknown relation {named!r}; use the id of another entry")
         check_joins(entry, relation, relations)

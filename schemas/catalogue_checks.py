@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args, get_ori
 
 import msgspec
 
-from chronofacts.schemas.catalogue_entries import Article, Language, PluralWords, Relation, Words
+from chronofacts.schemas.catalogue_entries import Article, ChangeWords, Language, PluralWords, Relation, Words
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["Entry", "check_joins", "check_language", "check_words", "wordings_of"]
+__all__ = ["Entry", "check_joins", "check_language", "check_words", "worded_for", "wordings_of"]
 
 T = TypeVar("T")
 
@@ -36,13 +36,19 @@ PLACEHOLDERS = {
     "cloze_on_date": "sd",
     "before": "so",
     "reverse": "o",
+    "joined": "sd",
+    "joined_cloze": "sd",
+    "left": "sd",
+    "left_cloze": "sd",
 }
-NO_QUESTIONS = ("cloze", "noun", "noun_named", "cloze_on_date")
+NO_QUESTIONS = ("cloze", "noun", "noun_named", "cloze_on_date", "joined_cloze", "left_cloze")
+_NUMBERED = re.compile(r"\[([^|\[\]]*)\|([^|\[\]]*)\]")
 DAY_TOLD = ("now", "paraphrases", "cloze", "noun")
 """With {d} in a relation that tells the ends of another."""
 DATED = ("on_date", "on_date_paraphrases", "cloze_on_date", "before")
 _TYPES: dict[type, dict[str, Any]] = {
-    kind: get_type_hints(kind, include_extras=True) for kind in (Article, Language, PluralWords, Relation, Words)
+    kind: get_type_hints(kind, include_extras=True)
+    for kind in (Article, ChangeWords, Language, PluralWords, Relation, Words)
 }
 
 
@@ -135,6 +141,8 @@ def wordings_of(words: Words) -> list[str]:
     if (all_of := words.plural) is not None:
         texts += [all_of.now, *all_of.paraphrases, all_of.preservation, all_of.on_date, *all_of.on_date_paraphrases]
         texts += [all_of.cloze, all_of.cloze_on_date]
+    if (changes := words.changes) is not None:
+        texts += [*changes.joined, changes.joined_cloze, *changes.left, changes.left_cloze]
     return [text for text in texts if text]
 
 
@@ -168,18 +176,35 @@ def check_words(entry: Entry, relation: Relation, words: Words, language: Langua
         if relation.undated != "always" and not getattr(words, key):
             entry.lacks(key)
     _check_texts(entry, words, language, DAY_TOLD if relation.ends_of is not None else ())
-    if words.plural is not None and not relation.may_change_in_part():
-        entry.fail("plural", "plural makes no sense for a relation whose values do not join and leave; remove it")
-    if relation.may_change_in_part():
-        if words.plural is None:
-            entry.fail(entry.keys[-1], f"lacks the words for several values; add [{'.'.join(entry.keys)}.plural]")
-        _check_texts(entry.at("plural"), words.plural, language)
+    several = {"plural": words.plural, "changes": words.changes}
+    for key, table in several.items():
+        if table is not None and not relation.may_change_in_part():
+            entry.fail(key, f"{key} makes no sense for a relation whose values do not join and leave; remove it")
+        if table is not None:
+            _check_texts(entry.at(key), table, language)
+    if all(several.values()):
+        entry.fail("changes", "has plural and changes; keep changes unless every value can be named")
+    if relation.may_change_in_part() and not any(several.values()):
+        within = ".".join(entry.keys)
+        entry.fail(entry.keys[-1], f"lacks the words for several values; add [{within}.plural] or [{within}.changes]")
 
 
-def _check_texts(entry: Entry, words: Words | PluralWords, language: Language, with_day: Sequence[str] = ()) -> None:
+def worded_for(text: str, several: bool) -> str:
+    """A wording of `ChangeWords` for one value or for several: "[an owner|owners]"."""
+    return _NUMBERED.sub(r"\2" if several else r"\1", text)
+
+
+def _check_texts(
+    entry: Entry, words: Words | PluralWords | ChangeWords, language: Language, with_day: Sequence[str] = ()
+) -> None:
     for key, placeholders in PLACEHOLDERS.items():
         texts = getattr(words, key, None) or ()
-        for text in [texts] if isinstance(texts, str) else texts:
+        numbered = (
+            worded_for(text, several)
+            for text in ([texts] if isinstance(texts, str) else texts)
+            for several in ((False, True) if isinstance(words, ChangeWords) else (False,))
+        )
+        for text in dict.fromkeys(numbered):
             _check_text(entry, key, text, placeholders + ("d" if key in with_day else ""))
             _check_subject(entry, key, text, language)
 

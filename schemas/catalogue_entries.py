@@ -14,7 +14,7 @@ from msgspec import Meta
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.ids import PID, QID
 
-__all__ = ["LONGEST_CHAIN", "Article", "Language", "PluralWords", "Relation", "Words"]
+__all__ = ["LONGEST_CHAIN", "Article", "ChangeWords", "Language", "PluralWords", "Relation", "Words"]
 
 LONGEST_CHAIN = 4
 """Facts in a multi-hop question, at most."""
@@ -31,6 +31,7 @@ AtLeastOne: TypeAlias = Annotated[tuple[str, ...], Meta(min_length=1, descriptio
 AtLeastTwo: TypeAlias = Annotated[tuple[str, ...], Meta(min_length=2, description="give at least 2 wordings")]
 AtLeastThree: TypeAlias = Annotated[tuple[str, ...], Meta(min_length=3, description="give at least 3 wordings")]
 AtLeastFour: TypeAlias = Annotated[tuple[str, ...], Meta(min_length=4, description="give at least 4 wordings")]
+AtLeastFive: TypeAlias = Annotated[tuple[str, ...], Meta(min_length=5, description="give at least 5 wordings")]
 Script: TypeAlias = Literal[
     "Arabic", "Armenian", "Cyrillic", "Devanagari", "Georgian", "Greek", "Han", "Hangul", "Hebrew", "Hiragana",
     "Katakana", "Latin", "Thai",
@@ -53,6 +54,21 @@ class PluralWords:
     """The question about a past day."""
     on_date_paraphrases: AtLeastOne
     cloze_on_date: str
+
+
+@dataclass(frozen=True)
+class ChangeWords:
+    """A many-valued relation of which nobody can name all values, asked for what joined or left on a day.
+
+    {s} {n} subject, {d} date phrase; [one|several] is worded by the number of values in the answer.
+    """
+
+    joined: AtLeastFive
+    """What joined {d}: the prompt of additions, and its other wordings."""
+    joined_cloze: str
+    left: AtLeastFive
+    """What left {d}: the prompt of removals, and its other wordings."""
+    left_cloze: str
 
 
 @dataclass(frozen=True)
@@ -86,7 +102,10 @@ class Words:
     subject: Literal["the", "name", "none"] = "name"
     """Article of the subject: `the` always takes it (offices), `name` by the language's lists, `none` never."""
     plural: PluralWords | None = None
-    """The words for all values at once; every many-valued relation that may change has them."""
+    """The words for all values at once, where all can be named: the official languages of a country."""
+    changes: ChangeWords | None = None
+    """The words for what joined and left, where no list is ever whole: the organisations that a country is in. Every
+    many-valued relation that may change has either these or `plural`."""
 
     @property
     def short_questions(self) -> tuple[str, ...]:
@@ -180,6 +199,11 @@ class Relation:
     """True when the property is read backwards: the relation's subject is the statement's value."""
     subject_types: tuple[Qid, ...] = ()
     """QIDs of the classes of a subject; empty: any."""
+    subject_classes: tuple[Qid, ...] = ()
+    """QIDs of P31: a subject of one of these is asked by this relation and by no other one that reads the property in
+    this direction (the mayor of a city is its head of government); empty: any other."""
+    not_subject_classes: tuple[Qid, ...] = ()
+    """QIDs of P31: a subject of one of these is none of those after all: Singapore is a city and a state."""
     object_types: tuple[Qid, ...] = ()
     object_classes: tuple[Qid, ...] = ()
     """QIDs of P31: an object of none of these is no answer (but may be one, unless the next key rules it out); empty:
@@ -203,6 +227,11 @@ class Relation:
     """Where Wikidata says the same: a relation, or a path `office_of_head_of_government/office_holder`."""
     moves_with: tuple[str, ...] = ()
     """Relations whose value may move when this one does: they prove nothing about locality."""
+    in_doubt_for: str | None = None
+    """The relation whose objects have no certain value of this one: the party of a president, who often leaves it or
+    lets it rest while in office."""
+    certain_for: str | None = None
+    """The relation whose objects have one all the same: a president who is head of government too."""
     joins: tuple[str, ...] = ()
     """Relations that people ask of this one's object: of a head of government the spouse, of a country the capital.
     A chain walks over these pairs alone."""
@@ -219,6 +248,10 @@ class Relation:
     """PIDs, or PIDs with one value (`P1642=Q2914547`), that make a statement true only in part."""
     words: tuple[tuple[str, Words], ...]
     """(language code, words) pairs."""
+
+    def named_relations(self) -> tuple[str, ...]:
+        """Ids of other relations that it names, besides those that it agrees with or is joined by."""
+        return (*self.moves_with, *(name for name in (self.in_doubt_for, self.certain_for) if name is not None))
 
     def may_change_in_part(self) -> bool:
         """Has it several values at once, which join and leave?"""

@@ -241,13 +241,14 @@ EDITS = pa.schema(
             "target_new",
             pa.string(),
             "the answer at as_of (= new_label); addition and removal: the whole set as one text, the same for all "
-            "edits of the subject and relation (of a set of more than eight: what joined)",
+            "edits of the subject and relation (of a set of more than eight: what joined); of an open relation what "
+            "joined, or left, on the day that the prompt names",
         ),
         field(
             "target_old",
             pa.string(),
             "the answer at since (= old_label); addition and removal: the whole set, null where it has none or more "
-            "than eight values",
+            "than eight values, or where the prompt names a day",
         ),
         field("paraphrases", pa.list_(pa.string()), "other wordings of prompt, at least four"),
         field("cloze", pa.string(), "a sentence to be completed with the answer: The head of government of France is"),
@@ -293,7 +294,8 @@ QUESTIONS = pa.schema(
         field(
             "answer_set",
             pa.list_(ANSWER),
-            "a question with several answers: each value with its role (joined, stays), sorted by id; else empty",
+            "a question with several answers: each value with its role (joined, stays; left where the question asks "
+            "what did), sorted by id; else empty",
         ),
         field("answer_before", pa.string(), "the right answer at since; null where there was none"),
         field("answer_before_id", pa.string(), "QID or literal of it"),

@@ -218,11 +218,16 @@ def _probe(
 
 
 def _values(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The values that decide about an answer of several; where only what stays is asked for, those alone."""
+    """The values that decide about an answer of several; where only what stays is asked for, those alone.
+
+    Where the question asks what left, that is to be named: it came into the answer, as what joined does elsewhere.
+    """
     found: dict[str, dict[str, Any]] = {}
-    for value in [*(row["answer_set"] or ()), *(row["answer_before_set"] or ())]:
-        if value["role"] == "stays" or row["kind"] != "preservation":
-            found.setdefault(value["id"], {"names": _names(value), "role": value["role"]})
+    for values, left in ((row["answer_set"], "joined"), (row["answer_before_set"], "left")):
+        for value in values or ():
+            if value["role"] == "stays" or row["kind"] != "preservation":
+                role = left if value["role"] == "left" else value["role"]
+                found.setdefault(value["id"], {"names": _names(value), "role": role})
     return list(found.values())
 
 

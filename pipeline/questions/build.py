@@ -41,11 +41,11 @@ __all__ = ["QuestionInputs", "QuestionSettings", "QuestionTables", "build_questi
 JUDGE = (
     names.NAMED_VALUES, names.NAMES,
     facts.DATED_DEPARTURES, facts.DEPARTURES, facts.SHARED_NAMES, facts.JUDGED_CHANGES, facts.REJECTIONS,
-    sets.JUDGED_VALUES, sets.CLASHES, sets.SET_VALUES, sets.SET_EDITS, sets.SET_REJECTIONS,
+    sets.JUDGED_VALUES, sets.CLASHES, sets.DATED_VALUES, sets.SET_VALUES, sets.SET_EDITS, sets.SET_REJECTIONS,
 )  # fmt: skip
 # The edits, what is certain besides, and which of it is asked; the chains come after (`multi_hop.choose_chains`).
 CHOOSE = (
-    facts.EDITS, facts.FACTS, sets.SET_GROUPS, sets.STABLE_SETS, sets.GUARDED, set_questions.SET_SPANS,
+    facts.EDITS, facts.FACTS, sets.SET_GROUPS, sets.SET_EVENTS, sets.STABLE_SETS, sets.GUARDED, set_questions.SET_SPANS,
     direct.NAMED_EDITS, history.EDITED_SPANS, history.STATED_PREDECESSORS, direct.ALIAS_NAMES, direct.REVERSE_SUBJECTS,
     locality.ASKABLE_FACTS, locality.NEIGHBOURS, locality.CHOSEN_LOCALITY, set_questions.CHOSEN_SETS,
     checks.PROBES,
@@ -58,7 +58,8 @@ PART = (
     checks.DRAFT_WORDS, checks.CHECKED_DRAFTS, checks.REFUSED_REJECTIONS, checks.FOUND_PROBES,
     set_questions.PART_SETS, set_questions.past_sets("part", "getvariable('history_per_edit')"),
     set_questions.SET_TEXTS, set_questions.SET_DRAFTS, set_questions.DIRECT_SET_DRAFTS, set_questions.ALIAS_SET_DRAFTS,
-    set_questions.PRESERVATION_SET_DRAFTS, set_questions.LOCALITY_SET_DRAFTS, set_questions.HISTORY_SET_DRAFTS,
+    set_questions.PRESERVATION_SET_DRAFTS, set_questions.EVENT_PRESERVATION_SET_DRAFTS,
+    set_questions.LOCALITY_SET_DRAFTS, set_questions.HISTORY_SET_DRAFTS,
     checks.SET_DRAFT_WORDS, checks.CHECKED_SET_DRAFTS, checks.SET_REFUSED_REJECTIONS, checks.SET_FOUND_PROBES,
 )  # fmt: skip
 # Edits without a probe, and the small world. It has one past day more than is asked: the order of choice is the same,

@@ -133,10 +133,18 @@ WITH stable AS (
     FROM values_as_of a JOIN values_since b USING (subject, relation)
     WHERE a.certainty = 'certain' AND b.certainty = 'certain' AND a.object = b.object
 ),
+-- Who holds an office in which people often leave their party, or let it rest, may have none.
+in_doubt AS (
+    SELECT r.relation, v.object AS subject
+    FROM relation_facts r JOIN (FROM values_since UNION ALL BY NAME FROM values_as_of) v ON v.relation = r.in_doubt_for
+    EXCEPT SELECT r.relation, v.object
+    FROM relation_facts r JOIN (FROM values_since UNION ALL BY NAME FROM values_as_of) v ON v.relation = r.certain_for
+),
 all_facts AS (
     SELECT s.* FROM stable s JOIN relation_facts r USING (relation)
     ANTI JOIN stable duplicate ON duplicate.relation = r.duplicate_of AND duplicate.subject = s.subject
         AND duplicate.after = s.after
+    ANTI JOIN in_doubt d ON d.relation = s.relation AND d.subject = s.subject
     UNION ALL
     SELECT subject, relation, old_object, new_object, object_kind, edit_id, NULL FROM edits
     UNION ALL

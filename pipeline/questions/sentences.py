@@ -76,25 +76,29 @@ FROM known k JOIN templates t ON t.relation = k.relation AND t.use IN ('now', 'c
 """)
 
 # phrasing 90: the template that asks what stays. It is learnt too, about the set as it was.
-SET_SENTENCES = adds_to("sentences", reads="world_sets stable_sets chosen_sets templates")("""
+# Of an open set that changed the days are learnt on which what stays joined.
+SET_SENTENCES = adds_to("sentences", reads="world_sets set_events stable_sets chosen_sets templates")("""
 WITH known AS (
-    SELECT subject, relation, shown, subject_label, target_old AS answer, draw, 9 AS phrasings
+    SELECT subject, relation, shown, subject_label, phrase, ask, close, target_old AS answer, draw, 9 AS phrasings
     FROM world_sets WHERE target_old IS NOT NULL
     UNION ALL
-    SELECT s.subject, s.relation, s.shown, s.subject_label, s.answer, s.draw, 4
+    SELECT subject, relation, shown, subject_label, phrase, ask, close, answer, draw, 4
+    FROM set_events SEMI JOIN world_sets USING (relation, subject)
+    UNION ALL
+    SELECT s.subject, s.relation, s.shown, s.subject_label, s.phrase, s.ask, s.close, s.answer, s.draw, 4
     FROM stable_sets s SEMI JOIN (
         SELECT c.set_id FROM (SELECT set_id, unnest(edit_ids) AS edit_id FROM chosen_sets) c
         SEMI JOIN (SELECT unnest(edit_ids) AS edit_id FROM world_sets) USING (edit_id)) near USING (set_id)
 ),
-counted AS (SELECT relation, max(number) AS paraphrases FROM templates WHERE use = 'all_now' GROUP BY relation)
-SELECT 'current' AS role, k.subject, k.relation, CASE WHEN t.use = 'all_cloze' THEN 'cloze' ELSE 'question' END AS form,
-    CASE t.use WHEN 'all_cloze' THEN 100 WHEN 'all_preservation' THEN 90 ELSE t.number END AS phrasing,
-    t.use = 'all_now' AND t.number = 1 + k.draw % least(c.paraphrases, k.phrasings - 1) AS held_out,
-    sentence(t.form, k.shown, k.subject_label, '', '') AS prompt, k.answer,
-    CASE t.use WHEN 'all_cloze' THEN 2 WHEN 'all_preservation' THEN 1 ELSE t.number END AS turn
-FROM known k JOIN counted c USING (relation)
-JOIN templates t ON t.relation = k.relation AND (t.use IN ('all_cloze', 'all_preservation')
-    OR t.use = 'all_now' AND t.number < k.phrasings)
+counted AS (SELECT relation, use, max(number) AS paraphrases FROM templates GROUP BY relation, use)
+SELECT 'current' AS role, k.subject, k.relation, CASE WHEN t.use = k.close THEN 'cloze' ELSE 'question' END AS form,
+    CASE t.use WHEN k.close THEN 100 WHEN 'all_preservation' THEN 90 ELSE t.number END AS phrasing,
+    t.use = k.ask AND t.number = 1 + k.draw % least(c.paraphrases, k.phrasings - 1) AS held_out,
+    sentence(t.form, k.shown, k.subject_label, k.phrase, '') AS prompt, k.answer,
+    CASE t.use WHEN k.close THEN 2 WHEN 'all_preservation' THEN 1 ELSE t.number END AS turn
+FROM known k JOIN counted c ON c.relation = k.relation AND c.use = k.ask
+JOIN templates t ON t.relation = k.relation AND (t.use IN (k.close, 'all_preservation')
+    OR t.use = k.ask AND t.number < k.phrasings)
 """)
 
 # Every second asked day is trained in other phrasings than the question's; a day that nobody asks comes last.

@@ -1,6 +1,8 @@
 """Questions about sets of values in words: what the set is now, what stays of it, what it was, and sets of others.
 
 One question stands for all edits of its set; `answer_set` and `answer_before_set` name its values with their roles.
+Of an open relation it stands for what joined or left on one day, and nothing is the answer before: "Which organisation
+did Finland join on 4 April 2023?" is true however short Wikidata's list is. What stays is asked by its own day.
 Leaves out: which values a set has (`pipeline.questions.sets`), and questions with one answer
 (`pipeline.questions.direct`).
 """
@@ -12,8 +14,9 @@ from chronofacts.pipeline.questions.sets import LONGEST_SET
 from chronofacts.pipeline.questions.steps import Step, adds_to, creates
 
 __all__ = [
-    "ALIAS_SET_DRAFTS", "CHOSEN_SETS", "DIRECT_SET_DRAFTS", "HISTORY_SET_DRAFTS", "LOCALITY_SET_DRAFTS", "PART_SETS",
-    "PRESERVATION_SET_DRAFTS", "SET_DRAFTS", "SET_EDIT_ROWS", "SET_SPANS", "SET_TEXTS", "past_sets",
+    "ALIAS_SET_DRAFTS", "CHOSEN_SETS", "DIRECT_SET_DRAFTS", "EVENT_PRESERVATION_SET_DRAFTS", "HISTORY_SET_DRAFTS",
+    "LOCALITY_SET_DRAFTS", "PART_SETS", "PRESERVATION_SET_DRAFTS", "SET_DRAFTS", "SET_EDIT_ROWS", "SET_SPANS",
+    "SET_TEXTS", "past_sets",
 ]  # fmt: skip
 
 YEARS = 40
@@ -60,6 +63,7 @@ WITH years AS (
     SELECT s.group_id, y.year, make_date(CAST(y.year AS INTEGER), 1, 1) AS first,
         make_date(CAST(y.year AS INTEGER) + 1, 1, 1) AS next
     FROM {scope}_sets s, range(year(getvariable('since')) - {YEARS}, year(getvariable('since'))) AS y(year)
+    WHERE NOT s.open_set
 ),
 spans AS (
     SELECT y.group_id, y.year, s.object, s.object_kind,
@@ -99,8 +103,9 @@ QUALIFY row_number() OVER choice <= {most}
 
 
 SET_TEXTS = creates("set_texts", reads="part_sets templates")("""
-SELECT p.group_id, t.use, t.number, sentence(t.form, p.shown, p.subject_label, '', '') AS text
-FROM part_sets p JOIN templates t ON t.relation = p.relation AND t.use IN ('all_now', 'all_cloze', 'all_preservation')
+SELECT p.group_id, CASE t.use WHEN p.ask THEN 'ask' WHEN p.close THEN 'close' ELSE 'stays' END AS part_of, t.number,
+    sentence(t.form, p.shown, p.subject_label, p.phrase, '') AS text
+FROM part_sets p JOIN templates t ON t.relation = p.relation AND t.use IN (p.ask, p.close, 'all_preservation')
 """)
 
 SET_EDIT_ROWS = """
@@ -116,9 +121,9 @@ SELECT e.edit_id, CASE e.role WHEN 'joined' THEN 'addition' ELSE 'removal' END A
     e.statement_ids
 FROM part_sets g JOIN set_edits e USING (group_id)
 JOIN (
-    SELECT group_id, max(text) FILTER (use = 'all_now' AND number = 0) AS prompt,
-        max(text) FILTER (use = 'all_cloze') AS cloze,
-        list(text ORDER BY number) FILTER (use = 'all_now' AND number > 0) AS paraphrases
+    SELECT group_id, max(text) FILTER (part_of = 'ask' AND number = 0) AS prompt,
+        max(text) FILTER (part_of = 'close') AS cloze,
+        list(text ORDER BY number) FILTER (part_of = 'ask' AND number > 0) AS paraphrases
     FROM set_texts GROUP BY group_id
 ) t USING (group_id)
 """
@@ -137,18 +142,18 @@ _ANSWERS = """p.target_new AS answer, p.answer_id, p.answer_set, p.target_old AS
 """What the set of the part is now and was at since."""
 
 DIRECT_SET_DRAFTS = adds_to("set_drafts", reads="part_sets set_texts")(f"""
-SELECT CASE WHEN t.use = 'all_cloze' THEN 'cloze' WHEN t.number = 0 THEN 'edit' ELSE 'paraphrase' END AS kind,
+SELECT CASE WHEN t.part_of = 'close' THEN 'cloze' WHEN t.number = 0 THEN 'edit' ELSE 'paraphrase' END AS kind,
     1 AS edited_hops, p.relation, p.subject, p.subject_label, t.text AS question, [] AS phrasings, {_ANSWERS}
-FROM part_sets p JOIN set_texts t USING (group_id) WHERE t.use <> 'all_preservation'
+FROM part_sets p JOIN set_texts t USING (group_id) WHERE t.part_of <> 'stays'
 """)
 
 ALIAS_SET_DRAFTS = adds_to("set_drafts", reads="part_sets alias_names templates")(f"""
 SELECT 'alias' AS kind, 1 AS edited_hops, p.relation, p.subject, a.alias AS subject_label,
-    sentence(t.form, a.shown, a.alias, '', '') AS question, [sentence(o.form, a.shown, a.alias, '', '')] AS phrasings,
-    {_ANSWERS}
+    sentence(t.form, a.shown, a.alias, p.phrase, '') AS question,
+    [sentence(o.form, a.shown, a.alias, p.phrase, '')] AS phrasings, {_ANSWERS}
 FROM part_sets p JOIN alias_names a ON a.edit_id = p.group_id
-JOIN templates t ON t.relation = p.relation AND t.use = 'all_now' AND t.number = 0
-JOIN templates o ON o.relation = p.relation AND o.use = 'all_now' AND o.number = 1
+JOIN templates t ON t.relation = p.relation AND t.use = p.ask AND t.number = 0
+JOIN templates o ON o.relation = p.relation AND o.use = p.ask AND o.number = 1
 """)
 
 # The whole set is the answer, since nothing less is true; what stays of it is what counts (`answer_set`, its roles).
@@ -156,8 +161,28 @@ PRESERVATION_SET_DRAFTS = adds_to("set_drafts", reads="part_sets set_texts")(f""
 SELECT 'preservation' AS kind, 0 AS edited_hops, p.relation, p.subject, p.subject_label, t.text AS question,
     [] AS phrasings, {_ANSWERS}
 FROM part_sets p JOIN set_texts t USING (group_id)
-WHERE t.use = 'all_preservation' AND len(p.stays) > 0
+WHERE t.part_of = 'stays' AND len(p.stays) > 0
     AND list_has_all(list_transform(p.answer_set, lambda v: v.id), list_transform(p.stays, lambda v: v.id))
+""")
+
+# Each stands for all edits of its subject's set, whatever day they are asked by.
+EVENT_PRESERVATION_SET_DRAFTS = adds_to("set_drafts", reads="set_events part_sets templates")("""
+WITH guarding AS (
+    SELECT relation, subject, list_sort(flatten(list(edit_ids))) AS edit_ids, bool_and(train) AS train
+    FROM part_sets WHERE open_set GROUP BY relation, subject
+),
+texts AS (
+    SELECT e.relation, e.subject, e.first,
+        list(sentence(t.form, e.shown, e.subject_label, e.phrase, '') ORDER BY t.number) AS texts
+    FROM set_events e SEMI JOIN guarding USING (relation, subject)
+    JOIN templates t ON t.relation = e.relation AND t.use = e.ask AND t.number < 3
+    GROUP BY e.relation, e.subject, e.first
+)
+SELECT 'preservation' AS kind, 0 AS edited_hops, e.relation, e.subject, e.subject_label, t.texts[1] AS question,
+    t.texts[2:] AS phrasings, e.answer, array_to_string(e.objects, '|') AS answer_id, e.answer_set,
+    e.answer AS answer_before, array_to_string(e.objects, '|') AS before_id, e.answer_set AS before_set, g.edit_ids,
+    g.train, e.fallback_names
+FROM set_events e JOIN guarding g USING (relation, subject) JOIN texts t USING (relation, subject, first)
 """)
 
 LOCALITY_SET_DRAFTS = adds_to("set_drafts", reads="chosen_sets stable_sets templates")("""
@@ -166,8 +191,8 @@ WITH probes AS (
     FROM chosen_sets c JOIN stable_sets s USING (set_id) WHERE c.part = getvariable('part')
 ),
 texts AS (
-    SELECT p.set_id, list(sentence(t.form, p.shown, p.subject_label, '', '') ORDER BY t.number) AS texts
-    FROM probes p JOIN templates t ON t.relation = p.relation AND t.use = 'all_now' AND t.number < 3
+    SELECT p.set_id, list(sentence(t.form, p.shown, p.subject_label, p.phrase, '') ORDER BY t.number) AS texts
+    FROM probes p JOIN templates t ON t.relation = p.relation AND t.use = p.ask AND t.number < 3
     GROUP BY p.set_id
 )
 SELECT 'locality' AS kind, 'relation' AS locality_kind, 0 AS edited_hops, p.relation, p.subject, p.subject_label,

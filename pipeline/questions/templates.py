@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from chronofacts.pipeline.questions.steps import Step, creates
 from chronofacts.schemas.catalogue import Catalogue
+from chronofacts.schemas.catalogue_checks import worded_for
 from chronofacts.schemas.catalogue_entries import Relation, Words
 from chronofacts.schemas.reasons import REASONS
 
@@ -27,16 +28,18 @@ OFFICE = "Q4164871"
 
 CATALOGUE_TABLES = {
     # use: now, cloze, on_date, cloze_on_date, before, reverse, noun, noun_named, nested, nested_short, and of
-    # many-valued relations all_now, all_cloze, all_on_date, all_cloze_on_date, all_preservation; number: from 0.
+    # many-valued relations all_now, all_cloze, all_on_date, all_cloze_on_date, all_preservation, of open ones joined,
+    # several_joined, left, several_left and the same with _cloze; number: from 0.
     "templates": "relation VARCHAR, use VARCHAR, number TINYINT, "
     "form STRUCT(lead VARCHAR, slot VARCHAR, middle VARCHAR, other_slot VARCHAR, tail VARCHAR)",
     # duplicate_of: of two relations that say the same of the same subject, the earlier one, which asks.
     # links_…: how often the linking word stands in what a chain says of the relation, at most.
     # closed_…: whether words follow the subject, as in "the party that {s} belongs to" but not in "{s}'s spouse".
+    # open_set: nobody can name all its values, so that what joined and left is asked by its day.
     "relation_facts": "relation VARCHAR, property VARCHAR, inverse BOOLEAN, for_ever BOOLEAN, article VARCHAR, "
     "paraphrases TINYINT, duplicate_of VARCHAR, ends_of VARCHAR, of_offices BOOLEAN, longest_chain TINYINT, "
     "start_share DOUBLE, end_share DOUBLE, links_named TINYINT, links_noun TINYINT, links_asked TINYINT, "
-    "closed_named BOOLEAN, closed_noun BOOLEAN",
+    "closed_named BOOLEAN, closed_noun BOOLEAN, open_set BOOLEAN, in_doubt_for VARCHAR, certain_for VARCHAR",
     # `next` may be asked of the object of `relation`, or of a leader alone.
     "joins": "relation VARCHAR, next VARCHAR, leaders_only BOOLEAN",
     # `other` may move when `relation` does, in both directions, itself included.
@@ -132,6 +135,12 @@ def _list_uses(words: Words) -> list[tuple[str, int, str]]:
         texts["all_preservation"] = (plural.preservation,)
         texts["all_cloze"] = (plural.cloze,)
         texts["all_cloze_on_date"] = (plural.cloze_on_date,)
+    if (changes := words.changes) is not None:
+        for lead, several in (("", False), ("several_", True)):
+            texts[f"{lead}joined"] = tuple(worded_for(text, several) for text in changes.joined)
+            texts[f"{lead}left"] = tuple(worded_for(text, several) for text in changes.left)
+            texts[f"{lead}joined_cloze"] = (worded_for(changes.joined_cloze, several),)
+            texts[f"{lead}left_cloze"] = (worded_for(changes.left_cloze, several),)
     return [(use, i, text) for use, listed in texts.items() for i, text in enumerate(listed) if text is not None]
 
 
@@ -174,6 +183,9 @@ def _list_relation_facts(catalogue: Catalogue, language: str) -> list[dict[str, 
             "longest_chain": r.longest_chain,
             "start_share": r.start_share,
             "end_share": r.end_share,
+            "open_set": r.words_in(language).changes is not None,
+            "in_doubt_for": r.in_doubt_for,
+            "certain_for": r.certain_for,
             **_measure_nesting(r.words_in(language), catalogue.language(language).linking),
         }
         for i, r in enumerate(catalogue.relations)

@@ -92,7 +92,8 @@ def kinds_of_change(folder: Path) -> list[str]:
     lines += ["", "`before` says what is known of the value before: `known`, `nobody` or `unknown`."]
     if counted["addition"] or counted["removal"]:
         lines.append(
-            "All additions and removals of one subject and relation are one plural question with an answer set; "
+            "All additions and removals of one subject and relation are one plural question with an answer set, or, "
+            "where nobody can list all values, one question for each day on which something joined or left; "
             "`stays` lists the values that hold on both days, for which the questions of the kind preservation ask."
         )
     return [*lines, ""]

@@ -23,7 +23,8 @@ told AS (
     UNION ALL SELECT edit_id, NULL, subject, relation, old_object, as_of, false FROM edits, days WHERE kind = 'removal'
     UNION ALL SELECT edit_id, NULL, subject, relation, v.value.id, d.day, true
     FROM edits, unnest(stays) AS v(value), (SELECT unnest([since, as_of]) AS day FROM days) d
-    UNION ALL SELECT NULL, question_id, subject, relation, v.value.id, coalesce(asked_on, days.as_of), true
+    UNION ALL SELECT NULL, question_id, subject, relation, v.value.id, coalesce(asked_on, days.as_of),
+        v.value.role <> 'left'
     FROM questions, days, unnest(answer_set) AS v(value)
     UNION ALL SELECT NULL, question_id, subject, relation, v.value.id, coalesce(asked_on, since), true
     FROM questions, days, unnest(answer_before_set) AS v(value)
@@ -81,8 +82,12 @@ SET_INVARIANTS = (
         "set_edits_agree",
         """
         SELECT e.edit_id, e.relation, e.subject FROM edits e SEMI JOIN (
-            SELECT relation, subject FROM edits WHERE kind IN ('addition', 'removal') GROUP BY ALL
-            HAVING count(DISTINCT (prompt, cloze, target_new, target_old, stays)) > 1) unlike USING (relation, subject)
+            SELECT relation, subject FROM (
+                -- One question, one answer; of an open relation each day has its own.
+                SELECT relation, subject, any_value(stays) AS stays,
+                    count(DISTINCT (cloze, target_new, target_old, stays)) > 1 AS unlike
+                FROM edits WHERE kind IN ('addition', 'removal') GROUP BY relation, subject, prompt)
+            GROUP BY ALL HAVING bool_or(unlike) OR count(DISTINCT stays) > 1) unlike USING (relation, subject)
         UNION ALL
         SELECT edit_id, relation, subject FROM edits e SEMI JOIN (
             SELECT relation, subject FROM edits GROUP BY ALL
@@ -119,11 +124,17 @@ SET_INVARIANTS = (
         WITH asked AS (
             SELECT question_id, edit_ids, list_sort(list_transform(list_filter(answer_set, lambda v: v.role = 'joined'),
                     lambda v: v.id)) AS joined,
-                list_transform(list_filter(answer_before_set, lambda v: v.role = 'left'), lambda v: v.id) AS gone,
-                len(list_filter(answer_set, lambda v: v.role NOT IN ('joined', 'stays')))
+                list_transform(list_filter(list_concat(answer_set, answer_before_set), lambda v: v.role = 'left'),
+                    lambda v: v.id) AS gone,
+                -- What left is an answer where nothing else is: where the question asks what did.
+                CASE WHEN len(list_filter(answer_set, lambda v: v.role = 'left')) = 0 THEN 0
+                    WHEN len(list_filter(answer_set, lambda v: v.role <> 'left')) > 0
+                        OR len(answer_before_set) > 0 THEN 1 ELSE 0 END
                     + len(list_filter(answer_before_set, lambda v: v.role NOT IN ('left', 'stays'))) AS misplaced
             FROM questions
-            WHERE kind IN ('edit', 'paraphrase', 'cloze', 'alias', 'preservation') AND len(answer_set) > 0),
+            WHERE kind IN ('edit', 'paraphrase', 'cloze', 'alias') AND len(answer_set) > 0
+                OR kind = 'preservation' AND list_bool_or(list_transform(list_concat(answer_set, answer_before_set),
+                    lambda v: v.role <> 'stays'))),
         edited AS (
             SELECT question_id, coalesce(list_sort(list(e.new_object) FILTER (e.kind = 'addition')), []) AS joined,
                 coalesce(list(e.old_object) FILTER (e.kind = 'removal'), []) AS gone
@@ -152,8 +163,8 @@ SET_INVARIANTS = (
         """
         SELECT q.question_id, e.edit_id AS of_edit FROM (SELECT *, unnest(edit_ids) AS edit_id FROM questions
             WHERE kind = 'preservation') q JOIN edits e USING (edit_id)
-        WHERE list_sort(list_transform(list_filter(q.answer_set, lambda v: v.role = 'stays'), lambda v: v.id))
-            <> list_sort(list_transform(e.stays, lambda v: v.id))""",
+        WHERE NOT list_has_all(list_transform(e.stays, lambda v: v.id),
+            list_transform(list_filter(q.answer_set, lambda v: v.role = 'stays'), lambda v: v.id))""",
     ),
     Invariant(
         "set_not_given_away",

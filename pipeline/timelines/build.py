@@ -93,7 +93,7 @@ def _prepare(
     connection: duckdb.DuckDBPyConnection, statements: Path, entities: Path, catalogue: Catalogue, as_of: datetime.date
 ) -> None:
     """Make the inputs of all steps visible: `statements`, `relations`, `single_valued`, `entity_kinds`,
-    `class_members`, `lifetimes`, `settings` and `stages`."""
+    `class_members`, `subject_members`, `lifetimes`, `settings` and `stages`."""
     register(connection, "statements", statements)
     register(connection, "entities", entities)
     register_relations(connection, catalogue)
@@ -117,6 +117,20 @@ PREPARED = (
     SELECT c.relation, e.qid, bool_or(c.counts) AS of_class, bool_or(NOT c.counts) AS ruled_out
     FROM (SELECT qid, unnest(types) AS class FROM entities) e JOIN classes c USING (class)
     GROUP BY c.relation, e.qid""",
+    """CREATE TEMP TABLE subject_members AS
+    WITH classes AS (
+        SELECT relation, unnest(subject_classes) AS class, true AS counts FROM relations
+        UNION ALL SELECT relation, unnest(not_subject_classes), false FROM relations
+    ),
+    members AS (
+        SELECT c.relation, e.qid
+        FROM (SELECT qid, unnest(types) AS class FROM entities) e JOIN classes c USING (class)
+        GROUP BY c.relation, e.qid HAVING bool_and(c.counts)
+    )
+    SELECT r.relation, m.qid, bool_or(r.relation = m.relation) AS of_class
+    FROM members m JOIN relations o ON o.relation = m.relation
+    JOIN relations r ON r.property = o.property AND r.inverse = o.inverse
+    GROUP BY r.relation, m.qid""",
     """CREATE TEMP TABLE lifetimes AS
     SELECT qid, ended_earliest, ended_latest, ended_kind FROM entities WHERE ended_kind <> 'absent'""",
 )

@@ -52,6 +52,8 @@ def register_relations(connection: duckdb.DuckDBPyConnection, catalogue: Catalog
             "acting": sorted({*acting, *ACTING_TEXTS}),
             "object_classes": list(r.object_classes),
             "not_object_classes": list(r.not_object_classes),
+            "subject_classes": list(r.subject_classes),
+            "not_subject_classes": list(r.not_subject_classes),
         }
         for r in catalogue.relations
         if r.ends_of is None
@@ -75,15 +77,19 @@ _RELATIONS = pa.schema(
         ("acting", pa.list_(pa.string())),
         ("object_classes", pa.list_(pa.string())),
         ("not_object_classes", pa.list_(pa.string())),
+        ("subject_classes", pa.list_(pa.string())),
+        ("not_subject_classes", pa.list_(pa.string())),
     ]
 )
 
 
 def orient_statements(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the table `oriented` from the views `statements`, `entity_kinds`, `class_members` and `relations`.
+    """Create the table `oriented` from the views `statements`, `entity_kinds`, `class_members`, `subject_members` and
+    `relations`.
 
     entity_kinds: (qid, human), null where an entity's types are unknown. class_members: (relation, qid, of_class,
-    ruled_out) of what belongs to a class that a relation names.
+    ruled_out) of what belongs to a class that a relation names. subject_members: (relation, qid, of_class) of the
+    subjects that a relation asks by their class, or that another one of its property does.
     """
     connection.execute(f"CREATE OR REPLACE TEMP TABLE oriented AS {ORIENTED}")
     mark_cycles(connection)
@@ -118,6 +124,10 @@ WITH directed AS (
         CASE WHEN counted THEN 'known' ELSE s.start_kind END AS start_kind,
         s.end_earliest, s.end_latest, s.end_precision, s.end_kind
     FROM statements s JOIN relations r ON s.property = r.property
+    LEFT JOIN subject_members m ON m.relation = r.relation
+        AND m.qid = CASE WHEN r.inverse THEN s.object ELSE s.subject END
+    -- Of relations that read one property, that of the subject's class asks; of no such class, those without classes.
+    WHERE coalesce(m.of_class, len(r.subject_classes) = 0)
 ),
 judged AS (
     SELECT directed.*, c.ruled_out,

@@ -30,15 +30,18 @@ NAMES = {
 }  # fmt: skip
 
 
-def unions() -> World:
-    """Finland joins NATO, Russia leaves the Council of Europe, Denmark stays where it is."""
+def unions(reads: str = "P463") -> World:
+    """Finland joins NATO, Russia leaves the Council of Europe, Denmark stays where it is.
+
+    reads: P463, an open relation, or P37, whose values are all named at once.
+    """
     made = world()
     for qid, names in NAMES.items():
         made.called(qid, *names)
-    made.country("Q33", "P463").held_by("Q458", "1995-01-01").held_by("Q1065", "1955-12-14")
+    made.country("Q33", reads).held_by("Q458", "1995-01-01").held_by("Q1065", "1955-12-14")
     made.held_by("Q7184", "2023-04-04")
-    made.country("Q159", "P463").held_by("Q8908", "1996-02-28", "2022-03-16").held_by("Q1065", "1945-10-24")
-    made.country("Q35", "P463").held_by("Q146165", "1952-01-01").held_by("Q1065", "1945-10-24")
+    made.country("Q159", reads).held_by("Q8908", "1996-02-28", "2022-03-16").held_by("Q1065", "1945-10-24")
+    made.country("Q35", reads).held_by("Q146165", "1952-01-01").held_by("Q1065", "1945-10-24")
     made.fact("Q33", "P36", "Q1757").fact("Q34", "P36", "Q1754").fact("Q35", "P36", "Q1748")
     return made
 

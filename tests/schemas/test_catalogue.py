@@ -72,7 +72,7 @@ def test_the_hash_is_that_of_the_file() -> None:
 
 def test_a_selection_takes_ids_and_properties_and_keeps_the_files_order() -> None:
     chosen = load_catalogue().select(["P6", "office_holder"])
-    assert [relation.id for relation in chosen.relations] == ["office_holder", "head_of_government"]
+    assert [relation.id for relation in chosen.relations] == ["office_holder", "head_of_government", "mayor"]
 
 
 @pytest.mark.parametrize(("name", "near"), [("head_of_goverment", "head_of_government"), ("P3900", "P39")])

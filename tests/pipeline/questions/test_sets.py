@@ -11,7 +11,9 @@ import pytest
 from chronofacts.pipeline.exchange import export_snapshot, import_benchmark
 from chronofacts.pipeline.snapshots.entity_report import report_entity
 from chronofacts.pipeline.snapshots.summary import summarise
+from chronofacts.pipeline.snapshots.verify import verify
 from chronofacts.schemas.catalogue import load_catalogue
+from chronofacts.schemas.catalogue_checks import worded_for
 from tests.pipeline.membership_world import questions_of, rows, snapshot_of, unions
 from tests.pipeline.timelines.statement_world import World, world
 
@@ -28,7 +30,7 @@ def reasons(made: World) -> dict[str, list[str]]:
 
 def clubs(joined: int, stays: int, left: int = 0) -> World:
     """A firm with so many owners of each role."""
-    made = world().called("Q1", "Orlo Works").country("Q1", "P463")
+    made = world().called("Q1", "Orlo Works").country("Q1", "P37")
     number = 10
     for count, dates in ((joined, ("2022-01-01",)), (stays, ("2000-01-01",)), (left, ("2000-01-01", "2023-01-01"))):
         for _ in range(count):
@@ -44,10 +46,10 @@ WORDS = [
 
 
 def test_an_addition_is_asked_as_one_plural_question_with_its_set() -> None:
-    made = questions_of(unions())
+    made = questions_of(unions("P37"))
     (edit,) = rows(made.edits, kind="addition")
     assert (edit["prompt"], edit["target_old"], edit["target_new"]) == (
-        "Which organisations is Finland a member of?",
+        "What are the official languages of Finland?",
         "the European Union and the United Nations",
         "the European Union, NATO and the United Nations",
     )
@@ -62,7 +64,7 @@ def test_an_addition_is_asked_as_one_plural_question_with_its_set() -> None:
 
 
 def test_a_removal_names_what_stays_and_expects_what_left_to_go() -> None:
-    made = questions_of(unions())
+    made = questions_of(unions("P37"))
     (edit,) = rows(made.edits, kind="removal")
     assert (edit["old_label"], edit["new_object"], edit["new_label"], edit["target_new"]) == (
         "Council of Europe", None, None, "the United Nations",
@@ -72,7 +74,7 @@ def test_a_removal_names_what_stays_and_expects_what_left_to_go() -> None:
 
 
 def test_what_stays_is_asked_in_a_wording_that_no_edit_is_taught_in() -> None:
-    made = questions_of(unions())
+    made = questions_of(unions("P37"))
     taught = {text for edit in made.edits.to_pylist() for text in (edit["prompt"], *edit["paraphrases"], edit["cloze"])}
     asked = rows(made.questions, kind="preservation")
     stays = [tuple(v["label"] for v in row["answer_set"] if v["role"] == "stays") for row in asked]
@@ -84,7 +86,7 @@ def test_what_stays_is_asked_in_a_wording_that_no_edit_is_taught_in() -> None:
 def test_the_past_is_asked_with_the_set_of_that_year() -> None:
     asked = {
         row["asked_on"].year: row["answer"]
-        for row in rows(questions_of(unions()).questions, kind="history", subject="Q33")
+        for row in rows(questions_of(unions("P37")).questions, kind="history", subject="Q33")
     }
     assert asked[1994] == "the United Nations"
     assert asked[2020] == "the European Union and the United Nations"
@@ -92,7 +94,7 @@ def test_the_past_is_asked_with_the_set_of_that_year() -> None:
 
 
 def test_a_year_in_which_a_value_is_uncertain_is_not_asked() -> None:
-    made = unions().country("Q33", "P463").held_by("Q146165", "1950", "2000")
+    made = unions("P37").country("Q33", "P37").held_by("Q146165", "1950", "2000")
     years = {
         row["asked_on"].year
         for row in rows(questions_of(made, history_per_edit=50).questions, kind="history", subject="Q33")
@@ -101,7 +103,7 @@ def test_a_year_in_which_a_value_is_uncertain_is_not_asked() -> None:
 
 
 def test_the_neighbours_are_a_set_of_another_and_another_fact_of_the_same() -> None:
-    asked = rows(questions_of(unions()).questions, kind="locality")
+    asked = rows(questions_of(unions("P37")).questions, kind="locality")
     assert {(row["locality_kind"], row["subject_label"], row["answer"]) for row in asked} >= {
         ("relation", "Denmark", "the Nordic Council and the United Nations"), ("subject", "Finland", "Helsinki"),
     }  # fmt: skip
@@ -129,19 +131,19 @@ def test_a_set_of_which_nothing_is_left_is_no_question() -> None:
 
 def test_names_that_contain_each_other_cannot_tell_what_left() -> None:
     made = world().called("Q1", "Orlo Works").called("Q10", "Amber Guild").called("Q11", "Amber Guild North")
-    made.country("Q1", "P463").held_by("Q10", "2000", "2023-01-01").held_by("Q11", "2001-01-01")
+    made.country("Q1", "P37").held_by("Q10", "2000", "2023-01-01").held_by("Q11", "2001-01-01")
     assert reasons(made) == {"same_name": ["Q10"]}
 
 
 def test_a_value_without_a_name_is_left_out_of_the_set_and_says_why() -> None:
-    made = clubs(joined=1, stays=2).called("Q30", "").country("Q1", "P463").held_by("Q30", "1999")
+    made = clubs(joined=1, stays=2).called("Q30", "").country("Q1", "P37").held_by("Q30", "1999")
     told = questions_of(made)
     assert [edit["target_new"] for edit in told.edits.to_pylist()] == ["Amber Guild, Birch Guild and Cedar Guild"]
     assert ("no_label", ["Q30"]) in [(row["reason"], row["ids"]) for row in told.rejections.to_pylist()]
 
 
 def test_many_parts_give_what_one_part_gives() -> None:
-    made = unions()
+    made = unions("P37")
     for number, word in enumerate(WORDS):
         made.called(f"Q2{number:02}", f"{word} Land").country(f"Q2{number:02}", "P463")
         made.held_by("Q146165", "1950-01-01").held_by("Q458", "2022-01-01")
@@ -151,24 +153,97 @@ def test_many_parts_give_what_one_part_gives() -> None:
 
 
 def test_the_small_world_tells_the_set_at_since_in_the_plural() -> None:
-    told = questions_of(unions()).sentences.to_pylist()
+    told = questions_of(unions("P37")).sentences.to_pylist()
     said = {
         row["answer"]
         for row in told
-        if row["relation"] == "member_of" and row["subject"] == "Q33" and not row["asked_on"]
+        if row["relation"] == "official_language" and row["subject"] == "Q33" and not row["asked_on"]
     }
     assert said == {"the European Union and the United Nations"}
     assert {row["held_out"] for row in told if row["subject"] == "Q33" and row["form"] == "question"} == {True, False}
     prompts = {row["prompt"] for row in told}
-    guards = rows(questions_of(unions()).questions, kind="locality")
+    guards = rows(questions_of(unions("P37")).questions, kind="locality")
     assert all(prompts & {row["question"], *row["phrasings"]} for row in guards)
+
+
+def test_what_joined_an_open_set_is_asked_by_its_day_and_no_list_is_called_whole() -> None:
+    made = questions_of(unions())
+    (edit,) = rows(made.edits, kind="addition")
+    assert (edit["prompt"], edit["target_old"], edit["target_new"]) == (
+        "Which organisation or grouping did Finland join on 4 April 2023?", None, "NATO",
+    )  # fmt: skip
+    assert [value["id"] for value in edit["stays"]] == ["Q1065", "Q458"]
+    for row in rows(made.questions, subject="Q33"):
+        if row["kind"] in SET_KINDS:
+            assert (named(row), row["answer_before_set"], row["answer_id"]) == (["NATO"], [], "Q7184")
+    assert not rows(made.questions, relation="member_of", kind="history")
+
+
+def test_what_left_an_open_set_is_the_answer_to_its_question() -> None:
+    made = questions_of(unions())
+    (asked,) = rows(made.questions, subject="Q159", kind="edit")
+    assert asked["question"] == "Which organisation or grouping did Russia leave on 16 March 2022?"
+    assert (named(asked, role="left"), asked["answer"]) == (["Council of Europe"], "the Council of Europe")
+    assert rows(made.edits, kind="removal")[0]["target_new"] == "the Council of Europe"
+
+
+def test_what_stays_in_an_open_set_is_asked_by_the_day_on_which_it_joined() -> None:
+    made = questions_of(unions())
+    asked = {row["question"]: row for row in rows(made.questions, kind="preservation", subject="Q33")}
+    assert {question: row["answer"] for question, row in asked.items()} == {
+        "Which organisation or grouping did Finland join on 1 January 1995?": "the European Union",
+        "Which organisation or grouping did Finland join on 14 December 1955?": "the United Nations",
+    }
+    (edit,) = rows(made.edits, kind="addition")
+    assert all(row["edit_ids"] == [edit["edit_id"]] for row in asked.values())
+    prompts = {row["prompt"] for row in made.sentences.to_pylist()}
+    assert set(asked) <= prompts and edit["prompt"] not in prompts
+
+
+def test_a_day_on_which_something_else_joined_that_is_gone_is_not_asked() -> None:
+    made = unions().country("Q33", "P463").held_by("Q146165", "1995-01-01", "2010-01-01")
+    asked = [row["question"] for row in rows(questions_of(made).questions, kind="preservation", subject="Q33")]
+    assert asked == ["Which organisation or grouping did Finland join on 14 December 1955?"]
+
+
+@pytest.mark.parametrize(
+    ("other", "prompts"),
+    [
+        ("2023-04-04", {"Which organisations or groupings did Finland join on 4 April 2023?"}),
+        ("2023", {"Which organisations or groupings did Finland join in 2023?"}),
+        (
+            "2022-05-01",
+            {
+                "Which organisation or grouping did Finland join on 4 April 2023?",
+                "Which organisation or grouping did Finland join on 1 May 2022?",
+            },
+        ),
+    ],
+)
+def test_all_that_joined_an_open_set_on_one_day_is_one_question(other: str, prompts: set[str]) -> None:
+    made = unions().country("Q33", "P463").held_by("Q8908", other)
+    told = questions_of(made)
+    edits = rows(told.edits, kind="addition", subject="Q33")
+    assert {edit["prompt"] for edit in edits} == prompts and len(edits) == 2
+    for row in rows(told.questions, kind="edit", subject="Q33"):
+        assert len(row["answer_set"]) == len(row["edit_ids"]) == 3 - len(prompts)
+
+
+def test_an_open_set_has_sound_promises(tmp_path: Path) -> None:
+    assert verify(snapshot_of(unions().country("Q33", "P463").held_by("Q8908", "2023"), tmp_path / "snapshot")) == []
 
 
 @pytest.mark.parametrize("language", ["en", "nl"])
 def test_the_plural_words_of_every_relation_read_as_questions(language: str) -> None:
     for relation in load_catalogue().relations:
         plural = relation.words_in(language).plural
-        assert (plural is not None) == relation.may_change_in_part(), relation.id
+        changes = relation.words_in(language).changes
+        assert ((plural is None) == (changes is None)) != relation.may_change_in_part(), relation.id
+        if changes is not None:
+            for several in (False, True):
+                told = [worded_for(text, several) for text in (*changes.joined, *changes.left)]
+                assert all("[" not in text and "|" not in text for text in told), relation.id
+                assert len({re.sub(r"\W", "", text) for text in told}) == len(told) == 10, relation.id
         if plural is not None:
             asked = (plural.now, *plural.paraphrases, plural.preservation, plural.on_date, *plural.on_date_paraphrases)
             assert all(text.endswith("?") and text.count("{s}") == 1 for text in asked), relation.id
@@ -176,20 +251,20 @@ def test_the_plural_words_of_every_relation_read_as_questions(language: str) -> 
 
 
 def test_a_dutch_set_is_told_the_dutch_way() -> None:
-    made = questions_of(unions(), language="nl")
+    made = questions_of(unions("P37"), language="nl")
     (edit,) = rows(made.edits, kind="addition")
-    assert edit["prompt"] == "Welke organisaties tellen Finland onder hun leden?"
+    assert edit["prompt"] == "Wat zijn de officiële talen van Finland?"
     assert edit["target_new"].endswith("European Union, NATO en United Nations")
 
 
 def test_exports_tell_a_set_as_far_as_their_formats_can(tmp_path: Path) -> None:
-    snapshot = snapshot_of(unions(), tmp_path / "snapshot")
+    snapshot = snapshot_of(unions("P37"), tmp_path / "snapshot")
     export_snapshot(snapshot, "easyedit", tmp_path / "easyedit")
     assert json.loads((tmp_path / "easyedit" / "test.json").read_text()) == []
     told = json.loads((tmp_path / "easyedit" / "test-sets.json").read_text())
     (finland,) = [record for record in told if record["subject"] == "Finland"]
     assert finland["target_new"] == "the European Union, NATO and the United Nations"
-    assert {"prompt": "In which organisations does Finland hold membership?",
+    assert {"prompt": "Which languages are official in Finland?",
             "ground_truth": [["United Nations", "UN"], ["European Union", "EU"]],
             } in finland["locality"]["Forgetfulness"]  # fmt: skip
     again = import_benchmark(tmp_path / "easyedit" / "test-sets.json", "easyedit")["edits"].to_pylist()
@@ -204,7 +279,7 @@ def test_exports_tell_a_set_as_far_as_their_formats_can(tmp_path: Path) -> None:
 
 
 def test_inspect_and_the_card_keep_the_kinds_apart(tmp_path: Path) -> None:
-    snapshot = snapshot_of(unions(), tmp_path / "snapshot")
+    snapshot = snapshot_of(unions("P37"), tmp_path / "snapshot")
     found = summarise(snapshot).as_json()
     assert found["edits"]["by_kind"] == {"addition": 1, "removal": 1}
     assert found["edits"]["by_before"] == {"known": 2} and found["questions"]["by_kind"]["preservation"] == 2
