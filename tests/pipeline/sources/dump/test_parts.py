@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronofacts.pipeline.sources.dump import parts
+from chronofacts.pipeline.sources.dump.filter import read_qids, write_qids
 from chronofacts.pipeline.sources.dump.lines import DamagedDump
-from chronofacts.pipeline.sources.dump.parts import PartSettings, extract_part, read_qids, write_qids
+from chronofacts.pipeline.sources.dump.parts import PartSettings, extract_part
 from chronofacts.schemas.tables import REJECTIONS, STATEMENTS
 from tests.pipeline.sources.dump.dump_world import as_dump, as_lines, compressed, entity, holder, holders, write_dump
 
