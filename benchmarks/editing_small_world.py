@@ -18,7 +18,7 @@ from chronofacts.editing.runs.settings import read_settings
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("snapshot", type=Path)
-    parser.add_argument("settings", nargs="*", help="as after --set, for example quick=true")
+    parser.add_argument("settings", nargs="*", help="as after --set, for example limit=60")
     parser.add_argument("--editors", default="none,lora,lora+replay")
     parser.add_argument("--out", type=Path, help="keep the run and its report here")
     arguments = parser.parse_args()

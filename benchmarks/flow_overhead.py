@@ -82,7 +82,7 @@ def month(folder: Path, hub: str, day: datetime.date, models: list[str]) -> tupl
     started = time.perf_counter()
     monthly(
         "sample", SINCE, day, store=str(folder / "store"), runs=str(folder / "runs"), repo="org/overhead", endpoint=hub,
-        models=models, editors=["none", "lora"], settings={"quick": "true", "cache": "none"},
+        models=models, editors=["none", "lora"], settings={"limit": "60", "cache": "none"},
     )  # fmt: skip
     return time.perf_counter() - started, dict(spent)
 

@@ -49,11 +49,31 @@ def drop_duplicates(edits: pa.Table) -> pa.Table:
     return edits.filter(pa.array([facts[edit_id] == edit_id for edit_id in edits["edit_id"].to_pylist()], pa.bool_()))
 
 
-def choose_facts(edits: pa.Table, most: int | None, generator: np.random.Generator) -> pa.Table:
-    """All edits of so many facts by chance (None: of all), in the order of the table."""
-    facts, names = facts_of(edits), drop_duplicates(edits)["edit_id"].to_pylist()
-    chosen = {names[index] for index in generator.permutation(len(names))[:most].tolist()}
+def choose_facts(edits: pa.Table, most: int | None, seed: int) -> pa.Table:
+    """All edits of so many facts by chance (None: of all), in the order of the table.
+
+    Each relation and kind of change has its share, as nearly as so many facts allow. The same seed with a greater
+    number chooses the same facts and more.
+    """
+    facts = facts_of(edits)
+    chosen = set(_stratified_order(drop_duplicates(edits), seed)[:most])
     return edits.filter(pa.array([facts[edit_id] in chosen for edit_id in edits["edit_id"].to_pylist()], pa.bool_()))
+
+
+def _stratified_order(facts: pa.Table, seed: int) -> list[str]:
+    """Ids of the facts in an order of which every beginning has about the shares of the whole.
+
+    The members of a stratum are shuffled and spread evenly, from a random place on (systematic sampling).
+    """
+    generator, strata = np.random.default_rng(seed), dict[tuple[str, str], list[str]]()
+    for edit_id, relation, kind in _columns(facts, "edit_id", "relation", "kind"):
+        strata.setdefault((relation or "", kind or ""), []).append(edit_id)
+    places: list[tuple[float, str]] = []
+    for stratum in sorted(strata):
+        members = generator.permutation(strata[stratum]).tolist()
+        first = generator.random()
+        places += [((first + number) / len(members), edit_id) for number, edit_id in enumerate(members)]
+    return [edit_id for _, edit_id in sorted(places)]
 
 
 def changes_of(edits: pa.Table) -> dict[str, Change]:

@@ -49,14 +49,14 @@ def load_snapshot(path: Path) -> Snapshot:
 
 
 def subset(snapshot: Snapshot, edits: int, sentences: int, seed: int) -> Snapshot:
-    """A smaller snapshot: a seeded choice of facts, the questions about them and the sentences around them.
+    """A smaller snapshot: a seeded choice of facts (`choose_facts`), their questions and the sentences around them.
 
     A question stays when the choice has every edit that it needs (its answer holds under all of them); a locality
     question stays when it guards a chosen edit. Sentences about the entities of the questions come first, then others
     by chance up to `sentences`.
     """
     generator = np.random.default_rng(seed)
-    chosen_edits = choose_facts(snapshot.edits, edits, generator)
+    chosen_edits = choose_facts(snapshot.edits, edits, seed)
     chosen = set(chosen_edits["edit_id"].to_pylist())
 
     def stays(kind: str, edit_ids: list[str]) -> bool:

@@ -47,7 +47,7 @@ def run_demo(
     log.info("what changed in the world between %s and %s?", SINCE, AS_OF)
     snapshot = refresh(RefreshSettings("sample", out / "snapshot", SnapshotSettings(SINCE, AS_OF, hops_per_edit=1)))
     log.info("a model that knows the world of %s, and is taught the changes", SINCE)
-    settings = read_settings(EDITORS, {"quick": "true"} if quick else {})
+    settings = read_settings(EDITORS, {"limit": "60"} if quick else {})
     experiment(snapshot, SMALL_WORLD, settings, out / "run")
     page = write_report([out / "run"], out / "report")
     return Demonstration(snapshot, out / "run", page, terminal_table([out / "run"]))

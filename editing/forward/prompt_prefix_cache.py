@@ -17,6 +17,7 @@ import torch
 from transformers import PreTrainedModel
 
 from chronofacts.editing.models.encoding import common_length
+from chronofacts.editing.models.key_value_cache import after_cache, cache_of
 from chronofacts.editing.models.load import keeps_some_logits
 
 __all__ = ["PromptPrefix", "extend_prefix", "group_by_prefix"]
@@ -116,4 +117,4 @@ def _read(model: Any, rows: Sequence[tuple[int, ...]], cache: Any) -> Any:
     device = next(model.parameters()).device
     only_last = {"logits_to_keep": 1} if keeps_some_logits(model) else {}
     ids = torch.tensor(rows, device=device)
-    return model(input_ids=ids, past_key_values=cache, use_cache=True, **only_last).past_key_values
+    return cache_of(model(input_ids=ids, use_cache=True, **after_cache(model, cache), **only_last))

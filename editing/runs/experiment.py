@@ -33,7 +33,7 @@ from chronofacts.editing.runs.sweep import choose_best
 from chronofacts.editing.scoring import ScoreCache, ScoringSettings, all_probes, evaluate, score
 from chronofacts.editing.scoring.cache import default_folder, state_key
 from chronofacts.editing.small_world.pretrain import pretrain
-from chronofacts.editing.snapshot import Snapshot, load_snapshot, subset
+from chronofacts.editing.snapshot import Snapshot, load_snapshot
 from chronofacts.schemas.errors import BadInput, ChronoFactsError
 
 __all__ = ["prepare_model", "run_editor", "run_experiment", "score_unedited"]
@@ -58,8 +58,7 @@ def run_experiment(
     snapshot, run = load_snapshot(snapshot_dir), settings.run
     if run.threads:
         torch.set_num_threads(run.threads)
-    if run.quick:
-        snapshot = subset(snapshot, run.quick_edits, run.quick_sentences, run.seed)
+    snapshot = run.cut(snapshot)
     if run.mode == "one-at-a-time":
         snapshot, left_out = choose_single_edits(snapshot, run.alone_edits, run.seed)
         settings = replace(settings, left_out=left_out)

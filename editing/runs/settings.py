@@ -15,22 +15,27 @@ from chronofacts.editing.options import nearest, option_names, parse_options
 from chronofacts.editing.runs.sweep import plan_grid
 from chronofacts.editing.scoring import ScoringSettings
 from chronofacts.editing.small_world.pretrain import WorldSettings
+from chronofacts.editing.snapshot import Snapshot, subset
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["SMALL_WORLD", "ExperimentSettings", "RunSettings", "read_settings"]
 
 SMALL_WORLD = "small-world"
 """Name of the model that is made from the snapshot's own sentences."""
+SENTENCES_PER_FACT, FEWEST_SENTENCES = 25, 1500
+"""Of a snapshot cut by `limit`."""
 CONTEXTS_PER_SENTENCE = 0.4
 """Questions behind stated facts in the small world of a run that edits in context."""
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    quick: bool = False
-    """Only a part of the edits and sentences, for a result within a minute."""
-    quick_edits: int = 60
-    quick_sentences: int = 1500
+    limit: int | None = None
+    """So many facts with their questions, a seeded choice with each relation's share; a greater number only adds to it.
+    none: all facts."""
+    limit_sentences: int | None = None
+    """With `limit`: how many sentences around the facts stay (to pretrain a small world on, to count keys, for replay
+    and perplexity); none: 25 for each fact, and at least 1,500."""
     seed: int = 0
     threads: int | None = None
     """Of torch on a CPU; none: torch's own choice."""
@@ -65,10 +70,26 @@ class RunSettings:
         if self.mode == "one-at-a-time" and self.chunk is not None:
             raise BadInput("mode = one-at-a-time has no chunks; leave out chunk, or take mode=chunks")
         if self.alone_edits is not None and self.mode != "one-at-a-time":
-            raise BadInput("alone_edits is for --set mode=one-at-a-time; quick_edits takes a part of the facts else")
-        for name in ("chunk", "alone_edits"):
+            raise BadInput("alone_edits is for --set mode=one-at-a-time; --limit takes a part of the facts else")
+        if self.limit_sentences is not None and self.limit is None:
+            raise BadInput("limit_sentences goes with limit; write --limit 60")
+        for name in ("chunk", "alone_edits", "limit"):
             if (given := getattr(self, name)) is not None and given < 1:
                 raise BadInput(f"{name} = {given}; it must be at least 1")
+
+    def cut(self, snapshot: Snapshot) -> Snapshot:
+        """As many facts as `limit` allows, with their questions and sentences.
+
+        Raises BadInput where the snapshot has no question about these facts alone.
+        """
+        if self.limit is None:
+            return snapshot
+        most = self.limit_sentences
+        sentences = max(FEWEST_SENTENCES, SENTENCES_PER_FACT * self.limit) if most is None else most
+        part = subset(snapshot, self.limit, sentences, self.seed)
+        if not part.questions.num_rows:
+            raise BadInput(f"limit = {self.limit}: no question is about these facts alone; take more")
+        return part
 
 
 @dataclass(frozen=True)

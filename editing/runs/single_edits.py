@@ -13,7 +13,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -55,7 +54,7 @@ def choose_single_edits(snapshot: Snapshot, edits: int | None, seed: int) -> tup
     A seeded choice of `edits` facts (None: all), and the questions that need or guard exactly one of them: edits that
     say one and the same are one fact. Raises BadInput when there is no such question.
     """
-    chosen = choose_facts(snapshot.edits, edits, np.random.default_rng(seed))
+    chosen = choose_facts(snapshot.edits, edits, seed)
     ids, facts = set(chosen["edit_id"].to_pylist()), facts_of(snapshot.edits)
     needs = [{facts.get(one, one) for one in several or ()} for several in snapshot.questions["edit_ids"].to_pylist()]
     questions = snapshot.questions.filter(pa.array([len(need) == 1 and need <= ids for need in needs], pa.bool_()))

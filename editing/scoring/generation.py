@@ -12,6 +12,7 @@ import torch
 
 from chronofacts.editing.forward.prompt_prefix_cache import group_by_prefix
 from chronofacts.editing.models.encoding import batches_by_length
+from chronofacts.editing.models.key_value_cache import after_cache, cache_of
 from chronofacts.editing.models.load import context_length, keeps_some_logits
 
 __all__ = ["generate"]
@@ -71,8 +72,8 @@ class _Writer:
         going, position = list(range(len(prompts))), min(map(len, prompts))
         ids = torch.tensor([prompt[:position] for prompt in prompts], device=device)
         while True:
-            output = self._model(input_ids=ids, past_key_values=cache, use_cache=True, **self._only_last)
-            cache, chosen = output.past_key_values, self._choose(output.logits[:, -1])
+            output = self._model(input_ids=ids, use_cache=True, **after_cache(self._model, cache), **self._only_last)
+            cache, chosen = cache_of(output), self._choose(output.logits[:, -1])
             keep, following = [], []
             for index, (row, token) in enumerate(zip(going, chosen, strict=True)):
                 if position < len(prompts[row]):  # the model still reads its prompt

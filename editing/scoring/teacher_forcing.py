@@ -16,6 +16,7 @@ from chronofacts.editing.forward.packing import label_logits, pack
 from chronofacts.editing.forward.partial import open_partial_forward
 from chronofacts.editing.forward.prompt_prefix_cache import PromptPrefix, extend_prefix, group_by_prefix
 from chronofacts.editing.models.encoding import Encoded, batches_by_length, common_length, pad
+from chronofacts.editing.models.key_value_cache import after_cache
 from chronofacts.editing.models.load import answer_logits, keeps_some_logits
 from chronofacts.schemas.errors import ChronoFactsError
 
@@ -141,9 +142,10 @@ def _predict(model: Any, ids: torch.Tensor, first: int, cache: Any) -> torch.Ten
     if cache is None:
         return answer_logits(model, ids, first)
     wanted = torch.arange(first - 1, ids.shape[1] - 1, device=ids.device)
+    read = after_cache(model, cache)
     if keeps_some_logits(model):
-        return model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=wanted).logits  # type: ignore[no-any-return]
-    return model(input_ids=ids, past_key_values=cache, use_cache=True).logits[:, first - 1 : -1]  # type: ignore[no-any-return]
+        return model(input_ids=ids, use_cache=True, logits_to_keep=wanted, **read).logits  # type: ignore[no-any-return]
+    return model(input_ids=ids, use_cache=True, **read).logits[:, first - 1 : -1]  # type: ignore[no-any-return]
 
 
 def _measure(losses: np.ndarray, hits: np.ndarray, answer: int) -> Likelihood:

@@ -116,6 +116,13 @@ def experiment(
             show_default=False,
         ),
     ] = "",
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            help="Take so many facts with their questions: a seeded choice with each relation's share. Default: all.",
+            show_default=False,
+        ),
+    ] = None,
     load: Annotated[
         list[Path] | None,
         typer.Option(help="A saved edit to ask as well: the folder R/adapters/lora of a run.", show_default=False),
@@ -136,6 +143,8 @@ def experiment(
     from chronofacts.schemas.manifest import read_manifest
 
     words, saved = parse_settings(set_ or []), load or []
+    if limit is not None:
+        words["limit"] = str(limit)
     editors = split_names(editor or ("none" if saved else "none,lora,lora+replay"))
     manifest = read_manifest(snapshot)
     check_out(out)

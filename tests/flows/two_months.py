@@ -38,9 +38,8 @@ PROGRAM = (sys.executable, "-W", "ignore", "-m", "tests.flows.month_process")
 Arm = Callable[[Callable[[], None]], None]
 """Is given what kills a process at once."""
 SETTINGS = {
-    "quick": "true",
-    "quick_edits": "1",
-    "quick_sentences": "10",
+    "limit": "1",
+    "limit_sentences": "10",
     "cache": "none",
     "lora.steps": "2",
     "scoring.margin": "1",

@@ -21,6 +21,7 @@ from torch import nn
 
 from chronofacts.editing.editors import EditedModel
 from chronofacts.editing.models.encoding import encode
+from chronofacts.editing.models.key_value_cache import after_cache, cache_of
 
 __all__ = ["STORE", "RewrittenModel", "RewrittenPrompt", "StoreEdit"]
 
@@ -65,13 +66,13 @@ class RewrittenModel(nn.Module):
     def forward(
         self,
         input_ids: torch.Tensor,
-        past_key_values: Any = None,
+        cache: Any = None,
         use_cache: bool = False,
         logits_to_keep: int | torch.Tensor = 0,
     ) -> Any:
-        inner, history = (past_key_values.inner, past_key_values.history) if past_key_values else (None, None)
+        inner, history = (cache.inner, cache.history) if cache else (None, None)
         kept = {"logits_to_keep": logits_to_keep} if isinstance(logits_to_keep, torch.Tensor) or logits_to_keep else {}
-        output = self.base(input_ids=input_ids, past_key_values=inner, use_cache=use_cache, **kept)
+        output = self.base(input_ids=input_ids, use_cache=use_cache, **after_cache(self.base, inner), **kept)
         rows = input_ids.tolist()
         if history:
             rows = [before + new for before, new in zip(history, rows, strict=True)]
@@ -81,8 +82,8 @@ class RewrittenModel(nn.Module):
         elif logits_to_keep:
             positions = positions[-logits_to_keep:]
         logits = self._mix(output.logits, rows, positions.tolist())
-        cache = _CacheWithTokens(output.past_key_values, rows) if use_cache else None
-        return SimpleNamespace(logits=logits, past_key_values=cache)
+        read = _CacheWithTokens(cache_of(output), rows) if use_cache else None
+        return SimpleNamespace(logits=logits, cache=read)
 
     def _mix(self, logits: torch.Tensor, rows: list[list[int]], positions: list[int]) -> torch.Tensor:
         """logits: (rows, positions, vocabulary). Where an answer is known, its next token gets the weight."""

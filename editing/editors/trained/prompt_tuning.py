@@ -26,6 +26,7 @@ from chronofacts.editing.editors import EditBatch, EditedModel, ModelCache
 from chronofacts.editing.editors.trained.examples import Wording, encode_examples
 from chronofacts.editing.editors.trained.gradient import TrainedSettings, choose_texts, train_on_texts
 from chronofacts.editing.models.gradients import only_trained
+from chronofacts.editing.models.key_value_cache import after_cache, cache_of
 from chronofacts.editing.models.load import context_length, find_blocks
 from chronofacts.schemas.errors import BadInput
 
@@ -96,23 +97,22 @@ class Prompted(nn.Module):
     def forward(
         self,
         input_ids: torch.Tensor,
-        past_key_values: Any = None,
+        cache: Any = None,
         use_cache: bool = False,
         logits_to_keep: int | torch.Tensor = 0,
         position_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
     ) -> Any:
         """position_ids, attention_mask: of packed texts (`packing`), as if there were no vectors; `depth=all` alone."""
-        if past_key_values is not None:
-            return self.base(
-                input_ids=input_ids, past_key_values=past_key_values, use_cache=use_cache, logits_to_keep=logits_to_keep
-            )
+        if cache is not None:
+            read = after_cache(self.base, cache)
+            return self.base(input_ids=input_ids, use_cache=use_cache, logits_to_keep=logits_to_keep, **read)
         if self.depth == "all":
             return self.base(
                 input_ids=input_ids,
-                past_key_values=self._cache(len(input_ids)),
                 use_cache=True,
                 logits_to_keep=logits_to_keep,
+                **after_cache(self.base, self._cache(len(input_ids))),
                 **self._behind(position_ids, attention_mask),
             )
         tokens = self.base.get_input_embeddings()(input_ids)
@@ -205,7 +205,7 @@ def _cache_shape(model: Any) -> tuple[int, int, int]:
     """(layers, key-value heads, width of a head) as the model's own cache has them."""
     with torch.no_grad():
         ids = torch.zeros((1, 1), dtype=torch.int64, device=next(model.parameters()).device)
-        cache = model(input_ids=ids, use_cache=True).past_key_values
+        cache = cache_of(model(input_ids=ids, use_cache=True))
     layers = len(find_blocks(model)[1])
     keys = cache.layers[0].keys
     return layers, int(keys.shape[1]), int(keys.shape[3])
@@ -218,7 +218,7 @@ def _own_size(model: Any, settings: PromptTuningSettings, ids: Sequence[int]) ->
     if settings.depth == "input":
         return embeddings.float().std().expand(embeddings.shape[1]).clone()
     read = torch.tensor([ids], device=embeddings.device)
-    layers = model(input_ids=read, use_cache=True).past_key_values.layers
+    layers = cache_of(model(input_ids=read, use_cache=True)).layers
     sizes: list[torch.Tensor] = [part.float().std() for layer in layers for part in (layer.keys, layer.values)]
     per_part = layers[0].keys.shape[1] * layers[0].keys.shape[3]
     return torch.stack(sizes).repeat_interleave(per_part)

@@ -90,7 +90,7 @@ def test_a_sweep_in_which_nothing_can_be_trained_says_so(model_and_tokenizer: An
 
 
 def test_an_experiment_edits_with_the_best_of_its_sweep(experiment: Experiment, tmp_path: Path) -> None:
-    given = {"sweep": "learning_rate=1e-7,6e-3", "lora.steps": "40", "quick": "true", "quick_edits": "12"}
+    given = {"sweep": "learning_rate=1e-7,6e-3", "lora.steps": "40", "limit": "12"}
     said: list[str] = []
     out = tmp_path / "run"
     run_experiment(experiment.snapshot, str(experiment.run / "model"), read_settings(["lora"], given), out, said.append)

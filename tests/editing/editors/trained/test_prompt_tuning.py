@@ -38,7 +38,7 @@ def test_some_logits_are_those_of_all(prompted: Any) -> None:
 def test_a_cached_step_is_the_whole_prompts(prompted: Any) -> None:
     ids = torch.tensor([[1, 20, 30, 40], [1, 60, 70, 80]])
     first = prompted(input_ids=ids[:, :3], use_cache=True)
-    second = prompted(input_ids=ids[:, 3:], past_key_values=first.past_key_values, use_cache=True)
+    second = prompted(input_ids=ids[:, 3:], cache=first.cache, use_cache=True)
     assert torch.allclose(second.logits[:, -1], prompted(input_ids=ids).logits[:, -1], atol=1e-5)
 
 
