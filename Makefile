@@ -4,7 +4,7 @@ VENV ?= .venv
 RUN := $(VENV)/bin
 OSV_URL ?= https://api.osv.dev/v1/query
 
-.PHONY: env demo test check audit bench sample clean
+.PHONY: env demo test check audit docs bench sample clean
 
 env: $(VENV)/.ready
 
@@ -33,6 +33,11 @@ check: env
 # Known vulnerabilities of every installed package, by an advisory service; the tests ask one of their own.
 audit: env
 	$(RUN)/python -m pip_audit --skip-editable --progress-spinner off --vulnerability-service osv --osv-url $(OSV_URL)
+
+# The site of README, commands, settings and the Python interface, in site/.
+docs: env
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	$(RUN)/mkdocs build --strict
 
 bench: env
 	@for file in $(notdir $(basename $(wildcard benchmarks/*.py))); do echo "== $$file"; $(RUN)/python -m benchmarks.$$file || exit 1; done

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from chronofacts.editing.models.load import load_model
     from chronofacts.editing.scoring.settings import ScoringSettings as Scoring
     from chronofacts.editing.small_world.pretrain import WorldSettings as World
-    from chronofacts.interface import Edit, Snapshot, edit, evaluate, experiment
+    from chronofacts.interface import Edit, Snapshot, edit, evaluate, experiment, refresh
     from chronofacts.pipeline.exchange.own_facts import read_facts
     from chronofacts.pipeline.snapshots.verify import verify
     from chronofacts.pipeline.snapshots.write import read_table
@@ -68,6 +68,7 @@ __all__ = [
     "read_facts",
     "read_manifest",
     "read_table",
+    "refresh",
     "verify",
 ]
 
@@ -99,6 +100,7 @@ _HOMES = {
     "read_facts": "pipeline.exchange.own_facts",
     "read_manifest": "schemas.manifest",
     "read_table": "pipeline.snapshots.write",
+    "refresh": "interface",
     "verify": "pipeline.snapshots.verify",
 }
 """Name -> module, and the name there where it is another."""

@@ -12,6 +12,7 @@ Wherever facts are wanted, they may be a list of `Edit`, a CSV or JSON lines fil
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ import pyarrow as pa
 
 from chronofacts.pipeline.exchange.own_facts import SUFFIXES, UNDATED, Edit, collect_facts, read_facts
 from chronofacts.pipeline.snapshots.write import read_table
+from chronofacts.schemas.dates import parse_day
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.ids import is_hub_repo
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from chronofacts.editing.edited import Edited
     from chronofacts.editing.evaluation import Evaluation, Run
 
-__all__ = ["Edit", "Facts", "Snapshot", "edit", "evaluate", "experiment"]
+__all__ = ["Edit", "Facts", "Snapshot", "edit", "evaluate", "experiment", "refresh"]
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,41 @@ class Snapshot:
 
 
 Facts = Iterable[Edit] | Snapshot | str | os.PathLike[str]
+
+
+def refresh(
+    since: str | datetime.date,
+    as_of: str | datetime.date,
+    out: str | os.PathLike[str],
+    source: str = "sample",
+    *,
+    language: str = "en",
+    relations: Iterable[str] = (),
+    update: str | os.PathLike[str] | None = None,
+    user_agent: str = "",
+    seed: int = 0,
+) -> Snapshot:
+    """Make a snapshot of what changed between two days, in a new folder: `chronofacts refresh` in Python.
+
+    since, as_of: days, also as texts (`2024-01-01`). source: `sample`, `wdqs`, `qlever`, an endpoint's address, or a
+    dump. relations: ids or properties; none: all. update: an older snapshot of the same endpoint. Raises BadInput for
+    wrong options before anything slow begins, CheckFailed when the result is not valid.
+    """
+    from chronofacts.flows.refresh import refresh as refresh_folder
+    from chronofacts.flows.settings import RefreshSettings
+    from chronofacts.pipeline.build import SnapshotSettings
+    from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings
+
+    days = [parse_day(str(day), name) for name, day in (("since", since), ("as_of", as_of))]
+    settings = RefreshSettings(
+        source,
+        Path(out),
+        SnapshotSettings(*days, language, seed),
+        tuple(relations),
+        None if update is None else Path(update),
+        EndpointSettings(user_agent),
+    )
+    return Snapshot(refresh_folder(settings))
 
 
 class _Tables(NamedTuple):
