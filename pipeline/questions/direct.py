@@ -15,7 +15,8 @@ __all__ = [
 ]  # fmt: skip
 
 # Other names that mean one subject only, within its relation, and in the world: not one of two letters, and none that
-# leaves out whose it is ("Partido Socialista" for the Socialist Party of Portugal), unless it is an acronym. edit_id: of an edit, or the group of a set that changed.
+# leaves out whose it is ("Partido Socialista" for the Socialist Party of Portugal), unless it is an acronym.
+# edit_id: of an edit, or the group of a set that changed.
 ALIAS_NAMES = creates("alias_names", reads="values_since values_as_of names edits set_groups relation_facts")("""
 WITH taken AS (
     SELECT DISTINCT relation, n.words FROM (SELECT relation, subject FROM values_since UNION ALL
