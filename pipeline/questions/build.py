@@ -172,6 +172,7 @@ def prepare(
     )  # fmt: skip
     variables = {name: getattr(settings, name) for name in of_settings} | {
         "vocabulary": list_vocabulary(catalogue, settings.language),
+        "linking_words": f" {catalogue.language(settings.language).linking} ",
         "train_per_mille": round(settings.train_share * 1000),
         "ways_in": max(multi_hop.LEAST_WAYS_IN, settings.hops_per_edit),
     }

@@ -14,7 +14,9 @@ __all__ = [
     "MULTI_HOP_DRAFTS", "NAMED_EDITS", "PART_CHAINS", "PART_EDITS", "REVERSE_DRAFTS", "REVERSE_SUBJECTS",
 ]  # fmt: skip
 
-# Other names that mean one subject only, within its relation. edit_id: of an edit, or the group of a set that changed.
+# Other names that mean one subject only, within its relation, and in the world: not one of two letters, and none that
+# leaves out whose it is ("Partido Socialista" for the Socialist Party of Portugal), unless it is an acronym.
+# edit_id: of an edit, or the group of a set that changed.
 ALIAS_NAMES = creates("alias_names", reads="values_since values_as_of names edits set_groups relation_facts")("""
 WITH taken AS (
     SELECT DISTINCT relation, n.words FROM (SELECT relation, subject FROM values_since UNION ALL
@@ -32,6 +34,8 @@ SELECT u.edit_id, u.subject, u.label, u.alias, CASE WHEN r.article = 'the' THEN 
     WHEN r.article = 'none' OR u.human THEN u.alias ELSE listed_name(u.alias) END AS shown
 FROM unique_names u JOIN relation_facts r USING (relation)
 ANTI JOIN taken t ON t.relation = u.relation AND t.words = u.words
+WHERE length(u.alias) > 2 AND (r.article = 'the' OR NOT contains(u.label, getvariable('linking_words'))
+    OR NOT regexp_matches(u.alias, '[a-z]') OR contains(u.alias, split_part(u.label, ' ', -1)))
 QUALIFY row_number() OVER (PARTITION BY u.edit_id ORDER BY draw_for(concat(u.edit_id, u.alias)), u.alias)
     <= getvariable('aliases_per_edit')
 """)

@@ -105,6 +105,13 @@ def test_the_same_change_said_by_two_relations_is_one_edit() -> None:
     assert reasons(made)["said_twice"] == 1
 
 
+def test_a_name_that_leaves_out_whose_it_is_is_no_alias_to_ask_by() -> None:
+    told = world().named("Q1", "Socialist Party of Redland", "Partido Socialista", "S", "SPR", "Socialists of Redland")
+    told.person("Q2", "Ada Bell").person("Q3", "Bea Hill").changed("chairperson", "Q1", "Q2", "Q3")
+    asked = {row["subject_label"] for row in of_kind(told.questions(aliases_per_edit=9), "alias")}
+    assert asked == {"SPR", "Socialists of Redland"}
+
+
 def test_an_alias_that_names_another_subject_is_not_asked() -> None:
     told = world().named("Q1", "Redland", "The Land").named("Q2", "Blueland", "The Land")
     told.person("Q3", "Ada Old").person("Q4", "Bea New").person("Q5", "Cat Mid").person("Q6", "Dee Last")

@@ -47,3 +47,11 @@ def test_of_the_dead_only_what_is_true_for_ever_is_a_fact() -> None:
     told = redland().person("Q7", "Cat Moor", died="2019-05-01").named("Q8", "Red Party")
     told.held("party", "Q7", "Q8").held("birthplace", "Q7", "Q2")
     assert [relation for relation, subject in facts(told) if subject == "Q7"] == ["birthplace"]
+
+
+def test_the_party_of_a_head_of_state_is_in_doubt_unless_they_lead_the_government_too() -> None:
+    told = redland().named("Q5", "Blueland").named("Q8", "Red Party").person("Q7", "Cat Moor").person("Q9", "Dan Fox")
+    told.held("head_of_state", "Q5", "Q7").held("head_of_government", "Q5", "Q7")
+    for person in ("Q3", "Q4", "Q7", "Q9"):
+        told.held("party", person, "Q8")
+    assert {subject for relation, subject in facts(told) if relation == "party"} == {"Q7", "Q9"}

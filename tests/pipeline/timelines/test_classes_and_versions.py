@@ -81,3 +81,27 @@ def test_a_release_of_an_older_branch_and_a_beta_are_not_current() -> None:
 
 def test_a_version_that_nobody_followed_for_years_is_not_believed() -> None:
     assert on(version(world(), "1.0", "2018-01-01")) == {"software_version": None}
+
+
+def heads_of(made: World, *relations: str) -> dict[tuple[str, str], str | None]:
+    statements, entities = made.tables()
+    timelines, rejections = draw_timelines(
+        statements, entities, load_catalogue().select(relations), datetime.date(2025, 1, 1)
+    )
+    assert rejections.num_rows == 0
+    return {(row["relation"], row["subject"]): row["object"] for row in values_at(timelines, DAY).to_pylist()}
+
+
+def test_the_head_of_a_city_is_its_mayor_and_that_of_a_state_or_a_city_that_is_one_leads_a_government() -> None:
+    made = world().is_a("Q1", "Q515").is_a("Q2", "Q6256").is_a("Q3", "Q515", "Q3624078")
+    for qid in ("Q1", "Q2", "Q3", "Q4"):
+        made.country(qid, "P6").held_by(f"Q1{qid[1:]}", "2020")
+    assert heads_of(made, "P6") == {
+        ("mayor", "Q1"): "Q11", ("head_of_government", "Q2"): "Q12", ("head_of_government", "Q3"): "Q13",
+        ("head_of_government", "Q4"): "Q14",
+    }  # fmt: skip
+
+
+def test_a_relation_that_is_read_alone_takes_the_subjects_of_every_class() -> None:
+    made = world().is_a("Q1", "Q515").country("Q1", "P6").held_by("Q11", "2020")
+    assert heads_of(made, "head_of_government") == {("head_of_government", "Q1"): "Q11"}
