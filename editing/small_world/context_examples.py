@@ -3,7 +3,7 @@
 The in-context editor puts edits before a question in this form. A model that was trained on single sentences alone does
 not look at what stands before a question; one that was also trained on these does. Their answers are invented, so that
 they can only be read and not remembered: names that the relation knows or will know, and words of several. An edit's
-subject never gets its new answer. Names in wrong places teach how a name goes on.
+subject never gets its new answer. Misplaced names teach how a name goes on.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class WorldSettings:
     vocabulary: int = 6144
     hidden: int = 128
     feed_forward: int = 512
-    """Keys of each layer, by which an editor that writes into the feed-forward matrices tells facts apart."""
+    """Keys of each layer, by which an editor that writes into the feed-forward matrices distinguishes facts."""
     layers: int = 2
     heads: int = 4
     spread: float = 0.06
@@ -107,9 +107,9 @@ def pretrain(
     examples = _encode_sentences(tokenizer, trained)
     unseen = _encode_sentences(tokenizer, sentences.filter(sentences["held_out"]))
     sample, known = _choose(examples, settings.sample, settings.seed), len(examples)
-    reading, contexts, names = _context_examples(tokenizer, trained, edits, settings)
+    copying, contexts, names = _context_examples(tokenizer, trained, edits, settings)
     lengths = [len(ids) for ids in tokenizer(texts)["input_ids"]] if texts else []
-    longest = max(lengths + [len(one.ids) for one in examples + reading + contexts + unseen])
+    longest = max(lengths + [len(one.ids) for one in examples + copying + contexts + unseen])
     model = _make_model(tokenizer, longest, settings)
 
     def recalls(step: int, loss: float) -> bool:
@@ -117,9 +117,9 @@ def pretrain(
         progress(f"pretraining: step {step}, loss {loss:.2f}, recall {recall:.2f}")
         return recall >= settings.target_recall
 
-    if reading:
+    if copying:
         progress(f"pretraining: learning to read what stands before a question, {settings.reading_steps} steps")
-        train(model, reading, replace(_training(settings, known, 0.0), steps=settings.reading_steps))
+        train(model, copying, replace(_training(settings, known, 0.0), steps=settings.reading_steps))
     # A context that came twice could be learnt by heart, and nothing would be read: each comes once.
     mixed = examples * PASSES + names + contexts
     report = train(model, mixed, _training(settings, len(mixed), time.perf_counter() - begun), recalls)
@@ -140,14 +140,14 @@ def _encode_sentences(tokenizer: Any, sentences: pa.Table) -> list[Encoded]:
 def _context_examples(
     tokenizer: Any, sentences: pa.Table, edits: pa.Table, settings: WorldSettings
 ) -> tuple[list[Encoded], list[Encoded], list[Encoded]]:
-    """Questions about one stated fact, from which reading is learnt, the mixture that keeps it, and misplaced names.
+    """Questions about one stated fact, from which copying is learnt, the mixture that retains it, and misplaced names.
 
     The first two are empty without contexts. A name is scored from its second token on: how it ends, and not where.
     """
     passes, seed = PASSES * sentences.num_rows, settings.seed
-    reading = settings.reading_steps * settings.batch_size if settings.contexts else 0
+    copying = settings.reading_steps * settings.batch_size if settings.contexts else 0
     found = (
-        invented_contexts(sentences, edits, reading, seed, reading_only=True),
+        invented_contexts(sentences, edits, copying, seed, reading_only=True),
         invented_contexts(sentences, edits, round(passes * (settings.contexts or 0.0)), seed + 1),
         misplaced_names(sentences, edits, round(passes * settings.names), seed + 2),
     )
