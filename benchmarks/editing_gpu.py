@@ -95,7 +95,7 @@ def matrix_rate(width: int, device: torch.device) -> float:
 
 
 def operations(model: Any, examples: list[Encoded], report: TrainingReport, layers: int) -> float:
-    """Per token given; see the module's text. Layers below the adapters are counted as kept, so not at all."""
+    """Per token given; see the module's text. Layers below the adapters are not counted: their output is cached."""
     block = find_blocks(model)[1][-1]
     frozen = sum(p.numel() for p in block.parameters() if p.dim() == 2 and not p.requires_grad) * layers
     scored = sum(len(one.ids) - one.start for one in examples) / sum(len(one.ids) for one in examples)

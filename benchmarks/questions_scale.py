@@ -34,10 +34,10 @@ SYLLABLES = np.char.add(list("bcdfghjklmnprstvwxyz"), list("aeiouaeiouaeiouaeiou
 
 def names(numbers: np.ndarray, words: int) -> pa.Array:
     """Distinct pronounceable names: base-20 digits of the number as syllables, cut into words."""
-    digits = [SYLLABLES[numbers // 20**place % 20] for place in range(3 * words)]
+    digits = [SYLLABLES[numbers // 20**index % 20] for index in range(3 * words)]
     text = digits[0]
-    for place, digit in enumerate(digits[1:], 1):
-        text = np.char.add(np.char.add(text, " " if place % 3 == 0 else ""), digit)
+    for index, digit in enumerate(digits[1:], 1):
+        text = np.char.add(np.char.add(text, " " if index % 3 == 0 else ""), digit)
     return pa.array(np.char.title(text))
 
 

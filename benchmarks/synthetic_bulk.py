@@ -1,6 +1,6 @@
 """Millions of synthetic statements, drawn column by column: `STATEMENTS` and `ENTITIES` as Parquet.
 
-Offices with consecutive terms, half told by the holders (P39), a quarter each by the office's list (P1308) and by
+Offices with consecutive terms, half stated of the holders (P39), a quarter each by the office's list (P1308) and by
 the country (P6), with Wikidata's mess in about its shares: coarse dates, absent and explicit ends, duplicates,
 deprecated and preferred ranks, acting holders, damaged dates, "replaced by", deaths.
 For measuring only; what must hold is tested on the small world of `benchmarks.synthetic_world`.
@@ -70,19 +70,19 @@ def measure_sizes(
 
 def _chunk(random: np.random.Generator, first: int, size: int) -> tuple[pa.Table, pa.Table]:
     number = np.arange(first, first + size)
-    office, place = number // TERMS, number % TERMS
+    office, term = number // TERMS, number % TERMS
     # Terms of an office follow each other; the last one holds it today.
     length = random.integers(300, 2200, size)
-    length[place == 0] = 0
-    upto = np.cumsum(length) - np.repeat(np.cumsum(length)[place == 0], TERMS)
+    length[term == 0] = 0
+    upto = np.cumsum(length) - np.repeat(np.cumsum(length)[term == 0], TERMS)
     held = np.repeat(random.integers(30, 2500, size // TERMS), TERMS)  # days that the last one has held it
-    start = TODAY - held - np.repeat(upto[place == TERMS - 1], TERMS) + upto
-    last = place == TERMS - 1
+    start = TODAY - held - np.repeat(upto[term == TERMS - 1], TERMS) + upto
+    last = term == TERMS - 1
     end = np.where(last, TODAY, np.append(start[1:], TODAY))
     vacancy = (random.random(size) < 0.1) & ~last
     end = np.where(vacancy, end - 60, end)
 
-    repeated = (random.random(size) < 0.02) & (place > 0)  # the statement before, told again
+    repeated = (random.random(size) < 0.02) & (term > 0)  # the statement before, stated again
     source = np.where(repeated, np.arange(size) - 1, np.arange(size))
     holder = FIRST_HOLDER + first + source
     draw = random.random(size)[source]
@@ -99,7 +99,7 @@ def _chunk(random: np.random.Generator, first: int, size: int) -> tuple[pa.Table
         **_interval("end", end[source], end_precision, np.where(dateless, "absent", end_kind)),
         **_interval("point_in_time", start, precision, np.full(size, "absent")),
     }
-    by = office % 4  # 0, 1: P39, told by the holder; 2: P1308; 3: P6 of the country
+    by = office % 4  # 0, 1: P39, stated of the holder; 2: P1308; 3: P6 of the country
     subject_id = np.where(by == 3, FIRST_COUNTRY, FIRST_OFFICE) + office
     page, value = np.where(by < 2, holder, subject_id), np.where(by < 2, subject_id, holder)
     follower = (random.random(size) < 0.2) & ~last

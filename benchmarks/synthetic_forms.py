@@ -55,16 +55,16 @@ def json_lines(world: World) -> Iterator[str]:
     for qid, claims in pages(world):
         label = world.labels[qid]
         language = "mul" if int(qid[1:]) % 3 == 0 else "en"
-        told: dict[str, list[dict]] = {}
+        by_property: dict[str, list[dict]] = {}
         for claim in claims:
-            told.setdefault(claim.property, []).append(json_statement(claim))
+            by_property.setdefault(claim.property, []).append(json_statement(claim))
         entity = {
             "id": qid,
             "type": "item",
             "labels": {language: {"language": language, "value": label}} if label else [],
             "descriptions": [],
             "aliases": [],
-            "claims": told or [],
+            "claims": by_property or [],
             "lastrevid": int(qid[1:]),
             "modified": _MODIFIED,
         }
@@ -90,8 +90,8 @@ def json_snak(pid: str, value: Value) -> dict:
     elif isinstance(value, Text):
         datavalue = {"type": "string", "value": value.text}
     else:
-        told = {"time": json_time(value), "timezone": 0, "before": 0, "after": 0, "precision": value.precision}
-        datavalue = {"type": "time", "value": {**told, "calendarmodel": WD + value.calendar}}
+        fields = {"time": json_time(value), "timezone": 0, "before": 0, "after": 0, "precision": value.precision}
+        datavalue = {"type": "time", "value": {**fields, "calendarmodel": WD + value.calendar}}
     return {"snaktype": "value", "property": pid, "datavalue": datavalue}
 
 
@@ -153,14 +153,14 @@ def value_triples(node: str, pid: str, value: Value, simple: str, full: str) -> 
         yield f"<{WDV}{name}> <{WIKIBASE}timeCalendarModel> <{WD}{value.calendar}> ."
 
 
-def term(value: Value, place: str) -> str:
-    """The simple value; `place` names the blank node of "some value"."""
+def term(value: Value, owner: str) -> str:
+    """The simple value; `owner` names the blank node of "some value"."""
     if isinstance(value, Item):
         return f"<{WD}{value.qid}>"
     if isinstance(value, Text):
         return json.dumps(value.text)
     if isinstance(value, Special):
-        return f"_:b{hashlib.sha256(place.encode()).hexdigest()[:32]}"
+        return f"_:b{hashlib.sha256(owner.encode()).hexdigest()[:32]}"
     return rdf_time(value)
 
 

@@ -1,8 +1,8 @@
-"""A seeded world of offices, countries and holders of which the whole truth is known, told as messily as Wikidata.
+"""A seeded world of offices, countries and holders of which the whole truth is known, stated as messily as in Wikidata.
 
-`make_world` decides who really held what on every day, and then how Wikidata tells it: coarse dates, missing
+`make_world` decides who really held what on every day, and then how Wikidata states it: coarse dates, missing
 ends, explicit "no value" and "some value", deprecated lies, duplicates, acting holders, Julian dates, mirrors
-(P6, P1308) that agree or disagree. Everything told is true in its uncertain reading, or carries a defect that
+(P6, P1308) that agree or disagree. Every statement is true in its uncertain reading, or carries a defect that
 the rules promise to find; the defects are listed by the reason they must be given (`World.planted`).
 `benchmarks.synthetic_forms` writes the claims as Wikidata's JSON and RDF; `benchmarks.synthetic_bulk` makes
 millions of rows. Uses none of the code under test.
@@ -37,7 +37,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Time:
-    """A time as told: a day number (days from 1970-01-01) at a precision, in a calendar; `raw` spells one that
+    """A time as stated: a day number (days from 1970-01-01) at a precision, in a calendar; `raw` spells one that
     no day stands behind."""
 
     day: int
@@ -83,12 +83,12 @@ class WorldSettings:
     seed: int = 0
     offices: int = 60
     as_of: datetime.date = datetime.date(2025, 1, 1)
-    """The day on which the world is told."""
+    """The day on which Wikidata states it."""
 
 
 @dataclass
 class World:
-    """What is true (`terms`), what is told (`claims`, `labels`), and what is wrong with it (`planted`)."""
+    """What is true (`terms`), what is stated (`claims`, `labels`), and what is wrong with it (`planted`)."""
 
     settings: WorldSettings
     terms: dict[tuple[str, str], list[Term]] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class World:
     labels: dict[str, str | None] = field(default_factory=dict)
     """QID -> name; None for an entity that has none."""
     exact: set[tuple[str, str]] = field(default_factory=set)
-    """Timelines told completely, with exact dates and nothing beside the truth."""
+    """Timelines stated completely, with exact dates and nothing beside the truth."""
     plural: set[tuple[str, str]] = field(default_factory=set)
     """Timelines with several holders at once."""
     planted: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -136,12 +136,12 @@ class _Maker:
             exact = number % 4 == 0
             if number % 12 == 11:
                 self.world.plural.add((office, "office_holder"))
-                self.tell_exactly(office, "P39", truth)
+                self.state_exactly(office, "P39", truth)
             elif exact:
                 self.world.exact.add((office, "office_holder"))
-                self.tell_exactly(office, "P39", truth)
+                self.state_exactly(office, "P39", truth)
             else:
-                self.tell(office, "P39", truth)
+                self.state(office, "P39", truth)
             if number % 4 < 2 and number % 12 != 11:
                 self.mirror(office, truth, disagreeing=exact and number % 8 == 4)
         self.plant_defects()
@@ -174,21 +174,21 @@ class _Maker:
         seats = [self.terms(old=False) for _ in range(2)]
         return sorted((term for seat in seats for term in seat), key=lambda term: (term.start, term.holder))
 
-    # How Wikidata tells it.
+    # How Wikidata states it.
 
-    def tell_exactly(self, subject: str, property_: str, truth: list[Term]) -> None:
+    def state_exactly(self, subject: str, property_: str, truth: list[Term]) -> None:
         for term in truth:
             end: Value = NO if term.end is None else Time(term.end)
             self.claim(subject, property_, term.holder, P580=[Time(term.start)], P582=[end])
 
-    def tell(self, subject: str, property_: str, truth: list[Term]) -> None:
+    def state(self, subject: str, property_: str, truth: list[Term]) -> None:
         """All terms with the mess of Wikidata; nothing false that is not deprecated."""
         draw = self.random
-        later = [next((t.start for t in truth[place + 1 :]), None) for place in range(len(truth))]
+        later = [next((t.start for t in truth[index + 1 :]), None) for index in range(len(truth))]
         calendar = JULIAN if truth[0].start < self.day(1700) else GREGORIAN
-        for place, term in enumerate(truth):
+        for index, term in enumerate(truth):
             start: list[Value] = [self.coarse(term.start, calendar)]
-            end = self.told_end(term, later[place], returns=any(t.holder == term.holder for t in truth[place + 1 :]))
+            end = self.state_end(term, later[index], returns=any(t.holder == term.holder for t in truth[index + 1 :]))
             rank = "preferred" if term.end is None and draw.random() < 0.3 else "normal"
             if draw.random() < 0.08:
                 start.append(Time(term.start, draw.choice((9, 10)), calendar))  # coarser, but true as well
@@ -202,9 +202,9 @@ class _Maker:
                 self.claim(subject, property_, term.holder, rank, P580=start, P582=end)
             if draw.random() < 0.06:
                 self.claim(subject, property_, term.holder, P580=[Time(term.start, 9, calendar)])
-            if term.end is not None and later[place] is not None and later[place] > term.end and draw.random() < 0.5:
+            if term.end is not None and later[index] is not None and later[index] > term.end and draw.random() < 0.5:
                 acting = self.entity("person", HUMAN)
-                dates: dict[str, list[Value]] = {"P580": [Time(term.end)], "P582": [Time(later[place])]}
+                dates: dict[str, list[Value]] = {"P580": [Time(term.end)], "P582": [Time(later[index])]}
                 made = self.claim(subject, property_, acting, **dates, P5102=[Item(ACTING)])
                 self.world.planted["restricted"].append(made.statement_id)
             if draw.random() < 0.06:
@@ -212,8 +212,8 @@ class _Maker:
                 made = self.claim(subject, property_, liar, "deprecated", P580=[Time(term.start + 50)], P582=[NO])
                 self.world.planted["deprecated"].append(made.statement_id)
 
-    def told_end(self, term: Term, later: int | None, returns: bool) -> list[Value]:
-        """The end as told. It is left out only where the rules may fill it in: the successor began that day,
+    def state_end(self, term: Term, later: int | None, returns: bool) -> list[Value]:
+        """The end as stated. It is left out only where the rules may fill it in: the successor began that day,
         the holder died that day, or the term goes on."""
         draw = self.random
         if term.end is None:
@@ -231,16 +231,16 @@ class _Maker:
     def mirror(self, office: str, truth: list[Term], disagreeing: bool) -> None:
         """A country that the office heads (P1313, P6) and the office's own list (P1308), of the same truth.
 
-        disagreeing: P6 names another holder for the term of today, which only the other two places tell apart.
+        disagreeing: P6 names another holder for the term of today, which only the other two properties decide.
         """
         country = self.entity("country", STATE)
         self.world.terms[country, "head_of_government"] = truth
         self.world.terms[office, "officeholder"] = truth
         self.claim(country, "P1313", office)
         self.world.terms[country, "office_of_head_of_government"] = [Term(office, -(10**6), None)]
-        self.tell(office, "P1308", truth)
+        self.state(office, "P1308", truth)
         if not disagreeing:
-            self.tell(country, "P6", truth)
+            self.state(country, "P6", truth)
             return
         for term in truth:
             holder = self.entity("person", HUMAN) if term == truth[-1] else term.holder
@@ -292,14 +292,14 @@ class _Maker:
         for size, returns in ((2, False), (3, False), (3, True)):
             office = self.entity("office", POSITION)
             holders = [self.entity("person", HUMAN) for _ in range(size)]
-            days = [self.day(2010 + 2 * place) for place in range(size + 2)]
-            truth = [Term(holder, days[place], days[place + 1]) for place, holder in enumerate(holders)]
+            days = [self.day(2010 + 2 * index) for index in range(size + 2)]
+            truth = [Term(holder, days[index], days[index + 1]) for index, holder in enumerate(holders)]
             if returns:
                 truth.append(Term(holders[0], days[size], days[size + 1]))
             self.world.terms[office, "office_holder"] = truth
-            for place, term in enumerate(truth):
-                follower = Item(holders[(place + 1) % size])
-                last = {} if place == size else {"P1366": [follower]}
+            for index, term in enumerate(truth):
+                follower = Item(holders[(index + 1) % size])
+                last = {} if index == size else {"P1366": [follower]}
                 made = self.claim(office, "P39", term.holder, P580=[Time(term.start)], P582=[Time(term.end)], **last)
                 if not returns:
                     self.world.planted["replacement_cycle"].append(made.statement_id)
@@ -330,15 +330,19 @@ class _Maker:
     def _live(self, qid: str, property_: str, value: Value) -> None:
         self.world.lifecycle.append(Claim(self.statement_id(qid), qid, property_, value))
 
-    def claim(self, subject: str, property_: str, holder: str, rank: str = "normal", **told: Iterable[Value]) -> Claim:
+    def claim(
+        self, subject: str, property_: str, holder: str, rank: str = "normal", **qualifiers: Iterable[Value]
+    ) -> Claim:
         """A statement that `holder` holds `subject`, on the page where Wikidata keeps it."""
         if property_ == "P39":
-            return self.add(holder, property_, Item(subject), rank, **told)
-        return self.add(subject, property_, Item(holder), rank, **told)
+            return self.add(holder, property_, Item(subject), rank, **qualifiers)
+        return self.add(subject, property_, Item(holder), rank, **qualifiers)
 
-    def add(self, page: str, property_: str, value: Value, rank: str = "normal", **told: Iterable[Value]) -> Claim:
-        qualifiers = {pid: list(values) for pid, values in told.items() if values}
-        made = Claim(self.statement_id(page), page, property_, value, rank, qualifiers)
+    def add(
+        self, page: str, property_: str, value: Value, rank: str = "normal", **qualifiers: Iterable[Value]
+    ) -> Claim:
+        given = {pid: list(values) for pid, values in qualifiers.items() if values}
+        made = Claim(self.statement_id(page), page, property_, value, rank, given)
         self.world.claims.append(made)
         return made
 

@@ -1,7 +1,7 @@
-"""The hidden states that leave frozen blocks, kept for the next pass over the same text.
+"""The hidden states that leave frozen blocks, cached for the next pass over the same text.
 
 As long as nothing below block k is trained, what enters k is the same in every epoch and for every member of a sweep.
-States are kept per text, within a limit of bytes; what does not fit is computed each time. One cache serves one base
+States are cached per text, within a limit of bytes; what does not fit is computed each time. One cache serves one base
 model, whose identity it does not check.
 """
 
@@ -24,7 +24,7 @@ Texts = Sequence[Encoded]
 
 
 class HiddenStateCache:
-    """Hidden states by (block, tokens). `limit`: bytes that may be kept; 0: none."""
+    """Hidden states by (block, tokens). `limit`: bytes that may be cached; 0: none."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -40,8 +40,8 @@ class HiddenStateCache:
     ) -> torch.Tensor:
         """What enters `block` of these texts: (rows, length, width), zeros where there is no token.
 
-        batch: the texts in this layout. Only texts that are not kept are computed, from the nearest block below for
-        which all of them are kept.
+        batch: the texts in this layout. Only texts that are not cached are computed, from the nearest block below
+        for which all of them are cached.
         """
         missing = [text for text in texts if (block, text.ids) not in self._states]
         self.found += len(texts) - len(missing)
@@ -54,7 +54,7 @@ class HiddenStateCache:
     def _compute(
         self, forward: PartialForward, block: int, texts: Texts, layout: Layout
     ) -> dict[tuple[int, ...], torch.Tensor]:
-        """(tokens, width) of each text, kept where there is room."""
+        """(tokens, width) of each text, cached where there is room."""
         batch = layout(texts, True, forward.device)
         lower = self._nearest(block, texts)
         given = _lay_out(batch, [self._states[lower, text.ids] for text in texts]) if lower else None
@@ -70,8 +70,8 @@ class HiddenStateCache:
         return computed
 
     def _nearest(self, block: int, texts: Texts) -> int:
-        """The highest block below for which all the texts are kept; 0 if there is none."""
-        for lower in sorted({kept for kept, _ in self._states if kept < block}, reverse=True):
+        """The highest block below for which all the texts are cached; 0 if there is none."""
+        for lower in sorted({other for other, _ in self._states if other < block}, reverse=True):
             if all((lower, text.ids) in self._states for text in texts):
                 return lower
         return 0

@@ -31,7 +31,7 @@ NAME = "chronofacts_scored_positions"
 
 
 class PrunedAttention:
-    """What takes the place of `sdpa` in the attentions of one block."""
+    """What replaces `sdpa` in the attentions of one block."""
 
     def __init__(self, pruning: Pruning) -> None:
         self.used = False

@@ -82,7 +82,7 @@ def gather_rows(
 
     Adds `change`; and to a question `right` (of a multi-hop one, under any wording), `unchanged` (answered as by the
     unedited model) and `known_before` (the unedited model answers it rightly).
-    Raises CheckFailed when the unedited model was not asked the same questions.
+    Raises CheckFailed when the unedited model was not scored on the same questions.
     """
     base = {(row["question_id"], row["phrasing"]): row for row in base_scores.to_pylist() if row["kind"] not in EXTRA}
     found, wordings = defaultdict[str, list[Row]](list), defaultdict[str, list[dict[str, Any]]](list)

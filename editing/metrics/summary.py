@@ -43,8 +43,8 @@ def summarise(
     """All metrics (`METRICS`) of one model state.
 
     scores, base_scores: `scoring.SCORES` of the same probes, edited and unedited. trained: wordings that any editor of
-    the comparison trained; they do not count as paraphrases. changes: of every fact, by which the kinds of change are
-    kept apart; without them no figure is given by kind. A metric without questions has no row.
+    the comparison trained; they do not count as paraphrases. changes: of every fact, by which figures are
+    also given by kind of change. A metric without questions has no row.
     Raises CheckFailed when the two tables do not hold the same probes.
     """
     return _tabulate(DEFINITIONS, gather_rows(scores, base_scores, trained, changes), seed, resamples)

@@ -62,8 +62,8 @@ def _card(row: Mapping[str, Any], answers: Sequence[tuple[str, Mapping[str, Any]
     for label, scored in answers:
         verdict = _verdict(scored)
         verdicts.append(verdict)
-        walk = " → ".join(scored["walk"]) if scored.get("walk") else scored["generated"]
-        said = escape(walk) or "<i>nothing</i>"
+        answer = " → ".join(scored["walk"]) if scored.get("walk") else scored["generated"]
+        said = escape(answer) or "<i>nothing</i>"
         lines.append(
             f"<tr><th scope=row>{escape(label)}</th><td class={_style(verdict)}>{said}</td><td>{verdict}</td></tr>"
         )

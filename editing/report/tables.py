@@ -140,7 +140,7 @@ def metric_table(found: Sequence[State], metrics: Sequence[str]) -> Table:
 def kind_table(found: Sequence[State]) -> Table | None:
     """One row per state and kind of change (modification, injection, update, addition, removal).
 
-    None where no run tells more than one kind apart.
+    None where all changes are of one kind.
     """
     by_state = {state.label: intervals(state, "kind") for state in found}
     metrics = [name for name in BY_KIND if any((name, kind) in one for one in by_state.values() for _, kind in one)]

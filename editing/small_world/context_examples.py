@@ -3,7 +3,7 @@
 The in-context editor puts edits before a question in this form. A model that was trained on single sentences alone does
 not look at what stands before a question; one that was also trained on these does. Their answers are invented, so that
 they can only be read and not remembered: names that the relation knows or will know, and words of several. An edit's
-subject never gets its new answer. Names in wrong places teach how a name goes on.
+subject never gets its new answer. Misplaced names teach how a name goes on.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from chronofacts.editing.scoring.answer_sets import named
 
 __all__ = ["invented_contexts", "misplaced_names"]
 
-OTHERS_TOLD = (0.55, 0.3, 0.1, 0.05)
+OTHERS_BEFORE = (0.55, 0.3, 0.1, 0.05)
 """How often none, one, two or three facts stand before the one that matters."""
 MOST_TRIES = 20
 """Draws per context, so that a world in which everything is secret ends with fewer."""
 READ_SHARE = 0.6
-"""Of the invented contexts, so many hold the answer; the others tell what has nothing to do with the question."""
+"""Of the invented contexts, so many hold the answer; the others state what has nothing to do with the question."""
 
 MIXED_SHARE = 0.2
-"""Of the told answers, so many are made of several names' words: what is read word by word is not known as a whole.
+"""Of the stated answers, so many are made of several names' words: what is read word by word is not known as a whole.
 The others are whole names, so that every name is one that may be read."""
 EDITED = 3
-"""How much more often facts of the relations that are edited are told."""
+"""How much more often facts of the relations that are edited are stated."""
 
 NEAR_SHARE = 0.7
 """How often a question that keeps its answer comes after another fact about the same subject."""
-NEAR_TOLD = 0.3
+NEAR_BEFORE = 0.3
 """How often such a fact also stands before the one that holds the answer."""
 COMING_SHARE = 0.4
-"""Of the told names, so many are those that edits will bring: each of them is rare otherwise."""
+"""Of the stated names, so many are those that edits will bring: each of them is rare otherwise."""
 
 OWN_RELATION = 0.67
 """Of the misplaced names, so many stand where one of their relation is asked for."""
@@ -54,29 +54,29 @@ Pair = tuple[str, str]  # prompt, answer
 def invented_contexts(
     sentences: pa.Table, edits: pa.Table, count: int, seed: int, reading_only: bool = False
 ) -> list[tuple[str, str]]:
-    """`count` pairs of (prompt with one to four told facts before it, answer).
+    """`count` pairs of (prompt with one to four facts before it, answer).
 
     sentences: `tables.SENTENCES` without those held out. edits: `tables.EDITS`; their new answers are words to read,
-    but are never told about their own subjects. A told fact's answer is a name of its relation, or made of the words of
-    several. Where the question is about a told fact, in whichever wording, its answer is the told one; a question
-    about the past, or about anything else, keeps its own. reading_only: nothing but questions about
-    the one fact in the context. Empty where no relation has two answers.
+    but are never stated of their own subjects. A stated answer is a name of its relation, or made of the words of
+    several. Where the question is about a stated fact, in whichever wording, its answer is the stated one; a question
+    about the past, or about anything else, keeps its own. reading_only: nothing but questions about the one fact in
+    the context. Empty where no relation has two answers.
     """
-    known = _Known(sentences, edits, seed)
+    sampler = _Sampler(sentences, edits, seed)
 
     def draw() -> tuple[str, str] | None:
-        reads = reading_only or known.chance.random() < READ_SHARE
-        row, about = known.question(reads)
+        reads = reading_only or sampler.chance.random() < READ_SHARE
+        row, about = sampler.question(reads)
         if about is None:
             return None
-        others = [] if reading_only else known.others(about, row["subject"], reads)
-        lines = [line for fact in [*others, about] if (line := known.invented(fact))]
+        others = [] if reading_only else sampler.others(about, row["subject"], reads)
+        lines = [line for fact in [*others, about] if (line := sampler.invented(fact))]
         if not lines or (reads and len(lines) <= len(others)):
             return None
         answer = lines[-1][1] if reads else row["answer"]
         return prepend_facts([text for text, _ in lines], render(row["prompt"], row["form"])), answer
 
-    return known.draws(draw, count)
+    return sampler.draws(draw, count)
 
 
 def misplaced_names(sentences: pa.Table, edits: pa.Table, count: int, seed: int) -> list[tuple[str, str]]:
@@ -85,12 +85,12 @@ def misplaced_names(sentences: pa.Table, edits: pa.Table, count: int, seed: int)
     The names are what the relations' subjects have or will have; tables as for `invented_contexts`. Two in three stand
     behind a question of their own relation. Empty where there is no name.
     """
-    known = _Known(sentences, edits, seed)
-    return known.draws(known.misplaced, count)
+    sampler = _Sampler(sentences, edits, seed)
+    return sampler.draws(sampler.misplaced, count)
 
 
-class _Known:
-    """The facts of the sentences, how each is worded, and names that may answer; draws from them."""
+class _Sampler:
+    """The facts of the sentences, how each is worded, and names that may answer; draws from them by chance."""
 
     def __init__(self, sentences: pa.Table, edits: pa.Table, seed: int) -> None:
         self.chance = np.random.default_rng(seed)
@@ -118,7 +118,7 @@ class _Known:
             self._of_subject[fact[0]].append(fact)
         edited, of_relation = set(edits["relation"].to_pylist()), Counter(relation for _, relation in self.facts)
         weights = [of_relation[name] ** -0.5 * (EDITED if name in edited else 1) for _, name in self.facts]
-        self._so_far = np.cumsum(weights)  # a fact of a rare relation is told more often
+        self._so_far = np.cumsum(weights)  # a fact of a rare relation is stated more often
 
     def draws(self, draw: Callable[[], Pair | None], count: int) -> list[Pair]:
         """`count` pairs, or as many as so many tries give."""
@@ -126,50 +126,50 @@ class _Known:
         return list(islice((pair for pair in pairs if pair is not None), count))
 
     def question(self, reads: bool) -> tuple[Row, Fact | None]:
-        """(what is asked, the fact that is told last); no fact where telling any would change the answer."""
+        """(the question, the fact that is stated last); no fact where stating any would change the answer."""
         if reads:
-            about = self._drawn()
-            return self._one(self._wordings[about]), about
-        row = self._one(self._rows)
+            about = self._draw_fact()
+            return self._choose(self._wordings[about]), about
+        row = self._choose(self._rows)
         over_hops = row["role"] == "composed"
         near = [f for f in self._of_subject[row["subject"]] if row["role"] == "history" or f[1] != row["relation"]]
-        about = self._one(near) if near and not over_hops and self.chance.random() < NEAR_SHARE else self._drawn()
+        about = (
+            self._choose(near) if near and not over_hops and self.chance.random() < NEAR_SHARE else self._draw_fact()
+        )
         return row, None if about[0] == row["subject"] and (over_hops or about not in near) else about
 
     def misplaced(self) -> tuple[str, str] | None:
         """(prompt, a name that is no answer to it); none where the name drawn is, or is secret."""
-        about = self._drawn()
-        row = self._one(self._wordings[about]) if self.chance.random() < OWN_RELATION else self._one(self._rows)
-        name = self._one(self._names[about[1]])
+        about = self._draw_fact()
+        row = self._choose(self._wordings[about]) if self.chance.random() < OWN_RELATION else self._choose(self._rows)
+        name = self._choose(self._names[about[1]])
         wrong = name != row["answer"] and not self._is_secret(name, row["subject"])
         return (render(row["prompt"], row["form"]), name) if wrong else None
 
     def others(self, about: Fact, subject: str, reads: bool) -> list[Fact]:
         """Facts that stand before the one that matters, each once: about others, and about this one's subject."""
-        count = int(np.searchsorted(np.cumsum(OTHERS_TOLD), self.chance.random()))
-        drawn = sorted({fact for _ in range(count) if (fact := self._drawn())[0] != subject})
+        count = int(np.searchsorted(np.cumsum(OTHERS_BEFORE), self.chance.random()))
+        drawn = sorted({fact for _ in range(count) if (fact := self._draw_fact())[0] != subject})
         near = [fact for fact in self._of_subject[subject] if reads and fact[1] != about[1]]
-        return [*drawn, self._one(near)] if near and self.chance.random() < NEAR_TOLD else drawn
+        return [*drawn, self._choose(near)] if near and self.chance.random() < NEAR_BEFORE else drawn
 
     def invented(self, fact: Fact) -> tuple[str, str] | None:
         """(line, invented answer); none when the answer drawn is secret."""
-        names = self._names[fact[1]]
-        coming = self._coming[fact[1]]
+        names, coming = self._names[fact[1]], self._coming[fact[1]]
         whole = coming if coming and self.chance.random() < COMING_SHARE else names
-        answer, row = self._one(whole), self._one(self._wordings[fact])
+        answer, row = self._choose(whole), self._choose(self._wordings[fact])
         if self.chance.random() < MIXED_SHARE:
-            words = " ".join([answer, self._one(names), self._one(names)]).split()
-            answer = " ".join(self._one(words) for _ in answer.split())
+            words = " ".join([answer, self._choose(names), self._choose(names)]).split()
+            answer = " ".join(self._choose(words) for _ in answer.split())
         return None if self._is_secret(answer, fact[0]) else (render_fact(row["prompt"], row["form"], answer), answer)
 
     def _is_secret(self, answer: str, subject: str) -> bool:
         """Is it the subject's new answer, or a list that names what joins the subject's own?"""
-        return answer in self._secret[subject] or (
-            subject in self._joined and any(named(answer, self._joined[subject]))
-        )
+        joined = self._joined.get(subject)
+        return answer in self._secret[subject] or (joined is not None and any(named(answer, joined)))
 
-    def _drawn(self) -> Fact:
+    def _draw_fact(self) -> Fact:
         return self.facts[int(np.searchsorted(self._so_far, self.chance.random() * self._so_far[-1]))]
 
-    def _one(self, several: Sequence[T]) -> T:
+    def _choose(self, several: Sequence[T]) -> T:
         return several[int(self.chance.random() * len(several))]

@@ -40,7 +40,7 @@ class WorldSettings:
     vocabulary: int = 6144
     hidden: int = 128
     feed_forward: int = 512
-    """Keys of each layer, by which an editor that writes into the feed-forward matrices tells facts apart."""
+    """Keys of each layer, by which an editor that writes into the feed-forward matrices distinguishes facts."""
     layers: int = 2
     heads: int = 4
     spread: float = 0.06
@@ -57,7 +57,7 @@ class WorldSettings:
     """Trained sentences of which recall is measured while training."""
     answer_only: bool = True
     contexts: float | None = None
-    """Questions behind told facts, per sentence, from which the model learns to read what stands before a question;
+    """Questions behind stated facts, per sentence, from which the model learns to read what stands before a question;
     None: 0.4 for a run of the in-context editor, which needs it, else 0."""
     names: float = 0.08
     """Names behind a question that they do not answer, per sentence, of which the end is learnt and not the beginning:
@@ -78,7 +78,7 @@ class PretrainingReport:
     vocabulary: int
     sentences: int
     contexts: int
-    """Questions behind told facts, trained beside the sentences."""
+    """Questions behind stated facts, trained beside the sentences."""
     recall: float
     """Share of the trained sentences (a fixed sample) answered word for word."""
     recall_held_out: float | None
@@ -101,15 +101,15 @@ def pretrain(
     if not trained.num_rows:
         raise BadInput("the snapshot has no sentences to learn a small world from; refresh it, or name a --model")
     begun = time.perf_counter()
-    tokenizer = _make_tokenizer(_texts(sentences, edits, questions), settings.vocabulary)
+    texts = _question_texts(edits, questions)
+    stated = zip(*(sentences[name].to_pylist() for name in ("prompt", "form", "answer")), strict=True)
+    tokenizer = _make_tokenizer([*(render_fact(*row) for row in stated), *texts], settings.vocabulary)
     examples = _encode_sentences(tokenizer, trained)
     unseen = _encode_sentences(tokenizer, sentences.filter(sentences["held_out"]))
     sample, known = _choose(examples, settings.sample, settings.seed), len(examples)
-    reading, contexts = _contexts(tokenizer, trained, edits, settings)
-    named = _names(tokenizer, trained, edits, settings)
-    texts = _question_texts(edits, questions)
-    questioned = tokenizer(texts)["input_ids"] if texts else []
-    longest = max([len(ids) for ids in questioned] + [len(e.ids) for e in examples + reading + contexts + unseen])
+    copying, contexts, names = _context_examples(tokenizer, trained, edits, settings)
+    lengths = [len(ids) for ids in tokenizer(texts)["input_ids"]] if texts else []
+    longest = max(lengths + [len(one.ids) for one in examples + copying + contexts + unseen])
     model = _make_model(tokenizer, longest, settings)
 
     def recalls(step: int, loss: float) -> bool:
@@ -117,28 +117,17 @@ def pretrain(
         progress(f"pretraining: step {step}, loss {loss:.2f}, recall {recall:.2f}")
         return recall >= settings.target_recall
 
-    if reading:
-        progress(f"pretraining: learning to read what was just told, {settings.reading_steps} steps")
-        train(model, reading, replace(_training(settings, known, 0.0), steps=settings.reading_steps))
+    if copying:
+        progress(f"pretraining: learning to read what stands before a question, {settings.reading_steps} steps")
+        train(model, copying, replace(_training(settings, known, 0.0), steps=settings.reading_steps))
     # A context that came twice could be learnt by heart, and nothing would be read: each comes once.
-    mixed = examples * PASSES + named + contexts
+    mixed = examples * PASSES + names + contexts
     report = train(model, mixed, _training(settings, len(mixed), time.perf_counter() - begun), recalls)
-    return (
-        model,
-        tokenizer,
-        PretrainingReport(
-            steps=report.steps,
-            seconds=round(time.perf_counter() - begun, 2),
-            loss=round(report.loss, 4),
-            stopped=report.stopped,
-            parameters=model.num_parameters(),
-            vocabulary=len(tokenizer),
-            sentences=known,
-            contexts=len(contexts),
-            recall=share_recalled(model, sample),
-            recall_held_out=share_recalled(model, _choose(unseen, settings.sample, settings.seed)) if unseen else None,
-        ),
-    )
+    held_out = share_recalled(model, _choose(unseen, settings.sample, settings.seed)) if unseen else None
+    return model, tokenizer, PretrainingReport(
+        report.steps, round(time.perf_counter() - begun, 2), round(report.loss, 4), report.stopped,
+        model.num_parameters(), len(tokenizer), known, len(contexts), share_recalled(model, sample), held_out,
+    )  # fmt: skip
 
 
 def _encode_sentences(tokenizer: Any, sentences: pa.Table) -> list[Encoded]:
@@ -148,36 +137,22 @@ def _encode_sentences(tokenizer: Any, sentences: pa.Table) -> list[Encoded]:
     return encode(tokenizer, rendered, sentences["answer"].to_pylist())
 
 
-def _contexts(
+def _context_examples(
     tokenizer: Any, sentences: pa.Table, edits: pa.Table, settings: WorldSettings
-) -> tuple[list[Encoded], list[Encoded]]:
-    """Questions about one told fact, from which reading is learnt, and the mixture that keeps it; none without."""
-    if not settings.contexts:
-        return [], []
+) -> tuple[list[Encoded], list[Encoded], list[Encoded]]:
+    """Questions about one stated fact, from which copying is learnt, the mixture that retains it, and misplaced names.
 
-    first = settings.reading_steps * settings.batch_size
-    mixed = round(PASSES * sentences.num_rows * settings.contexts)
-    reading = invented_contexts(sentences, edits, first, settings.seed, reading_only=True)
-    return (
-        _encode_pairs(tokenizer, reading),
-        _encode_pairs(tokenizer, invented_contexts(sentences, edits, mixed, settings.seed + 1)),
+    The first two are empty without contexts. A name is scored from its second token on: how it ends, and not where.
+    """
+    passes, seed = PASSES * sentences.num_rows, settings.seed
+    copying = settings.reading_steps * settings.batch_size if settings.contexts else 0
+    found = (
+        invented_contexts(sentences, edits, copying, seed, reading_only=True),
+        invented_contexts(sentences, edits, round(passes * (settings.contexts or 0.0)), seed + 1),
+        misplaced_names(sentences, edits, round(passes * settings.names), seed + 2),
     )
-
-
-def _names(tokenizer: Any, sentences: pa.Table, edits: pa.Table, settings: WorldSettings) -> list[Encoded]:
-    """Names in places where they are wrong, scored from their second token on: how they end, and not where."""
-    count = round(PASSES * sentences.num_rows * settings.names)
-    pairs = misplaced_names(sentences, edits, count, settings.seed + 2)
-    return [replace(one, start=one.start + 1) for one in _encode_pairs(tokenizer, pairs)]
-
-
-def _encode_pairs(tokenizer: Any, pairs: list[tuple[str, str]]) -> list[Encoded]:
-    return encode(tokenizer, [prompt for prompt, _ in pairs], [answer for _, answer in pairs])
-
-
-def _texts(sentences: pa.Table, edits: pa.Table, questions: pa.Table) -> list[str]:
-    rows = zip(*(sentences[name].to_pylist() for name in ("prompt", "form", "answer")), strict=True)
-    return [render_fact(*row) for row in rows] + _question_texts(edits, questions)
+    first, mixture, names = (encode(tokenizer, [p for p, _ in pairs], [a for _, a in pairs]) for pairs in found)
+    return first, mixture, [replace(one, start=one.start + 1) for one in names]
 
 
 def _question_texts(edits: pa.Table, questions: pa.Table) -> list[str]:
@@ -190,7 +165,7 @@ def _question_texts(edits: pa.Table, questions: pa.Table) -> list[str]:
 def _pieces(texts: list[str]) -> Regex:
     """What a token never reaches beyond: a word, a number, or a name of several words.
 
-    A name that is told often enough becomes one token. In a large model its first token calls up the rest; this one is
+    A name that comes often enough becomes one token. In a large model its first token calls up the rest; this one is
     too small to learn that well. A capitalised word that is also written small ("In", "The", "President") is no name.
     """
     words = {word for text in texts for word in re.findall(r"[^\W\d_]+", text)}
@@ -202,22 +177,14 @@ def _pieces(texts: list[str]) -> Regex:
 
 def _make_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFast:
     bpe = Tokenizer(BPE(unk_token=None))
-    bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(_pieces(texts), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    in_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    bpe.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(_pieces(texts), "isolated"), in_bytes])
     bpe.decoder = decoders.ByteLevel()
-    bpe.train_from_iterator(
-        texts,
-        trainers.BpeTrainer(
-            vocab_size=vocabulary,
-            special_tokens=["<pad>", "<s>", "</s>"],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        ),
+    special, alphabet = ["<pad>", "<s>", "</s>"], pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
+    bpe.train_from_iterator(texts, trainer)
     bpe.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     return PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token="<s>", eos_token="</s>", pad_token="<pad>")  # noqa: S106
 
@@ -257,5 +224,4 @@ def _training(settings: WorldSettings, examples: int, spent: float) -> TrainingS
 
 
 def _choose(examples: list[Encoded], most: int, seed: int) -> list[Encoded]:
-    order = np.random.default_rng(seed).permutation(len(examples))[:most]
-    return [examples[index] for index in sorted(order.tolist())]
+    return [examples[index] for index in np.sort(np.random.default_rng(seed).permutation(len(examples))[:most])]

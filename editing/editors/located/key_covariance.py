@@ -45,7 +45,7 @@ def find_covariances(
 
 
 def read_texts(sentences: pa.Table, file: str | None, most: int) -> list[str]:
-    """Up to `most` texts: the lines of a file, or the snapshot's sentences that are not held out, evenly spread.
+    """Up to `most` texts: the lines of a file, or the snapshot's sentences that are not held out, evenly chosen.
 
     Raises BadInput when there are none.
     """

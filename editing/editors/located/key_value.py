@@ -2,7 +2,7 @@
 
 Symbols as in Meng et al. 2022 (ROME, arXiv 2202.05262) and 2023 (MEMIT, arXiv 2210.07229). All vectors of a batch are
 optimised at once, one row of the batch and one vector per fact; the optimiser works elementwise, so that the result is
-that of fact by fact. The papers sample prefixes of text from the model; here a fact's own wordings take their place.
+that of fact by fact. The papers put texts sampled from the model before a prompt; here a fact has several wordings.
 """
 
 from __future__ import annotations
@@ -249,9 +249,9 @@ class _Objective:
 def _predict_next(model: Any, ids: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
     """Log-probabilities (rows, vocabulary) of what follows position `last` of each row."""
     wanted, index = torch.unique(last, return_inverse=True)
-    kept = {"logits_to_keep": wanted} if keeps_some_logits(model) else {}
-    logits = model(input_ids=ids, use_cache=False, **kept).logits
-    chosen = logits[torch.arange(len(ids), device=ids.device), index if kept else last]
+    only = {"logits_to_keep": wanted} if keeps_some_logits(model) else {}
+    logits = model(input_ids=ids, use_cache=False, **only).logits
+    chosen = logits[torch.arange(len(ids), device=ids.device), index if only else last]
     return chosen.float().log_softmax(-1)  # type: ignore[no-any-return]
 
 

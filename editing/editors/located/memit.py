@@ -1,4 +1,4 @@
-"""`memit`: all facts at once, spread over a few feed-forward matrices (Meng et al. 2023, arXiv 2210.07229).
+"""`memit`: all facts at once, over a few feed-forward matrices (Meng et al. 2023, arXiv 2210.07229).
 
 For each fact, z is what the last chosen layer should hand on at the lookup position. Then for each layer in ascending
 order, with the keys K (in, facts) and what is still missing shared among the layers left, R = (z - h) / left:
