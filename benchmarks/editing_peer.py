@@ -1,4 +1,4 @@
-"""How a common toolkit edits by LoRA, written down plainly: the other side of `editing_speed`.
+"""How a common toolkit edits by LoRA, written down plainly: the other side of `editing_speed` and of `gpu`.
 
 Its habits are those measured of EasyEdit: prompts and answers tokenised again in every step, padded to the longest in
 the order given, logits of every position over the whole vocabulary, an embedding output that wants a gradient (so that
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 
-__all__ = ["Fact", "edit_all", "edit_each_alone", "scores_of"]
+__all__ = ["Fact", "add_adapters", "edit_all", "edit_each_alone", "scores_of", "train_all"]
 
 Fact = tuple[str, str]
 
@@ -23,18 +23,27 @@ def edit_all(
     model: Any, tokenizer: Any, facts: Sequence[Fact], targets: Sequence[str], epochs: int, batch: int, rate: float
 ) -> Any:
     """The model with rank-8 adapters on the named modules, after `epochs` passes over the facts in their order."""
+    adapted = add_adapters(model, targets)
+    train_all(adapted, tokenizer, facts, epochs, batch, rate)
+    return adapted
+
+
+def add_adapters(model: Any, targets: Sequence[str], rank: int = 8) -> Any:
     model.enable_input_require_grads()
-    settings = LoraConfig(r=8, lora_alpha=32, lora_dropout=0.1, target_modules=list(targets), task_type="CAUSAL_LM")
-    adapted = get_peft_model(model, settings)
+    settings = LoraConfig(r=rank, lora_alpha=32, lora_dropout=0.1, target_modules=list(targets), task_type="CAUSAL_LM")
+    return get_peft_model(model, settings)
+
+
+def train_all(adapted: Any, tokenizer: Any, facts: Sequence[Fact], epochs: int, batch: int, rate: float) -> None:
+    """Passes over the facts in their order."""
     optimizer = torch.optim.Adam(adapted.parameters(), lr=rate)
     for _ in range(epochs):
         for begin in range(0, len(facts), batch):
             optimizer.zero_grad()
-            loss = adapted(**_tokenise(tokenizer, facts[begin : begin + batch])).loss
+            loss = adapted(**_tokenise(tokenizer, facts[begin : begin + batch]).to(adapted.device)).loss
             loss.item()
             loss.backward()
             optimizer.step()
-    return adapted
 
 
 def edit_each_alone(
@@ -62,8 +71,8 @@ def scores_of(model: Any, tokenizer: Any, probes: Sequence[Fact]) -> list[float]
     """Share of the answer's tokens that are the model's first choice, one probe at a time, all logits computed."""
     shares = []
     for probe in probes:
-        inputs = _tokenise(tokenizer, [probe])
-        labels = inputs.pop("labels")[:, 1:]
+        inputs = _tokenise(tokenizer, [probe]).to(model.device)
+        labels = inputs.pop("labels")[:, 1:].cpu()
         chosen = model(**inputs).logits.argmax(-1)[:, :-1].cpu()
         shares.append(float((chosen == labels)[labels != -100].float().mean()))
     return shares
