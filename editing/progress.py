@@ -1,11 +1,13 @@
-"""How far long work has come and how long it may still take, reported now and then."""
+"""How far long work has come and how long it may still take, reported at least every ten seconds."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-__all__ = ["Progress", "duration", "time_left"]
+__all__ = ["Progress", "SteadyReport", "duration", "steady", "time_left"]
 
 EVERY_S = 10.0
 
@@ -21,15 +23,67 @@ class Progress:
     ) -> None:
         self._report, self._what, self._total, self._clock = report, what, total, clock
         self._begun = self._reported = clock()
+        if isinstance(report, SteadyReport) and total:
+            report.remember(f"{what} 0 of {total}")
 
     def update(self, done: int, more: str = "") -> None:
         """So many of all are done; more: words to add."""
-        now = self._clock()
-        if now - self._reported < EVERY_S or not 0 < done < self._total:
+        if not 0 < done < self._total:
             return
-        self._reported = now
+        now = self._clock()
         left = duration(time_left(now - self._begun, done, self._total))
-        self._report(f"{self._what} {done} of {self._total}{more}, at most {left} left")
+        line = f"{self._what} {done} of {self._total}{more}, at most {left} left"
+        if now - self._reported >= EVERY_S:
+            self._reported = now
+            self._report(line)
+        elif isinstance(self._report, SteadyReport):
+            self._report.remember(line)
+
+
+class SteadyReport:
+    """Reports lines, and says every ten seconds without one what is still being done."""
+
+    def __init__(self, report: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._report, self._clock, self._lock = report, clock, threading.Lock()
+        self._line, self._since = "", clock()
+        self._reported = self._since
+
+    def __call__(self, line: str) -> None:
+        with self._lock:
+            self._line, self._since = line, self._clock()
+            self._reported = self._since
+            self._report(line)
+
+    def remember(self, line: str) -> None:
+        """What is being done, to be said only if nothing else is for ten seconds."""
+        with self._lock:
+            self._line = line
+
+    def remind(self) -> None:
+        """Say what is still being done, if nothing was said for ten seconds."""
+        with self._lock:
+            now = self._clock()
+            if self._line and now - self._reported >= EVERY_S:
+                self._reported = now
+                self._report(f"still {self._line} ({duration(now - self._since)} so far)")
+
+
+@contextmanager
+def steady(report: Callable[[str], None]) -> Iterator[SteadyReport]:
+    """`report`, reminded by a thread while inside: a single long call of a library is no silence either."""
+    steadied, over = SteadyReport(report), threading.Event()
+
+    def remind() -> None:
+        while not over.wait(1.0):
+            steadied.remind()
+
+    thread = threading.Thread(target=remind, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield steadied
+    finally:
+        over.set()
+        thread.join()
 
 
 def time_left(spent: float, done: int, total: int) -> float:

@@ -21,11 +21,13 @@ import torch
 from torch import nn
 
 from chronofacts.editing.forward.block_range import BlockRange
-from chronofacts.editing.forward.packing import Layout, PackedBatch, label_logits, pack_in_rows, pad_rows
+from chronofacts.editing.forward.packing import Layout, PackedBatch, label_logits, pack, pack_in_rows, pad_rows
+from chronofacts.editing.forward.prompt_prefix_cache import PromptPrefix
 from chronofacts.editing.forward.pruned import Pruning, idle_elsewhere, parts_of
 from chronofacts.editing.forward.pruned_attention import PrunedAttention
 from chronofacts.editing.models.encoding import Encoded
 from chronofacts.editing.models.hooks import hooked
+from chronofacts.editing.models.key_value_cache import after_cache
 from chronofacts.editing.models.load import answer_logits, find_blocks, has_blocks
 from chronofacts.editing.models.out_of_memory import fits_or_bad_input
 from chronofacts.schemas.errors import BadInput
@@ -53,6 +55,8 @@ class PartialForward:
         """Parts of the last block that are computed at the scored positions alone."""
         self.lowest = 0
         """The block whose entering states may be handed in; 0: none may."""
+        self.prefix: PromptPrefix | None = None
+        """What the model has read before each row, and no row has in its tokens."""
         self._blocks, self._pruning = BlockRange(), Pruning()
 
     @property
@@ -84,9 +88,34 @@ class PartialForward:
 
     def _run(self, batch: PackedBatch) -> Any:
         given: dict[str, Any] = {"input_ids": batch.ids, "use_cache": False}
-        if batch.mask is not None:
+        if batch.mask is not None and self.prefix is not None:
+            read = batch.mask.new_ones((*batch.mask.shape[:-1], self.prefix.length))
+            given |= {"position_ids": batch.position_ids + self.prefix.length}
+            given |= {"attention_mask": self._mask(torch.cat([read, batch.mask], -1))}
+            given |= after_cache(self.model, self.prefix.cache_for(len(batch.ids)))
+        elif batch.mask is not None:
             given |= {"position_ids": batch.position_ids, "attention_mask": self._mask(batch.mask)}
         return self.model(**given)
+
+    @torch.no_grad()
+    def begin_after(self, prefix: PromptPrefix, texts: Sequence[Encoded]) -> bool:
+        """Read packed texts after a prefix that they have in common, if the model gives the same logits then.
+
+        texts: a few, with the prefix. From then on batches are of texts without it.
+        """
+        expected = self.logits(pack(texts, True, self.device))
+        rests = [text.after(prefix.length) for text in texts]
+        try:
+            self.prefix = prefix
+            found = self.logits(pack(rests, True, self.device))
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, ValueError, TypeError, AttributeError, IndexError):  # no such mask after a cache
+            self.prefix = None
+            return False
+        if not _near(found, expected):
+            self.prefix = None
+        return self.prefix is not None
 
     def _mask(self, sees: torch.Tensor) -> torch.Tensor:
         """As the model's attention wants it: true or false, or what is added to its scores."""

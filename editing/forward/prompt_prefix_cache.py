@@ -20,7 +20,7 @@ from chronofacts.editing.models.encoding import common_length
 from chronofacts.editing.models.key_value_cache import after_cache, cache_of
 from chronofacts.editing.models.load import keeps_some_logits
 
-__all__ = ["PromptPrefix", "extend_prefix", "group_by_prefix"]
+__all__ = ["PromptPrefix", "extend_prefix", "group_by_prefix", "read_common_prefix"]
 
 SHORTEST = 24
 """Tokens in common below which sharing is not worth a pass of its own."""
@@ -73,6 +73,15 @@ def group_by_prefix(
             alone += members
     if alone:
         yield PromptPrefix(sorted(alone), shares=share)
+
+
+def read_common_prefix(model: Any, rows: Sequence[tuple[int, ...]], limit: int) -> PromptPrefix:
+    """What all rows begin with, up to `limit` tokens, read once; of a model that cannot read on, nothing."""
+    length = min(limit, common_length(rows)) if _can_share(model) else 0
+    cache = _read(model, [rows[0][:length]], None) if length >= SHORTEST else None
+    if not hasattr(cache, "batch_repeat_interleave"):
+        return PromptPrefix(list(range(len(rows))))
+    return PromptPrefix(list(range(len(rows))), length, cache)
 
 
 def extend_prefix(model: Any, prefix: PromptPrefix, rows: Sequence[tuple[int, ...]], limit: int) -> tuple[int, Any]:

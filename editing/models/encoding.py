@@ -38,6 +38,10 @@ class Encoded:
     def prompt(self) -> tuple[int, ...]:
         return self.ids[: self.start]
 
+    def after(self, length: int) -> Encoded:
+        """The same without its first tokens, of which none is the answer's."""
+        return Encoded(self.ids[length:], self.start - length, self.end - length, self.merged) if length else self
+
 
 @dataclass(frozen=True)
 class Batch:

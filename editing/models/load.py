@@ -18,6 +18,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from chronofacts.editing.models.chat import Chat, chatting
 from chronofacts.editing.models.find import find_model, near_names
+from chronofacts.editing.models.key_value_cache import after_cache
 from chronofacts.schemas.errors import BadInput
 
 __all__ = [
@@ -115,16 +116,18 @@ def context_length(model: Any) -> int | None:
     return int(length) if length else None
 
 
-def answer_logits(model: Any, ids: torch.Tensor, first: int) -> torch.Tensor:
+def answer_logits(model: Any, ids: torch.Tensor, first: int, cache: Any = None) -> torch.Tensor:
     """Logits that predict the tokens from position `first` on.
 
-    ids: (rows, length). Returns (rows, length - first, vocabulary). The vocabulary head, which takes most of a small
-    model's time, runs on these positions alone where the architecture allows it.
+    ids: (rows, length). cache: what the model has read before each row. Returns (rows, length - first, vocabulary). The
+    vocabulary head, which takes most of a small model's time, runs on these positions alone where the architecture
+    allows it.
     """
+    read = {"use_cache": False} if cache is None else {"use_cache": True, **after_cache(model, cache)}
     if keeps_some_logits(model):
         wanted = torch.arange(first - 1, ids.shape[1] - 1, device=ids.device)
-        return model(input_ids=ids, logits_to_keep=wanted, use_cache=False).logits  # type: ignore[no-any-return]
-    return model(input_ids=ids, use_cache=False).logits[:, first - 1 : -1]  # type: ignore[no-any-return]
+        return model(input_ids=ids, logits_to_keep=wanted, **read).logits  # type: ignore[no-any-return]
+    return model(input_ids=ids, **read).logits[:, first - 1 : -1]  # type: ignore[no-any-return]
 
 
 def find_linears(model: nn.Module, targets: str, layers: range | None = None) -> list[str]:

@@ -21,6 +21,7 @@ from chronofacts.editing.editors.sequential import edit_in_chunks
 from chronofacts.editing.models.chat import plain_tokenizer
 from chronofacts.editing.models.distributed import own_device, own_folder
 from chronofacts.editing.models.load import load_model, model_hash, save_model
+from chronofacts.editing.progress import steady
 from chronofacts.editing.runs.checkpoint import MODEL, WORK, load_checkpoint, resumable, save_checkpoint
 from chronofacts.editing.runs.cost import Cost
 from chronofacts.editing.runs.lm_eval_tasks import TaskFigure, check_tasks, run_tasks
@@ -55,6 +56,19 @@ def run_experiment(
     when an interrupted run of another model or snapshot stands in the way.
     """
     check_tasks(settings.scoring)
+    with steady(progress) as steadied:
+        return _run(snapshot_dir, model, settings, out, steadied, run_shards)
+
+
+def _run(
+    snapshot_dir: Path,
+    model: str,
+    settings: ExperimentSettings,
+    out: Path,
+    progress: Callable[[str], None],
+    run_shards: ShardRunner,
+) -> RunSummary:
+    progress(f"reading {snapshot_dir}")
     snapshot, run = load_snapshot(snapshot_dir), settings.run
     if run.threads:
         torch.set_num_threads(run.threads)

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from chronofacts.editing.models.load import load_model, model_hash
 from chronofacts.editing.options import option_names, parse_options
+from chronofacts.editing.progress import steady
 from chronofacts.editing.runs.settings import RunSettings
 from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.editing.tracing.heat_map import draw_heat_map
@@ -47,10 +48,11 @@ def run_trace(
     of_run = {key: text for key, text in settings.items() if key in option_names(RunSettings)}
     of_trace = {key: text for key, text in settings.items() if key not in of_run}
     run, chosen = parse_options(RunSettings, of_run, "the run"), parse_options(TraceSettings, of_trace, "the trace")
-    snapshot = load_snapshot(snapshot_dir)
-    progress(f"loading {model_name}")
-    model, tokenizer = load_model(model_name, run.dtype, run.device, run.revision, run.device_map, run.chat)
-    effects = trace(model, tokenizer, snapshot.edits, chosen, progress)
+    with steady(progress) as steadied:
+        steadied(f"loading {model_name}")
+        snapshot = run.cut(load_snapshot(snapshot_dir))
+        model, tokenizer = load_model(model_name, run.dtype, run.device, run.revision, run.device_map, run.chat)
+        effects = trace(model, tokenizer, snapshot.edits, chosen, steadied)
     averages = average(effects, chosen.seed)
     facts = len(set(effects["edit_id"].to_pylist()))
     rome, memit = suggest_layers(averages), suggest_layers(averages, count=MEMIT_LAYERS)

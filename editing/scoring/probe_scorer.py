@@ -78,6 +78,7 @@ class ProbeScorer:
         prompts = self._prompts.build(rows, [max(ROOM, limit) for limit in limits])
         answers = {index: row["answer"] for index, row in enumerate(rows)}
         old_answers = {index: row["answer_before"] for index, row in enumerate(rows) if row["answer_before"]}
+        self._progress(f"scoring: {len(rows)} probes to be read with {len(rows) + len(old_answers)} answers")
         both = [*prompts, *(prompts[index] for index in old_answers)]
         encoded = encode(self._tokenizer, both, [*answers.values(), *old_answers.values()], self._context)
         likelihoods = self._teacher_force(encoded)
@@ -157,7 +158,13 @@ class ProbeScorer:
     def _teacher_force(self, encoded: Sequence[Encoded]) -> list[Likelihood]:
         """Equal rows go through the model once."""
         rows = list(dict.fromkeys(encoded))
-        found = teacher_force(self._model, rows, self._settings.batch_size, self._settings.batch_tokens)
+        found = teacher_force(
+            self._model,
+            rows,
+            self._settings.batch_size,
+            self._settings.batch_tokens,
+            progress=Progress(self._progress, "scoring: read", len(rows)).update,
+        )
         by_row = dict(zip(rows, found, strict=True))
         return [by_row[row] for row in encoded]
 

@@ -5,7 +5,7 @@ Texts are packed into one row where the model allows it, else padded in batches 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,7 @@ from chronofacts.editing.forward.packing import label_logits, pack
 from chronofacts.editing.forward.partial import open_partial_forward
 from chronofacts.editing.forward.prompt_prefix_cache import PromptPrefix, extend_prefix, group_by_prefix
 from chronofacts.editing.models.encoding import Encoded, batches_by_length, common_length, pad
-from chronofacts.editing.models.key_value_cache import after_cache
-from chronofacts.editing.models.load import answer_logits, keeps_some_logits
+from chronofacts.editing.models.load import answer_logits
 from chronofacts.schemas.errors import ChronoFactsError
 
 __all__ = ["Likelihood", "teacher_force", "teacher_force_packed"]
@@ -41,40 +40,56 @@ class Likelihood:
 
 @torch.inference_mode()
 def teacher_force(
-    model: Any, encoded: Sequence[Encoded], batch_size: int, batch_tokens: int = 16384, share: bool = True
+    model: Any,
+    encoded: Sequence[Encoded],
+    batch_size: int,
+    batch_tokens: int = 16384,
+    share: bool = True,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> list[Likelihood]:
     """One entry per row, in order.
 
     Token accuracy is what EasyEdit calls rewrite accuracy (mean over tokens of argmax = target); mean NLL is ROME's
     (Meng et al. 2022). Neither counts EOS, `greedy_match` does. share: read a start that many rows have in common once.
-    Raises ChronoFactsError when a likelihood is no number.
+    progress: called after each batch with the number of rows that are done. Raises ChronoFactsError when a likelihood
+    is no number.
     """
     found: dict[int, Likelihood] = {}
     limits = [row.start - 1 for row in encoded]  # the answer's first token is predicted from the one before it
     for start in group_by_prefix(model, [row.ids for row in encoded], limits, share):
-        may_pack = start.shares and start.cache is None  # and no part of these rows is read already
-        rows = [encoded[index] for index in start.rows]
-        packed = teacher_force_packed(model, rows, batch_size, batch_tokens) if may_pack else None
+        rows, done = [encoded[index] for index in start.rows], len(found)
+
+        def report(more: int, before: int = done) -> None:
+            progress(before + more)
+
+        packed = teacher_force_packed(model, rows, batch_size, batch_tokens, start, report) if start.shares else None
         if packed is not None:
             found |= dict(zip(start.rows, packed, strict=True))
             continue
-        rests = [_drop_tokens(row, start.length) for row in rows]
+        rests = [row.after(start.length) for row in rows]
         for indices in batches_by_length([len(row.ids) for row in rows], batch_size, batch_tokens):
             batch = _force_batch([rests[index] for index in indices], model, start)
             found |= {start.rows[index]: one for index, one in zip(indices, batch, strict=True)}
+            progress(len(found))
     return [found[index] for index in range(len(encoded))]
 
 
 @torch.inference_mode(False)  # the trial asks for gradients
 @torch.no_grad()
 def teacher_force_packed(
-    model: Any, encoded: Sequence[Encoded], batch_size: int, batch_tokens: int
+    model: Any,
+    encoded: Sequence[Encoded],
+    batch_size: int,
+    batch_tokens: int,
+    prefix: PromptPrefix | None = None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> list[Likelihood] | None:
     """As `teacher_force`, many texts in one row; None for a model that takes no packed texts, and for few texts.
 
     Nothing is padding, the model reads a shared beginning once, and the vocabulary head computes the answers alone
     (`editing.forward.partial`): one prompt with its new and its old answer, or one wording with many names, cost little
-    more than one. A trial on the model itself shows whether it can be read so.
+    more than one. Trials on the model itself show whether it can be read so, and whether after `prefix`, with which all
+    texts begin and which is read already.
     """
     if len(encoded) < FEWEST_PACKED or batch_size == 1:
         return None
@@ -84,6 +99,8 @@ def teacher_force_packed(
     with open_partial_forward(model, tried) as passage:
         if not passage.packs or not passage.shortened:
             return None
+        if prefix is not None and prefix.length and passage.begin_after(prefix, tried):
+            encoded = [text.after(prefix.length) for text in encoded]
         most = min(batch_tokens, passage.row_tokens)
         for indices in _rows(order, encoded, batch_size, most):
             texts = [encoded[index] for index in indices]
@@ -95,6 +112,7 @@ def teacher_force_packed(
             for index, text, end in zip(indices, texts, ends.tolist(), strict=True):
                 mine = slice(end - (len(text.ids) - text.start), end)
                 found[index] = _measure(nll[mine], hits[mine], text.end - text.start)
+            progress(len(found))
     return [found[index] for index in range(len(encoded))]
 
 
@@ -113,21 +131,14 @@ def _rows(order: Sequence[int], encoded: Sequence[Encoded], texts: int, tokens: 
         yield row
 
 
-def _drop_tokens(row: Encoded, length: int) -> Encoded:
-    """The row after its first so many tokens."""
-    if not length:
-        return row
-    return Encoded(row.ids[length:], row.start - length, row.end - length, row.merged)
-
-
 def _force_batch(rows: Sequence[Encoded], model: Any, start: PromptPrefix) -> list[Likelihood]:
     """One batch, after what all of its rows begin with."""
     limit = min(row.start for row in rows) - 1
     length, cache = extend_prefix(model, start, [row.ids for row in rows], limit)
-    rows = [_drop_tokens(row, length) for row in rows]
+    rows = [row.after(length) for row in rows]
     batch = pad(rows, True, next(model.parameters()).device)
     labels = batch.labels[:, batch.first :]
-    logits = _predict(model, batch.ids, batch.first, cache).float()
+    logits = answer_logits(model, batch.ids, batch.first, cache).float()
     nll = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100, reduction="none")
     hits, losses = (logits.argmax(-1) == labels).cpu().numpy(), nll.cpu().numpy()
     found = []
@@ -135,17 +146,6 @@ def _force_batch(rows: Sequence[Encoded], model: Any, start: PromptPrefix) -> li
         scored = slice(row.start - batch.first, len(row.ids) - batch.first)
         found.append(_measure(losses[index, scored], hits[index, scored], row.end - row.start))
     return found
-
-
-def _predict(model: Any, ids: torch.Tensor, first: int, cache: Any) -> torch.Tensor:
-    """As `answer_logits`, after what the cache has read."""
-    if cache is None:
-        return answer_logits(model, ids, first)
-    wanted = torch.arange(first - 1, ids.shape[1] - 1, device=ids.device)
-    read = after_cache(model, cache)
-    if keeps_some_logits(model):
-        return model(input_ids=ids, use_cache=True, logits_to_keep=wanted, **read).logits  # type: ignore[no-any-return]
-    return model(input_ids=ids, use_cache=True, **read).logits[:, first - 1 : -1]  # type: ignore[no-any-return]
 
 
 def _measure(losses: np.ndarray, hits: np.ndarray, answer: int) -> Likelihood:

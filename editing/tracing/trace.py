@@ -25,6 +25,7 @@ from chronofacts.editing.models.encoding import Encoded, encode, form_of, pad, r
 from chronofacts.editing.models.hooks import hidden_of, hooked, with_hidden
 from chronofacts.editing.models.load import answer_logits, context_length
 from chronofacts.editing.models.subject_tokens import check_fast, subject_span
+from chronofacts.editing.progress import Progress
 from chronofacts.editing.scoring import teacher_force
 from chronofacts.schemas.errors import BadInput
 
@@ -105,10 +106,10 @@ def trace(
     scale = settings.noise * _subject_deviation(model, facts)
     progress(f"tracing {len(facts)} facts that the model knows, noise {scale:.3f}")
     rows: list[dict[str, Any]] = []
+    traced = Progress(progress, "tracing: facts", len(facts))
     for number, fact in enumerate(facts):
         rows += _trace_fact(model, tokenizer, fact, scale, settings)
-        if (number + 1) % 10 == 0:
-            progress(f"traced {number + 1} of {len(facts)} facts")
+        traced.update(number + 1)
     return pa.Table.from_pylist(rows, schema=EFFECTS)
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from chronofacts.editing.progress import Progress
+import threading
+
+import pytest
+
+from chronofacts.editing.progress import Progress, SteadyReport, steady
 
 
 def reported(total: int, seconds_each: float) -> list[str]:
@@ -26,3 +30,36 @@ def test_short_work_is_not_reported_and_very_long_work_in_minutes_and_hours() ->
     assert reported(10, 0.9) == []
     assert reported(100, 60.0)[0].endswith("at most 1.6 h left")
     assert reported(20, 60.0)[0].endswith("at most 19 min left")
+
+
+def test_a_long_silence_is_broken_by_what_is_still_being_done() -> None:
+    now, lines = [0.0], []
+    report = SteadyReport(lines.append, lambda: now[0])
+    report("loading a model")
+    for now[0] in (4.0, 9.0, 11.0, 15.0, 22.0):
+        report.remind()
+    assert lines == [
+        "loading a model",
+        "still loading a model (11 s so far)",
+        "still loading a model (22 s so far)",
+    ]
+
+
+def test_a_reminder_says_how_far_the_work_has_come_since_the_last_line() -> None:
+    now, lines = [0.0], []
+    report = SteadyReport(lines.append, lambda: now[0])
+    progress = Progress(report, "training: step", 10, lambda: now[0])
+    now[0] = 6.0
+    progress.update(3, ", loss 0.50")
+    now[0] = 12.0
+    report.remind()
+    assert lines == ["still training: step 3 of 10, loss 0.50, at most 14 s left (12 s so far)"]
+
+
+def test_a_thread_reminds_while_one_call_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chronofacts.editing.progress.EVERY_S", 1.0)
+    said = threading.Event()
+    with steady(lambda line: said.set() if line.startswith("still reading") else None) as report:
+        report("reading a file")
+        assert said.wait(20)
+    assert not any(thread.name == "progress" for thread in threading.enumerate())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from chronofacts.editing.editors.located.key_value import LocatedSettings
 from chronofacts.editing.models.encoding import batches_by_length, render
 from chronofacts.editing.models.hooks import BeforeHook, hooked
 from chronofacts.editing.models.load import context_length, model_hash
+from chronofacts.editing.progress import Progress
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.files import replace_file
 
@@ -80,7 +82,7 @@ def compute_covariances(
         device = next(model.parameters()).device
         return {name: tensor.to(device) for name, tensor in load_file(file).items()}
     progress(f"counting keys of {len(modules)} layers on {len(texts)} texts")
-    found = _average_outer_products(model, tokenizer, modules, texts, rows)
+    found = _average_outer_products(model, tokenizer, modules, texts, rows, progress)
     if file:
         with replace_file(file) as part:
             save_file({name: value.cpu().contiguous() for name, value in found.items()}, part)
@@ -95,7 +97,12 @@ def regularise(covariance: torch.Tensor, ridge: float) -> torch.Tensor:
 @torch.inference_mode(False)
 @torch.no_grad()
 def _average_outer_products(
-    model: Any, tokenizer: Any, modules: Sequence[str], texts: Sequence[str], rows: int
+    model: Any,
+    tokenizer: Any,
+    modules: Sequence[str],
+    texts: Sequence[str],
+    rows: int,
+    progress: Callable[[str], None],
 ) -> dict[str, torch.Tensor]:
     parts, device = dict(model.named_modules()), next(model.parameters()).device
     encoded = tokenizer(list(texts), split_special_tokens=True)["input_ids"]
@@ -103,20 +110,34 @@ def _average_outer_products(
     sums: dict[str, torch.Tensor] = {}
     real = torch.ones((1, 1), dtype=torch.bool)  # (rows, length): no padding
 
+    caught: set[str] = set()
+
     def add_to(name: str) -> BeforeHook:
         def hook(_module: Any, entering: Any) -> None:
             keys = entering[0][real].double()  # (tokens, in)
             sums[name] = sums.get(name, 0) + keys.T @ keys
+            caught.add(name)
+            if len(caught) == len(modules):
+                raise _AllCaught
 
         return hook
 
+    counted, done = Progress(progress, "counting keys: text", len(tokens)), 0
     with hooked(before=[(parts[name], add_to(name)) for name in modules]):
         for indices in batches_by_length([len(ids) for ids in tokens], rows):
             several = [tokens[index] for index in indices]
             real = pad_sequence([torch.ones_like(ids, dtype=torch.bool) for ids in several], True).to(device)
-            model(input_ids=pad_sequence(several, True).to(device), use_cache=False)
+            caught.clear()
+            with suppress(_AllCaught):
+                model(input_ids=pad_sequence(several, True).to(device), use_cache=False)
+            done += len(indices)
+            counted.update(done)
     count = sum(map(len, tokens))
     return {name: value / count for name, value in sums.items()}
+
+
+class _AllCaught(Exception):
+    """Ends a forward pass: the layers above, and the vocabulary head, have no part in the keys."""
 
 
 def _identify(model: Any, modules: Sequence[str], texts: Sequence[str]) -> str:

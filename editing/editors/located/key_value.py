@@ -7,7 +7,7 @@ that of fact by fact. The papers put texts sampled from the model before a promp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,11 +16,14 @@ import torch
 from torch.nn import functional
 
 from chronofacts.editing.editors.trained.examples import Wording, encode_examples, make_examples
+from chronofacts.editing.forward.prompt_prefix_cache import PromptPrefix, read_common_prefix
 from chronofacts.editing.models.architecture import share_of_depth
 from chronofacts.editing.models.encoding import Batch, Encoded, encode, pad
 from chronofacts.editing.models.hooks import AfterHook, hidden_of, hooked, with_hidden
+from chronofacts.editing.models.key_value_cache import after_cache
 from chronofacts.editing.models.load import answer_logits, find_blocks, keeps_some_logits
 from chronofacts.editing.models.subject_tokens import subject_end
+from chronofacts.editing.progress import Progress
 
 __all__ = [
     "Fact",
@@ -161,7 +164,12 @@ def capture(model: Any, module: Any, facts: Sequence[Fact], inputs: bool, rows: 
 
 
 def optimise_deltas(
-    model: Any, module: Any, facts: Sequence[Fact], settings: LocatedSettings, enough: float = ENOUGH
+    model: Any,
+    module: Any,
+    facts: Sequence[Fact],
+    settings: LocatedSettings,
+    enough: float = ENOUGH,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> torch.Tensor:
     """delta: what the module's output lacks at the lookup position for the model to answer as it should.
 
@@ -175,7 +183,9 @@ def optimise_deltas(
     delta = torch.zeros((len(facts), width), device=objective.device, requires_grad=True)
     optimizer = torch.optim.Adam([delta], lr=settings.value_rate)
     left = torch.ones(len(facts), dtype=torch.bool, device=objective.device)
-    for _ in range(settings.value_steps):
+    steps_done = Progress(progress, f"finding {len(facts)} values: step", settings.value_steps)
+    for step in range(settings.value_steps):
+        steps_done.update(step)
         now = torch.nonzero(left)[:, 0]
         nll, kl = objective.nll(delta, now), objective.kl(delta, now)
         weight = (delta[now].norm(dim=1) / norms[now]) ** 2
@@ -210,19 +220,28 @@ class _Objective:
     """The last token of each KL prompt."""
     kl_before: torch.Tensor
     """The unedited model's log-probabilities after it."""
+    prefix: PromptPrefix
+    """What all texts begin with, before any lookup: no vector changes what the model makes of it (a system prompt)."""
+    kl_prefix: PromptPrefix
 
     @classmethod
     def build(cls, model: Any, module: Any, facts: Sequence[Fact]) -> _Objective:
         device = next(model.parameters()).device
-        contexts = pad([context for fact in facts for context in fact.contexts], True, device)
+        whole = [context for fact in facts for context in fact.contexts]
+        lookups = [lookup for fact in facts for lookup in fact.lookups]
+        prefix = _read_before(model, whole, lookups)
+        kl_prefix = _read_before(model, [fact.kl_prompt for fact in facts], [fact.kl_lookup for fact in facts])
+        contexts = pad([context.after(prefix.length) for context in whole], True, device)
         owners = torch.tensor([row for row, fact in enumerate(facts) for _ in fact.contexts], device=device)
-        lookups = torch.tensor([lookup for fact in facts for lookup in fact.lookups], device=device)
-        prompts = pad([fact.kl_prompt for fact in facts], True, device, with_end=False)
-        kl_lookups = torch.tensor([fact.kl_lookup for fact in facts], device=device)
-        last = torch.tensor([fact.kl_prompt.start - 1 for fact in facts], device=device)
+        prompts = pad([fact.kl_prompt.after(kl_prefix.length) for fact in facts], True, device, with_end=False)
+        kl_lookups = torch.tensor([fact.kl_lookup for fact in facts], device=device) - kl_prefix.length
+        last = torch.tensor([fact.kl_prompt.start - 1 for fact in facts], device=device) - kl_prefix.length
         with torch.no_grad():
-            before = _predict_next(model, prompts.ids, last)
-        return cls(model, module, contexts, owners, lookups, prompts, kl_lookups, last, before)
+            before = _predict_next(model, prompts.ids, last, kl_prefix)
+        return cls(
+            model, module, contexts, owners, torch.tensor(lookups, device=device) - prefix.length,
+            prompts, kl_lookups, last, before, prefix, kl_prefix,
+        )  # fmt: skip
 
     @property
     def device(self) -> torch.device:
@@ -233,7 +252,8 @@ class _Objective:
         rows = torch.nonzero(torch.isin(self.owners, facts))[:, 0]
         owners = self.owners[rows]
         with hooked([(self.module, _add_at(delta[owners], self.lookups[rows]))]):
-            logits = answer_logits(self.model, self.contexts.ids[rows], self.contexts.first).float()
+            cache = self.prefix.cache_for(len(rows))
+            logits = answer_logits(self.model, self.contexts.ids[rows], self.contexts.first, cache).float()
         labels = self.contexts.labels[rows, self.contexts.first :]
         losses = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100, reduction="none")
         per_wording = losses.sum(1) / (labels != -100).sum(1)
@@ -242,15 +262,24 @@ class _Objective:
 
     def kl(self, delta: torch.Tensor, facts: torch.Tensor) -> torch.Tensor:
         with hooked([(self.module, _add_at(delta[facts], self.kl_lookups[facts]))]):
-            after = _predict_next(self.model, self.kl_prompts.ids[facts], self.kl_last[facts])
+            after = _predict_next(self.model, self.kl_prompts.ids[facts], self.kl_last[facts], self.kl_prefix)
         return functional.kl_div(after, self.kl_before[facts], log_target=True, reduction="none").sum(1)
 
 
-def _predict_next(model: Any, ids: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
-    """Log-probabilities (rows, vocabulary) of what follows position `last` of each row."""
+@torch.no_grad()
+def _read_before(model: Any, texts: Sequence[Encoded], lookups: Sequence[int]) -> PromptPrefix:
+    """What all texts begin with, up to the first of the lookup positions and the token before any answer."""
+    limit = min(*lookups, *(text.start - 1 for text in texts)) if texts else 0
+    return read_common_prefix(model, [text.ids for text in texts], limit)
+
+
+def _predict_next(model: Any, ids: torch.Tensor, last: torch.Tensor, prefix: PromptPrefix) -> torch.Tensor:
+    """Log-probabilities (rows, vocabulary) of what follows position `last` of each row, read after the prefix."""
     wanted, index = torch.unique(last, return_inverse=True)
     only = {"logits_to_keep": wanted} if keeps_some_logits(model) else {}
-    logits = model(input_ids=ids, use_cache=False, **only).logits
+    cache = prefix.cache_for(len(ids))
+    read = {"use_cache": False} if cache is None else {"use_cache": True, **after_cache(model, cache)}
+    logits = model(input_ids=ids, **only, **read).logits
     chosen = logits[torch.arange(len(ids), device=ids.device), index if only else last]
     return chosen.float().log_softmax(-1)  # type: ignore[no-any-return]
 

@@ -107,7 +107,8 @@ class Memit:
 
 def compute_z(model: Any, block: Any, facts: Sequence[Fact], settings: MemitSettings, batch: EditBatch) -> torch.Tensor:
     """z of every fact: (facts, hidden), float64. Raises TrainingFailed when one is no longer a number."""
-    optimise, deltas = partial(optimise_deltas, model, block, settings=settings), list[torch.Tensor]()
+    optimise = partial(optimise_deltas, model, block, settings=settings, progress=batch.progress)
+    deltas: list[torch.Tensor] = []
     for found in in_parts(optimise, facts, settings.facts_at_once, "fact", batch.progress):
         deltas.append(found)
         batch.progress(f"memit: {sum(map(len, deltas))} of {len(facts)} values found")

@@ -35,6 +35,7 @@ from chronofacts.editing.editors.trained.gradient import WeightEdit, change_weig
 from chronofacts.editing.models.architecture import matrix_of, output_matrices
 from chronofacts.editing.models.out_of_memory import in_parts
 from chronofacts.editing.models.subject_tokens import check_fast
+from chronofacts.editing.progress import Progress
 from chronofacts.editing.scoring import teacher_force
 from chronofacts.editing.training import TrainingFailed
 
@@ -82,8 +83,9 @@ class Rome:
         covariance = regularise(found[name], settings.ridge)
         with undo_on_error(edited):
             for _ in range(settings.passes):
+                written = Progress(batch.progress, "rome: facts written,", len(left))
                 for begin in range(0, len(left), settings.facts_at_once):
-                    batch.progress(f"rome: fact {begin + 1} of {len(left)}")
+                    written.update(begin)
                     together = left[begin : begin + settings.facts_at_once]
                     _write_facts(model, module, together, covariance, settings, batch)
                 left = [fact for fact in facts if not _is_spoken(model, fact)]
@@ -102,7 +104,7 @@ class Rome:
 def _write_facts(
     model: Any, module: Any, facts: Sequence[Fact], covariance: torch.Tensor, settings: RomeSettings, batch: EditBatch
 ) -> None:
-    optimise = partial(optimise_deltas, model, module, settings=settings)
+    optimise = partial(optimise_deltas, model, module, settings=settings, progress=batch.progress)
     deltas = torch.cat([*in_parts(optimise, facts, settings.facts_at_once, "fact", batch.progress)]).double()
     keys, outputs = capture(model, module, facts, inputs=True), capture(model, module, facts, inputs=False)
     if not bool(torch.isfinite(deltas).all()):

@@ -26,7 +26,6 @@ Targets = Literal["whole", "all", "attention", "mlp", "mlp-out"]
 
 @dataclass(frozen=True)
 class FinetuneSettings(TrainedSettings):
-    learning_rate: float = 1e-3
     targets: Targets = "whole"
     """`whole`: every parameter, embeddings and norms too; the others: weight matrices inside the blocks."""
     layers: str = "all"

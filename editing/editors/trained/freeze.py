@@ -7,7 +7,7 @@ The "freeze tuning" of CHRONOEDIT (Ge et al. 2024, arXiv 2406.04496); with `targ
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from chronofacts.editing.editors import EditBatch, ModelCache
 from chronofacts.editing.editors.trained.finetune import choose_weights
@@ -19,7 +19,7 @@ __all__ = ["Freeze", "FreezeSettings"]
 
 @dataclass(frozen=True)
 class FreezeSettings(TrainedSettings):
-    learning_rate: float = 2e-3
+    base_rate: ClassVar[float] = 2e-3
     targets: Literal["all", "attention", "mlp", "mlp-out"] = "mlp"
     layers: str = "lower-half"
     """Which layers are trained: `lower-half`, `upper-half`, `all`, one (`3`) or a range (`0-1`)."""

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors.torch import save_file
@@ -29,6 +29,7 @@ from chronofacts.editing.training import TrainingSettings, train
 from chronofacts.schemas.errors import BadInput
 
 __all__ = [
+    "BASE_WIDTH",
     "DELTA",
     "TrainedSettings",
     "TrainingTexts",
@@ -42,25 +43,34 @@ __all__ = [
 ]
 
 DELTA = "delta.safetensors"
+BASE_WIDTH = 128
+FEWEST_IN_BATCH, BATCHES_OF_PASS = 8, 16
+"""Where the settings name no batch: few facts are learnt in many small batches, at a fraction of the cost."""
 
 
 @dataclass(frozen=True)
 class TrainedSettings:
     """The `--set` keys of every editor that trains."""
 
+    base_rate: ClassVar[float] = 1e-3
+    """Learning rate at a width of 128."""
+    largest_batch: ClassVar[int] = 64
     preset: str | None = None
     """Settings of a paper, by name (`presets`)."""
-    learning_rate: float = 1e-3
+    learning_rate: float | None = None
+    """None: of the editor at a width of 128, and less the wider the model (`rate_for`)."""
     epochs: int = 20
     """Passes over all training texts."""
     steps: int | None = None
     """Instead of epochs: how many batches."""
-    batch: int = 64
+    batch: int | None = None
+    """Texts of a batch; none: a sixteenth of all, but at least eight and at most 64 (lora: 32)."""
     rows_at_once: int | None = None
     """Examples that go through the model at once, their gradients added up to a batch's; none: the whole batch."""
     prefix_mb: int = 2048
     """How much of what the frozen layers below give is kept instead of computed each time."""
     stop_loss: float = 0.005
+    """Training ends when the mean loss of the last pass is below: the facts are learnt."""
     wordings: tuple[Wording, ...] = ("prompt", "paraphrases", "cloze")
     paraphrases: int = 2
     """How many paraphrases of an edit are trained; at least one never is."""
@@ -73,11 +83,16 @@ class TrainedSettings:
 
     def steps_for(self, examples: int) -> int:
         """Of all epochs; a pass is at least one batch."""
-        return math.ceil(self.epochs * max(1.0, examples / self.batch))
+        return math.ceil(self.epochs * max(1.0, examples / self.batch_for(examples)))
+
+    def batch_for(self, examples: int) -> int:
+        if self.batch is not None:
+            return self.batch
+        return min(self.largest_batch, max(FEWEST_IN_BATCH, math.ceil(examples / BATCHES_OF_PASS)))
 
     def rate_for(self, width: int) -> float:
-        """width: of the model's hidden states."""
-        return self.learning_rate
+        """width: of the model's hidden states. Full-rank updates shrink as its reciprocal (muP, Yang et al. 2022)."""
+        return self.base_rate * BASE_WIDTH / width if self.learning_rate is None else self.learning_rate
 
 
 @dataclass(frozen=True)
@@ -124,7 +139,7 @@ def train_on_texts(
     width = model.get_input_embeddings().weight.shape[1]
     chosen = TrainingSettings(
         steps=settings.steps_for(len(examples)) if settings.steps is None else settings.steps,
-        batch_size=settings.batch,
+        batch_size=settings.batch_for(len(examples)),
         learning_rate=settings.rate_for(width),
         weight_decay=0.0,
         stop_loss=settings.stop_loss,

@@ -9,13 +9,19 @@ import math
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
 from chronofacts.editing.editors import EditBatch, EditedModel, ModelCache, undo_on_error
-from chronofacts.editing.editors.trained.gradient import TrainedSettings, choose_texts, parse_layers, train_on_texts
+from chronofacts.editing.editors.trained.gradient import (
+    BASE_WIDTH,
+    TrainedSettings,
+    choose_texts,
+    parse_layers,
+    train_on_texts,
+)
 from chronofacts.editing.models.gradients import gradient_flags, restore_gradient_flags
 from chronofacts.editing.models.load import find_linears
 from chronofacts.schemas.errors import BadInput
@@ -25,11 +31,10 @@ __all__ = ["Lora", "LoraSettings", "load_lora"]
 
 @dataclass(frozen=True)
 class LoraSettings(TrainedSettings):
-    learning_rate: float | None = None  # type: ignore[assignment]  # wider than in the other editors
-    """None: 1.5e-3 at a width of 128, and less the wider the model, as its reciprocal (muP, Yang et al. 2022)."""
-    epochs: int | None = None  # type: ignore[assignment]
-    """Passes over all training texts; None: five, and more where few edits would make fewer than 200 batches."""
-    batch: int = 32
+    base_rate: ClassVar[float] = 1.5e-3
+    largest_batch: ClassVar[int] = 32
+    epochs: int | None = None  # type: ignore[assignment]  # wider than in the other editors
+    """Passes over all texts, at most; None: five, and more where few edits would make fewer than 200 batches."""
     stop_loss: float = 0.01
     paraphrases: int = 3
     replay_history: float = 0.6
@@ -43,10 +48,13 @@ class LoraSettings(TrainedSettings):
     rslora: bool = False
 
     def steps_for(self, examples: int) -> int:
-        return super().steps_for(examples) if self.epochs else max(200, math.ceil(examples / self.batch * 5))
+        if self.epochs:
+            return super().steps_for(examples)
+        return max(200, math.ceil(examples / self.batch_for(examples) * 5))
 
     def rate_for(self, width: int) -> float:
-        return 1.5e-3 * 128 / width if self.learning_rate is None else self.learning_rate
+        """By the root of the width, since adapters begin at zero: 7e-4 at 576, 2.7e-4 at 4,096."""
+        return self.base_rate * (BASE_WIDTH / width) ** 0.5 if self.learning_rate is None else self.learning_rate
 
 
 @dataclass
@@ -86,7 +94,10 @@ class Lora:
 def load_lora(model: Any, folder: Path, trained_prompts: frozenset[str] = frozenset()) -> LoraEdit:
     """The model with a saved adapter in it, in eval mode; `saved_edit.load_edit` also checks that it belongs there."""
     flags = gradient_flags(model)
-    return LoraEdit(PeftModel.from_pretrained(model, folder).eval(), model, trained_prompts, gradient_flags=flags)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of what peft itself still asks of transformers
+        adapted = PeftModel.from_pretrained(model, folder).eval()
+    return LoraEdit(adapted, model, trained_prompts, gradient_flags=flags)
 
 
 def _add_adapters(model: Any, targets: list[str], settings: LoraSettings) -> Any:

@@ -39,7 +39,7 @@ MAX_VECTORS = 128
 
 @dataclass(frozen=True)
 class PromptTuningSettings(TrainedSettings):
-    learning_rate: float = 0.1
+    learning_rate: float | None = 0.1
     """Without an encoder in units of the first vectors' spread, which is that of the model's own."""
     steps: int | None = 1200
     stop_loss: float = 0.05

@@ -11,7 +11,7 @@ from chronofacts.editing.forward.prompt_prefix_cache import group_by_prefix
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.scoring import generate, teacher_force
 from chronofacts.editing.scoring.prompt_prefixes import FEW_SHOT
-from chronofacts.editing.scoring.teacher_forcing import _drop_tokens, _force_batch
+from chronofacts.editing.scoring.teacher_forcing import _force_batch
 from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer
 
 PREFIX = FEW_SHOT[:120] + "\n"
@@ -53,15 +53,15 @@ def test_scores_after_a_shared_start_are_those_of_the_whole_prompt(family: str, 
 @torch.inference_mode()
 def test_logits_after_a_shared_start_are_equal_to_1e_5(rows: Any) -> None:
     from chronofacts.editing.models.encoding import pad
-    from chronofacts.editing.scoring.teacher_forcing import _predict
+    from chronofacts.editing.models.load import answer_logits
 
     model = roomy("llama")
     (start,) = group_by_prefix(model, [row.ids for row in rows], [row.start - 1 for row in rows])
     assert start.length >= len(rows[0].ids) - len(QUESTIONS[0]) - 12
-    rests = pad([_drop_tokens(row, start.length) for row in rows], True, "cpu")
+    rests = pad([row.after(start.length) for row in rows], True, "cpu")
     whole = pad(rows, True, "cpu")
-    after = _predict(model, rests.ids, rests.first, start.cache_for(len(rows)))
-    plain = _predict(model, whole.ids, whole.first, None)
+    after = answer_logits(model, rests.ids, rests.first, start.cache_for(len(rows)))
+    plain = answer_logits(model, whole.ids, whole.first, None)
     for place, row in enumerate(rows):
         count = len(row.ids) - row.start
         one = after[place, row.start - start.length - rests.first :][:count]
@@ -87,7 +87,7 @@ def test_what_is_written_after_a_shared_start_does_not_reach_the_next_batch(rows
     model = roomy("llama")
     (start,) = group_by_prefix(model, [row.ids for row in rows], [row.start - 1 for row in rows])
     before = start.cache.get_seq_length()
-    _force_batch([_drop_tokens(row, start.length) for row in rows], model, start)
+    _force_batch([row.after(start.length) for row in rows], model, start)
     assert start.cache.get_seq_length() == before == start.length
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chronofacts.editing.forward.packing import pack
 from chronofacts.editing.models.encoding import Encoded, encode
 from chronofacts.editing.scoring import teacher_force
 from chronofacts.editing.scoring.teacher_forcing import teacher_force_packed
@@ -35,6 +36,20 @@ def test_packed_texts_score_as_each_alone(family: str, rows: list[Encoded]) -> N
 @pytest.mark.parametrize("family", PACKED)
 def test_these_families_take_packed_texts(family: str, rows: list[Encoded]) -> None:
     assert teacher_force_packed(tiny(family), rows, 128, 4096) is not None
+
+
+@pytest.mark.parametrize("family", PACKED)
+def test_packed_texts_score_the_same_after_a_beginning_that_all_share(family: str) -> None:
+    day = "Today is the first of May. "
+    prompts = [f"{day}Q: Who is the {role} of {'x' * n}? A:" for role in ("mayor", "head") for n in range(1, 12)]
+    rows, model, read = encode(tiny_tokenizer(), prompts, ["Ann Lee"] * len(prompts)), tiny(family), list[int]()
+    model.get_input_embeddings().register_forward_hook(lambda part, given, made: read.append(given[0].numel()))
+    found = teacher_force(model, rows, 128)
+    assert sum(read[-2:]) < pack(rows, True, "cpu").ids.numel()  # two rows, and neither reads the beginning again
+    for one, row in zip(found[::5], rows[::5], strict=True):
+        (alone,) = teacher_force(model, [row], 1, share=False)
+        assert one.nll == pytest.approx(alone.nll, abs=1e-5)
+        assert one.greedy_match == alone.greedy_match
 
 
 def test_what_texts_share_is_read_once(rows: list[Encoded]) -> None:
