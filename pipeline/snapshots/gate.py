@@ -3,7 +3,7 @@
 One damaged entity costs the rows that are about it, never the run. An edit or a question that breaks a promise of
 `verify`, and all that depends on it, goes to `rejections` with the stage `verify` and the promise's id as the reason;
 then the snapshot is verified once more. A promise that no row can answer for, or that more than a few rows break, is
-no damage of the data but a fault of the program: then the folder is kept beside as `OUT.broken`, to be looked at.
+no damage of the data but a fault of the program: then the folder stays as `OUT.broken`, to be looked at.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import duckdb
 
-from chronofacts.pipeline.snapshots.invariants import BLAMED, Invariant
+from chronofacts.pipeline.snapshots.invariants import BLAMED
 from chronofacts.pipeline.snapshots.verify import Problem, find_broken, invariants_for, open_tables, verify
 from chronofacts.pipeline.snapshots.write import fill_folder
 from chronofacts.pipeline.storage.parquet_stream import write_query
@@ -41,7 +41,7 @@ log = logging.getLogger("chronofacts.gate")
 def write_valid(tables: Mapping[str, Tabular], manifest: SnapshotManifest, out: Path) -> SnapshotManifest:
     """Write all tables of a snapshot, its manifest and its card, without the rows that break a promise.
 
-    Returns its manifest, whose `set_aside` counts them; a warning tells of them.
+    Returns its manifest, whose `set_aside` counts them; a warning names them.
     Raises BadInput when out exists and is not empty, or cannot be written; SchemaMismatch for a wrong table;
     CheckFailed when what is broken cannot be set aside, after which the snapshot as it was lies at `OUT.broken`.
     """
@@ -51,27 +51,27 @@ def write_valid(tables: Mapping[str, Tabular], manifest: SnapshotManifest, out: 
             try:
                 manifest = _without_broken_rows(folder, manifest)
             except CheckFailed as error:
-                raise CheckFailed(f"{error}; {_kept_beside(folder, out)}") from None
+                raise CheckFailed(f"{error}; {_move_beside(folder, out)}") from None
     if manifest.set_aside:
         log.warning("%s; why: the rejections of stage verify in %s", manifest.describe_set_aside(), out)
     return manifest
 
 
-def _kept_beside(folder: Path, out: Path) -> str:
+def _move_beside(folder: Path, out: Path) -> str:
     """Give the folder the name `OUT.broken`, in place of an older one; says where it lies."""
-    kept = out.with_name(f"{out.name}.broken")
-    if not kept.is_symlink() and (kept / "manifest.json").is_file():
-        shutil.rmtree(kept)
-    if kept.exists() or kept.is_symlink():
-        return f"it is not kept, because {kept} is no snapshot of an earlier run: move it away"
+    beside = out.with_name(f"{out.name}.broken")
+    if not beside.is_symlink() and (beside / "manifest.json").is_file():
+        shutil.rmtree(beside)
+    if beside.exists() or beside.is_symlink():
+        return f"it does not stay, because {beside} is no snapshot of an earlier run: move it away"
     folder.chmod(0o755)
-    folder.rename(kept)
-    return f"look at it with `chronofacts inspect {kept}`"
+    folder.rename(beside)
+    return f"look at it with `chronofacts inspect {beside}`"
 
 
 def _without_broken_rows(folder: Path, manifest: SnapshotManifest) -> SnapshotManifest:
-    """Set aside what breaks a promise, and write the tables anew; raises CheckFailed when that does not mend it."""
-    aside = folder / ".kept"
+    """Set aside what breaks a promise, and write the tables anew; raises CheckFailed when that is not enough."""
+    aside = folder / ".valid"
     with open_tables(folder, manifest) as connection:
         for step in SET_ASIDE:
             connection.execute(step)
@@ -86,41 +86,41 @@ def _without_broken_rows(folder: Path, manifest: SnapshotManifest) -> SnapshotMa
     )
     shutil.rmtree(aside)
     if problems := verify(folder):
-        raise CheckFailed(f"{_told(problems)}, after all that broke one was set aside; the program is at fault")
+        raise CheckFailed(f"{_describe(problems)}, after all that broke one was set aside; the program is at fault")
     return made
 
 
 def _set_aside_all(connection: duckdb.DuckDBPyConnection, manifest: SnapshotManifest) -> None:
     """Set aside until nothing is broken; CheckFailed when no row answers for it, when it is too much or has no end."""
-    invariants = {one.id: one for one in invariants_for(manifest)}
+    queries = invariants_for(manifest)
     for _ in range(_ROUNDS):
         problems = find_broken(connection, manifest)
         if not problems:
             return
         connection.execute(EMPTY_BLAMED)
-        for place, problem in enumerate(problems):
-            if not _blame(connection, invariants[problem.id], place):
-                raise CheckFailed(f"{_told([problem, *problems])}; no row answers for it: the program is at fault")
+        for position, problem in enumerate(problems):
+            if not _blame(connection, problem.id, queries[problem.id], position):
+                raise CheckFailed(f"{_describe([problem, *problems])}; no row answers for it: the program is at fault")
         connection.execute(ROWS_BLAMED)
         connection.execute(DEPENDENTS)
         _check_share(connection, problems)
-    raise CheckFailed(f"{_told(problems)}, also after {_ROUNDS} rounds of setting aside; the program is at fault")
+    raise CheckFailed(f"{_describe(problems)}, also after {_ROUNDS} rounds of setting aside; the program is at fault")
 
 
-def _told(problems: list[Problem]) -> str:
+def _describe(problems: list[Problem]) -> str:
     return f"the snapshot breaks {len(set(problems))} of its promises; first: {problems[0]}"
 
 
-def _blame(connection: duckdb.DuckDBPyConnection, one: Invariant, place: int) -> bool:
+def _blame(connection: duckdb.DuckDBPyConnection, promise: str, sql: str, position: int) -> bool:
     """Note the rows that break a promise; false when there is one for which no row answers."""
-    columns = connection.sql(one.sql).columns
+    columns = connection.sql(sql).columns
     kinds = [kind for kind in BLAMED if f"{kind}_id" in columns]
-    told = [f'"{column}"::VARCHAR' for column in columns if column.removesuffix("_id") not in kinds] or ["NULL"]
+    details = [f'"{column}"::VARCHAR' for column in columns if column.removesuffix("_id") not in kinds] or ["NULL"]
     for kind in kinds:
-        connection.execute(BLAME.format(kind=kind, sql=one.sql, told=", ".join(told)), [place, one.id])
+        connection.execute(BLAME.format(kind=kind, sql=sql, details=", ".join(details)), [position, promise])
     if not kinds:
         return False
-    unanswered = f"SELECT 1 FROM ({one.sql}) WHERE coalesce({', '.join(f'{kind}_id' for kind in kinds)}) IS NULL"
+    unanswered = f"SELECT 1 FROM ({sql}) WHERE coalesce({', '.join(f'{kind}_id' for kind in kinds)}) IS NULL"
     return not connection.execute(f"{unanswered} LIMIT 1").fetchall()
 
 
@@ -132,8 +132,8 @@ def _check_share(connection: duckdb.DuckDBPyConnection, problems: list[Problem])
         ).fetchall()
         if gone > max(SHARE * all_rows, minimum):
             raise CheckFailed(
-                f"{_told(problems)}; {gone} of {all_rows} {kind}s break one, more than {SHARE:.0%}: that is no damage "
-                "of the data, the program is at fault"
+                f"{_describe(problems)}; {gone} of {all_rows} {kind}s break one, more than {SHARE:.0%}: that is no "
+                "damage of the data, the program is at fault"
             )
 
 
@@ -157,19 +157,19 @@ SET_ASIDE = (
     SELECT 'verify' AS stage, reason, subject, relation, ids, detail FROM set_aside""",
 )
 
-# All promises blame the same tables; only then are rows set aside. place: the promise's place among the broken ones.
+# All promises blame the same tables; only then are rows set aside. position: that of the promise among the broken ones.
 EMPTY_BLAMED = """
-CREATE OR REPLACE TABLE blamed (kind VARCHAR, id VARCHAR, place INTEGER, reason VARCHAR, detail VARCHAR)"""
+CREATE OR REPLACE TABLE blamed (kind VARCHAR, id VARCHAR, position INTEGER, reason VARCHAR, detail VARCHAR)"""
 
 BLAME = """
-INSERT INTO blamed SELECT '{kind}', {kind}_id, $1, $2, min(concat_ws(' ', {told}))
+INSERT INTO blamed SELECT '{kind}', {kind}_id, $1, $2, min(concat_ws(' ', {details}))
 FROM ({sql}) WHERE {kind}_id IS NOT NULL GROUP BY {kind}_id
 """
 
 # Of the promises that a row breaks, the first is its reason.
 ROWS_BLAMED = """
 CREATE OR REPLACE TABLE first_blamed AS
-SELECT kind, id, arg_min(reason, place) AS reason, nullif(arg_min(detail, place), '') AS detail
+SELECT kind, id, arg_min(reason, position) AS reason, nullif(arg_min(detail, position), '') AS detail
 FROM blamed GROUP BY kind, id;
 INSERT INTO set_aside
 SELECT b.kind, e.edit_id, b.reason, e.subject, e.relation, list_sort(list_concat([e.edit_id], e.statement_ids)),

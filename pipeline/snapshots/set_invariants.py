@@ -7,15 +7,13 @@ and once from the raw statements. A query blames by its columns `edit_id` and `q
 
 from __future__ import annotations
 
-from chronofacts.pipeline.snapshots.invariants import Invariant
-
 __all__ = ["SETS_PREPARED", "SET_INVARIANTS"]
 
 # Every value that an edit or a question says joined, left or stays, with the days on which it must hold, or must not.
 SETS_PREPARED = """
 CREATE OR REPLACE TABLE set_facts_to_check AS
 WITH read_as AS (SELECT DISTINCT relation, property, inverse FROM edits WHERE kind IN ('addition', 'removal')),
-told AS (
+claimed AS (
     SELECT edit_id, NULL AS question_id, subject, relation, new_object AS object, since AS day, false AS holds
     FROM edits, days WHERE kind = 'addition'
     UNION ALL SELECT edit_id, NULL, subject, relation, new_object, as_of, true FROM edits, days WHERE kind = 'addition'
@@ -29,13 +27,12 @@ told AS (
     FROM questions, days, unnest(answer_before_set) AS v(value)
 )
 SELECT DISTINCT edit_id, question_id, subject, relation, property, inverse, object, day, holds
-FROM told JOIN read_as USING (relation);
+FROM claimed JOIN read_as USING (relation);
 """
 
-SET_INVARIANTS = (
-    Invariant(
-        "set_by_timelines",
-        """
+# The id of a promise -> what breaks it.
+SET_INVARIANTS = {
+    "set_by_timelines": """
         SELECT f.edit_id, f.question_id, f.subject, f.relation, f.object, f.day, f.holds
         FROM set_facts_to_check f LEFT JOIN timelines t ON t.relation = f.relation AND t.subject = f.subject
             AND t.object = f.object
@@ -43,11 +40,7 @@ SET_INVARIANTS = (
         HAVING CASE WHEN f.holds THEN NOT coalesce(bool_or(
                 certainly(t.valid_from_latest, t.valid_to_earliest, t.valid_to_kind, f.day)), false)
             ELSE NOT coalesce(bool_and(certainly_not(t.valid_from_earliest, t.valid_to_latest, f.day)), true) END""",
-        needs_statements=True,
-    ),
-    Invariant(
-        "set_stated",
-        """
+    "set_stated": """
         SELECT f.edit_id, f.question_id, f.subject, f.relation, f.object, f.day FROM set_facts_to_check f
         ANTI JOIN statements s ON s.property = f.property AND s.rank <> 'deprecated' AND len(s.faults) = 0
             AND s.subject = CASE WHEN f.inverse THEN f.object ELSE f.subject END
@@ -55,31 +48,19 @@ SET_INVARIANTS = (
             AND coalesce(s.start_latest <= f.day, true)
             AND coalesce(s.end_earliest >= f.day, s.end_kind <> 'unknown')
         WHERE f.holds""",
-        needs_statements=True,
-    ),
-    Invariant(
-        "set_uncontradicted",
-        """
+    "set_uncontradicted": """
         SELECT f.edit_id, f.subject, f.relation, f.object, f.day, s.statement_id FROM set_facts_to_check f
         JOIN statements s ON s.property = f.property
             AND s.subject = CASE WHEN f.inverse THEN f.object ELSE f.subject END
             AND s.object = CASE WHEN f.inverse THEN f.subject ELSE f.object END
         WHERE NOT f.holds AND s.rank <> 'deprecated' AND s.start_latest <= f.day
             AND (s.end_earliest > f.day OR s.end_kind = 'none')""",
-        needs_statements=True,
-    ),
-    Invariant(
-        "left_by_stated_end",
-        """
+    "left_by_stated_end": """
         SELECT e.edit_id, e.old_object FROM edits e, days
         ANTI JOIN statements s ON list_contains(e.statement_ids, s.statement_id) AND s.end_latest <= days.as_of
             AND s.end_earliest > days.since
         WHERE e.kind = 'removal'""",
-        needs_statements=True,
-    ),
-    Invariant(
-        "set_edits_agree",
-        """
+    "set_edits_agree": """
         SELECT e.edit_id, e.relation, e.subject FROM edits e SEMI JOIN (
             SELECT relation, subject FROM edits WHERE kind IN ('addition', 'removal') GROUP BY ALL
             HAVING count(DISTINCT (prompt, cloze, target_new, target_old, stays)) > 1) unlike USING (relation, subject)
@@ -90,10 +71,7 @@ SET_INVARIANTS = (
         USING (relation, subject)
         UNION ALL
         SELECT edit_id, relation, subject FROM edits WHERE kind NOT IN ('addition', 'removal') AND len(stays) > 0""",
-    ),
-    Invariant(
-        "set_answer_named",
-        """
+    "set_answer_named": """
         WITH answers AS (
             SELECT question_id, plain(answer) AS text, answer_set AS said FROM questions
             UNION ALL SELECT question_id, plain(answer_before), answer_before_set FROM questions
@@ -112,10 +90,7 @@ SET_INVARIANTS = (
             -- What is left are articles and the word between the last two.
             OR len(list_filter(string_split(rest, ' '), lambda w: length(w) > 0)) > 2 * len(names)
             OR len(list_filter(string_split(rest, ' '), lambda w: length(w) > 4)) > 0""",
-    ),
-    Invariant(
-        "set_change_told",
-        """
+    "set_change_told": """
         WITH asked AS (
             SELECT question_id, edit_ids, list_sort(list_transform(list_filter(answer_set, lambda v: v.role = 'joined'),
                     lambda v: v.id)) AS joined,
@@ -130,42 +105,26 @@ SET_INVARIANTS = (
             FROM (SELECT question_id, unnest(edit_ids) AS edit_id FROM asked) JOIN edits e USING (edit_id) GROUP BY ALL)
         SELECT a.question_id, a.joined, a.gone FROM asked a JOIN edited e USING (question_id)
         WHERE a.joined <> e.joined OR NOT list_has_all(a.gone, e.gone) OR a.misplaced > 0""",
-    ),
-    Invariant(
-        "set_asked_once",
-        """
+    "set_asked_once": """
         SELECT e.edit_id, e.target_new, q.answer FROM edits e
         JOIN (SELECT *, unnest(edit_ids) AS edit_id FROM questions WHERE kind = 'edit') q USING (edit_id)
         WHERE e.kind IN ('addition', 'removal') AND (e.prompt <> q.question OR e.target_new <> q.answer
             OR e.target_old IS DISTINCT FROM q.answer_before OR len(q.answer_set) = 0)""",
-    ),
-    Invariant(
-        "set_answer_stays",
-        """
+    "set_answer_stays": """
         SELECT question_id, kind FROM questions
         WHERE kind IN ('locality', 'history') AND (answer_set <> answer_before_set
             OR len(list_filter(answer_set, lambda v: v.role <> 'stays')) > 0)
             OR kind = 'preservation' AND len(list_filter(answer_set, lambda v: v.role = 'stays')) = 0""",
-    ),
-    Invariant(
-        "set_preserved",
-        """
+    "set_preserved": """
         SELECT q.question_id, e.edit_id AS of_edit FROM (SELECT *, unnest(edit_ids) AS edit_id FROM questions
             WHERE kind = 'preservation') q JOIN edits e USING (edit_id)
         WHERE list_sort(list_transform(list_filter(q.answer_set, lambda v: v.role = 'stays'), lambda v: v.id))
             <> list_sort(list_transform(e.stays, lambda v: v.id))""",
-    ),
-    Invariant(
-        "set_not_given_away",
-        """
+    "set_not_given_away": """
         SELECT question_id, question FROM questions
         WHERE len(list_filter(list_concat(answer_set, answer_before_set), lambda v:
             contains(concat(' ', plain(question), ' '), concat(' ', plain(v.label), ' ')))) > 0""",
-    ),
-    Invariant(
-        "set_guard_unmoved",
-        """
+    "set_guard_unmoved": """
         SELECT q.question_id, e.edit_id AS of_edit FROM questions q JOIN edits e USING (subject, relation)
         WHERE q.kind = 'locality' AND len(q.answer_set) > 0""",
-    ),
-)
+}

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from chronofacts.pipeline.snapshots.invariants import BLAMED, INVARIANTS, MACROS, PREPARED, Invariant
+from chronofacts.pipeline.snapshots.invariants import BLAMED, INVARIANTS, MACROS, NEED_STATEMENTS, PREPARED
 from chronofacts.pipeline.snapshots.set_invariants import SET_INVARIANTS, SETS_PREPARED
 from chronofacts.pipeline.snapshots.write import sha256_of, table_files
 from chronofacts.pipeline.storage.early_days import read_back_columns
@@ -32,7 +32,7 @@ from chronofacts.schemas.tables import SNAPSHOT_TABLES
 
 __all__ = ["Problem", "find_broken", "invariants_for", "open_tables", "require_valid", "verify"]
 
-_SHOWN = 3  # examples told per broken check
+_SHOWN = 3  # examples of a broken promise
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,10 @@ def require_valid(snapshot: Path) -> None:
         raise CheckFailed(f"the snapshot breaks {len(problems)} of its promises; first: {problems[0]}")
 
 
-def invariants_for(manifest: SnapshotManifest) -> tuple[Invariant, ...]:
-    """The checks that apply to a snapshot: all, or for an imported benchmark those that need no statements."""
-    return tuple(
-        one for one in (*INVARIANTS, *SET_INVARIANTS) if manifest.origin == "wikidata" or not one.needs_statements
-    )
+def invariants_for(manifest: SnapshotManifest) -> dict[str, str]:
+    """id -> query of the promises of a snapshot: all, or of an imported benchmark those that need no statements."""
+    left_out = frozenset[str]() if manifest.origin == "wikidata" else NEED_STATEMENTS
+    return {id_: sql for id_, sql in (INVARIANTS | SET_INVARIANTS).items() if id_ not in left_out}
 
 
 @contextmanager
@@ -100,7 +99,8 @@ def find_broken(connection: duckdb.DuckDBPyConnection, manifest: SnapshotManifes
     connection.execute(
         "CREATE OR REPLACE TABLE misnumbered_edits AS SELECT unnest($1) AS edit_id", [_misnumbered(connection)]
     )
-    return [problem for one in invariants_for(manifest) if (problem := _run(connection, one))]
+    queries = invariants_for(manifest)
+    return [problem for id_, sql in queries.items() if (problem := _find_problem(connection, id_, sql))]
 
 
 def _days(manifest: SnapshotManifest) -> list[object]:
@@ -138,13 +138,13 @@ def _files(snapshot: Path, manifest: SnapshotManifest) -> Iterator[Problem]:
         yield Problem("tables_there", len(absent), tuple(absent))
 
 
-def _run(connection: duckdb.DuckDBPyConnection, one: Invariant) -> Problem | None:
-    found = connection.execute(f"SELECT count(*) OVER (), * FROM ({one.sql}) LIMIT {_SHOWN}")
+def _find_problem(connection: duckdb.DuckDBPyConnection, id_: str, sql: str) -> Problem | None:
+    found = connection.execute(f"SELECT count(*) OVER (), * FROM ({sql}) LIMIT {_SHOWN}")
     columns = [column[0] for column in found.description or ()][1:]
     rows = found.fetchall()
     if not rows:
         return None
-    return Problem(one.id, rows[0][0], tuple(_shown(columns, row[1:]) for row in rows))
+    return Problem(id_, rows[0][0], tuple(_shown(columns, row[1:]) for row in rows))
 
 
 def _shown(columns: Sequence[str], row: Sequence[object]) -> str:

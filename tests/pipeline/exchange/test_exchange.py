@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from chronofacts.flows.cli import app
 from chronofacts.pipeline.exchange import EXPORTS, IMPORTS, export_snapshot, import_benchmark, import_snapshot
-from chronofacts.pipeline.snapshots.invariants import INVARIANTS
+from chronofacts.pipeline.snapshots.invariants import INVARIANTS, NEED_STATEMENTS
+from chronofacts.pipeline.snapshots.set_invariants import SET_INVARIANTS
 from chronofacts.pipeline.snapshots.verify import invariants_for, verify
 from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.schemas.errors import BadInput
@@ -90,10 +91,10 @@ def test_the_same_file_gives_the_same_bytes(published: dict[str, Path], tmp_path
 
 
 def test_what_is_said_of_wikidata_is_checked_of_wikidata_only(sample_snapshot: Path) -> None:
-    assert {one.needs_statements for one in INVARIANTS} == {True, False}
-    for origin, needs in (("wikidata", {True, False}), ("zsre", {False})):
-        manifest = replace(read_manifest(sample_snapshot), origin=origin)
-        assert {one.needs_statements for one in invariants_for(manifest)} == needs
+    every = set(INVARIANTS) | set(SET_INVARIANTS)
+    assert every > NEED_STATEMENTS
+    for origin, checked in (("wikidata", every), ("zsre", every - NEED_STATEMENTS)):
+        assert set(invariants_for(replace(read_manifest(sample_snapshot), origin=origin))) == checked
 
 
 def test_an_imported_file_that_was_changed_is_found(published: dict[str, Path], tmp_path: Path) -> None:
