@@ -3,10 +3,10 @@
     ROOT/2025-01-01/…        one snapshot, whole: it has a manifest.json
     ROOT/latest.json         the newest one
     ROOT/.lock.json          who refreshes now (`pipeline.snapshots.store_lock`)
-    ROOT/.partial-…          what a crash left; cleaned by the next one who holds the lock
+    ROOT/.….partial          what a crash left; cleaned by the next one who holds the lock
 
-On a disk a snapshot is written aside and renamed. Object stores cannot rename, so its manifest is written
-last and removed first: what has no manifest is no snapshot. Whoever reads needs no lock.
+On a disk a snapshot is written aside and renamed (`schemas.files`). Object stores cannot rename, so its manifest is
+written last and removed first: what has no manifest is no snapshot. Whoever reads needs no lock.
 Leaves out: how a snapshot is made, and which are compared (`pipeline.snapshots.compare`).
 """
 
@@ -26,12 +26,12 @@ from fsspec.implementations.local import LocalFileSystem
 from chronofacts.pipeline.snapshots.store_lock import LOCK, StoreLock
 from chronofacts.pipeline.snapshots.write import sha256_of
 from chronofacts.schemas.errors import BadInput, CheckFailed
-from chronofacts.schemas.files import create_folder
+from chronofacts.schemas.files import create_folder, replace_file
 from chronofacts.schemas.manifest import read_manifest
 
 __all__ = ["Retention", "SnapshotStore", "days_to_remove", "open_store"]
 
-_MANIFEST, _LATEST, _PARTIAL = "manifest.json", "latest.json", ".partial-"
+_MANIFEST, _LATEST, _PARTIAL = "manifest.json", "latest.json", ".partial"
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)*", re.ASCII)
 
@@ -82,7 +82,7 @@ def open_store(url: str, **options: object) -> SnapshotStore:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotStore:
-    """A place that holds snapshots; `add`, `remove`, `prune` and `recover` want the `lock` to be held."""
+    """What holds snapshots; `add`, `remove`, `prune` and `recover` want the `lock` to be held."""
 
     filesystem: fsspec.AbstractFileSystem
     root: str
@@ -100,8 +100,8 @@ class SnapshotStore:
     def latest(self) -> datetime.date | None:
         """The newest snapshot: where `latest.json` points, or the newest found when it points nowhere."""
         try:
-            told = json.loads(self.filesystem.cat_file(f"{self.root}/{_LATEST}"))
-            day = datetime.date.fromisoformat(told["as_of"])
+            pointer = json.loads(self.filesystem.cat_file(f"{self.root}/{_LATEST}"))
+            day = datetime.date.fromisoformat(pointer["as_of"])
         except (OSError, ValueError, KeyError, TypeError):
             return max(self.days(), default=None)
         return day if self.filesystem.exists(f"{self._at(day)}/{_MANIFEST}") else max(self.days(), default=None)
@@ -118,23 +118,26 @@ class SnapshotStore:
         """Copy a finished snapshot in; seen whole or not at all. The same snapshot again changes nothing.
 
         Raises BadInput when the folder is no snapshot or another one of that day is there, CheckFailed when
-        a file is not the one that its manifest tells of.
+        a file is not the one that its manifest names.
         """
         manifest = read_manifest(snapshot)
         day, files = manifest.as_of, _files_of(snapshot)
-        told = (snapshot / _MANIFEST).read_bytes()
         if self.filesystem.exists(f"{self._at(day)}/{_MANIFEST}"):
-            if self.filesystem.cat_file(f"{self._at(day)}/{_MANIFEST}") != told:
+            if self.filesystem.cat_file(f"{self._at(day)}/{_MANIFEST}") != (snapshot / _MANIFEST).read_bytes():
                 raise BadInput(f"the store {self.root} holds another snapshot of {day}; remove that one first")
             self._point()
             return day
         for name, entry in manifest.files.items():
             if name not in files or sha256_of(snapshot / name) != entry.sha256:
                 raise CheckFailed(f"{snapshot / name} is not the file that was written; make the snapshot again")
+        self._remove_tree(self._at(day))  # without a manifest, or this would have ended above
         if self.renames:
-            self._add_renamed(snapshot, day, files)
+            with create_folder(Path(self._at(day))) as folder:
+                shutil.copytree(snapshot, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
         else:
-            self._add_manifest_last(snapshot, day, files)
+            for name in sorted(files, key=lambda name: name == _MANIFEST):
+                self.filesystem.makedirs(f"{self._at(day)}/{name}".rpartition("/")[0], exist_ok=True)
+                self.filesystem.put_file(str(snapshot / name), f"{self._at(day)}/{name}")
         self._point()
         return day
 
@@ -163,7 +166,7 @@ class SnapshotStore:
         """Take a snapshot away, at once; nothing when there is none."""
         if self.renames:
             if self.filesystem.exists(self._at(day)):
-                aside = self._aside(day)
+                aside = Path(self.root, f".{day}.{uuid.uuid4().hex[:8]}{_PARTIAL}")
                 Path(self._at(day)).rename(aside)
                 shutil.rmtree(aside)
         else:
@@ -182,7 +185,7 @@ class SnapshotStore:
     def recover(self) -> list[str]:
         """Clean what a crash left: half-written folders, and a pointer to what is not there; names cleaned."""
         finished = set(self.days())
-        left = [name for name in self._names() if name.startswith(_PARTIAL)]
+        left = [name for name in self._names() if _PARTIAL in name]
         left += [str(day) for day in self._day_folders() if day not in finished]
         for name in left:
             self._remove_tree(f"{self.root}/{name}")
@@ -192,9 +195,6 @@ class SnapshotStore:
     def _at(self, day: datetime.date) -> str:
         return f"{self.root}/{day}"
 
-    def _aside(self, day: datetime.date) -> str:
-        return f"{self.root}/{_PARTIAL}{day}-{uuid.uuid4().hex[:8]}"
-
     def _names(self) -> list[str]:
         """Names directly under the root, sorted; never from a cache."""
         self.filesystem.invalidate_cache()
@@ -203,21 +203,6 @@ class SnapshotStore:
 
     def _day_folders(self) -> list[datetime.date]:
         return [day for name in self._names() if _DAY.fullmatch(name) and (day := _as_day(name, quiet=True))]
-
-    def _add_renamed(self, snapshot: Path, day: datetime.date, files: list[str]) -> None:
-        aside = Path(self._aside(day))
-        for name in files:
-            (aside / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(snapshot / name, aside / name)
-        self._remove_tree(self._at(day))  # without a manifest, or add would have ended before
-        aside.rename(self._at(day))
-
-    def _add_manifest_last(self, snapshot: Path, day: datetime.date, files: list[str]) -> None:
-        self._remove_tree(self._at(day))
-        for name in sorted(files, key=lambda name: name == _MANIFEST):
-            target = f"{self._at(day)}/{name}"
-            self.filesystem.makedirs(target.rpartition("/")[0], exist_ok=True)
-            self.filesystem.put_file(str(snapshot / name), target)
 
     def _remove_tree(self, path: str) -> None:
         if self.filesystem.exists(path):
@@ -232,12 +217,11 @@ class SnapshotStore:
                 self.filesystem.rm_file(path)
             return
         content = json.dumps({"as_of": str(newest), "path": str(newest)}).encode() + b"\n"
-        if not self.renames:
+        if self.renames:
+            with replace_file(Path(path)) as aside:
+                aside.write_bytes(content)
+        else:
             self.filesystem.pipe_file(path, content)
-            return
-        aside = Path(f"{self.root}/{_PARTIAL}latest-{uuid.uuid4().hex[:8]}")
-        aside.write_bytes(content)
-        aside.replace(path)
 
 
 def _as_day(name: str, quiet: bool = False) -> datetime.date | None:

@@ -1,6 +1,6 @@
 """The lock of a snapshot store: one refresh at a time, and no lock that outlives its holder for long.
 
-A lock is a small file that only one can create. It tells who holds it, since when, and in which process; it
+A lock is a small file that only one can create. It says who holds it, since when, and in which process; it
 is stale when that process of this machine is gone, or when it is older than its holder may take. A stale
 lock is taken over under a second such file, so that two who find it stale do not both hold it.
 Sources: fsspec's `mode="create"`, which object stores with conditional writes make exclusive; where a file
@@ -39,7 +39,7 @@ class LockHolder:
     machine: str
     pid: int
     started: str
-    """When that process started, as its system tells it; a number may be given to another process later."""
+    """When that process started, as its system has it; a number may be given to another process later."""
     token: str
 
     def as_json(self) -> bytes:
@@ -120,8 +120,8 @@ class StoreLock:
     def _read(self, path: str) -> LockHolder | None:
         self._filesystem.invalidate_cache()
         try:
-            told: dict[str, Any] = json.loads(self._filesystem.cat_file(path))
-            return LockHolder(**{**told, "since": datetime.datetime.fromisoformat(told["since"])})
+            holder: dict[str, Any] = json.loads(self._filesystem.cat_file(path))
+            return LockHolder(**{**holder, "since": datetime.datetime.fromisoformat(holder["since"])})
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError):  # not ours: as old as it can be, so that it is taken over
