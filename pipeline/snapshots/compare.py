@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from chronofacts.pipeline.changes import find_changes
+from chronofacts.pipeline.changes import CHANGES, find_changes
 from chronofacts.pipeline.memberships import MEMBERS, find_memberships
 from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.pipeline.storage.early_days import read_back
@@ -52,7 +52,7 @@ DIFFERENCES = pa.schema(
     ]
 )
 
-# What a statement says; the other columns tell where and when it was read.
+# What a statement says; the other columns say where and when it was read.
 CONTENT = [
     "object", "object_kind", "object_unit", "rank", "start_kind", "start_earliest", "start_latest", "end_kind",
     "end_earliest", "end_latest", "point_in_time_earliest", "point_in_time_latest", "replaces", "replaced_by",
@@ -103,52 +103,25 @@ def find_differences(
         was, known_now = values_at(old["timelines"], old_as_of), values_at(new["timelines"], old_as_of)
         register(connection, "was", was)
         register(connection, "known_now", known_now)
-        register(connection, "world_changes", _world_changes(new, known_now, catalogue, old_as_of, new_as_of))
-        register(connection, "members", _members(new, catalogue, old_as_of, new_as_of))
+        changes, members = _find_moves(new, known_now, catalogue, old_as_of, new_as_of)
+        register(connection, "world_changes", changes)
+        register(connection, "members", members)
         for step in (STATEMENT_DIFFERENCES, CORRECTIONS):
             connection.execute(step, [old_as_of] if "$1" in step else [])
         return connection.sql(ALL_DIFFERENCES).to_arrow_table().cast(DIFFERENCES)
 
 
-def _world_changes(
-    new: Mapping[str, pa.Table],
-    known_now: pa.Table,
-    catalogue: Catalogue,
-    old_as_of: datetime.date,
-    new_as_of: datetime.date,
-) -> pa.Table:
-    values = values_at(new["timelines"], new_as_of)
-    if old_as_of == new_as_of:
-        values = known_now.slice(0, 0)
-        return find_changes(
-            new["timelines"].slice(0, 0),
-            values,
-            values,
-            new["statements"],
-            catalogue,
-            old_as_of,
-            datetime.date.max,
-            entities=new["entities"],
-        )[0]
-    return find_changes(
-        new["timelines"],
-        known_now,
-        values,
-        new["statements"],
-        catalogue,
-        old_as_of,
-        new_as_of,
-        entities=new["entities"],
-    )[0]
-
-
-def _members(
-    new: Mapping[str, pa.Table], catalogue: Catalogue, old_as_of: datetime.date, new_as_of: datetime.date
-) -> pa.Table:
-    if old_as_of == new_as_of:
-        return MEMBERS.empty_table()
-    told = (new["timelines"], new["statements"], new["entities"])
-    return find_memberships(*told, catalogue, old_as_of, new_as_of)[0]
+def _find_moves(
+    new: Mapping[str, pa.Table], known_now: pa.Table, catalogue: Catalogue, since: datetime.date, as_of: datetime.date
+) -> tuple[pa.Table, pa.Table]:
+    """(`CHANGES`, `MEMBERS`) between the two `as_of` days, by what the newer snapshot knows; none on one day."""
+    if since == as_of:
+        return CHANGES.empty_table(), MEMBERS.empty_table()
+    timelines, statements, entities = (new[name] for name in ("timelines", "statements", "entities"))
+    values = values_at(timelines, as_of)
+    changes, _ = find_changes(timelines, known_now, values, statements, catalogue, since, as_of, entities=entities)
+    members, _ = find_memberships(timelines, statements, entities, catalogue, since, as_of)
+    return changes, members
 
 
 def count_kinds(differences: pa.Table) -> dict[str, int]:
@@ -224,7 +197,7 @@ rows AS (
     FROM moved
     UNION ALL SELECT kind, subject, relation, old, new, NULL, NULL, statement_ids, detail FROM corrections
     UNION ALL SELECT kind, subject, relation, old, new, NULL, NULL, statement_ids, detail FROM statement_differences
-    -- What already shows as the change or the correction that it made is not told again.
+    -- What already shows as the change or the correction that it made is not shown again.
     WHERE kind IN ('merge', 'removal') OR NOT list_has_any(statement_ids, (SELECT coalesce(list(id), []) FROM shown))
 ),
 names AS (
