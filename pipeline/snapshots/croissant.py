@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from chronofacts.schemas.manifest import SnapshotManifest
-from chronofacts.schemas.tables import SNAPSHOT_TABLES
+from chronofacts.schemas.tables import SNAPSHOT_TABLES, describe
 
 __all__ = ["FILE", "croissant_text", "write_croissant"]
 
@@ -23,43 +23,31 @@ FILE = "croissant.json"
 _LICENSE = "https://creativecommons.org/publicdomain/zero/1.0/"
 _HOME = "https://www.wikidata.org/"
 
+# The specification's own context, whose terms are those of Croissant but for these.
+_TERMS = """citeAs column equivalentProperty extract field fileProperty fileObject fileSet format includes isLiveDataset
+    jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate separator source subField
+    transform"""
 _CONTEXT: dict[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
-    "citeAs": "cr:citeAs",
-    "column": "cr:column",
-    "conformsTo": "dct:conformsTo",
     "cr": "http://mlcommons.org/croissant/",
+    "dct": "http://purl.org/dc/terms/",
     "rai": "http://mlcommons.org/croissant/RAI/",
+    "sc": "https://schema.org/",
+    "conformsTo": "dct:conformsTo",
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-    "dct": "http://purl.org/dc/terms/",
-    "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
-    "extract": "cr:extract",
-    "field": "cr:field",
-    "fileProperty": "cr:fileProperty",
-    "fileObject": "cr:fileObject",
-    "fileSet": "cr:fileSet",
-    "format": "cr:format",
-    "includes": "cr:includes",
-    "isLiveDataset": "cr:isLiveDataset",
-    "jsonPath": "cr:jsonPath",
-    "key": "cr:key",
-    "md5": "cr:md5",
-    "parentField": "cr:parentField",
-    "path": "cr:path",
-    "recordSet": "cr:recordSet",
-    "references": "cr:references",
-    "regex": "cr:regex",
-    "repeated": "cr:repeated",
-    "replace": "cr:replace",
-    "samplingRate": "cr:samplingRate",
-    "sc": "https://schema.org/",
-    "separator": "cr:separator",
-    "source": "cr:source",
-    "subField": "cr:subField",
-    "transform": "cr:transform",
+    **{term: f"cr:{term}" for term in _TERMS.split()},
+}
+_DATA_TYPES = {
+    pa.bool_(): "sc:Boolean",
+    pa.int8(): "sc:Integer",
+    pa.int32(): "sc:Integer",
+    pa.int64(): "sc:Integer",
+    pa.date32(): "sc:Date",
+    pa.timestamp("s", tz="UTC"): "sc:DateTime",
+    pa.string(): "sc:Text",
 }
 
 
@@ -121,57 +109,24 @@ def _record_set(file: str) -> dict[str, Any]:
         "@id": name,
         "name": name,
         "description": f"The rows of {described}.",
-        "field": [_field(name, file, column) for column in SNAPSHOT_TABLES[table]],
-    }
-
-
-def _field(record_set: str, file: str, column: pa.Field) -> dict[str, Any]:
-    meaning = (column.metadata or {}).get(b"meaning", b"").decode()
-    source = {"fileObject": {"@id": file}, "extract": {"column": column.name}}
-    made: dict[str, Any] = {
-        "@type": "cr:Field",
-        "@id": f"{record_set}/{column.name}",
-        "name": column.name,
-        "description": meaning,
-    }
-    type_ = column.type
-    if pa.types.is_list(type_):
-        made["repeated"] = True
-        type_ = type_.value_type
-    if not pa.types.is_struct(type_):
-        return {**made, "dataType": _data_type(type_), "source": source}
-    return {
-        **made,
-        "subField": [
-            {
-                "@type": "cr:Field",
-                "@id": f"{record_set}/{column.name}/{part.name}",
-                "name": part.name,
-                "description": f"{part.name} of each of the {column.name}",
-                **_part_type(part.type),
-                "source": {**source, "transform": {"jsonPath": part.name}},
-            }
-            for part in type_
+        "field": [
+            _field(name, column, meaning, {"fileObject": {"@id": file}, "extract": {"column": column.name}})
+            for column, (_, _, meaning) in zip(SNAPSHOT_TABLES[table], describe(SNAPSHOT_TABLES[table]), strict=True)
         ],
     }
 
 
-def _part_type(type_: pa.DataType) -> dict[str, Any]:
-    """A part of a struct may itself be a list: the names of an answer."""
+def _field(within: str, column: pa.Field, meaning: str, source: dict[str, Any]) -> dict[str, Any]:
+    """A column, or a part of one that holds structs; within: the id of what it is a field of."""
+    id_, type_ = f"{within}/{column.name}", column.type
+    described: dict[str, Any] = {"@type": "cr:Field", "@id": id_, "name": column.name, "description": meaning}
     if pa.types.is_list(type_):
-        return {"repeated": True, "dataType": _data_type(type_.value_type)}
-    return {"dataType": _data_type(type_)}
-
-
-def _data_type(type_: pa.DataType) -> str:
-    if pa.types.is_boolean(type_):
-        return "sc:Boolean"
-    if pa.types.is_integer(type_):
-        return "sc:Integer"
-    if pa.types.is_date(type_):
-        return "sc:Date"
-    if pa.types.is_timestamp(type_):
-        return "sc:DateTime"
-    if pa.types.is_string(type_):
-        return "sc:Text"
-    raise ValueError(f"no Croissant type is known for the Arrow type {type_}")
+        described["repeated"] = True
+        type_ = type_.value_type
+    if not pa.types.is_struct(type_):
+        return {**described, "dataType": _DATA_TYPES[type_], "source": source}
+    parts = [
+        _field(id_, part, f"{part.name} of each of the {column.name}", {**source, "transform": {"jsonPath": part.name}})
+        for part in type_
+    ]
+    return {**described, "subField": parts}
