@@ -1,6 +1,6 @@
 """Snapshots in the formats of other tools, and other people's benchmarks as snapshots.
 
-Each format is one module here; `EXPORTS` and `IMPORTS` say which there are.
+Each format is one module here, MQuAKE two; `EXPORTS` and `IMPORTS` say which there are.
 Leaves out: the command line (`flows.cli`).
 """
 
@@ -20,7 +20,8 @@ from chronofacts.pipeline.exchange.collector import Benchmark
 from chronofacts.pipeline.exchange.counterfact import read_counterfact
 from chronofacts.pipeline.exchange.easyedit import read_knowedit, write_knowedit
 from chronofacts.pipeline.exchange.lm_eval import write_lm_eval
-from chronofacts.pipeline.exchange.mquake import read_mquake, write_mquake
+from chronofacts.pipeline.exchange.mquake import read_mquake
+from chronofacts.pipeline.exchange.mquake_cases import write_mquake
 from chronofacts.pipeline.exchange.snapshot_rows import Contents, read_contents
 from chronofacts.pipeline.exchange.zsre import read_zsre
 from chronofacts.pipeline.snapshots.gate import write_valid

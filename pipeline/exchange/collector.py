@@ -1,6 +1,6 @@
 """A foreign benchmark as rows of our own tables: what was changed, what is asked, what was left out.
 
-A format's module tells its records to a `Benchmark` one by one; `Benchmark.tables` makes the tables. A benchmark
+A format's module adds its records to a `Benchmark` one by one; `Benchmark.tables` makes the tables. A benchmark
 that edits one fact in several ways (MQuAKE-CF does) cannot be applied as one set: the first way counts, the others
 and what is asked about them are rejections (MQuAKE-Remastered, ICLR 2025, is why).
 Leaves out: the sentences of a small world (`pipeline.exchange.sentences`).
@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from chronofacts.pipeline.exchange.sentences import Told, sentences
-from chronofacts.pipeline.storage.rejections import collect, rejection_rows
+from chronofacts.pipeline.exchange.sentences import Sentence, sentences
+from chronofacts.pipeline.storage.rejections import rejection_rows
 from chronofacts.schemas import tables
 
 __all__ = ["Benchmark", "Edit", "Link", "Question", "content_id", "plain"]
@@ -77,7 +77,7 @@ class Edit:
     confidence: int | None = None
     statement_ids: Sequence[str] = ()
     kind: str | None = None
-    """`injection` where the benchmark says that nothing was there before; None: the rest tells."""
+    """`injection` where the benchmark says that nothing was there before; None: that follows from the rest."""
 
     @property
     def edit_id(self) -> str:
@@ -172,7 +172,7 @@ class Benchmark:
         self.edits: dict[str, Edit] = {}
         self._facts: dict[tuple[str, str], str] = {}
         self._questions: dict[str, Question] = {}
-        self._told: list[Told] = []
+        self._sentences: list[Sentence] = []
         self._rejected: list[tuple[str, str, str | None, str | None, Sequence[str], str]] = []
 
     def edit(self, edit: Edit) -> bool:
@@ -204,9 +204,9 @@ class Benchmark:
         for kind, text in [*wordings, *([("cloze", edit.cloze)] if edit.cloze else [])]:
             self.ask(direct_question(edit, kind, text, split))
 
-    def tell(self, told: Told) -> None:
+    def add_sentence(self, sentence: Sentence) -> None:
         """Take a fact of the world before the edits, for the small world."""
-        self._told.append(told)
+        self._sentences.append(sentence)
 
     def reject(self, reason: str, about: Edit | Question, detail: str) -> bool:
         """Record what is left out; always False."""
@@ -226,9 +226,11 @@ class Benchmark:
             "entities": _table(_entities(edits), tables.ENTITIES),
             "edits": _table((edit.row() for edit in edits), tables.EDITS),
             "questions": _table((question.row(as_of) for question in asked), tables.QUESTIONS),
-            "rejections": collect([rejection_rows(self._rejected)]),
+            "rejections": rejection_rows(self._rejected).sort_by(
+                [(name, "ascending") for name in ("stage", "reason", "relation", "subject", "detail")]
+            ),
         }
-        filled["sentences"] = sentences(filled["edits"], filled["questions"], self._told)
+        filled["sentences"] = sentences(filled["edits"], filled["questions"], self._sentences)
         return {name: filled.get(name, schema.empty_table()) for name, schema in tables.SNAPSHOT_TABLES.items()}
 
     def _may_ask(self, question: Question) -> bool:
@@ -264,8 +266,8 @@ def content_id(text: str) -> str:
 def plain(text: str) -> str:
     """Letters and digits in lower case without accents: names that are equal so are one name to a reader."""
     folded = unicodedata.normalize("NFKD", text.casefold())
-    kept = "".join(c if c.isalnum() else "" if unicodedata.combining(c) else " " for c in folded)
-    return " ".join(kept.split())
+    words = "".join(c if c.isalnum() else "" if unicodedata.combining(c) else " " for c in folded)
+    return " ".join(words.split())
 
 
 def _columns(row: Edit | Question) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def _edit(record: Record) -> Edit:
 
 
 def _neighbour(edit: Edit, kind: str, text: str, answer: str, answer_id: str) -> Question:
-    """A prompt about some other subject, whose name the record does not tell apart: the prompt stands for it."""
+    """A prompt about some other subject, whose name the record does not give: the prompt stands for it."""
     return Question(
         kind="locality", locality_kind=kind, edit_ids=(edit.edit_id,), question=text, answer=answer,
         answer_id=answer_id, answer_before=answer, answer_before_id=answer_id, relation=edit.relation, subject=text,

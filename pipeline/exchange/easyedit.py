@@ -29,7 +29,7 @@ __all__ = ["read_knowedit", "write_knowedit"]
 log = logging.getLogger("chronofacts.exchange")
 
 # Where each of our kinds goes. Forgetfulness: what the subject's relation was must still be known.
-PLACES = {
+PROBE_LISTS = {
     "alias": ("portability", "Subject_Aliasing"),
     "multi_hop": ("portability", "Reasoning"),
     "reverse": ("portability", "Logical_Generalization"),
@@ -52,7 +52,7 @@ PROBE_COLUMNS = (
     "answer_id", "answer_before", "answer_before_id", "answer_before_aliases", "asked_on", "split", "sitelinks",
     "fallback_names",
 )  # fmt: skip
-_PLACED = {"prompt", "new_label", "old_label", "subject_label"}
+_OWN_FIELDS = {"prompt", "new_label", "old_label", "subject_label"}
 _OF_SETS = ("addition", "removal")
 
 
@@ -64,9 +64,9 @@ def write_knowedit(contents: Contents, folder: Path) -> list[Path]:
     for question in contents.questions:
         if question["kind"] == "edit":
             splits |= dict.fromkeys(question["edit_ids"], question["split"])
-        if question["kind"] not in PLACES:
+        if question["kind"] not in PROBE_LISTS:
             continue
-        moves = PLACES[question["kind"]][0] == "portability"
+        moves = PROBE_LISTS[question["kind"]][0] == "portability"
         if moves and len(question["edit_ids"]) > 1 and not question["answer_set"]:
             several += 1
             continue
@@ -103,12 +103,12 @@ def knowedit_record(edit: dict[str, Any], probes: Iterable[dict[str, Any]], spli
         record["rephrase_prompt"] = edit["paraphrases"][0]
     carried: dict[str, list[dict[str, Any]]] = {}
     for question in probes:
-        family, name = PLACES[question["kind"]]
+        family, name = PROBE_LISTS[question["kind"]]
         probe = {"prompt": question["question"], "ground_truth": _ground_truth(question)}
         record[family].setdefault(name, []).append(probe)
         carried.setdefault(name, []).append({column: question[column] for column in PROBE_COLUMNS})
     if edit["kind"] not in _OF_SETS:
-        record["chronofacts"] = {"edit": carried_edit(edit, _PLACED), "split": split, "probes": carried}
+        record["chronofacts"] = {"edit": carried_edit(edit, _OWN_FIELDS), "split": split, "probes": carried}
     return record
 
 
@@ -134,7 +134,7 @@ def read_knowedit(file: Path) -> Benchmark:
 def _read_fact(benchmark: Benchmark, record: Record) -> None:
     carried = record.record("chronofacts") if record.has("chronofacts") else None
     split = carried.text("split") if carried else "test"
-    edit = read_edit(carried.record("edit"), _placed(record)) if carried else _foreign_edit(record)
+    edit = read_edit(carried.record("edit"), _own_fields(record)) if carried else _foreign_edit(record)
     if not benchmark.edit(edit):
         return
     benchmark.ask_directly(edit, split)
@@ -146,11 +146,11 @@ def _read_fact(benchmark: Benchmark, record: Record) -> None:
             if not lists.has(name):
                 continue
             known = carried.record("probes").records(name) if carried else []
-            for place, probe in enumerate(lists.records(name)):
-                _ask(benchmark, edit, name, probe, known[place] if place < len(known) else None)
+            for position, probe in enumerate(lists.records(name)):
+                _ask(benchmark, edit, name, probe, known[position] if position < len(known) else None)
 
 
-def _placed(record: Record) -> dict[str, Any]:
+def _own_fields(record: Record) -> dict[str, Any]:
     return {
         "subject_label": record.text("subject"),
         "prompt": record.text("prompt"),
@@ -207,7 +207,7 @@ def _ask(benchmark: Benchmark, edit: Edit, name: str, probe: Record, known: Reco
 
 
 def _foreign_columns(name: str, edit: Edit, answers: list[str]) -> dict[str, Any]:
-    """What the place of a probe says about it; the answer before where that follows."""
+    """What the list of a probe says about it; the answer before where that follows."""
     kind, locality_kind, hops = KINDS[name]
     columns = {
         "kind": kind,

@@ -19,17 +19,17 @@ EDIT_COLUMNS = tuple("property" if field.name == "pid" else field.name for field
 _DATES = ("changed_on_earliest", "changed_on_latest")
 
 
-def carried_edit(row: Mapping[str, Any], placed: Collection[str]) -> dict[str, Any]:
-    """The columns of a row of `tables.EDITS` that are not placed in fields of the format itself."""
-    return {column: row[column] for column in EDIT_COLUMNS if column not in placed}
+def carried_edit(row: Mapping[str, Any], own_fields: Collection[str]) -> dict[str, Any]:
+    """The columns of a row of `tables.EDITS` that have no field in the format itself."""
+    return {column: row[column] for column in EDIT_COLUMNS if column not in own_fields}
 
 
-def read_edit(carried: Record, placed: Mapping[str, Any]) -> Edit:
+def read_edit(carried: Record, own_fields: Mapping[str, Any]) -> Edit:
     """The edit that `carried_edit` and the format's own fields make together.
 
     Raises BadInput when a column is missing or no edit can be made of what is there.
     """
-    columns = dict(placed)
+    columns = dict(own_fields)
     for column in EDIT_COLUMNS:
         if column in columns:
             continue

@@ -22,7 +22,7 @@ class Record:
 
     file: Path
     number: int
-    """Place in the file, from 1."""
+    """Position in the file, from 1."""
     values: Mapping[str, Any]
     within: str = ""
     """Where in the record this object lies: `requested_rewrite[0].`"""
@@ -71,7 +71,7 @@ class Record:
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise self.wrong(field, "a list of objects", value)
         return [
-            Record(self.file, self.number, item, f"{self.within}{field}[{place}].") for place, item in enumerate(value)
+            Record(self.file, self.number, item, f"{self.within}{field}[{index}].") for index, item in enumerate(value)
         ]
 
     def wrong(self, field: str, wanted: str, found: object) -> BadInput:

@@ -1,7 +1,7 @@
 """Sentences of the world before a benchmark's edits, so that a small world can be trained on them.
 
 What an imported benchmark says was true is all there is: the old answers of its edits, its locality questions,
-its single hops. The last of three or more wordings is held out. Leaves out: facts that it tells no answer of.
+its single hops. The last of three or more wordings is held out. Leaves out: facts without an answer.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import pyarrow as pa
 
 from chronofacts.schemas.tables import SENTENCES
 
-__all__ = ["Told", "sentences"]
+__all__ = ["Sentence", "sentences"]
 
 _ENOUGH_WORDINGS = 3  # with fewer, none can be spared
 _MOST_WORDINGS = 100  # `phrasing` is one byte
 _ROLES = {"history": "history", "multi_hop": "composed"}
 
 
-class Told(NamedTuple):
+class Sentence(NamedTuple):
     """One wording of a fact that was true before the edits."""
 
     role: str
@@ -38,8 +38,8 @@ class Told(NamedTuple):
     """Edits that move the answer, besides those that share the subject."""
 
 
-def sentences(edits: pa.Table, questions: pa.Table, told: Sequence[Told]) -> pa.Table:
-    """`tables.SENTENCES`, sorted by id, of the old answers and of `told`.
+def sentences(edits: pa.Table, questions: pa.Table, further: Sequence[Sentence]) -> pa.Table:
+    """`tables.SENTENCES`, sorted by id, of the old answers and of `further` ones.
 
     edits, questions: `tables.EDITS` and `tables.QUESTIONS`. Of two answers to one prompt the first counts.
     """
@@ -48,7 +48,7 @@ def sentences(edits: pa.Table, questions: pa.Table, told: Sequence[Told]) -> pa.
     for edit in edit_rows:
         touching.setdefault(edit["subject"], set()).add(edit["edit_id"])
     rows: dict[str, dict[str, Any]] = {}
-    for line in (*_of_edits(edit_rows), *_of_questions(question_rows), *told):
+    for line in (*_of_edits(edit_rows), *_of_questions(question_rows), *further):
         sentence_id = _sentence_id(line)
         if rows.get(sentence_id, {}).get("form", line.form) != line.form:  # a benchmark may ask by its cloze
             sentence_id = _sentence_id(line, line.form)
@@ -57,23 +57,23 @@ def sentences(edits: pa.Table, questions: pa.Table, told: Sequence[Told]) -> pa.
     return pa.Table.from_pylist([row for _, row in sorted(rows.items())], schema=SENTENCES)
 
 
-def _sentence_id(line: Told, *form: str) -> str:
-    """The id of `tables.SENTENCES`; form: only where one prompt is told in two forms."""
+def _sentence_id(line: Sentence, *form: str) -> str:
+    """The id of `tables.SENTENCES`; form: only where one prompt stands in two forms."""
     day = "" if line.asked_on is None else str(line.asked_on)
     content = "\x1f".join((line.subject, line.relation, day, line.prompt, *form))
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def _of_edits(edits: Iterable[dict[str, Any]]) -> Iterator[Told]:
+def _of_edits(edits: Iterable[dict[str, Any]]) -> Iterator[Sentence]:
     for edit in edits:
         if edit["target_old"] is None:
             continue
         yield from _wordings(edit, "current", [edit["prompt"], *edit["paraphrases"]], edit["target_old"])
         if edit["cloze"]:
-            yield Told("current", edit["subject"], edit["relation"], "cloze", edit["cloze"], edit["target_old"])
+            yield Sentence("current", edit["subject"], edit["relation"], "cloze", edit["cloze"], edit["target_old"])
 
 
-def _of_questions(questions: Iterable[dict[str, Any]]) -> Iterator[Told]:
+def _of_questions(questions: Iterable[dict[str, Any]]) -> Iterator[Sentence]:
     for question in questions:
         if question["answer_before"] is None or question["kind"] in ("edit", "paraphrase", "cloze"):
             continue
@@ -84,7 +84,7 @@ def _of_questions(questions: Iterable[dict[str, Any]]) -> Iterator[Told]:
             yield line._replace(asked_on=question["asked_on"], edit_ids=moved_by)
 
 
-def _wordings(row: dict[str, Any], role: str, texts: list[str], answer: str) -> Iterator[Told]:
+def _wordings(row: dict[str, Any], role: str, texts: list[str], answer: str) -> Iterator[Sentence]:
     for number, text in enumerate(texts[:_MOST_WORDINGS]):
         held_out = number >= _ENOUGH_WORDINGS - 1 and number == len(texts) - 1
-        yield Told(role, row["subject"], row["relation"], "question", text, answer, number, held_out)
+        yield Sentence(role, row["subject"], row["relation"], "question", text, answer, number, held_out)

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import assume, given, settings
 
 from chronofacts.pipeline.exchange.collector import plain
-from chronofacts.pipeline.exchange.mquake import read_mquake, write_mquake
+from chronofacts.pipeline.exchange.mquake import read_mquake
+from chronofacts.pipeline.exchange.mquake_cases import write_mquake
 from chronofacts.schemas.errors import BadInput
 from tests.pipeline.exchange.invented_set import AS_OF, CHAIR, PREMIER, contents, multi_hop, renamed
 from tests.pipeline.exchange.test_easyedit import NAME
