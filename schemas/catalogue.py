@@ -164,7 +164,7 @@ def _check_together(file: Entry, relations: tuple[Relation, ...]) -> None:
 
 
 def _check_ends(entry: Entry, relation: Relation, ended: Relation | None) -> None:
-    """A relation that tells ends is the other direction of one that has ends."""
+    """A relation of ends is the other direction of one that has ends."""
     if ended is None or ended.undated == "always" or ended.object_kind != "item":
         entry.fail("ends_of", f"ends_of names {relation.ends_of!r}; use the id of another entry whose items have dates")
     if (relation.property, relation.inverse) != (ended.property, not ended.inverse):

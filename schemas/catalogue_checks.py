@@ -39,7 +39,7 @@ PLACEHOLDERS = {
 }
 NO_QUESTIONS = ("cloze", "noun", "noun_named", "cloze_on_date")
 DAY_TOLD = ("now", "paraphrases", "cloze", "noun")
-"""With {d} in a relation that tells the ends of another."""
+"""With {d} in a relation of the ends of another."""
 DATED = ("on_date", "on_date_paraphrases", "cloze_on_date", "before")
 _TYPES: dict[type, dict[str, Any]] = {
     kind: get_type_hints(kind, include_extras=True) for kind in (Article, Language, PluralWords, Relation, Words)

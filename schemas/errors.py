@@ -1,4 +1,4 @@
-"""Errors that a user can meet: their text says what, where and the mend."""
+"""Errors that a user can meet: their text says what, where and the fix."""
 
 __all__ = ["BadInput", "CheckFailed", "ChronoFactsError", "SchemaMismatch"]
 

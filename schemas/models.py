@@ -33,7 +33,7 @@ class NamedModel:
 
 
 def named_models(path: Path = MODELS_PATH) -> dict[str, NamedModel]:
-    """name -> model. Raises BadInput naming the entry that has neither a packaged file nor a place on the Hub."""
+    """name -> model. Raises BadInput naming the entry that has neither a packaged file nor a repository on the Hub."""
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))
         found = {name: NamedModel(name, **entry) for name, entry in entries.items()}

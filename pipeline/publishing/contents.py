@@ -1,7 +1,7 @@
 """What a publication holds: the files of a snapshot, and a card that knows its repository and its past.
 
 The card and the Croissant metadata of a snapshot folder do not know where they will lie. Published, they
-name the repository and the tag, show a chart, and tell what differs from the snapshot published before.
+name the repository and the tag, show a chart, and say what differs from the snapshot published before.
 Everything is made from the snapshot, the earlier edits and the earlier tags, so that publishing again sends
 the same bytes. Leaves out: the Hub itself (`pipeline.publishing.hub`).
 """

@@ -1,4 +1,4 @@
-"""What the Hub's client raises, told in one line with the mend, without tokens.
+"""What the Hub's client raises, as one line with the fix, without tokens.
 
 Leaves out: retries (`pipeline.publishing.hub`).
 """
@@ -44,24 +44,24 @@ def check_endpoint(endpoint: str) -> None:
 
 @contextmanager
 def hub_errors(repo: str) -> Iterator[None]:
-    """What the client raises inside becomes an error of ours: one line, with the mend."""
+    """What the client raises inside becomes an error of ours: one line, with the fix."""
     try:
         yield
     except ChronoFactsError:
         raise
     except Exception as error:
-        told = _tell(error, repo)
-        if told is None:
+        ours = _translate(error, repo)
+        if ours is None:
             raise
-        raise told from None  # the client's own text may hold request headers
+        raise ours from None  # the client's own text may hold request headers
 
 
-def _tell(error: Exception, repo: str) -> ChronoFactsError | None:
+def _translate(error: Exception, repo: str) -> ChronoFactsError | None:
     """The error to raise instead; null for one that is not the Hub's."""
     causes = _causes(error)
     for cause in causes:
         if isinstance(cause, HfHubHTTPError):
-            return _answered(cause, repo)
+            return _translate_reply(cause, repo)
         if isinstance(cause, OfflineModeIsEnabled):
             return BadInput("HF_HUB_OFFLINE is set, so the Hub is not asked; unset it to publish")
         if isinstance(cause, HFValidationError):
@@ -84,7 +84,7 @@ def _causes(error: BaseException | None) -> list[BaseException]:
     return found
 
 
-def _answered(error: HfHubHTTPError, repo: str) -> ChronoFactsError:
+def _translate_reply(error: HfHubHTTPError, repo: str) -> ChronoFactsError:
     status = error.response.status_code
     said = f": {_short(error.server_message)}" if error.server_message else ""
     if status == 401:

@@ -229,8 +229,8 @@ def _edits_at(api: HfApi, repo: str, tag: str) -> pa.Table | None:
 
 def _unpacked_bytes(path: Path) -> int:
     """What a Parquet file says it is when it is unpacked; somebody else may have put it there."""
-    told = pq.read_metadata(path)
-    return sum(told.row_group(group).total_byte_size for group in range(told.num_row_groups))
+    metadata = pq.read_metadata(path)
+    return sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
 
 
 def _operations(plan: PublicationPlan) -> list[CommitOperationAdd | CommitOperationDelete]:

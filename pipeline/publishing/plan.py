@@ -2,7 +2,7 @@
 
 A tag never moves unless it is asked for, and `main` never goes back to an older snapshot. Reports of experiments that
 come later than their snapshot are added to `main`, where its tag stays.
-Leaves out: asking the Hub, and telling it (`pipeline.publishing.hub`).
+Leaves out: reading from the Hub, and writing to it (`pipeline.publishing.hub`).
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def lacks_reports(names: Collection[str], tag: str, remote: RemoteState) -> bool
 def _with_late_reports(
     files: Mapping[str, LocalFile], repo: str, tag: str, title: str, remote: RemoteState
 ) -> PublicationPlan:
-    """Nothing, or what tells of the reports that are not there yet: the card and they."""
+    """Nothing, or the reports that are not there yet and the card that names them."""
     nothing = PublicationPlan(repo, False, remote.head, title, {}, {}, (), files, tag, "keep")
     if not lacks_reports(files, tag, remote):
         return nothing

@@ -1,4 +1,4 @@
-"""The folder of a snapshot: written, checked, read and kept.
+"""The folder of a snapshot: written, checked, read and stored.
 
 `gate` sets aside what breaks a promise and lets `write` make the folder, with `card`, `card_sections` and `croissant`
 beside the tables. `verify` asks the queries of `invariants` and `set_invariants`. `summary`, `entity_report`,

@@ -137,11 +137,11 @@ def _fallbacks(manifest: SnapshotManifest) -> tuple[str, ...]:
     every, own, general = sum(counts.values()), counts.pop(manifest.language, 0), counts.pop("mul", 0)
     if not sum(counts.values()):
         return ()
-    told = ", ".join(f"{count} in `{code}`" for code, count in sorted(counts.items()))
+    others = ", ".join(f"{count} in `{code}`" for code, count in sorted(counts.items()))
     return (
         "",
         f"Of {every} entities {own} are named in `{manifest.language}`, {general} by a name for all languages (`mul`), "
-        f"and {told} for want of either (`label_language` of `entities`). A question that shows such a name lists it "
+        f"and {others} for want of either (`label_language` of `entities`). A question that shows such a name lists it "
         "in `fallback_names`.",
     )
 

@@ -78,7 +78,7 @@ def worked_example(folder: Path) -> list[str]:
 
 
 def old_answer(edit: dict[str, Any]) -> str:
-    """The old answer of an edit, or why there is none; a set may be empty or too large to be told."""
+    """The old answer of an edit, or why there is none; a set may be empty or too large to be named."""
     return edit["target_old"] or _BEFORE.get(edit["before"], "(not told)")
 
 
