@@ -20,18 +20,18 @@ from chronofacts.pipeline.memberships import find_memberships
 from chronofacts.pipeline.questions.build import QuestionInputs, QuestionSettings, build_questions
 from chronofacts.pipeline.sources.entities import DESCRIBE
 from chronofacts.pipeline.sources.staging import MEMORY_GIB, StagedSource, copies_elsewhere, write_each_once
+from chronofacts.pipeline.storage.columns import mark_fault
 from chronofacts.pipeline.storage.parquet_stream import ParquetStream, read_batches, write_batches, write_query
 from chronofacts.pipeline.storage.session import Tabular, connect, register
 from chronofacts.pipeline.timelines.agreement import check_agreement, veto_empty_before, write_confidence
 from chronofacts.pipeline.timelines.build import values_at, write_timelines
-from chronofacts.pipeline.timelines.recent_edits import mark_recent_edits
 from chronofacts.schemas.catalogue import Catalogue
 from chronofacts.schemas.dates import check_dates
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.reasons import REASONS
 from chronofacts.schemas.tables import ENTITIES, REJECTIONS, SNAPSHOT_TABLES, STATEMENTS
 
-__all__ = ["SnapshotSettings", "build_files", "check_days"]
+__all__ = ["SnapshotSettings", "build_files", "check_days", "mark_recent_edits"]
 
 log = logging.getLogger("chronofacts.refresh")
 _EDITS_PER_PART = 5_000  # about 60,000 questions in memory at once
@@ -80,8 +80,7 @@ def build_files(
     rejections.add(copies)
     entities, timelines = folder / "entities.parquet", folder / "timelines.parquet"
     with connect(memory_gib=MEMORY_GIB, spill=folder) as connection:
-        register(connection, "lifecycle", staged.lifecycle)
-        register(connection, "labels", staged.labels)
+        register(connection, lifecycle=staged.lifecycle, labels=staged.labels)
         write_query(connection, DESCRIBE, ENTITIES, entities)
     write_timelines(statements, entities, catalogue, settings.as_of, folder / "drawn", MEMORY_GIB)
     rejections.add(folder / "drawn" / "rejections")
@@ -133,6 +132,20 @@ def _split_statements(
     return usable, pa.concat_tables([copies, taken])
 
 
+def mark_recent_edits(statements: pa.Table, source_day: datetime.date, days: int) -> pa.Table:
+    """`STATEMENTS`, with the fault `young_statement` where the subject was edited less than `days` days before
+    source_day; 0 days marks none.
+
+    5 % of the edits of P6 and 13 % of those of P35 were reverted (WiDiff, 2026). `pipeline.timelines.build` takes such
+    a statement as possible but never as an answer. Wikidata tells the time of an edit per entity only.
+    """
+    if days <= 0 or not statements.num_rows:
+        return statements
+    first = datetime.datetime.combine(source_day, datetime.time(), datetime.UTC) - datetime.timedelta(days=days - 1)
+    edited = statements["modified_at"]
+    return mark_fault(statements, pc.greater(edited, pa.scalar(first, edited.type)).to_pylist(), "young_statement")
+
+
 def _write_values(timelines: Path, day: datetime.date, catalogue: Catalogue, folder: Path) -> Path:
     """A file with the values on a day, compared with each other."""
     values = check_agreement(values_at(timelines, day), catalogue)
@@ -146,11 +159,7 @@ def _write_questions(
 ) -> dict[str, Path]:
     """Files of edits, questions and sentences, each sorted by its id."""
     wanted = QuestionSettings(
-        since=settings.since,
-        as_of=settings.as_of,
-        language=settings.language,
-        seed=settings.seed,
-        hops_per_edit=settings.hops_per_edit,
+        *(settings.since, settings.as_of, settings.language, settings.seed, settings.hops_per_edit),
         memory_gib=MEMORY_GIB,
         edits_per_part=_EDITS_PER_PART,
         spill=folder,
@@ -184,7 +193,7 @@ class _Rejections:
     def sort(self, file: Path) -> Path:
         """All of them in one file; raises KeyError for a reason that is not in the closed list."""
         with connect(memory_gib=MEMORY_GIB) as connection:
-            register(connection, "rejected", self._folder)
+            register(connection, rejected=self._folder)
             reasons = {reason for (reason,) in connection.execute("SELECT DISTINCT reason FROM rejected").fetchall()}
         if unknown := reasons - set(REASONS):
             raise KeyError(f"reasons {sorted(unknown)} are not in schemas.reasons")
@@ -194,6 +203,6 @@ class _Rejections:
 def _sort(data: Path, schema: pa.Schema, order: str, file: Path) -> Path:
     """Write the rows of Parquet to one file, in an order; returns the file."""
     with connect(memory_gib=MEMORY_GIB, spill=file.parent) as connection:
-        register(connection, "rows", data)
+        register(connection, rows=data)
         write_query(connection, f"FROM rows ORDER BY {order}", schema, file)
     return file

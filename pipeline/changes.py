@@ -21,22 +21,9 @@ from chronofacts.schemas.dates import check_dates
 
 __all__ = ["CHANGES", "find_changes"]
 
-_WANTED = [
-    "kind",
-    "before",
-    "relation",
-    "subject",
-    "old_object",
-    "new_object",
-    "object_kind",
-    "object_unit",
-    "changed_on_earliest",
-    "changed_on_latest",
-    "changed_on_precision",
-    "confidence",
-    "statement_ids",
-]
-CHANGES = pa.schema([tables.EDITS.field(name) for name in _WANTED])
+_KNOWN = """kind before relation subject old_object new_object object_kind object_unit changed_on_earliest
+    changed_on_latest changed_on_precision confidence statement_ids"""
+CHANGES = pa.schema([tables.EDITS.field(name) for name in _KNOWN.split()])
 """The columns of `edits` that are known before there are words."""
 
 
@@ -58,14 +45,11 @@ def find_changes(
     Raises BadInput when since is not before as_of.
     """
     check_dates(since, as_of)
-    single = [r.id for r in catalogue.relations if r.single_valued and r.undated != "always"]
+    ids = [r.id for r in catalogue.relations if r.single_valued and r.undated != "always"]
+    single = pa.table({"relation": pa.array(ids, pa.string())})
     with connect() as connection:
-        register(connection, "timelines", timelines)
-        register(connection, "values_since", values_since)
-        register(connection, "values_as_of", values_as_of)
-        register(connection, "statements", statements)
-        register(connection, "entities", entities)
-        register(connection, "single_valued", pa.table({"relation": pa.array(single, pa.string())}))
+        register(connection, timelines=timelines, statements=statements, entities=entities, single_valued=single)
+        register(connection, values_since=values_since, values_as_of=values_as_of)
         create_overlaps(connection, as_of)
         connection.execute(PAIRED)
         connection.execute("SET VARIABLE since = $1::DATE", [since])

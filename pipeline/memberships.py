@@ -55,13 +55,10 @@ def find_memberships(
     One rejection per set and reason. Raises BadInput when since is not before as_of.
     """
     check_dates(since, as_of)
-    many = [relation for relation in catalogue.relations if relation.may_change_in_part()]
-    ids, inverse = pa.array([r.id for r in many], pa.string()), pa.array([r.inverse for r in many], pa.bool_())
+    rows = [{"relation": r.id, "inverse": r.inverse} for r in catalogue.relations if r.may_change_in_part()]
+    many = pa.Table.from_pylist(rows, pa.schema({"relation": pa.string(), "inverse": pa.bool_()}))
     with connect() as connection:
-        register(connection, "timelines", timelines)
-        register(connection, "statements", statements)
-        register(connection, "entities", entities)
-        register(connection, "many_valued", pa.table({"relation": ids, "inverse": inverse}))
+        register(connection, timelines=timelines, statements=statements, entities=entities, many_valued=many)
         connection.execute("SET VARIABLE since = $1::DATE", [since])
         connection.execute("SET VARIABLE as_of = $1::DATE", [as_of])
         for step in (*MACROS, MEMBER_SPANS, STANDING, RUNS, ROLES):

@@ -8,8 +8,10 @@ Leaves out: what is a change (`pipeline.changes`) and writing files (`pipeline.s
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -28,7 +30,6 @@ from chronofacts.pipeline.questions import (
     sets,
 )
 from chronofacts.pipeline.questions.macros import create_macros
-from chronofacts.pipeline.questions.settings import QuestionSettings
 from chronofacts.pipeline.questions.steps import run
 from chronofacts.pipeline.questions.templates import chain_texts, create_catalogue_tables, list_vocabulary
 from chronofacts.pipeline.storage.session import Tabular, connect, register
@@ -71,6 +72,39 @@ LAST = (
     set_questions.past_sets("world", "getvariable('history_per_edit') + 1"), sentences.DAY_SENTENCES,
     sentences.ALIAS_SENTENCES, sentences.WORLD_CHAINS, chain_texts("world"), sentences.CHAIN_SENTENCES,
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionSettings:
+    """What decides the question set besides the facts. Caps bound both its size and the cost of its joins."""
+
+    since: datetime.date
+    as_of: datetime.date
+    language: str = "en"
+    seed: int = 0
+    hops_per_edit: int = 3
+    """Multi-hop questions per edit and number of hops."""
+    hops_per_subject: int = 12
+    """Multi-hop questions that name one entity."""
+    hops_per_path: int = 5_000
+    """Multi-hop questions along one path of relations; in a large set more, up to `path_share`."""
+    path_share: float = 0.1
+    """Multi-hop questions along one path of relations, as a part of the number of edits."""
+    locality_per_edit: int = 1
+    """Probes per edit of each kind of locality."""
+    history_per_edit: int = 3
+    """Past dates per edit."""
+    aliases_per_edit: int = 2
+    train_share: float = 0.2
+    """Part of the edited subjects whose questions are for training editors that need training."""
+    sentences: int = 9_000
+    """Upper bound on the sentences of the small world."""
+    edits_per_part: int = 100_000
+    """Edits whose questions are put into words at once: bounds memory, never the result."""
+    threads: int = 2
+    memory_gib: float = 3.0
+    spill: Path | None = None
+    """Folder for DuckDB to spill joins to; None: no spilling."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +162,7 @@ def prepare(
     connection: duckdb.DuckDBPyConnection, inputs: QuestionInputs, catalogue: Catalogue, settings: QuestionSettings
 ) -> None:
     """Make the inputs and the catalogue tables, the grammar macros and the settings variables of SQL."""
-    for table in fields(inputs):
-        register(connection, table.name, getattr(inputs, table.name))
+    register(connection, **{table.name: getattr(inputs, table.name) for table in fields(inputs)})
     create_catalogue_tables(connection, catalogue, settings.language)
     create_macros(connection, catalogue.language(settings.language))
     of_settings = (

@@ -97,15 +97,11 @@ def find_differences(
 ) -> pa.Table:
     """`DIFFERENCES` between two sets of `statements`, `timelines` and `entities`."""
     with connect() as connection:
-        for name, tables in (("old", old), ("new", new)):
-            for table in ("statements", "entities"):
-                register(connection, f"{name}_{table}", tables[table])
+        register(connection, old_statements=old["statements"], old_entities=old["entities"])
+        register(connection, new_statements=new["statements"], new_entities=new["entities"])
         was, known_now = values_at(old["timelines"], old_as_of), values_at(new["timelines"], old_as_of)
-        register(connection, "was", was)
-        register(connection, "known_now", known_now)
         changes, members = _find_moves(new, known_now, catalogue, old_as_of, new_as_of)
-        register(connection, "world_changes", changes)
-        register(connection, "members", members)
+        register(connection, was=was, known_now=known_now, world_changes=changes, members=members)
         for step in (STATEMENT_DIFFERENCES, CORRECTIONS):
             connection.execute(step, [old_as_of] if "$1" in step else [])
         return connection.sql(ALL_DIFFERENCES).to_arrow_table().cast(DIFFERENCES)

@@ -81,12 +81,12 @@ class Qids(Sequence[str]):
         return len(self._numbers)
 
     @overload
-    def __getitem__(self, place: int) -> str: ...
+    def __getitem__(self, index: int) -> str: ...
     @overload
-    def __getitem__(self, place: slice) -> Sequence[str]: ...
-    def __getitem__(self, place: int | slice) -> str | Sequence[str]:
-        found = self._numbers[place]
-        return Qids(found) if isinstance(place, slice) else f"Q{found}"
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        found = self._numbers[index]
+        return Qids(found) if isinstance(index, slice) else f"Q{found}"
 
     def __iter__(self) -> Iterator[str]:
         return (f"Q{number}" for number in self._numbers)
@@ -95,7 +95,7 @@ class Qids(Sequence[str]):
 def named_entities(statements: Tabular) -> Qids:
     """All QIDs that statements name as subject, object or unit."""
     with connect(memory_gib=0.8) as connection:
-        register(connection, "statements", statements)
+        register(connection, statements=statements)
         table = connection.sql(f"""
             SELECT DISTINCT CAST(qid[2:] AS BIGINT) AS number FROM (
                 SELECT subject AS qid FROM statements
@@ -109,11 +109,11 @@ def named_entities(statements: Tabular) -> Qids:
 # `ENTITIES`, one row per row of labels (`LABELS`), sorted by qid; lifecycle: `STATEMENTS` of `statements.LIFECYCLE`.
 DESCRIBE = """
 WITH ranked AS (
-    SELECT *, CASE rank WHEN 'preferred' THEN 0 ELSE 1 END AS place FROM lifecycle WHERE rank <> 'deprecated'
+    SELECT *, CASE rank WHEN 'preferred' THEN 0 ELSE 1 END AS rank_number FROM lifecycle WHERE rank <> 'deprecated'
 ),
 best AS (
     SELECT * FROM ranked
-    QUALIFY place = min(place) OVER (PARTITION BY subject, property)
+    QUALIFY rank_number = min(rank_number) OVER (PARTITION BY subject, property)
 ),
 days AS (
     SELECT subject, CASE WHEN property IN ('P569', 'P571') THEN 'began' ELSE 'ended' END AS what, object_kind,

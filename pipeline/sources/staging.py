@@ -103,8 +103,7 @@ def _write_entities(source: Source, qids: Sequence[str], language: str, folder: 
 def _without_label(qids: Sequence[str], labels: Path) -> list[str]:
     """Those of the ids that have no row of labels, sorted."""
     with connect(memory_gib=MEMORY_GIB) as connection:
-        register(connection, "labels", labels)
-        register(connection, "named", pa.table({"qid": pa.array(iter(qids), pa.string(), size=len(qids))}))
+        register(connection, labels=labels, named=pa.table({"qid": pa.array(iter(qids), pa.string(), size=len(qids))}))
         rows = connection.execute("SELECT qid FROM named ANTI JOIN labels USING (qid) ORDER BY qid").fetchall()
     return [qid for (qid,) in rows]
 
@@ -112,7 +111,7 @@ def _without_label(qids: Sequence[str], labels: Path) -> list[str]:
 def write_each_once(statements: Tabular, file: Path) -> pa.Table:
     """Write each statement once, with its newest revision, in any order; returns `REJECTIONS` of the copies."""
     with connect(memory_gib=MEMORY_GIB) as connection:
-        register(connection, "statements", statements)
+        register(connection, statements=statements)
         connection.execute(REPEATED)
         connection.execute(NUMBERED)
         write_query(connection, ONCE, STATEMENTS, file)
@@ -122,8 +121,7 @@ def write_each_once(statements: Tabular, file: Path) -> pa.Table:
 def copies_elsewhere(statements: Tabular, others: Tabular) -> pa.Table:
     """`REJECTIONS` of the statements whose id one of the others has too: ids are unique in a snapshot."""
     with connect(memory_gib=MEMORY_GIB) as connection:
-        register(connection, "statements", statements)
-        register(connection, "others", others)
+        register(connection, statements=statements, others=others)
         return _reject(connection, ELSEWHERE, "another statement has this id")
 
 

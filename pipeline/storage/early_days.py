@@ -75,6 +75,6 @@ def read_back(table: pa.Table, name: str) -> pa.Table:
     """A snapshot's table with the eve of year 1 in place of the days before it: the pipeline decides as it did."""
     with connect() as connection:
         connection.execute("SET preserve_insertion_order = true")
-        register(connection, "written", table)
+        register(connection, written=table)
         columns = read_back_columns(name, f"DATE '{FIRST_DAY}' - 1")
         return connection.sql(f"SELECT {columns} FROM written").to_arrow_table().cast(table.schema)

@@ -32,12 +32,13 @@ def connect(threads: int = 2, memory_gib: float = 0.8, spill: Path | None = None
     return connection
 
 
-def register(connection: duckdb.DuckDBPyConnection, name: str, data: Tabular) -> None:
-    """Make the input visible to SQL under a name, without copying it."""
-    if isinstance(data, pa.Table):
-        connection.register(name, data)
-    else:
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM read_parquet({parquet_in(data)})")
+def register(connection: duckdb.DuckDBPyConnection, **tables: Tabular) -> None:
+    """Make inputs visible to SQL under their names, without copying them."""
+    for name, data in tables.items():
+        if isinstance(data, pa.Table):
+            connection.register(name, data)
+        else:
+            connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM read_parquet({parquet_in(data)})")
 
 
 def parquet_in(path: Path) -> str:

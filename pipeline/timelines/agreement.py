@@ -36,7 +36,7 @@ def _register_paths(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue)
             via, _, other = path.rpartition("/")
             if other in catalogue.by_id and (not via or via in catalogue.by_id):
                 rows.append({"relation": relation.id, "path": path, "via": via or None, "other": other})
-    register(connection, "paths", pa.Table.from_pylist(rows, schema=_PATHS))
+    register(connection, paths=pa.Table.from_pylist(rows, schema=_PATHS))
 
 
 def check_agreement(values: pa.Table, catalogue: Catalogue) -> pa.Table:
@@ -46,7 +46,7 @@ def check_agreement(values: pa.Table, catalogue: Catalogue) -> pa.Table:
     `confidence` counts the places that say the value, itself included.
     """
     with connect() as connection:
-        register(connection, "given", values)
+        register(connection, given=values)
         _register_paths(connection, catalogue)
         return connection.sql(AGREEMENT).to_arrow_table().cast(values.schema)
 
@@ -82,8 +82,7 @@ def veto_empty_before(changes: pa.Table, values_since: Tabular, catalogue: Catal
     changes: `CHANGES`; values_since: `values_at` of since.
     """
     with connect() as connection:
-        register(connection, "changes", changes)
-        register(connection, "given", values_since)
+        register(connection, changes=changes, given=values_since)
         _register_paths(connection, catalogue)
         connection.execute(VETOED)
         kept = connection.sql(
@@ -114,7 +113,7 @@ def write_confidence(timelines: Tabular, catalogue: Catalogue, file: Path) -> in
     The rows are sorted; returns their number.
     """
     with connect(spill=file.parent) as connection:
-        register(connection, "given", timelines)
+        register(connection, given=timelines)
         _register_paths(connection, catalogue)
         return write_query(connection, CONFIDENCE, TIMELINES, file)
 

@@ -67,7 +67,7 @@ def write_timelines(
             copy_to_parquet(connection, f"{STATEMENT_REJECTIONS} ORDER BY ALL", out / "rejections" / file)
         for table in ("oriented", "merged", "succeeded", "entity_kinds", "lifetimes"):
             connection.execute(f"DROP TABLE IF EXISTS {table}")
-        register(connection, "timelines", out / "timelines")
+        register(connection, timelines=out / "timelines")
         create_overlaps(connection, as_of)
         copy_to_parquet(connection, f"{OVERLAP_REJECTIONS} ORDER BY ALL", out / "rejections" / "plural.parquet")
 
@@ -94,12 +94,10 @@ def _prepare(
 ) -> None:
     """Make the inputs of all steps visible: `statements`, `relations`, `single_valued`, `entity_kinds`,
     `class_members`, `lifetimes`, `settings` and `stages`."""
-    register(connection, "statements", statements)
-    register(connection, "entities", entities)
     register_relations(connection, catalogue)
     connection.execute("CREATE TEMP TABLE settings AS SELECT $1::DATE AS as_of, $2::DATE AS always", [as_of, ALWAYS])
     stages = pa.table({"reason": list(REASONS), "stage": [stage for stage, _ in REASONS.values()]})
-    connection.register("stages", stages)
+    register(connection, statements=statements, entities=entities, stages=stages)
     for step in PREPARED:
         connection.execute(step)
 
@@ -171,7 +169,7 @@ def values_at(timelines: Tabular, day: datetime.date) -> pa.Table:
     Ambiguous: several objects may hold. Unknown: one may hold, or somebody unknown does.
     """
     with connect() as connection:
-        register(connection, "timelines", timelines)
+        register(connection, timelines=timelines)
         return connection.sql(f"{VALUES_AT} ORDER BY relation, subject", params=[day]).to_arrow_table()
 
 

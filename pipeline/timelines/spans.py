@@ -22,13 +22,13 @@ ALWAYS = datetime.date(1, 1, 1)
 def create_spans(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the view `spans` (`TIMELINES` without ordinal).
 
-    Creates also what is left out: `redundant` (adds nothing) and `outranked`.
-
-    Reads `oriented`, `relations`, `lifetimes` (qid, ended_earliest, ended_latest, ended_kind) and `settings`
-    (as_of, always).
+    Creates also what is left out: `redundant` (adds nothing) and `outranked`. Reads `oriented`, `relations`,
+    `single_valued` (relation), `lifetimes` (qid, ended_earliest, ended_latest, ended_kind) and `settings` (as_of,
+    always).
     """
-    steps = (MERGED, REDUNDANT, WITHOUT_REDUNDANT, OUTRANKED, WITHOUT_OUTRANKED)
-    for step in (*steps, SUCCEEDED, CAPPED, DECIDED, ENDINGS, SPANS):
+    for step in (MERGED, REDUNDANT, WITHOUT.format("redundant"), OUTRANKED, WITHOUT.format("outranked")):
+        connection.execute(step)
+    for step in (SUCCEEDED, CAPPED, DECIDED, ENDINGS, SPANS):
         connection.execute(step)
 
 
@@ -73,9 +73,8 @@ SEMI JOIN (SELECT relation, subject, object FROM merged
     WHERE start_earliest IS NOT NULL AND object_kind <> '{UNUSABLE}') dated USING (relation, subject, object)
 """
 
-WITHOUT_REDUNDANT = """
-DELETE FROM merged USING redundant u
-WHERE u.relation = merged.relation AND u.statement_ids[1] = merged.statement_ids[1]
+WITHOUT = """
+DELETE FROM merged USING {0} u WHERE u.relation = merged.relation AND u.statement_ids[1] = merged.statement_ids[1]
 """
 
 # Of two holders who began on one day and whose ends nobody stated, the one of preferred rank is the present one.
@@ -83,7 +82,7 @@ OUTRANKED = f"""
 CREATE OR REPLACE TEMP TABLE outranked AS
 WITH unended AS (
     SELECT relation, subject, object, rank, start_earliest, start_latest, statement_ids FROM merged
-    SEMI JOIN (SELECT relation FROM relations WHERE single_valued) USING (relation)
+    SEMI JOIN single_valued USING (relation)
     WHERE end_kind IN ('absent', 'none') AND object_kind <> '{UNUSABLE}' AND object IS NOT NULL
         AND start_earliest IS NOT NULL
 ),
@@ -96,11 +95,6 @@ SELECT u.relation, u.subject, u.object, p.object AS preferred_object, u.statemen
 FROM unended u JOIN preferred p ON p.relation = u.relation AND p.subject = u.subject
 WHERE u.rank <> 'preferred' AND u.object <> p.object
     AND u.start_earliest = p.start_earliest AND u.start_latest = p.start_latest
-"""
-
-WITHOUT_OUTRANKED = """
-DELETE FROM merged USING outranked u
-WHERE u.relation = merged.relation AND u.statement_ids[1] = merged.statement_ids[1]
 """
 
 # A successor is a span that certainly begins later; of all of them the next one counts.
@@ -116,7 +110,7 @@ beginnings AS (
         CASE WHEN start_earliest IS NULL THEN end_latest ELSE start_latest END AS successor_latest,
         start_earliest IS NULL AS some_day_before
     FROM merged SEMI JOIN open_ended USING (relation, subject)
-    SEMI JOIN (SELECT relation FROM relations WHERE single_valued) USING (relation)
+    SEMI JOIN single_valued USING (relation)
     WHERE coalesce(start_earliest, end_earliest) IS NOT NULL
 ),
 -- Those that begin on one day are peers, so that whichever is found says the same.
@@ -144,7 +138,7 @@ duplicates AS (
 starts AS (
     SELECT *, unnest(range(year(start_earliest), year(start_latest) + 1)) AS year
     FROM merged SEMI JOIN open_ended USING (relation, subject)
-    SEMI JOIN (SELECT relation FROM relations WHERE single_valued) USING (relation)
+    SEMI JOIN single_valued USING (relation)
     WHERE start_earliest IS NOT NULL
 ),
 perhaps_succeeded AS (
@@ -180,7 +174,7 @@ days_after AS (
     SELECT m.relation, m.subject, m.start_earliest AS day_after, min(m.start_latest) = m.start_earliest AS to_the_day
     FROM merged m
     SEMI JOIN ended e ON e.relation = m.relation AND e.subject = m.subject AND e.end_latest + 1 = m.start_earliest
-    SEMI JOIN (SELECT relation FROM relations WHERE single_valued) single ON single.relation = m.relation
+    SEMI JOIN single_valued USING (relation)
     GROUP BY m.relation, m.subject, m.start_earliest
 ),
 all_spans AS (

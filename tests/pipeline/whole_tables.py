@@ -49,8 +49,7 @@ def stage(source: Source, catalogue: Catalogue, language: str = "en", window: Wi
 def describe_entities(lifecycle: pa.Table, labels: pa.Table) -> pa.Table:
     """`ENTITIES`, one row per row of labels, sorted by qid."""
     with connect() as connection:
-        register(connection, "lifecycle", lifecycle)
-        register(connection, "labels", labels)
+        register(connection, lifecycle=lifecycle, labels=labels)
         return connection.sql(DESCRIBE).to_arrow_table().cast(ENTITIES)
 
 

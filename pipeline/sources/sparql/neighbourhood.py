@@ -85,7 +85,7 @@ def _find_named(statements: Iterator[pa.Table], backwards: pa.Array, named: set[
 def changed_objects(statements: Tabular, properties: list[str], window: Window) -> list[str]:
     """Items that a statement of the properties with a date in the window names, sorted."""
     with connect() as connection:
-        register(connection, "statements", statements)
+        register(connection, statements=statements)
         rows = connection.execute(
             """
             SELECT DISTINCT object FROM statements

@@ -18,6 +18,6 @@ def test_a_snapshot_in_a_folder_of_any_name_is_read_and_verified(tmp_path: Path,
     (tmp_path / "S x").mkdir()  # what the brackets would match if they were a pattern
     snapshot = make_snapshot(tmp_path / name)
     with connect() as connection:
-        register(connection, "edits", snapshot / "edits")
+        register(connection, edits=snapshot / "edits")
         assert connection.execute("SELECT count(*) FROM edits").fetchall() != [(0,)]
     assert verify(snapshot) == []

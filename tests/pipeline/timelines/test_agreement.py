@@ -7,10 +7,10 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chronofacts.pipeline.build import mark_recent_edits
 from chronofacts.pipeline.changes import find_changes
 from chronofacts.pipeline.timelines.agreement import check_agreement, veto_empty_before, write_confidence
 from chronofacts.pipeline.timelines.build import values_at
-from chronofacts.pipeline.timelines.recent_edits import mark_recent_edits
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.tables import TIMELINES
 from tests.pipeline.timelines.statement_world import World, world
