@@ -7,16 +7,21 @@ A file must match its line in `SHA256SUMS`, so that a truncated copy is an error
 from __future__ import annotations
 
 import datetime
+import gzip
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, cast
+
+import pyoxigraph
 
 from chronofacts.pipeline.sources import Freshness
-from chronofacts.pipeline.sources.sparql.embedded import engine, load_triples
-from chronofacts.pipeline.sources.sparql.source import SparqlSource
+from chronofacts.pipeline.sources.sparql.source import Ask, SparqlSource
+from chronofacts.pipeline.sources.sparql.terms import Solution, solutions
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
-__all__ = ["SAMPLE_DIR", "open_sample"]
+__all__ = ["SAMPLE_DIR", "engine", "load_triples", "open_sample"]
 
 SAMPLE_DIR = Path(__file__).resolve().parents[2] / "data" / "sample"
 
@@ -55,3 +60,27 @@ def _checked_files(folder: Path) -> list[Path]:
             raise CheckFailed(f"{path} is truncated or changed (its sha256 differs); restore it from the repository")
         files.append(path)
     return files
+
+
+def load_triples(files: list[Path]) -> pyoxigraph.Store:
+    """A store in memory with the triples of N-Triples files, `.gz` or plain.
+
+    Raises CheckFailed naming the file that cannot be read to its end.
+    """
+    store = pyoxigraph.Store()
+    for path in files:
+        try:
+            with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+                store.bulk_load(cast(IO[bytes], stream), format=pyoxigraph.RdfFormat.N_TRIPLES)
+        except (SyntaxError, EOFError, OSError) as error:
+            raise CheckFailed(f"{path} cannot be read to its end ({error}); fetch it again") from error
+    return store
+
+
+def engine(store: pyoxigraph.Store) -> Ask:
+    """The `ask` function of an embedded store."""
+
+    def ask(query: str) -> Iterator[Solution]:
+        return solutions(cast(pyoxigraph.QuerySolutions, store.query(query)))
+
+    return ask

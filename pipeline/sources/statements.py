@@ -1,7 +1,7 @@
-"""One Wikidata statement, from JSON or from RDF terms, to one row of `statements`.
+"""One Wikidata statement to one row of `statements`.
 
-Both forms are first read into `Snak`s (Wikibase's word for a property with a value, a "some value" or
-a "no value"), then one function makes the row, so that the two forms cannot drift apart.
+JSON (here) and RDF (`pipeline.sources.sparql.terms`) are first read into `Snak`s (Wikibase's word for a property with a
+value, a "some value" or a "no value"), then one function makes the row, so that the two forms cannot drift apart.
 Nothing raises on bad data: what is wrong with a value becomes a fault code in the row, and
 `pipeline.timelines.build` rejects the row by that name.
 References are not read, and of coordinates only that there is one.
@@ -14,39 +14,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal, NamedTuple
-from urllib.parse import unquote
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from chronofacts.schemas import tables
 from chronofacts.schemas.catalogue import Catalogue
-from chronofacts.schemas.dates import ABSENT, Bound, DayInterval, combine, read_json_time, read_rdf_time, spell_interval
+from chronofacts.schemas.dates import ABSENT, Bound, DayInterval, combine, read_json_time, spell_interval
 from chronofacts.schemas.ids import is_pid, is_qid
 
 __all__ = [
-    "ENTITY",
-    "LIFECYCLE",
-    "NOVALUE",
-    "SOMEVALUE",
-    "Origin",
-    "RdfTerm",
-    "Snak",
-    "StatementRows",
-    "ValueNode",
-    "json_snak",
-    "properties_of",
-    "rdf_snaks",
-    "read_json_statement",
-    "statement_id_from_iri",
-]
+    "LIFECYCLE", "NOVALUE", "SOMEVALUE", "Origin", "Snak", "StatementRows", "item_snak", "json_snak", "properties_of",
+    "quantity_snak", "read_json_statement", "statement_id_from_iri", "time_snak",
+]  # fmt: skip
 
-ENTITY = "http://www.wikidata.org/entity/"
 # instance of, birth, death, inception, abolition: what `entities` is made from
 LIFECYCLE = ("P31", "P569", "P570", "P571", "P576")
 
 _STATEMENT_IRI = re.compile(r"(?:.*/statement/)?([A-Za-z]\d+)[$-](.+)")
-_COMMONS_FILE = re.compile(r"https?://commons\.wikimedia\.org/wiki/Special:FilePath/(.+)")
 _NO_UNIT = "Q199"  # Wikidata's "1": a plain number
 # in the order of their columns
 _TIMES = ("P580", "P582", "P585")  # start, end, point in time
@@ -127,65 +112,6 @@ def json_snak(snak: Mapping[str, Any]) -> Snak:
     if kind == "quantity":
         return quantity_snak(value["amount"], value["unit"].rsplit("/", 1)[-1])
     return Snak("other")
-
-
-class RdfTerm(NamedTuple):
-    """One RDF term: kind is `uri`, `bnode` or `literal`."""
-
-    kind: str
-    value: str
-    datatype: str = ""
-    language: str | None = None
-
-
-class ValueNode(NamedTuple):
-    """What RDF says of a full value (`psv:`, `pqv:`): a time with precision and calendar, or an amount and its unit."""
-
-    time: RdfTerm | None = None
-    precision: str = ""
-    calendar: str = ""
-    amount: str | None = None
-    unit: str = ""
-
-
-def rdf_snaks(simple: Iterable[RdfTerm], nodes: Iterable[ValueNode]) -> list[Snak]:
-    """The values of one property of one statement, from its simple values (`ps:`, `pq:`) and its value nodes.
-
-    Times and quantities are read from their nodes, since only these know precision and unit; of their
-    simple values only "some value" counts, which has no node.
-    """
-    snaks = [_node_snak(node) for node in nodes if node.time is not None or node.amount is not None]
-    for term in simple:
-        snak = _simple_snak(term)
-        if not snaks or snak.kind not in ("time", "quantity"):
-            snaks.append(snak)
-    return snaks
-
-
-def _node_snak(node: ValueNode) -> Snak:
-    if node.time is None:
-        return quantity_snak(node.amount or "", node.unit.rsplit("/", 1)[-1])
-    if not node.time.datatype.endswith("#dateTime") or not node.precision.isdecimal():
-        return time_snak("malformed_time")  # a date that Wikibase cannot export is a plain string
-    return time_snak(read_rdf_time(node.time.value, int(node.precision), node.calendar))
-
-
-def _simple_snak(term: RdfTerm) -> Snak:
-    if term.kind == "bnode" or "/.well-known/genid/" in term.value:
-        return SOMEVALUE
-    if term.kind == "uri":
-        if term.value.startswith(ENTITY):
-            return item_snak(term.value[len(ENTITY) :])
-        file = _COMMONS_FILE.fullmatch(term.value)
-        return Snak("string", unquote(file[1]).replace("_", " ") if file else term.value)
-    if term.language is not None:
-        return Snak("text", term.value, unit=term.language)
-    datatype = term.datatype.rsplit("#", 1)[-1]
-    if datatype == "dateTime":  # without its node a date has no precision, and decides nothing
-        return time_snak("malformed_time")
-    if datatype in ("decimal", "integer", "int", "double"):
-        return quantity_snak(term.value, None)
-    return Snak("other") if datatype.endswith("wktLiteral") else Snak("string", term.value)
 
 
 def statement_id_from_iri(iri: str) -> str:

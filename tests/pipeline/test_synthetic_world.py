@@ -20,7 +20,7 @@ from chronofacts.pipeline.build import SnapshotSettings
 from chronofacts.pipeline.changes import find_changes
 from chronofacts.pipeline.sources import Freshness
 from chronofacts.pipeline.sources.entities import LABELS
-from chronofacts.pipeline.sources.sparql.embedded import engine
+from chronofacts.pipeline.sources.sample import engine
 from chronofacts.pipeline.sources.sparql.source import SparqlSource
 from chronofacts.pipeline.sources.statements import LIFECYCLE, Origin, StatementRows, read_json_statement
 from chronofacts.pipeline.timelines.agreement import check_agreement

@@ -18,8 +18,8 @@ import pytest
 
 import chronofacts.pipeline.publishing.hub
 from chronofacts.pipeline.sources.dump.lines import DumpLines
+from chronofacts.pipeline.sources.sample import load_triples
 from chronofacts.pipeline.sources.sparql.client import QueryTooBig
-from chronofacts.pipeline.sources.sparql.embedded import load_triples
 from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
 from chronofacts.schemas.errors import CheckFailed, ChronoFactsError
 from tests.pipeline.publishing.local_hub import LocalHub

@@ -22,7 +22,6 @@ import urllib3
 from SPARQLWrapper import JSON, POST, POSTDIRECTLY, SELECT, SPARQLWrapper
 
 from chronofacts.pipeline.sources import QueryTooBig
-from chronofacts.pipeline.sources.sparql.embedded import solutions
 from chronofacts.pipeline.sources.sparql.http_policy import (
     EndpointFailed,
     HttpSettings,
@@ -34,8 +33,8 @@ from chronofacts.pipeline.sources.sparql.http_policy import (
 )
 from chronofacts.pipeline.sources.sparql.rate_limit import Budget, Clock
 from chronofacts.pipeline.sources.sparql.recording import AnswerWriter, RecordedQuery, Recording
-from chronofacts.pipeline.sources.sparql.results import Solution
 from chronofacts.pipeline.sources.sparql.source import Ask
+from chronofacts.pipeline.sources.sparql.terms import Solution, solutions
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
 __all__ = ["ClientSettings", "Endpoint", "replay"]

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 from chronofacts.pipeline.sources import QueryTooBig, Window
 from chronofacts.pipeline.sources.sparql import queries
-from chronofacts.pipeline.sources.sparql.results import Solution, read_subjects
+from chronofacts.pipeline.sources.sparql.results import read_subjects
+from chronofacts.pipeline.sources.sparql.terms import Solution
 
 __all__ = ["EVERYTHING", "Part", "discover", "split"]
 

@@ -15,33 +15,14 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from chronofacts.pipeline.sources.entities import LABELS, label_row, name_languages
-from chronofacts.pipeline.sources.statements import (
-    ENTITY,
-    NOVALUE,
-    Origin,
-    RdfTerm,
-    Snak,
-    StatementRows,
-    ValueNode,
-    rdf_snaks,
-    statement_id_from_iri,
-)
+from chronofacts.pipeline.sources.sparql.terms import ENTITY, RdfTerm, Solution, ValueNode, rdf_snaks
+from chronofacts.pipeline.sources.statements import NOVALUE, Origin, Snak, StatementRows, statement_id_from_iri
 from chronofacts.schemas.ids import is_qid
 
 __all__ = [
-    "Revision",
-    "Solution",
-    "SortedRows",
-    "label_table",
-    "read_counts",
-    "read_redirects",
-    "read_revisions",
-    "read_subjects",
-    "sort_rows",
-    "statement_table",
-]
-
-Solution = Mapping[str, RdfTerm]
+    "Revision", "SortedRows", "label_table", "read_counts", "read_redirects", "read_revisions", "read_subjects",
+    "sort_rows", "statement_table",
+]  # fmt: skip
 
 _PROP = "http://www.wikidata.org/prop/"
 _WIKIBASE = "http://wikiba.se/ontology#"

@@ -17,7 +17,6 @@ from chronofacts.pipeline.sources.sparql import queries
 from chronofacts.pipeline.sources.sparql.discovery import Part, discover
 from chronofacts.pipeline.sources.sparql.results import (
     Revision,
-    Solution,
     label_table,
     read_counts,
     read_redirects,
@@ -26,6 +25,7 @@ from chronofacts.pipeline.sources.sparql.results import (
     sort_rows,
     statement_table,
 )
+from chronofacts.pipeline.sources.sparql.terms import Solution
 from chronofacts.pipeline.sources.statements import LIFECYCLE, Origin
 
 __all__ = ["Ask", "SparqlSource", "ask_in_halves", "batches"]

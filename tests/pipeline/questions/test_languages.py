@@ -14,7 +14,7 @@ from chronofacts.pipeline.build import SnapshotSettings
 from chronofacts.pipeline.snapshots.verify import verify
 from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.pipeline.sources.sparql.results import label_table
-from chronofacts.pipeline.sources.statements import RdfTerm
+from chronofacts.pipeline.sources.sparql.terms import RdfTerm
 from tests.conftest import AS_OF, SINCE
 from tests.pipeline.questions.question_world import small_country
 

@@ -8,8 +8,7 @@ from collections import Counter
 import pyoxigraph
 from pyoxigraph import Literal, NamedNode, Quad
 
-from chronofacts.pipeline.sources.sample import SAMPLE_DIR
-from chronofacts.pipeline.sources.sparql.embedded import load_triples
+from chronofacts.pipeline.sources.sample import SAMPLE_DIR, load_triples
 
 WD, P, SCHEMA = "http://www.wikidata.org/entity/", "http://www.wikidata.org/prop/", "http://schema.org/"
 XSD = "http://www.w3.org/2001/XMLSchema#"

@@ -12,7 +12,7 @@ import pytest
 from chronofacts.pipeline.sources import Window
 from chronofacts.pipeline.sources.dump.progress import Meter, Progress
 from chronofacts.pipeline.sources.dump.source import DumpSettings, DumpSource, open_dump
-from chronofacts.pipeline.sources.sparql.embedded import engine, load_triples
+from chronofacts.pipeline.sources.sample import engine, load_triples
 from chronofacts.pipeline.sources.sparql.source import SparqlSource
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.errors import BadInput

@@ -18,13 +18,13 @@ import pytest
 
 from chronofacts.pipeline.build import SnapshotSettings
 from chronofacts.pipeline.sources import QueryTooBig, Window
+from chronofacts.pipeline.sources.sample import engine, load_triples
 from chronofacts.pipeline.sources.sparql.discovery import EVERYTHING, Part, discover, split
-from chronofacts.pipeline.sources.sparql.embedded import engine, load_triples
 from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings, open_endpoint, read_freshness
 from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
 from chronofacts.pipeline.sources.sparql.neighbourhood import days_of_change
-from chronofacts.pipeline.sources.sparql.results import Solution
-from chronofacts.pipeline.sources.statements import Origin, RdfTerm, StatementRows, read_json_statement
+from chronofacts.pipeline.sources.sparql.terms import RdfTerm, Solution
+from chronofacts.pipeline.sources.statements import Origin, StatementRows, read_json_statement
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.pipeline.sources.rdf_world import RdfWorld, offices, rdf_world
