@@ -114,7 +114,7 @@ class EntityReader:
             ("modified", datetime.datetime | None, None),
         ]
         if self.languages:
-            members = {f"language{place}": code for place, code in enumerate(self.languages)}
+            members = {f"language{number}": code for number, code in enumerate(self.languages)}
             one = msgspec.defstruct("Names", [(name, _Text | None, None) for name in members], rename=members, gc=False)
             many = msgspec.defstruct("Aliases", [(name, list[_Text], ()) for name in members], rename=members, gc=False)
             fields += [
@@ -134,7 +134,7 @@ class EntityReader:
         modified = _in_utc(entity.modified)
         ready = [
             (pid, statement, _typed_snak(statement.mainsnak), _typed_qualifiers(statement))
-            for pid, statements in self._typed_claims(entity.claims)
+            for pid, statements in _members(self.properties, entity.claims)
             for statement in statements
         ]  # all of them before the first is added: a line is added by one reading or by the other
         for pid, statement, main, qualifiers in ready:
@@ -142,23 +142,13 @@ class EntityReader:
             rows.add(id_, entity.id, pid, statement.rank, main, qualifiers, entity.lastrevid, modified)
         if names is not None:
             texts = Names(
-                {code: text.value for code, text in self._members(entity.labels) if text is not None},
-                {code: text.value for code, text in self._members(entity.descriptions) if text is not None},
-                {code: [text.value for text in texts] for code, texts in self._members(entity.aliases)},
+                {code: text.value for code, text in _members(self.languages, entity.labels) if text is not None},
+                {code: text.value for code, text in _members(self.languages, entity.descriptions) if text is not None},
+                {code: [text.value for text in texts] for code, texts in _members(self.languages, entity.aliases)},
                 None if entity.sitelinks is None else len(entity.sitelinks),
             )
             names.add(entity.id, texts, self.languages, entity.lastrevid)
         return modified
-
-    def _typed_claims(self, claims: object) -> Iterator[tuple[str, Sequence[_Statement]]]:
-        if isinstance(claims, msgspec.Struct):
-            for pid, statements in zip(self.properties, msgspec.structs.astuple(claims), strict=True):
-                if statements:
-                    yield pid, statements
-
-    def _members(self, names: object) -> Iterator[tuple[str, Any]]:
-        if isinstance(names, msgspec.Struct):
-            yield from zip(self.languages, msgspec.structs.astuple(names), strict=True)
 
     def _add_general(
         self, text: bytes, rows: StatementRows, names: NameRows | None
@@ -224,6 +214,12 @@ class NameRows:
     def table(self) -> pa.Table:
         """The rows so far as `NAMES`."""
         return pa.Table.from_pylist(self._rows, schema=NAMES)
+
+
+def _members(keys: Sequence[str], members: object) -> Iterator[tuple[str, Any]]:
+    """The members of a Struct by the names that they have in JSON; none of what is no Struct."""
+    if isinstance(members, msgspec.Struct):
+        yield from zip(keys, msgspec.structs.astuple(members), strict=True)
 
 
 def _typed_snak(snak: _Snak) -> Snak:

@@ -1,4 +1,4 @@
-"""A file of Wikidata's JSON dump as a stream of lines, one entity each, and the byte filter before decoding.
+"""A file of Wikidata's JSON dump as a stream of lines, one entity each.
 
 The first bytes say how a file is compressed, never its name. A line that cannot be an entity is counted
 and described, never fatal; a file that ends inside its compression is `DamagedDump`.
@@ -9,10 +9,8 @@ block, and only one that is wanted is cut out.
 from __future__ import annotations
 
 import bz2
-import re
 import zlib
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,18 +18,16 @@ from types import TracebackType
 from typing import BinaryIO, Protocol, cast
 
 import pyarrow as pa
-from ahocorasick_rs import BytesAhoCorasick
 from isal import igzip, isal_zlib
 
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
-__all__ = ["BLOCK", "BrokenLine", "ClaimFilter", "DamagedDump", "DumpLines", "Tell", "Wanted", "decompressed"]
+__all__ = ["BLOCK", "BrokenLine", "DamagedDump", "DumpLines", "Tell", "Wanted", "decompressed"]
 
 MAX_LINE = 64 << 20  # bytes; Wikibase refuses entities far smaller than this
 KEPT_BREAKS = 1000  # broken lines described one by one; the rest is counted
 PATIENCE = 1000  # lines without a single entity, after which a file is no dump
 BLOCK = 1 << 19  # bytes of JSON at a time: smaller blocks split more lines, larger ones leave the processor's cache
-_OPENS_A_LIST = re.compile(rb"\s*:\s*\[")
 _TELL_EVERY = 16 << 20  # bytes of JSON between two calls of `tell`
 
 _IsalError = cast(type[Exception], isal_zlib.error)  # its type stub takes the class for an instance
@@ -210,24 +206,3 @@ def decompressed(raw: BinaryIO, path: Path) -> ByteStream:
         raw.close()
         raise BadInput(f"{path} is a zip, xz or 7z file; a dump is read from .json, .json.gz, .json.bz2 or .json.zst")
     return raw
-
-
-class ClaimFilter:
-    """`Wanted` for lines that may have a statement of one of some properties.
-
-    It says yes too often (a qualifier of that property looks the same) and never no wrongly.
-    A block is searched once, for all properties at the same time and at several times the speed of
-    decompression (by Teddy, the aho-corasick crate's vectorised search).
-    """
-
-    def __init__(self, properties: Sequence[str]) -> None:
-        self._find = BytesAhoCorasick([f'{pid}"'.encode("ascii") for pid in properties]).find_matches_as_indexes
-        self._block = b""
-        self._claims: list[int] = []
-
-    def __call__(self, block: bytes, start: int, end: int) -> bool:
-        if block is not self._block:
-            self._block = block
-            self._claims = [start for _, start, after in self._find(block) if _OPENS_A_LIST.match(block, after)]
-        nearest = bisect_left(self._claims, start)
-        return nearest < len(self._claims) and self._claims[nearest] < end

@@ -9,36 +9,32 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chronofacts.pipeline.sources.dump.checksums import check_sum
 from chronofacts.pipeline.sources.dump.entities import NAMES, EntityReader, NameRows
-from chronofacts.pipeline.sources.dump.lines import BrokenLine, ClaimFilter, DamagedDump, DumpLines, Tell
+from chronofacts.pipeline.sources.dump.filter import LineFilter
+from chronofacts.pipeline.sources.dump.lines import BrokenLine, DamagedDump, DumpLines, Tell
 from chronofacts.pipeline.sources.statements import Origin, StatementRows
 from chronofacts.pipeline.storage.rejections import rejection_rows
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.files import remove_leftovers, replace_file
 from chronofacts.schemas.tables import REJECTIONS, STATEMENTS
 
-__all__ = ["PartReport", "PartSettings", "Tell", "extract_part", "read_qids", "write_qids"]
+__all__ = ["PartReport", "PartSettings", "Tell", "extract_part"]
 
 FORMAT = 1
 """Version of the part files; a part of another version is read again."""
 BATCH = 16_384  # rows held as Python objects, about 40 MB
-_TRIAL_LINES, _USELESS = 4096, 0.7  # a filter that lets more than this share of lines through costs more than it saves
-_HEAD = re.compile(rb'\{"type":"\w+","id":"Q(\d{1,12})"')
-_BITS = 1 << 28  # ids below it live in a bitmap (32 MiB at most; Wikidata has 140 million), others in a set
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +106,7 @@ def extract_part(
         out_dir.mkdir(parents=True, exist_ok=True)
         report = _extract(path, properties, out_dir / stem, settings, tell)
         with replace_file(marker) as aside:
-            aside.write_text(json.dumps({"key": key, "report": asdict(report)}, indent=1))
+            aside.write_bytes(msgspec.json.encode(_Marker(key, report)))
         remove_leftovers(out_dir / stem)  # of a killed reading, or of one that a cluster had given up
     except OSError as error:
         if (finished := _finished(marker, key)) is not None:
@@ -134,14 +130,21 @@ def _key(path: Path, properties: Sequence[str], settings: PartSettings) -> str:
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
 
 
+class _Marker(msgspec.Struct):
+    """The content of a file that says that a part is whole."""
+
+    key: str
+    report: PartReport
+
+
 def _finished(marker: Path, key: str) -> PartReport | None:
     try:
-        values: dict[str, Any] = json.loads(marker.read_bytes())
-        report = PartReport(**values["report"])
-    except (OSError, ValueError, KeyError, TypeError):
+        found = msgspec.json.decode(marker.read_bytes(), type=_Marker)
+    except (OSError, msgspec.MsgspecError):
         return None
-    files = [name for name in (report.statements, report.names, report.rejections) if name is not None]
-    return report if values["key"] == key and all(Path(name).is_file() for name in files) else None
+    files = (found.report.statements, found.report.names, found.report.rejections)
+    is_whole = found.key == key and all(name is None or Path(name).is_file() for name in files)
+    return found.report if is_whole else None
 
 
 def _extract(
@@ -197,7 +200,7 @@ def _write_entities(
     """Write the statements and names of all wanted entities of a file."""
     reader = EntityReader(properties, settings.language)
     rows, names = StatementRows(settings.origin()), NameRows() if "names" in writers else None
-    wanted = _Filter(properties, settings.qids)
+    wanted = LineFilter(properties, settings.qids)
     newest: datetime.datetime | None = None
     decoded = written = 0
     damage: str | None = None
@@ -230,78 +233,6 @@ def _write_entities(
     if lines.tell is not None:
         lines.tell(lines.position(), lines.json_bytes)
     return _Found(decoded, written, newest, damage)
-
-
-class _Filter:
-    """`Wanted` for lines that are worth decoding: about a wanted item, or with a wanted claim perhaps.
-
-    A filter of claims that lets most lines through is switched off after a while: decoding by type passes
-    over an unwanted line nearly as fast.
-    """
-
-    def __init__(self, properties: Sequence[str], qids: Path | None) -> None:
-        self._may_claim = ClaimFilter(properties)
-        self._items = read_qids(qids) if qids is not None else None
-        self._seen = self._passed = 0
-
-    def __call__(self, block: bytes, start: int, end: int) -> bool:
-        if self._items is not None:
-            head = _HEAD.match(block, start, end)
-            number = int(head[1]) if head else _number_of(block[start:end])
-            return number is not None and number in self._items
-        if self._seen < _TRIAL_LINES:
-            found = self._may_claim(block, start, end)
-            self._seen += 1
-            self._passed += found
-            return found
-        return self._passed > _USELESS * _TRIAL_LINES or self._may_claim(block, start, end)
-
-
-class _Head(msgspec.Struct):
-    id: str = ""
-
-
-_decode_head = msgspec.json.Decoder(_Head).decode
-
-
-def _number_of(line: bytes) -> int | None:
-    """The number of an item whose line does not begin as those of Wikidata do."""
-    try:
-        qid = _decode_head(line.rstrip(b",\r\n")).id
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        found = re.search(rb'"id"\s*:\s*"Q(\d{1,12})"', line)
-        return int(found[1]) if found else None
-    return int(qid[1:]) if qid[:1] == "Q" and qid[1:].isdecimal() else None
-
-
-class _Items:
-    """A set of item numbers that takes one bit each."""
-
-    def __init__(self, bits: bytes, others: Iterable[int]) -> None:
-        self._bits = bits
-        self._others = frozenset(others)
-
-    def __contains__(self, number: int) -> bool:
-        place = number >> 3
-        if place < len(self._bits):
-            return bool(self._bits[place] >> (number & 7) & 1)
-        return number in self._others
-
-
-def write_qids(qids: Iterable[str], path: Path) -> None:
-    """Write the numbers of some QIDs, sorted, as the file that `PartSettings.qids` names."""
-    numbers = np.unique(np.fromiter((int(qid[1:]) for qid in qids), dtype=np.int64))
-    with replace_file(path) as aside:
-        aside.write_bytes(numbers.tobytes())
-
-
-def read_qids(path: Path) -> _Items:
-    """The set that `write_qids` wrote."""
-    numbers = np.frombuffer(path.read_bytes(), dtype=np.int64)
-    near = numbers[numbers < _BITS]
-    bits = np.zeros((int(near[-1]) >> 3) + 1 if len(near) else 0, dtype=np.uint8)
-    np.bitwise_or.at(bits, near >> 3, (1 << (near & 7)).astype(np.uint8))
-    return _Items(bits.tobytes(), numbers[numbers >= _BITS].tolist())
 
 
 def _reject_broken(lines: DumpLines) -> pa.Table:

@@ -25,7 +25,8 @@ import pyarrow.parquet as pq
 
 from chronofacts.pipeline.sources import EntityBatch, Freshness, Source, Window, choose_scope
 from chronofacts.pipeline.sources.dump.files import DumpDay, dump_day, find_parts
-from chronofacts.pipeline.sources.dump.parts import PartReport, PartSettings, Tell, extract_part, write_qids
+from chronofacts.pipeline.sources.dump.filter import write_qids
+from chronofacts.pipeline.sources.dump.parts import PartReport, PartSettings, Tell, extract_part
 from chronofacts.pipeline.sources.dump.progress import Meter, Progress
 from chronofacts.pipeline.sources.entities import LABELS
 from chronofacts.pipeline.sources.statements import LIFECYCLE

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronofacts.pipeline.sources.dump import lines as dump_lines
-from chronofacts.pipeline.sources.dump.lines import BLOCK, ClaimFilter, DamagedDump, DumpLines
+from chronofacts.pipeline.sources.dump.filter import ClaimFilter
+from chronofacts.pipeline.sources.dump.lines import BLOCK, DamagedDump, DumpLines
 from chronofacts.schemas.errors import BadInput
 from tests.pipeline.sources.dump.dump_world import as_dump, as_lines, compressed, entity, holders
 
