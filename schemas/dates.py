@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from calendar import isleap, mdays
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -48,7 +49,7 @@ _FURTHEST_YEAR = 9999  # beyond it a date is a slip (or geology), not part of a 
 FIRST_DAY, LAST_DAY = datetime.date.min, datetime.date.max
 """The days of years 1 to 9999: what Python, and so pandas and `datasets`, can hold."""
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
-
+_ERA = 146_097  # days of 400 Gregorian years
 _LAST_DAY_NUMBER = LAST_DAY.toordinal() - _EPOCH
 
 _JSON_TIME = re.compile(r"([+-])(\d{1,16})-(\d\d)-(\d\d)T\d\d:\d\d:\d\dZ")
@@ -82,10 +83,8 @@ ABSENT = Bound("absent")
 
 def days_from_gregorian(year: int, month: int, day: int) -> int:
     """Days from 1970-01-01 to a proleptic Gregorian date; year 0 is 1 BCE (astronomical years)."""
-    shifted = year - (month <= 2)
-    era, year_of_era = divmod(shifted, 400)
-    day_of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
-    return era * 146097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year - 719468
+    era, year_of_era = divmod(year - 1, 400)  # the calendar repeats itself, and Python's begins with year 1
+    return datetime.date(year_of_era + 1, month, day).toordinal() + era * _ERA - _EPOCH
 
 
 def days_from_julian(year: int, month: int, day: int) -> int:
@@ -97,10 +96,8 @@ def days_from_julian(year: int, month: int, day: int) -> int:
 
 
 def month_length(year: int, month: int, julian: bool) -> int:
-    if month == 2:
-        leap = year % 4 == 0 and (julian or year % 100 != 0 or year % 400 == 0)
-        return 29 if leap else 28
-    return 30 if month in (4, 6, 9, 11) else 31
+    leap = year % 4 == 0 if julian else isleap(year)
+    return mdays[month] + (month == 2 and leap)
 
 
 def read_json_time(time: str, precision: int, calendar: str) -> DayInterval | Fault:
@@ -210,12 +207,9 @@ def check_dates(since: datetime.date, as_of: datetime.date) -> None:
 
 def gregorian(day: int) -> tuple[int, int, int]:
     """(year, month, day) of a day number; astronomical years (0 is 1 BCE)."""
-    era, day_of_era = divmod(day + 719468, 146097)
-    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36524 - day_of_era // 146096) // 365
-    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
-    shifted_month = (5 * day_of_year + 2) // 153
-    month = shifted_month + (3 if shifted_month < 10 else -9)
-    return era * 400 + year_of_era + (month <= 2), month, day_of_year - (153 * shifted_month + 2) // 5 + 1
+    era, day_of_era = divmod(day + _EPOCH - 1, _ERA)
+    date = datetime.date.fromordinal(day_of_era + 1)
+    return date.year + era * 400, date.month, date.day
 
 
 def spell_interval(date: DayInterval) -> str:
