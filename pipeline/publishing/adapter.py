@@ -16,13 +16,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from huggingface_hub import CommitOperationAdd, HfApi
-from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub import CommitOperationAdd
 
 from chronofacts.pipeline.publishing.contents import LocalFile, text_file
 from chronofacts.pipeline.publishing.errors import hub_errors
 from chronofacts.pipeline.publishing.hub import PublishSettings, check_options, commit_files, read_back
-from chronofacts.pipeline.publishing.plan import RemoteFile
 from chronofacts.pipeline.snapshots.markdown import edit_table, escape
 from chronofacts.pipeline.snapshots.write import read_table, sha256_of
 from chronofacts.schemas.errors import BadInput, CheckFailed
@@ -69,7 +67,8 @@ def publish_adapter(
     files = adapter_files(adapter, snapshot, repo, base_model)
     api = check_options(repo, chosen)
     url = f"{api.endpoint}/{repo}"
-    head, there = _held(api, repo)
+    with hub_errors(repo):
+        head, there = commit_files(api, repo, "main", "model")
     missing = tuple(name for name, file in sorted(files.items()) if name not in there or not there[name].holds(file))
     if chosen.dry_run or (head and not missing):
         return PublishedAdapter(url, head, files, missing)
@@ -107,17 +106,6 @@ def adapter_files(adapter: Path, snapshot: Path, repo: str, base_model: str = ""
         _FACTS: text_file(lines.encode()),
         "README.md": text_file(_card(about, base, facts, snapshot, repo).encode()),
     }
-
-
-def _held(api: HfApi, repo: str) -> tuple[str, dict[str, RemoteFile]]:
-    """Head and files of the model repository; empty when there is none."""
-    with hub_errors(repo):
-        try:
-            return commit_files(api, repo, "main", "model")
-        except RepositoryNotFoundError as error:
-            if error.response.status_code != 404:
-                raise
-            return "", {}
 
 
 def _read(path: Path) -> dict[str, Any]:

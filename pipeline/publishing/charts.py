@@ -40,12 +40,7 @@ def edits_by_month_svg(edits: pa.Table) -> str:
     high = max(months.values(), default=0) or 1
     step = (_WIDTH - _LEFT - _RIGHT) / max(len(months), 1)
     floor = _HEIGHT - _BOTTOM
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" '
-        f'height="{_HEIGHT}" font-family="sans-serif" font-size="12" fill="#777">',
-        f"<title>Edits by month: {sum(months.values())}</title>",
-        f'<text x="{_LEFT}" y="18" font-size="14">Edits by the month in which they began</text>',
-    ]
+    parts = _head(_HEIGHT, f"Edits by month: {sum(months.values())}", _LEFT, "Edits by the month in which they began")
     for value in sorted({0, high // 2, high}):
         y = floor - (floor - _TOP) * value / high
         parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#8884"/>')
@@ -67,15 +62,19 @@ def edits_by_relation_svg(edits: pa.Table) -> str:
     counted = sorted(Counter(edits["relation"].to_pylist()).items(), key=lambda pair: (-pair[1], pair[0]))
     high = max((count for _, count in counted), default=0) or 1
     height = _TOP + _ROW * len(counted) + 8
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" '
-        f'height="{height}" font-family="sans-serif" font-size="12" fill="#777">',
-        f"<title>Edits by relation: {edits.num_rows}</title>",
-        f'<text x="{_NAMES}" y="18" font-size="14">Edits by relation</text>',
-    ]
+    parts = _head(height, f"Edits by relation: {edits.num_rows}", _NAMES, "Edits by relation")
     for index, (relation, count) in enumerate(counted):
         y, width = _TOP + index * _ROW, (_WIDTH - _NAMES - _FIGURES) * count / high
         parts.append(f'<text x="{_NAMES - 6}" y="{y + 13}" text-anchor="end">{html.escape(relation)}</text>')
         parts.append(f'<rect x="{_NAMES}" y="{y + 2}" width="{width:.1f}" height="{_ROW - 5}" fill="#4878a8"/>')
         parts.append(f'<text x="{_NAMES + width + 5:.1f}" y="{y + 13}">{count}</text>')
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _head(height: int, title: str, left: int, heading: str) -> list[str]:
+    return [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" '
+        f'height="{height}" font-family="sans-serif" font-size="12" fill="#777">',
+        f"<title>{title}</title>",
+        f'<text x="{left}" y="18" font-size="14">{heading}</text>',
+    ]

@@ -185,11 +185,8 @@ def _plan(
 def read_state(api: HfApi, repo: str, tag: str) -> RemoteState:
     """What the repository holds now: its head, its snapshots, and what stands under `tag`."""
     with hub_errors(repo):
-        try:
-            head, files = commit_files(api, repo, "main")
-        except RepositoryNotFoundError as error:
-            if error.response.status_code != 404:  # hidden or gated, and not absent
-                raise
+        head, files = commit_files(api, repo, "main")
+        if not head:
             return RemoteState()
         refs = api.list_repo_refs(repo, repo_type="dataset")
         tags = tuple(sorted(ref.name for ref in refs.tags if _SNAPSHOT_TAG.fullmatch(ref.name)))
@@ -200,9 +197,14 @@ def read_state(api: HfApi, repo: str, tag: str) -> RemoteState:
 
 
 def commit_files(api: HfApi, repo: str, revision: str, repo_type: str = "dataset") -> tuple[str, dict[str, RemoteFile]]:
-    """The commit that a revision stands on, and its files."""
+    """The commit that a revision stands on, and its files; empty when there is no such repository."""
     ask = api.model_info if repo_type == "model" else api.dataset_info
-    info = ask(repo, revision=revision, files_metadata=True)
+    try:
+        info = ask(repo, revision=revision, files_metadata=True)
+    except RepositoryNotFoundError as error:
+        if error.response.status_code != 404:  # hidden or gated, and not absent
+            raise
+        return "", {}
     files = {
         sibling.rfilename: RemoteFile(
             sibling.size or 0, sibling.blob_id or "", sibling.lfs.sha256 if sibling.lfs else ""

@@ -186,26 +186,19 @@ DEPENDENTS = """
 CREATE OR REPLACE TABLE edits_gone AS
 SELECT id AS edit_id, min(reason) AS reason FROM set_aside WHERE kind = 'edit' GROUP BY id;
 INSERT INTO set_aside
-WITH named AS (
-    SELECT question_id, unnest(list_concat(edit_ids, list_transform(chain, lambda hop: hop.edit_id))) AS edit_id
+WITH dependents AS (
+    SELECT 'question' AS kind, question_id AS id, subject, relation, edit_ids, question AS text,
+        list_concat(edit_ids, list_transform(chain, lambda hop: hop.edit_id)) AS named
     FROM questions
+    UNION ALL SELECT 'sentence', sentence_id, subject, relation, edit_ids, prompt, edit_ids FROM sentences
 ),
 fallen AS (
-    SELECT question_id, min(edit_id) AS of_edit, arg_min(reason, edit_id) AS reason
-    FROM named JOIN edits_gone USING (edit_id) GROUP BY question_id
+    SELECT kind, id, min(edit_id) AS of_edit, arg_min(reason, edit_id) AS reason
+    FROM (SELECT kind, id, unnest(named) AS edit_id FROM dependents) JOIN edits_gone USING (edit_id) GROUP BY kind, id
 )
-SELECT 'question', question_id, reason, subject, relation, list_sort(list_concat([question_id], edit_ids)),
-    concat(question, ' - depends on edit ', of_edit), false
-FROM questions JOIN fallen USING (question_id);
-INSERT INTO set_aside
-WITH named AS (SELECT sentence_id, unnest(edit_ids) AS edit_id FROM sentences),
-fallen AS (
-    SELECT sentence_id, min(edit_id) AS of_edit, arg_min(reason, edit_id) AS reason
-    FROM named JOIN edits_gone USING (edit_id) GROUP BY sentence_id
-)
-SELECT 'sentence', sentence_id, reason, subject, relation, list_sort(list_concat([sentence_id], edit_ids)),
-    concat(prompt, ' - depends on edit ', of_edit), false
-FROM sentences JOIN fallen USING (sentence_id)
+SELECT kind, id, reason, subject, relation, list_sort(list_concat([id], edit_ids)),
+    concat(text, ' - depends on edit ', of_edit), false
+FROM dependents JOIN fallen USING (kind, id)
 """
 
 COUNTS = "SELECT reason, kind, count(*) FROM set_aside GROUP BY ALL ORDER BY ALL"

@@ -20,15 +20,13 @@ import pyarrow.parquet as pq
 from chronofacts.pipeline.snapshots.card import write_card
 from chronofacts.pipeline.snapshots.croissant import write_croissant
 from chronofacts.pipeline.storage.early_days import without_early_days
-from chronofacts.pipeline.storage.parquet_stream import ROWS, read_batches, write_batches
+from chronofacts.pipeline.storage.parquet_stream import read_batches, write_batches
 from chronofacts.pipeline.storage.session import Tabular
 from chronofacts.schemas.errors import CheckFailed
 from chronofacts.schemas.manifest import FileEntry, SnapshotManifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES, conform
 
 __all__ = ["fill_folder", "read_table", "sha256_of", "table_files"]
-
-ROW_GROUP = ROWS  # small enough for the Hub's viewer to page through
 
 
 def fill_folder(folder: Path, tables: Mapping[str, Tabular], manifest: SnapshotManifest) -> SnapshotManifest:
