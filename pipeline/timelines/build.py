@@ -50,7 +50,7 @@ def write_timelines(
     `out/rejections/*.parquet`.
 
     statements, entities: Parquet; out: a folder of the caller's. Every statement of a relation's property is, for that
-    relation, in exactly one of two places: the `statement_ids` of a span that is usable, or the `ids` of a rejection.
+    relation, in exactly one of two lists: the `statement_ids` of a span that is usable, or the `ids` of a rejection.
     The subjects are split into parts of about `rows_per_part` statements, and the timelines of one part are drawn at a
     time; rows are sorted within a file.
     """

@@ -273,6 +273,6 @@ def _newest_names(files: Sequence[str]) -> Iterator[pa.Table]:
                 newest = copies.get(qid)
                 keep.append(qid not in copies or newest == (revision or 0))
                 if newest is not None and newest == (revision or 0):
-                    copies[qid] = -1  # told: further copies of this revision say the same
+                    copies[qid] = -1  # further copies of this revision say the same
             names = names.filter(pa.array(keep))
         yield names.select(LABELS.names).cast(LABELS)
