@@ -125,11 +125,11 @@ def refresh(
     from chronofacts.pipeline.build import SnapshotSettings
     from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings
 
-    days = [parse_day(str(day), name) for name, day in (("since", since), ("as_of", as_of))]
+    first, second = parse_day(str(since), "since"), parse_day(str(as_of), "as_of")
     settings = RefreshSettings(
         source,
         Path(out),
-        SnapshotSettings(*days, language, seed),
+        SnapshotSettings(first, second, language, seed),
         tuple(relations),
         None if update is None else Path(update),
         EndpointSettings(user_agent),

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from calendar import isleap, mdays
+from calendar import isleap, monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,23 +21,9 @@ from typing import Literal
 from chronofacts.schemas.errors import BadInput
 
 __all__ = [
-    "ABSENT",
-    "FIRST_DAY",
-    "LAST_DAY",
-    "YEAR",
-    "Bound",
-    "DayInterval",
-    "EndKind",
-    "Fault",
-    "check_dates",
-    "combine",
-    "gregorian",
-    "parse_day",
-    "read_json_time",
-    "read_rdf_time",
-    "spell_interval",
-    "to_day_number",
-]
+    "ABSENT", "FIRST_DAY", "LAST_DAY", "YEAR", "Bound", "DayInterval", "Fault", "check_dates", "combine", "gregorian",
+    "parse_day", "read_json_time", "read_rdf_time", "spell_interval", "to_day_number",
+]  # fmt: skip
 
 EndKind = Literal["known", "none", "unknown", "absent"]
 Fault = Literal["malformed_time", "absurd_year", "unknown_calendar"]
@@ -97,7 +83,7 @@ def days_from_julian(year: int, month: int, day: int) -> int:
 
 def month_length(year: int, month: int, julian: bool) -> int:
     leap = year % 4 == 0 if julian else isleap(year)
-    return mdays[month] + (month == 2 and leap)
+    return monthrange(4 if leap else 1, month)[1]
 
 
 def read_json_time(time: str, precision: int, calendar: str) -> DayInterval | Fault:

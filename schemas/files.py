@@ -19,15 +19,7 @@ from pathlib import Path
 
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
-__all__ = [
-    "check_out",
-    "create_folder",
-    "lock_file",
-    "move_into_place",
-    "remove_leftovers",
-    "replace_file",
-    "report_full_disk",
-]
+__all__ = ["check_out", "create_folder", "lock_file", "remove_leftovers", "replace_file", "report_full_disk"]
 
 _PARTIAL = ".partial"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -15,17 +15,9 @@ import pyarrow as pa
 from chronofacts.schemas.errors import SchemaMismatch
 
 __all__ = [
-    "EDITS",
-    "ENTITIES",
-    "QUESTIONS",
-    "REJECTIONS",
-    "SENTENCES",
-    "SNAPSHOT_TABLES",
-    "STATEMENTS",
-    "TIMELINES",
-    "conform",
-    "describe",
-]
+    "EDITS", "ENTITIES", "QUESTIONS", "REJECTIONS", "SENTENCES", "SNAPSHOT_TABLES", "STATEMENTS", "TIMELINES",
+    "conform", "describe",
+]  # fmt: skip
 
 
 def field(name: str, type_: pa.DataType, meaning: str) -> pa.Field:
@@ -148,25 +140,12 @@ STAYING = pa.struct({"id": pa.string(), "label": pa.string(), "aliases": pa.list
 ANSWER = pa.struct([*STAYING, pa.field("role", pa.string())])
 """One value of an answer set. role: joined or stays (at as_of), left or stays (at since)."""
 
-_CHAIN = pa.list_(
-    pa.struct(
-        [
-            pa.field("subject", pa.string()),
-            pa.field("relation", pa.string()),
-            pa.field("property", pa.string()),
-            pa.field("inverse", pa.bool_()),
-            pa.field("object", pa.string()),
-            pa.field("subject_label", pa.string()),
-            pa.field("object_label", pa.string()),
-            pa.field("object_before", pa.string()),
-            pa.field("object_before_label", pa.string()),
-            pa.field("edit_id", pa.string()),
-            _day("day", "the past day that the fact names; null for a fact of now"),
-            pa.field("question", pa.string()),
-            pa.field("cloze", pa.string()),
-        ]
-    )
-)
+_LINK = (
+    "subject", "relation", "property", pa.field("inverse", pa.bool_()), "object", "subject_label", "object_label",
+    "object_before", "object_before_label", "edit_id",
+    _day("day", "the past day that the fact names; null for a fact of now"), "question", "cloze",
+)  # fmt: skip
+_CHAIN = pa.list_(pa.struct([pa.field(part, pa.string()) if isinstance(part, str) else part for part in _LINK]))
 
 EDITS = pa.schema(
     [
@@ -249,8 +228,8 @@ QUESTIONS = pa.schema(
         field(
             "answer_set",
             pa.list_(ANSWER),
-            "a question with several answers: each value with its role (joined, stays; left where the question asks "
-            "what did), sorted by id; else empty",
+            "a question with several answers: each value with its role (joined, stays; left where the question "
+            "asks what did), sorted by id; else empty",
         ),
         _text("answer_before", "the right answer at since; null where there was none"),
         _text("answer_before_id", "QID or literal of it"),

@@ -28,19 +28,8 @@ from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
 
 __all__ = [
-    "CARD",
-    "CHART",
-    "RELATIONS_CHART",
-    "REPORTS",
-    "ExperimentReport",
-    "LocalFile",
-    "Previous",
-    "compose",
-    "count_differences",
-    "data_files",
-    "is_ours",
-    "text_file",
-]
+    "CARD", "REPORTS", "ExperimentReport", "LocalFile", "Previous", "compose", "data_files", "is_ours", "text_file",
+]  # fmt: skip
 
 CARD, MANIFEST = "README.md", "manifest.json"
 CHART, RELATIONS_CHART = "edits_by_month.svg", "edits_by_relation.svg"

@@ -40,15 +40,7 @@ from chronofacts.schemas.ids import is_hub_repo
 from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.tables import EDITS, conform
 
-__all__ = [
-    "PublishSettings",
-    "Published",
-    "check_options",
-    "commit_files",
-    "publish",
-    "read_back",
-    "read_state",
-]
+__all__ = ["PublishSettings", "Published", "check_options", "commit_files", "publish", "read_back"]
 
 log = logging.getLogger("chronofacts.publish")
 

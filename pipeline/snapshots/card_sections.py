@@ -18,15 +18,8 @@ from chronofacts.schemas.manifest import SnapshotManifest
 from chronofacts.schemas.promises import PROMISES
 
 __all__ = [
-    "citation",
-    "hop_counts",
-    "kinds_of_change",
-    "limits",
-    "old_answer",
-    "set_aside",
-    "verification",
-    "worked_example",
-]
+    "citation", "hop_counts", "kinds_of_change", "limits", "old_answer", "set_aside", "verification", "worked_example",
+]  # fmt: skip
 
 _KINDS = (
     "edit", "paraphrase", "cloze", "alias", "reverse", "multi_hop", "preservation", "locality", "history", "timeline",

@@ -23,7 +23,7 @@ from chronofacts.pipeline.snapshots.set_invariants import SET_INVARIANTS, SETS_P
 from chronofacts.pipeline.snapshots.write import sha256_of, table_files
 from chronofacts.pipeline.storage.early_days import read_back_columns
 from chronofacts.pipeline.storage.parquet_stream import read_batches
-from chronofacts.pipeline.storage.session import connect
+from chronofacts.pipeline.storage.session import connect, quoted
 from chronofacts.schemas.errors import CheckFailed
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
 from chronofacts.schemas.promises import PROMISES
@@ -82,11 +82,11 @@ def open_tables(snapshot: Path, manifest: SnapshotManifest) -> Iterator[duckdb.D
     """A connection with the snapshot's tables as views, and what the invariants need besides."""
     with connect() as connection:
         for name in SNAPSHOT_TABLES:
-            files = [glob.escape(str(path)) for path in table_files(snapshot, name)]
-            columns = read_back_columns(name)
-            connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM read_parquet({_sql_list(files)})")
+            files = ", ".join(quoted(glob.escape(str(path))) for path in table_files(snapshot, name))
+            connection.execute(f"CREATE VIEW {name} AS SELECT {read_back_columns(name)} FROM read_parquet([{files}])")
         connection.execute(MACROS)
-        connection.execute("CREATE TABLE days AS SELECT $1::DATE AS since, $2::DATE AS as_of", _days(manifest))
+        days = [manifest.since, manifest.as_of]
+        connection.execute("CREATE TABLE days AS SELECT $1::DATE AS since, $2::DATE AS as_of", days)
         connection.execute("SET VARIABLE language = $1::VARCHAR", [manifest.language])
         connection.execute("CREATE TABLE reason_codes AS SELECT unnest($1) AS reason", [list(REASONS)])
         yield connection
@@ -101,14 +101,6 @@ def find_broken(connection: duckdb.DuckDBPyConnection, manifest: SnapshotManifes
     )
     queries = invariants_for(manifest)
     return [problem for id_, sql in queries.items() if (problem := _find_problem(connection, id_, sql))]
-
-
-def _days(manifest: SnapshotManifest) -> list[object]:
-    return [manifest.since, manifest.as_of]
-
-
-def _sql_list(values: Sequence[str]) -> str:
-    return "[" + ", ".join("'" + value.replace("'", "''") + "'" for value in values) + "]"
 
 
 def _files(snapshot: Path, manifest: SnapshotManifest) -> Iterator[Problem]:

@@ -37,7 +37,7 @@ MERGED = f"""
 CREATE OR REPLACE TEMP TABLE merged AS
 WITH usable AS (
     SELECT relation, subject, statement_id, rank, start_precision, end_precision,
-        -- Who it was is kept for a coarse start, to see whether the same is told with dates.
+        -- Who it was is kept for a coarse start, to see whether the same is stated with dates.
         CASE WHEN holding = 'value' AND object_kind NOT IN ('somevalue', 'novalue') OR reason = 'coarse_date'
             THEN object END AS object,
         CASE WHEN holding = '{UNUSABLE}' THEN '{UNUSABLE}' ELSE object_kind END AS object_kind,

@@ -59,16 +59,16 @@ def find_parts(name: str) -> list[Path]:
     return sorted(found)
 
 
-def dump_day(parts: Sequence[Path], told: datetime.date | None) -> DumpDay:
-    """The day that the user told, that the file's or its folder's name tells, or that of the newest edit.
+def dump_day(parts: Sequence[Path], given: datetime.date | None) -> DumpDay:
+    """The day that the user gave, that the file's or its folder's name has, or that of the newest edit.
 
     Edits are looked for at the beginning of the parts: Wikidata's oldest items come first and are edited
     daily, so that the day found is not far before the day on which the dump was begun, and never after it.
     Without any of these it is the day of the file, which is not known to be right: it is said so.
     Raises BadInput for a file that is no dump.
     """
-    if told is not None:
-        return DumpDay(told, "as told")
+    if given is not None:
+        return DumpDay(given, "as told")
     for names in ([part.name for part in parts], [part.absolute().parent.name for part in parts]):
         days = [day for name in names for day in _days_in(name)]
         if days:

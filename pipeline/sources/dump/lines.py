@@ -22,18 +22,18 @@ from isal import igzip, isal_zlib
 
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
-__all__ = ["BLOCK", "BrokenLine", "DamagedDump", "DumpLines", "Tell", "Wanted", "decompressed"]
+__all__ = ["BLOCK", "BrokenLine", "DamagedDump", "DumpLines", "OnRead", "Wanted", "decompressed"]
 
 MAX_LINE = 64 << 20  # bytes; Wikibase refuses entities far smaller than this
 KEPT_BREAKS = 1000  # broken lines described one by one; the rest is counted
 PATIENCE = 1000  # lines without a single entity, after which a file is no dump
 BLOCK = 1 << 19  # bytes of JSON at a time: smaller blocks split more lines, larger ones leave the processor's cache
-_TELL_EVERY = 16 << 20  # bytes of JSON between two calls of `tell`
+_UPDATE_EVERY = 16 << 20  # bytes of JSON between two calls of `on_read`
 
 _IsalError = cast(type[Exception], isal_zlib.error)  # its type stub takes the class for an instance
 _UNREADABLE = (EOFError, OSError, zlib.error, _IsalError, pa.ArrowException)
 
-Tell = Callable[[int, int], None]
+OnRead = Callable[[int, int], None]
 """Called now and then with (bytes of the file read, bytes of JSON read) of one file."""
 
 Wanted = Callable[[bytes, int, int], bool]
@@ -64,7 +64,7 @@ class DumpLines:
     """
 
     path: Path
-    tell: Tell | None = None
+    on_read: OnRead | None = None
     lines: int = 0
     entities: int = 0
     json_bytes: int = 0
@@ -98,7 +98,7 @@ class DumpLines:
 
     def where(self, wanted: Wanted) -> Iterator[tuple[int, bytes]]:
         """(line number, text) of the entities that are wanted; all lines are counted."""
-        next_telling = _TELL_EVERY
+        next_update = _UPDATE_EVERY
         for block, start, stop in self._blocks():
             while start < stop:
                 end = block.find(b"\n", start, stop) + 1 or stop
@@ -115,9 +115,9 @@ class DumpLines:
                 elif not self.entities and self.broken >= PATIENCE:
                     raise self._no_dump()
                 start = end
-            if self.tell is not None and self.json_bytes >= next_telling:
-                self.tell(self.position(), self.json_bytes)
-                next_telling = self.json_bytes + _TELL_EVERY
+            if self.on_read is not None and self.json_bytes >= next_update:
+                self.on_read(self.position(), self.json_bytes)
+                next_update = self.json_bytes + _UPDATE_EVERY
         if self.broken and not self.entities:
             raise self._no_dump()
 

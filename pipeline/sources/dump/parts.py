@@ -23,14 +23,14 @@ import pyarrow.parquet as pq
 from chronofacts.pipeline.sources.dump.checksums import check_sum
 from chronofacts.pipeline.sources.dump.entities import NAMES, EntityReader, NameRows
 from chronofacts.pipeline.sources.dump.filter import LineFilter
-from chronofacts.pipeline.sources.dump.lines import BrokenLine, DamagedDump, DumpLines, Tell
+from chronofacts.pipeline.sources.dump.lines import BrokenLine, DamagedDump, DumpLines, OnRead
 from chronofacts.pipeline.sources.statements import Origin, StatementRows
 from chronofacts.pipeline.storage.rejections import rejection_rows
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.files import remove_leftovers, replace_file
 from chronofacts.schemas.tables import REJECTIONS, STATEMENTS
 
-__all__ = ["PartReport", "PartSettings", "Tell", "extract_part"]
+__all__ = ["OnRead", "PartReport", "PartSettings", "extract_part"]
 
 FORMAT = 1
 """Version of the part files; a part of another version is read again."""
@@ -83,7 +83,7 @@ class PartReport:
 
 
 def extract_part(
-    path: Path, properties: Sequence[str], out_dir: Path, settings: PartSettings, tell: Tell | None = None
+    path: Path, properties: Sequence[str], out_dir: Path, settings: PartSettings, on_read: OnRead | None = None
 ) -> PartReport:
     """Read one part of a dump into Parquet files in out_dir.
 
@@ -104,7 +104,7 @@ def extract_part(
         check_sum(path)
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
-        report = _extract(path, properties, out_dir / stem, settings, tell)
+        report = _extract(path, properties, out_dir / stem, settings, on_read)
         with replace_file(marker) as aside:
             aside.write_bytes(msgspec.json.encode(_Marker(key, report)))
         remove_leftovers(out_dir / stem)  # of a killed reading, or of one that a cluster had given up
@@ -148,7 +148,7 @@ def _finished(marker: Path, key: str) -> PartReport | None:
 
 
 def _extract(
-    path: Path, properties: Sequence[str], stem: Path, settings: PartSettings, tell: Tell | None
+    path: Path, properties: Sequence[str], stem: Path, settings: PartSettings, on_read: OnRead | None
 ) -> PartReport:
     started = time.monotonic()
     schemas = {"statements": STATEMENTS, "rejections": REJECTIONS}
@@ -161,7 +161,7 @@ def _extract(
             name: stack.enter_context(pq.ParquetWriter(asides[name], schema, compression="zstd", store_schema=True))
             for name, schema in schemas.items()
         }
-        lines = stack.enter_context(DumpLines(path, tell))
+        lines = stack.enter_context(DumpLines(path, on_read))
         found = _write_entities(lines, properties, settings, writers)
         size = lines.position()
         writers["rejections"].write_table(_reject_broken(lines))
@@ -230,8 +230,8 @@ def _write_entities(
         damage = str(error)
         lines.add_broken(BrokenLine(lines.lines + 1, "the file ends inside its compression"))
     written += flush()
-    if lines.tell is not None:
-        lines.tell(lines.position(), lines.json_bytes)
+    if lines.on_read is not None:
+        lines.on_read(lines.position(), lines.json_bytes)
     return _Found(decoded, written, newest, damage)
 
 

@@ -36,7 +36,7 @@ class Progress:
 
 
 class Meter:
-    """Adds up what the parts of a dump tell, in whatever order they are read.
+    """Adds up what the parts of a dump report, in whatever order they are read.
 
     sizes: bytes of each part's file. clock: seconds, as `time.monotonic`. show: gets a `Progress` at most
     every `every` seconds.
@@ -68,7 +68,7 @@ class Meter:
         self._recent.clear()
         self._recent.append((self._clock(), 0, 0))
 
-    def tell(self, part: int, bytes_read: int, json_bytes: int) -> None:
+    def update(self, part: int, bytes_read: int, json_bytes: int) -> None:
         """A part has been read so far."""
         self._read[part], self._json[part] = bytes_read, json_bytes
         now = self._clock()

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from chronofacts.pipeline.sources import EntityBatch, Freshness, Source, Window, choose_scope
 from chronofacts.pipeline.sources.dump.files import DumpDay, dump_day, find_parts
 from chronofacts.pipeline.sources.dump.filter import write_qids
-from chronofacts.pipeline.sources.dump.parts import PartReport, PartSettings, Tell, extract_part
+from chronofacts.pipeline.sources.dump.parts import OnRead, PartReport, PartSettings, extract_part
 from chronofacts.pipeline.sources.dump.progress import Meter, Progress
 from chronofacts.pipeline.sources.entities import LABELS
 from chronofacts.pipeline.sources.statements import LIFECYCLE
@@ -51,8 +51,8 @@ class PartJob(NamedTuple):
     out_dir: Path
     settings: PartSettings
 
-    def run(self, tell: Tell | None = None) -> PartReport:
-        return extract_part(self.path, self.properties, self.out_dir, self.settings, tell)
+    def run(self, on_read: OnRead | None = None) -> PartReport:
+        return extract_part(self.path, self.properties, self.out_dir, self.settings, on_read)
 
 
 Runner = Callable[[Sequence[PartJob], Callable[[int, int, int], None]], Iterator[tuple[int, PartReport]]]
@@ -60,10 +60,12 @@ Runner = Callable[[Sequence[PartJob], Callable[[int, int, int], None]], Iterator
 with (index, bytes read, bytes of JSON) while they run."""
 
 
-def run_one_by_one(jobs: Sequence[PartJob], tell: Callable[[int, int, int], None]) -> Iterator[tuple[int, PartReport]]:
+def run_one_by_one(
+    jobs: Sequence[PartJob], on_read: Callable[[int, int, int], None]
+) -> Iterator[tuple[int, PartReport]]:
     """Do the jobs here, one after another."""
     for index, job in enumerate(jobs):
-        yield index, job.run(partial(tell, index))
+        yield index, job.run(partial(on_read, index))
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +206,12 @@ class DumpSource(Source):
         """One pass over all parts; their reports in the order of the parts."""
         jobs = [PartJob(path, tuple(properties), self._work / folder, settings) for path in self._parts]
         done: dict[int, PartReport] = {}
-        for index, report in self._run(jobs, self._meter.tell):
+        for index, report in self._run(jobs, self._meter.update):
             done[index] = report
             if report.reused:
                 self._meter.skip(index)
             else:
-                self._meter.tell(index, report.compressed_bytes, report.json_bytes)
+                self._meter.update(index, report.compressed_bytes, report.json_bytes)
         reports = [done[index] for index in range(len(jobs))]
         self.reports += reports
         _log_pass(folder, reports)
@@ -273,6 +275,6 @@ def _newest_names(files: Sequence[str]) -> Iterator[pa.Table]:
                 newest = copies.get(qid)
                 keep.append(qid not in copies or newest == (revision or 0))
                 if newest is not None and newest == (revision or 0):
-                    copies[qid] = -1  # told: further copies of this revision say the same
+                    copies[qid] = -1  # further copies of this revision say the same
             names = names.filter(pa.array(keep))
         yield names.select(LABELS.names).cast(LABELS)

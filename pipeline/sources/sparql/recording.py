@@ -114,7 +114,7 @@ class Recording:
 
     @contextmanager
     def writer(self) -> Iterator[AnswerWriter]:
-        """A place for one answer; what has not been kept at the end is removed."""
+        """A file for one answer; what has not been kept at the end is removed."""
         with _report_disk(self._folder):
             self._blobs.mkdir(parents=True, exist_ok=True)
             writer = AnswerWriter(self._blobs)

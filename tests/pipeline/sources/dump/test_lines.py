@@ -172,11 +172,11 @@ def test_entities_are_the_same_wherever_a_block_ends(
 
 
 def test_of_a_file_that_is_read_the_progress_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dump_lines, "_TELL_EVERY", 2 * BLOCK)
+    monkeypatch.setattr(dump_lines, "_UPDATE_EVERY", 2 * BLOCK)
     told: list[tuple[int, int]] = []
     path = written(tmp_path / "dump", as_dump(PEOPLE * 10))
 
-    with DumpLines(path, tell=lambda *at: told.append(at)) as lines:
+    with DumpLines(path, on_read=lambda *at: told.append(at)) as lines:
         assert not list(lines.where(lambda block, start, end: False))  # of an entity here and there, it is told too
 
     json_bytes = [size for _, size in told]

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronofacts.pipeline.sources.dump import parts
+from chronofacts.pipeline.sources.dump import filter as line_filter
 from chronofacts.pipeline.sources.dump.filter import read_qids, write_qids
 from chronofacts.pipeline.sources.dump.lines import DamagedDump
 from chronofacts.pipeline.sources.dump.parts import PartSettings, extract_part
@@ -72,7 +72,7 @@ def test_where_nearly_every_line_is_wanted_all_are_decoded_and_the_rows_are_the_
     people = [*holders(1, 40), *(entity(number) for number in range(41, 51))]
     path = write_dump(tmp_path / "dump.json", people)
     filtered = extract_part(path, PIDS, tmp_path / "filtered", SETTINGS)
-    monkeypatch.setattr(parts, "_TRIAL_LINES", 20)
+    monkeypatch.setattr(line_filter, "_TRIAL_LINES", 20)
 
     report = extract_part(path, PIDS, tmp_path / "out", SETTINGS)
 

@@ -212,10 +212,10 @@ def test_the_time_left_follows_the_speed_and_counts_the_pass_to_come() -> None:
     clock, shown = Clock(), list[Progress]()
     meter = Meter([100, 300], 2, clock, shown.append, every=5)
     clock.now = 1
-    meter.tell(0, 10, 50)
+    meter.update(0, 10, 50)
     assert not shown
     clock.now = 10
-    meter.tell(0, 100, 1000)
+    meter.update(0, 100, 1000)
 
     [progress] = shown
     assert (progress.bytes_read, progress.bytes_total) == (100, 800)
@@ -230,7 +230,7 @@ def test_parts_that_were_read_earlier_shorten_the_time_left_and_say_nothing_of_t
     meter.begin(2)
     clock.now = 10
     meter.skip(0)
-    meter.tell(1, 100, 100)
+    meter.update(1, 100, 100)
 
     progress = meter.progress()
     assert (progress.bytes_read, progress.seconds_left) == (600, pytest.approx(20))
@@ -241,7 +241,7 @@ def test_a_change_of_speed_shows_within_about_a_minute() -> None:
     meter = Meter([100_000], 1, clock, lambda progress: None)
     for second in range(1, 400):
         clock.now = second
-        meter.tell(0, second * 10 if second < 200 else 2000 + (second - 200) * 100, 0)
+        meter.update(0, second * 10 if second < 200 else 2000 + (second - 200) * 100, 0)
         progress = meter.progress()
 
     assert progress.seconds_left == pytest.approx((100_000 - progress.bytes_read) / 100)
