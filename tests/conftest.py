@@ -14,8 +14,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 # Before anything imports Prefect: its own folder, no telemetry, no log server.
 _PREFECT_HOME = tempfile.TemporaryDirectory(prefix="chronofacts-prefect-")
 os.environ["PREFECT_HOME"] = _PREFECT_HOME.name
