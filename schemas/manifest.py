@@ -12,8 +12,10 @@ from typing import Any
 
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
-__all__ = ["FORMAT", "FileEntry", "SnapshotManifest", "hash_files", "read_manifest"]
+__all__ = ["CURATED", "FORMAT", "FileEntry", "SnapshotManifest", "hash_files", "read_manifest"]
 
+CURATED = "sample"
+"""Source of a snapshot whose facts nobody read from Wikidata."""
 FORMAT = 1
 """Version of the snapshot layout; a reader refuses a newer one."""
 
@@ -55,6 +57,11 @@ class SnapshotManifest:
     """What broke a promise and was set aside, by the promise's id: rows of `edits`, `questions` and `sentences`."""
     files: Mapping[str, FileEntry] = field(default_factory=dict)
     format: int = FORMAT
+
+    @property
+    def curated(self) -> bool:
+        """Were the facts written by hand in Wikidata's form, rather than read from Wikidata?"""
+        return self.origin == "wikidata" and self.source == CURATED
 
     def describe_set_aside(self) -> str:
         """What was set aside, in one line; empty when nothing was."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,8 @@ from chronofacts.flows.commands.reach import require_hub
 from chronofacts.flows.commands.works import works
 from chronofacts.flows.output import print_result, show_progress
 from chronofacts.schemas.errors import BadInput
+
+log = logging.getLogger("chronofacts.publish")
 
 __all__ = ["export", "import_", "publish"]
 
@@ -76,6 +79,9 @@ def publish(
     base_model: Annotated[
         str, typer.Option(help="With --adapter: its base model's name on the Hub, if it was loaded from a folder.")
     ] = "",
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Publish the sample too, whose facts are not read from Wikidata.")
+    ] = False,
 ) -> None:
     """Publish a snapshot to the Hugging Face Hub: one commit, tagged with its day, read back afterwards.
 
@@ -90,12 +96,19 @@ def publish(
     from chronofacts.schemas.manifest import read_manifest
     from chronofacts.schemas.redact import redact
 
-    read_manifest(snapshot)  # before anything slow starts
+    manifest = read_manifest(snapshot)  # before anything slow starts
+    if manifest.curated and not (yes or dry_run):
+        raise BadInput(
+            f"{snapshot} is made from the sample, whose facts were written by hand and not read from Wikidata; "
+            "take --yes to publish it all the same, or --source wdqs for facts of Wikidata"
+        )
     if base_model and adapter is None:
         raise BadInput("--base-model says what an adapter belongs to; give --adapter RUN/adapters/lora too")
     settings = PublishSettings(endpoint, private, force_tag, dry_run)
     api = check_options(repo, settings)
     show_progress(f"{'what would be sent' if dry_run else 'sending'} to {repo} at {redact(api.endpoint)}")
+    if manifest.curated and dry_run:
+        log.warning("these facts were written by hand and not read from Wikidata; their card says so")
     require_hub(api.endpoint)
     with works() as work:
         if adapter is not None:

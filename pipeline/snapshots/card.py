@@ -6,10 +6,12 @@ The text is made from the tables and the manifest alone, so that the same snapsh
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow.dataset as ds
+from huggingface_hub import DatasetCardData
 
 from chronofacts.pipeline.snapshots.card_sections import (
     citation,
@@ -26,7 +28,7 @@ from chronofacts.schemas.manifest import SnapshotManifest
 from chronofacts.schemas.reasons import explain
 from chronofacts.schemas.tables import SNAPSHOT_TABLES, describe
 
-__all__ = ["configs", "write_card"]
+__all__ = ["configs", "size_category", "write_card"]
 
 _EXAMPLES = 8
 
@@ -63,23 +65,42 @@ def write_card(folder: Path, manifest: SnapshotManifest) -> None:
 
 
 def _front_matter(manifest: SnapshotManifest) -> list[str]:
-    lines = [
-        "---",
-        f"pretty_name: ChronoFacts {manifest.since} to {manifest.as_of}",
-        f"license: {'cc0-1.0' if manifest.origin == 'wikidata' else 'other'}",
-        f"language:\n- {manifest.language}",
-        "task_categories:\n- question-answering\n- text-generation",
-        "tags:\n- knowledge-editing\n- temporal\n- wikidata\n- question-answering\n- chronofacts",
-        "configs:",
-    ]
-    for name, splits in configs(manifest).items():
-        lines.append(f"- config_name: {name}")
-        if name == "edits":
-            lines.append("  default: true")
-        lines.append(f"  version: {_content_version(manifest, splits.values())}")
-        lines.append("  data_files:")
-        lines.extend(f"  - split: {split}\n    path: {path}" for split, path in splits.items())
-    return [*lines, "---", ""]
+    """The YAML that the Hub and `load_dataset` read; values as the Hub's documentation of dataset cards lists them."""
+    read = manifest.origin == "wikidata"
+    data = DatasetCardData(
+        pretty_name=f"ChronoFacts {manifest.since} to {manifest.as_of}",
+        license="cc0-1.0" if read else "other",
+        language=[manifest.language],
+        multilinguality=["monolingual"],
+        annotations_creators=["expert-generated"] if manifest.curated or not read else ["crowdsourced"],
+        language_creators=["machine-generated"] if read else ["other"],
+        source_datasets=["original"] if manifest.curated or not read else ["extended|other-wikidata"],
+        size_categories=[size_category(sum(entry.rows for entry in manifest.files.values()))],
+        task_categories=["question-answering", "text-generation"],
+        task_ids=["open-domain-qa", "language-modeling"],
+        tags=["knowledge-editing", "temporal", "wikidata", "question-answering", "chronofacts"],
+        configs=[_config(manifest, name, splits) for name, splits in configs(manifest).items()],
+    )
+    order = ["pretty_name", "license", "language"]
+    return ["---", *data.to_yaml(line_break="\n", original_order=order).splitlines(), "---", ""]
+
+
+def _config(manifest: SnapshotManifest, name: str, splits: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "config_name": name,
+        **({"default": True} if name == "edits" else {}),
+        "version": _content_version(manifest, splits.values()),
+        "data_files": [{"split": split, "path": path} for split, path in splits.items()],
+    }
+
+
+def size_category(rows: int) -> str:
+    """The Hub's class of a size: `10K<n<100K`."""
+    bounds = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")
+    at = next((number for number, _ in enumerate(bounds) if rows < 10 ** (number + 3)), len(bounds))
+    if at == 0:
+        return "n<1K"
+    return f"n>{bounds[-1]}" if at == len(bounds) else f"{bounds[at - 1]}<n<{bounds[at]}"
 
 
 def _content_version(manifest: SnapshotManifest, files: Iterable[str]) -> str:
@@ -110,24 +131,34 @@ def _introduction(manifest: SnapshotManifest, folder: Path) -> list[str]:
     ]
 
 
-_WRITTEN_BY_HAND = "a slice of Wikidata that is written by hand and ships with the project"
-
-
 def _of_wikidata(manifest: SnapshotManifest, edits: int) -> tuple[str, ...]:
+    by = "a slice of the world that was written by hand in Wikidata's form" if manifest.curated else "Wikidata"
     return (
         f"# ChronoFacts: what changed between {manifest.since} and {manifest.as_of}",
         "",
-        f"{edits} changes of facts, by {_WRITTEN_BY_HAND if manifest.source == 'sample' else 'Wikidata'}: what "
+        *(_by_hand() if manifest.curated else ()),
+        f"{edits} changes of facts, by {by}: what "
         f"certainly holds on {manifest.as_of} and held not, or was not known, on {manifest.since}, with questions that "
         "test whether a language model was taught the change: the fact itself, paraphrases, multi-hop questions whose "
         "answer changes with it, facts that must not move (locality), what stays of a set of which a part changed "
         "(preservation), and the past, which stays what it was (history).",
         "",
-        f"Source: {escape(manifest.source_detail)}, read {manifest.retrieved_at:%Y-%m-%d}. "
-        f"Facts are CC0{'' if manifest.source == 'sample' else ', from Wikidata'}.",
+        f"Source: {escape(manifest.source_detail)}, "
+        f"{'' if manifest.curated else 'read '}{manifest.retrieved_at:%Y-%m-%d}. "
+        f"Facts are CC0{'' if manifest.curated else ', from Wikidata'}.",
         f"Made by chronofacts {manifest.code_version}, relation catalogue `{manifest.catalogue_hash[:12]}`, "
         f"seed {manifest.seed}. Sums of all files: `manifest.json`.",
         *_fallbacks(manifest),
+    )
+
+
+def _by_hand() -> tuple[str, ...]:
+    return (
+        "> **These facts were not read from Wikidata.** They are the sample that ships with ChronoFacts, written by "
+        "hand for demonstrations and tests, with Wikidata's ids of items and properties. Its statements have ids of "
+        "their own (`statement_id` leads to no page of Wikidata), and `confidence` counts the places in the sample "
+        "that say a fact. For facts of Wikidata make a snapshot from an endpoint or a dump.",
+        "",
     )
 
 

@@ -154,7 +154,9 @@ def limits(manifest: SnapshotManifest) -> list[str]:
     return [
         "## Known limits",
         "",
-        "- An answer is right by Wikidata as it was read. Where Wikidata is wrong or late, so is the answer.",
+        "- An answer is right by the sample, which holds what its authors knew for certain, and is small."
+        if manifest.curated
+        else "- An answer is right by Wikidata as it was read. Where Wikidata is wrong or late, so is the answer.",
         "- A statement without an end is taken to hold until the day of the snapshot, unless it is older than its "
         "relation usually lasts, its holder has died, or a successor is stated (`end_inferred` of `timelines`).",
         "- An update (an edit without an old answer whose `before` is `unknown`) means that Wikidata names nobody for "
@@ -173,14 +175,17 @@ def citation(manifest: SnapshotManifest) -> list[str]:
     """Works that the set builds on."""
     if manifest.origin != "wikidata":
         return []
+    made = "a sample written by hand" if manifest.curated else "made from Wikidata"
     return [
         "## Citation",
         "",
         "```bibtex",
         "@misc{chronofacts,",
+        "  author = {{The ChronoFacts developers}},",
         f"  title = {{ChronoFacts: what changed between {manifest.since} and {manifest.as_of}}},",
         f"  year = {{{manifest.as_of.year}}},",
-        f"  note = {{Version {manifest.code_version}, made from Wikidata}}",
+        f"  note = {{Version {manifest.code_version}, {made}}}",
+        *([] if manifest.curated else ["  url = {https://www.wikidata.org/},"]),
         "}",
         "```",
         "",

@@ -65,13 +65,21 @@ def croissant_text(
     sizes: file -> bytes, for every file of the manifest. url: the page of the dataset.
     files_at: address that file names are appended to; empty: files lie beside the metadata.
     """
+    creator = {"@type": "sc:Organization", "name": "Wikidata contributors", "url": _HOME}
+    if manifest.curated:
+        creator = {"@type": "sc:Organization", "name": "The ChronoFacts developers"}
+    where, facts = (
+        ("in a sample written by hand", "facts written by hand")
+        if manifest.curated
+        else ("in Wikidata", "facts from Wikidata")
+    )
     described = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": name or f"chronofacts-{manifest.as_of}",
         "description": (
-            f"What changed in Wikidata between {manifest.since} and {manifest.as_of}: dated edits, and questions "
+            f"What changed {where} between {manifest.since} and {manifest.as_of}: dated edits, and questions "
             "that test whether a language model was taught the change."
         ),
         "license": _LICENSE,
@@ -79,8 +87,8 @@ def croissant_text(
         "version": f"{manifest.as_of.year}.{manifest.as_of.month}.{manifest.as_of.day}",
         "datePublished": str(manifest.as_of),
         "inLanguage": manifest.language,
-        "creator": {"@type": "sc:Organization", "name": "Wikidata contributors", "url": _HOME},
-        "citeAs": f"ChronoFacts, snapshot of {manifest.as_of}, facts from Wikidata (CC0)",
+        "creator": creator,
+        "citeAs": f"ChronoFacts, snapshot of {manifest.as_of}, {facts} (CC0)",
         "isLiveDataset": False,
         "distribution": [_file(manifest, file, sizes[file], files_at) for file in sorted(manifest.files)],
         "recordSet": [_record_set(file) for file in sorted(manifest.files)],

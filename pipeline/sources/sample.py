@@ -20,6 +20,7 @@ from chronofacts.pipeline.sources import Freshness
 from chronofacts.pipeline.sources.sparql.source import Ask, SparqlSource
 from chronofacts.pipeline.sources.sparql.terms import Solution, solutions
 from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.manifest import CURATED
 
 __all__ = ["SAMPLE_DIR", "engine", "load_triples", "open_sample"]
 
@@ -41,9 +42,9 @@ def open_sample(folder: Path = SAMPLE_DIR) -> SparqlSource:
         day,
         # A fixed moment: the sample is as old as its day, whenever it is read.
         datetime.datetime.combine(day, datetime.time(), datetime.UTC),
-        f"curated sample as of {day}",
+        f"curated sample as of {day}: written by hand in Wikidata's form, not read from Wikidata",
     )
-    return SparqlSource("sample", engine(store), lambda: freshness, with_revisions=False)
+    return SparqlSource(CURATED, engine(store), lambda: freshness, with_revisions=False)
 
 
 def _checked_files(folder: Path) -> list[Path]:

@@ -125,9 +125,14 @@ def test_a_wrong_login_is_one_line_without_the_token(
     hub: LocalHub, snapshot: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_wrongButLong")
-    code, out, error = run("publish", snapshot, "--repo", "org/name", "--endpoint", hub.url, "--quiet")
+    code, out, error = run("publish", snapshot, "--repo", "org/name", "--endpoint", hub.url, "--quiet", "--yes")
     assert code == 2 and error.count("\n") == 1 and "hf auth login" in error
     assert "wrongButLong" not in out + error
+
+
+def test_the_sample_is_published_only_where_that_is_said(sample_snapshot: Path) -> None:
+    code, _, error = run("publish", sample_snapshot, "--repo", "org/name", "--quiet")
+    assert code == 2 and error.count("\n") == 1 and "not read from Wikidata" in error and "--yes" in error
 
 
 @pytest.mark.parametrize("command", ["verify", "inspect"])

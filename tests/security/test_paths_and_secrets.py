@@ -90,6 +90,7 @@ def test_a_token_is_in_no_file_no_output_and_no_card(hub: LocalHub, snapshot: Pa
         REPO,
         "--endpoint",
         hub.url,
+        "--yes",
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, env=environment, check=True)
     assert TOKEN.encode() not in done.stdout + done.stderr

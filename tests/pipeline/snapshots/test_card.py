@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from huggingface_hub import DatasetCard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chronofacts.pipeline.publishing.charts import edits_by_relation_svg
-from chronofacts.pipeline.snapshots.card import write_card
+from chronofacts.pipeline.snapshots.card import size_category, write_card
 from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.tables import EDITS
 
@@ -68,3 +73,37 @@ def test_the_chart_of_relations_has_a_bar_for_each_with_its_count() -> None:
     svg = edits_by_relation_svg(pa.Table.from_pylist(rows, schema=pa.schema([EDITS.field("relation")])))
     assert svg.count("<rect") == 3 and "a&lt;b" in svg
     assert re.search(r">ceo</text>\n<rect[^>]*/>\n<text[^>]*>2<", svg)
+
+
+def test_the_card_of_the_sample_says_that_nobody_read_its_facts_from_wikidata(sample_snapshot: Path) -> None:
+    text = (sample_snapshot / "README.md").read_text(encoding="utf-8")
+    croissant = json.loads((sample_snapshot / "croissant.json").read_text(encoding="utf-8"))
+    assert "not read from Wikidata" in text and "`confidence` counts the places in the sample" in text
+    head = text.partition("## Columns")[0]
+    assert "made from Wikidata" not in head and "Facts are CC0." in head
+    assert croissant["creator"]["name"] != "Wikidata contributors" and "written by hand" in croissant["citeAs"]
+    assert "not read from Wikidata" in read_manifest(sample_snapshot).source_detail
+    assert DatasetCard(text).data.annotations_creators == ["expert-generated"]
+
+
+def test_the_card_of_an_endpoint_speaks_of_wikidata(sample_snapshot: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(sample_snapshot, tmp_path / "S"))
+    write_card(folder, replace(read_manifest(folder), source="wdqs", source_detail="wdqs"))
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert "written by hand" not in text and "Facts are CC0, from Wikidata." in text and "made from Wikidata" in text
+    assert DatasetCard(text).data.source_datasets == ["extended|other-wikidata"]
+
+
+@given(st.integers(0, 10**11))
+def test_a_size_is_named_by_the_class_that_holds_it(rows: int) -> None:
+    found = re.fullmatch(r"(?:n>(\d+[KMB]))|(?:(\d+[KMB])<)?n<(\d+[KMB])", size_category(rows))
+    assert found is not None
+    worth = {"K": 10**3, "M": 10**6, "B": 10**9}
+    over, low, high = (int(bound[:-1]) * worth[bound[-1]] if bound else None for bound in found.groups())
+    assert (over or low or 0) <= rows and (high is None or rows < high)
+
+
+def test_the_hubs_own_library_reads_the_metadata_of_the_card(sample_snapshot: Path) -> None:
+    data = DatasetCard.load(sample_snapshot / "README.md").data
+    assert data.license == "cc0-1.0" and data.language == ["en"] and data.size_categories == ["10K<n<100K"]
+    assert {"multi_hop", "edits"} <= {config["config_name"] for config in data.to_dict()["configs"]}

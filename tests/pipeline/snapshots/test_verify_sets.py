@@ -34,7 +34,7 @@ DEFECTS: dict[str, Sequence[str]] = {
     ],
     "edits of one set share their words and their answers": ["UPDATE edits SET stays = [] WHERE kind = 'addition'",
         "INSERT INTO edits SELECT * REPLACE ('00' AS edit_id, 'Q99' AS new_object, 'Oslo' AS new_label, [] AS stays, "
-        "'?' AS prompt) FROM edits WHERE kind = 'addition'"],
+        "'?' AS cloze) FROM edits WHERE kind = 'addition'"],
     "an answer names its set and nothing else": [
         f"UPDATE questions SET answer = 'the European Union, NATO, Greenland and the United Nations' WHERE {ASKED}"
     ],
