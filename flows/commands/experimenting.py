@@ -22,6 +22,9 @@ from chronofacts.flows.output import mode, print_error, print_result, show_progr
 
 __all__ = ["experiment", "report", "trace"]
 
+_COUNTED = ("edits", "questions")
+"""Tables whose rows the first line of `experiment` tells."""
+
 
 def experiment(
     snapshot: Snapshot,
@@ -66,7 +69,12 @@ def experiment(
     check_out(out)
     check_words(editors, words)
     require_editing()
-    show_progress(f"{', '.join(editors) or 'saved edits'} on what changed from {manifest.since} to {manifest.as_of}")
+    rows = {table: sum(e.rows for f, e in manifest.files.items() if f.startswith(f"{table}/")) for table in _COUNTED}
+    show_progress(
+        f"{', '.join(editors) or 'saved edits'} on {model or (saved and 'their model') or 'small-world'}: "
+        f"{rows['edits']} changes from {manifest.since} to {manifest.as_of}, {rows['questions']} questions, to {out}; "
+        "loading torch"
+    )
     if model:
         require_model(model, words.get("revision"))
     from chronofacts.editing.editors.saved_edit import base_of
