@@ -97,6 +97,9 @@ def edit(
         if made is not None:
             print_result(f"{what}: {made}", {})
 
+_COUNTED = ("edits", "questions")
+"""Tables whose rows the first line of `experiment` tells."""
+
 
 def experiment(
     snapshot: Snapshot,
@@ -150,7 +153,12 @@ def experiment(
     check_out(out)
     check_words(editors, words)
     require_editing()
-    show_progress(f"{', '.join(editors) or 'saved edits'} on what changed from {manifest.since} to {manifest.as_of}")
+    rows = {table: sum(e.rows for f, e in manifest.files.items() if f.startswith(f"{table}/")) for table in _COUNTED}
+    show_progress(
+        f"{', '.join(editors) or 'saved edits'} on {model or (saved and 'their model') or 'small-world'}: "
+        f"{rows['edits']} changes from {manifest.since} to {manifest.as_of}, {rows['questions']} questions, to {out}; "
+        "loading torch"
+    )
     if model:
         require_model(model, words.get("revision"))
     from chronofacts.editing.editors.saved_edit import base_of

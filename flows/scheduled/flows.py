@@ -39,7 +39,7 @@ def task_step(name: str, work: Callable[[], T]) -> T:
     return result
 
 
-@flow(name="refresh", validate_parameters=False)
+@flow(name="refresh", flow_run_name="{settings.snapshot.as_of}", validate_parameters=False)
 def refresh(settings: RefreshSettings) -> Path:
     """As `flows.refresh.refresh`; what the last check set aside is an artifact."""
     made = plain_refresh.refresh(settings, task_step, task_part_runner)
@@ -67,7 +67,7 @@ def run_as_tasks(work: Callable[[Shard], Path], shards: Sequence[Shard]) -> list
     return score_shards.with_options(task_runner=runner)(shards)
 
 
-@flow(name="experiment", validate_parameters=False)
+@flow(name="experiment", flow_run_name="{model}", validate_parameters=False)
 def experiment(snapshot: Path, model: str, settings: ExperimentSettings, out: Path) -> dict[str, dict[str, float]]:
     """As `flows.experiment.experiment`."""
     return plain_experiment.experiment(snapshot, model, settings, out, run_as_tasks)
@@ -96,7 +96,7 @@ def send_adapter(
     return plain_publish.publish_adapter(adapter, snapshot, repo, base_model, replace(settings, attempts=_ATTEMPTS))
 
 
-@flow(name="publish", validate_parameters=False)
+@flow(name="publish", flow_run_name="{repo}", validate_parameters=False)
 def publish(
     snapshot: Path, repo: str, settings: PublishSettings, reports: Sequence[ExperimentReport] = ()
 ) -> Published:
@@ -113,7 +113,7 @@ def publish(
     return published
 
 
-@flow(name="publish-adapter", validate_parameters=False)
+@flow(name="publish-adapter", flow_run_name="{repo}", validate_parameters=False)
 def publish_adapter(
     adapter: Path, snapshot: Path, repo: str, base_model: str, settings: PublishSettings
 ) -> PublishedAdapter:

@@ -45,7 +45,10 @@ log = logging.getLogger("chronofacts.monthly")
 def report_failure(flow: Any, flow_run: Any, state: Any) -> None:
     """Log a run that failed, crashed or was cancelled, and post it to the webhook if there is one; its address is never
     logged. Prefect calls it with these names."""
-    message = redact(f"{flow.name} {flow_run.name} ended as {state.name}: {state.message or 'no message'}")
+    # A worker that tells of a crash knows the run by the name that it had before it began.
+    given = getattr(flow_run, "parameters", None) or {}
+    about = "".join(f", {key} {given[key]}" for key in ("as_of", "months", "day") if given.get(key))
+    message = redact(f"{flow.name} {flow_run.name}{about} ended as {state.name}: {state.message or 'no message'}")
     log.error(message)
     address = os.environ.get(WEBHOOK)
     if not address:

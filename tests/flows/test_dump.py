@@ -55,6 +55,8 @@ def test_prefects_task_runners_give_the_same_rows(choice: str, prefect_server: s
 def test_a_part_whose_process_dies_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chronofacts.flows.dump._WAIT_S", 0.0)
     jobs = [DyingJob(tmp_path / f"part-{part}", tmp_path / "died") for part in range(3)]
+    for job in jobs:
+        job.path.touch()
 
     done = dict(part_runner("processes")(jobs, lambda index, bytes_read, json_bytes: None))  # type: ignore[arg-type]
 

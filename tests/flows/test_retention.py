@@ -12,7 +12,7 @@ from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.states import Running, Scheduled
 from prefect.types import DateTime
 
-from chronofacts.flows.publish import publish
+from chronofacts.flows.scheduled.flows import publish
 from chronofacts.flows.scheduled.monthly import monthly
 from chronofacts.flows.scheduled.retention import forget_old_runs
 from chronofacts.pipeline.snapshots.store import open_store

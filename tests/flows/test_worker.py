@@ -69,9 +69,10 @@ def test_months_run_by_a_worker_are_validated_named_read_and_told(prefect_server
         assert str(manifest.since) == "2021-01-01"
         assert {AGENT in agent for agent in endpoint.agents} == {True}
         assert [client.read_flow_run(run).name for run in (made, killed)] == ["2024-12", "2024-11"]
-        told = " ".join(message["text"] for message in messages)
-        assert "as_of" in told and "Crashed" in told and "2024-11" in told
-        said = [line.message for line in client.read_logs() if line.flow_run_id == made]
+        invalid, crashed = (message["text"] for message in messages)
+        assert "as_of 2024-13-31 ended as Failed" in invalid and "valid date" in invalid
+        assert "as_of 2024-11-30 ended as Crashed" in crashed
+        said = [line.message for line in client.read_logs() if line.name == "chronofacts.refresh"]
         assert any("statements of" in line for line in said)
         assert not (tmp_path / "other").exists()
 
