@@ -1,6 +1,6 @@
 """What one other busy program costs a run: the same work alone and beside it, with threads that sleep or spin.
 
-    python benchmarks/busy_cores.py [--work small-world smollm2] [--threads 1 2] [--runs 3]
+    python benchmarks/busy_cores.py [--work small-world smollm2] [--threads 1 2] [--waiting sleeping spinning]
 
 small-world: a model of the demo's shape is trained, edited by LoRA, scored and made to write. smollm2: random weights
 of SmolLM2's shape, scored and trained for a step. Every run is a process of its own; of several the fastest counts.
@@ -44,6 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", nargs="+", choices=list(SHAPES), default=list(SHAPES))
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--waiting", nargs="+", choices=list(WAITING), default=list(WAITING))
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--once", action="store_true", help="do the work in this process and print its figures")
     arguments = parser.parse_args()
@@ -55,7 +56,7 @@ def main() -> None:
     for work in arguments.work:
         digests = set()
         for threads in arguments.threads:
-            for waiting in WAITING if threads > 1 else ("sleeping",):
+            for waiting in arguments.waiting if threads > 1 else ("sleeping",):
                 alone, beside = compare(work, threads, waiting, arguments.runs)
                 digests |= {alone["digest"], beside["digest"]}
                 print(
@@ -63,6 +64,7 @@ def main() -> None:
                     f"({alone['processor']:.2f} of the processor), beside a busy program {beside['seconds']:.2f} s "
                     f"({beside['processor']:.2f}), ratio {beside['seconds'] / alone['seconds']:.2f}"
                 )
+                sys.stdout.flush()
         print(f"{work:12} " + ("all runs gave the same numbers" if len(digests) == 1 else "NUMBERS DIFFER"))
 
 

@@ -1,4 +1,4 @@
-"""What a section measured, one line of JSON each as soon as it is known: a section that is stopped loses only the rest."""
+"""What a section measured, a line of JSON each as soon as it is known: one that is stopped loses only the rest."""
 
 from __future__ import annotations
 

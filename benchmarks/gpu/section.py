@@ -9,8 +9,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import chronofacts.editing  # noqa: F401, I001 - before torch, whose threads it settles
-
 import torch
 
 from benchmarks.gpu.record import Recorder

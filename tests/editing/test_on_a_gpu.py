@@ -5,6 +5,7 @@ Skipped where torch sees none. `CHRONOFACTS_GPU_TESTS=cpu` rehearses on the CPU 
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import replace
 from typing import Any
@@ -49,16 +50,19 @@ def probes() -> list[Encoded]:
 
 
 def test_bfloat16_weights_are_taught_by_float32_adapters_and_come_back_bit_for_bit() -> None:
-    model = on_device(torch.bfloat16)
-    before, plan = model_hash(model), make_plan("lora", {"steps": "60", "learning_rate": "1e-2"}, 0)
-    asked = encode(TOKENIZER, [f"Q: Who is the mayor of {town}? A:" for town, _ in FACTS], [new for _, new in FACTS])
-    unlikely = sum(one.nll for one in teacher_force(model, asked, 8))
-    edited = plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
-    kinds = {p.dtype for name, p in edited.model.named_parameters() if "lora" in name}
-    bases = {p.dtype for name, p in edited.model.named_parameters() if "lora" not in name}
-    assert kinds == {torch.float32} and bases == {torch.bfloat16}
-    assert sum(one.nll for one in teacher_force(edited.model, asked, 8)) < 0.3 * unlikely
-    assert model_hash(edited.undo()) == before
+    losses = {}
+    for kind in KINDS:
+        model, plan = on_device(kind), make_plan("lora", {"steps": "40", "learning_rate": "1e-2"}, 0)
+        before = model_hash(model)
+        edited = plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
+        adapters = {p.dtype for name, p in edited.model.named_parameters() if "lora" in name}
+        base = {p.dtype for name, p in edited.model.named_parameters() if "lora" not in name}
+        assert adapters == {torch.float32} and base == {kind}
+        losses[kind] = edited.report["loss"]
+        assert model_hash(edited.undo()) == before
+    untaught = -math.log(1 / model.config.vocab_size)
+    assert losses[torch.bfloat16] == pytest.approx(losses[torch.float32], rel=3e-2)
+    assert losses[torch.bfloat16] < 0.95 * untaught
 
 
 @pytest.mark.parametrize("name", ["lora", "finetune", "freeze", "p-tuning", "rome", "memit"])

@@ -29,8 +29,14 @@ def own(tmp_path: Path, text: str) -> Path:
 
 @pytest.mark.parametrize(
     ("quota", "cores"),
-    [("max 100000\n", MINE), ("100000 100000\n", 1), ("50000 100000\n", 1), ("190000 100000\n", 1), ("99900000 100000", MINE)],
-)  # fmt: skip
+    [
+        ("max 100000\n", MINE),
+        ("100000 100000\n", 1),
+        ("50000 100000\n", 1),
+        ("190000 100000\n", 1),
+        ("99900000 100000", MINE),
+    ],
+)
 def test_a_quota_bounds_the_cores_and_a_part_of_one_counts_for_none(tmp_path: Path, quota: str, cores: int) -> None:
     write(tmp_path / "groups", cpu_max=quota)
     assert count_cores(tmp_path / "groups", own(tmp_path, "0::/\n")) == cores
@@ -53,16 +59,18 @@ def test_the_first_version_of_control_groups_is_read_too(tmp_path: Path, mount: 
 def test_without_control_groups_the_affinity_decides(tmp_path: Path) -> None:
     assert count_cores(tmp_path / "groups", tmp_path / "absent") == MINE
     (core,) = list(os.sched_getaffinity(0))[:1]
-    code = f"import os; os.sched_setaffinity(0, [{core}]); from chronofacts.editing import threads; print(threads.count_cores())"
+    code = (
+        f"import os; os.sched_setaffinity(0, [{core}]); "
+        "from chronofacts.editing import threads; print(threads.count_cores())"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"
 
 
 def environment(given: dict[str, str]) -> dict[str, str]:
     """What the environment says before torch is there."""
-    code = (
-        "import json, os, sys, chronofacts.editing; assert 'torch' not in sys.modules; print(json.dumps(dict(os.environ)))"
-    )
+    imports = "import json, os, sys, chronofacts.editing"
+    code = f"{imports}; assert 'torch' not in sys.modules; print(json.dumps(dict(os.environ)))"
     names = {*SLEEPING, "OMP_NUM_THREADS"}
     clean = {key: value for key, value in os.environ.items() if key not in names}
     done = subprocess.run(
@@ -76,4 +84,3 @@ def test_idle_threads_sleep_unless_the_environment_says_otherwise() -> None:
     assert environment({}).items() >= SLEEPING.items()
     assert environment({"OMP_WAIT_POLICY": "ACTIVE"})["OMP_WAIT_POLICY"] == "ACTIVE"
     assert environment({"OMP_NUM_THREADS": "7"})["OMP_NUM_THREADS"] == "7"
-
