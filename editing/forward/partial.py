@@ -88,13 +88,13 @@ class PartialForward:
 
     def _run(self, batch: PackedBatch) -> Any:
         given: dict[str, Any] = {"input_ids": batch.ids, "use_cache": False}
-        if batch.mask is not None and self.prefix is not None:
-            read = batch.mask.new_ones((*batch.mask.shape[:-1], self.prefix.length))
-            given |= {"position_ids": batch.position_ids + self.prefix.length}
-            given |= {"attention_mask": self._mask(torch.cat([read, batch.mask], -1))}
-            given |= after_cache(self.model, self.prefix.cache_for(len(batch.ids)))
-        elif batch.mask is not None:
-            given |= {"position_ids": batch.position_ids, "attention_mask": self._mask(batch.mask)}
+        positions, sees = batch.position_ids, batch.mask
+        if sees is not None and positions is not None:
+            if self.prefix is not None:
+                read = sees.new_ones((*sees.shape[:-1], self.prefix.length))
+                positions, sees = positions + self.prefix.length, torch.cat([read, sees], -1)
+                given |= after_cache(self.model, self.prefix.cache_for(len(batch.ids)))
+            given |= {"position_ids": positions, "attention_mask": self._mask(sees)}
         return self.model(**given)
 
     @torch.no_grad()

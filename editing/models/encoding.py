@@ -18,7 +18,18 @@ import torch
 from chronofacts.editing.models.chat import ChatTokenizer, Marks
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["Batch", "Encoded", "batches_by_length", "common_length", "encode", "form_of", "marks_of", "pad", "render"]
+__all__ = [
+    "Batch",
+    "Encoded",
+    "batches_by_length",
+    "common_length",
+    "encode",
+    "form_of",
+    "marks_of",
+    "pad",
+    "prompt_length",
+    "render",
+]
 
 SENTENCE_ENDS = tuple("?？؟;.!。！…")
 CLOSING = "\"'”’»)）]」』 "
@@ -96,6 +107,13 @@ def encode(tokenizer: Any, prompts: Sequence[str], answers: Sequence[str], conte
             raise BadInput(f"{prompt[:80]!r} has {len(ids) + 1} tokens, more than the model's context of {context}")
         encoded.append(Encoded(tuple(ids + tail), len(lead) + len(own), len(ids), merged))
     return encoded
+
+
+def prompt_length(tokenizer: Any, prompt: str) -> int:
+    """How many tokens the model reads of a prompt before its answer, a chat template with them."""
+    if isinstance(tokenizer, ChatTokenizer):
+        return len(tokenizer.tokens([prompt], [""])[0])
+    return len(tokenizer(prompt)["input_ids"])
 
 
 def marks_of(tokenizer: Any, prompt: str) -> Marks:

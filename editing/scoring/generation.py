@@ -37,8 +37,8 @@ def generate(
 
     A full stop ends nothing: "St. Louis" and "Apple Inc." are answers. Rows that have ended leave the batch.
     max_tokens: of all, or of each. to_the_end: EOS is never chosen; nothing ends a text but its length, and it may have
-    several lines. share: read a start that many prompts have in common once. progress: called after each batch with the
-    number of texts that are done.
+    several lines. share: read a start that many prompts have in common once. progress: called after each step with the
+    number of tokens that are written or, of texts that ended early, will not be.
     """
     context = context_length(model)
     limits = [max_tokens] * len(prompts) if isinstance(max_tokens, int) else list(max_tokens)
@@ -51,9 +51,14 @@ def generate(
         for indices in batches_by_length(lengths, batch_size, batch_tokens, APART, own_limits):
             rows = [start.rows[index] for index in indices]
             rests = [prompts[row][start.length :] for row in rows]
-            written = writer.write(rests, [limits[row] for row in rows], start.cache_for(len(rows)))
+            before, most = sum(limits[row] for row in texts), [limits[row] for row in rows]
+
+            def report(more: int, before: int = before) -> None:
+                progress(before + more)
+
+            written = writer.write(rests, most, start.cache_for(len(rows)), report)
             texts |= {row: _decode(tokenizer, ids, to_the_end) for row, ids in zip(rows, written, strict=True)}
-            progress(len(texts))
+            progress(before + sum(most))
     return [texts[index] for index in range(len(prompts))]
 
 
@@ -65,7 +70,9 @@ class _Writer:
         self._line_ends: dict[int, bool] = {}
         self._only_last = {"logits_to_keep": 1} if keeps_some_logits(model) else {}
 
-    def write(self, prompts: Sequence[tuple[int, ...]], limits: Sequence[int], cache: Any) -> list[list[int]]:
+    def write(
+        self, prompts: Sequence[tuple[int, ...]], limits: Sequence[int], cache: Any, progress: Callable[[int], None]
+    ) -> list[list[int]]:
         """Greedy tokens of each row, EOS left out. prompts: what the cache has not read of each."""
         device = next(self._model.parameters()).device
         written: list[list[int]] = [[] for _ in prompts]
@@ -88,6 +95,7 @@ class _Writer:
                 cache.batch_select_indices(torch.tensor(keep, device=device))
                 going = [going[index] for index in keep]
             ids, position = torch.tensor(following, device=device)[:, None], position + 1
+            progress(sum(limits) - sum(limits[row] - len(written[row]) for row in going))
 
     def _choose(self, logits: torch.Tensor) -> list[int]:
         """The likeliest tokens; to the end, the likeliest that do not end the text."""

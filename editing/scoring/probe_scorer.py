@@ -182,7 +182,7 @@ class ProbeScorer:
                 self._settings.batch_size,
                 self._settings.batch_tokens,
                 to_the_end,
-                progress=Progress(self._progress, "scoring: written", len(new)).update,
+                progress=Progress(self._progress, "scoring: tokens written,", sum(limit for _, limit, _ in new)).update,
             )
             self._generations |= dict(zip(new, texts, strict=True))
         return [self._generations[one] for one in wanted]

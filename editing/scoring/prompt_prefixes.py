@@ -10,7 +10,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chronofacts.editing.models.encoding import render
+from chronofacts.editing.models.encoding import prompt_length, render
 from chronofacts.editing.models.load import context_length
 
 __all__ = ["CHAIN_OF_THOUGHT", "FEW_SHOT", "THINKING", "PromptBuilder", "extract_answer", "write_day"]
@@ -93,7 +93,7 @@ class PromptBuilder:
         """The prefix without as many of its first examples as the text and its answer need room; a day stays."""
         if not prefix or self._context is None:
             return prefix
-        lines, left = prefix.splitlines(keepends=True), self._context - room - self._count(text)
+        lines, left = prefix.splitlines(keepends=True), self._context - room - prompt_length(self._tokenizer, text)
         while sum(map(self._count, lines)) > left and (examples := [line for line in lines if line.startswith("Q: ")]):
             lines.remove(examples[0])
         return "".join(lines)

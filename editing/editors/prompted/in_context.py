@@ -17,7 +17,7 @@ from chronofacts.editing.editors.prompted.retrieval import Retriever
 from chronofacts.editing.editors.prompted.rewritten_model import RewrittenModel, RewrittenPrompt, StoreEdit
 from chronofacts.editing.editors.prompted.subject_index import SubjectIndex
 from chronofacts.editing.models.context_facts import SEPARATOR, prepend_facts, render_fact
-from chronofacts.editing.models.encoding import form_of
+from chronofacts.editing.models.encoding import form_of, prompt_length
 from chronofacts.editing.models.load import context_length
 from chronofacts.schemas.errors import BadInput
 
@@ -66,7 +66,7 @@ class InContext:
         def put_before(prompt: str, chosen: list[str]) -> str:
             while chosen:
                 whole = prepend_facts(chosen, prompt, settings.separator)
-                if longest is None or len(tokenizer(whole)["input_ids"]) + room <= longest:
+                if longest is None or prompt_length(tokenizer, whole) + room <= longest:
                     return whole
                 chosen = chosen[1:]
             return prompt

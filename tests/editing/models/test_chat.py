@@ -22,6 +22,7 @@ from chronofacts.editing.models.subject_tokens import subject_end
 from chronofacts.editing.runs.experiment import run_experiment
 from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.scoring import generate
+from chronofacts.editing.scoring.prompt_prefixes import FEW_SHOT, PromptBuilder
 from chronofacts.schemas.errors import BadInput
 from tests.editing.editors.made_edits import FACTS, made_batch
 from tests.editing.invented_world import write_invented
@@ -141,6 +142,34 @@ def test_a_store_and_a_context_are_read_through_the_template() -> None:
     (one,) = encode(CHAT, told, ["x"])
     said = CHAT.decode(one.prompt)
     assert said.startswith("<s><|user|>\n") and said.endswith("<|end|>\n<|assistant|>\n") and "Ada Moor" in said
+
+
+def test_facts_are_told_as_far_as_the_template_leaves_room_in_the_context() -> None:
+    model = tiny("llama")
+    (one,) = encode(CHAT, [QUESTION], ["x"])
+    plan = make_plan("in-context", {"facts": "1", "room": "4"}, 0)
+    for context in range(one.start + 4, one.start + 80, 5):
+        model.config.max_position_embeddings = context
+        told = plan.editor.edit(model, CHAT, made_batch(), plan.settings).model.rewrite([QUESTION])
+        (read,) = encode(CHAT, told, ["x"])
+        assert read.start + 4 <= context
+    assert "Ada Moor" in told[0]
+
+
+def test_few_shot_examples_leave_room_for_the_template_too() -> None:
+    model = tiny("llama")
+    for context in range(60, 320, 40):
+        model.config.max_position_embeddings = context
+        probe = {"text": "Who is the mayor of Linz?", "form": "question", "prefix": FEW_SHOT}
+        (read,) = encode(CHAT, PromptBuilder(model, CHAT).build([probe], [8]), ["x"])
+        assert read.start + 8 <= context
+    assert context < len(CHAT(FEW_SHOT)["input_ids"])  # there never was room for all of them
+
+
+def test_a_template_that_refuses_a_system_role_is_asked_for_none() -> None:
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + TEMPLATE
+    (one,) = encode(chatting(tuned(refusing), "auto", "model"), [QUESTION], ["Ada"])
+    assert one == encode(CHAT, [QUESTION], ["Ada"])[0]
 
 
 def test_rome_finds_the_subject_inside_the_template() -> None:

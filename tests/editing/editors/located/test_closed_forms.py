@@ -24,7 +24,7 @@ from tests.editing.editors.made_edits import made_batch, made_edits
 from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
-QUICK_ROME = RomeSettings(layer=1, site="subject", value_steps=4, passes=1, facts_at_once=1)
+QUICK_ROME = RomeSettings(layer=1, site="subject", value_steps=4, passes=1, facts_at_once=1, clamp=2.0)
 QUICK_MEMIT = MemitSettings(layers="0-1", site="subject", wordings=("prompt",), value_steps=4, covariance_weight=10)
 
 
