@@ -97,6 +97,7 @@ def edit(
         if made is not None:
             print_result(f"{what}: {made}", {})
 
+
 _COUNTED = ("edits", "questions")
 """Tables whose rows the first line of `experiment` tells."""
 
