@@ -1,6 +1,7 @@
 """From scores of probes to figures with intervals: what was learnt, what follows from it, what was forgotten.
 
-Every figure (`definitions`) is a share or mean over questions with a 95 % bootstrap interval over facts (`bootstrap`).
+Every figure (`definitions`) is a share or mean over questions with a 95 % interval over facts (`bootstrap`): Wilson's
+of shares, a bootstrap of the others.
 Leaves out cost (seconds, memory), which the run measures.
 """
 
@@ -14,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from chronofacts.editing.facts import Change
-from chronofacts.editing.metrics.bootstrap import interval
+from chronofacts.editing.metrics.bootstrap import interval, share_interval
 from chronofacts.editing.metrics.definitions import DEFINITIONS, FORGETTING, Metric, Row, Rows, gather_rows
 
 __all__ = ["METRICS", "as_mapping", "forgetting", "summarise"]
@@ -96,6 +97,9 @@ def _measure(name: str, members: list[tuple[float, Row]], metric: Metric, seed: 
     values = np.array([value for value, _ in members])
     weights = np.array([metric.weight(row) for _, row in members], dtype=np.float64)
     facts = [row["fact"] for _, row in members]
-    low, high = interval(values, weights, facts, seed, name, resamples, metric.scale)
+    if metric.is_share:
+        low, high = share_interval(values, facts)
+    else:
+        low, high = interval(values, weights, facts, seed, name, resamples, metric.scale)
     value = float(metric.scale(np.average(values, weights=weights)))
     return {"value": value, "n": len(values), "low": low, "high": high}
