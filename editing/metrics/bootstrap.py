@@ -1,7 +1,7 @@
 """How sure a mean is: 95 % intervals over facts, since the questions of one edit stand or fall together.
 
 A share has Wilson's score interval, any other mean and the difference between two editors a bootstrap that draws facts
-(`interval`, `paired_difference`). None of them has the width zero where all answers are alike: 60 of 60 is 0.94 to 1.
+(`interval`, `paired_differences`). None of them has the width zero where all answers are alike: 60 of 60 is 0.94 to 1.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-__all__ = ["interval", "paired_difference", "share_interval"]
+__all__ = ["interval", "paired_differences", "share_interval"]
 
 LOW, HIGH = 0.025, 0.975
 NORMAL = 1.959964
@@ -59,21 +59,24 @@ def interval(
     return float(low), float(high)
 
 
-def paired_difference(
+def paired_differences(
     first: np.ndarray, second: np.ndarray, facts: Sequence[str], seed: int, name: str, resamples: int = 1000
-) -> tuple[float, float, float]:
-    """Mean of first - second over the same questions, and its 95 % bootstrap interval over facts.
+) -> np.ndarray:
+    """(pairs, 3): of each pair of editors the mean of first - second, and its 95 % bootstrap interval over facts.
 
-    first, second: (n,), from 0 to 1. One fact that only the first answers and one that only the second does are added
-    to those drawn from, so that facts which are all alike do not claim certainty.
+    first, second: (pairs, n), from 0 to 1, over the same questions. One fact that only the first answers and one that
+    only the second does are added to those drawn from, so that facts which are all alike do not claim certainty. All
+    pairs have the same draws.
     """
     difference = first - second
-    sums, counts = _by_fact(difference, np.ones(len(difference)), facts)
+    pairs = [_by_fact(one, np.ones(len(one)), facts) for one in difference]
+    counts = pairs[0][1]
     size = counts.mean()
-    sums, counts = np.append(sums, [size, -size]), np.append(counts, [size, size])
-    low, high = np.quantile(_draw_means(sums, counts, seed, name, resamples), [LOW, HIGH])
-    mean = float(difference.mean())
-    return mean, min(mean, float(low)), max(mean, float(high))
+    sums = np.array([[*sums, size, -size] for sums, _ in pairs]).T  # (facts + 2, pairs)
+    means = _draw_means(sums, np.append(counts, [size, size]), seed, name, resamples)
+    low, high = np.quantile(means, [LOW, HIGH], axis=0)
+    mean = difference.mean(axis=1)
+    return np.stack([mean, np.minimum(mean, low), np.maximum(mean, high)], axis=1)
 
 
 def _by_fact(values: np.ndarray, weights: np.ndarray, facts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -83,8 +86,8 @@ def _by_fact(values: np.ndarray, weights: np.ndarray, facts: Sequence[str]) -> t
 
 
 def _draw_means(sums: np.ndarray, counts: np.ndarray, seed: int, name: str, resamples: int) -> np.ndarray:
-    """(resamples,) weighted means of as many facts as there are, drawn with replacement."""
+    """(resamples, …) weighted means of as many facts as there are, drawn with replacement. sums: (facts, …)."""
     generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
     drawn = generator.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=resamples)
-    means: np.ndarray = (drawn @ sums) / (drawn @ counts)
+    means: np.ndarray = ((drawn @ sums).T / (drawn @ counts)).T
     return means

@@ -60,9 +60,7 @@ def test_without_control_groups_the_affinity_decides(tmp_path: Path) -> None:
 
 def environment(given: dict[str, str]) -> dict[str, str]:
     """What the environment says before torch is there."""
-    code = (
-        "import json, os, sys, chronofacts.editing; assert 'torch' not in sys.modules; print(json.dumps(dict(os.environ)))"
-    )
+    code = "import json, os, sys, chronofacts.editing; assert 'torch' not in sys.modules; print(json.dumps(dict(os.environ)))"
     names = {*SLEEPING, "OMP_NUM_THREADS"}
     clean = {key: value for key, value in os.environ.items() if key not in names}
     done = subprocess.run(
@@ -76,4 +74,3 @@ def test_idle_threads_sleep_unless_the_environment_says_otherwise() -> None:
     assert environment({}).items() >= SLEEPING.items()
     assert environment({"OMP_WAIT_POLICY": "ACTIVE"})["OMP_WAIT_POLICY"] == "ACTIVE"
     assert environment({"OMP_NUM_THREADS": "7"})["OMP_NUM_THREADS"] == "7"
-

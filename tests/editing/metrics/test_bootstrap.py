@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chronofacts.editing.metrics.bootstrap import paired_difference, share_interval
+from chronofacts.editing.metrics.bootstrap import paired_differences, share_interval
 
 
 def ones(right: int, count: int) -> np.ndarray:
@@ -58,11 +58,11 @@ def test_nineteen_of_twenty_intervals_hold_the_truth(truth: float) -> None:
 def test_a_difference_is_of_the_same_questions() -> None:
     """Both answer half of the questions: the same half, or the other one."""
     half, other = ones(30, 60), 1 - ones(30, 60)
-    same, apart = (paired_difference(half, one, names(60), 0, "d") for one in (half, other))
+    same, apart = paired_differences(np.array([half, half]), np.array([half, other]), names(60), 0, "d")
     assert same[0] == apart[0] == 0.0
     assert same[2] - same[1] < 0.12 and apart[2] - apart[1] > 0.4
 
 
 def test_a_difference_of_facts_that_are_all_alike_is_not_certain() -> None:
-    mean, low, high = paired_difference(ones(60, 60), ones(0, 60), names(60), 0, "d")
+    ((mean, low, high),) = paired_differences(ones(60, 60)[None], ones(0, 60)[None], names(60), 0, "d")
     assert (mean, high) == (1.0, 1.0) and 0.85 < low < 0.99

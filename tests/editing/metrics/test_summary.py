@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from chronofacts.editing.facts import Change
-from chronofacts.editing.metrics.summary import as_mapping, forgetting, summarise
+from chronofacts.editing.metrics.summary import as_mapping, compare, forgetting, summarise
 from chronofacts.editing.scoring import SCORES
 from chronofacts.schemas.errors import CheckFailed
 
@@ -226,3 +226,14 @@ def test_preservation_is_of_whole_sets_and_its_share_of_their_values() -> None:
     figures = as_mapping(summarise(scores, scores, changes=CHANGES))
     assert figures["preservation"] == pytest.approx(1 / 3) and figures["preservation_share"] == 0.75
     assert figures["edit_success"] == 1.0
+
+
+def test_editors_are_compared_on_the_questions_that_both_were_asked() -> None:
+    base = table(*(probe(f"q{n}", "edit", False) for n in range(40)))
+    good = table(*(probe(f"q{n}", "edit", n < 30) for n in range(40)))
+    better = table(*(probe(f"q{n}", "edit", n < 34) for n in range(39)))
+    rows = {(r["first"], r["second"]): r for r in compare({"none": base, "a": good, "b": better}, base).to_pylist()}
+    row = rows["a", "b"]
+    assert row["metric"] == "edit_success" and row["n"] == 39 and row["value"] == pytest.approx(-4 / 39)
+    assert row["low"] < row["value"] < row["high"] and rows["none", "a"]["high"] < -0.5
+    assert compare({"none": base}, base).num_rows == 0
