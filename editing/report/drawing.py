@@ -51,8 +51,8 @@ def draw(size: tuple[float, float], paint: Callable[[Any], None], salt: str, leg
     from matplotlib.figure import Figure
 
     settings: dict[Any, Any] = {
-        "svg.hashsalt": salt, "svg.id": f"plot-{salt}", "svg.fonttype": "none", "text.parse_math": False, "font.size": 11,
-        "axes.spines.top": False, "axes.spines.right": False,
+        "svg.hashsalt": salt, "svg.id": f"plot-{salt}", "svg.fonttype": "none", "text.parse_math": False,
+        "font.size": 11, "axes.spines.top": False, "axes.spines.right": False,
     }  # fmt: skip
     with matplotlib.rc_context(settings):
         figure = Figure(figsize=size, layout="constrained")

@@ -1,6 +1,6 @@
-"""The page: what the template `page.html` shows. Jinja2 escapes every text; our own SVG, style and script alone are not.
+"""The page: what the template `page.html` shows. Jinja2 escapes every text but our own SVG, style and script.
 
-The page forbids itself (Content-Security-Policy) to load anything and to run or style with anything but `page.js` and
+The page forbids itself (Content-Security-Policy) to load anything, and any script and style but `page.js` and
 `page.css`, which stand in it and are named by their hashes.
 """
 
@@ -24,7 +24,6 @@ from chronofacts.editing.report.names import NAMES, label
 from chronofacts.editing.report.runs import Run, State, intervals, shorten_paths, states
 from chronofacts.editing.report.sections import Plot, all_plots
 from chronofacts.editing.report.summary import command, describe_making, explain_intervals, summarise, warnings
-
 
 __all__ = ["as_page", "list_figures"]
 
