@@ -73,6 +73,8 @@ class Metric(NamedTuple):
     weight: Callable[[Row], float] = lambda row: 1.0
     scale: Callable[[Any], Any] = lambda mean: mean
     """From the weighted mean to the figure."""
+    is_share: bool = True
+    """Whether every value is from 0 to 1."""
 
 
 def gather_rows(
@@ -168,11 +170,11 @@ DEFINITIONS: dict[str, Metric] = {
     "date_sensitivity": Metric(_dates, ()),
     "token_accuracy": _mean("token_accuracy", "edit"),
     "answer_argmax": _mean("answer_argmax", "edit"),
-    "forced_gap": _mean(_forced_gap, "edit"),
+    "forced_gap": _mean(_forced_gap, "edit")._replace(is_share=False),
     "token_f1": _mean("token_f1", "edit"),
     "new_over_old": _mean(_new_is_likelier, "edit", by=OF_CHANGE),
-    "fluency": _mean("ngram_entropy", "fluency"),
-    "perplexity": _mean("nll_answer", "general")._replace(weight=itemgetter("tokens"), scale=np.exp),
+    "fluency": _mean("ngram_entropy", "fluency")._replace(is_share=False),
+    "perplexity": _mean("nll_answer", "general")._replace(weight=itemgetter("tokens"), scale=np.exp, is_share=False),
 }
 FORGETTING: dict[str, Metric] = {
     "success_at_once": _mean("exact_match", "edit", by=("chunk",)),

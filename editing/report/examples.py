@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 from chronofacts.editing.report.runs import Run, states
 
-__all__ = ["show_examples"]
+__all__ = ["Answer", "Card", "Examples", "choose_examples"]
 
 KINDS = (
     "edit", "paraphrase", "cloze", "preservation", "multi_hop", "hop_by_hop", "chain_of_thought", "history", "timeline",
@@ -18,36 +18,85 @@ KINDS = (
 UNSHOWN = ("general", "hop")
 EXAMPLES_PER_KIND = 12
 VERDICTS = ("right", "stale", "wrong")
+WIKIDATA = "https://www.wikidata.org/wiki/"
+ITEM, STATEMENT = (
+    re.compile(r"Q[1-9]\d*"),
+    re.compile(r"(Q[1-9]\d*)\$[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"),
+)
+OWN_IDS = ("sample", "import")
+"""Sources whose statements have ids of our own, in the form of Wikidata's."""
 
 
-def show_examples(runs: Sequence[Run]) -> str:
-    """The section of the page; names in it are escaped."""
-    kinds: dict[str, None] = {}
-    cards = []
+class Answer(NamedTuple):
+    editor: str
+    """The label of the model state."""
+    text: str
+    verdict: str
+    style: str
+    """right, stale or wrong; free where nothing is right or wrong."""
+
+
+class Card(NamedTuple):
+    """One question, and what every model state of its run said."""
+
+    kind: str
+    relation: str
+    hops: str
+    prompt: str
+    answer: str
+    """Empty where there is no right one."""
+    before: str
+    """The outdated one; empty where there is none."""
+    answers: Sequence[Answer]
+    ids: str
+    links: Sequence[tuple[str, str]]
+    """(text, address) of the item and the statements behind the edit."""
+
+    @property
+    def verdicts(self) -> str:
+        """Of the editors alone, where there are any: the unedited model comes first."""
+        return " ".join(sorted({one.style for one in (self.answers[1:] or self.answers)}))
+
+
+class Examples(NamedTuple):
+    cards: Sequence[Card]
+    questions: int
+    """How many were asked, of which these are a sample."""
+
+    def values(self, name: str) -> list[str]:
+        """What a filter by a field can be set to."""
+        found = {getattr(card, name) for card in self.cards} - {""}
+        return list(dict.fromkeys(card.kind for card in self.cards)) if name == "kind" else sorted(found)
+
+    @property
+    def editors(self) -> list[str]:
+        return list(dict.fromkeys(one.editor for card in self.cards for one in card.answers))
+
+
+def choose_examples(runs: Sequence[Run]) -> Examples:
+    """Of every run and kind of question at most `EXAMPLES_PER_KIND`, evenly from the whole table."""
+    cards, asked = [], 0
     for run in runs:
         of_run = [state for state in states(runs) if state.run is run]
         columns = {editor: table.to_pylist() for editor, table in run.scores.items()}
-        for index in _choose(columns["none"]):
-            row = columns["none"][index]
-            kinds[row["kind"]] = None
-            cards.append(_card(row, [(state.label, columns[state.editor][index]) for state in of_run]))
-    by_kind = "".join(_button("kind", kind) for kind in ("", *kinds))
-    by_verdict = "".join(_button("verdict", verdict) for verdict in ("", *VERDICTS))
-    return (
-        "<section><h2>Examples</h2><p class=note>What the model said, word for word.</p>"
-        f"<div class=filter role=group aria-label='kind of question'>{by_kind}</div>"
-        f"<div class=filter role=group aria-label='answers of an editor'>{by_verdict}</div>"
-        "<label class=search>Search <input type=search id=search placeholder='a name or a word'></label>"
-        f"<p class=note id=shown aria-live=polite></p><div id=examples>{''.join(cards)}</div></section>"
-    )
+        by_kind = _group(columns["none"])
+        asked += sum(map(len, by_kind.values()))
+        for index in _choose(by_kind):
+            answers = [_answer(state.label, columns[state.editor][index]) for state in of_run]
+            cards.append(_make_card(columns["none"][index], answers, str(run.about["snapshot"].get("source", ""))))
+    return Examples(cards, asked)
 
 
-def _choose(rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Of every kind at most so many questions, evenly from the whole table."""
+def _group(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
+    """Kind -> rows, without other wordings."""
     by_kind: dict[str, list[int]] = {}
     for index, row in enumerate(rows):
         if not row["phrasing"] and row["kind"] not in UNSHOWN:
             by_kind.setdefault(row["kind"], []).append(index)
+    return by_kind
+
+
+def _choose(by_kind: Mapping[str, Sequence[int]]) -> list[int]:
     chosen = []
     for kind in sorted(by_kind, key=lambda name: (KINDS.index(name) if name in KINDS else len(KINDS), name)):
         of_kind = by_kind[kind]
@@ -56,40 +105,31 @@ def _choose(rows: Sequence[Mapping[str, Any]]) -> list[int]:
     return chosen
 
 
-def _card(row: Mapping[str, Any], answers: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
-    before = f" · <span class=old>before: {escape(row['answer_before'])}</span>" if row["answer_before"] else ""
-    lines, verdicts = [], []
-    for label, scored in answers:
-        verdict = _verdict(scored)
-        verdicts.append(verdict)
-        answer = " → ".join(scored["walk"]) if scored.get("walk") else scored["generated"]
-        said = escape(answer) or "<i>nothing</i>"
-        lines.append(
-            f"<tr><th scope=row>{escape(label)}</th><td class={_style(verdict)}>{said}</td><td>{verdict}</td></tr>"
-        )
-    edited = verdicts[1:] or verdicts  # a reader does not filter by the unedited model, which comes first
-    gold = f"<p class=gold>right: {escape(str(row['answer']))}{before}</p>" if row["kind"] != "fluency" else ""
-    kind = escape(row["kind"])
-    return (
-        f"<article data-kind='{kind}' data-verdict='{' '.join(sorted(set(map(_style, edited))))}'>"
-        f"<p><b class=kind>{kind}</b> {escape(row['prompt'])}</p>{gold}<table>{''.join(lines)}</table></article>"
-    )
+def _make_card(row: Mapping[str, Any], answers: Sequence[Answer], source: str) -> Card:
+    free = row["kind"] == "fluency"
+    ids = f"question {row['question_id']} · fact {row['fact']}"
+    return Card(
+        kind=row["kind"], relation=row["relation"] or "", hops="" if row["hops"] is None else str(row["hops"]),
+        prompt=row["prompt"], answer="" if free else str(row["answer"]), before=row["answer_before"] or "",
+        answers=answers, ids=ids, links=_link(row, source),
+    )  # fmt: skip
 
 
-def _verdict(scored: Mapping[str, Any]) -> str:
+def _link(row: Mapping[str, Any], source: str) -> list[tuple[str, str]]:
+    """The item of the edit and the statements behind it, as far as their ids are Wikidata's."""
+    subject, found = str(row.get("subject") or ""), []
+    if ITEM.fullmatch(subject):
+        found.append((subject, WIKIDATA + subject))
+    for number, statement in enumerate(row.get("statement_ids") or (), 1):
+        known = STATEMENT.fullmatch(statement)
+        if known and source and source not in OWN_IDS:
+            found.append((f"statement {number}", f"{WIKIDATA}{known[1]}#{statement}"))
+    return found
+
+
+def _answer(label: str, scored: Mapping[str, Any]) -> Answer:
+    text = " → ".join(scored["walk"]) if scored.get("walk") else scored["generated"]
     if scored.get("ngram_entropy") is not None:
-        return f"{scored['ngram_entropy']:.1f} bits"
-    return "right" if scored["exact_match"] else "stale" if scored["exact_match_before"] else "wrong"
-
-
-def _style(verdict: str) -> str:
-    return verdict if verdict in VERDICTS else "free"
-
-
-def _button(what: str, value: str) -> str:
-    """Filters by a value; the one without a value shows all, and is pressed first."""
-    pressed = "false" if value else "true"
-    return (
-        f"<button type=button data-filter={what} data-show='{escape(value)}' aria-pressed={pressed}>"
-        f"{escape(value) or 'all'}</button>"
-    )
+        return Answer(label, text, f"{scored['ngram_entropy']:.1f} bits", "free")
+    verdict = "right" if scored["exact_match"] else "stale" if scored["exact_match_before"] else "wrong"
+    return Answer(label, text, verdict, verdict)

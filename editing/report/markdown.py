@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 
 from chronofacts.editing.report import tables
+from chronofacts.editing.report.names import NAMES, label
 from chronofacts.editing.report.runs import Run, states
-from chronofacts.editing.report.summary import command, summarise
-from chronofacts.editing.report.tables import MEANING, NAMES, Table
+from chronofacts.editing.report.summary import command, explain_intervals, summarise
+from chronofacts.editing.report.tables import Cell, Table
 
 __all__ = ["as_markdown", "text_table"]
 
@@ -17,7 +18,7 @@ def text_table(runs: Sequence[Run]) -> str:
     """Editors by metrics, in plain text."""
     found = states(runs)
     table = tables.metric_table(found, tables.main_metrics(found))
-    rows = [table.headings, *([text for text, _ in row] for row in table.rows)]
+    rows = [table.headings, *([cell.text for cell in row] for row in table.rows)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for name, *figures in rows:
@@ -33,6 +34,7 @@ def as_markdown(runs: Sequence[Run]) -> str:
     sections = [table for table in (tables.kind_table(found),) if table]
     if more:
         sections.append(tables.metric_table(found, more)._replace(title="More figures"))
+    sections += [one._replace(title=f"Differences to {one.title}") for one in tables.difference_tables(runs)[:1]]
     sections += tables.breakdown_tables(found)
     if len(runs) > 1:
         headings, rows, _ = tables.leaderboard_table(runs)
@@ -42,24 +44,24 @@ def as_markdown(runs: Sequence[Run]) -> str:
     lines += _format_table(tables.metric_table(found, main))
     for table in sections:
         lines += ["", f"## {table.title}", "", *_format_table(table)]
-    lines += ["", "In brackets: 95 % bootstrap interval over facts.", ""]
-    lines += [f"- **{NAMES[name]}**: {MEANING[name]}" for name in (*main, *more)]
+    lines += ["", *(part for note in explain_intervals(runs) for part in (note, ""))]
+    lines += [f"- **{label(name)}**: {NAMES[name].meaning}" for name in (*main, *more)]
     lines += ["", "## How to reproduce", "", *(f"    {command(run)}" for run in runs)]
     return "\n".join(lines) + "\n"
 
 
 def _format_table(table: Table) -> list[str]:
     lines = ["| " + " | ".join(map(_escape, table.headings)) + " |", "|---|" + "---:|" * (len(table.headings) - 1)]
-    for (name, _), *cells in table.rows:
-        texts = (f"{text} [{interval}]" if interval else text for text, interval in cells)
-        lines.append("| " + " | ".join([_escape(name), *map(_escape_cell, texts)]) + " |")
+    for name, *cells in table.rows:
+        lines.append("| " + " | ".join([_escape(name.text), *map(_format_cell, cells)]) + " |")
     return lines
+
+
+def _format_cell(cell: Cell) -> str:
+    """Figures keep the brackets of their intervals."""
+    text = f"**{_escape(cell.text)}**" if cell.best else _escape(cell.text)
+    return f"{text} [{cell.span}] n {cell.n:,}" if cell.span else text
 
 
 def _escape(text: str) -> str:
     return re.sub(r"([|<>`*_\[\]])", r"\\\1", " ".join(text.split()))
-
-
-def _escape_cell(text: str) -> str:
-    """Figures keep the brackets of their intervals."""
-    return text if re.fullmatch(r"[-–\d.,% \[\]]*", text) else _escape(text)

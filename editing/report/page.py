@@ -1,105 +1,117 @@
-"""The page: sections of HTML in the frame of `page.html`, every name escaped."""
+"""The page: what the template `page.html` shows. Jinja2 escapes every text but our own SVG, style and script.
+
+The page forbids itself (Content-Security-Policy) to load anything, and any script and style but `page.js` and
+`page.css`, which stand in it and are named by their hashes.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from chronofacts.editing.report import tables
-from chronofacts.editing.report.examples import show_examples
-from chronofacts.editing.report.runs import Run, State, states
-from chronofacts.editing.report.sections import all_plots
-from chronofacts.editing.report.summary import command, summarise
-from chronofacts.editing.report.tables import MEANING, NAMES, Table
+from chronofacts.editing.report.drawing import ON_DARK
+from chronofacts.editing.report.examples import VERDICTS, choose_examples
+from chronofacts.editing.report.names import NAMES, label
+from chronofacts.editing.report.runs import Run, State, intervals, shorten_paths, states
+from chronofacts.editing.report.sections import Plot, all_plots
+from chronofacts.editing.report.summary import command, describe_making, explain_intervals, summarise, warnings
 
-__all__ = ["as_page"]
+__all__ = ["as_page", "list_figures"]
+
+FOLDER = Path(__file__).parent
+GROUPS = ("all", "relation", "kind", "before", "hops", "edited_hops", "locality_kind", "chunk")
 
 
 def as_page(runs: Sequence[Run]) -> str:
     """The whole document."""
     found = states(runs)
-    metrics = tables.main_metrics(found)
-    body = [
-        "<header><h1>What changed, and did the model learn it?</h1>",
-        *(f"<p class=lead>{escape(line)}</p>" for line in summarise(runs)),
-        "</header><main>",
-        "<section><h2>Results</h2>",
-        _show_table(tables.metric_table(found, metrics)),
-        "<p class=note>Small figures: 95 % bootstrap interval over facts. "
-        "Answers are generated freely and compared with every known name of the right answer.</p>",
-        _show_meanings(metrics),
-        _show_kinds(found),
-        "</section>",
-        _show_leaderboard(runs, metrics) if len(runs) > 1 else "",
-        _show_plots(runs),
-        _show_details(found),
-        show_examples(runs),
-        _show_settings(runs),
-        "</main>",
-    ]
-    shell = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
-    return shell.replace("@BODY@", "\n".join(body))
+    main, more = tables.main_metrics(found), tables.more_metrics(found)
+    script, style = ((FOLDER / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
+    style += _darken()
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html").render(
+        title=_title(runs),
+        script=Markup(script), script_hash=_hash(script), style=Markup(style), style_hash=_hash(style),  # noqa: S704
+        warnings=warnings(runs), summary=summarise(runs),
+        results=tables.metric_table(found, main), notes=explain_intervals(runs),
+        main=main, more=more, names=NAMES, label=label,
+        kinds=tables.kind_table(found),
+        leaderboard=tables.leaderboard_table(runs, main) if len(runs) > 1 else None,
+        differences=tables.difference_tables(runs),
+        plots=[(plot, _draw(plot)) for plot in all_plots(runs)],
+        details=tables.metric_table(found, more) if more else None,
+        breakdowns=tables.breakdown_tables(found),
+        examples=choose_examples(runs), verdicts=VERDICTS,
+        runs=[(run, describe_making(run), command(run), _settings(run)) for run in runs],
+        data=json.dumps(_data(runs, found), ensure_ascii=False, default=str),
+    )  # fmt: skip
 
 
-def _show_table(table: Table) -> str:
-    head = "".join(f"<th scope=col>{escape(name)}</th>" for name in table.headings)
+def list_figures(state: State) -> list[dict[str, Any]]:
+    """Every figure of a model state, by the names of `metrics.summary.METRICS`."""
     rows = []
-    for (name, _), *cells in table.rows:
-        small = (f"{escape(text)}<small>{escape(span)}</small>" if span else escape(text) for text, span in cells)
-        rows.append(f"<tr><th scope=row>{escape(name)}</th>{''.join(f'<td>{one}</td>' for one in small)}</tr>")
-    return (
-        f"<div class=wide tabindex=0><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    for by in GROUPS:
+        for (metric, group), one in intervals(state, by).items():
+            rows.append({"editor": state.label, "metric": metric, "by": by, "group": group, **one._asdict()})
+    for metric in tables.COSTS:
+        if metric in state.figures:
+            value = state.figures[metric]
+            rows.append({"editor": state.label, "metric": metric, "by": "all", "group": None, "value": value})
+    return rows
+
+
+def _title(runs: Sequence[Run]) -> str:
+    models = ", ".join(dict.fromkeys(run.model for run in runs))
+    return f"ChronoFacts: {models}, {', '.join(dict.fromkeys(run.as_of for run in runs))}"
+
+
+def _data(runs: Sequence[Run], found: Sequence[State]) -> dict[str, Any]:
+    """What a reader can download."""
+    return {
+        "runs": [{"run": run.folder.name, **dict(describe_making(run))} for run in runs],
+        "figures": [row for state in found for row in list_figures(state)],
+        "differences": [
+            {"run": run.folder.name, **row}
+            for run in runs
+            for row in (run.differences.to_pylist() if run.differences is not None else ())
+        ],
+    }
+
+
+def _draw(plot: Plot) -> Markup:
+    """The SVG with what a reader hears who does not see it. matplotlib escapes the names in it."""
+    said = escape(f"{plot.title}. {plot.caption}")
+    return Markup(plot.svg.replace("<svg ", f'<svg role="img" aria-label="{said}" ', 1))  # noqa: S704
+
+
+def _settings(run: Run) -> str:
+    shown = {key: value for key, value in run.about.items() if key != "metrics"}
+    return json.dumps(shorten_paths(shown), indent=1, ensure_ascii=False)
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _darken() -> str:
+    """Colours of plots on a dark page."""
+    rules = (
+        f".plot [fill='{one}'] {{ fill: {other} }} .plot [stroke='{one}'] {{ stroke: {other} }}"
+        for one, other in ON_DARK.items()
     )
-
-
-def _show_meanings(metrics: Sequence[str]) -> str:
-    return "<dl>" + "".join(f"<dt>{escape(NAMES[m])}</dt><dd>{escape(MEANING[m])}</dd>" for m in metrics) + "</dl>"
-
-
-def _show_kinds(found: Sequence[State]) -> str:
-    table = tables.kind_table(found)
-    if table is None:
-        return ""
-    return (
-        f"<h3>{table.title}</h3>{_show_table(table)}<p class=note>Injection: there was nothing before. Update: "
-        "what was before is not known, and an old answer cannot be told. Addition and removal: one value of several; "
-        "a question counts as right when it names what joined, and nothing that left.</p>"
-    )
-
-
-def _show_leaderboard(runs: Sequence[Run], metrics: Sequence[str]) -> str:
-    table = _show_table(tables.leaderboard_table(runs, metrics))
-    return (
-        f"<section><h2>Leaderboard</h2>{table}<p class=note>Balance: harmonic mean of edit success, paraphrase, "
-        "locality and history. The newest snapshot first.</p></section>"
-    )
-
-
-def _show_plots(runs: Sequence[Run]) -> str:
-    parts = [
-        f"<figure><h3>{escape(plot.title)}</h3><div class=plot>{plot.svg}</div>"
-        f"<figcaption>{escape(plot.caption)}</figcaption></figure>"
-        for plot in all_plots(runs)
-    ]
-    return f"<section><h2>Plots</h2><div class=plots>{''.join(parts)}</div></section>"
-
-
-def _show_details(found: Sequence[State]) -> str:
-    parts, metrics = [], tables.more_metrics(found)
-    if metrics:
-        table = _show_table(tables.metric_table(found, metrics))
-        parts.append(f"<h2>More figures</h2>{table}{_show_meanings(metrics)}")
-    parts += [f"<h3>{escape(table.title)}</h3>{_show_table(table)}" for table in tables.breakdown_tables(found)]
-    return f"<section>{''.join(parts)}</section>" if parts else ""
-
-
-def _show_settings(runs: Sequence[Run]) -> str:
-    parts = ["<section><h2>Settings, and how to reproduce</h2>"]
-    for run in runs:
-        shown = {key: value for key, value in run.about.items() if key != "metrics"}
-        text = json.dumps(shown, indent=1, ensure_ascii=False)
-        parts.append(f"<pre>{escape(command(run))}</pre><details><summary>{escape(run.folder.name)}: all settings")
-        parts.append(f"</summary><pre>{escape(text)}</pre></details>")
-    return "".join(parts) + "</section>"
+    return "@media screen and (prefers-color-scheme: dark) {\n" + "\n".join(rules) + "\n}\n"

@@ -16,6 +16,7 @@ from chronofacts.editing.report.drawing import (
     set_ticks,
     shorten,
 )  # fmt: skip
+from chronofacts.editing.report.names import heading
 from chronofacts.editing.report.runs import Interval
 from chronofacts.editing.report.staleness import Cutoff, Month
 
@@ -27,16 +28,10 @@ __all__ = [
 Figures = Sequence[tuple[str, Mapping[str, Interval]]]
 """(label, {metric or group: figure}) of every model state"""
 
-SHOWN = {
-    "edit_success": "learnt",
-    "paraphrase": "reworded",
-    "portability": "spread",
-    "multi_hop": "multi-hop",
-    "locality": "neighbours\nkept",
-    "history": "history\nkept",
-    "preservation": "rest of\nset kept",
-    "stale_rate": "still stale",
-}
+SHOWN = (
+    "edit_success", "paraphrase", "portability", "multi_hop", "locality", "history", "preservation", "stale_rate",
+)  # fmt: skip
+OF_QUESTIONS = "share of the questions"
 RELATIONS = 12
 WIDE, NORMAL = (7.2, 4.0), (7.2, 3.6)
 SHARE = (-0.05, 1.05)
@@ -46,7 +41,7 @@ SHARE = (-0.05, 1.05)
 def metric_bars(figures: Figures) -> str:
     """Bars of the main metrics, one colour per state, with intervals."""
     keys = _shown_metrics(figures)
-    return grouped_bars(figures, keys, [SHOWN[key] for key in keys], "metrics")
+    return grouped_bars(figures, keys, [heading(key).replace(" ", "\n") for key in keys], "metrics")
 
 
 def grouped_bars(figures: Figures, keys: Sequence[str], names: Sequence[str], salt: str) -> str:
@@ -64,7 +59,7 @@ def grouped_bars(figures: Figures, keys: Sequence[str], names: Sequence[str], sa
                 ecolor="#333", capsize=1 if len(figures) > 4 else 2, label=shorten(label),
             )  # fmt: skip
         set_ticks(axes, [group + 0.4 - width / 2 for group in range(len(keys))], names)
-        axes.set_ylim(0, 1.05)
+        axes.set(ylim=(0, 1.05), ylabel=OF_QUESTIONS)
 
     return draw(WIDE if len(figures) > 4 else NORMAL, paint, salt)
 
@@ -80,16 +75,20 @@ def relation_bars(figures: Figures) -> str:
         for index, (label, values) in enumerate(figures):
             at = [row + index * height for row in range(len(keys))]
             widths = [values[key].value if key in values else 0.0 for key in keys]
-            axes.barh(at, widths, height=height, color=colour(index + 1), label=shorten(label))
+            found = [values.get(key, Interval(0.0, 0.0, 0.0, 0)) for key in keys]
+            axes.barh(
+                at, widths, height=height, xerr=error_bar(found), color=colour(index + 1), ecolor="#333",
+                error_kw={"lw": 0.7}, label=shorten(label),
+            )  # fmt: skip
         axes.set_yticks([row + 0.4 - height / 2 for row in range(len(keys))], [shorten(key, 28) for key in keys])
         axes.invert_yaxis()
-        axes.set(xlim=(0, 1), xlabel="edit success")
+        axes.set(xlim=(0, 1.02), xlabel=f"{heading('edit_success')} ({OF_QUESTIONS})")
 
     return draw((7.2, 1.6 + 0.12 * len(keys) * max(3, len(figures))), paint, "relations")
 
 
 def trade_off(figures: Figures) -> str:
-    """Edit success against history retention, one point per model state."""
+    """Edit success against history, one point per model state."""
     points = [
         (label, v["edit_success"], v["history"]) for label, v in figures if {"edit_success", "history"} <= v.keys()
     ]
@@ -100,7 +99,8 @@ def trade_off(figures: Figures) -> str:
         for index, (label, learnt, history) in enumerate(points):
             whiskers = {"xerr": error_bar([learnt]), "yerr": error_bar([history])}
             _draw_point(axes, index, label, (learnt.value, history.value), whiskers)
-        axes.set(xlim=SHARE, ylim=SHARE, xlabel="edit success", ylabel="history still known")
+        axes.set(xlim=SHARE, ylim=SHARE, xlabel=f"{heading('edit_success')} ({OF_QUESTIONS})")
+        axes.set_ylabel(f"{heading('history')} ({OF_QUESTIONS})")
 
     return draw(WIDE, paint, "tradeoff")
 
@@ -117,7 +117,8 @@ def training_time(points: Sequence[tuple[str, float, Interval]]) -> str:
         times = [seconds for _, _, seconds, _ in shown]
         axes.set_xscale("log")
         set_numbers(axes.xaxis)
-        axes.set(xlim=(min(times) / 2, max(times) * 2), ylim=SHARE, xlabel="seconds of editing", ylabel="edit success")
+        axes.set(xlim=(min(times) / 2, max(times) * 2), ylim=SHARE, xlabel="editing (seconds)")
+        axes.set_ylabel(f"{heading('edit_success')} ({OF_QUESTIONS})")
 
     return draw(NORMAL, paint, "time")
 
@@ -136,9 +137,9 @@ def before_and_after(figures: Figures) -> str:
             rows = [row for row, key in enumerate(keys) if key in values]
             at = [values[keys[row]].value for row in rows]
             axes.plot(at, rows, marker(index), ms=8, color=colour(index), label=shorten(label), alpha=0.9)
-        axes.set_yticks(range(len(keys)), [SHOWN[key].replace("\n", " ") for key in keys])
+        axes.set_yticks(range(len(keys)), [heading(key) for key in keys])
         axes.invert_yaxis()
-        axes.set_xlim(SHARE)
+        axes.set(xlim=SHARE, xlabel=OF_QUESTIONS)
 
     return draw(WIDE, paint, "before")
 
@@ -151,14 +152,17 @@ def forgetting_curve(curves: Sequence[tuple[str, Mapping[str, Mapping[int, Inter
 
     def paint(axes: Any) -> None:
         for index, label, of in shown:
-            for metric, style, moment in (("success_at_once", "--", "at once"), ("success_at_end", "-", "at the end")):
+            for metric, style, moment in (
+                ("success_at_once", "--", "success at once"),
+                ("success_at_end", "-", "success at end"),
+            ):
                 figures = sorted(of.get(metric, {}).items())
                 axes.plot(
                     [chunk + 1 for chunk, _ in figures], [figure.value for _, figure in figures], style,
                     marker=marker(index), color=colour(index), label=f"{shorten(label)}, {moment}",
                 )  # fmt: skip
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.set(ylim=SHARE, xlabel="chunk of edits, in the order they were made", ylabel="edit success")
+        axes.set(ylim=SHARE, xlabel="chunk of edits, in the order they were made", ylabel=OF_QUESTIONS)
 
     return draw(NORMAL, paint, "curve")
 
@@ -175,7 +179,7 @@ def staleness(found: Sequence[Month], cutoff: Cutoff | None, salt: str) -> str:
         ):
             days, shares = [month.day for month, _ in answers], [share for _, share in answers]
             areas = [12 + 4 * min(month.n, 40) for month, _ in answers]
-            axes.plot(days, shares, color=colour(index), lw=1.5)
+            axes.plot(days, shares, color=colour(index), lw=0.8, alpha=0.5)
             axes.scatter(days, shares, s=areas, color=colour(index), alpha=0.7, label=name)
         preferred = [(month.day, month.prefers_new) for month in found if month.prefers_new is not None]
         if preferred:
@@ -199,7 +203,7 @@ def over_time(lines: Mapping[str, Sequence[tuple[datetime.date, float]]]) -> str
             days, marks = zip(*sorted(points), strict=True)
             axes.plot(days, marks, "-", marker=marker(index), color=colour(index), label=shorten(label))
         set_dates(axes.xaxis)
-        axes.set(ylim=SHARE, xlabel="day of the snapshot", ylabel="balance")
+        axes.set(ylim=SHARE, xlabel="day of the snapshot", ylabel="balance ↑ (0 to 1)")
 
     return draw(NORMAL, paint, "overtime")
 

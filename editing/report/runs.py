@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
-__all__ = ["Interval", "Run", "State", "intervals", "read_runs", "states"]
+__all__ = ["Interval", "Run", "State", "differences", "intervals", "read_runs", "shorten_paths", "states"]
 
 
 class Interval(NamedTuple):
@@ -36,6 +37,8 @@ class Run:
     metrics: pa.Table
     scores: Mapping[str, pa.Table]
     """editor -> `scoring.SCORES` and more"""
+    differences: pa.Table | None = None
+    """`metrics.summary.DIFFERENCES`; None in runs of older versions."""
 
     @property
     def as_of(self) -> str:
@@ -43,7 +46,7 @@ class Run:
 
     @property
     def model(self) -> str:
-        return str(self.about["model"]["name"])
+        return str(shorten_paths(self.about["model"]["name"]))
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,31 @@ def intervals(state: State, by: str = "all") -> dict[tuple[str, str | None], Int
     return {(r["metric"], r["group"]): Interval(r["value"], r["low"], r["high"], r["n"]) for r in table.to_pylist()}
 
 
+def differences(run: Run) -> dict[tuple[str, str, str], Interval]:
+    """(metric, first, second) -> first - second, both ways round."""
+    found = {}
+    for r in run.differences.to_pylist() if run.differences is not None else ():
+        found[r["metric"], r["first"], r["second"]] = Interval(r["value"], r["low"], r["high"], r["n"])
+        found[r["metric"], r["second"], r["first"]] = Interval(-r["value"], -r["high"], -r["low"], r["n"])
+    return found
+
+
+def shorten_paths(value: Any) -> Any:
+    """Absolute paths in texts, lists and mappings by their last two parts: a page is for others to read, too."""
+    if isinstance(value, Mapping):
+        return {key: shorten_paths(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [shorten_paths(one) for one in value]
+    if isinstance(value, str) and re.fullmatch(r"(/|[A-Za-z]:[\\/]|~)[^\n<>]*", value):
+        return "/".join(re.split(r"[\\/]", value.rstrip("/\\"))[-2:])
+    return value
+
+
 def _read_run(folder: Path) -> Run:
     file = folder / "run.json"
+    hidden = folder.name.startswith(".") and folder.name.endswith(".partial")
+    if hidden or (not file.is_file() and (folder.absolute().parent / f".{folder.name}.partial").is_dir()):
+        raise BadInput(f"{folder} is unfinished; run the same `chronofacts experiment` again, which goes on from there")
     if not file.is_file():
         raise BadInput(f"{folder} is not a run (it has no run.json); make one with `chronofacts experiment`")
     try:
@@ -94,7 +120,13 @@ def _read_run(folder: Path) -> Run:
         scores = {
             name: pq.read_table(folder / "scores" / f"{name}.parquet", partitioning=None) for name in about["metrics"]
         }
-        run = Run(folder, about, pq.read_table(folder / "metrics.parquet", partitioning=None), scores)
+        metrics, pairs = (
+            pq.read_table(path, partitioning=None) if path.is_file() else None
+            for path in (folder / "metrics.parquet", folder / "differences.parquet")
+        )
+        if metrics is None:
+            raise FileNotFoundError("it has no metrics.parquet")
+        run = Run(folder, about, metrics, scores, pairs)
         model = str(about["model"]["hash"])
         hashes = {one for table in scores.values() for one in pc.unique(table["model_hash"]).to_pylist()}
     except (ValueError, KeyError, TypeError, OSError, pa.ArrowInvalid) as error:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from chronofacts.editing.report import plots
+from chronofacts.editing.report.names import label
 from chronofacts.editing.report.runs import Interval, Run, State, intervals, states
 from chronofacts.editing.report.staleness import estimate_cutoff, months
 from chronofacts.editing.report.tables import leaderboard
@@ -15,7 +16,7 @@ from chronofacts.editing.report.tables import leaderboard
 __all__ = ["Plot", "all_plots", "cutoff_sentence"]
 
 CURVE = ("success_at_once", "success_at_end")
-HOPS = {"multi_hop": "direct", "hop_by_hop": "hop by hop", "chain_of_thought": "thinking"}
+HOPS = ("multi_hop", "hop_by_hop", "chain_of_thought")
 
 
 class Plot(NamedTuple):
@@ -41,7 +42,7 @@ def all_plots(runs: Sequence[Run]) -> list[Plot]:
             "Up and to the right is better: new facts, past intact.",
         ),
         Plot(
-            "Before and after", plots.before_and_after(main), "The untouched model and every editor, metric by metric."
+            "Before and after", plots.before_and_after(main), "The unedited model and every editor, metric by metric."
         ),
         Plot("By relation", relations, "Edit success by kind of fact, the commonest relations."),
         Plot(
@@ -77,7 +78,7 @@ def cutoff_sentence(run: Run) -> str:
         old = sum(month.old * month.outdated for month in found if month.old is not None) / had_one
         outdated = f" and the outdated one to {old:.0%} of those that had one"
     return (
-        f"Of the facts that changed from {found[0].day:%B %Y} to {found[-1].day:%B %Y}, {run.model} untouched gives "
+        f"Of the facts that changed from {found[0].day:%B %Y} to {found[-1].day:%B %Y}, {run.model} unedited gives "
         f"the new answer to {new:.0%}{outdated}; no day stands out at which its knowledge would end."
     )
 
@@ -106,7 +107,7 @@ def _hop_groups(found: Sequence[State]) -> tuple[list[str], list[str]]:
     measured = {key for state in found for key in _hops(state)}
     counts = sorted({key.split()[1] for key in measured})
     pairs = [(metric, hops) for hops in counts for metric in HOPS if f"{metric} {hops}" in measured]
-    return [f"{metric} {hops}" for metric, hops in pairs], [f"{hops} hops\n{HOPS[metric]}" for metric, hops in pairs]
+    return [f"{metric} {hops}" for metric, hops in pairs], [f"{hops} hops\n{label(metric)}" for metric, hops in pairs]
 
 
 def _times(edited: Sequence[State]) -> list[tuple[str, float, Interval]]:

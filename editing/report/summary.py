@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
-from chronofacts.editing.report.runs import Run
+from chronofacts.editing.report.runs import Run, shorten_paths
 from chronofacts.editing.report.sections import cutoff_sentence
 
-__all__ = ["command", "summarise"]
+__all__ = ["command", "describe_making", "explain_intervals", "summarise", "warnings"]
 
 SENTENCES_FOR_ALL = 3
 """With more editors than these, the summary speaks of the best only."""
@@ -23,7 +23,7 @@ def summarise(runs: Sequence[Run]) -> list[str]:
         facts = snapshot.get("facts", snapshot["edits"])  # runs of older versions count the edits alone
         lines.append(
             f"Between {snapshot['since']} and {snapshot['as_of']}, {facts} facts changed about which the "
-            f"model {run.model} was asked. Untouched, it gave the new answer to "
+            f"model {run.model} was asked. Unedited, it gave the new answer to "
             f"{_share(before, 'edit_success')} of them, and the outdated one to {_share(before, 'stale_rate')} of the "
             "questions about now."
         )
@@ -37,16 +37,64 @@ def summarise(runs: Sequence[Run]) -> list[str]:
                     f"After {name} ({values['seconds']:.0f} s) it gave the new answer to "
                     f"{_share(values, 'edit_success')}, was right over several hops in {_share(values, 'multi_hop')}, "
                     f"answered {_share(values, 'locality')} of what did not change as before, and still knew "
-                    f"{_share(values, 'history')} of the past (untouched: {_share(before, 'history')})."
+                    f"{_share(values, 'history')} of the past (unedited: {_share(before, 'history')})."
                 )
         if known := cutoff_sentence(run):
             lines.append(known)
     return lines
 
 
+def warnings(runs: Sequence[Run]) -> list[str]:
+    """What a reader must know before the figures."""
+    lines = []
+    for run in runs:
+        recall = run.about["model"].get("recall")
+        target = (run.about["settings"].get("world") or {}).get("target_recall")
+        if recall is not None and target is not None and recall < target:
+            lines.append(
+                f"{run.folder.name}: pretraining of the small world ended at a recall of {recall:.2f}, below its "
+                f"target of {target:.2f}; what it does not know, no edit can be measured against."
+            )
+    return lines
+
+
+def describe_making(run: Run) -> list[tuple[str, str]]:
+    """When, by what and where a run was made: (what, value); without what its `run.json` lacks."""
+    about, machine = run.about, run.about.get("machine", {})
+    code, snapshot = about.get("code", {}), about["snapshot"]
+    packages = ", ".join(f"{name} {one}" for name, one in machine.get("versions", {}).items())
+    found = [
+        ("run", run.folder.name),
+        ("date", about.get("written_at")),
+        ("chronofacts", " at commit ".join(filter(None, (code.get("version"), code.get("commit"))))),
+        ("model", f"{run.model} (hash {about['model']['hash']})"),
+        ("snapshot", f"{snapshot['name']} (hash {snapshot['hash']})"),
+        ("device", machine.get("gpu") or machine.get("device")),
+        ("processor", f"{machine.get('processor')}, {machine.get('threads')} of {machine.get('cores')} cores"),
+        ("duration", f"{about['seconds']:,.0f} s" if "seconds" in about else None),
+        ("packages", f"Python {machine['python']}, {packages}" if "python" in machine else packages),
+    ]
+    return [(what, str(value)) for what, value in found if value]
+
+
+def explain_intervals(runs: Sequence[Run]) -> list[str]:
+    """How sure the figures are, and by what method."""
+    older = [run.folder.name for run in runs if "code" not in run.about]
+    notes = [
+        "Small figures: 95 % interval over facts, and n, the number of questions. Shares have Wilson's score interval "
+        "(Wilson 1927) with the effective number of facts as trials (Korn & Graubard 1998), forced gap, fluency and "
+        "perplexity a bootstrap over facts (Efron & Tibshirani 1993). ↑ more is better, ↓ less is; the best editor is "
+        "in bold."
+    ]
+    if older:
+        notes.append(f"Made by an older version, with bootstrap intervals of all figures: {', '.join(older)}.")
+    return notes
+
+
 def command(run: Run) -> str:
     """The call that makes the run again, on one line."""
     about = run.about
+    about = shorten_paths(about)
     folders = {name: one.get("config", {}).get("folder") for name, one in about.get("editors", {}).items()}
     editors = ",".join(name for name in about["metrics"] if not folders.get(name))
     loaded = "".join(f" --load {shlex.quote(folder)}" for folder in folders.values() if folder)

@@ -5,6 +5,7 @@ Each editor writes its own saved edit; `report.runs` reads a run.
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -16,7 +17,8 @@ import pyarrow.parquet as pq
 
 from chronofacts.editing.editors import EditedModel, Plan
 from chronofacts.editing.facts import Change, changes_of, drop_duplicates
-from chronofacts.editing.metrics.summary import METRICS, as_mapping, forgetting, summarise
+from chronofacts.editing.metrics.summary import METRICS, as_mapping, compare, forgetting, summarise
+from chronofacts.editing.runs.code_version import describe_code
 from chronofacts.editing.runs.cost import describe_machine
 from chronofacts.editing.runs.lm_eval_tasks import TaskFigure
 from chronofacts.editing.runs.results import EditorResult, Experiment
@@ -31,7 +33,7 @@ NORMAL = 1.96
 
 
 def write_run(experiment: Experiment, results: Sequence[EditorResult], seconds: float) -> dict[str, dict[str, float]]:
-    """Write `run.json`, `scores/*.parquet`, `curve/*.parquet` and `metrics.parquet`; editor -> metric -> value.
+    """Write `run.json`, `scores/`, `curve/`, `metrics.parquet` and `differences.parquet`; editor -> metric -> value.
 
     results: the unedited model's first. A wording that any of the editors trained is no paraphrase for any of them.
     """
@@ -39,7 +41,7 @@ def write_run(experiment: Experiment, results: Sequence[EditorResult], seconds: 
     (out / "scores").mkdir(parents=True, exist_ok=True)
     tables, figures, changes = [], {}, changes_of(experiment.snapshot.edits)
     for result in results:
-        scores = _label(result, experiment.prepared.hash, trained, changes)
+        scores = _name_sources(_label(result, experiment.prepared.hash, trained, changes), experiment.snapshot)
         pq.write_table(scores, out / "scores" / f"{result.name}.parquet")
         if result.curve is not None:
             (out / "curve").mkdir(exist_ok=True)
@@ -50,6 +52,8 @@ def write_run(experiment: Experiment, results: Sequence[EditorResult], seconds: 
         costs = {"seconds": result.seconds, "peak_memory_mb": result.peak_memory_mb}
         figures[result.name] = as_mapping(metrics) | costs
     pq.write_table(pa.concat_tables(tables), out / "metrics.parquet")
+    of_editors, seed = {result.name: result.scores for result in results}, experiment.settings.run.seed
+    pq.write_table(compare(of_editors, results[0].scores, trained, seed=seed), out / "differences.parquet")
     write_json(out / "run.json", _describe(experiment, results, figures, seconds))
     return figures
 
@@ -141,6 +145,15 @@ def _label(result: EditorResult, model: str, trained: frozenset[str], changes: M
     return table
 
 
+def _name_sources(scores: pa.Table, snapshot: Snapshot) -> pa.Table:
+    """Adds the edit's `subject` and `statement_ids`, by which a reader finds it; null of no edit."""
+    known = {row["edit_id"]: row for row in snapshot.edits.to_pylist()}
+    of = [known.get(fact, {}) for fact in scores["fact"].to_pylist()]
+    scores = scores.append_column("subject", pa.array([one.get("subject") for one in of], pa.string()))
+    ids = pa.array([one.get("statement_ids") for one in of], pa.list_(pa.string()))
+    return scores.append_column("statement_ids", ids)
+
+
 def _describe(
     experiment: Experiment,
     results: Sequence[EditorResult],
@@ -153,6 +166,7 @@ def _describe(
     return {
         "snapshot": {
             "name": manifest.name,
+            "source": manifest.source,
             "since": str(manifest.since),
             "as_of": str(manifest.as_of),
             "hash": snapshot_hash(snapshot),
@@ -188,5 +202,7 @@ def _describe(
         },
         "metrics": figures,
         "seconds": seconds,
-        "machine": describe_machine(),
+        "written_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "code": describe_code(),
+        "machine": describe_machine() | {"device": str(next(prepared.model.parameters()).device)},
     }

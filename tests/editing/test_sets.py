@@ -124,14 +124,14 @@ def test_a_report_has_a_table_by_kind_and_what_was_preserved(run: Path, tmp_path
     told = (tmp_path / "out" / "report.md").read_text()
     assert "By kind of change" in page and "## By kind of change" in told
     assert "<th scope=row>lora</th><td>addition+removal</td><td>2</td>" in page
-    assert "| lora | addition | 2 |" in told and "preserved" in terminal_table([run]).splitlines()[0]
+    assert "| lora | addition | 2 |" in told and "preservation" in terminal_table([run]).splitlines()[0]
     assert "data-kind='preservation'" in page
 
 
 def test_where_nothing_is_preserved_there_is_no_such_column(experiment: Experiment, tmp_path: Path) -> None:
     page = write_report([experiment.run], tmp_path / "out").read_text()
-    assert "preserved" not in page and "By kind of change" not in page
-    assert "preserved" not in terminal_table([experiment.run])
+    assert "preservation ↑" not in page and "By kind of change" not in page
+    assert "preservation" not in terminal_table([experiment.run])
 
 
 def test_a_right_answer_of_several_always_has_room(sets: Snapshot, experiment: Experiment) -> None:

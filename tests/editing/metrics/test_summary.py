@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from chronofacts.editing.facts import Change
-from chronofacts.editing.metrics.summary import as_mapping, forgetting, summarise
+from chronofacts.editing.metrics.summary import as_mapping, compare, forgetting, summarise
 from chronofacts.editing.scoring import SCORES
 from chronofacts.schemas.errors import CheckFailed
 
@@ -74,10 +74,10 @@ def test_portability_takes_alias_reverse_and_hops_together() -> None:
     assert as_mapping(summarise(scores, scores))["portability"] == pytest.approx(2 / 3)
 
 
-def test_the_interval_resamples_facts_and_not_questions() -> None:
-    one_fact = table(*(probe(f"q{n}", "edit", n % 2 == 0, fact="e1") for n in range(40)))
-    row = summarise(one_fact, one_fact).to_pylist()[0]
-    assert (row["value"], row["low"], row["high"]) == (0.5, 0.5, 0.5)
+def test_the_interval_is_over_facts_and_not_over_questions() -> None:
+    two_facts = table(*(probe(f"q{n}", "edit", n < 20, fact=f"e{n // 20}") for n in range(40)))
+    row = summarise(two_facts, two_facts).to_pylist()[0]
+    assert row["value"] == 0.5 and row["low"] < 0.12 and row["high"] > 0.88
     many = table(*(probe(f"q{n}", "edit", n % 2 == 0) for n in range(40)))
     row = summarise(many, many).to_pylist()[0]
     assert row["low"] < 0.45 < 0.55 < row["high"]
@@ -226,3 +226,14 @@ def test_preservation_is_of_whole_sets_and_its_share_of_their_values() -> None:
     figures = as_mapping(summarise(scores, scores, changes=CHANGES))
     assert figures["preservation"] == pytest.approx(1 / 3) and figures["preservation_share"] == 0.75
     assert figures["edit_success"] == 1.0
+
+
+def test_editors_are_compared_on_the_questions_that_both_were_asked() -> None:
+    base = table(*(probe(f"q{n}", "edit", False) for n in range(40)))
+    good = table(*(probe(f"q{n}", "edit", n < 30) for n in range(40)))
+    better = table(*(probe(f"q{n}", "edit", n < 34) for n in range(39)))
+    rows = {(r["first"], r["second"]): r for r in compare({"none": base, "a": good, "b": better}, base).to_pylist()}
+    row = rows["a", "b"]
+    assert row["metric"] == "edit_success" and row["n"] == 39 and row["value"] == pytest.approx(-4 / 39)
+    assert row["low"] < row["value"] < row["high"] and rows["none", "a"]["high"] < -0.5
+    assert compare({"none": base}, base).num_rows == 0

@@ -6,17 +6,13 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 
-import matplotlib
-
 __all__ = ["PlotReader", "read_plot"]
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def read_plot(draw: Callable[[], str]) -> PlotReader:
-    """The plot that a function draws, its letters as text: else they are outlines."""
-    with matplotlib.rc_context({"svg.fonttype": "none"}):
-        return PlotReader(draw())
+    return PlotReader(draw())
 
 
 class PlotReader:
@@ -28,7 +24,7 @@ class PlotReader:
     def bars(self, colour: str, lying: bool = False) -> list[float]:
         """Length of every bar of a colour."""
         axis = "x" if lying else "y"
-        drawn = [path for path in self._root.iter(f"{SVG}path") if f"fill: {colour}" in path.get("style", "")]
+        drawn = [path for path in self._root.iter(f"{SVG}path") if path.get("fill") == colour]
         corners = [_numbers(path) for path in drawn if path.get("clip-path")]
         ends = [max(x for x, _ in points) if lying else min(y for _, y in points) for points in corners]
         return [self._value(axis, end) for end in ends]
@@ -39,7 +35,7 @@ class PlotReader:
         groups = list(self._root.iter(f"{SVG}g"))
         used = [one for group in groups if group.get("clip-path") for one in group]
         discs = [one for group in groups if "-PathCollection_" in group.get("id", "") for one in group]
-        marks = [one for one in (*used, *discs) if f"fill: {colour}" in one.get("style", "")]
+        marks = [one for one in (*used, *discs) if one.get("fill") == colour]
         return [(self._value("x", x), self._value("y", y)) for x, y in map(_centre, marks)]
 
     def whiskers(self) -> list[tuple[float, float]]:
@@ -51,7 +47,7 @@ class PlotReader:
     def legend_symbols(self, colour: str) -> list[str]:
         """What draws each shape of a colour in the legend: `use` for a marker, `path` for a line."""
         legend = (group for group in self._root.iter(f"{SVG}g") if "-legend_" in group.get("id", ""))
-        shapes = (part for group in legend for part in group.iter() if colour in part.get("style", ""))
+        shapes = (part for group in legend for part in group.iter() if colour in (part.get("fill"), part.get("stroke")))
         return [part.tag.removeprefix(SVG) for part in shapes]
 
     def ticks(self, axis: str) -> dict[str, float]:

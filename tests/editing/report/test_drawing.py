@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from chronofacts.editing.report.drawing import set_ticks
+from chronofacts.editing.report.names import heading
 from chronofacts.editing.report.plots import NORMAL, SHOWN
 
 NAMES = st.lists(st.text("abehiknorstu", min_size=3, max_size=14), min_size=2, max_size=12)
@@ -28,7 +29,7 @@ def upright_names_overlap(names: list[str]) -> bool:
 
 
 def test_the_names_of_all_metrics_do_not_run_into_each_other() -> None:
-    assert not upright_names_overlap(list(SHOWN.values()))
+    assert not upright_names_overlap([heading(metric).replace(" ", "\n") for metric in SHOWN])
 
 
 @settings(max_examples=40, deadline=None)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import csv
+import hashlib
 import html
+import io
 import json
 import re
 import shutil
@@ -23,34 +27,64 @@ FLAGS = (
     "--hide-scrollbars", "--virtual-time-budget=4000",
 )  # fmt: skip
 PROBE = """
-<script>
-const told = { errors: [], requests: [] }
+const told = { errors: [], requests: [], blocked: [] }
 addEventListener('error', event => told.errors.push(String(event.message)))
+addEventListener('securitypolicyviolation', event => told.blocked.push(event.violatedDirective))
 const visible = () => [...document.querySelectorAll('article')].filter(card => !card.hidden)
-const click = (filter, value) =>
-  document.querySelector(`[data-filter=${filter}][data-show='${value}']`).click()
+const choose = (filter, value) => {
+  const select = document.querySelector(`[data-filter=${filter}]`)
+  select.value = value
+  select.dispatchEvent(new Event('change'))
+}
 const type = text => {
   document.getElementById('search').value = text
   document.getElementById('search').dispatchEvent(new Event('input'))
 }
-told.all = visible().length
-click('kind', 'history')
+told.all = document.querySelectorAll('article').length
+told.first = visible().length
+document.getElementById('further').click()
+told.further = visible().length
+choose('kind', 'history')
 told.history = [visible().length, [...new Set(visible().map(card => card.dataset.kind))]]
-told.pressed = document.querySelector("[data-filter=kind][data-show='history']").getAttribute('aria-pressed')
-click('verdict', 'right')
-told.right = visible().every(card => card.dataset.verdict.split(' ').includes('right'))
-click('kind', ''); click('verdict', '')
+choose('editor', 'lora'); choose('verdict', 'wrong')
+told.wrong = visible().map(card => card.querySelector("[data-editor='lora']").dataset.verdict)
+choose('kind', ''); choose('editor', ''); choose('verdict', ''); choose('relation', 'coach')
+told.relations = [...new Set(visible().map(card => card.dataset.relation))]
+choose('relation', '')
 const word = document.querySelector('article .gold').textContent.split(' ')[1]
 type(word)
 told.found = [visible().length, visible().every(card => card.textContent.includes(word))]
 type('no such words anywhere')
 told.none = visible().length
 type('')
+const table = document.querySelector('#results table')
+const column = () => [...table.tBodies[0].rows].map(row => Number(row.cells[1].dataset.value))
+const sorter = table.querySelectorAll('thead button')[1]
+sorter.click()
+told.sorted = [table.querySelectorAll('thead th')[1].getAttribute('aria-sort'), column()]
+sorter.click()
+told.turned = [table.querySelectorAll('thead th')[1].getAttribute('aria-sort'), column()]
+const reference = document.getElementById('reference')
+reference.value = 'none'
+reference.dispatchEvent(new Event('change'))
+told.references = [...document.querySelectorAll('[data-reference]')].filter(part => !part.hidden)
+  .map(part => [part.dataset.reference, part.querySelector('tbody th').textContent])
+const blobs = []
+URL.createObjectURL = blob => { blobs.push(blob); return '#' }
+document.getElementById('csv').click()
+document.getElementById('json').click()
 told.width = [innerWidth, document.documentElement.scrollWidth]
 told.plots = [...document.querySelectorAll('.plot svg')].map(svg => svg.getBoundingClientRect().width)
+told.alt = [...document.querySelectorAll('.plot svg')].map(svg => svg.getAttribute('aria-label'))
+told.letters = document.querySelectorAll('.plot svg text').length
 told.requests = performance.getEntriesByType('resource').map(entry => entry.name)
-parent.postMessage(JSON.stringify(told), '*')
-</script>
+const sneaked = document.createElement('script')
+sneaked.textContent = 'told.ran = true'
+document.body.append(sneaked)
+Promise.all(blobs.map(blob => blob.text())).then(texts => {
+  [told.csv, told.json] = texts
+  parent.postMessage(JSON.stringify(told), '*')
+})
 """
 FRAME = """<iframe src='{page}' style='width:{width}px;height:900px;border:0'></iframe><pre id=told></pre>
 <script>addEventListener('message', event => {{ document.getElementById('told').textContent = event.data }})</script>
@@ -65,8 +99,11 @@ def page(experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def browse(page: Path, folder: Path, width: int) -> dict[str, Any]:
-    """What the probing script found; the page itself is not changed but for it."""
-    (folder / "page.html").write_text(page.read_text(encoding="utf-8").replace("</body>", PROBE + "</body>"), "utf-8")
+    """What the probing script found; the page itself is not changed, but that it allows the script by its hash."""
+    allowed = base64.b64encode(hashlib.sha256(PROBE.encode()).digest()).decode()
+    text = page.read_text(encoding="utf-8").replace("script-src ", f"script-src 'sha256-{allowed}' ", 1)
+    text = text.replace("</body>", f"<script>{PROBE}</script></body>")
+    (folder / "page.html").write_text(text, "utf-8")
     frame = folder / "frame.html"
     frame.write_text(FRAME.format(page="page.html", width=width), encoding="utf-8")
     words = [str(BROWSER), *FLAGS, f"--user-data-dir={folder / 'profile'}", "--dump-dom", frame.as_uri()]
@@ -78,11 +115,34 @@ def browse(page: Path, folder: Path, width: int) -> dict[str, Any]:
 def test_filters_and_search_show_what_they_say(page: Path, tmp_path: Path) -> None:
     told = browse(page, tmp_path, 1280)
     assert told["errors"] == []
-    assert told["all"] > 20
+    assert told["first"] == 20 < told["further"] <= told["all"]
     count, kinds = told["history"]
-    assert 0 < count < told["all"] and kinds == ["history"] and told["pressed"] == "true"
-    assert told["right"]
+    assert 0 < count < told["all"] and kinds == ["history"]
+    assert told["wrong"] and set(told["wrong"]) == {"wrong"}
+    assert told["relations"] == ["coach"]
     assert told["found"][0] > 0 and told["found"][1] and told["none"] == 0
+
+
+def test_tables_sort_and_differences_have_the_reference_that_was_chosen(page: Path, tmp_path: Path) -> None:
+    told = browse(page, tmp_path, 1280)
+    order, values = told["sorted"]
+    assert order == "descending" and values == sorted(values, reverse=True) and len(set(values)) > 1
+    assert told["turned"] == ["ascending", sorted(values)]
+    ((chosen, first),) = told["references"]
+    assert chosen == "none" and first.endswith("− none")
+
+
+def test_the_figures_that_are_saved_are_those_of_the_run(page: Path, experiment: Experiment, tmp_path: Path) -> None:
+    told = browse(page, tmp_path, 1280)
+    figures = json.loads(told["json"])["figures"]
+    rows = list(csv.DictReader(io.StringIO(told["csv"], newline="")))
+    assert len(rows) == len(figures) > 30
+    for got in (figures, rows):
+        of = {(row["editor"], row["metric"]): row for row in got if row["by"] == "all"}
+        for editor, values in experiment.summary.metrics.items():
+            for metric, value in values.items():
+                assert float(of[editor, metric]["value"]) == pytest.approx(value)
+        assert int(of["lora", "edit_success"]["n"]) == 30
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -91,4 +151,17 @@ def test_nothing_is_wider_than_the_window_and_nothing_is_fetched(page: Path, tmp
     inner, needed = told["width"]
     assert needed <= inner
     assert len(told["plots"]) >= 6 and all(100 < plot <= inner for plot in told["plots"])
+    assert all(told["alt"]) and told["letters"] > 50
     assert told["requests"] == []
+
+
+def test_the_page_lets_no_script_run_but_its_own(page: Path, tmp_path: Path) -> None:
+    told = browse(page, tmp_path, 1280)
+    assert "ran" not in told and set(told["blocked"]) <= {"script-src-elem"}
+
+
+def test_a_print_has_at_most_six_pages(page: Path, tmp_path: Path) -> None:
+    out = tmp_path / "page.pdf"
+    words = [str(BROWSER), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={out}", page.as_uri()]
+    subprocess.run(words, capture_output=True, timeout=120, check=True)
+    assert 1 <= len(re.findall(rb"/Type\s*/Page\b(?!s)", out.read_bytes())) <= 6

@@ -30,7 +30,8 @@ def test_bars_are_as_high_as_their_figures_with_whiskers_over_their_intervals() 
     assert plot.bars(NONE) == pytest.approx([0.1, 0.9, 0.8], abs=0.002)
     assert plot.bars(FIRST) == pytest.approx([0.85, 0.3], abs=0.002)
     assert plot.whiskers()[0] == pytest.approx((0.0, 0.2), abs=0.002) and len(plot.whiskers()) == 5
-    assert list(plot.ticks("x")) == ["learnt", "neighbours kept", "history kept"]
+    assert "share of the questions" in plot.texts
+    assert list(plot.ticks("x")) == ["edit success ↑", "locality ↑", "history ↑"]
     assert plot.texts[-2:] == ["none", "lora"]
 
 
@@ -46,7 +47,9 @@ def test_learning_stands_against_remembering_for_states_that_have_both() -> None
     plot = read_plot(lambda: plots.trade_off([*STATES, ("memory", {"edit_success": figure(1.0)})]))
     assert plot.points(NONE) == [pytest.approx((0.1, 0.8), abs=0.002)]
     assert plot.points(FIRST) == [pytest.approx((0.85, 0.3), abs=0.002)]
-    assert {"edit success", "history still known", "none", "lora"} <= set(plot.texts) and "memory" not in plot.texts
+    assert {"edit success ↑ (share of the questions)", "history ↑ (share of the questions)", "none", "lora"} <= set(
+        plot.texts
+    ) and "memory" not in plot.texts
 
 
 def test_beside_a_name_stands_the_marker_of_its_points_and_no_error_bar_that_would_change_its_shape() -> None:
@@ -58,7 +61,7 @@ def test_beside_a_name_stands_the_marker_of_its_points_and_no_error_bar_that_wou
 
 def test_before_and_after_has_a_row_for_each_metric_and_a_point_for_each_state_that_has_it() -> None:
     plot = read_plot(lambda: plots.before_and_after(STATES))
-    assert list(plot.ticks("y")) == ["learnt", "neighbours kept", "history kept"]
+    assert list(plot.ticks("y")) == ["edit success ↑", "locality ↑", "history ↑"]
     assert [x for x, _ in plot.points(NONE)] == pytest.approx([0.1, 0.9, 0.8], abs=0.002)
     assert [x for x, _ in plot.points(FIRST)] == pytest.approx([0.85, 0.3], abs=0.002)
 
@@ -75,7 +78,7 @@ def test_a_forgetting_curve_shows_each_chunk_at_once_and_at_the_end() -> None:
     curve = {"success_at_once": {1: figure(0.9), 0: figure(1.0)}, "success_at_end": {0: figure(0.2), 1: figure(0.7)}}
     plot = read_plot(lambda: plots.forgetting_curve([("lora", curve), ("memory", {})]))
     assert plot.points(FIRST) == [pytest.approx(at, abs=0.002) for at in ((1, 1.0), (2, 0.9), (1, 0.2), (2, 0.7))]
-    assert plot.texts[-2:] == ["lora, at once", "lora, at the end"]
+    assert plot.texts[-2:] == ["lora, success at once", "lora, success at end"]
 
 
 def test_staleness_shows_the_answers_of_each_month_and_leaves_out_a_month_without_old_answers() -> None:

@@ -1,0 +1,81 @@
+"""The names of all metrics, the same in tables, plots, JSON and CSV, with what they mean and the papers' terms.
+
+`edit_success` in JSON is "edit success" for a reader: nothing else has a name of its own.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["DETAILS", "MAIN", "NAMES", "Name", "heading", "label"]
+
+
+class Name(NamedTuple):
+    meaning: str
+    better: str
+    """↑ where more is better, ↓ where less is; empty where neither."""
+    term: str = ""
+    """What papers call it."""
+
+
+MAIN = {
+    "edit_success": Name(
+        "the new fact is given, asked in the wording of the edit", "↑",
+        "reliability (Yao et al. 2023), edit success (KnowEdit)",
+    ),
+    "paraphrase": Name(
+        "the new fact is given in wordings that no editor was trained on", "↑", "generalization (Yao et al. 2023)"
+    ),
+    "portability": Name(
+        "it is used: by another name, in reverse, over several hops", "↑", "portability (Yao et al. 2023)"
+    ),
+    "multi_hop": Name(
+        "a question over several facts is answered rightly in any of its wordings", "↑",
+        "multi-hop accuracy (MQuAKE, Zhong et al. 2023)",
+    ),
+    "locality": Name(
+        "facts that did not change are answered as before the edit", "↑", "locality (KnowEdit, Zhang et al. 2024)"
+    ),
+    "history": Name("the past is known: who it was on a date before the change", "↑"),
+    "preservation": Name(
+        "of a set that was added to or taken from, every value that stays is still named", "↑",
+        "forgetfulness (RippleEdits, Cohen et al. 2024)",
+    ),
+    "stale_rate": Name("the outdated answer is still given to a question about now", "↓"),
+    "seconds": Name("seconds of editing, without scoring", "↓"),
+    "peak_memory_mb": Name("most memory of the process while editing or scoring, in MB", "↓"),
+}  # fmt: skip
+"""The first table."""
+DETAILS = {
+    "edit_wise": Name("the new fact completes a sentence", "↑", "edit-wise accuracy (MQuAKE)"),
+    "instance_wise": Name("every single fact of a multi-hop question is known", "↑", "instance-wise accuracy (MQuAKE)"),
+    "hop_by_hop": Name("the same questions, one fact after the other with the model's own answers put in", "↑"),
+    "chain_of_thought": Name("the same questions, after worked examples that think aloud", "↑", "CoT (MQuAKE)"),
+    "locality_gold": Name("facts that did not change are answered rightly", "↑"),
+    "history_kept": Name("of the past that the unedited model knew, what is still known", "↑", "retention"),
+    "preservation_share": Name("of the values of such a set that stay, so many are still named", "↑"),
+    "date_sensitivity": Name("a question about now and one about then get different answers, as they should", "↑"),
+    "token_accuracy": Name(
+        "teacher-forced: share of the answer's tokens that come first", "↑", "rewrite accuracy of other tools"
+    ),
+    "forced_gap": Name("token accuracy less edit success: what teacher forcing flatters", "↓", "WILD (2025)"),
+    "new_over_old": Name("the new answer is likelier than the old one", "↑", "efficacy (ROME, Meng et al. 2022)"),
+    "fluency": Name("n-gram entropy, in bits, of texts written freely (repetition lowers it)", "↑", "fluency (ROME)"),
+    "perplexity": Name("of texts that no edit touches (a small world learns answers alone, not questions)", "↓"),
+    "success_at_once": Name("edits in chunks: edit success right after each chunk", "↑"),
+    "success_at_end": Name("edits in chunks: the same questions after all chunks", "↑"),
+    "forgotten": Name("edits in chunks: right after the chunk, and wrong at the end", "↓"),
+}
+"""The second table: what explains the first."""
+NAMES = MAIN | DETAILS
+
+
+def label(metric: str) -> str:
+    """`edit_success` -> edit success"""
+    return metric.replace("_", " ").replace(" mb", " MB")
+
+
+def heading(metric: str) -> str:
+    """The name, and which way is better: edit success ↑"""
+    better = NAMES[metric].better if metric in NAMES else ""
+    return f"{label(metric)} {better}".rstrip()
