@@ -151,6 +151,7 @@ def _describe(
     snapshot, prepared, settings = experiment.snapshot, experiment.prepared, experiment.settings
     manifest = snapshot.manifest
     return {
+        "warnings": prepared.warnings,
         "snapshot": {
             "name": manifest.name,
             "since": str(manifest.since),
