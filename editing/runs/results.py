@@ -40,8 +40,9 @@ class PreparedModel:
             return []
         recall, target = self.report["recall"], self.report["target_recall"]
         return [
-            f"the small world knows {recall:.2f} of its sentences after {self.report['steps']} steps of pretraining, less "
-            f"than its target of {target:.2f}: what it does not know, no edit can change and no figure can show as kept; "
+            f"the small world knows {recall:.2f} of its sentences after {self.report['steps']} steps of pretraining, "
+            f"less than its target of {target:.2f}: what it does not know, no edit can change and no figure can show "
+            f"as kept; "
             f"give it more steps (--set world.steps={2 * self.report['steps']}) or fewer facts (--limit 60)"
         ]
 

@@ -31,7 +31,7 @@ __all__ = ["PretrainingReport", "WorldSettings", "pretrain"]
 PASSES = 9
 """Over the sentences, at most."""
 FEWEST_STEPS, MOST_STEPS = 1000, 6000
-"""Bounds of what `PASSES` comes to: a small world must learn to read at all, and a large one is not for a small model."""
+"""Bounds of what `PASSES` comes to: few sentences need many passes, and very many are not for so small a model."""
 
 CAPITALISED = r"\p{Lu}(?:[\p{L}\p{M}\p{N}.-]|['’](?!s\b))*"
 OTHER = r"['’]s\b| ?[\p{L}\p{M}]+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+"
@@ -68,6 +68,10 @@ class WorldSettings:
     """With contexts: first steps in which every answer stands in the context. Copying must be learnt first, since a
     model that knows the sentences by heart answers them without reading."""
     seed: int = 0
+
+    def steps_for(self, examples: int) -> int:
+        """The most steps over so many examples, in which each pass counts anew."""
+        return self.steps or min(MOST_STEPS, max(FEWEST_STEPS, examples // self.batch_size))
 
 
 @dataclass(frozen=True)
@@ -221,7 +225,7 @@ def _make_model(tokenizer: Any, longest: int, settings: WorldSettings) -> LlamaF
 
 def _training(settings: WorldSettings, examples: int) -> TrainingSettings:
     return TrainingSettings(
-        steps=settings.steps or min(MOST_STEPS, max(FEWEST_STEPS, examples // settings.batch_size)),
+        steps=settings.steps_for(examples),
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         answer_only=settings.answer_only,
