@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -95,6 +96,11 @@ class Run:
     def metrics(self) -> pa.Table:
         """`METRICS` with the editor in front: over all questions and by group."""
         return pq.read_table(self.folder / "metrics.parquet")
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """Why its figures say less than they seem to, a sentence each; none for a sound run."""
+        return list(json.loads((self.folder / "run.json").read_text(encoding="utf-8")).get("warnings", ()))
 
     @cached_property
     def scores(self) -> pa.Table:

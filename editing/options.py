@@ -14,6 +14,11 @@ from chronofacts.schemas.errors import BadInput
 __all__ = ["nearest", "option_names", "parse_options"]
 
 Settings = TypeVar("Settings")
+REMOVED = {
+    "deadline_s": "pretraining stops by recall or steps, never by the clock, so that a busy machine gives the same "
+    "result; leave it out, or bound it by world.steps=2000"
+}
+"""Options that older versions had: what became of them, and what to write instead."""
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -28,6 +33,8 @@ def parse_options(settings: type[Settings], values: Mapping[str, str], what: str
     """
     kinds = typing.get_type_hints(settings)
     unknown = sorted(set(values) - set(option_names(settings)))
+    if unknown and unknown[0] in REMOVED:
+        raise BadInput(f"{what} has no option {unknown[0]!r} any more: {REMOVED[unknown[0]]}")
     if unknown:
         raise BadInput(f"{what} has no option {unknown[0]!r}{nearest(unknown[0], option_names(settings))}")
     return settings(**{name: _parse(kinds[name], text, f"{what}: {name}") for name, text in values.items()})

@@ -3,7 +3,8 @@
 Serves pretraining (loss on the whole text) and editing (loss on the answer and its EOS only). What a frozen model need
 not compute again, or not at all, is left out (`forward.partial`, `forward.hidden_state_cache`); a batch that does not
 fit the memory is done in parts whose gradients add up; several processes share each batch (`models.distributed`). The
-model is in eval mode all along, so that no dropout makes two runs differ.
+model is in eval mode all along, so that no dropout makes two runs differ, and no clock says when to stop: a busy
+machine comes to the same weights later.
 """
 
 from __future__ import annotations
@@ -61,7 +62,6 @@ class TrainingSettings:
     answer_only: bool = True
     stop_loss: float = 0.0
     """Stop when the mean loss of the last pass over the examples is below; 0: never."""
-    deadline_s: float = math.inf
     check_every: int = 50
     """Steps between two calls of `stop`."""
     autocast: bool = True
@@ -84,7 +84,7 @@ class TrainingReport:
     tokens: int
     """That went through the model."""
     stopped: str
-    """Why: steps, loss, deadline or target."""
+    """Why: steps, loss or target."""
     tokens_given: int = 0
     """Of the texts themselves: more than `tokens` where shared beginnings were read once."""
     kept_layers: int = 0
@@ -135,8 +135,6 @@ def train(
             steps_done.update(len(losses), f", loss {recent:.2f}")
             if len(losses) >= one_pass and recent < settings.stop_loss:
                 stopped = "loss"
-            elif reader.late(time.perf_counter() - begun):
-                stopped = "deadline"
             elif stop and len(losses) % settings.check_every == 0 and stop(len(losses), recent):
                 stopped = "target"
             if stopped != "steps" or len(losses) == settings.steps:
@@ -196,9 +194,6 @@ class _Reader:
         total = self.group.all_reduce_sum(total)
         self.group.all_reduce_gradients(self.trained)
         return float(total)
-
-    def late(self, seconds: float) -> bool:
-        return self.settings.deadline_s < math.inf and self.group.broadcast_main(seconds > self.settings.deadline_s)
 
     def _backward(self, mine: list[Encoded], scored: int, rows: int) -> torch.Tensor:
         """The examples' summed loss by `scored`, with its gradients, in parts of so many rows."""

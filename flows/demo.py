@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from chronofacts.editing.report import terminal_table, write_report
+from chronofacts.editing.report import run_warnings, terminal_table, write_report
 from chronofacts.editing.runs.settings import SMALL_WORLD, read_settings
 from chronofacts.flows.experiment import experiment as experiment_here
 from chronofacts.flows.refresh import refresh as refresh_here
@@ -25,12 +25,13 @@ log = logging.getLogger("chronofacts.demo")
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """Where the results lie, and the table that sums them up."""
+    """Where the results lie, the table that sums them up, and what the run warns of."""
 
     snapshot: Path
     run: Path
     report: Path
     table: str
+    warnings: list[str]
 
 
 def run_demo(
@@ -50,4 +51,5 @@ def run_demo(
     settings = read_settings(EDITORS, {"limit": "60"} if quick else {})
     experiment(snapshot, SMALL_WORLD, settings, out / "run")
     page = write_report([out / "run"], out / "report")
-    return Demonstration(snapshot, out / "run", page, terminal_table([out / "run"]))
+    run = out / "run"
+    return Demonstration(snapshot, run, page, terminal_table([run]), run_warnings([run]))

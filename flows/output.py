@@ -80,7 +80,7 @@ class _Lines(logging.Handler):
         self._started = time.monotonic()
 
     def emit(self, record: logging.LogRecord) -> None:
-        _write_error(f"{time.monotonic() - self._started:6.1f} s  {record.getMessage()}")
+        _write_error(f"{time.monotonic() - self._started:6.1f} s  {_spell_record(record)}")
 
 
 class _Bar(logging.Handler):
@@ -105,7 +105,7 @@ class _Bar(logging.Handler):
         self._progress.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = plain(redact(record.getMessage()))
+        line = plain(redact(_spell_record(record)))
         self._progress.console.print(line, soft_wrap=True)
         at, total = getattr(record, "step", None), getattr(record, "steps", None)
         if at is None or total is None:
@@ -119,6 +119,11 @@ class _Bar(logging.Handler):
     def close(self) -> None:
         self._progress.stop()
         super().close()
+
+
+def _spell_record(record: logging.LogRecord) -> str:
+    """A warning says that it is one: most lines are progress."""
+    return f"warning: {record.getMessage()}" if record.levelno >= logging.WARNING else record.getMessage()
 
 
 def _shorten(line: str) -> str:

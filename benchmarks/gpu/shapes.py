@@ -105,11 +105,14 @@ class _Bench:
         wanted = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=targets, task_type="CAUSAL_LM")
         adapted = get_peft_model(self.model, wanted)
         steps = self.shape.passes * -(-len(self.texts) // self.shape.batch)
-        settings = TrainingSettings(steps, self.shape.batch, RATE, weight_decay=0.0, deadline_s=seconds)
+        settings = TrainingSettings(steps, self.shape.batch, RATE, weight_decay=0.0, check_every=1)
         try:
             train(adapted, self.texts, replace(settings, steps=2))  # the first launches load kernels
             with Cost() as cost:
-                report = train(adapted, self.texts, settings, progress=_say)
+                until = time.perf_counter() + seconds
+                report = train(
+                    adapted, self.texts, settings, lambda step, loss: time.perf_counter() > until, progress=_say
+                )
         finally:
             adapted.unload()
         done, used = report.steps / steps, 4 * self._weights(len(layers), self.texts) * report.tokens_given

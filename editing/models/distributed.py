@@ -49,19 +49,12 @@ class ProcessGroup:
         """Give every parameter the sum of all processes' gradients, in one exchange per type of number."""
         if self.size == 1:
             return
-        for kind in {parameter.dtype for parameter in parameters}:
+        for kind in dict.fromkeys(parameter.dtype for parameter in parameters):  # in one order everywhere
             same = [parameter for parameter in parameters if parameter.dtype == kind]
             grads = [torch.zeros_like(one) if one.grad is None else one.grad for one in same]
             summed = self.all_reduce_sum(torch.cat([grad.flatten() for grad in grads]))
             for one, part in zip(same, summed.split([grad.numel() for grad in grads]), strict=True):
                 one.grad = part.view_as(one)
-
-    def broadcast_main(self, here: bool) -> bool:
-        """What the main process decided: clocks differ between processes."""
-        if self.size == 1:
-            return here
-        decided = torch.tensor([float(here and self.is_main)])
-        return bool(self.all_reduce_sum(decided).item())
 
 
 def join_processes() -> ProcessGroup:

@@ -15,7 +15,7 @@ from chronofacts.editing.report.page import as_page
 from chronofacts.editing.report.runs import intervals, read_runs, states
 from chronofacts.schemas.files import create_folder
 
-__all__ = ["as_json", "terminal_table", "write_report"]
+__all__ = ["as_json", "run_warnings", "terminal_table", "write_report"]
 
 
 def write_report(runs: Sequence[Path], out: Path) -> Path:
@@ -43,5 +43,10 @@ def as_json(runs: Sequence[Path]) -> dict[str, dict[str, float]]:
 
 
 def terminal_table(runs: Sequence[Path]) -> str:
-    """Editors by metrics, in plain text."""
-    return text_table(read_runs(runs))
+    """Editors by metrics, in plain text, and below them what the runs warn of."""
+    return "\n".join([text_table(read_runs(runs)), *(f"warning: {text}" for text in run_warnings(runs))])
+
+
+def run_warnings(runs: Sequence[Path]) -> list[str]:
+    """Why figures of these runs say less than they seem to; none for sound ones."""
+    return [text for run in read_runs(runs) for text in run.warnings]

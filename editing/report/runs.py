@@ -48,6 +48,11 @@ class Run:
     def model(self) -> str:
         return str(shorten_paths(self.about["model"]["name"]))
 
+    @property
+    def warnings(self) -> list[str]:
+        """Why its figures say less than they seem to; a run of an older version has none."""
+        return [str(text) for text in self.about.get("warnings", ())]
+
 
 @dataclass(frozen=True)
 class State:

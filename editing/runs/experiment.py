@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -38,6 +39,8 @@ from chronofacts.editing.snapshot import Snapshot, load_snapshot
 from chronofacts.schemas.errors import BadInput, ChronoFactsError
 
 __all__ = ["prepare_model", "run_editor", "run_experiment", "score_unedited"]
+
+log = logging.getLogger("chronofacts.experiment")
 
 
 def run_experiment(
@@ -79,6 +82,8 @@ def _run(
     with own_folder(out) as own, resumable(own, _identify(snapshot, model, settings), progress) as folder:
         with Cost() as cost:
             prepared = prepare_model(snapshot, model, folder, settings, progress)
+            for warning in prepared.warnings:
+                log.warning("%s", warning)
             for plan in settings.plans:
                 if isinstance(plan.settings, SavedSettings):
                     check_base(Path(plan.settings.folder), prepared.hash)

@@ -34,6 +34,19 @@ class PreparedModel:
     """Folder or Hub name from which another process loads the same model."""
 
     @property
+    def warnings(self) -> list[str]:
+        """Why figures of this model say less than they seem to, a sentence each."""
+        if self.report.get("target_reached", True):
+            return []
+        recall, target = self.report["recall"], self.report["target_recall"]
+        return [
+            f"the small world knows {recall:.2f} of its sentences after {self.report['steps']} steps of pretraining, "
+            f"less than its target of {target:.2f}: what it does not know, no edit can change and no figure can show "
+            f"as kept; "
+            f"give it more steps (--set world.steps={2 * self.report['steps']}) or fewer facts (--limit 60)"
+        ]
+
+    @property
     def chats(self) -> bool:
         """Whether prompts go through a chat template."""
         return isinstance(self.tokenizer, ChatTokenizer)

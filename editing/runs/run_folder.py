@@ -164,6 +164,7 @@ def _describe(
     snapshot, prepared, settings = experiment.snapshot, experiment.prepared, experiment.settings
     manifest = snapshot.manifest
     return {
+        "warnings": prepared.warnings,
         "snapshot": {
             "name": manifest.name,
             "source": manifest.source,

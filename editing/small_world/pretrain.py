@@ -30,6 +30,8 @@ __all__ = ["PretrainingReport", "WorldSettings", "pretrain"]
 
 PASSES = 9
 """Over the sentences, at most."""
+FEWEST_STEPS, MOST_STEPS = 1000, 6000
+"""Bounds of what `PASSES` comes to: few sentences need many passes, and very many are not for so small a model."""
 
 CAPITALISED = r"\p{Lu}(?:[\p{L}\p{M}\p{N}.-]|['’](?!s\b))*"
 OTHER = r"['’]s\b| ?[\p{L}\p{M}]+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+"
@@ -48,10 +50,10 @@ class WorldSettings:
     learning_rate: float = 2e-3
     batch_size: int = 32
     steps: int | None = None
-    """At most so many, while the learning rate falls; None: `PASSES` over the sentences, and at least 1000."""
+    """At most so many, over which the learning rate falls; none: nine passes over the sentences, in 1,000 to 6,000
+    steps."""
     target_recall: float = 0.98
-    deadline_s: float = 420.0
-    """A safety net for slow machines; on two idle cores the target comes first."""
+    """Pretraining stops when so much of the sample is known. A model that never knows it is told as a warning."""
     check_every: int = 100
     sample: int = 600
     """Trained sentences of which recall is measured while training."""
@@ -66,6 +68,10 @@ class WorldSettings:
     """With contexts: first steps in which every answer stands in the context. Copying must be learnt first, since a
     model that knows the sentences by heart answers them without reading."""
     seed: int = 0
+
+    def steps_for(self, examples: int) -> int:
+        """The most steps over so many examples, in which each pass counts anew."""
+        return self.steps or min(MOST_STEPS, max(FEWEST_STEPS, examples // self.batch_size))
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,9 @@ class PretrainingReport:
     """Share of the trained sentences (a fixed sample) answered word for word."""
     recall_held_out: float | None
     """The same in wordings that were never trained; None when there are none."""
+    target_recall: float
+    target_reached: bool
+    """Whether `recall` is at least that."""
 
 
 def pretrain(
@@ -95,7 +104,8 @@ def pretrain(
     """Train a small Llama from scratch on the sentences that are not held out, until it recalls them.
 
     The tokenizer also sees the questions and the new answers, so that an edit needs no letters it never met.
-    Stops at `target_recall`, after `steps` or at the deadline. Raises BadInput when there are no sentences.
+    Stops at `target_recall` or after `steps`, whatever the time: the same tables and settings give the same weights on
+    the same kind of machine. Raises BadInput when there are no sentences.
     """
     trained = sentences.filter(pa.compute.invert(sentences["held_out"]))
     if not trained.num_rows:
@@ -119,14 +129,16 @@ def pretrain(
 
     if copying:
         progress(f"pretraining: learning to read what stands before a question, {settings.reading_steps} steps")
-        train(model, copying, replace(_training(settings, known, 0.0), steps=settings.reading_steps))
+        train(model, copying, replace(_training(settings, known), steps=settings.reading_steps))
     # A context that came twice could be learnt by heart, and nothing would be read: each comes once.
     mixed = examples * PASSES + names + contexts
-    report = train(model, mixed, _training(settings, len(mixed), time.perf_counter() - begun), recalls)
+    report = train(model, mixed, _training(settings, len(mixed)), recalls)
+    recall = share_recalled(model, sample)
     held_out = share_recalled(model, _choose(unseen, settings.sample, settings.seed)) if unseen else None
     return model, tokenizer, PretrainingReport(
         report.steps, round(time.perf_counter() - begun, 2), round(report.loss, 4), report.stopped,
-        model.num_parameters(), len(tokenizer), known, len(contexts), share_recalled(model, sample), held_out,
+        model.num_parameters(), len(tokenizer), known, len(contexts), recall, held_out,
+        settings.target_recall, recall >= settings.target_recall,
     )  # fmt: skip
 
 
@@ -211,14 +223,13 @@ def _make_model(tokenizer: Any, longest: int, settings: WorldSettings) -> LlamaF
         return model
 
 
-def _training(settings: WorldSettings, examples: int, spent: float) -> TrainingSettings:
+def _training(settings: WorldSettings, examples: int) -> TrainingSettings:
     return TrainingSettings(
-        steps=settings.steps or max(1000, examples // settings.batch_size),
+        steps=settings.steps_for(examples),
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         answer_only=settings.answer_only,
         check_every=settings.check_every,
-        deadline_s=max(0.0, settings.deadline_s - spent),
         seed=settings.seed,
     )
 

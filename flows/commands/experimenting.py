@@ -169,12 +169,12 @@ def experiment(
     model = model or (base_of(saved[0]) if saved else SMALL_WORLD)
     with works() as work:
         metrics = work.experiment(snapshot, model, settings, out)
-    from chronofacts.editing.report import terminal_table
+    from chronofacts.editing.report import run_warnings, terminal_table
 
     table = terminal_table([out])
     print_result(
         f"\n{table}\n\nrun: {out}   (next: chronofacts report {out} --out page)",
-        {"run": out, "metrics": metrics},
+        {"run": out, "metrics": metrics, "warnings": run_warnings([out])},
     )
 
 

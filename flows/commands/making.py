@@ -43,7 +43,7 @@ def demo(
         made = run_demo(folder, quick, work.refresh, work.experiment)
     print_result(
         f"\n{made.table}\n\nsnapshot: {made.snapshot}\nrun:      {made.run}\nreport:   {made.report}",
-        {"snapshot": made.snapshot, "run": made.run, "report": made.report},
+        {"snapshot": made.snapshot, "run": made.run, "report": made.report, "warnings": made.warnings},
     )
 
 

@@ -22,7 +22,6 @@ SETTINGS = {
     "world.steps": "900",
     "world.check_every": "50",
     "world.sample": "250",
-    "world.deadline_s": "900",
 }
 
 

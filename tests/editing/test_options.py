@@ -32,6 +32,7 @@ def test_the_run_seed_reaches_the_world_and_the_editors_unless_they_have_their_o
         (["none+replay"], {}, "trains nothing"),
         (["lora"], {"rnak": "8"}, "did you mean 'rank'"),
         (["lora"], {"world.step": "8"}, "did you mean 'steps'"),
+        (["lora"], {"world.deadline_s": "600"}, "any more.*never by the clock.*world.steps=2000"),
         (["lora"], {"wrld.steps": "8"}, "did you mean 'world'"),
         (["lora"], {"rank": "many"}, "no whole number"),
         (["lora"], {"dora": "perhaps"}, "write true or false"),

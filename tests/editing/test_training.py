@@ -249,10 +249,9 @@ def test_dropout_of_the_base_is_off_while_training() -> None:
     assert torch.equal(run(model)[1], run(adapted("gpt2"))[1])
 
 
-def test_training_stops_at_a_loss_and_at_a_deadline() -> None:
+def test_training_stops_at_a_loss_or_after_its_steps() -> None:
     assert run(adapted(), stop_loss=100.0)[0].stopped == "loss"
     assert run(adapted(), stop_loss=100.0)[0].steps == 1
-    assert run(adapted(), deadline_s=0.0)[0].stopped == "deadline"
     assert run(adapted())[0].stopped == "steps"
 
 

@@ -67,6 +67,9 @@ class LoraEdit(EditedModel):
     def save(self, folder: Path) -> None:
         """`adapter_model.safetensors` and `adapter_config.json`, as PEFT reads them."""
         folder.mkdir(parents=True, exist_ok=True)
+        for config in self.model.peft_config.values():
+            if isinstance(config.target_modules, set):  # whose order differs from one process to the next
+                config.target_modules = sorted(config.target_modules)
         self.model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card; ours is card.json
 

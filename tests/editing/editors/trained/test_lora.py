@@ -145,8 +145,27 @@ def test_training_without_examples_changes_nothing() -> None:
     assert (report.steps, report.stopped) == (0, "steps")
 
 
-def test_training_stops_at_the_first_step_after_its_deadline(model_and_tokenizer: Any, snapshot: Snapshot) -> None:
+def test_training_stops_when_it_is_told_to_and_asks_in_the_steps_given(
+    model_and_tokenizer: Any, snapshot: Snapshot
+) -> None:
     model, tokenizer = model_and_tokenizer
-    examples = encode_examples(model, tokenizer, make_examples(snapshot.edits, ("prompt",), 0))
-    report = train(model, examples, TrainingSettings(steps=500, deadline_s=0.0))
-    assert (report.steps, report.stopped) == (1, "deadline")
+    examples, asked = encode_examples(model, tokenizer, make_examples(snapshot.edits, ("prompt",), 0)), list[int]()
+
+    def enough(step: int, loss: float) -> bool:
+        asked.append(step)
+        return step >= 4
+
+    report = train(model, examples, TrainingSettings(steps=500, check_every=2), enough)
+    assert (report.steps, report.stopped, asked) == (4, "target", [2, 4])
+
+
+def test_the_list_of_modules_of_a_saved_adapter_is_sorted(
+    model_and_tokenizer: Any, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    model, tokenizer = model_and_tokenizer
+    batch = EditBatch(snapshot.edits.slice(0, 1), snapshot.sentences)
+    edited = Lora().edit(model, tokenizer, batch, LoraSettings(steps=1))
+    edited.save(tmp_path)
+    edited.undo()
+    named = json.loads((tmp_path / "adapter_config.json").read_text(encoding="utf-8"))["target_modules"]
+    assert len(named) > 3 and named == sorted(named)
