@@ -160,7 +160,8 @@ def backfill(
     """
     days = last_days(months)
     check_source(source, user_agent, days[-1])
-    load_catalogue().select(split_names(relations))
+    if relations:
+        load_catalogue().select(split_names(relations))
     show_progress(f"{len(days)} months, {days[0]} to {days[-1]}, by {source}, into {store}")
     from chronofacts.flows.months import backfill as fill
     from chronofacts.flows.months import make_month

@@ -81,3 +81,9 @@ def test_the_command_makes_each_month_once(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, words).stdout == done.stdout
     assert [path.stat().st_mtime_ns for path in manifests] == written
     assert sorted(path.name for path in (tmp_path / "store-work").iterdir()) in ([], ["raw"])
+
+
+def test_a_backfill_without_relations_is_one_of_all_relations(tmp_path: Path) -> None:
+    words = ["backfill", "--months", "2024-11", "--source", "sample", "--store", str(tmp_path / "store"), "--quiet"]
+    done = CliRunner().invoke(app, [*words, "--repo", "no repository"])  # told after the relations, before the work
+    assert done.exit_code == 2 and "'no repository' is not of the form ORG/NAME" in done.stderr
