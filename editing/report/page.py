@@ -14,8 +14,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from chronofacts.editing.report import tables
 from chronofacts.editing.report.drawing import ON_DARK
 from chronofacts.editing.report.examples import VERDICTS, choose_examples
@@ -32,6 +30,8 @@ GROUPS = ("all", "relation", "kind", "before", "hops", "edited_hops", "locality_
 
 def as_page(runs: Sequence[Run]) -> str:
     """The whole document."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # not needed for figures in a terminal
+
     found = states(runs)
     main, more = tables.main_metrics(found), tables.more_metrics(found)
     script, style = ((FOLDER / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
