@@ -14,9 +14,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from chronofacts.editing.report import tables
 from chronofacts.editing.report.drawing import ON_DARK
 from chronofacts.editing.report.examples import VERDICTS, choose_examples
@@ -33,6 +30,8 @@ GROUPS = ("all", "relation", "kind", "before", "hops", "edited_hops", "locality_
 
 def as_page(runs: Sequence[Run]) -> str:
     """The whole document."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # not needed for figures in a terminal
+
     found = states(runs)
     main, more = tables.main_metrics(found), tables.more_metrics(found)
     script, style = ((FOLDER / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
@@ -46,7 +45,7 @@ def as_page(runs: Sequence[Run]) -> str:
     )
     return environment.get_template("page.html").render(
         title=_title(runs),
-        script=Markup(script), script_hash=_hash(script), style=Markup(style), style_hash=_hash(style),  # noqa: S704
+        script=script, script_hash=_hash(script), style=style, style_hash=_hash(style),
         warnings=warnings(runs), summary=summarise(runs),
         results=tables.metric_table(found, main), notes=explain_intervals(runs),
         main=main, more=more, names=NAMES, label=label,
@@ -93,10 +92,10 @@ def _data(runs: Sequence[Run], found: Sequence[State]) -> dict[str, Any]:
     }
 
 
-def _draw(plot: Plot) -> Markup:
+def _draw(plot: Plot) -> str:
     """The SVG with what a reader hears who does not see it. matplotlib escapes the names in it."""
     said = escape(f"{plot.title}. {plot.caption}")
-    return Markup(plot.svg.replace("<svg ", f'<svg role="img" aria-label="{said}" ', 1))  # noqa: S704
+    return plot.svg.replace("<svg ", f'<svg role="img" aria-label="{said}" ', 1)
 
 
 def _settings(run: Run) -> str:

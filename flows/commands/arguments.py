@@ -38,8 +38,8 @@ def require_editing() -> None:
 
 
 def require_report() -> None:
-    """Raises BadInput where the library that draws a report's plots is not installed; it needs no torch."""
-    _require("a report", "matplotlib")
+    """Raises BadInput where what makes a report and draws its plots is not installed; it needs no torch."""
+    _require("a report", "jinja2", "matplotlib")
 
 
 def _require(what: str, *libraries: str) -> None:
