@@ -1,4 +1,4 @@
-"""When pretraining stops (by steps and recall, never by the clock), and what it says of a model that knows too little."""
+"""When pretraining stops (by steps and recall, never by the clock), and what it says of one that did not suffice."""
 
 from __future__ import annotations
 
