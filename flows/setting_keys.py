@@ -100,6 +100,8 @@ def _fields(module: str, name: str) -> dict[str, Setting]:
     for statement, following in zip(node.body, [*node.body[1:], None], strict=True):
         if not (isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)):
             continue
+        if ast.unparse(statement.annotation).startswith("ClassVar"):
+            continue
         key = statement.target.id
         meaning = found[key].meaning if key in found else ""
         if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
@@ -150,8 +152,21 @@ class _Names(dict[str, Any]):
         return getattr({"typing": typing}[home], name)
 
     def evaluate(self, expression: ast.expr) -> Any:
-        code = compile(ast.Expression(expression), self._module, "eval")
-        return eval(code, {"__builtins__": {}}, self)  # noqa: S307 - our own source
+        """The value of a type or a default: names, texts, numbers, tuples, `A | B`, `A[B]` and `-1`; nothing is run."""
+        match expression:
+            case ast.Constant(value):
+                return value
+            case ast.Name(name):
+                return self[name]
+            case ast.Tuple(parts):
+                return tuple(self.evaluate(part) for part in parts)
+            case ast.Subscript(value, index):
+                return self.evaluate(value)[self.evaluate(index)]
+            case ast.BinOp(left, ast.BitOr(), right):
+                return self.evaluate(left) | self.evaluate(right)
+            case ast.UnaryOp(ast.USub(), operand):
+                return -self.evaluate(operand)
+        raise ValueError(f"{self._module}: {ast.unparse(expression)} is no plain type or default; write it as one")
 
 
 def _spell(module: str, default: ast.expr) -> str:

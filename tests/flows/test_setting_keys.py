@@ -76,7 +76,7 @@ def test_what_is_wrong_is_told_as_the_experiment_would_tell_it(editors: list[str
     [
         (
             ["none", "lora", "lora+replay"],
-            {"quick": "yes", "rank": "4", "lora+replay.epochs": "2", "world.steps": "9"},
+            {"limit": "5", "rank": "4", "lora+replay.epochs": "2", "world.steps": "9"},
         ),
         (["rome", "memit"], {"rome.layer": "auto", "memit.layers": "auto", "scoring.lm_eval": "a,b"}),
     ],
