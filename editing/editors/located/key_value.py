@@ -45,8 +45,6 @@ reaches the answer.
 """
 DEEP = 6
 
-STREAM_SHARE = 1 / 6
-"""By how much of the hidden states' size one step may move a vector's coordinate."""
 KL_PROMPT = "{} is a"
 """The next token after it must stay as it was (the KL term of both papers)."""
 ENOUGH = 0.05
@@ -64,8 +62,7 @@ class LocatedSettings:
     """Of each fact; a small model has no room for several."""
     paraphrases: int = 2
     value_steps: int = 25
-    value_rate: float | None = None
-    """Learning rate of the vectors; none: a sixth of the hidden states' size there (0.5 for the small world)."""
+    value_rate: float = 0.5
     kl_factor: float = 0.0625
     decay: float = 0.0
     """Of the vector's squared norm, relative to that of what it is added to. The papers' toolkits use 0.5 for models of
@@ -184,8 +181,7 @@ def optimise_deltas(
     norms = capture(model, module, facts, inputs=False).float().norm(dim=1).to(objective.device)  # (facts,)
     width = model.get_input_embeddings().weight.shape[1]
     delta = torch.zeros((len(facts), width), device=objective.device, requires_grad=True)
-    rate = STREAM_SHARE * _stream_size(model, module, facts) if settings.value_rate is None else settings.value_rate
-    optimizer = torch.optim.Adam([delta], lr=rate)
+    optimizer = torch.optim.Adam([delta], lr=settings.value_rate)
     left = torch.ones(len(facts), dtype=torch.bool, device=objective.device)
     steps_done = Progress(progress, f"finding {len(facts)} values: step", settings.value_steps)
     for step in range(settings.value_steps):
@@ -206,13 +202,6 @@ def optimise_deltas(
             delta.mul_(longest.clamp_max(1.0)[:, None])
             delta[~left] = before[~left]
     return delta.detach()
-
-
-def _stream_size(model: Any, module: Any, facts: Sequence[Fact]) -> float:
-    """Root mean square of what the block around `module` hands on at the lookup positions."""
-    blocks = find_blocks(model)[1]
-    block = next((block for block in blocks if any(part is module for part in block.modules())), module)
-    return float(capture(model, block, facts, inputs=False).square().mean().sqrt())
 
 
 @dataclass(frozen=True)

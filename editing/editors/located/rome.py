@@ -12,7 +12,7 @@ is an option: by the depth, by a causal trace (`traced_layers`), or a number.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -49,8 +49,7 @@ class RomeSettings(LocatedSettings):
     layer: int | Literal["auto"] | None = None
     """None: at 0.17 of the depth, near the papers' choice (5 of Llama 2's 32), a shallow model's last; auto: where a
     causal trace says that this model looks its old facts up."""
-    clamp: float | None = None  # type: ignore[assignment]  # wider than memit's
-    """None: 4 at the subject's last token, as in the paper; 2 at the prompt's, where a small model has no room."""
+    clamp: float = 2.0
     facts_at_once: int = 16
     """Values optimised together, each on the matrix as the facts before these left it; the papers: 1. The matrix takes
     one fact after the other all the same."""
@@ -77,8 +76,6 @@ class Rome:
         module = dict(model.named_modules())[name]
         edited = change_weights(model.eval(), [f"{name}.weight"], trained_prompts(batch.edits, settings))
         position = choose_position(model, settings.site, layer)
-        if settings.clamp is None:
-            settings = replace(settings, clamp=4.0 if position == "subject" else 2.0)
         facts = left = find_facts(model, tokenizer, batch.edits, settings, apart=False, position=position)
         if not facts:
             return edited

@@ -42,6 +42,8 @@ class PromptTuningSettings(TrainedSettings):
     learning_rate: float | None = 0.1
     """Without an encoder in units of the first vectors' spread, which is that of the model's own."""
     steps: int | None = 1200
+    batch: int | None = 64
+    """All vectors answer every question: of few at a time they learn little (0.47 of 30 facts by eights)."""
     stop_loss: float = 0.05
     # What the vectors hold is little: fewer wordings of a fact leave room for more facts.
     wordings: tuple[Wording, ...] = ("prompt", "paraphrases")

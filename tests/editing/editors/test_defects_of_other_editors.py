@@ -97,7 +97,7 @@ def test_the_last_and_smaller_batch_is_trained_too() -> None:
 @pytest.mark.parametrize("editor", ["lora", "freeze", "finetune"])
 def test_a_pass_over_fewer_wordings_than_a_batch_holds_is_a_whole_one(editor: str) -> None:
     """So that one fact alone is trained as often as each of many."""
-    plan = make_plan(editor, {"epochs": "3", "stop_loss": "0"}, 0)
+    plan = make_plan(editor, {"epochs": "3", "stop_loss": "0", "batch": "64"}, 0)
     edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_batch(FACTS[:1]), plan.settings)
     assert edited.report["edit_wordings"] < plan.settings.batch and edited.report["steps"] == 3
 
