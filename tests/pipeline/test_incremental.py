@@ -185,7 +185,7 @@ def test_the_command_updates_a_snapshot_to_what_a_full_refresh_gives(tmp_path: P
         def run(name: str, update: Path | None = None) -> Path:
             options = EndpointSettings(raw=tmp_path / "raw")
             relations = ("office_holder", "birthplace")
-            return refresh.fn(RefreshSettings(server.url, tmp_path / name, days, relations, update, options))
+            return refresh(RefreshSettings(server.url, tmp_path / name, days, relations, update, options))
 
         old = run("old")
         world.says("Q5000", "P39", "Q11", start="2005-04-01").item("Q5000", "Somebody new", revision=9, types=("Q5",))
@@ -196,4 +196,4 @@ def test_the_command_updates_a_snapshot_to_what_a_full_refresh_gives(tmp_path: P
             kept = [column for column in tables[0].column_names if column != "retrieved_at"]
             assert tables[0].select(kept).equals(tables[1].select(kept)), name
     with pytest.raises(BadInput, match="--update"):
-        refresh.fn(RefreshSettings("sample", tmp_path / "no", days, update=old))
+        refresh(RefreshSettings("sample", tmp_path / "no", days, update=old))

@@ -24,7 +24,7 @@ RELATIONS = ["head_of_government", "office_holder", "capital", "birthplace", "co
 @pytest.fixture(scope="module")
 def dutch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("dutch") / "snapshot"
-    return refresh.fn(RefreshSettings("sample", out, SnapshotSettings(SINCE, AS_OF, "nl"), tuple(RELATIONS)))
+    return refresh(RefreshSettings("sample", out, SnapshotSettings(SINCE, AS_OF, "nl"), tuple(RELATIONS)))
 
 
 def dutch_questions() -> list[dict]:

@@ -230,7 +230,7 @@ def test_the_same_command_twice_gives_the_same_bytes(sample_snapshot: Path, tmp_
     from chronofacts.flows.refresh import refresh
     from chronofacts.flows.settings import RefreshSettings
 
-    again = refresh.fn(RefreshSettings("sample", tmp_path / "again", SnapshotSettings(SINCE, AS_OF)))
+    again = refresh(RefreshSettings("sample", tmp_path / "again", SnapshotSettings(SINCE, AS_OF)))
     first = {
         path.relative_to(sample_snapshot): path.read_bytes() for path in sample_snapshot.rglob("*") if path.is_file()
     }
@@ -248,7 +248,7 @@ def test_a_second_snapshot_in_a_folder_of_the_same_name_is_not_read_as_the_first
     from chronofacts.flows.settings import RefreshSettings
 
     days, folder = SnapshotSettings(SINCE, AS_OF), tmp_path / sample_snapshot.name
-    other = refresh.fn(RefreshSettings("sample", folder, days, ("head_of_state",)))
+    other = refresh(RefreshSettings("sample", folder, days, ("head_of_state",)))
     rows = [load_dataset(str(folder), "edits", split="train").num_rows for folder in (sample_snapshot, other)]
     assert rows == [read_table(folder, "edits").num_rows for folder in (sample_snapshot, other)]
     assert rows[0] > rows[1]

@@ -257,8 +257,8 @@ def test_a_replay_gives_the_same_bytes_without_the_network(catalogue: Catalogue,
     days = SnapshotSettings(datetime.date(2003, 6, 1), datetime.date(2005, 6, 1))
     with serving(offices().store()) as server:
         options = EndpointSettings(raw=tmp_path / "raw")
-        first = refresh.fn(RefreshSettings(server.url, tmp_path / "first", days, ("office_holder",), endpoint=options))
-    again = refresh.fn(RefreshSettings(f"raw:{tmp_path / 'raw'}", tmp_path / "again", days, ("office_holder",)))
+        first = refresh(RefreshSettings(server.url, tmp_path / "first", days, ("office_holder",), endpoint=options))
+    again = refresh(RefreshSettings(f"raw:{tmp_path / 'raw'}", tmp_path / "again", days, ("office_holder",)))
     files = {path.relative_to(first) for path in first.rglob("*") if path.is_file()}
     assert files == {path.relative_to(again) for path in again.rglob("*") if path.is_file()}
     assert [name for name in files if (first / name).read_bytes() != (again / name).read_bytes()] == []
@@ -275,7 +275,7 @@ def test_a_day_beyond_the_endpoint_is_wrong_use_and_keeps_nothing_for_the_next_t
         options = EndpointSettings(raw=tmp_path / "raw")
         for _ in range(2):
             with pytest.raises(BadInput, match="2026-11-20"):
-                refresh.fn(RefreshSettings(server.url, tmp_path / "s", days, endpoint=options))
+                refresh(RefreshSettings(server.url, tmp_path / "s", days, endpoint=options))
         assert len(server.queries) == 2
 
 
