@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.editing.invented_world import write_invented
 
-COSTS = {"seconds", "scoring_seconds", "peak_memory_mb"}
+COSTS = {"seconds", "scoring_seconds", "peak_memory_mb", "written_at"}
 TINY = {
     "cache": "none",
     "scoring.hops": "false",
@@ -65,7 +65,7 @@ def start(out: Path, snapshot: Path, hash_seed: str, *more: str) -> subprocess.P
 
 
 def without_costs(file: Path) -> Any:
-    """The bytes; of JSON the content without what the machine took for it."""
+    """The bytes; of JSON the content without what the machine took for it, and when."""
     if file.suffix != ".json":
         return file.read_bytes()
     return drop_costs(json.loads(file.read_text(encoding="utf-8")))

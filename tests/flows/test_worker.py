@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -94,10 +95,10 @@ class worker:
 
     def __exit__(self, *error: object) -> None:
         self._process.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):  # how long Prefect takes to stop is no matter of ours
             self._process.wait(30)
-        finally:
-            self._process.kill()
+        self._process.kill()
+        self._process.wait()
 
 
 def prefect(environment: dict[str, str], *words: str) -> None:
