@@ -120,7 +120,7 @@ def pictures_of_the_ui(folder: Path) -> None:
 
 def main() -> None:
     if sys.argv[1:2] == ["report"] and len(sys.argv) == 3:
-        picture(Path(sys.argv[2]).absolute().as_uri(), DOCS / "report.png", 1100, 1060, "Results")
+        picture(Path(sys.argv[2]).absolute().as_uri(), DOCS / "report.png", 1200, 1060, "Results")
     elif sys.argv[1:2] == ["ui"]:
         with tempfile.TemporaryDirectory() as name:
             pictures_of_the_ui(Path(name))
