@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from chronofacts.pipeline.questions.steps import creates
 
-__all__ = ["DATED_DEPARTURES", "DEPARTURES", "EDITS", "FACTS", "JUDGED_CHANGES", "REJECTIONS", "SHARED_NAMES"]
+__all__ = [
+    "DATED_DEPARTURES",
+    "DEPARTURES",
+    "EDITS",
+    "FACTS",
+    "IN_DOUBT",
+    "JUDGED_CHANGES",
+    "REJECTIONS",
+    "SHARED_NAMES",
+]
 
 BACK_WITHIN_DAYS = 31
 """Who holds it again so soon did not leave."""
@@ -121,24 +130,26 @@ SELECT * EXCLUDE (reason), draw_for(edit_id) AS draw, CAST(draw % getvariable('p
 FROM judged_changes WHERE reason IS NULL
 """)
 
+# Who holds an office in which people often leave their party, or let it rest, may have none. A table of its own: it is
+# small, and a join that does not know that keeps all facts in memory.
+IN_DOUBT = creates("in_doubt", reads="relation_facts values_since values_as_of")("""
+SELECT r.relation, v.object AS subject
+FROM relation_facts r JOIN (FROM values_since UNION ALL BY NAME FROM values_as_of) v ON v.relation = r.in_doubt_for
+EXCEPT SELECT r.relation, v.object
+FROM relation_facts r JOIN (FROM values_since UNION ALL BY NAME FROM values_as_of) v ON v.relation = r.certain_for
+""")
+
 # One row per (subject, relation) with its object before and after; of who left what, one row per day.
 FACTS = creates(
     "facts",
-    reads="values_as_of values_since relation_facts edits departures names shared_names",
-    drops="departures shared_names",
+    reads="values_as_of values_since relation_facts edits departures names shared_names in_doubt",
+    drops="departures shared_names in_doubt",
 )("""
 WITH stable AS (
     SELECT a.subject, a.relation, a.object AS before, a.object AS after, a.object_kind, NULL AS edit_id,
         NULL::DATE AS day
     FROM values_as_of a JOIN values_since b USING (subject, relation)
     WHERE a.certainty = 'certain' AND b.certainty = 'certain' AND a.object = b.object
-),
--- Who holds an office in which people often leave their party, or let it rest, may have none.
-in_doubt AS (
-    SELECT r.relation, v.object AS subject
-    FROM relation_facts r JOIN (FROM values_since UNION ALL BY NAME FROM values_as_of) v ON v.relation = r.in_doubt_for
-    EXCEPT SELECT r.relation, v.object
-    FROM relation_facts r JOIN (FROM values_since UNION ALL BY NAME FROM values_as_of) v ON v.relation = r.certain_for
 ),
 all_facts AS (
     SELECT s.* FROM stable s JOIN relation_facts r USING (relation)
