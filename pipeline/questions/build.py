@@ -46,7 +46,8 @@ JUDGE = (
 )  # fmt: skip
 # The edits, what is certain besides, and which of it is asked; the chains come after (`multi_hop.choose_chains`).
 CHOOSE = (
-    facts.EDITS, facts.IN_DOUBT, facts.FACTS, sets.SET_GROUPS, sets.SET_EVENTS, sets.STABLE_SETS, sets.GUARDED, set_questions.SET_SPANS,
+    facts.EDITS, facts.IN_DOUBT, facts.FACTS, sets.SET_GROUPS, sets.SET_EVENTS, sets.STABLE_SETS, sets.GUARDED,
+    set_questions.SET_SPANS,
     direct.NAMED_EDITS, history.EDITED_SPANS, history.STATED_PREDECESSORS, direct.ALIAS_NAMES, direct.REVERSE_SUBJECTS,
     locality.ASKABLE_FACTS, locality.NEIGHBOURS, locality.CHOSEN_LOCALITY, set_questions.CHOSEN_SETS,
     checks.PROBES,
