@@ -99,9 +99,10 @@ class Edited:
         """
         if self.undone:
             raise BadInput("the edit was undone; make it again, or work within the `with` block")
-        self.change = merge_edit(self.change)
         if folder is not None:
             check_out(Path(folder))
+        self.change = merge_edit(self.change)
+        if folder is not None:
             with create_folder(Path(folder)) as unfinished:
                 save_model(self.change.model, self.tokenizer, unfinished)
         return self.change.model
@@ -143,8 +144,11 @@ def edit(
     plan, speaking = plan_of(editor, seed), speaking_tokenizer(tokenizer, chat)
     base = {"base_model_hash": model_hash(model), "base_model": str(getattr(model.config, "_name_or_path", ""))}
     batch = EditBatch(edits, SENTENCES.empty_table() if sentences is None else sentences, progress=progress)
+    about = {
+        "edit_ids": edits["edit_id"].to_pylist(),
+        "edits": edits.select(["edit_id", "prompt", "target_new", "target_old"]).to_pylist(),
+    }
     change = plan.editor.edit(model.eval(), speaking, batch, plan.settings)
-    columns = ["edit_id", "prompt", "target_new", "target_old"]
     card = {
         "editor": plan.name,
         "config": asdict(plan.settings),
@@ -152,8 +156,7 @@ def edit(
         **base,
         "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
         "chat": isinstance(speaking, ChatTokenizer),
-        "edit_ids": edits["edit_id"].to_pylist(),
-        "edits": edits.select(columns).to_pylist(),
+        **about,
         "trained_prompts": sorted(change.trained_prompts),
     }
     return Edited(change, speaking, card)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,9 @@ from chronofacts.pipeline.publishing.adapter import publish_adapter as send_adap
 from chronofacts.pipeline.publishing.contents import ExperimentReport
 from chronofacts.pipeline.publishing.hub import Published, PublishSettings
 from chronofacts.pipeline.publishing.hub import publish as send_snapshot
+from chronofacts.schemas.manifest import read_manifest
+
+log = logging.getLogger("chronofacts.publish")
 
 __all__ = ["publish", "publish_adapter"]
 
@@ -26,6 +30,8 @@ def publish(
     Raises as `pipeline.publishing.hub.publish`.
     """
     disable_progress_bars()  # of every file; the log tells of the steps
+    if read_manifest(snapshot).curated:
+        log.info("the facts of %s were written by hand and not read from Wikidata; its card says so", snapshot)
     return send_snapshot(snapshot, repo, _once_if_dry(settings), reports=reports)
 
 

@@ -19,6 +19,7 @@ from chronofacts.flows.commands.arguments import (
 from chronofacts.flows.commands.reach import require_model
 from chronofacts.flows.commands.works import works
 from chronofacts.flows.output import mode, print_error, print_result, show_progress
+from chronofacts.schemas.errors import BadInput
 
 log = logging.getLogger("chronofacts.edit")
 
@@ -55,6 +56,7 @@ def edit(
 
     Example: chronofacts edit --model smollm2 --facts my.csv --ask "Who runs Acme?" --out acme
     """
+    from chronofacts.flows.setting_keys import check_words
     from chronofacts.pipeline.exchange.own_facts import UNDATED, collect_facts, read_facts
     from chronofacts.schemas.files import check_out
 
@@ -62,13 +64,18 @@ def edit(
     tables = collect_facts(several).tables(UNDATED)
     for folder in filter(None, (out, merged)):
         check_out(folder)
+    check_words([editor], words)
+    if model == "small-world":
+        raise BadInput("the small world is made by an experiment; give its folder, --model RUN/model, or another model")
     require_editing()
+    show_progress(f"{editor}: teaching {len(several)} facts to {model}; loading torch")
+    require_model(model)
     from chronofacts.editing.edited import answer, edit
     from chronofacts.editing.editors import make_plan
     from chronofacts.editing.models.load import load_model
 
     plan = make_plan(editor, {key.removeprefix(f"{editor}."): value for key, value in words.items()}, seed=0)
-    show_progress(f"{plan.name}: teaching {len(several)} facts to {model}, which is loaded now")
+    log.info("loading %s", model)
     loaded, tokenizer = load_model(model)
     wanted = {fact.prompt: fact.target for fact in several} | {
         text: fact.target for fact in several for text in fact.paraphrases

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +12,6 @@ from chronofacts.flows.commands.reach import require_hub
 from chronofacts.flows.commands.works import works
 from chronofacts.flows.output import print_result, show_progress
 from chronofacts.schemas.errors import BadInput
-
-log = logging.getLogger("chronofacts.publish")
 
 __all__ = ["export", "import_", "publish"]
 
@@ -107,8 +104,6 @@ def publish(
     settings = PublishSettings(endpoint, private, force_tag, dry_run)
     api = check_options(repo, settings)
     show_progress(f"{'what would be sent' if dry_run else 'sending'} to {repo} at {redact(api.endpoint)}")
-    if manifest.curated and dry_run:
-        log.warning("these facts were written by hand and not read from Wikidata; their card says so")
     require_hub(api.endpoint)
     with works() as work:
         if adapter is not None:

@@ -21,7 +21,7 @@ import msgspec
 
 from chronofacts.pipeline.exchange import collector
 from chronofacts.pipeline.exchange.collector import Benchmark, Question
-from chronofacts.pipeline.exchange.records import read_records
+from chronofacts.pipeline.exchange.records import read_records, read_text
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["UNDATED", "Edit", "collect_facts", "read_facts", "read_own_facts"]
@@ -155,13 +155,7 @@ def _json_rows(file: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
 
 
 def _csv_rows(file: Path) -> Iterable[tuple[str, dict[str, Any]]]:
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{file} is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error
-    except OSError as error:
-        raise BadInput(f"{file} cannot be read ({error.strerror})") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.DictReader(io.StringIO(read_text(file), newline=""), strict=True)
     try:
         for row in reader:
             place = f"line {reader.line_num}"

@@ -13,7 +13,7 @@ from typing import Any
 
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["Record", "read_records", "write_records"]
+__all__ = ["Record", "read_records", "read_text", "write_records"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +117,19 @@ def read_records(file: Path) -> list[Record]:
     return [Record(file, number, value) for number, value in enumerate(document, 1)]
 
 
-def _read_document(file: Path) -> object:
-    """The JSON value of a file, or the list of its lines where each line is a JSON object."""
+def read_text(file: Path) -> str:
+    """The text of a file. Raises BadInput for one that cannot be read, or is not UTF-8."""
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        return file.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise BadInput(f"{file} cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise BadInput(f"{file} is not JSON: it is no UTF-8 text ({error.reason} at byte {error.start})") from error
+        raise BadInput(f"{file} is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error
+
+
+def _read_document(file: Path) -> object:
+    """The JSON value of a file, or the list of its lines where each line is a JSON object."""
+    text = read_text(file)
     try:
         return json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:

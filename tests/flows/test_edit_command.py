@@ -67,6 +67,7 @@ def test_a_table_is_shown_where_no_json_is_wanted(place: Path) -> None:
         (("--facts", "none.csv"), "no file"),
         (("--model", "no/such/model/here"), "cannot be loaded"),
         (("--out", "."), "not"),
+        (("--model", "small-world"), "--model RUN/model"),
     ],
 )
 def test_a_wrong_option_is_one_line(place: Path, words: tuple[str, ...], said: str) -> None:
