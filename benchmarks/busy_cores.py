@@ -1,8 +1,8 @@
 """What one other busy program costs a run: the same work alone and beside it, with threads that sleep or spin.
 
-    python benchmarks/busy_cores.py [--work small-world smollm2] [--threads 1 2] [--waiting sleeping spinning]
+    python -m benchmarks.busy_cores [--work small-world smollm2] [--threads 1 2] [--waiting sleeping spinning]
 
-small-world: a model of the demo's shape is trained, edited by LoRA, scored and made to write. smollm2: random weights
+small-world: a model of the demo's shape is trained, scored and made to write. smollm2: random weights
 of SmolLM2's shape, scored and trained for a step. Every run is a process of its own; of several the fastest counts.
 Prints the machine and its load before, seconds of the clock and of the processor, the ratio, and whether all runs gave
 the same numbers, whatever the number of threads.
@@ -80,7 +80,18 @@ def compare(work: str, threads: int, waiting: str, runs: int) -> tuple[dict[str,
 
 def start(work: str, threads: int, waiting: str) -> dict[str, Any]:
     """The work in a process of its own."""
-    command = [sys.executable, "-W", "ignore", __file__, "--once", "--work", work, "--threads", str(threads)]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "benchmarks.busy_cores",
+        "--once",
+        "--work",
+        work,
+        "--threads",
+        str(threads),
+    ]
     done = subprocess.run(
         command, env=os.environ | WAITING[waiting], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
     )
@@ -102,7 +113,7 @@ def measure(work: str, threads: int) -> dict[str, Any]:
     import chronofacts.editing  # noqa: F401, I001 - before torch, whose threads it settles
 
     import torch
-    from editing_speed import make_facts, make_tokenizer
+    from benchmarks.editing_speed import make_facts, make_tokenizer
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from chronofacts.editing.models.encoding import encode

@@ -52,7 +52,6 @@ def watch() -> None:
     import chronofacts.flows.scheduled.artifacts
     import chronofacts.flows.scheduled.flows
     import chronofacts.flows.scheduled.monthly
-    import chronofacts.flows.scheduled.retention
     from chronofacts.pipeline.snapshots.store import SnapshotStore
 
     work = {

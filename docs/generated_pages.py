@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from chronofacts.flows.cli import app
-from chronofacts.flows.setting_keys import EDITORS, OWNERS, describe_editor, settings_of
+from chronofacts.flows.setting_keys import EDITORS, OWNERS, describe_editor, key_of, settings_of
 from chronofacts.schemas.tables import SNAPSHOT_TABLES, describe
 
 if TYPE_CHECKING:
@@ -89,10 +89,7 @@ def settings_page() -> str:
     ]
     for owner in (*OWNERS, *EDITORS):
         parts += [f"## {owner}", "", f"{describe_editor(owner)}." if owner in EDITORS else "", ""]
-        rows = [
-            (f"`{one.name if owner == 'run' else f'{owner}.{one.name}'}`", one.kind, f"`{one.default}`", one.meaning)
-            for one in settings_of(owner)
-        ]
+        rows = [(f"`{key_of(owner, one)}`", one.kind, f"`{one.default}`", one.meaning) for one in settings_of(owner)]
         parts += _table(("key", "type", "default", "meaning"), rows) if rows else ["It has none.", ""]
     return "\n".join(parts)
 

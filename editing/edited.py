@@ -97,8 +97,7 @@ class Edited:
 
         `undo` still restores the base. Raises BadInput for an edit beside the weights (p-tuning, in-context, memory).
         """
-        if self.undone:
-            raise BadInput("the edit was undone; make it again, or work within the `with` block")
+        _ = self.model  # raises where the edit was undone
         if folder is not None:
             check_out(Path(folder))
         self.change = merge_edit(self.change)

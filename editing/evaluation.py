@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from chronofacts.editing.editors import Plan
 from chronofacts.editing.facts import Change
 from chronofacts.editing.metrics.summary import summarise
 from chronofacts.editing.models.chat import Chat
+from chronofacts.editing.options import nearest, option_names
 from chronofacts.editing.runs.experiment import run_experiment
 from chronofacts.editing.runs.settings import SMALL_WORLD, RunSettings, read_settings
 from chronofacts.editing.scoring import ScoringSettings, all_probes
@@ -137,18 +138,39 @@ def experiment(
     after an interruption the same call goes on.
     """
     several = [editors] if isinstance(editors, str) or not isinstance(editors, Iterable) else list(editors)
-    settings = RunSettings(**run) if run else RunSettings()
+    if unknown := sorted(set(run) - set(option_names(RunSettings))):
+        raise BadInput(f"the run has no option {unknown[0]!r}{nearest(unknown[0], option_names(RunSettings))}")
+    settings = RunSettings(**run)
     plans = [plan_of(editor, settings.seed) for editor in several]
     read = read_settings([plan.name for plan in plans], {"seed": str(settings.seed)})
+    run_words = {name: _spell(value) for name, value in run.items()}
+    numbered = _number(plans)
+    editor_words: dict[str, str] = {}
+    for plan in numbered:
+        editor_words |= _given(plan.name, plan.settings, type(plan.settings)())
     chosen = replace(
         read,
         run=settings,
-        plans=_number(plans),
+        plans=numbered,
         scoring=scoring or read.scoring,
         world=world or read.world,
-        given={name: str(value) for name, value in run.items()},
+        given=run_words | _given("scoring", scoring, read.scoring) | _given("world", world, read.world) | editor_words,
     )
     return Run(run_experiment(Path(snapshot), str(model), chosen, Path(out), progress).out)
+
+
+def _given(owner: str, chosen: Any, default: Any) -> dict[str, str]:
+    """The `--set` words for what was chosen otherwise than by default; nothing was chosen: none."""
+    names = [] if chosen is None else [one.name for one in fields(chosen)]
+    values = {name: (getattr(chosen, name), getattr(default, name)) for name in names}
+    return {f"{owner}.{name}": _spell(new) for name, (new, old) in values.items() if new != old}
+
+
+def _spell(value: Any) -> str:
+    """A value as `--set` takes it."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def open_run(folder: str | os.PathLike[str]) -> Run:

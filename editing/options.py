@@ -15,8 +15,11 @@ __all__ = ["nearest", "option_names", "parse_options"]
 
 Settings = TypeVar("Settings")
 REMOVED = {
+    "quick": "write --limit 60 instead",
+    "quick_edits": "write --limit N instead",
+    "quick_sentences": "write limit_sentences=N beside --limit",
     "deadline_s": "pretraining stops by recall or steps, never by the clock, so that a busy machine gives the same "
-    "result; leave it out, or bound it by world.steps=2000"
+    "result; leave it out, or bound it by world.steps=2000",
 }
 """Options that older versions had: what became of them, and what to write instead."""
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -33,15 +36,15 @@ def parse_options(settings: type[Settings], values: Mapping[str, str], what: str
     """
     kinds = typing.get_type_hints(settings)
     unknown = sorted(set(values) - set(option_names(settings)))
-    if unknown and unknown[0] in REMOVED:
-        raise BadInput(f"{what} has no option {unknown[0]!r} any more: {REMOVED[unknown[0]]}")
     if unknown:
         raise BadInput(f"{what} has no option {unknown[0]!r}{nearest(unknown[0], option_names(settings))}")
     return settings(**{name: _parse(kinds[name], text, f"{what}: {name}") for name, text in values.items()})
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean …?`, or the whole list when nothing is near."""
+    """`; did you mean …?`, or the whole list when nothing is near; of an option that is gone, what to write instead."""
+    if name in REMOVED:
+        return f" any more: {REMOVED[name]}"
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else f"; it knows {', '.join(names)}"

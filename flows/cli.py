@@ -51,6 +51,9 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
 }
 """In the order of the help."""
 
+RESUMED = ("refresh", "backfill", "experiment", "publish", "serve")
+"""Commands that go on from what a stopped one left."""
+
 Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="Print the result and errors alone, no progress.", envvar=f"{PREFIX}_QUIET"),
@@ -71,7 +74,8 @@ def _guarded(name: str, body: Callable[..., None]) -> Callable[..., None]:
             print_error(f"chronofacts {name}: {error}")
             raise typer.Exit(error.exit_code) from None
         except Stopped as stop:
-            print_error(f"chronofacts {name}: stopped by {stop.name}; the same command again goes on from what is done")
+            again = "; the same command again goes on from what is done" if name in RESUMED else ""
+            print_error(f"chronofacts {name}: stopped by {stop.name}{again}")
             raise typer.Exit(stop.exit_code) from None
         finally:
             stop_progress()

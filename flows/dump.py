@@ -68,7 +68,7 @@ def _run_all(
 ) -> Iterator[tuple[int, PartReport]]:
     """(index, report) of every job as it ends. A part that fails is read again, but not where a user must fix it.
 
-    Raises the first error once the other parts are through.
+    Raises an error that a user must fix before any other, once the other parts are through.
     """
     waiting = dict(enumerate(jobs))
     for attempt in range(1, _ATTEMPTS + 1):
@@ -88,7 +88,7 @@ def _run_all(
         if isinstance(error, ChronoFactsError) or attempt == _ATTEMPTS:
             raise error
         names = ", ".join(sorted(job.path.name for job in waiting.values()))
-        log.warning("%s could not be read (%s); reading again", names, error or type(error).__name__)
+        log.warning("%s could not be read (%s); reading again", names, str(error) or type(error).__name__)
         time.sleep(_WAIT_S)
 
 

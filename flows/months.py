@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,7 +28,7 @@ from chronofacts.schemas.manifest import read_manifest
 
 __all__ = [
     "USER_AGENT", "WAITS_MINUTES", "backfill", "choose_day", "choose_since", "endpoint_settings", "fetch_snapshot",
-    "make_month", "make_snapshot", "retry_endpoint", "scratch_of",
+    "forget_copies", "make_month", "make_snapshot", "retry_endpoint", "scratch_of",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -104,7 +104,8 @@ def backfill(
     It stops at the first that fails; what it made stays, and a second run makes the rest.
     """
     made: dict[datetime.date, Path] = {}
-    with store.lock("backfill"), show_steps(*(f"the snapshot of {day}" for day in days)) as begin:
+    begin = show_steps(*(f"the snapshot of {day}" for day in days))
+    with store.lock("backfill"):
         for day in days:
             begin()
             if day in store.days():
@@ -167,7 +168,13 @@ def make_snapshot(
 
 def scratch_of(store: SnapshotStore) -> Path:
     """A folder of this machine for what is not finished, and for copies of what lies elsewhere."""
-    return Path(f"{store.root}-work") if store.renames else Path("data/work")
+    return Path(f"{store.root}-work") if store.renames else Path("data/work", store.root.strip("/"))
+
+
+def forget_copies(store: SnapshotStore, days: Iterable[datetime.date]) -> None:
+    """Remove this machine's copies of snapshots that the store has no more."""
+    for day in days:
+        shutil.rmtree(scratch_of(store) / "copies" / str(day), ignore_errors=True)
 
 
 def fetch_snapshot(store: SnapshotStore, day: datetime.date) -> Path:

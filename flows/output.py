@@ -100,20 +100,20 @@ class _Bar(logging.Handler):
             console=Console(stderr=True, highlight=False, markup=False, emoji=False),
             transient=True,
         )
-        self._started = time.monotonic()
         self._task = self._progress.add_task("", total=None, left="")
         self._progress.start()
 
     def emit(self, record: logging.LogRecord) -> None:
         line = plain(redact(_spell_record(record)))
         self._progress.console.print(line, soft_wrap=True)
+        from chronofacts.editing.progress import duration, time_left
+
         at, total = getattr(record, "step", None), getattr(record, "steps", None)
         if at is None or total is None:
             self._progress.update(self._task, description=_shorten(line))
             return
-        spent = time.monotonic() - self._started
         # What is done tells how long the rest takes; nothing is told before the first step is done.
-        left = f"about {_spell(spent / (at - 1) * (total - at + 1))} left" if at > 1 else ""
+        left = f"about {duration(time_left(getattr(record, 'spent', 0.0), at - 1, total))} left" if at > 1 else ""
         self._progress.update(self._task, description=_shorten(line), completed=at - 1, total=total, left=left)
 
     def close(self) -> None:
@@ -128,9 +128,3 @@ def _spell_record(record: logging.LogRecord) -> str:
 
 def _shorten(line: str) -> str:
     return line if len(line) <= 60 else f"{line[:59]}…"
-
-
-def _spell(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(seconds, 1):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -47,14 +47,14 @@ def named_server() -> NamedServer | None:
     return NamedServer(str(address), f"{_VARIABLE} of the Prefect profile {name!r}") if address else None
 
 
-def use_named_server() -> bool:
-    """True where the user's settings name a server, which answers; False where they name none.
+def use_named_server() -> NamedServer | None:
+    """The server that the user's settings name, which answers; None where they name none.
 
     Raises BadInput where it does not answer, or Prefect is not installed.
     """
     server = named_server()
     if server is None:
-        return False
+        return None
     require_prefect(f"{server.named_by} is set; unset it to work without a server, or")
     if not answers(server.api):
         raise BadInput(
@@ -62,7 +62,7 @@ def use_named_server() -> bool:
             "(prefect server start), or work without one: "
             + ("unset PREFECT_API_URL" if server.named_by == _VARIABLE else "prefect config unset PREFECT_API_URL")
         )
-    return True
+    return server
 
 
 def require_prefect(why: str) -> None:

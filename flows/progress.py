@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 from itertools import count
 from typing import Protocol, TypeVar
 
@@ -26,13 +26,16 @@ def plain_step(name: str, work: Callable[[], T]) -> T:
     return work()
 
 
-@contextmanager
-def show_steps(*names: str) -> Iterator[Callable[[], None]]:
-    """A function to call where the next step begins. It logs the step; on a terminal the bar moves (`flows.output`)."""
-    number = count(1)
+def show_steps(*names: str) -> Callable[[], None]:
+    """A function to call where the next step begins. It logs the step; on a terminal the bar moves (`flows.output`).
+
+    Steps may have steps inside them: each tells the seconds since its own first one.
+    """
+    number, started = count(1), time.monotonic()
 
     def begin() -> None:
         at = next(number)
-        log.info("step %d of %d: %s", at, len(names), names[at - 1], extra={"step": at, "steps": len(names)})
+        told = {"step": at, "steps": len(names), "spent": time.monotonic() - started}
+        log.info("step %d of %d: %s", at, len(names), names[at - 1], extra=told)
 
-    yield begin
+    return begin

@@ -60,27 +60,24 @@ def refresh(
     then no folder is left behind, but `OUT.broken` where the result was not.
     """
     snapshot, catalogue = settings.snapshot, settings.catalogue
-    with show_steps("read the source", "build the tables", "check and write the snapshot") as begin:
+    begin = show_steps("read the source", "build the tables", "check and write the snapshot")
+    begin()
+    source = open_source(settings, run_parts)
+    freshness = _check_freshness(source, snapshot)
+    log.info("reading %s", freshness.detail)
+    window = days_of_change(snapshot.since, snapshot.as_of) if source.scope == "changes" else None
+    with scratch_folder(settings.out) as folder:
+        source_now = update_source(source, settings.update, catalogue, snapshot.language) if settings.update else source
+        staged = step(
+            "read-source",
+            lambda: stage_source(source_now, catalogue, snapshot.language, folder / "staged", window),
+        )
         begin()
-        source = open_source(settings, run_parts)
-        freshness = _check_freshness(source, snapshot)
-        log.info("reading %s", freshness.detail)
-        window = days_of_change(snapshot.since, snapshot.as_of) if source.scope == "changes" else None
-        with scratch_folder(settings.out) as folder:
-            if settings.update:
-                source_now = update_source(source, settings.update, catalogue, snapshot.language)
-            else:
-                source_now = source
-            staged = step(
-                "read-source",
-                lambda: stage_source(source_now, catalogue, snapshot.language, folder / "staged", window),
-            )
-            begin()
-            tables = step("build-tables", lambda: build_files(staged, catalogue, snapshot, freshness.day, folder))
-            begin()
-            manifest = describe(source.name, freshness, catalogue, snapshot)
-            step("write-snapshot", lambda: write_valid(tables, manifest, settings.out))
-        source.finish()
+        tables = step("build-tables", lambda: build_files(staged, catalogue, snapshot, freshness.day, folder))
+        begin()
+        manifest = describe(source.name, freshness, catalogue, snapshot)
+        step("write-snapshot", lambda: write_valid(tables, manifest, settings.out))
+    source.finish()
     return settings.out
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from chronofacts.editing.options import nearest, parse_options
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["EDITORS", "OWNERS", "Setting", "check_words", "describe_editor", "editor_names", "settings_of"]
+__all__ = ["EDITORS", "OWNERS", "Setting", "check_words", "describe_editor", "editor_names", "key_of", "settings_of"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _EDITORS_HOME = "chronofacts.editing.editors"
@@ -187,6 +187,11 @@ def _spell_kind(kind: Any) -> str:
     if origin is tuple:
         return f"list of {_spell_kind(inner[0])}"
     return " or ".join(_spell_kind(part) for part in inner) or str(kind)
+
+
+def key_of(owner: str, setting: Setting) -> str:
+    """The key as `--set` takes it; those of the run and of `trace` stand alone."""
+    return setting.name if owner in ("run", "trace") else f"{owner}.{setting.name}"
 
 
 def check_words(editors: Sequence[str], words: Mapping[str, str]) -> None:

@@ -131,7 +131,7 @@ def _run(command: list[str], seconds: float, log: Path, environment: dict[str, s
             return f"stopped after {seconds:.0f} s"
     if code == 0:
         return None
-    said = log.read_text(encoding="utf-8", errors="replace")[begun:].strip().splitlines()
+    said = log.read_bytes()[begun:].decode("utf-8", "replace").strip().splitlines()
     return f"ended with {code}: {said[-1][:300] if said else 'without a word'}"
 
 

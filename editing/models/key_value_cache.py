@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-__all__ = ["after_cache", "cache_of"]
+__all__ = ["after_cache", "cache_of", "reading"]
 
 
 def after_cache(model: Any, cache: Any) -> dict[str, Any]:
@@ -17,6 +17,11 @@ def after_cache(model: Any, cache: Any) -> dict[str, Any]:
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     known = inspect.signature(inner.forward).parameters
     return {"cache" if "cache" in known else "past_key_values": cache}
+
+
+def reading(model: Any, cache: Any) -> dict[str, Any]:
+    """Named arguments for a pass after what the cache holds; None: from the beginning, and nothing is cached."""
+    return {"use_cache": False} if cache is None else {"use_cache": True, **after_cache(model, cache)}
 
 
 def cache_of(output: Any) -> Any:

@@ -18,7 +18,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from chronofacts.editing.models.chat import Chat, chatting
 from chronofacts.editing.models.find import find_model, near_names
-from chronofacts.editing.models.key_value_cache import after_cache
+from chronofacts.editing.models.key_value_cache import reading
 from chronofacts.schemas.errors import BadInput
 
 __all__ = [
@@ -123,7 +123,7 @@ def answer_logits(model: Any, ids: torch.Tensor, first: int, cache: Any = None) 
     vocabulary head, which takes most of a small model's time, runs on these positions alone where the architecture
     allows it.
     """
-    read = {"use_cache": False} if cache is None else {"use_cache": True, **after_cache(model, cache)}
+    read = reading(model, cache)
     if keeps_some_logits(model):
         wanted = torch.arange(first - 1, ids.shape[1] - 1, device=ids.device)
         return model(input_ids=ids, logits_to_keep=wanted, **read).logits  # type: ignore[no-any-return]

@@ -44,7 +44,8 @@ def as_json(runs: Sequence[Path]) -> dict[str, dict[str, float]]:
 
 def terminal_table(runs: Sequence[Path]) -> str:
     """Editors by metrics, in plain text, and below them what the runs warn of."""
-    return "\n".join([text_table(read_runs(runs)), *(f"warning: {text}" for text in run_warnings(runs))])
+    found = read_runs(runs)
+    return "\n".join([text_table(found), *(f"warning: {text}" for run in found for text in run.warnings)])
 
 
 def run_warnings(runs: Sequence[Path]) -> list[str]:

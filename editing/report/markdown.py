@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from chronofacts.editing.report import tables
 from chronofacts.editing.report.names import NAMES, label
 from chronofacts.editing.report.runs import Run, states
-from chronofacts.editing.report.summary import command, explain_intervals, summarise
+from chronofacts.editing.report.summary import command, explain_intervals, summarise, warnings
 from chronofacts.editing.report.tables import Cell, Table
 
 __all__ = ["as_markdown", "text_table"]
@@ -40,6 +40,7 @@ def as_markdown(runs: Sequence[Run]) -> str:
         headings, rows, _ = tables.leaderboard_table(runs)
         sections.append(Table(headings[1:], [row[1:] for row in rows], "Leaderboard"))
     lines = ["# What changed, and did the model learn it?", ""]
+    lines += [part for line in warnings(runs) for part in (f"**Mind:** {_escape(line)}", "")]
     lines += [part for line in summarise(runs) for part in (_escape(line), "")]
     lines += _format_table(tables.metric_table(found, main))
     for table in sections:

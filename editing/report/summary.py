@@ -46,16 +46,7 @@ def summarise(runs: Sequence[Run]) -> list[str]:
 
 def warnings(runs: Sequence[Run]) -> list[str]:
     """What a reader must know before the figures."""
-    lines = []
-    for run in runs:
-        recall = run.about["model"].get("recall")
-        target = (run.about["settings"].get("world") or {}).get("target_recall")
-        if recall is not None and target is not None and recall < target:
-            lines.append(
-                f"{run.folder.name}: pretraining of the small world ended at a recall of {recall:.2f}, below its "
-                f"target of {target:.2f}; what it does not know, no edit can be measured against."
-            )
-    return lines
+    return [f"{run.folder.name}: {text}" for run in runs for text in run.warnings]
 
 
 def describe_making(run: Run) -> list[tuple[str, str]]:
@@ -81,10 +72,10 @@ def explain_intervals(runs: Sequence[Run]) -> list[str]:
     """How sure the figures are, and by what method."""
     older = [run.folder.name for run in runs if "code" not in run.about]
     notes = [
-        "Small figures: 95 % interval over facts, and n, the number of questions. Shares have Wilson's score interval "
-        "(Wilson 1927) with the effective number of facts as trials (Korn & Graubard 1998), forced gap, fluency and "
-        "perplexity a bootstrap over facts (Efron & Tibshirani 1993). ↑ more is better, ↓ less is; the best editor is "
-        "in bold."
+        "Beside each figure: its 95 % interval over facts, and n, the number of questions. Shares have Wilson's score "
+        "interval (Wilson 1927) with the effective number of facts as trials (Korn & Graubard 1998), forced gap, "
+        "fluency and perplexity a bootstrap over facts (Efron & Tibshirani 1993). ↑ more is better, ↓ less is; the "
+        "best editor is in bold."
     ]
     if older:
         notes.append(f"Made by an older version, with bootstrap intervals of all figures: {', '.join(older)}.")
@@ -92,9 +83,8 @@ def explain_intervals(runs: Sequence[Run]) -> list[str]:
 
 
 def command(run: Run) -> str:
-    """The call that makes the run again, on one line."""
-    about = run.about
-    about = shorten_paths(about)
+    """The call that makes the run again, on one line; folders by their last two parts, to be put in place."""
+    about = shorten_paths(run.about)
     folders = {name: one.get("config", {}).get("folder") for name, one in about.get("editors", {}).items()}
     editors = ",".join(name for name in about["metrics"] if not folders.get(name))
     loaded = "".join(f" --load {shlex.quote(folder)}" for folder in folders.values() if folder)

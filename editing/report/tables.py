@@ -144,13 +144,13 @@ def difference_tables(runs: Sequence[Run]) -> list[Table]:
     A difference whose interval leaves out 0 is marked.
     """
     order = [state for state, _ in leaderboard(runs)]
-    order += [state for state in states(runs) if state.editor == "none"]
+    all_states = states(runs)
+    order += [state for state in all_states if state.editor == "none"]
     tables = []
     for second in order:
         found = differences(second.run)
         metrics = [name for name in MAIN if any(metric == name for metric, _, _ in found)]
-        others = [one for one in states(runs) if one.run is second.run and one is not second]
-        others = [one for one in others if one.label != second.label]
+        others = [one for one in all_states if one.run is second.run and one.label != second.label]
         if not metrics or not others:
             continue
         rows = []

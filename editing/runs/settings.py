@@ -73,7 +73,7 @@ class RunSettings:
             raise BadInput("alone_edits is for --set mode=one-at-a-time; --limit takes a part of the facts else")
         if self.limit_sentences is not None and self.limit is None:
             raise BadInput("limit_sentences goes with limit; write --limit 60")
-        for name in ("chunk", "alone_edits", "limit"):
+        for name in ("chunk", "alone_edits", "limit", "limit_sentences"):
             if (given := getattr(self, name)) is not None and given < 1:
                 raise BadInput(f"{name} = {given}; it must be at least 1")
 

@@ -53,7 +53,7 @@ class WorldSettings:
     """At most so many, over which the learning rate falls; none: nine passes over the sentences, in 1,000 to 6,000
     steps."""
     target_recall: float = 0.98
-    """Pretraining stops when so much of the sample is known. A model that never knows it is told as a warning."""
+    """Pretraining stops when so much of the sample is known. A run whose model never gets there warns of it."""
     check_every: int = 100
     sample: int = 600
     """Trained sentences of which recall is measured while training."""

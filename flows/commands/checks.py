@@ -41,14 +41,14 @@ def check_refresh(
     return days
 
 
-def check_source(source: str, user_agent: str, as_of: datetime.date) -> None:
+def check_source(source: str, user_agent: str, as_of: datetime.date, option: str = "--as-of") -> None:
     """Raises BadInput for a source that is none, for the sample on a day that it does not know, and for Wikidata's own
-    endpoint without contact data."""
+    endpoint without contact data. option: which says the day."""
     if source == "sample" and _SAMPLE.is_file():
         last = datetime.date.fromisoformat(json.loads(_SAMPLE.read_text(encoding="utf-8"))["as_of"])
         if as_of > last:
             raise BadInput(
-                f"--as-of {as_of} lies after {last}, the last day that the sample speaks of; choose {last} or an "
+                f"{option} {as_of} lies after {last}, the last day that the sample speaks of; choose {last} or an "
                 "earlier day"
             )
     elif source.startswith(("http://", "https://")):

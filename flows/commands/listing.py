@@ -37,7 +37,7 @@ def settings(
     Example: chronofacts settings lora
     """
     from chronofacts.editing.options import nearest
-    from chronofacts.flows.setting_keys import EDITORS, OWNERS, settings_of
+    from chronofacts.flows.setting_keys import EDITORS, OWNERS, key_of, settings_of
 
     owners = [*OWNERS, *EDITORS]
     chosen = name.partition("+")[0]
@@ -56,6 +56,6 @@ def settings(
     for owner, ones in found.items():
         table = Table("--set", "type", "default", "meaning", box=None, padding=(0, 1), title_justify="left")
         for one in ones:
-            table.add_row(one.name if owner == "run" else f"{owner}.{one.name}", one.kind, one.default, one.meaning)
+            table.add_row(key_of(owner, one), one.kind, one.default, one.meaning)
         console.print(table)
         console.print()

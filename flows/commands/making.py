@@ -159,9 +159,10 @@ def backfill(
     Example: chronofacts backfill --months 2024-01..2024-12 --source qlever
     """
     days = last_days(months)
-    check_source(source, user_agent, days[-1])
-    if relations:
-        load_catalogue().select(split_names(relations))
+    check_source(source, user_agent, days[-1], "--months")
+    names = split_names(relations)
+    if names:
+        load_catalogue().select(names)
     show_progress(f"{len(days)} months, {days[0]} to {days[-1]}, by {source}, into {store}")
     from chronofacts.flows.months import backfill as fill
     from chronofacts.flows.months import make_month
@@ -175,7 +176,6 @@ def backfill(
     with works() as work:
 
         def make(day: datetime.date) -> Path:
-            names = split_names(relations)
             return make_month(opened, source, None, day, names, user_agent, raw, refresh=work.refresh)
 
         made = fill(opened, days, make, (lambda folder: work.publish(folder, repo, settings)) if repo else None)

@@ -31,7 +31,7 @@ def require_hub(endpoint: str) -> None:
 def require_model(name: str, revision: str | None = None) -> None:
     """Raises BadInput for a model of the Hub that is not in the cache here while the Hub cannot be reached.
 
-    Where it is in the cache, the Hub's clients are told not to ask. Must run before they are imported.
+    Where it is in the cache, the Hub's clients are told not to ask.
     """
     named = None if Path(name).exists() else named_models().get(name)
     if Path(name).exists() or name == "small-world" or name.lower().endswith(".gguf"):
@@ -42,8 +42,10 @@ def require_model(name: str, revision: str | None = None) -> None:
     if os.environ.get(_OFFLINE) or (why := _why_unreached(endpoint)) is None:
         return
     os.environ[_OFFLINE] = "1"
-    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub import constants, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
+
+    constants.HF_HUB_OFFLINE = True  # read from the environment once, when it was first imported
 
     on_hub, kept = (named.hub or name) if named is not None else name, None
     with suppress(HFValidationError):

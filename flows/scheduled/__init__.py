@@ -2,7 +2,9 @@
 
 `flows`: refresh, publish and experiment, their steps as tasks. `monthly`: what is scheduled. `dump_tasks`: parts of a
 dump on Prefect's task runners. `artifacts`: what the UI shows. `retention`: old records. `parameters`: words as typed
-parameters. `server`: a server of our own. `process_env`: what Prefect must find in the environment before its import.
+parameters. `serve`: the schedule on this machine alone, with `server`, a server of our own, which `exit_with_parent`
+ends. `run_log`: our lines in the runs' logs. `process_env`: what Prefect must find in the environment before its
+import.
 """
 
 from chronofacts.flows.scheduled.process_env import prepare

@@ -118,4 +118,6 @@ def publish_adapter(
     adapter: Path, snapshot: Path, repo: str, base_model: str, settings: PublishSettings
 ) -> PublishedAdapter:
     """As `flows.publish.publish_adapter`."""
+    if settings.dry_run:
+        return plain_publish.publish_adapter(adapter, snapshot, repo, base_model, settings)
     return send_adapter(adapter, snapshot, repo, base_model, settings)

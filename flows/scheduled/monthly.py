@@ -21,7 +21,12 @@ from prefect.runtime import flow_run as running
 
 from chronofacts.flows import months as month_of
 from chronofacts.flows.commands.checks import last_days
-from chronofacts.flows.months import choose_day, fetch_snapshot, make_month, scratch_of
+from chronofacts.flows.months import (
+    choose_day,
+    fetch_snapshot,
+    forget_copies,
+    make_month,
+)
 from chronofacts.flows.scheduled.artifacts import show_changes, show_rejections, show_report
 from chronofacts.flows.scheduled.flows import experiment, publish, refresh
 from chronofacts.flows.scheduled.retention import forget_old_runs, prune_results
@@ -120,12 +125,13 @@ def monthly(
         )
         before = max((known for known in opened.days() if known < day), default=None)
         if before is not None:
-            show_changes(opened.folder(before, scratch_of(opened)), snapshot)
+            show_changes(fetch_snapshot(opened, before), snapshot)
         show_rejections(snapshot)
         reports, failed = experiment_on_all(snapshot, day, models, editors, settings or {}, results)
         if repo:
             publish(snapshot, repo, PublishSettings(endpoint), reports)
         pruned = opened.prune(Retention(keep_last=keep_last))
+        forget_copies(opened, pruned)
         removed_runs = prune_results(results, opened.days())
     forget_old_runs(history_days, datetime.datetime.now(datetime.UTC))
     if failed:

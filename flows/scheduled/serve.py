@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from chronofacts.flows.prefect_server import named_server, use_named_server
+from chronofacts.flows.prefect_server import use_named_server
 from chronofacts.flows.scheduled.server import OwnServer, start_server
 from chronofacts.schemas.errors import CheckFailed
 
@@ -28,7 +28,7 @@ def serve_monthly(cron: str, words: Mapping[str, str], port: int, show: Callable
     from chronofacts.flows.scheduled.parameters import read_parameters
 
     parameters = read_parameters(monthly, words)
-    if use_named_server() and (named := named_server()) is not None:
+    if (named := use_named_server()) is not None:
         show(named.api.removesuffix("/api"), parameters)
         monthly.serve(name="monthly", cron=cron, parameters=parameters, limit=1)
         return

@@ -63,7 +63,7 @@ def _translate(error: Exception, repo: str) -> ChronoFactsError | None:
         if isinstance(cause, HfHubHTTPError):
             return _translate_reply(cause, repo)
         if isinstance(cause, OfflineModeIsEnabled):
-            return BadInput("HF_HUB_OFFLINE is set, so the Hub is not asked; unset it to publish")
+            return BadInput("HF_HUB_OFFLINE is set, so the Hub is not asked; unset it")
         if isinstance(cause, HFValidationError):
             return BadInput(f"--repo {repo!r} is not a name that the Hub takes: {_short(str(cause))}")
     if unreached := [cause for cause in causes if isinstance(cause, (_HTTP_ERROR, LocalEntryNotFoundError))]:
@@ -71,7 +71,7 @@ def _translate(error: Exception, repo: str) -> ChronoFactsError | None:
             f"the Hub cannot be reached ({_short(str(causes[-1]) or type(unreached[-1]).__name__)}); try again later"
         )
     if isinstance(error, (ValueError, OSError)):
-        return CheckFailed(f"publishing to {repo} failed: {_short(str(error))}; publish again")
+        return CheckFailed(f"{repo} on the Hub: {_short(str(error))}; run the same again")
     return None
 
 
@@ -89,13 +89,15 @@ def _translate_reply(error: HfHubHTTPError, repo: str) -> ChronoFactsError:
     said = f": {_short(error.server_message)}" if error.server_message else ""
     if status == 401:
         return BadInput(
-            f"the Hub does not take your login for {repo} (401{said}); run `hf auth login` or set HF_TOKEN to a "
-            "token that may write"
+            f"the Hub does not take your login for {repo} (401{said}); check the name, and run `hf auth login` or set "
+            "HF_TOKEN"
         )
     if status == 403:
         return BadInput(f"your token may not write to {repo} (403{said}); make one that may, and run `hf auth login`")
     if status == 404:
-        return BadInput(f"{repo} is not there, or is hidden from your login (404{said}); check --repo and --endpoint")
+        return BadInput(
+            f"{repo} is not there, or is hidden from your login (404{said}); check the name and the endpoint"
+        )
     if status == 412:
         return HeadMoved(f"{repo} changed while this snapshot was published (412); publish again")
     if status in _BUSY:

@@ -107,7 +107,7 @@ def test_the_active_profile_of_prefect_names_a_server_too(tmp_path: Path, monkey
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.delenv("PREFECT_PROFILE", raising=False)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-    assert named_server() is None and use_named_server() is False
+    assert named_server() is None and use_named_server() is None
     address = f"http://127.0.0.1:{free_port()}/api"
     (tmp_path / "profiles.toml").write_text(
         f'active = "team"\n[profiles.local]\n[profiles.team]\nPREFECT_API_URL = "{address}"\n'

@@ -60,7 +60,7 @@ def test_the_editors_are_those_that_there_are() -> None:
         (["lora"], {"memit.layers": "1"}),
         (["lora"], {"qiuck": "true"}),
         (["lora"], {"scoring.prefix": "dated?"}),
-        (["none", "rome"], {"quick": "perhaps"}),
+        (["none", "rome"], {"scoring.hops": "perhaps"}),
     ],
 )
 def test_what_is_wrong_is_told_as_the_experiment_would_tell_it(editors: list[str], words: dict[str, str]) -> None:

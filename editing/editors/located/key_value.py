@@ -20,7 +20,7 @@ from chronofacts.editing.forward.prompt_prefix_cache import PromptPrefix, read_c
 from chronofacts.editing.models.architecture import share_of_depth
 from chronofacts.editing.models.encoding import Batch, Encoded, encode, pad
 from chronofacts.editing.models.hooks import AfterHook, hidden_of, hooked, with_hidden
-from chronofacts.editing.models.key_value_cache import after_cache
+from chronofacts.editing.models.key_value_cache import reading
 from chronofacts.editing.models.load import answer_logits, find_blocks, keeps_some_logits
 from chronofacts.editing.models.subject_tokens import subject_end
 from chronofacts.editing.progress import Progress
@@ -278,7 +278,7 @@ def _predict_next(model: Any, ids: torch.Tensor, last: torch.Tensor, prefix: Pro
     wanted, index = torch.unique(last, return_inverse=True)
     only = {"logits_to_keep": wanted} if keeps_some_logits(model) else {}
     cache = prefix.cache_for(len(ids))
-    read = {"use_cache": False} if cache is None else {"use_cache": True, **after_cache(model, cache)}
+    read = reading(model, cache)
     logits = model(input_ids=ids, **only, **read).logits
     chosen = logits[torch.arange(len(ids), device=ids.device), index if only else last]
     return chosen.float().log_softmax(-1)  # type: ignore[no-any-return]

@@ -138,10 +138,12 @@ def test_an_unfinished_run_says_so_in_one_line(tmp_path: Path) -> None:
 def test_a_small_world_below_its_target_is_told_first(experiment: Experiment, tmp_path: Path) -> None:
     folder = changed(experiment, tmp_path / "run")
     about = json.loads((folder / "run.json").read_text())
-    about["model"]["recall"] = 0.2
+    about["warnings"] = ["the small world knows 20 % of what it was to know"]
     (folder / "run.json").write_text(json.dumps(about))
     page = write_report([folder], tmp_path / "out").read_text()
-    assert "ended at a recall of 0.20, below its target of 0.98" in page[: page.index("<h2>")]
+    assert "run: the small world knows 20 % of what it was to know" in page[: page.index("<h2>")]
+    markdown = (tmp_path / "out" / "report.md").read_text()
+    assert "knows 20 % of what it was to know" in markdown[: markdown.index("|")]
 
 
 def test_a_page_names_no_folder_of_the_machine_that_made_it() -> None:
