@@ -22,8 +22,9 @@ from chronofacts.pipeline.publishing.contents import LocalFile, text_file
 from chronofacts.pipeline.publishing.errors import hub_errors
 from chronofacts.pipeline.publishing.hub import PublishSettings, check_options, commit_files, read_back
 from chronofacts.pipeline.snapshots.markdown import edit_table, escape
-from chronofacts.pipeline.snapshots.write import read_table, sha256_of
+from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.files import sha256_of
 from chronofacts.schemas.ids import is_hub_model
 from chronofacts.schemas.manifest import hash_files, read_manifest
 
