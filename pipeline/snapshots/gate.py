@@ -2,8 +2,8 @@
 
 One damaged entity costs the rows that are about it, never the run. An edit or a question that breaks a promise of
 `verify`, and all that depends on it, goes to `rejections` with the stage `verify` and the promise's id as the reason;
-then the snapshot is written and verified once more (`pipeline.snapshots.write`). A promise that no row can answer for, or that more than a few rows break, is
-no damage of the data but a fault of the program: then the folder stays as `OUT.broken`, to be looked at.
+then `pipeline.snapshots.write` writes and verifies the snapshot once more. A promise that no row can answer for, or
+that more than a few rows break, is no damage of the data but a fault of the program.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def _check_share(connection: duckdb.DuckDBPyConnection, problems: list[Problem])
         ).fetchall()
         if gone > max(SHARE * all_rows, minimum):
             raise CheckFailed(
-                f"{describe_broken(problems)}; {gone} of {all_rows} {kind}s break one, more than {SHARE:.0%}: that is no "
-                "damage of the data, the program is at fault"
+                f"{describe_broken(problems)}; {gone} of {all_rows} {kind}s break one, more than {SHARE:.0%}: that is "
+                "no damage of the data, the program is at fault"
             )
 
 

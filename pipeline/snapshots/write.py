@@ -2,7 +2,7 @@
 
 Questions lie in one file per kind and split, so that `load_dataset(DIR, "multi_hop", split="test")` reads only these.
 The folder gets its name when it breaks no promise of `verify`; what breaks one is set aside first
-(`pipeline.snapshots.gate`).
+(`pipeline.snapshots.gate`); where that cannot be, the folder stays as `OUT.broken`, to be looked at.
 """
 
 from __future__ import annotations
