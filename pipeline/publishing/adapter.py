@@ -92,7 +92,7 @@ def publish_adapter(
 
 def adapter_files(adapter: Path, snapshot: Path, repo: str, base_model: str = "") -> dict[str, LocalFile]:
     """All files of the repository, made from the adapter and the snapshot alone; errors as `publish_adapter`."""
-    about, config = _read(adapter / _ABOUT), _read(adapter / _CONFIG)
+    about, config = _read_json(adapter / _ABOUT), _read_json(adapter / _CONFIG)
     if not (adapter / _WEIGHTS).is_file() or config.get("peft_type") != "LORA":
         raise BadInput(f"--adapter {adapter} holds no LoRA adapter of PEFT; name RUN/adapters/lora or lora+replay")
     base = _base_of(adapter, about, base_model)
@@ -109,7 +109,7 @@ def adapter_files(adapter: Path, snapshot: Path, repo: str, base_model: str = ""
     }
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise BadInput(f"--adapter {path.parent} holds no saved adapter (no {path.name}); name RUN/adapters/lora")
     try:

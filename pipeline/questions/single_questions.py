@@ -159,7 +159,7 @@ JOIN templates t ON t.relation = e.relation AND t.use = 'reverse' AND t.number =
 
 
 def list_words(drafts: str, table: str) -> Step:
-    # Contradictions are sought among these alone, since whole questions are dear to sort.
+    # Contradictions are sought among these alone, since whole questions are slow to sort.
     return creates(table, reads=drafts)(f"""
 SELECT rowid AS draft, answer_id, plain_words(question) AS question_words,
     CASE WHEN len(phrasings) = 0 THEN question_words

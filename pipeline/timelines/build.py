@@ -178,7 +178,7 @@ FROM outranked
 """
 
 # A span certainly overlaps with an earlier one when it begins before the furthest end so far. Whether any do is
-# asked first, of the dates alone; who reached so far is looked up for those timelines only, since that is dear.
+# asked first, of the dates alone; who reached so far is looked up for those timelines only, since that is slow.
 OVERLAPPING_HOLDERS = f"""
 CREATE OR REPLACE TEMP TABLE overlapping_holders AS
 WITH certain AS (
