@@ -25,6 +25,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from chronofacts.pipeline.snapshots.store_lock import LOCK, StoreLock
 from chronofacts.pipeline.snapshots.write import sha256_of
+from chronofacts.schemas.documents import parse_json
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from chronofacts.schemas.files import create_folder, replace_file
 from chronofacts.schemas.manifest import read_manifest
@@ -100,7 +101,7 @@ class SnapshotStore:
     def latest(self) -> datetime.date | None:
         """The newest snapshot: where `latest.json` points, or the newest found when it points nowhere."""
         try:
-            pointer = json.loads(self.filesystem.cat_file(f"{self.root}/{_LATEST}"))
+            pointer = parse_json(self.filesystem.cat_file(f"{self.root}/{_LATEST}"))
             day = datetime.date.fromisoformat(pointer["as_of"])
         except (OSError, ValueError, KeyError, TypeError):
             return max(self.days(), default=None)
