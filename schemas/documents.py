@@ -17,6 +17,8 @@ __all__ = ["LARGEST", "Unreadable", "parse_json", "parse_toml", "read_json", "re
 
 LARGEST = 64 << 20
 """Bytes of a document that is read whole: manifests, cards, runs, configurations."""
+MOST_DOTS = 1000
+"""In one line of TOML; no key of ours has more than four parts."""
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")  # may be half a character, which no file can hold as UTF-8
 
 
@@ -49,7 +51,11 @@ def parse_json(text: bytes | str) -> Any:
 def parse_toml(text: bytes | str) -> dict[str, Any]:
     """The tables. Raises Unreadable for anything that is no TOML in UTF-8."""
     try:
-        return tomllib.loads(text.decode("utf-8") if isinstance(text, bytes) else text)
+        decoded = text.decode("utf-8") if isinstance(text, bytes) else text
+        # The parser's time grows with the square of the parts of a key.
+        if any(line.count(".") > MOST_DOTS for line in decoded.splitlines()):
+            raise Unreadable(f"a line with more than {MOST_DOTS} dots")
+        return tomllib.loads(decoded)
     except (ValueError, RecursionError, MemoryError) as error:
         raise Unreadable(_why(error)) from None
 

@@ -143,7 +143,8 @@ def check_unpacked(path: Path, largest: int = LARGEST) -> None:
 def _count_bytes(path: Path, group: pq.RowGroupMetaData, number: int, index: int, most: int) -> int:
     """What a column of a row group comes to; where the metadata allows for little, at most that."""
     column = group.column(index)
-    declared, values = column.total_uncompressed_size, max(column.num_values, group.num_rows)
+    declared: int = column.total_uncompressed_size
+    values = max(int(column.num_values), int(group.num_rows))
     if column.physical_type not in ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY"):
         return max(declared, values * 8)
     if not any("DICTIONARY" in encoding for encoding in column.encodings) and declared <= LONGEST_TEXT:

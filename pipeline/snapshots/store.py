@@ -233,7 +233,7 @@ def _as_day(name: str, quiet: bool = False) -> datetime.date | None:
         pass
     if quiet:
         return None
-    raise BadInput(f"{name!r} names no snapshot; give latest or a day as YYYY-MM-DD")
+    raise BadInput(f"{name[:40]!r} names no snapshot; give latest or a day as YYYY-MM-DD")
 
 
 def _files_of(snapshot: Path) -> list[str]:

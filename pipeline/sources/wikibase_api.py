@@ -64,10 +64,17 @@ class Reread:
 class EntityApi:
     """`wbgetentities` of one wiki, one request at a time."""
 
-    def __init__(self, settings: HttpSettings, clock: Clock, session: requests.Session) -> None:
+    def __init__(
+        self,
+        settings: HttpSettings,
+        clock: Clock,
+        session: requests.Session,
+        whole_s: float = WHOLE_S,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
         self._settings = settings
         self._clock = clock
-        self._http = BoundedHttp(session, WHOLE_S, MOST_BYTES)
+        self._http = BoundedHttp(session, whole_s, most_bytes)
 
     def read(self, qids: Sequence[str], properties: Sequence[str], language: str) -> Reread:
         """Statements, names and lifecycle of the items.

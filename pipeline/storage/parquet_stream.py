@@ -98,11 +98,13 @@ def _text_bytes(array: pa.Array | pa.ChunkedArray) -> np.ndarray:
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
     if pa.types.is_string(array.type):
-        return pc.fill_null(pc.binary_length(array), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+        lengths: np.ndarray = pc.fill_null(pc.binary_length(array), 0).to_numpy(zero_copy_only=False)
+        return lengths.astype(np.int64)
     if pa.types.is_list(array.type):
         within = np.concatenate([[0], np.cumsum(_text_bytes(array.flatten()))])
         ends = np.cumsum(pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False))
-        return np.diff(within[np.concatenate([[0], ends])])  # type: ignore[no-any-return]
+        per_row: np.ndarray = np.diff(within[np.concatenate([[0], ends])])
+        return per_row
     if pa.types.is_struct(array.type):
         return sum((_text_bytes(part) for part in array.flatten()), np.zeros(len(array), np.int64))  # type: ignore[no-any-return]
     return np.zeros(len(array), np.int64)
