@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from chronofacts.editing.facts import choose_facts
-from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
-from chronofacts.schemas.tables import SNAPSHOT_TABLES, conform
+from chronofacts.schemas.parquet import read_snapshot_table
 
 __all__ = ["Snapshot", "load_snapshot", "subset"]
 
@@ -41,7 +40,7 @@ def load_snapshot(path: Path) -> Snapshot:
     damaged, SchemaMismatch when a table lacks a column.
     """
     manifest = read_manifest(path)
-    tables = {name: _read_table(path, name) for name in ("edits", "questions", "sentences")}
+    tables = {name: read_snapshot_table(path, name) for name in ("edits", "questions", "sentences")}
     for name in ("edits", "questions"):
         if not tables[name].num_rows:
             raise BadInput(f"{path} has no {name}; make a snapshot with more relations or dates further apart")
@@ -75,16 +74,3 @@ def subset(snapshot: Snapshot, edits: int, sentences: int, seed: int) -> Snapsho
     rank = np.where(is_near.to_numpy(zero_copy_only=False), 0.0, 1.0) + generator.random(snapshot.sentences.num_rows)
     nearest = pa.array(np.sort(np.argsort(rank, kind="stable")[:sentences]))
     return replace(snapshot, edits=chosen_edits, questions=questions, sentences=snapshot.sentences.take(nearest))
-
-
-def _read_table(path: Path, name: str) -> pa.Table:
-    files = sorted((path / name).glob("*.parquet"))
-    if not files:
-        raise BadInput(f"{path} has no table {name} ({path / name}/*.parquet); make the snapshot again")
-    try:
-        parts = [pq.read_table(file, partitioning=None) for file in files]
-    except (pa.ArrowInvalid, OSError) as error:
-        raise CheckFailed(
-            f"table {name} of {path} cannot be read ({error}); run `chronofacts verify {path}`"
-        ) from error
-    return pa.concat_tables([conform(part, SNAPSHOT_TABLES[name], name) for part in parts])

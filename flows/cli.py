@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import inspect as introspection
 import os
+import sys
+import traceback
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -19,7 +22,9 @@ from chronofacts.flows.commands import experimenting, listing, making, reading, 
 from chronofacts.flows.configuration import PREFIX, read_configuration, unread_variables
 from chronofacts.flows.output import mode, print_error, stop_progress
 from chronofacts.flows.stopping import Stopped, stoppable
+from chronofacts.schemas.addresses import PASSED
 from chronofacts.schemas.errors import ChronoFactsError
+from chronofacts.schemas.redact import redact
 
 __all__ = ["COMMANDS", "app", "main", "options_of"]
 
@@ -109,7 +114,7 @@ def configure(
     context: typer.Context,
     config: Annotated[
         Path | None,
-        typer.Option(help="File with options, one table per command. Default: chronofacts.toml here, if there is one."),
+        typer.Option(help="File with options, one table per command. Default: your own, and chronofacts.toml here."),
     ] = None,
     version: Annotated[
         bool,
@@ -145,6 +150,7 @@ def options_of(command: Any) -> dict[str, str]:
 def variables_of(commands: Mapping[str, Any]) -> set[str]:
     """Every variable of the environment that an option is read from."""
     found = {f"{PREFIX}_CONFIG", f"{PREFIX}_CACHE", f"{PREFIX}_USER_AGENT", f"{PREFIX}_WEBHOOK", f"{PREFIX}_VERSION"}
+    found.add(PASSED)
     for name, command in commands.items():
         for one in command.params:
             own = one.envvar if isinstance(one.envvar, list | tuple) else [one.envvar] if one.envvar else []
@@ -153,7 +159,13 @@ def variables_of(commands: Mapping[str, Any]) -> set[str]:
 
 
 def main() -> None:
+    sys.excepthook = _print_fault
     app()
+
+
+def _print_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A fault of the program, in full but for secrets: what libraries raise may quote addresses and headers."""
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ Leaves out: Prefect's other places for settings (`.env`, `prefect.toml`), which 
 from __future__ import annotations
 
 import os
-import tomllib
 import urllib.error
 import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from chronofacts.schemas.documents import read_toml
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.redact import redact
 
@@ -38,7 +38,7 @@ def named_server() -> NamedServer | None:
     home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect").expanduser()
     file = Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml")
     try:
-        profiles = tomllib.loads(file.read_text(encoding="utf-8"))
+        profiles = read_toml(file)
     except (OSError, ValueError):
         return None
     name = os.environ.get("PREFECT_PROFILE") or profiles.get("active")

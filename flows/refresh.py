@@ -5,16 +5,10 @@ A plain function, whose steps somebody else may run: `flows.scheduled.flows` run
 
 from __future__ import annotations
 
-import glob
 import logging
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
-
-import duckdb
 
 from chronofacts.flows.dump import part_runner
 from chronofacts.flows.progress import Step, plain_step, show_steps
@@ -30,7 +24,7 @@ from chronofacts.pipeline.sources.sparql.neighbourhood import days_of_change
 from chronofacts.pipeline.sources.staging import stage_source
 from chronofacts.schemas.catalogue import Catalogue
 from chronofacts.schemas.errors import BadInput
-from chronofacts.schemas.files import lock_file, report_full_disk
+from chronofacts.schemas.files import scratch_folder
 from chronofacts.schemas.manifest import SnapshotManifest
 
 __all__ = ["open_source", "refresh"]
@@ -79,24 +73,6 @@ def refresh(
         step("write-snapshot", lambda: write_valid(tables, manifest, settings.out))
     source.finish()
     return settings.out
-
-
-@contextmanager
-def scratch_folder(out: Path) -> Iterator[Path]:
-    """A folder beside out for what memory does not hold; removed at the end, and by the next refresh after a kill.
-
-    Raises CheckFailed when the disk is full.
-    """
-    with report_full_disk(out.parent, duckdb.IOException):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        for left in out.parent.glob(f".{glob.escape(out.name)}.*.work"):
-            with suppress(OSError), lock_file(left / "lock", wait=False):  # refused while its process lives
-                shutil.rmtree(left, ignore_errors=True)
-        with (
-            TemporaryDirectory(prefix=f".{out.name}.", suffix=".work", dir=out.parent) as name,
-            lock_file(Path(name, "lock")),
-        ):
-            yield Path(name)
 
 
 def _check_freshness(source: Source, settings: SnapshotSettings) -> Freshness:

@@ -14,6 +14,7 @@ from chronofacts.pipeline.sources.dump.source import DumpSettings
 from chronofacts.pipeline.sources.sparql.endpoint_source import ENDPOINTS, EndpointSettings, is_endpoint
 from chronofacts.pipeline.sources.sparql.rate_limit import full_user_agent
 from chronofacts.pipeline.sources.sparql.recording import find_recording
+from chronofacts.schemas.addresses import hide, is_address
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.files import check_out
@@ -27,8 +28,8 @@ class RefreshSettings:
     """Raises BadInput for options that are wrong, before anything slow begins."""
 
     source: str
-    """`sample`, `wdqs`, `qlever`, an endpoint's address, `raw:DIR` (a recording of one), or a dump's file, folder or
-    pattern."""
+    """`sample`, `wdqs`, `qlever`, an endpoint's address (without its secrets, which `schemas.addresses` keeps),
+    `raw:DIR` (a recording of one), or a dump's file, folder or pattern."""
     out: Path
     """A new folder, for the snapshot."""
     snapshot: SnapshotSettings
@@ -42,6 +43,8 @@ class RefreshSettings:
     """What reads a dump's parts (`flows.dump.part_runner`)."""
 
     def __post_init__(self) -> None:
+        if is_address(self.source):
+            object.__setattr__(self, "source", hide(self.source))
         check_out(self.out)
         self.catalogue.require_language(self.snapshot.language)
         choose_scope(self.endpoint.scope, "whole")

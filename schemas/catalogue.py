@@ -11,7 +11,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,6 +19,7 @@ from typing import Any
 
 from chronofacts.schemas.catalogue_checks import Entry, check_joins, check_language, check_words, wordings_of
 from chronofacts.schemas.catalogue_entries import Article, ChangeWords, Language, PluralWords, Qid, Relation, Words
+from chronofacts.schemas.documents import parse_toml
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["CATALOGUE_PATH", "Catalogue", "load_catalogue"]
@@ -82,10 +82,10 @@ def load_catalogue(path: Path | None = None) -> Catalogue:
     try:
         raw = path.read_bytes()
         text = raw.decode("utf-8")
-        tables = tomllib.loads(text)
+        tables = parse_toml(raw)
     except OSError as error:
         raise BadInput(f"cannot read the relation catalogue {path}: {error.strerror}; give an existing file") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except ValueError as error:
         raise BadInput(f"{path} is not TOML in UTF-8: {error}") from error
     file = Entry(str(path), text)
     file.only_keys(tables, ("acting_roles", "languages", "relations"))

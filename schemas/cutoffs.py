@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime
 import difflib
-import tomllib
 from pathlib import Path
 
 from chronofacts.schemas.dates import parse_day
+from chronofacts.schemas.documents import read_toml
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["CUTOFFS_PATH", "known_until", "parse_since"]
@@ -18,7 +18,7 @@ _PREFIX = "model:"
 
 def known_until(model: str, path: Path = CUTOFFS_PATH) -> datetime.date:
     """The first day after the month that a model's makers state. Raises BadInput naming the nearest known model."""
-    stated = tomllib.loads(path.read_text(encoding="utf-8"))
+    stated = read_toml(path)
     if model not in stated:
         near = difflib.get_close_matches(model, stated, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""

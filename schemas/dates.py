@@ -38,8 +38,8 @@ _EPOCH = datetime.date(1970, 1, 1).toordinal()
 _ERA = 146_097  # days of 400 Gregorian years
 _LAST_DAY_NUMBER = LAST_DAY.toordinal() - _EPOCH
 
-_JSON_TIME = re.compile(r"([+-])(\d{1,16})-(\d\d)-(\d\d)T\d\d:\d\d:\d\dZ")
-_RDF_TIME = re.compile(r"([+-]?)(\d{4,16})-(\d\d)-(\d\d)T\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?")
+_JSON_TIME = re.compile(r"([+-])(\d{1,16})-(\d\d)-(\d\d)T\d\d:\d\d:\d\dZ", re.ASCII)
+_RDF_TIME = re.compile(r"([+-]?)(\d{4,16})-(\d\d)-(\d\d)T\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ def to_day_number(day: datetime.date) -> int:
 def parse_day(text: str, option: str) -> datetime.date:
     """The date of an option such as `--since 2021-01-01`; BadInput names the option and the form."""
     try:
-        if not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        if not re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
             raise ValueError(text)
         return datetime.date.fromisoformat(text)
     except ValueError:

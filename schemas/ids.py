@@ -16,12 +16,12 @@ _HUB_REPO = re.compile(f"{_HUB_NAME}/{_HUB_NAME}", re.ASCII)
 _HUB_MODEL = re.compile(f"{_HUB_NAME}(/{_HUB_NAME})?", re.ASCII)
 
 
-def is_qid(text: str) -> bool:
-    return _QID.fullmatch(text) is not None
+def is_qid(text: object) -> bool:
+    return isinstance(text, str) and _QID.fullmatch(text) is not None
 
 
-def is_pid(text: str) -> bool:
-    return _PID.fullmatch(text) is not None
+def is_pid(text: object) -> bool:
+    return isinstance(text, str) and _PID.fullmatch(text) is not None
 
 
 def is_hub_repo(text: str) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from chronofacts.schemas.documents import Unreadable, read_toml
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["MODELS_PATH", "NamedModel", "named_models"]
@@ -35,9 +35,9 @@ class NamedModel:
 def named_models(path: Path = MODELS_PATH) -> dict[str, NamedModel]:
     """name -> model. Raises BadInput naming the entry that has neither a packaged file nor a repository on the Hub."""
     try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+        entries = read_toml(path)
         found = {name: NamedModel(name, **entry) for name, entry in entries.items()}
-    except (tomllib.TOMLDecodeError, TypeError) as error:
+    except (Unreadable, TypeError) as error:
         raise BadInput(f"{path}: {error}; each entry takes the keys that the head of the file names") from error
     for model in found.values():
         if (model.package is None) != (model.file is None) or (model.package is None) == (model.hub is None):

@@ -14,6 +14,7 @@ PROMISES: dict[str, str] = {
     # The files of the folder.
     "files_there": "every file of the manifest is there",
     "no_foreign_file": "no Parquet file is missing from the manifest",
+    "no_links": "no file is a link to another place",
     "files_as_written": "every file is the one that was written",
     "tables_there": "every table is there",
     # Ids, and what they point at.

@@ -22,6 +22,7 @@ REASONS: dict[str, tuple[str, str]] = {
     "conflicting_dates": ("statements", "Several start or end qualifiers that cannot all be true."),
     "start_after_end": ("statements", "The statement starts after it ends."),
     "wrong_object_type": ("statements", "A literal stands where the relation wants an item, or the reverse."),
+    "too_long": ("statements", "A value or its qualifiers are longer than Wikidata lets anybody write."),
     "malformed_id": ("statements", "An id is not a Wikidata id."),
     "deprecated": ("statements", "The statement has deprecated rank: Wikidata says it is wrong."),
     "broken_line": ("statements", "A line of the dump could not be read."),

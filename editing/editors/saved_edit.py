@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,9 @@ from chronofacts.editing.editors.prompted.rewritten_model import STORE
 from chronofacts.editing.editors.trained.gradient import DELTA, WeightEdit, change_weights, merge_edit
 from chronofacts.editing.models.chat import ChatTokenizer
 from chronofacts.editing.models.load import model_hash
+from chronofacts.schemas.documents import read_json
 from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.names import check_name
 from chronofacts.schemas.tables import SENTENCES
 
 __all__ = ["CARD", "SavedSettings", "base_of", "check_base", "load_edit", "merge_edit", "read_card", "saved_plans"]
@@ -102,8 +103,8 @@ def read_card(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise BadInput(f"{folder} holds no saved edit (it has no {CARD}); name RUN/adapters/EDITOR")
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        card = read_json(path)
+    except (ValueError, OSError) as error:
         raise CheckFailed(f"{path} is damaged ({error}); make the edit again") from error
     return card if isinstance(card, dict) else {}
 
@@ -129,7 +130,8 @@ def saved_plans(folders: Sequence[Path], taken: Sequence[str] = ()) -> tuple[Pla
     """
     plans, names = list[Plan](), set(taken)
     for folder in folders:
-        stem = f"{PREFIX}{read_card(folder).get('editor', 'edit')}"
+        editor = check_name(read_card(folder).get("editor", "edit"), f"the editor of {folder / CARD}")
+        stem = f"{PREFIX}{editor}"
         numbered = (f"{stem}-{number}" for number in itertools.count(2))
         name = next(name for name in itertools.chain([stem], numbered) if name not in names)
         names.add(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +10,11 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.documents import read_json
+from chronofacts.schemas.errors import BadInput, CheckFailed, ChronoFactsError
+from chronofacts.schemas.names import path_within
+from chronofacts.schemas.parquet import check_unpacked, read_parquet
 
 __all__ = ["Interval", "Run", "State", "differences", "intervals", "read_runs", "shorten_paths", "states"]
 
@@ -121,12 +122,13 @@ def _read_run(folder: Path) -> Run:
     if not file.is_file():
         raise BadInput(f"{folder} is not a run (it has no run.json); make one with `chronofacts experiment`")
     try:
-        about = json.loads(file.read_text(encoding="utf-8"))
+        about = read_json(file)
         scores = {
-            name: pq.read_table(folder / "scores" / f"{name}.parquet", partitioning=None) for name in about["metrics"]
+            name: _read_table(path_within(folder / "scores", f"{name}.parquet", f"an editor of {file}"))
+            for name in about["metrics"]
         }
         metrics, pairs = (
-            pq.read_table(path, partitioning=None) if path.is_file() else None
+            _read_table(path) if path.is_file() else None
             for path in (folder / "metrics.parquet", folder / "differences.parquet")
         )
         if metrics is None:
@@ -134,9 +136,16 @@ def _read_run(folder: Path) -> Run:
         run = Run(folder, about, metrics, scores, pairs)
         model = str(about["model"]["hash"])
         hashes = {one for table in scores.values() for one in pc.unique(table["model_hash"]).to_pylist()}
-    except (ValueError, KeyError, TypeError, OSError, pa.ArrowInvalid) as error:
+    except ChronoFactsError:
+        raise
+    except (ValueError, KeyError, TypeError, OSError, AttributeError, pa.ArrowException) as error:
         raise CheckFailed(f"the run {folder} is damaged ({error}); run the experiment again") from error
     if others := hashes - {model}:
         other = sorted(map(str, others))[0]
         raise CheckFailed(f"{folder} has scores of the model {other} among those of {model}; run the experiment again")
     return run
+
+
+def _read_table(path: Path) -> pa.Table:
+    check_unpacked(path)
+    return read_parquet(path)

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from chronofacts.schemas.documents import read_json
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.files import check_out, lock_file
 
@@ -98,7 +99,7 @@ def _check_identity(folder: Path, identity: Mapping[str, Any], out: Path) -> Non
     file = folder / WORK / "identity.json"
     wanted = before = json.loads(json.dumps(identity, default=str))
     with suppress(OSError, ValueError):
-        before = json.loads(file.read_text(encoding="utf-8"))
+        before = read_json(file)
     if before != wanted and _has_checkpoints(folder):
         changed = sorted(name for name in {*before, *wanted} if before.get(name) != wanted.get(name))
         raise BadInput(

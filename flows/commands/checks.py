@@ -12,8 +12,8 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from chronofacts.schemas.addresses import is_address, split_address
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.cutoffs import parse_since
 from chronofacts.schemas.dates import check_dates, parse_day
@@ -51,19 +51,26 @@ def check_source(source: str, user_agent: str, as_of: datetime.date, option: str
                 f"{option} {as_of} lies after {last}, the last day that the sample speaks of; choose {last} or an "
                 "earlier day"
             )
-    elif source.startswith(("http://", "https://")):
-        if not urlsplit(source).hostname:
-            raise BadInput(f"--source {source!r} is no address; give wdqs, qlever or http://HOST/PATH")
+    elif is_address(source):
+        split_address(source, "--source")
     elif source == "wdqs" and not user_agent:
         raise BadInput(
             "--source wdqs refuses who cannot be reached: give --user-agent (or CHRONOFACTS_USER_AGENT) with your own "
             "URL or e-mail address, such as 'my-project/1.0 (https://my.site; me@my.site)'"
         )
-    elif not (source in SOURCES or source.startswith("raw:") or glob.has_magic(source) or Path(source).exists()):
+    elif not (source in SOURCES or source.startswith("raw:") or glob.has_magic(source) or is_there(Path(source))):
         raise BadInput(
             f"--source {source!r} is not a source; use {', '.join(SOURCES)}, an address http://…, raw:DIR, or the "
             "file or folder of a dump"
         )
+
+
+def is_there(path: Path) -> bool:
+    """Whether a path names something; none that no system takes (too long, with a NUL) does."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def last_days(months: str) -> list[datetime.date]:

@@ -13,6 +13,7 @@ from chronofacts.flows.commands.arguments import Out, require_editing, split_nam
 from chronofacts.flows.commands.checks import check_refresh, check_source, last_days
 from chronofacts.flows.commands.works import run_work
 from chronofacts.flows.output import print_result, show_progress
+from chronofacts.schemas.addresses import hide, is_address
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.dates import parse_day
 
@@ -112,6 +113,7 @@ def refresh(
 
     Example: chronofacts refresh --source sample --since 2021-01-01 --as-of 2025-01-01 --out S
     """
+    source = hide(source) if is_address(source) else source
     days = check_refresh(source, since, as_of, split_names(relations), language, out, user_agent)
     read_on = parse_day(dump_day, "--dump-day") if dump_day else None
     show_progress(f"a snapshot of what changed from {days[0]} to {days[1]}, by {source}, to {out}")
@@ -160,6 +162,7 @@ def backfill(
 
     Example: chronofacts backfill --months 2024-01..2024-12 --source qlever
     """
+    source = hide(source) if is_address(source) else source
     days = last_days(months)
     check_source(source, user_agent, days[-1], "--months")
     names = split_names(relations)

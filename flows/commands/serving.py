@@ -10,6 +10,7 @@ import typer
 from chronofacts.flows.commands.arguments import parse_settings
 from chronofacts.flows.output import print_result
 from chronofacts.flows.prefect_server import require_prefect
+from chronofacts.schemas.addresses import hide, is_address
 
 __all__ = ["serve"]
 
@@ -33,7 +34,8 @@ def serve(
 
     Example: chronofacts serve --set source=qlever --set repo=ORG/NAME
     """
-    words = parse_settings(set_ or [])
+    # The parameters of a schedule lie in Prefect's database; what is secret of an address stays in memory.
+    words = {key: hide(value, key) if is_address(value) else value for key, value in parse_settings(set_ or []).items()}
     if webhook:
         os.environ["CHRONOFACTS_WEBHOOK"] = webhook  # no parameter: those are shown in the UI, and this is a secret
     require_prefect("schedules need it;")

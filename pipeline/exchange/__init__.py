@@ -27,7 +27,7 @@ from chronofacts.pipeline.exchange.snapshot_rows import Contents, read_contents
 from chronofacts.pipeline.exchange.zsre import read_zsre
 from chronofacts.pipeline.snapshots.write import write_valid
 from chronofacts.schemas.dates import check_dates
-from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.errors import BadInput, ChronoFactsError
 from chronofacts.schemas.files import check_out, create_folder
 from chronofacts.schemas.manifest import SnapshotManifest
 
@@ -83,13 +83,20 @@ def import_benchmark(file: Path, format: str, as_of: datetime.date | None = None
     """
     known = IMPORTS[_known(format, IMPORTS, EXPORTS, "exported")]
     day = _day(as_of or known.as_of, format)
-    benchmark = known.read(file)
-    if not benchmark.edits:
-        raise BadInput(f"{file} has no edit that changes anything; is --format {format} its format?")
     try:
+        benchmark = known.read(file)
+        if not benchmark.edits:
+            raise BadInput(f"{file} has no edit that changes anything; is --format {format} its format?")
         return benchmark.tables(day)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+    except ChronoFactsError:
+        raise
+    except pa.ArrowException as error:
         raise BadInput(f"{file}: a column under `chronofacts` is not what our exports write ({error})") from error
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+        # Whatever stands where in a file of others, it is the file that does not fit.
+        raise BadInput(
+            f"{file} cannot be read as {format} ({type(error).__name__}: {str(error)[:200]}); is --format its format?"
+        ) from error
 
 
 def import_snapshot(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chronofacts.schemas.documents import Unreadable, parse_json
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Record", "read_records", "read_text", "write_records"]
@@ -131,13 +132,13 @@ def _read_document(file: Path) -> object:
     """The JSON value of a file, or the list of its lines where each line is a JSON object."""
     text = read_text(file)
     try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        return parse_json(text)
+    except Unreadable as error:
         lines = [line for line in text.splitlines() if line.strip()]
         try:
             if len(lines) > 1:
-                return [json.loads(line) for line in lines]
-        except (json.JSONDecodeError, RecursionError):
+                return [parse_json(line) for line in lines]
+        except Unreadable:
             pass
         raise BadInput(f"{file} is not JSON ({error}); give the benchmark's .json or .jsonl file") from error
 

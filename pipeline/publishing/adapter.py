@@ -23,6 +23,7 @@ from chronofacts.pipeline.publishing.errors import hub_errors
 from chronofacts.pipeline.publishing.hub import PublishSettings, check_options, commit_files, read_back
 from chronofacts.pipeline.snapshots.markdown import edit_table, escape
 from chronofacts.pipeline.snapshots.write import read_table
+from chronofacts.schemas.documents import read_json
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from chronofacts.schemas.files import sha256_of
 from chronofacts.schemas.ids import is_hub_model
@@ -113,8 +114,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise BadInput(f"--adapter {path.parent} holds no saved adapter (no {path.name}); name RUN/adapters/lora")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        found = read_json(path)
+    except (ValueError, OSError) as error:
         raise CheckFailed(f"{path} is damaged ({error}); run the experiment again") from error
     return found if isinstance(found, dict) else {}
 

@@ -10,20 +10,21 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
 from chronofacts.pipeline.publishing.charts import edits_by_month_svg, edits_by_relation_svg
+from chronofacts.pipeline.snapshots.card import CARD, card_text
 from chronofacts.pipeline.snapshots.croissant import FILE as CROISSANT
 from chronofacts.pipeline.snapshots.croissant import croissant_text
 from chronofacts.pipeline.snapshots.markdown import edit_table, escape, table
 from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.schemas.errors import CheckFailed
+from chronofacts.schemas.files import is_link
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
 
@@ -31,13 +32,12 @@ __all__ = [
     "CARD", "REPORTS", "ExperimentReport", "LocalFile", "Previous", "compose", "data_files", "is_ours", "text_file",
 ]  # fmt: skip
 
-CARD, MANIFEST = "README.md", "manifest.json"
+MANIFEST = "manifest.json"
 CHART, RELATIONS_CHART = "edits_by_month.svg", "edits_by_relation.svg"
 REPORTS = "reports/"
 """Folder of a repository that keeps the reports of all months."""
 _FIGURES = ("edit_success", "paraphrase", "multi_hop", "locality", "history", "stale_rate")
 _EXAMPLES = 8
-_FILE_NAME = re.compile(r"[a-z_]+/[A-Za-z0-9][A-Za-z0-9_.-]*\.parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +82,18 @@ def is_ours(path: str) -> bool:
 
 
 def data_files(snapshot: Path) -> dict[str, LocalFile]:
-    """The Parquet files and the manifest of a snapshot that was verified, with the manifest's own sums.
+    """The Parquet files of a snapshot that was verified, with the manifest's own sums, and the manifest without the
+    sums of the folder's own card and metadata, which are made anew for a publication.
 
-    Raises BadInput when the folder is no snapshot, CheckFailed for a name that is no file of a table.
+    Raises BadInput when the folder is no snapshot, CheckFailed for a file that is a link or is not there.
     """
-    files = {}
-    for name, entry in read_manifest(snapshot).files.items():
-        if not _FILE_NAME.fullmatch(name) or name.partition("/")[0] not in SNAPSHOT_TABLES:
-            raise CheckFailed(f"{snapshot / MANIFEST} names {name!r}, which is no file of a table; make it again")
+    manifest, files = read_manifest(snapshot), {}
+    for name, entry in manifest.files.items():
         path = snapshot / name
+        if is_link(snapshot, name) or not path.is_file():
+            raise CheckFailed(f"{path} is a link or no file; copy the snapshot whole, or make it again")
         files[name] = LocalFile(path, path.stat().st_size, entry.sha256, "")
-    files[MANIFEST] = text_file((snapshot / MANIFEST).read_bytes())
+    files[MANIFEST] = text_file(replace(manifest, documents={}).as_json().encode())
     return files
 
 
@@ -111,10 +112,7 @@ def compose(
     """
     manifest = read_manifest(snapshot)
     edits = read_table(snapshot, "edits")
-    try:
-        card = (snapshot / CARD).read_text(encoding="utf-8")
-    except OSError as error:
-        raise CheckFailed(f"{snapshot / CARD} cannot be read ({error.strerror}); make the snapshot again") from error
+    card = card_text(snapshot, manifest)  # of the tables: what lies there as README.md may be anybody's
     sections = (*_sections(manifest, repo, tags, edits, previous), *_experiments(manifest.as_of, page, reports))
     made_here = "\n".join(sections)
     before, columns, after = card.replace("PATH_OR_REPO", repo).partition("\n## Columns\n")

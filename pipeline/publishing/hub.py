@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import logging
 import re
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
@@ -35,9 +33,10 @@ from chronofacts.pipeline.publishing.plan import (
 )
 from chronofacts.pipeline.snapshots.verify import require_valid
 from chronofacts.schemas.errors import BadInput, CheckFailed
-from chronofacts.schemas.files import sha256_of
+from chronofacts.schemas.files import sha256_of, temporary_folder
 from chronofacts.schemas.ids import is_hub_repo
 from chronofacts.schemas.manifest import read_manifest
+from chronofacts.schemas.parquet import check_unpacked, check_values, read_parquet
 from chronofacts.schemas.tables import EDITS, conform
 
 __all__ = ["PublishSettings", "Published", "check_options", "commit_files", "publish", "read_back"]
@@ -81,7 +80,15 @@ def check_options(repo: str, settings: PublishSettings = DEFAULTS) -> HfApi:
         raise BadInput(f"--repo {repo!r} is not of the form ORG/NAME")
     api = HfApi(endpoint=settings.endpoint)
     check_endpoint(api.endpoint)
-    if not settings.dry_run and get_token() is None:
+    if settings.dry_run:
+        return api
+    try:
+        token = get_token()
+    except OSError as error:
+        raise BadInput(
+            f"the Hub's token file cannot be read ({error.strerror}: {error.filename}); make it yours, or set HF_TOKEN"
+        ) from error
+    if token is None:
         raise BadInput("you are not logged in to the Hub; run `hf auth login` or set HF_TOKEN")
     return api
 
@@ -208,23 +215,23 @@ def commit_files(api: HfApi, repo: str, revision: str, repo_type: str = "dataset
 
 def _edits_at(api: HfApi, repo: str, tag: str) -> pa.Table | None:
     """`EDITS` of an earlier snapshot; null when it has none or has another layout."""
-    with tempfile.TemporaryDirectory() as folder, hub_errors(repo):
+    with temporary_folder("publish") as folder, hub_errors(repo):
         try:
-            path = api.hf_hub_download(repo, "edits/edits.parquet", repo_type="dataset", revision=tag, local_dir=folder)
-            if _unpacked_bytes(Path(path)) > _MOST_BYTES:
-                log.warning("the edits of %s are too large to be compared", tag)
-                return None
-            return conform(pq.read_table(path), EDITS, f"edits of {tag}")
-        except (EntryNotFoundError, pa.ArrowInvalid, CheckFailed) as error:
+            path = Path(
+                api.hf_hub_download(repo, "edits/edits.parquet", repo_type="dataset", revision=tag, local_dir=folder)
+            )
+        except EntryNotFoundError as error:
             if isinstance(error, FileNotFoundError):  # the client's word for "not reachable, not in the cache"
                 raise
             return None
-
-
-def _unpacked_bytes(path: Path) -> int:
-    """What a Parquet file says it is when it is unpacked; somebody else may have put it there."""
-    metadata = pq.read_metadata(path)
-    return sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+        try:  # somebody else may have put it there
+            check_unpacked(path, _MOST_BYTES)
+            edits = conform(read_parquet(path), EDITS, f"edits of {tag}")
+            check_values(edits, "edits", path)
+        except CheckFailed as error:
+            log.warning("the edits of %s are not compared: %s", tag, error)
+            return None
+        return edits
 
 
 def _operations(plan: PublicationPlan) -> list[CommitOperationAdd | CommitOperationDelete]:
@@ -240,7 +247,7 @@ def read_back(api: HfApi, repo: str, commit: str, files: Mapping[str, LocalFile]
 
     Raises CheckFailed for the first that differs.
     """
-    with tempfile.TemporaryDirectory() as folder, hub_errors(repo):
+    with temporary_folder("publish") as folder, hub_errors(repo):
         for name, file in sorted(files.items()):
             try:
                 got = Path(api.hf_hub_download(repo, name, repo_type=repo_type, revision=commit, local_dir=folder))

@@ -28,7 +28,9 @@ from chronofacts.schemas.manifest import SnapshotManifest
 from chronofacts.schemas.reasons import explain
 from chronofacts.schemas.tables import SNAPSHOT_TABLES, describe
 
-__all__ = ["configs", "size_category", "write_card"]
+__all__ = ["CARD", "card_text", "configs", "size_category", "write_card"]
+
+CARD = "README.md"
 
 _EXAMPLES = 8
 
@@ -49,6 +51,11 @@ def configs(manifest: SnapshotManifest) -> dict[str, dict[str, str]]:
 
 def write_card(folder: Path, manifest: SnapshotManifest) -> None:
     """Write `README.md` into a snapshot folder whose Parquet files are there already."""
+    (folder / CARD).write_text(card_text(folder, manifest), encoding="utf-8")
+
+
+def card_text(folder: Path, manifest: SnapshotManifest) -> str:
+    """The card of a snapshot folder, from its Parquet files and its manifest."""
     parts = (
         *_front_matter(manifest),
         *_introduction(manifest, folder),
@@ -61,7 +68,7 @@ def write_card(folder: Path, manifest: SnapshotManifest) -> None:
         *citation(manifest),
         *_columns(),
     )
-    (folder / "README.md").write_text("\n".join(parts) + "\n", encoding="utf-8")
+    return "\n".join(parts) + "\n"
 
 
 def _front_matter(manifest: SnapshotManifest) -> list[str]:

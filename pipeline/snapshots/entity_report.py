@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chronofacts.pipeline.snapshots.write import table_files
-from chronofacts.pipeline.storage.session import connect
+from chronofacts.pipeline.storage.session import connect, files_in
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.ids import is_qid
 from chronofacts.schemas.manifest import read_manifest
@@ -35,8 +35,8 @@ def report_entity(snapshot: Path, qid: str) -> list[Finding]:
     read_manifest(snapshot)
     with connect() as connection:
         for name in ("statements", "entities", "timelines", "edits", "questions", "rejections"):
-            files = [str(path) for path in table_files(snapshot, name)]
-            connection.from_parquet(files).create_view(name)
+            files = files_in(table_files(snapshot, name))
+            connection.execute(f"CREATE VIEW {name} AS FROM read_parquet({files}, hive_partitioning = false)")
         connection.execute("CREATE TABLE about AS SELECT $1 AS qid", [qid])
         rows = [row for step in (SPANS, LEFT_OUT, EDITS, QUESTIONS) for row in connection.sql(step).fetchall()]
         known = connection.sql("SELECT label FROM entities SEMI JOIN about USING (qid)").fetchall()

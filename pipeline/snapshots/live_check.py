@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from chronofacts.pipeline.snapshots.write import table_files
 from chronofacts.pipeline.sources.wikibase_api import EntityApi
-from chronofacts.pipeline.storage.session import connect
+from chronofacts.pipeline.storage.session import connect, files_in
 from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.tables import SOURCE_COLUMNS
 
@@ -41,7 +41,8 @@ def check_live(snapshot: Path, qid: str, api: EntityApi) -> list[LiveStatement]:
     """
     language = read_manifest(snapshot).language
     with connect() as connection:
-        connection.from_parquet([str(path) for path in table_files(snapshot, "statements")]).create_view("statements")
+        files = files_in(table_files(snapshot, "statements"))
+        connection.execute(f"CREATE VIEW statements AS FROM read_parquet({files}, hive_partitioning = false)")
         properties = connection.sql("SELECT DISTINCT property FROM statements ORDER BY ALL").fetchall()
         ours = connection.sql("SELECT * FROM statements WHERE subject = $qid", params={"qid": qid}).to_arrow_table()
     theirs = api.read([qid], [pid for (pid,) in properties], language)

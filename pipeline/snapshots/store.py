@@ -24,6 +24,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from chronofacts.pipeline.snapshots.store_lock import LOCK, StoreLock
+from chronofacts.schemas.documents import parse_json
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from chronofacts.schemas.files import create_folder, replace_file, sha256_of
 from chronofacts.schemas.manifest import read_manifest
@@ -99,7 +100,7 @@ class SnapshotStore:
     def latest(self) -> datetime.date | None:
         """The newest snapshot: where `latest.json` points, or the newest found when it points nowhere."""
         try:
-            pointer = json.loads(self.filesystem.cat_file(f"{self.root}/{_LATEST}"))
+            pointer = parse_json(self.filesystem.cat_file(f"{self.root}/{_LATEST}"))
             day = datetime.date.fromisoformat(pointer["as_of"])
         except (OSError, ValueError, KeyError, TypeError):
             return max(self.days(), default=None)
@@ -231,7 +232,7 @@ def _as_day(name: str, quiet: bool = False) -> datetime.date | None:
         pass
     if quiet:
         return None
-    raise BadInput(f"{name!r} names no snapshot; give latest or a day as YYYY-MM-DD")
+    raise BadInput(f"{name[:40]!r} names no snapshot; give latest or a day as YYYY-MM-DD")
 
 
 def _files_of(snapshot: Path) -> list[str]:

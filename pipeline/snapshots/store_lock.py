@@ -22,6 +22,7 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from chronofacts.schemas.documents import parse_json
 from chronofacts.schemas.errors import CheckFailed
 
 __all__ = ["LOCK", "LockHolder", "StoreLock"]
@@ -120,7 +121,7 @@ class StoreLock:
     def _read_holder(self, path: str) -> LockHolder | None:
         self._filesystem.invalidate_cache()
         try:
-            holder: dict[str, Any] = json.loads(self._filesystem.cat_file(path))
+            holder: dict[str, Any] = parse_json(self._filesystem.cat_file(path))
             return LockHolder(**{**holder, "since": datetime.datetime.fromisoformat(holder["since"])})
         except FileNotFoundError:
             return None

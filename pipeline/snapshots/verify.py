@@ -8,7 +8,6 @@ all return nothing. Leaves out: what becomes of rows that break a promise (`pipe
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -22,10 +21,11 @@ from chronofacts.pipeline.snapshots.invariants import BLAMED, INVARIANTS, MACROS
 from chronofacts.pipeline.snapshots.set_invariants import SET_INVARIANTS, SETS_PREPARED
 from chronofacts.pipeline.storage.early_days import read_back_columns
 from chronofacts.pipeline.storage.parquet_stream import read_batches
-from chronofacts.pipeline.storage.session import connect, quoted
+from chronofacts.pipeline.storage.session import connect, files_in
 from chronofacts.schemas.errors import CheckFailed
-from chronofacts.schemas.files import sha256_of
-from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
+from chronofacts.schemas.files import is_link, sha256_of
+from chronofacts.schemas.manifest import WIKIDATA, SnapshotManifest, read_manifest
+from chronofacts.schemas.parquet import check_unpacked, check_values, parquet_errors
 from chronofacts.schemas.promises import PROMISES
 from chronofacts.schemas.reasons import REASONS
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
@@ -72,8 +72,12 @@ def require_valid(snapshot: Path) -> None:
 
 
 def invariants_for(manifest: SnapshotManifest) -> dict[str, str]:
-    """id -> query of the promises of a snapshot: all, or of an imported benchmark those that need no statements."""
-    left_out = frozenset[str]() if manifest.origin == "wikidata" else NEED_STATEMENTS
+    """id -> query of the promises of a snapshot: all, or of an imported benchmark those that need no statements.
+
+    A benchmark has no statement and no timeline; where there is one, all that a snapshot promises is promised.
+    """
+    rows = sum(entry.rows for name, entry in manifest.files.items() if name.startswith(("statements/", "timelines/")))
+    left_out = NEED_STATEMENTS if manifest.origin != WIKIDATA and not rows else frozenset[str]()
     return {id_: sql for id_, sql in (INVARIANTS | SET_INVARIANTS).items() if id_ not in left_out}
 
 
@@ -82,9 +86,11 @@ def open_tables(snapshot: Path, manifest: SnapshotManifest) -> Iterator[duckdb.D
     """A connection with the snapshot's tables as views, and what the invariants need besides."""
     with connect() as connection:
         for name in SNAPSHOT_TABLES:
-            own = (snapshot / file for file in sorted(manifest.files) if file.startswith(f"{name}/"))
-            files = ", ".join(quoted(glob.escape(str(path))) for path in own)
-            connection.execute(f"CREATE VIEW {name} AS SELECT {read_back_columns(name)} FROM read_parquet([{files}])")
+            files = files_in(snapshot / file for file in sorted(manifest.files) if file.startswith(f"{name}/"))
+            columns = read_back_columns(name)
+            connection.execute(
+                f"CREATE VIEW {name} AS SELECT {columns} FROM read_parquet({files}, hive_partitioning = false)"
+            )
         connection.execute(MACROS)
         days = [manifest.since, manifest.as_of]
         connection.execute("CREATE TABLE days AS SELECT $1::DATE AS since, $2::DATE AS as_of", days)
@@ -105,30 +111,45 @@ def find_broken(connection: duckdb.DuckDBPyConnection, manifest: SnapshotManifes
 
 
 def _files(snapshot: Path, manifest: SnapshotManifest) -> Iterator[Problem]:
-    """Missing, foreign and changed files; columns that are not those of the schema."""
+    """Missing, foreign and changed files, and links; tables that swell, or whose columns are not the schema's."""
     present = {str(path.relative_to(snapshot)) for path in snapshot.rglob("*.parquet")}
-    if missing := sorted(set(manifest.files) - present):
+    named = {**{name: entry.sha256 for name, entry in manifest.files.items()}, **manifest.documents}
+    if missing := sorted(name for name in named if not (snapshot / name).is_file()):
         yield Problem("files_there", len(missing), tuple(missing[:_SHOWN]))
     if foreign := sorted(present - set(manifest.files)):
         yield Problem("no_foreign_file", len(foreign), tuple(foreign[:_SHOWN]))
-    wrong = []
-    for name in sorted(present & set(manifest.files)):
-        path, entry = snapshot / name, manifest.files[name]
-        if sha256_of(path) != entry.sha256:
-            wrong.append(f"{path} is not the file that was written (its sha256 differs)")
-            continue
-        try:
-            rows = sum(part.num_rows for part in read_batches(path, SNAPSHOT_TABLES[name.partition("/")[0]]))
-        except (CheckFailed, OSError, ValueError, KeyError) as error:
-            wrong.append(f"{path}: {error}")
-            continue
-        if rows != entry.rows:
-            wrong.append(f"{path} has {rows} rows, the manifest says {entry.rows}")
+    if links := [name for name in (*sorted(named), "manifest.json") if is_link(snapshot, name)]:
+        yield Problem("no_links", len(links), tuple(links[:_SHOWN]))
+    sound = sorted(set(named) - set(missing) - set(links))
+    wrong = [fault for name in sorted(sound) if (fault := _find_fault(snapshot, name, named[name], manifest))]
     if wrong:
         yield Problem("files_as_written", len(wrong), tuple(wrong[:_SHOWN]))
     absent = [name for name in SNAPSHOT_TABLES if not any(file.startswith(f"{name}/") for file in manifest.files)]
     if absent:
         yield Problem("tables_there", len(absent), tuple(absent))
+
+
+def _find_fault(snapshot: Path, name: str, sha256: str, manifest: SnapshotManifest) -> str | None:
+    """Why a file is not the one that was written, or is no table of a snapshot; None where it is."""
+    path = snapshot / name
+    try:
+        if sha256_of(path) != sha256:
+            return f"{path} is not the file that was written (its sha256 differs)"
+        if name not in manifest.files:
+            return None
+        check_unpacked(path)
+        table, rows = name.partition("/")[0], 0
+        with parquet_errors(path):
+            for part in read_batches(path, SNAPSHOT_TABLES[table]):
+                check_values(part, table, path)
+                rows += part.num_rows
+    except (CheckFailed, OSError) as error:
+        return str(error) if isinstance(error, CheckFailed) else f"{path}: {error}"
+    return (
+        f"{path} has {rows} rows, the manifest says {manifest.files[name].rows}"
+        if (rows != manifest.files[name].rows)
+        else None
+    )
 
 
 def _find_problem(connection: duckdb.DuckDBPyConnection, id_: str, sql: str) -> Problem | None:

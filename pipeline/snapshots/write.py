@@ -16,9 +16,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
-from chronofacts.pipeline.snapshots.card import write_card
+from chronofacts.pipeline.snapshots.card import CARD, write_card
+from chronofacts.pipeline.snapshots.croissant import FILE as CROISSANT
 from chronofacts.pipeline.snapshots.croissant import write_croissant
 from chronofacts.pipeline.snapshots.gate import WITHOUT, describe_broken, set_aside
 from chronofacts.pipeline.snapshots.verify import verify
@@ -27,7 +27,9 @@ from chronofacts.pipeline.storage.parquet_stream import read_batches, write_batc
 from chronofacts.pipeline.storage.session import Tabular
 from chronofacts.schemas.errors import CheckFailed
 from chronofacts.schemas.files import create_folder, sha256_of
-from chronofacts.schemas.manifest import FileEntry, SnapshotManifest
+from chronofacts.schemas.manifest import WIKIDATA, FileEntry, SnapshotManifest
+from chronofacts.schemas.parquet import read_snapshot_table as read_table
+from chronofacts.schemas.parquet import table_files
 from chronofacts.schemas.tables import SNAPSHOT_TABLES, conform
 
 __all__ = ["fill_folder", "read_table", "table_files", "write_valid"]
@@ -94,10 +96,13 @@ def fill_folder(folder: Path, tables: Mapping[str, Tabular], manifest: SnapshotM
             rows = write_batches(map(without_early_days, part), SNAPSHOT_TABLES[name], folder / file)
             entries[file] = FileEntry(rows, sha256_of(folder / file))
     manifest = replace(manifest, files=entries, label_languages=_label_languages(folder / "entities"))
-    (folder / "manifest.json").write_text(manifest.as_json(), encoding="utf-8")
     write_card(folder, manifest)
-    if manifest.origin == "wikidata":  # an imported benchmark has other authors and another licence
+    documents = [CARD]
+    if manifest.origin == WIKIDATA:  # an imported benchmark has other authors and another licence
         write_croissant(folder, manifest)
+        documents.append(CROISSANT)
+    manifest = replace(manifest, documents={name: sha256_of(folder / name) for name in documents})
+    (folder / "manifest.json").write_text(manifest.as_json(), encoding="utf-8")
     return manifest
 
 
@@ -130,23 +135,3 @@ def _of_group(questions: Iterator[pa.Table], kind: str, split: str) -> Iterator[
         yield piece.filter(pc.and_(pc.equal(piece["kind"], kind), pc.equal(piece["split"], split)))
 
 
-def read_table(snapshot: Path, name: str) -> pa.Table:
-    """One table of a snapshot, all its files, with the columns of `SNAPSHOT_TABLES`.
-
-    Raises CheckFailed naming a file that is missing or damaged, SchemaMismatch for a wrong column.
-    """
-    parts = []
-    for path in table_files(snapshot, name):
-        try:
-            parts.append(conform(pq.read_table(path), SNAPSHOT_TABLES[name], str(path)))
-        except (pa.ArrowInvalid, OSError) as error:
-            raise CheckFailed(f"{path} is damaged ({error}); make the snapshot again") from error
-    return pa.concat_tables(parts)
-
-
-def table_files(snapshot: Path, name: str) -> list[Path]:
-    """The Parquet files of a table, sorted; CheckFailed when there is none."""
-    files = sorted((snapshot / name).glob("*.parquet"))
-    if not files:
-        raise CheckFailed(f"{snapshot / name} holds no Parquet file; make the snapshot again")
-    return files

@@ -18,6 +18,11 @@ from chronofacts.schemas.tables import ENTITIES
 
 __all__ = ["DESCRIBE", "LABELS", "label_row", "name_languages", "named_entities"]
 
+LONGEST_NAME = 1000
+"""Characters of a name or a description. Wikidata takes 250."""
+MOST_NAMES = 20_000
+"""Characters of all other names of an entity together; the richest of Wikidata have some 5,000 in three languages."""
+
 LABELS = pa.schema(
     [
         ENTITIES.field(name)
@@ -46,29 +51,45 @@ def label_row(
     alias; the description is in the wanted language or in English. A name that is the entity's own id counts as none (a
     label service makes such).
     """
-    labels = {code: labels[code] for code in languages if labels.get(code, qid) != qid}
+    labels = {code: labels[code] for code in languages if labels.get(code, qid) != qid and is_name(labels[code])}
     chosen = next(iter(labels), None)
     language_of = {
         name: code
         for code in reversed(languages)
         for name in (*aliases.get(code, ()), labels.get(code, qid))
-        if name != qid
+        if name != qid and is_name(name)
     }
     if not language_of:
         return None
     label = labels[chosen] if chosen is not None else None
     language_of.pop(label or "", None)
     wanted = (descriptions.get(code, qid) for code in (languages[0], "en"))
-    others = sorted(language_of)
+    others = _first(sorted(language_of))
     return {
         "qid": qid,
         "label": label,
         "label_language": chosen,
-        "description": next((text for text in wanted if text != qid), None),
+        "description": next((text for text in wanted if text != qid and is_name(text)), None),
         "aliases": others,
         "alias_languages": [language_of[name] for name in others],
         "sitelinks": sitelinks,
     }
+
+
+def is_name(text: str) -> bool:
+    """A text of a length that a name or a description may have; what is longer counts as none."""
+    return len(text) <= LONGEST_NAME
+
+
+def _first(names: Sequence[str]) -> list[str]:
+    """As many of an entity's other names as it may have."""
+    kept, size = list[str](), 0
+    for name in names:
+        size += len(name)
+        if size > MOST_NAMES:
+            break
+        kept.append(name)
+    return kept
 
 
 class Qids(Sequence[str]):

@@ -9,6 +9,7 @@ References are not read, and of coordinates only that there is one.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,10 @@ _STATEMENT_IRI = re.compile(r"(?:.*/statement/)?([A-Za-z]\d+)[$-](.+)")
 _NO_UNIT = "Q199"  # Wikidata's "1": a plain number
 # in the order of their columns
 _TIMES = ("P580", "P582", "P585")  # start, end, point in time
+LONGEST_TEXT = 20_000
+"""Characters of a value, and of all qualifiers of a statement. Wikidata takes values of at most 1,500."""
+LONGEST_ID = 200
+"""Characters of a statement's id (Wikidata's have 50), a unit or a language."""
 RANKS = frozenset({"preferred", "normal", "deprecated"})
 # software version: it begins with its publication date (P577)
 _BEGIN_PUBLISHED = ("P348",)
@@ -149,8 +154,14 @@ class StatementRows:
     ) -> None:
         """One row. Never raises: faults of values go into the row's `faults`; a rank that is none counts as normal."""
         faults = {main.fault} if main.fault else set()
-        if not is_qid(subject) or not is_pid(property_):
+        if not is_qid(subject) or not is_pid(property_) or len(statement_id) > LONGEST_ID:
             faults.add("malformed_id")
+        if len(main.text or "") > LONGEST_TEXT or len(main.unit or "") > LONGEST_ID:
+            faults.add("too_long")
+        others = _other_qualifiers(qualifiers)
+        if sum(map(len, others)) > LONGEST_TEXT:
+            faults.add("too_long")
+            others = []
         start, end, point_in_time = (
             self._bound(qualifiers[pid], faults) if pid in qualifiers else ABSENT for pid in _TIMES
         )
@@ -160,18 +171,18 @@ class StatementRows:
             faults.add("start_after_end")
         self._rows.append(
             (
-                statement_id,
-                subject,
-                property_,
-                main.text,
+                _short_id(statement_id),
+                subject[:LONGEST_ID],
+                property_[:LONGEST_ID],
+                main.text and main.text[:LONGEST_TEXT],
                 "string" if main.kind in ("text", "other") else main.kind,
-                main.unit,
+                main.unit and main.unit[:LONGEST_ID],
                 rank if rank in RANKS else "normal",
                 *_interval_columns(start),
                 *_interval_columns(end),
                 *_interval_columns(point_in_time),
                 *(_one_item(qualifiers[pid]) if pid in qualifiers else None for pid in _SUCCESSION),
-                _other_qualifiers(qualifiers),
+                others,
                 sorted(faults),
                 revision,
                 modified_at,
@@ -214,6 +225,13 @@ class StatementRows:
         ]
         arrays += [pa.repeat(stamp, size), pa.repeat(pa.scalar(self.origin.source), size)]
         return pa.Table.from_arrays(arrays, schema=tables.STATEMENTS)
+
+
+def _short_id(statement_id: str) -> str:
+    """The id; of an endless one the beginning and a hash, so that two do not become one."""
+    if len(statement_id) <= LONGEST_ID:
+        return statement_id
+    return f"{statement_id[: LONGEST_ID // 2]}{hashlib.sha256(statement_id.encode()).hexdigest()[:16]}"
 
 
 def _interval_columns(bound: Bound) -> tuple[int | None, int | None, int | None, str]:

@@ -7,12 +7,12 @@ items a minute is the most that is polite (wikidata.md, section 3).
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 import requests
@@ -20,6 +20,7 @@ import requests
 from chronofacts.pipeline.sources import EntityBatch
 from chronofacts.pipeline.sources.dump.entities import EntityReader, NameRows
 from chronofacts.pipeline.sources.entities import LABELS, name_languages
+from chronofacts.pipeline.sources.sparql.bounded_http import BoundedHttp, HttpFault, Reply
 from chronofacts.pipeline.sources.sparql.http_policy import (
     EndpointFailed,
     HttpSettings,
@@ -30,8 +31,11 @@ from chronofacts.pipeline.sources.sparql.http_policy import (
 from chronofacts.pipeline.sources.sparql.rate_limit import SYSTEM_CLOCK, Clock, full_user_agent, lock_of, retry_after
 from chronofacts.pipeline.sources.sparql.source import batches
 from chronofacts.pipeline.sources.statements import LIFECYCLE, Origin, StatementRows
+from chronofacts.schemas.addresses import hide, reveal
+from chronofacts.schemas.documents import Unreadable, parse_json
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.ids import is_qid
+from chronofacts.schemas.redact import redact
 
 __all__ = ["EntityApi", "Reread", "open_api"]
 
@@ -39,6 +43,9 @@ WIKIDATA = "https://www.wikidata.org/w/api.php"
 IDS_A_REQUEST = 50  # for anybody but bots
 _LAG_S = 5.0  # the maxlag that Wikimedia asks programs to accept; also the least wait
 _TIMEOUT_S = 60.0
+WHOLE_S = 300.0
+"""Longest time for one reply, and the most bytes of one: fifty items of Wikidata are a few megabytes."""
+MOST_BYTES = 128 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +64,17 @@ class Reread:
 class EntityApi:
     """`wbgetentities` of one wiki, one request at a time."""
 
-    def __init__(self, settings: HttpSettings, clock: Clock, session: requests.Session) -> None:
+    def __init__(
+        self,
+        settings: HttpSettings,
+        clock: Clock,
+        session: requests.Session,
+        whole_s: float = WHOLE_S,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
         self._settings = settings
         self._clock = clock
-        self._session = session
+        self._http = BoundedHttp(session, whole_s, most_bytes)
 
     def read(self, qids: Sequence[str], properties: Sequence[str], language: str) -> Reread:
         """Statements, names and lifecycle of the items.
@@ -74,11 +88,11 @@ class EntityApi:
         found: dict[str, Mapping[str, Any]] = {}
         for batch in batches(sorted(set(qids)), IDS_A_REQUEST):
             found.update(self._ask(batch, name_languages(language)))
-        present = {qid: entity for qid, entity in found.items() if "missing" not in entity}
-        redirects = {qid: str(entity["id"]) for qid, entity in present.items() if entity["id"] != qid}
+        present = {qid: one for qid, one in found.items() if is_qid(one.get("id")) and "missing" not in one}
+        redirects = {qid: entity["id"] for qid, entity in present.items() if entity["id"] != qid}
         statements, lifecycle, names = StatementRows(origin), StatementRows(origin), NameRows()
         relations, names_and_life = EntityReader(properties), EntityReader(LIFECYCLE, language)
-        for _, entity in sorted({str(entity["id"]): entity for entity in present.values()}.items()):
+        for _, entity in sorted({entity["id"]: entity for entity in present.values()}.items()):
             line = json.dumps(entity).encode()
             relations.add(line, statements)
             names_and_life.add(line, lifecycle, names)
@@ -106,28 +120,35 @@ class EntityApi:
 
     def _ask_once(self, parameters: Mapping[str, str]) -> dict[str, Any] | Verdict:
         """The `entities` of one reply, or what to do instead."""
-        address = self._settings.address
-        headers = {"User-Agent": self._settings.user_agent, "Accept-Encoding": "gzip"}
+        address, now = self._settings.address, self._clock.now()
         try:
-            reply = self._session.post(address, data=parameters, headers=headers, timeout=_TIMEOUT_S)
-        except requests.RequestException as error:
-            return Verdict("retry", type(error).__name__)
-        now = self._clock.now()
+            with self._http.post(
+                reveal(address), dict(parameters), {"User-Agent": self._settings.user_agent}, _TIMEOUT_S
+            ) as reply:
+                body = b"".join(reply.chunks()) if reply.status == 200 else reply.beginning().encode()
+        except HttpFault as fault:
+            return Verdict("retry", redact(str(fault))[:200])
         try:
-            answer = reply.json() if reply.status_code == 200 else None
-        except requests.exceptions.JSONDecodeError:
+            answer = parse_json(body) if reply.status == 200 else None
+        except Unreadable:
             answer = None
-        if answer is None:
-            return judge_reply(reply.status_code, reply.headers, reply.text[:4096], address, False, now)
-        if "entities" in answer:
-            return dict(answer["entities"])
-        problem = answer.get("error", {})
-        if problem.get("code") == "maxlag":  # an error with status 200: the servers catch up, which takes its time
-            wait = max(_LAG_S, retry_after(reply.headers.get("Retry-After"), now, 0))
-            return Verdict("wait", "the servers lag", wait)
-        if problem.get("code") in ("ratelimited", "internal_api_error", "readonly"):
-            return Verdict("wait", str(problem.get("info")), retry_after(reply.headers.get("Retry-After"), now, 60))
-        raise EndpointFailed(f"{address} refuses: {problem.get('info') or answer!r}; check the ids and the address")
+        if not isinstance(answer, dict):
+            text = body[:4096].decode("utf-8", "replace")
+            return judge_reply(reply.status, reply.headers, text, address, False, now)
+        if isinstance(entities := answer.get("entities"), dict):
+            return {key: entity for key, entity in entities.items() if isinstance(entity, dict)}
+        return self._judge_problem(answer.get("error"), reply, now)
+
+    def _judge_problem(self, problem: Any, reply: Reply, now: datetime.datetime) -> Verdict:
+        """What an error with status 200 means; raises EndpointFailed where no repetition can help."""
+        about = problem if isinstance(problem, dict) else {}
+        wait = reply.headers.get("Retry-After")
+        if about.get("code") == "maxlag":  # the servers catch up, which takes its time
+            return Verdict("wait", "the servers lag", max(_LAG_S, retry_after(wait, now, 0)))
+        if about.get("code") in ("ratelimited", "internal_api_error", "readonly"):
+            return Verdict("wait", str(about.get("info"))[:200], retry_after(wait, now, 60))
+        said = str(about.get("info") or problem)[:200]
+        raise EndpointFailed(f"{self._settings.address} refuses: {said}; check the ids and the address")
 
 
 @contextmanager
@@ -137,8 +158,7 @@ def open_api(address: str, user_agent: str) -> Iterator[EntityApi]:
     user_agent: who asks, as the operator gives it. Raises BadInput for an address that is none, and for a
     Wikimedia host without contact data.
     """
-    if not address.startswith(("http://", "https://")) or not urlsplit(address).hostname:
-        raise BadInput(f"--api {address!r} is no address; give one such as {WIKIDATA}")
+    address = hide(address, "--api")
     settings = HttpSettings(address, full_user_agent(user_agent, address), lock_of(address))
     with requests.Session() as session:
         yield EntityApi(settings, SYSTEM_CLOCK, session)
@@ -148,7 +168,8 @@ def _by_id_asked(entities: Mapping[str, Any], qids: Sequence[str]) -> dict[str, 
     """Each id asked for with its entity, whichever of the two ids of a merged one the reply lists it under."""
     found: dict[str, Mapping[str, Any]] = {}
     for key, entity in entities.items():
-        asked = entity.get("redirects", {}).get("from", key)
+        moved = entity.get("redirects")
+        asked = moved.get("from", key) if isinstance(moved, dict) else key
         if asked in qids:
             found[asked] = entity
         if key in qids:

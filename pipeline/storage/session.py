@@ -1,35 +1,65 @@
-"""One way to open DuckDB for a stage: in memory, bounded, and with results that do not depend on threads."""
+"""One way to open DuckDB for a stage: in memory, bounded, and with results that do not depend on threads.
+
+What DuckDB raises for what it read, or for want of room, leaves `connect` as one line of ours; what it raises for a
+query that is wrong is a fault of the program, and stays what it is.
+"""
 
 from __future__ import annotations
 
 import glob
 import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
 import duckdb
 import pyarrow as pa
 
-__all__ = ["Tabular", "connect", "copy_to_parquet", "parquet_in", "quoted", "register"]
+from chronofacts.schemas.errors import CheckFailed
+
+__all__ = ["Tabular", "connect", "copy_to_parquet", "files_in", "parquet_in", "quoted", "register"]
 
 Tabular: TypeAlias = "pa.Table | Path"
 """A stage's input: an Arrow table, or a folder of Parquet files that need not fit in memory."""
 
 
-def connect(threads: int = 2, memory_gib: float = 0.8, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """A private in-memory database.
+_OF_THE_PROGRAM = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException, duckdb.SyntaxException)
+
+
+@contextmanager
+def connect(
+    threads: int = 2, memory_gib: float = 0.8, spill: Path | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A private in-memory database, while it is used.
 
     memory_gib: DuckDB's own bound; beyond it joins and sorts spill to the folder `spill`, by default the
     system's temporary folder.
     Results come unordered (`preserve_insertion_order` off): every stage sorts what it returns.
+    Raises CheckFailed where what is read is damaged, or finds no room.
     """
-    connection = duckdb.connect(":memory:")
-    connection.execute(f"SET threads = {int(threads)}")
-    connection.execute(f"SET memory_limit = '{memory_gib:.3f}GiB'")
-    connection.execute("SET preserve_insertion_order = false")
-    # DuckDB's own default is a folder in the working directory, which is not ours to write to.
-    connection.execute("SET temp_directory = $1", [str(spill or tempfile.gettempdir())])
-    return connection
+    folder = spill or Path(tempfile.gettempdir())
+    with duckdb.connect(":memory:") as connection:
+        connection.execute(f"SET threads = {int(threads)}")
+        connection.execute(f"SET memory_limit = '{memory_gib:.3f}GiB'")
+        connection.execute("SET preserve_insertion_order = false")
+        # DuckDB's own default is a folder in the working directory, which is not ours to write to.
+        connection.execute("SET temp_directory = $1", [str(folder)])
+        try:
+            yield connection
+        except _OF_THE_PROGRAM:
+            raise
+        except duckdb.Error as error:
+            raise CheckFailed(_describe(error, memory_gib, folder)) from error
+
+
+def _describe(error: duckdb.Error, memory_gib: float, folder: Path) -> str:
+    said = " ".join(str(error).split())[:300]
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return f"the tables need more than {memory_gib:.1f} GiB of memory and more room in {folder} ({said}); make room"
+    if "No space left" in said or "max_temp_directory_size" in said:
+        return f"the disk is full ({said}); make room and run the same command again"
+    return f"a table cannot be read or written ({said}); `chronofacts verify` says which file of a snapshot is damaged"
 
 
 def register(connection: duckdb.DuckDBPyConnection, **tables: Tabular) -> None:
@@ -38,13 +68,21 @@ def register(connection: duckdb.DuckDBPyConnection, **tables: Tabular) -> None:
         if isinstance(data, pa.Table):
             connection.register(name, data)
         else:
-            connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM read_parquet({parquet_in(data)})")
+            connection.execute(
+                f"CREATE OR REPLACE TEMP VIEW {name} AS "
+                f"SELECT * FROM read_parquet({parquet_in(data)}, hive_partitioning = false)"
+            )
 
 
 def parquet_in(path: Path) -> str:
     """A Parquet file, or all those of a folder, to be read: a pattern in a string of SQL, in which only ours is one."""
     text = glob.escape(str(path))
     return quoted(text if path.suffix == ".parquet" else f"{text}/*.parquet")
+
+
+def files_in(paths: Iterable[Path]) -> str:
+    """Parquet files as the argument of `read_parquet`, each read as it is named, whatever signs its name holds."""
+    return f"[{', '.join(quoted(glob.escape(str(path))) for path in paths)}]"
 
 
 def quoted(path: Path | str) -> str:

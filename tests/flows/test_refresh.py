@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from chronofacts.flows.refresh import scratch_folder
 from chronofacts.schemas.errors import CheckFailed
+from chronofacts.schemas.files import scratch_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKS = """
 import sys, time
 from pathlib import Path
-from chronofacts.flows.refresh import scratch_folder
+from chronofacts.schemas.files import scratch_folder
 with scratch_folder(Path(sys.argv[1])) as folder:
     (folder / "half").write_text("done")
     print(folder, flush=True)

@@ -158,8 +158,8 @@ class EntityReader:
             subject = entity["id"]
             if not isinstance(subject, str):
                 raise TypeError("its id is no text")
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            return None, [BrokenLine(0, f"{type(error).__name__}: {error}")]
+        except (ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:
+            return None, [BrokenLine(0, f"{type(error).__name__}: {error}"[:300])]
         if not is_qid(subject):
             return None, []
         revision, modified = _general_revision(entity)
@@ -173,10 +173,10 @@ class EntityReader:
                     trial = StatementRows(rows.origin)
                     read_json_statement(trial, subject, pid, statement, revision, modified)
                     trial.table()
-                except (KeyError, TypeError, ValueError, AttributeError, OverflowError, pa.ArrowException) as error:
+                except Exception as error:  # whatever it is, it is this statement's alone
                     named = statement.get("id") if isinstance(statement, dict) else None
                     id_ = named if isinstance(named, str) else None
-                    broken.append(BrokenLine(0, f"{pid}: {type(error).__name__}: {error}", subject, id_))
+                    broken.append(BrokenLine(0, f"{pid}: {type(error).__name__}: {error}"[:300], subject, id_))
                     continue
                 read_json_statement(rows, subject, pid, statement, revision, modified)
         if names is not None:

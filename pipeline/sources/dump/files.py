@@ -34,7 +34,10 @@ class DumpDay:
 
 def is_dump(name: str) -> bool:
     """True for the name of something on disk, and for a pattern."""
-    return glob.has_magic(name) or Path(name).exists()
+    try:
+        return Path(name).exists() or glob.has_magic(name)
+    except (OSError, ValueError):  # a name that no system takes
+        return False
 
 
 def find_parts(name: str) -> list[Path]:

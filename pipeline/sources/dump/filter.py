@@ -12,12 +12,13 @@ import numpy as np
 from ahocorasick_rs import BytesAhoCorasick
 
 from chronofacts.schemas.files import replace_file
+from chronofacts.schemas.ids import is_qid
 
 __all__ = ["ClaimFilter", "LineFilter", "read_qids", "write_qids"]
 
 _OPENS_A_LIST = re.compile(rb"\s*:\s*\[")
 _TRIAL_LINES, _USELESS = 4096, 0.7  # a filter that lets more than this share of lines through costs more than it saves
-_HEAD = re.compile(rb'\{"type":"\w+","id":"Q(\d{1,12})"')
+_HEAD = re.compile(rb'\{"type":"\w{1,40}","id":"Q(\d{1,12})"')
 _BITS = 1 << 28  # ids below it live in a bitmap (32 MiB at most; Wikidata has 140 million), others in a set
 
 
@@ -81,7 +82,7 @@ def _number_of(line: bytes) -> int | None:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         found = re.search(rb'"id"\s*:\s*"Q(\d{1,12})"', line)
         return int(found[1]) if found else None
-    return int(qid[1:]) if qid[:1] == "Q" and qid[1:].isdecimal() else None
+    return int(qid[1:]) if is_qid(qid) else None
 
 
 class _Items:

@@ -35,6 +35,7 @@ __all__ = ["OnRead", "PartReport", "PartSettings", "extract_part"]
 FORMAT = 1
 """Version of the part files; a part of another version is read again."""
 BATCH = 16_384  # rows held as Python objects, about 40 MB
+BATCH_BYTES = 32 << 20  # of the lines that they were read from: a few rows may be large
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +203,7 @@ def _write_entities(
     rows, names = StatementRows(settings.origin()), NameRows() if "names" in writers else None
     wanted = LineFilter(properties, settings.qids)
     newest: datetime.datetime | None = None
-    decoded = written = 0
+    decoded = written = waiting = 0
     damage: str | None = None
 
     def flush() -> int:
@@ -217,13 +218,15 @@ def _write_entities(
     try:
         for number, text in lines.where(wanted):
             decoded += 1
+            waiting += len(text)
             modified, broken = reader.add(text, rows, names)
             if modified is not None and (newest is None or modified > newest):
                 newest = modified
             for fault in broken:
                 lines.add_broken(replace(fault, line=number))
-            if len(rows) >= BATCH or (names is not None and len(names) >= BATCH):
+            if len(rows) >= BATCH or waiting >= BATCH_BYTES or (names is not None and len(names) >= BATCH):
                 written += flush()
+                waiting = 0
     except DamagedDump as error:
         if not settings.keep_damaged:
             raise

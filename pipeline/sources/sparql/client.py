@@ -8,20 +8,20 @@ CSV and TSV are not asked for: in them a cut-off answer looks whole.
 from __future__ import annotations
 
 import hashlib
-import http.client
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 import pyoxigraph
 import requests
-import urllib3
 from SPARQLWrapper import JSON, POST, POSTDIRECTLY, SELECT, SPARQLWrapper
 
 from chronofacts.pipeline.sources import QueryTooBig
+from chronofacts.pipeline.sources.sparql.bounded_http import BoundedHttp, HttpFault, Reply
 from chronofacts.pipeline.sources.sparql.http_policy import (
     EndpointFailed,
     HttpSettings,
@@ -35,15 +35,15 @@ from chronofacts.pipeline.sources.sparql.rate_limit import Budget, Clock
 from chronofacts.pipeline.sources.sparql.recording import AnswerWriter, RecordedQuery, Recording
 from chronofacts.pipeline.sources.sparql.results import Solution, solutions
 from chronofacts.pipeline.sources.sparql.source import Ask
-from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.addresses import reveal
+from chronofacts.schemas.errors import CheckFailed
+from chronofacts.schemas.redact import redact
 
 __all__ = ["ClientSettings", "Endpoint", "replay"]
 
 log = logging.getLogger("chronofacts.endpoint")
-_CHUNK = 1 << 16
 _UNREACHED_ATTEMPTS = 3  # of an address where nobody has ever answered: it is probably wrong
 _SINGLE_ATTEMPTS = 3  # of a query about one item, which cannot be halved
-_BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,9 @@ class ClientSettings(HttpSettings):
     """Longest time without a byte: the query service gives up after 60."""
     whole_s: float = 300
     """Longest time for one answer."""
-    most_bytes: int = 2 << 30
-    """Largest answer, unpacked: less is asked at once after one that is larger, whatever it was packed into."""
+    most_bytes: int = 256 << 20
+    """Largest answer, unpacked: less is asked at once after one that is larger, whatever it was packed into. The rows
+    of one are held in memory."""
     budget_s: float = 60
     """Query time that may be spent at once; refilled by as much a minute."""
 
@@ -71,22 +72,17 @@ class RequestsSPARQL(SPARQLWrapper):  # type: ignore[misc]
         self.setOnlyConneg(True)
         self.setMethod(POST)  # no limit of length, and no answer of five minutes ago
         self.setRequestMethod(POSTDIRECTLY)  # thousands of ids would grow by half in a form
-        self._session = session
+        self._http = BoundedHttp(session, settings.whole_s, settings.most_bytes)
+        self._address = settings.address
         self._timeout = (settings.connect_s, settings.silence_s)
 
-    def send(self, query: str) -> requests.Response:
+    def send(self, query: str) -> AbstractContextManager[Reply]:
         """The reply to a query, whatever its status, its body unread."""
         # `setQuery` would look through the whole text for its kind; ours are all of one.
         self.queryString, self.queryType = query, SELECT
         request = self._createRequest()
-        return self._session.request(
-            request.get_method(),
-            request.full_url.removesuffix("?"),
-            data=cast(bytes | None, request.data),
-            headers={**dict(request.header_items()), "Accept-Encoding": "gzip"},
-            stream=True,
-            timeout=self._timeout,
-        )
+        # The address as it was given, with its secrets, which nobody but its host is told.
+        return self._http.post(reveal(self._address), request.data, dict(request.header_items()), self._timeout)
 
 
 class Endpoint:
@@ -170,40 +166,37 @@ class Endpoint:
                 answered = replace(
                     record,
                     seconds=round(self._clock.monotonic() - began, 3),
-                    status=response.status_code,
+                    status=response.status,
                     outcome="answer",
                     answer_sha256=sha256,
                     answer_bytes=writer.bytes,
                 )
                 self._recording.keep(answered, query, writer)
                 return answered
-        except requests.exceptions.ReadTimeout:
-            return Verdict("less", f"no byte in {self._settings.silence_s:.0f} s")
-        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
-            raise BadInput(f"{self._settings.address} is no address ({error}); give http://… or https://…") from error
-        except requests.RequestException as error:
-            return Verdict("retry", _shorten(error))
+        except HttpFault as fault:
+            return self._judge_fault(fault)
         finally:
             self._budget.spend(self._clock.monotonic() - began)
 
-    def _receive(self, response: requests.Response, writer: AnswerWriter, began: float) -> Verdict | None:
+    def _judge_fault(self, fault: HttpFault) -> Verdict:
+        """What it means that no answer, or no end of it, came."""
+        if fault.kind == "silence":
+            return Verdict("less", f"no byte in {self._settings.silence_s:.0f} s")
+        return Verdict("retry" if fault.kind == "broken" else "less", _shorten(fault))
+
+    def _receive(self, response: Reply, writer: AnswerWriter, began: float) -> Verdict | None:
         """Stream the body to the writer; a verdict when it is no whole answer."""
         settings = self._settings
-        if response.status_code != 200 or not is_sparql_json(response.headers.get("Content-Type")):
-            body = _read_beginning(response)
-            now = self._clock.now()
-            return judge_reply(response.status_code, response.headers, body, settings.address, settings.splits_429, now)
+        if response.status != 200 or not is_sparql_json(response.headers.get("Content-Type")):
+            body, now = response.beginning(), self._clock.now()
+            return judge_reply(response.status, response.headers, body, settings.address, settings.splits_429, now)
         try:
-            for chunk in response.iter_content(_CHUNK):
+            for chunk in response.chunks():
                 writer.write(chunk)
-                if writer.bytes > settings.most_bytes:
-                    return Verdict("less", f"an answer of more than {settings.most_bytes >> 20} MB")
                 if self._clock.monotonic() - began > settings.whole_s:
                     return Verdict("less", f"no end of the answer in {settings.whole_s:.0f} s")
-        except _BROKEN as error:
-            if "timed out" in str(error):
-                return Verdict("less", f"no byte in {settings.silence_s:.0f} s")
-            return judge_cut(writer.tail, _shorten(error))
+        except HttpFault as fault:
+            return judge_cut(writer.tail, _shorten(fault)) if fault.kind == "broken" else self._judge_fault(fault)
         return None
 
 
@@ -234,7 +227,7 @@ def _read_rows(recording: Recording, sha256: str) -> Iterator[Solution]:
     """The rows of an answer that was whole when it was kept."""
     try:
         yield from solutions(_parse(recording.open(sha256)))
-    except (SyntaxError, OSError) as error:
+    except (SyntaxError, ValueError, OSError) as error:
         raise CheckFailed(f"a kept answer is damaged ({_shorten(error)}); refresh again from the endpoint") from error
 
 
@@ -256,15 +249,7 @@ def _find_cut(writer: AnswerWriter) -> Verdict | None:
     return None
 
 
-def _read_beginning(response: requests.Response) -> str:
-    """The first characters of an error's body, as far as they can be read."""
-    try:
-        return next(response.iter_content(_CHUNK), b"").decode("utf-8", "replace")
-    except _BROKEN:
-        return ""
-
-
 def _shorten(error: Exception) -> str:
     """An error as one short line, without the addresses of objects."""
-    text = " ".join(re.sub(r"<[^<>]* object at 0x[0-9a-f]+>", "", str(error)).split())
-    return f"{type(error).__name__}: {text}"[:200]
+    text = " ".join(re.sub(r"<[^<>]* object at 0x[0-9a-f]+>", "", redact(str(error))).split())
+    return text[:200] if isinstance(error, HttpFault) else f"{type(error).__name__}: {text}"[:200]

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import requests
 
@@ -18,7 +17,7 @@ from chronofacts.pipeline.sources.sparql.rate_limit import SYSTEM_CLOCK, Clock, 
 from chronofacts.pipeline.sources.sparql.recording import Recording, find_recording, open_recording
 from chronofacts.pipeline.sources.sparql.results import Solution
 from chronofacts.pipeline.sources.sparql.source import Ask, SparqlSource
-from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.addresses import hide, split_address
 
 __all__ = ["ENDPOINTS", "EndpointSettings", "EndpointSource", "is_endpoint", "open_endpoint"]
 
@@ -82,9 +81,8 @@ def open_endpoint(name: str, settings: EndpointSettings, clock: Clock = SYSTEM_C
         folder = Path(name.removeprefix(_REPLAY))
         recording = find_recording(folder)
         return EndpointSource(recording, replay(recording, folder), None, lambda mark: None)
-    address = ENDPOINTS.get(name, name)
-    if not (host := urlsplit(address).hostname):
-        raise BadInput(f"--source {name!r} is no address; give wdqs, qlever or http://HOST/PATH")
+    address = hide(ENDPOINTS.get(name, name))
+    host = split_address(address, "--source").hostname or ""
     is_public = host.endswith("wikidata.org") or "qlever" in host
     scope = choose_scope(settings.scope, "changes" if is_public else "whole")
     agent = full_user_agent(settings.user_agent, address)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import datetime
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -17,6 +18,7 @@ from typing import Literal, TypeVar
 from chronofacts.pipeline.sources.sparql.rate_limit import Clock, retry_after
 from chronofacts.schemas.errors import BadInput, ChronoFactsError
 from chronofacts.schemas.files import lock_file
+from chronofacts.schemas.redact import redact
 
 __all__ = ["EndpointFailed", "HttpSettings", "Verdict", "ask_again", "is_sparql_json", "judge_cut", "judge_reply"]
 
@@ -42,6 +44,8 @@ class HttpSettings:
     lock: Path
     """File that is locked while a request runs, whatever process asks."""
     attempts: int = 8
+    turn_s: float = 1800
+    """Longest wait for the lock: a request has a deadline of minutes, and others take their turns between."""
     longest_wait_s: float = 3600
     """An endpoint that asks to wait longer than this is left alone."""
 
@@ -72,7 +76,7 @@ def ask_again(
     attempt = 0
     while True:
         attempt += 1
-        with lock_file(settings.lock):
+        with _turn(settings):
             outcome = ask(attempt)
         if not isinstance(outcome, Verdict) or attempt == settings.attempts or give_up(outcome, attempt):
             return outcome, attempt
@@ -84,6 +88,26 @@ def ask_again(
             )
         log.info("%s; asking again in %.0f s", outcome.why, wait)
         clock.sleep(wait)
+
+
+@contextmanager
+def _turn(settings: HttpSettings) -> Iterator[None]:
+    """The host's lock; raises EndpointFailed where somebody else has held it for longer than anybody should wait."""
+    with ExitStack() as held:
+        try:
+            settings.lock.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(lock_file(settings.lock, wait=settings.turn_s, remove=True))
+        except BlockingIOError:
+            raise EndpointFailed(
+                f"another process has been asking {settings.address} for {settings.turn_s:.0f} s without a pause (it "
+                f"holds {settings.lock}); wait for it, or end it"
+            ) from None
+        except OSError as error:
+            raise EndpointFailed(
+                f"the lock {settings.lock} cannot be used ({error.strerror or error}); remove it, or name another "
+                "folder by XDG_CACHE_HOME"
+            ) from error
+        yield
 
 
 def is_sparql_json(content_type: str | None) -> bool:
@@ -99,7 +123,10 @@ def judge_reply(
     body: its beginning. splits_429: this engine says 429 for a time-out (QLever).
     Raises BadInput or EndpointFailed when no repetition can help.
     """
-    said = " ".join(body.split())[:200] or "nothing"
+    said = " ".join(redact(body[:2000]).split())[:200] or "nothing"
+    if 300 <= status < 400:
+        where = redact(headers.get("Location", ""))[:200] or "nowhere"
+        raise BadInput(f"{address} sends its visitors to {where} (status {status}); give that address, if you trust it")
     wait = retry_after(headers["Retry-After"], now, _THROTTLED_S) if "Retry-After" in headers else None
     if status == 403 and "banned until" in body:
         raise EndpointFailed(f"{address} has banned this machine: {said!r}; wait until then, and ask less")

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import datetime
 import email.utils
-import os
 import re
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.files import user_cache
 
 __all__ = ["SYSTEM_CLOCK", "Budget", "Clock", "full_user_agent", "lock_of", "retry_after"]
 
@@ -77,11 +76,11 @@ def retry_after(header: str | None, now: datetime.datetime, otherwise: float) ->
     otherwise: seconds when there is no header, or none that reads.
     """
     text = (header or "").strip()
-    if text.isdecimal():
-        return max(1.0, float(text))
     try:
-        return max(1.0, (email.utils.parsedate_to_datetime(text) - now).total_seconds())
-    except (ValueError, TypeError):
+        if text.isascii() and text.isdigit():
+            return max(1.0, float(text[:12]))
+        return max(1.0, (email.utils.parsedate_to_datetime(text[:100]) - now).total_seconds())
+    except (ValueError, TypeError, OverflowError):
         return otherwise
 
 
@@ -106,5 +105,5 @@ def full_user_agent(given: str, address: str) -> str:
 def lock_of(address: str) -> Path:
     """The lock file that all processes of this user share for one host."""
     parts = urlsplit(address)
-    name = re.sub(r"[^\w.-]", "_", f"{parts.hostname}_{parts.port or parts.scheme}")
-    return Path(tempfile.gettempdir()) / f"chronofacts-{os.getuid()}-{name}.lock"
+    name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{parts.hostname}_{parts.port or parts.scheme}")
+    return user_cache() / "locks" / f"{name[:100]}.lock"

@@ -27,6 +27,7 @@ import pyarrow as pa
 
 from chronofacts.pipeline.sources import Scope
 from chronofacts.pipeline.sources.sparql.rate_limit import Clock
+from chronofacts.schemas.documents import read_json
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from chronofacts.schemas.files import replace_file
 
@@ -104,7 +105,7 @@ class Recording:
     def find(self, query: str) -> RecordedQuery | None:
         """What came of a query; None when it has not been asked, or its record or answer is torn."""
         try:
-            values = json.loads(self._file_of(hashlib.sha256(query.encode()).hexdigest()).read_text(encoding="utf-8"))
+            values = read_json(self._file_of(hashlib.sha256(query.encode()).hexdigest()))
             record = RecordedQuery(**{**values, "ids": tuple(values["ids"])})
             answer = record.answer_sha256
             is_whole = answer is None or self._blob(answer).stat().st_size == record.stored_bytes
@@ -219,7 +220,7 @@ def _runs(raw: Path) -> list[Path]:
 
 def _read_recording(folder: Path) -> Recording | None:
     try:
-        return Recording(folder, json.loads((folder / "run.json").read_text(encoding="utf-8")))
+        return Recording(folder, read_json(folder / "run.json"))
     except (OSError, ValueError, TypeError, KeyError):
         return None  # killed while it was being made
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -66,3 +67,26 @@ def test_a_full_disk_is_told_with_its_mend(tmp_path: Path) -> None:
             sink.write(rows(0, ROW_COUNT))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@settings(max_examples=10, deadline=None)
+@given(cuts=st.lists(st.integers(0, 300), max_size=6), sizes=st.lists(st.integers(0, 3000), min_size=300, max_size=300))
+def test_large_rows_end_a_row_group_wherever_they_came_from(
+    cuts: list[int], sizes: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("large")
+    schema = pa.schema([("texts", pa.list_(pa.string()))])
+    whole = pa.table({"texts": [["x" * size, "y"] for size in sizes]}, schema=schema)
+    places = [0, *sorted(cuts), 300]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("chronofacts.pipeline.storage.parquet_stream.GROUP_BYTES", 20_000)
+        write_batches([whole.slice(a, b - a) for a, b in pairwise(places)], schema, folder / "parts.parquet")
+        write_batches([whole], schema, folder / "whole.parquet")
+
+    assert (folder / "parts.parquet").read_bytes() == (folder / "whole.parquet").read_bytes()
+    metadata = pq.read_metadata(folder / "whole.parquet")
+    rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    ends = np.cumsum(rows)
+    for begin, end in pairwise([0, *ends[:-1]]):  # all but the last are full, by their last row
+        assert sum(sizes[begin:end]) + end - begin >= 20_000 > sum(sizes[begin : end - 1]) + end - begin - 1
+    assert read_whole(folder / "whole.parquet", schema) == whole
