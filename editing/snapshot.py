@@ -87,4 +87,5 @@ def _read_table(path: Path, name: str) -> pa.Table:
         raise CheckFailed(
             f"table {name} of {path} cannot be read ({error}); run `chronofacts verify {path}`"
         ) from error
-    return pa.concat_tables([conform(part, SNAPSHOT_TABLES[name], name) for part in parts])
+    table = pa.concat_tables([conform(part, SNAPSHOT_TABLES[name], name) for part in parts])
+    return table.sort_by("edit_id") if name == "edits" else table  # whichever file they lie in

@@ -24,7 +24,7 @@ from chronofacts.editing.progress import duration
 from chronofacts.editing.runs.settings import ExperimentSettings
 from chronofacts.editing.runs.sweep import plan_grid
 from chronofacts.editing.scoring import ScoringSettings, all_probes
-from chronofacts.editing.small_world.pretrain import PASSES, WorldSettings, blank_model
+from chronofacts.editing.small_world.pretrain import PASSES, blank_model
 from chronofacts.editing.snapshot import Snapshot
 
 __all__ = ["describe_plan", "plan_of_small_world", "seconds_per_token"]

@@ -25,7 +25,7 @@ from chronofacts.editing.models.load import load_model, model_hash, save_model
 from chronofacts.editing.progress import steady
 from chronofacts.editing.runs.checkpoint import MODEL, WORK, load_checkpoint, resumable, save_checkpoint
 from chronofacts.editing.runs.cost import Cost
-from chronofacts.editing.runs.estimate import plan_of_small_world, describe_plan
+from chronofacts.editing.runs.estimate import describe_plan, plan_of_small_world
 from chronofacts.editing.runs.lm_eval_tasks import TaskFigure, check_tasks, run_tasks
 from chronofacts.editing.runs.parallel_scoring import ModelRef, ShardRunner, run_in_processes, score_in_shards
 from chronofacts.editing.runs.results import EditorResult, Experiment, PreparedModel, RunSummary

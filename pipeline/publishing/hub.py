@@ -46,6 +46,7 @@ log = logging.getLogger("chronofacts.publish")
 
 _MOST_BYTES = 2 << 30
 _SNAPSHOT_TAG = re.compile(r"\d{4}-\d{2}-\d{2}")
+_EDITS_FILE = re.compile(r"edits/[a-z-]+\.parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +211,16 @@ def _edits_at(api: HfApi, repo: str, tag: str) -> pa.Table | None:
     """`EDITS` of an earlier snapshot; null when it has none or has another layout."""
     with tempfile.TemporaryDirectory() as folder, hub_errors(repo):
         try:
-            path = api.hf_hub_download(repo, "edits/edits.parquet", repo_type="dataset", revision=tag, local_dir=folder)
-            if _unpacked_bytes(Path(path)) > _MOST_BYTES:
-                log.warning("the edits of %s are too large to be compared", tag)
+            _, files = commit_files(api, repo, tag)
+            names = sorted(name for name in files if _EDITS_FILE.fullmatch(name))
+            paths = [
+                Path(api.hf_hub_download(repo, name, repo_type="dataset", revision=tag, local_dir=folder))
+                for name in names
+            ]
+            if not paths or sum(map(_unpacked_bytes, paths)) > _MOST_BYTES:
+                log.warning("the edits of %s are %s", tag, "too large to be compared" if paths else "not there")
                 return None
-            return conform(pq.read_table(path), EDITS, f"edits of {tag}")
+            return pa.concat_tables([conform(pq.read_table(path), EDITS, f"edits of {tag}") for path in paths])
         except (EntryNotFoundError, pa.ArrowInvalid, CheckFailed) as error:
             if isinstance(error, FileNotFoundError):  # the client's word for "not reachable, not in the cache"
                 raise

@@ -109,9 +109,10 @@ def _file(manifest: SnapshotManifest, file: str, size: int, files_at: str) -> di
 
 
 def _record_set(file: str) -> dict[str, Any]:
-    """One file's rows; its id is the file's name without folder: `edits`, `multi_hop-test`."""
+    """One file's rows; its id is the file's name without folder: `entities`, `multi_hop-test`."""
     table, _, name = file.removesuffix(".parquet").partition("/")
-    described = f"questions, {name.replace('-', ', split ')}" if table == "questions" else table
+    config, dash, split = name.rpartition("-")
+    described = f"{table}{f', {config}' if config != table else ''}, split {split}" if dash else table
     return {
         "@type": "cr:RecordSet",
         "@id": name,
