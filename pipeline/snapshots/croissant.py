@@ -3,6 +3,8 @@
 One FileObject per Parquet file with its sha256, one RecordSet per file with every column's type and meaning
 from `schemas.tables`. Source: the Croissant format specification, version 1.0.
 The text is made from the manifest alone, so that the same snapshot has the same metadata.
+The format's own library reads and checks it in the tests and does not write it here: it would bring scipy, networkx,
+rdflib and a parser last released in 2015, some 170 MB and a second at each start, to write one JSON document.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def _of_group(rows: Iterator[pa.Table], group: Mapping[str, str]) -> Iterator[pa
 
 
 def read_table(snapshot: Path, name: str) -> pa.Table:
-    """One table of a snapshot, all its files, with the columns of `SNAPSHOT_TABLES`.
+    """One table of a snapshot, all its files, with the columns of `SNAPSHOT_TABLES`; edits by their ids.
 
     Raises CheckFailed naming a file that is missing or damaged, SchemaMismatch for a wrong column.
     """
@@ -98,7 +98,8 @@ def read_table(snapshot: Path, name: str) -> pa.Table:
             parts.append(conform(pq.read_table(path), SNAPSHOT_TABLES[name], str(path)))
         except (pa.ArrowInvalid, OSError) as error:
             raise CheckFailed(f"{path} is damaged ({error}); make the snapshot again") from error
-    return pa.concat_tables(parts)
+    table = pa.concat_tables(parts)
+    return table.sort_by("edit_id") if name == "edits" else table
 
 
 def table_files(snapshot: Path, name: str) -> list[Path]:

@@ -67,7 +67,7 @@ def test_both_months_load_by_their_tags(hub: LocalHub, snapshot: Path, tmp_path:
         "def load(tag, split): return list(load_dataset(REPO, 'edit', revision=tag, split=split)['answer'])\n"
         "tags, splits = ('2025-01-01', '2025-02-01'), ('train', 'test')\n"
         "print(json.dumps([load(tag, split) for tag in tags for split in splits]))\n"
-        "print(load_dataset(REPO, split='train').num_rows)"
+        "print(load_dataset(REPO, split='train+test').num_rows)"
     )
     answers, default = run_datasets(hub, code, tmp_path / "home")
     assert json.loads(answers) == [
