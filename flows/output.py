@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -57,6 +58,8 @@ def show_progress(first: str) -> None:
     In a log each line has the seconds since the start. On a terminal a bar stands below them, which shows what is at
     work and the step of how many (`flows.progress`).
     """
+    if mode.quiet or not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")  # a library's bar is noise in a log
     logger = logging.getLogger("chronofacts")
     logger.setLevel(logging.WARNING if mode.quiet else logging.INFO)
     logger.propagate = False

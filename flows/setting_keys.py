@@ -19,7 +19,10 @@ from typing import Any
 from chronofacts.editing.options import nearest, parse_options
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["EDITORS", "OWNERS", "Setting", "check_words", "describe_editor", "editor_names", "key_of", "settings_of"]
+__all__ = [
+    "EDITORS", "OWNERS", "Setting", "check_words", "choices_of", "describe_editor", "editor_names", "key_of",
+    "settings_of",
+]  # fmt: skip
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _EDITORS_HOME = "chronofacts.editing.editors"
@@ -187,6 +190,19 @@ def _spell_kind(kind: Any) -> str:
     if origin is tuple:
         return f"list of {_spell_kind(inner[0])}"
     return " or ".join(_spell_kind(part) for part in inner) or str(kind)
+
+
+def choices_of(setting: Setting) -> list[str]:
+    """The values of a key that takes a few words; none of one that takes numbers or texts."""
+    found: list[str] = []
+    for kind in typing.get_args(setting.parsed_kind) or (setting.parsed_kind,):
+        if typing.get_origin(kind) is typing.Literal:
+            found += map(str, typing.get_args(kind))
+        elif isinstance(kind, str):
+            found.append(kind)
+        elif kind in (bool, type(None)):
+            found += ["true", "false"] if kind is bool else ["none"]
+    return found
 
 
 def key_of(owner: str, setting: Setting) -> str:

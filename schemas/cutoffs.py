@@ -10,10 +10,15 @@ from chronofacts.schemas.dates import parse_day
 from chronofacts.schemas.documents import read_toml
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["CUTOFFS_PATH", "known_until", "parse_since"]
+__all__ = ["CUTOFFS_PATH", "known_until", "models_with_cutoff", "parse_since"]
 
 CUTOFFS_PATH = Path(__file__).resolve().parent.parent / "data" / "cutoffs.toml"
 _PREFIX = "model:"
+
+
+def models_with_cutoff(path: Path = CUTOFFS_PATH) -> list[str]:
+    """The names that `model:NAME` takes."""
+    return list(read_toml(path))
 
 
 def known_until(model: str, path: Path = CUTOFFS_PATH) -> datetime.date:

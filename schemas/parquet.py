@@ -73,6 +73,8 @@ def table_files(snapshot: Path, name: str) -> list[Path]:
 def read_snapshot_table(snapshot: Path, name: str, columns: Sequence[str] | None = None) -> pa.Table:
     """One table of a snapshot, all its files, with the columns of `SNAPSHOT_TABLES` or those that are named.
 
+    Edits come in the order of their ids, whichever file they lie in.
+
     Raises CheckFailed naming a file that is missing, damaged, too large or holds what no snapshot does,
     SchemaMismatch for a wrong column.
     """
@@ -83,7 +85,8 @@ def read_snapshot_table(snapshot: Path, name: str, columns: Sequence[str] | None
         table = conform(read_parquet(path, columns), wanted, str(path))
         check_values(table, name, path)
         parts.append(table)
-    return pa.concat_tables(parts)
+    table = pa.concat_tables(parts)
+    return table.sort_by("edit_id") if name == "edits" and "edit_id" in wanted.names else table
 
 
 def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:

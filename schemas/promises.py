@@ -57,6 +57,7 @@ PROMISES: dict[str, str] = {
     "one_answer_per_text": "one text has one answer",
     "fallback_names_told": "a name of another language is told",
     "split_kept": "no question for training asks about an edit for testing",
+    "subject_split": "the edits of a subject are all for training or all for testing",
     # Sets of values.
     "set_by_timelines": "what joined, left or stays does so by the timelines",
     "set_stated": "every value of a set is stated, by a statement that may count",

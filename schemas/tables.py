@@ -199,6 +199,7 @@ EDITS = pa.schema(
         field("sitelinks", pa.int32(), "popularity of the subject"),
         _small("confidence", "in how many places Wikidata says the new value"),
         _texts("statement_ids", "statements behind the old and the new value, sorted"),
+        _text("split", "train or test, drawn by seed and subject: that of the questions which ask for the edit"),
     ]
 )
 

@@ -25,6 +25,7 @@ from chronofacts.editing.models.load import load_model, model_hash, save_model
 from chronofacts.editing.progress import steady
 from chronofacts.editing.runs.checkpoint import MODEL, WORK, load_checkpoint, resumable, save_checkpoint
 from chronofacts.editing.runs.cost import Cost
+from chronofacts.editing.runs.estimate import describe_plan, plan_of_small_world
 from chronofacts.editing.runs.lm_eval_tasks import TaskFigure, check_tasks, run_tasks
 from chronofacts.editing.runs.parallel_scoring import ModelRef, ShardRunner, run_in_processes, score_in_shards
 from chronofacts.editing.runs.results import EditorResult, Experiment, PreparedModel, RunSummary
@@ -81,7 +82,11 @@ def _run(
         settings = replace(settings, left_out=left_out)
     with own_folder(out) as own, resumable(own, _identify(snapshot, model, settings), progress) as folder:
         with Cost() as cost:
+            if model == SMALL_WORLD:
+                progress(plan_of_small_world(snapshot, settings))
             prepared = prepare_model(snapshot, model, folder, settings, progress)
+            if model != SMALL_WORLD:
+                progress(describe_plan(snapshot, settings, model, prepared.model, prepared.tokenizer))
             for warning in prepared.warnings:
                 log.warning("%s", warning)
             for plan in settings.plans:

@@ -26,12 +26,15 @@ from chronofacts.editing.small_world.context_examples import invented_contexts, 
 from chronofacts.editing.training import TrainingSettings, share_recalled, train
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["PretrainingReport", "WorldSettings", "pretrain"]
+__all__ = ["PASSES", "PretrainingReport", "WorldSettings", "blank_model", "pretrain"]
 
 PASSES = 9
 """Over the sentences, at most."""
 FEWEST_STEPS, MOST_STEPS = 1000, 6000
 """Bounds of what `PASSES` comes to: few sentences need many passes, and very many are not for so small a model."""
+
+SPECIAL = ("<pad>", "<s>", "</s>")
+"""The first tokens of the vocabulary, by which their ids are known."""
 
 CAPITALISED = r"\p{Lu}(?:[\p{L}\p{M}\p{N}.-]|['’](?!s\b))*"
 OTHER = r"['’]s\b| ?[\p{L}\p{M}]+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+"
@@ -120,7 +123,7 @@ def pretrain(
     copying, contexts, names = _context_examples(tokenizer, trained, edits, settings)
     lengths = [len(ids) for ids in tokenizer(texts)["input_ids"]] if texts else []
     longest = max(lengths + [len(one.ids) for one in examples + copying + contexts + unseen])
-    model = _make_model(tokenizer, longest, settings)
+    model = blank_model(settings, len(tokenizer), longest)
 
     def recalls(step: int, loss: float) -> bool:
         recall = share_recalled(model, sample)
@@ -129,7 +132,7 @@ def pretrain(
 
     if copying:
         progress(f"pretraining: learning to read what stands before a question, {settings.reading_steps} steps")
-        train(model, copying, replace(_training(settings, known), steps=settings.reading_steps))
+        train(model, copying, replace(_training(settings, known), steps=settings.reading_steps), progress=progress)
     # A context that came twice could be learnt by heart, and nothing would be read: each comes once.
     mixed = examples * PASSES + names + contexts
     report = train(model, mixed, _training(settings, len(mixed)), recalls)
@@ -192,18 +195,23 @@ def _make_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFas
     in_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     bpe.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(_pieces(texts), "isolated"), in_bytes])
     bpe.decoder = decoders.ByteLevel()
-    special, alphabet = ["<pad>", "<s>", "</s>"], pre_tokenizers.ByteLevel.alphabet()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+        vocab_size=vocabulary, special_tokens=[*SPECIAL], initial_alphabet=alphabet, show_progress=False
     )
     bpe.train_from_iterator(texts, trainer)
     bpe.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     return PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token="<s>", eos_token="</s>", pad_token="<pad>")  # noqa: S106
 
 
-def _make_model(tokenizer: Any, longest: int, settings: WorldSettings) -> LlamaForCausalLM:
+def blank_model(settings: WorldSettings, vocabulary: int | None = None, longest: int = 0) -> LlamaForCausalLM:
+    """The small world before it has learnt anything.
+
+    vocabulary: by default the most that the settings allow. longest: text, in tokens.
+    """
+    pad, bos, eos = range(len(SPECIAL))
     config = LlamaConfig(
-        vocab_size=len(tokenizer),
+        vocab_size=settings.vocabulary if vocabulary is None else vocabulary,
         hidden_size=settings.hidden,
         intermediate_size=settings.feed_forward,
         num_hidden_layers=settings.layers,
@@ -212,9 +220,9 @@ def _make_model(tokenizer: Any, longest: int, settings: WorldSettings) -> LlamaF
         max_position_embeddings=max(256, 2 * longest),  # room for longer questions and free generation
         tie_word_embeddings=True,
         initializer_range=settings.spread,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=bos,
+        eos_token_id=eos,
+        pad_token_id=pad,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)

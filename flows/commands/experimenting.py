@@ -16,6 +16,7 @@ from chronofacts.flows.commands.arguments import (
     require_report,
     split_names,
 )
+from chronofacts.flows.commands.completion import complete_editors, complete_model, complete_setting
 from chronofacts.flows.commands.reach import require_model
 from chronofacts.flows.commands.works import run_work
 from chronofacts.flows.output import mode, print_error, print_result, show_progress
@@ -28,7 +29,12 @@ __all__ = ["edit", "experiment", "report", "trace"]
 
 def edit(
     model: Annotated[
-        str, typer.Option(help="A folder, a name on the Hub, a GGUF file or smollm2.", show_default=False)
+        str,
+        typer.Option(
+            help="A folder, a name on the Hub, a GGUF file or smollm2.",
+            show_default=False,
+            autocompletion=complete_model,
+        ),
     ],
     facts: Annotated[
         Path,
@@ -37,7 +43,7 @@ def edit(
             show_default=False,
         ),
     ],
-    editor: Annotated[str, typer.Option(help="One editor by its name.")] = "lora",
+    editor: Annotated[str, typer.Option(help="One editor by its name.", autocompletion=complete_editors)] = "lora",
     ask: Annotated[
         list[str] | None, typer.Option(help="Another question to ask before and after.", show_default=False)
     ] = None,
@@ -118,6 +124,7 @@ def experiment(
             help="A folder, a name on the Hub, a GGUF file, smollm2, or small-world. "
             "Default: small-world, or the model of --load.",
             show_default=False,
+            autocompletion=complete_model,
         ),
     ] = "",
     editor: Annotated[
@@ -125,6 +132,7 @@ def experiment(
         typer.Option(
             help="Editors by name, joined by commas. Default: none,lora,lora+replay, or none with --load.",
             show_default=False,
+            autocompletion=complete_editors,
         ),
     ] = "",
     limit: Annotated[
@@ -141,7 +149,10 @@ def experiment(
     set_: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", help="key=value, for the run or for editors: lora.rank=8.", envvar="CHRONOFACTS_EXPERIMENT_SET"
+            "--set",
+            help="key=value, for the run or for editors: lora.rank=8.",
+            envvar="CHRONOFACTS_EXPERIMENT_SET",
+            autocompletion=complete_setting,
         ),
     ] = None,
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from chronofacts.flows.commands.completion import complete_owner
 from chronofacts.flows.output import mode, print_result
 from chronofacts.schemas.errors import BadInput
 
@@ -29,7 +30,12 @@ def editors() -> None:
 
 def settings(
     name: Annotated[
-        str, typer.Argument(help="run, world, scoring, trace, or an editor. Default: all.", show_default=False)
+        str,
+        typer.Argument(
+            help="run, world, scoring, trace, or an editor. Default: all.",
+            show_default=False,
+            autocompletion=complete_owner,
+        ),
     ] = "",
 ) -> None:
     """List the keys of --set with type, default and meaning.

@@ -11,6 +11,13 @@ import typer
 
 from chronofacts.flows.commands.arguments import Out, require_editing, split_names
 from chronofacts.flows.commands.checks import check_refresh, check_source, last_days
+from chronofacts.flows.commands.completion import (
+    complete_dump_runner,
+    complete_language,
+    complete_relations,
+    complete_since,
+    complete_source,
+)
 from chronofacts.flows.commands.works import run_work
 from chronofacts.flows.output import print_result, show_progress
 from chronofacts.schemas.addresses import hide, is_address
@@ -52,7 +59,12 @@ def demo(
 
 def refresh(
     since: Annotated[
-        str, typer.Option(help="First day, YYYY-MM-DD, or model:NAME for a model's stated cutoff.", show_default=False)
+        str,
+        typer.Option(
+            help="First day, YYYY-MM-DD, or model:NAME for a model's stated cutoff.",
+            show_default=False,
+            autocompletion=complete_since,
+        ),
     ],
     as_of: Annotated[str, typer.Option(help="Second day, YYYY-MM-DD: the day it should know.", show_default=False)],
     out: Out,
@@ -60,13 +72,20 @@ def refresh(
         str,
         typer.Option(
             help="sample: the slice of Wikidata that ships with the project; wdqs, qlever or the address of a SPARQL "
-            "endpoint; raw:DIR: a reading kept by --raw; the file, folder or pattern of a JSON dump."
+            "endpoint; raw:DIR: a reading kept by --raw; the file, folder or pattern of a JSON dump.",
+            autocompletion=complete_source,
         ),
     ] = "sample",
     relations: Annotated[
-        str, typer.Option(help="Ids or properties of relations, joined by commas: P6,office_holder. Default: all.")
+        str,
+        typer.Option(
+            help="Ids or properties of relations, joined by commas: P6,office_holder. Default: all.",
+            autocompletion=complete_relations,
+        ),
     ] = "",
-    language: Annotated[str, typer.Option(help="Language of names and questions: en or nl.")] = "en",
+    language: Annotated[
+        str, typer.Option(help="Language of names and questions: en or nl.", autocompletion=complete_language)
+    ] = "en",
     seed: Annotated[int, typer.Option(help="Seed of everything that is sampled.")] = 0,
     quarantine_days: Annotated[
         int, typer.Option(help="Leave out what was edited in so many days before the source's day; 0 keeps it.")
@@ -103,6 +122,7 @@ def refresh(
         typer.Option(
             help="What reads a dump's parts: threads, processes, dask or dask:ADDRESS. Default: by their size.",
             show_default=False,
+            autocompletion=complete_dump_runner,
         ),
     ] = "",
     keep_damaged: Annotated[
@@ -143,9 +163,12 @@ def backfill(
     store: Annotated[
         str, typer.Option(help="Folder or address (s3://…, gs://…) that holds the snapshots.")
     ] = "data/snapshots",
-    source: Annotated[str, typer.Option(help="As of `refresh`.")] = "wdqs",
+    source: Annotated[str, typer.Option(help="As of `refresh`.", autocompletion=complete_source)] = "wdqs",
     relations: Annotated[
-        str, typer.Option(help="Ids or properties of relations, joined by commas. Default: all.")
+        str,
+        typer.Option(
+            help="Ids or properties of relations, joined by commas. Default: all.", autocompletion=complete_relations
+        ),
     ] = "",
     repo: Annotated[str, typer.Option(help="Dataset to publish each month to: ORG/NAME. Default: none.")] = "",
     endpoint: Annotated[

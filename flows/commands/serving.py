@@ -41,10 +41,11 @@ def serve(
     require_prefect("schedules need it;")
     from chronofacts.flows.scheduled.serve import serve_monthly
 
-    def show(address: str, parameters: dict[str, Any]) -> None:
+    def show(address: str, parameters: dict[str, Any], login: str) -> None:
+        asks = f", which asks for the password {login}" if login else ""
         print_result(
-            f"serving monthly at {cron!r} (UTC), seen at {address}; stop with Ctrl-C",
-            {"cron": cron, "parameters": parameters, "ui": address},
+            f"serving monthly at {cron!r} (UTC), seen at {address}{asks}; stop with Ctrl-C",
+            {"cron": cron, "parameters": parameters, "ui": address, "login": login or None},
         )
 
     serve_monthly(cron, words, port, show)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from chronofacts.flows.commands.arguments import Out, Snapshot
+from chronofacts.flows.commands.completion import complete_export, complete_import
 from chronofacts.flows.commands.reach import require_hub
 from chronofacts.flows.commands.works import run_work
 from chronofacts.flows.output import print_result, show_progress
@@ -22,7 +23,9 @@ _IMPORTED = ("edits", "questions", "rejections")
 def export(
     snapshot: Snapshot,
     out: Out,
-    format: Annotated[str, typer.Option(help="easyedit, mquake or lm-eval.", show_default=False)],
+    format: Annotated[
+        str, typer.Option(help="easyedit, mquake or lm-eval.", show_default=False, autocompletion=complete_export)
+    ],
 ) -> None:
     """Write a snapshot in the format of another tool: EasyEdit, MQuAKE or lm-evaluation-harness.
 
@@ -38,7 +41,14 @@ def export(
 def import_(
     file: Annotated[Path, typer.Argument(help="The benchmark's .json or .jsonl file.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Snapshot folder to make; it must not hold anything.", show_default=False)],
-    format: Annotated[str, typer.Option(help="easyedit, mquake, counterfact or zsre.", show_default=False)],
+    format: Annotated[
+        str,
+        typer.Option(
+            help="easyedit, mquake, counterfact, zsre, or facts of your own.",
+            show_default=False,
+            autocompletion=complete_import,
+        ),
+    ],
     since: Annotated[str, typer.Option(help="Day of the old answers, YYYY-MM-DD. Default: the format's.")] = "",
     as_of: Annotated[str, typer.Option(help="Day of the new answers, YYYY-MM-DD. Default: the format's.")] = "",
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from prefect import task
@@ -18,16 +19,25 @@ from chronofacts.schemas.errors import ChronoFactsError
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
 from chronofacts.schemas.reasons import explain
 
-__all__ = ["show_changes", "show_rejections", "show_report", "show_set_aside"]
+__all__ = ["show_changes", "show_published", "show_rejections", "show_report", "show_set_aside"]
 
 _SHOWN = 200
+_COLUMNS = {
+    "kind": "kind",
+    "what": "relation",
+    "of": "subject_label",
+    "was": "old_label",
+    "is": "new_label",
+    "on": "changed_on_earliest",
+}
+"""Titles of the table of changes, and the columns behind them."""
 
 log = logging.getLogger("chronofacts.monthly")
 
 
 @task(name="show-changes", cache_policy=NO_CACHE)
 def show_changes(older: Path, newer: Path) -> None:
-    """A Markdown artifact: how the world changed since the snapshot before, and how Wikidata was corrected.
+    """A table artifact: how the world changed since the snapshot before, and how Wikidata was corrected.
 
     Snapshots of other relations or languages cannot be compared: then it says so.
     """
@@ -39,14 +49,16 @@ def show_changes(older: Path, newer: Path) -> None:
         create_markdown_artifact(f"Not compared: {escape(str(error))}", key="changes", description="What changed")
         return
     counts = ", ".join(f"{kind.replace('_', ' ')}: {number}" for kind, number in count_kinds(differences).items())
-    since = f"Since the snapshot of {read_manifest(older).as_of}: {counts}"
-    lines = [since, "", "| what | of | was | is | on |", "|-|-|-|-|-|"]
-    columns = ("relation", "subject_label", "old_label", "new_label", "changed_on_earliest")
-    for row in differences.to_pylist()[:_SHOWN]:
-        if row["kind"] in ("world_change", "correction"):
-            cells = ("" if row[column] is None else str(row[column]) for column in columns)
-            lines.append("| " + " | ".join(map(escape, cells)) + " |")
-    create_markdown_artifact("\n".join(lines), key="changes", description="What changed since the snapshot before")
+    told = [row for row in differences.to_pylist() if row["kind"] in ("world_change", "correction")]
+    rows = [{title: _cell(row[column]) for title, column in _COLUMNS.items()} for row in told[:_SHOWN]]
+    more = f"; the first {_SHOWN} of {len(told)}" if len(told) > _SHOWN else ""
+    create_table_artifact(
+        rows, key="changes", description=f"Since the snapshot of {read_manifest(older).as_of}: {counts}{more}"
+    )
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 @task(name="show-rejections", cache_policy=NO_CACHE)
@@ -68,27 +80,41 @@ def show_rejections(snapshot: Path) -> None:
 
 @task(name="show-set-aside", cache_policy=NO_CACHE)
 def show_set_aside(manifest: SnapshotManifest) -> None:
-    """A Markdown artifact: what the last check set aside; none where all was valid."""
+    """A table artifact: what the last check set aside, by promise; none where all was valid."""
     if not manifest.set_aside:
         return
-    lines = [
-        f"{escape(manifest.name)}: {manifest.describe_set_aside()}. Why: `rejections`, stage `verify`.",
-        "",
-        "| promise | meaning | edits | questions | sentences |",
-        "|-|-|-|-|-|",
+    rows = [
+        {"promise": promise, "meaning": explain(promise)}
+        | {table: counts.get(table, 0) for table in ("edits", "questions", "sentences")}
+        for promise, counts in sorted(manifest.set_aside.items())
     ]
-    for promise, counts in sorted(manifest.set_aside.items()):
-        numbers = " | ".join(str(counts.get(table, 0)) for table in ("edits", "questions", "sentences"))
-        lines.append(f"| {promise} | {explain(promise)} | {numbers} |")
-    create_markdown_artifact("\n".join(lines), key="set-aside", description="What the last check set aside")
+    told = f"{manifest.name}: {manifest.describe_set_aside()}. Why: `rejections`, stage `verify`"
+    create_table_artifact(rows, key="set-aside", description=told)
 
 
 @task(name="show-report", cache_policy=NO_CACHE)
-def show_report(page: Path, table: str, model: str, day: datetime.date) -> None:
-    """A link to the report page, and the figures of all editors as the UI shows them."""
+def show_report(page: Path, figures: Mapping[str, Mapping[str, float]], model: str, day: datetime.date) -> None:
+    """A link to the report page, and a table of the figures of all editors."""
     create_link_artifact(
         page.absolute().as_uri(), link_text=f"{model} on {day}", key="report", description="The report"
     )
-    create_markdown_artifact(
-        f"`{escape(model)}` on {day}\n\n```text\n{table}\n```", key="figures", description="What the editors did"
-    )
+    rows = [
+        {"editor": editor} | {name: round(value, 3) for name, value in metrics.items() if isinstance(value, float)}
+        for editor, metrics in figures.items()
+    ]
+    create_table_artifact(rows, key="figures", description=f"What the editors did: {model} on {day}")
+
+
+@task(name="show-published", cache_policy=NO_CACHE)
+def show_published(url: str, tag: str, pages: Mapping[str, str]) -> None:
+    """Links to the Hub's copy of the snapshot's card and of each model's report.
+
+    pages: model -> path in the repository.
+    """
+    repository = url.partition("/tree/")[0]
+    create_link_artifact(url, link_text=f"the snapshot of {tag}", key="snapshot", description="The card on the Hub")
+    for model, path in pages.items():
+        create_link_artifact(
+            f"{repository}/resolve/{tag}/{path}", link_text=f"{model} on {tag}", key="report",
+            description="The report on the Hub",
+        )  # fmt: skip

@@ -3,9 +3,8 @@
 
 Every step leaves a mark that it is done (a snapshot in the store, a run folder, a tag on the Hub), and a second run
 does only what is missing: it completes a run that was killed.
+The annotations are no texts here: a process of `serve` gets a flow with what its code names, and could not read them.
 """
-
-from __future__ import annotations
 
 import datetime
 import logging
@@ -27,8 +26,10 @@ from chronofacts.flows.months import (
     forget_copies,
     make_month,
 )
-from chronofacts.flows.scheduled.artifacts import show_changes, show_rejections, show_report
+from chronofacts.flows.scheduled.artifacts import show_changes, show_published, show_rejections, show_report
+from chronofacts.flows.scheduled.assets import show_publication, show_run, show_snapshot
 from chronofacts.flows.scheduled.flows import experiment, publish, refresh
+from chronofacts.flows.scheduled.places import check_places
 from chronofacts.flows.scheduled.retention import forget_old_runs, prune_results
 from chronofacts.flows.scheduled.run_log import send_logs
 from chronofacts.pipeline.publishing.contents import ExperimentReport
@@ -116,6 +117,7 @@ def monthly(
         retry_minutes: Waits before an endpoint that failed is asked again; what it had answered is not asked again.
     """
     send_logs()
+    check_places()
     day = as_of or choose_day(datetime.datetime.now(datetime.UTC).date())
     opened = open_store(store)
     results = Path(runs)
@@ -127,9 +129,10 @@ def monthly(
         if before is not None:
             show_changes(fetch_snapshot(opened, before), snapshot)
         show_rejections(snapshot)
+        show_snapshot(snapshot)
         reports, failed = experiment_on_all(snapshot, day, models, editors, settings or {}, results)
         if repo:
-            publish(snapshot, repo, PublishSettings(endpoint), reports)
+            publish_and_show(snapshot, repo, endpoint, reports)
         pruned = opened.prune(Retention(keep_last=keep_last))
         forget_copies(opened, pruned)
         removed_runs = prune_results(results, opened.days())
@@ -155,8 +158,9 @@ def publication(repo: str, store: str = "data/snapshots", day: str = "latest", e
         endpoint: Address of the Hub; none: HF_ENDPOINT, or huggingface.co.
     """
     send_logs()
+    check_places()
     opened = open_store(store)
-    return publish(fetch_snapshot(opened, opened.resolve(day)), repo, PublishSettings(endpoint)).url
+    return publish_and_show(fetch_snapshot(opened, opened.resolve(day)), repo, endpoint)
 
 
 @flow(name="experiments", timeout_seconds=2 * _DAY_SECONDS, **_SCHEDULED)
@@ -183,12 +187,13 @@ def experiments(
         endpoint: Address of the Hub; none: HF_ENDPOINT, or huggingface.co.
     """
     send_logs()
+    check_places()
     opened = open_store(store)
     chosen = opened.resolve(day)
     snapshot = fetch_snapshot(opened, chosen)
     reports, failed = experiment_on_all(snapshot, chosen, models, editors, settings or {}, Path(runs))
     if repo and reports:
-        publish(snapshot, repo, PublishSettings(endpoint), reports)
+        publish_and_show(snapshot, repo, endpoint, reports)
     if failed:
         raise CheckFailed(f"not all experiments on {chosen} are done: {'; '.join(failed)}")
     return [str(report.page) for report in reports]
@@ -218,14 +223,17 @@ def backfill(
         raw: Folder that keeps every answer of an endpoint for good; none: only until a snapshot is in the store.
     """
     send_logs()
+    check_places()
     opened, answers = open_store(store), Path(raw) if raw else None
 
     def make(day: datetime.date) -> Path:
-        return make_month(opened, source, None, day, relations, user_agent, answers, refresh=refresh)
+        snapshot = make_month(opened, source, None, day, relations, user_agent, answers, refresh=refresh)
+        show_snapshot(snapshot)
+        return snapshot
 
     def send(snapshot: Path) -> None:
         if repo:
-            publish(snapshot, repo, PublishSettings(endpoint))
+            publish_and_show(snapshot, repo, endpoint)
 
     return [str(made) for made in month_of.backfill(opened, last_days(months), make, send).values()]
 
@@ -253,7 +261,7 @@ def experiment_on(
     snapshot: Path, day: datetime.date, model: str, editors: Sequence[str], settings: dict[str, str], runs: Path
 ) -> ExperimentReport:
     """The report of one model on one snapshot, made first if it is missing."""
-    from chronofacts.editing.report import as_json, terminal_table, write_report
+    from chronofacts.editing.report import as_json, write_report
     from chronofacts.editing.runs.settings import read_settings
 
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", model).strip("-.")
@@ -264,5 +272,17 @@ def experiment_on(
     if not page.is_file():
         remove_leftovers(folder / "report")
         page = write_report([folder / "run"], folder / "report")
-    show_report(page, terminal_table([folder / "run"]), model, day)
-    return ExperimentReport(model, name, page, as_json([folder / "run"]))
+    figures = as_json([folder / "run"])
+    show_report(page, figures, model, day)
+    show_run(folder / "run", snapshot, model, figures)
+    return ExperimentReport(model, name, page, figures)
+
+
+def publish_and_show(snapshot: Path, repo: str, endpoint: str | None, reports: Sequence[ExperimentReport] = ()) -> str:
+    """Publish a snapshot with its reports, and link what lies on the Hub, which any browser can open; its address."""
+    published = publish(snapshot, repo, PublishSettings(endpoint), reports)
+    tag = published.plan.tag
+    day = datetime.date.fromisoformat(tag)
+    show_published(published.url, tag, {report.model: report.file(day) for report in reports})
+    show_publication(repo, published.url, tag, snapshot, [report.page.parents[1] / "run" for report in reports])
+    return published.url

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -15,12 +16,16 @@ from chronofacts.schemas.errors import CheckFailed
 
 __all__ = ["serve_monthly", "use_server"]
 
+_LOGIN = "PREFECT_SERVER_API_AUTH_STRING"
+"""`user:password` of the server, where the user has chosen one."""
 _GRACE_S = 15.0
 _LOOK_S = 2.0
 
 
-def serve_monthly(cron: str, words: Mapping[str, str], port: int, show: Callable[[str, dict[str, Any]], None]) -> None:
-    """Serve until stopped; show is called once with the address and the parameters.
+def serve_monthly(
+    cron: str, words: Mapping[str, str], port: int, show: Callable[[str, dict[str, Any], str], None]
+) -> None:
+    """Serve until stopped; show is called once with the address, the parameters, and the login of a server of our own.
 
     Raises BadInput for words that are no parameters, CheckFailed when a server of our own does not start or dies.
     """
@@ -29,27 +34,51 @@ def serve_monthly(cron: str, words: Mapping[str, str], port: int, show: Callable
 
     parameters = read_parameters(monthly, words)
     if (named := use_named_server()) is not None:
-        show(named.api.removesuffix("/api"), parameters)
-        monthly.serve(name="monthly", cron=cron, parameters=parameters, limit=1)
+        with _places(parameters):
+            show(named.api.removesuffix("/api"), parameters, "")
+            monthly.serve(name="monthly", cron=cron, parameters=parameters, limit=1)
         return
-    with start_server(port) as server, use_server(server.api):
-        show(server.address, parameters)
+    login = os.environ.get(_LOGIN) or f"chronofacts:{secrets.token_urlsafe(24)}"
+    with start_server(port, login) as server, use_server(server.api, login), _places(parameters):
+        show(server.address, parameters, login)
         with _ending_with(server):
             monthly.serve(name="monthly", cron=cron, parameters=parameters, limit=1)
 
 
 @contextmanager
-def use_server(api: str) -> Iterator[None]:
+def use_server(api: str, login: str = "") -> Iterator[None]:
     """Prefect, here and in the processes of runs, uses this server."""
     from prefect.context import refresh_global_settings_context
 
-    os.environ["PREFECT_API_URL"] = api
-    refresh_global_settings_context()
+    try:
+        with _environment({"PREFECT_API_URL": api} | ({"PREFECT_API_AUTH_STRING": login} if login else {})):
+            refresh_global_settings_context()
+            yield
+    finally:
+        refresh_global_settings_context()
+
+
+@contextmanager
+def _places(parameters: Mapping[str, Any]) -> Iterator[None]:
+    """No run of ours works at other places than these (`flows.scheduled.places`)."""
+    from chronofacts.flows.scheduled.places import SERVED, describe_places
+
+    with _environment({SERVED: describe_places(parameters)}):
+        yield
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """These variables, inside; runs are processes that inherit them."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
-        del os.environ["PREFECT_API_URL"]
-        refresh_global_settings_context()
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 @contextmanager

@@ -27,6 +27,8 @@ _GRACE_S = 5.0
 class OwnServer(NamedTuple):
     address: str
     process: subprocess.Popen[bytes]
+    login: str
+    """`user:password` that every request must bring; empty: none is asked for."""
 
     @property
     def api(self) -> str:
@@ -34,27 +36,30 @@ class OwnServer(NamedTuple):
 
 
 @contextmanager
-def start_server(port: int) -> Iterator[OwnServer]:
+def start_server(port: int, login: str = "") -> Iterator[OwnServer]:
     """A server on a port of this machine, ended with the block. Its database is in PREFECT_HOME.
 
+    login: `user:password` that it asks for; every program and every web page on this machine reaches the port.
     Raises CheckFailed, with what it said last, when it does not start, for example because the port is taken.
     """
     address = f"http://127.0.0.1:{port}"
     if answers(f"{address}/api"):
         raise CheckFailed(f"something answers at {address} already; give --port, or set PREFECT_API_URL={address}/api")
     with TemporaryFile() as said:
-        process = _start(port, address, said)
+        process = _start(port, address, login, said)
         try:
             _await(process, address, said)
-            yield OwnServer(address, process)
+            yield OwnServer(address, process, login)
         finally:
             _stop(process)
 
 
-def _start(port: int, address: str, said: IO[bytes]) -> subprocess.Popen[bytes]:
+def _start(port: int, address: str, login: str, said: IO[bytes]) -> subprocess.Popen[bytes]:
     wrapper = Path(__file__).with_name("exit_with_parent.py")
     words = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     own = {"PREFECT_API_URL": f"{address}/api", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": address}
+    if login:
+        own |= {"PREFECT_SERVER_API_AUTH_STRING": login, "PREFECT_API_AUTH_STRING": login}
     return subprocess.Popen(  # noqa: S603 - our own words
         [sys.executable, "-P", str(wrapper), *words],
         env={**os.environ, **own},

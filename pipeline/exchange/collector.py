@@ -215,9 +215,13 @@ class Benchmark:
         """
         asked = [question for _, question in sorted(self._questions.items()) if self._may_ask(question)]
         edits = [edit for _, edit in sorted(self.edits.items())]
+        trained = {one for question in asked if question.split == "train" and question.kind == "edit"
+                   for one in question.edit_ids}  # fmt: skip
         filled = {
             "entities": _table(_entities(edits), tables.ENTITIES),
-            "edits": _table((edit.row() for edit in edits), tables.EDITS),
+            "edits": _table(
+                (edit.row() | {"split": "train" if edit.edit_id in trained else "test"} for edit in edits), tables.EDITS
+            ),
             "questions": _table((question.row(as_of) for question in asked), tables.QUESTIONS),
             "rejections": rejection_rows(self._rejected).sort_by(
                 [(name, "ascending") for name in ("stage", "reason", "relation", "subject", "detail")]

@@ -45,6 +45,7 @@ log = logging.getLogger("chronofacts.publish")
 
 _MOST_BYTES = 2 << 30
 _SNAPSHOT_TAG = re.compile(r"\d{4}-\d{2}-\d{2}")
+_EDITS_FILE = re.compile(r"edits/[a-z-]+\.parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,17 +218,24 @@ def _edits_at(api: HfApi, repo: str, tag: str) -> pa.Table | None:
     """`EDITS` of an earlier snapshot; null when it has none or has another layout."""
     with temporary_folder("publish") as folder, hub_errors(repo):
         try:
-            path = Path(
-                api.hf_hub_download(repo, "edits/edits.parquet", repo_type="dataset", revision=tag, local_dir=folder)
-            )
+            _, files = commit_files(api, repo, tag)
+            paths = [
+                Path(api.hf_hub_download(repo, name, repo_type="dataset", revision=tag, local_dir=folder))
+                for name in sorted(files)
+                if _EDITS_FILE.fullmatch(name)
+            ]
         except EntryNotFoundError as error:
             if isinstance(error, FileNotFoundError):  # the client's word for "not reachable, not in the cache"
                 raise
             return None
-        try:  # somebody else may have put it there
-            check_unpacked(path, _MOST_BYTES)
-            edits = conform(read_parquet(path), EDITS, f"edits of {tag}")
-            check_values(edits, "edits", path)
+        if not paths:
+            log.warning("the edits of %s are not there", tag)
+            return None
+        try:  # somebody else may have put them there
+            for path in paths:
+                check_unpacked(path, _MOST_BYTES // len(paths))
+            edits = pa.concat_tables([conform(read_parquet(path), EDITS, f"edits of {tag}") for path in paths])
+            check_values(edits, "edits", paths[0].parent)
         except CheckFailed as error:
             log.warning("the edits of %s are not compared: %s", tag, error)
             return None

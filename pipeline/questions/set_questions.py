@@ -120,7 +120,7 @@ SELECT e.edit_id, CASE e.role WHEN 'joined' THEN 'addition' ELSE 'removal' END A
     CASE WHEN e.role = 'joined' THEN e.aliases ELSE [] END AS new_aliases,
     g.stays, e.object_kind, NULL::VARCHAR AS object_unit, e.changed_on_earliest, e.changed_on_latest,
     e.changed_on_precision, t.prompt, g.target_new, g.target_old, t.paraphrases, t.cloze, g.sitelinks, e.confidence,
-    e.statement_ids
+    e.statement_ids, CASE WHEN g.train THEN 'train' ELSE 'test' END AS split
 FROM part_sets g JOIN set_edits e USING (group_id)
 JOIN (
     SELECT group_id, max(text) FILTER (part_of = 'ask' AND number = 0) AS prompt,

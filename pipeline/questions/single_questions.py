@@ -118,7 +118,8 @@ EDIT_ROWS = """
 SELECT e.* EXCLUDE (object_unit), coalesce(u.label, CASE WHEN e.object_unit LIKE 'Q%' OR e.object_unit = '1' THEN NULL
         ELSE e.object_unit END) AS object_unit,
     []::STRUCT(id VARCHAR, label VARCHAR, aliases VARCHAR[])[] AS stays,
-    t.prompt, e.new_label AS target_new, e.old_label AS target_old, t.paraphrases, t.cloze
+    t.prompt, e.new_label AS target_new, e.old_label AS target_old, t.paraphrases, t.cloze,
+    CASE WHEN e.train THEN 'train' ELSE 'test' END AS split
 FROM part_edits e
 JOIN (
     SELECT edit_id, max(text) FILTER (use = 'now' AND number = 0) AS prompt,

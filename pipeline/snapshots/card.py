@@ -37,15 +37,12 @@ _EXAMPLES = 8
 
 def configs(manifest: SnapshotManifest) -> dict[str, dict[str, str]]:
     """config name -> {split: path}: one config per table, and one per kind of question; none for a file without rows,
-    which `load_dataset` refuses."""
+    which `load_dataset` refuses. Edits and questions are split by subject; what has no split is called train."""
     found: dict[str, dict[str, str]] = {}
     for file in sorted(file for file, entry in manifest.files.items() if entry.rows):
         table, _, name = file.partition("/")
-        if table != "questions":
-            found[table] = {"train": file}
-            continue
-        kind, _, split = name.removesuffix(".parquet").rpartition("-")
-        found.setdefault(kind, {})[split] = file
+        config, _, split = name.removesuffix(".parquet").rpartition("-")
+        found.setdefault(config or table, {})[split if config else "train"] = file
     return found
 
 
@@ -129,7 +126,7 @@ def _introduction(manifest: SnapshotManifest, folder: Path) -> list[str]:
         "```python",
         "from datasets import load_dataset",
         "",
-        'edits = load_dataset("PATH_OR_REPO", "edits", split="train")',
+        'edits = load_dataset("PATH_OR_REPO", "edits", split="test")',
         'multi_hop = load_dataset("PATH_OR_REPO", "multi_hop", split="test")',
         "```",
         "",

@@ -3,6 +3,8 @@
 One FileObject per Parquet file with its sha256, one RecordSet per file with every column's type and meaning
 from `schemas.tables`. Source: the Croissant format specification, version 1.0.
 The text is made from the manifest alone, so that the same snapshot has the same metadata.
+The format's own library reads and checks it in the tests and does not write it here: it would bring scipy, networkx,
+rdflib and a parser last released in 2015, some 170 MB and a second at each start, to write one JSON document.
 """
 
 from __future__ import annotations
@@ -109,9 +111,10 @@ def _file(manifest: SnapshotManifest, file: str, size: int, files_at: str) -> di
 
 
 def _record_set(file: str) -> dict[str, Any]:
-    """One file's rows; its id is the file's name without folder: `edits`, `multi_hop-test`."""
+    """One file's rows; its id is the file's name without folder: `entities`, `multi_hop-test`."""
     table, _, name = file.removesuffix(".parquet").partition("/")
-    described = f"questions, {name.replace('-', ', split ')}" if table == "questions" else table
+    config, dash, split = name.rpartition("-")
+    described = f"{table}{f', {config}' if config != table else ''}, split {split}" if dash else table
     return {
         "@type": "cr:RecordSet",
         "@id": name,

@@ -218,8 +218,11 @@ INVARIANTS = {
         WHERE (label_language NOT IN (getvariable('language'), 'mul')) <> list_contains(fallback_names, qid)""",
     "split_kept": """
         WITH asked AS (SELECT question_id, kind, split, unnest(edit_ids) AS edit_id FROM questions)
-        SELECT q.question_id, q.edit_id AS of_edit
-        FROM asked q JOIN asked e ON e.edit_id = q.edit_id AND e.kind = 'edit'
-        WHERE q.split = 'train' AND e.split <> 'train'""",
+        SELECT q.question_id, q.edit_id AS of_edit FROM asked q JOIN edits e USING (edit_id)
+        WHERE (q.split = 'train' AND e.split <> 'train') OR (q.kind = 'edit' AND q.split <> e.split)""",
+    "subject_split": """
+        SELECT edit_id, subject, split FROM edits SEMI JOIN (
+            SELECT subject FROM edits GROUP BY subject HAVING count(DISTINCT split) > 1) USING (subject)
+        WHERE split = 'train'""",
     "known_reasons": "SELECT DISTINCT reason FROM rejections ANTI JOIN reason_codes USING (reason)",
 }

@@ -1,6 +1,7 @@
 """A snapshot folder: Parquet tables, a manifest with their sums, a dataset card and Croissant metadata.
 
-Questions lie in one file per kind and split, so that `load_dataset(DIR, "multi_hop", split="test")` reads only these.
+Edits lie in one file per split and questions in one per kind and split, so that
+`load_dataset(DIR, "multi_hop", split="test")` reads only these.
 The folder gets its name when it breaks no promise of `verify`; what breaks one is set aside first
 (`pipeline.snapshots.gate`); where that cannot be, the folder stays as `OUT.broken`, to be looked at.
 """
@@ -82,6 +83,10 @@ def _move_beside(folder: Path, out: Path) -> str:
     return f"look at it with `chronofacts inspect {beside}`"
 
 
+_GROUPED = {"edits": (("split",), "edits-test"), "questions": (("kind", "split"), "edit-test")}
+"""Tables of several files -> the columns that tell them apart, and the file of a table without rows."""
+
+
 def fill_folder(folder: Path, tables: Mapping[str, Tabular], manifest: SnapshotManifest) -> SnapshotManifest:
     """Write tables of a snapshot, the manifest and the card into a folder; returns the manifest with its files.
 
@@ -114,24 +119,26 @@ def _label_languages(entities: Path) -> dict[str, int]:
 
 
 def _parts(name: str, table: Tabular) -> Iterator[tuple[str, Iterator[pa.Table]]]:
-    """(file, rows in pieces) of one table; questions by kind and split."""
+    """(file, rows in pieces) of one table; questions by kind and split, edits by split."""
     schema = SNAPSHOT_TABLES[name]
-    if name != "questions":
+    if name not in _GROUPED:
         yield f"{name}/{name}.parquet", read_batches(table, schema)
         return
+    by, empty = _GROUPED[name]
     groups = {
         group
         for piece in read_batches(table, schema)
-        for group in zip(*(piece[column].to_pylist() for column in ("kind", "split")), strict=True)
+        for group in zip(*(piece[column].to_pylist() for column in by), strict=True)
     }
     if not groups:
-        yield "questions/edit-test.parquet", iter([schema.empty_table()])
-    for kind, split in sorted(groups):
-        yield f"questions/{kind}-{split}.parquet", _of_group(read_batches(table, schema), kind, split)
+        yield f"{name}/{empty}.parquet", iter([schema.empty_table()])
+    for group in sorted(groups):
+        stem = "-".join(group) if len(group) > 1 else f"{name}-{group[0]}"
+        yield f"{name}/{stem}.parquet", _of_group(read_batches(table, schema), dict(zip(by, group, strict=True)))
 
 
-def _of_group(questions: Iterator[pa.Table], kind: str, split: str) -> Iterator[pa.Table]:
-    for piece in questions:
-        yield piece.filter(pc.and_(pc.equal(piece["kind"], kind), pc.equal(piece["split"], split)))
-
-
+def _of_group(rows: Iterator[pa.Table], group: Mapping[str, str]) -> Iterator[pa.Table]:
+    for piece in rows:
+        for column, value in group.items():
+            piece = piece.filter(pc.equal(piece[column], value))
+        yield piece

@@ -174,6 +174,7 @@ def _add_edit(
             "object_kind": "item", "changed_on_earliest": SINCE, "changed_on_latest": AS_OF,
             "changed_on_precision": 11, "prompt": prompt, "target_new": new, "target_old": old,
             "paraphrases": paraphrases, "cloze": cloze, "sitelinks": 1, "confidence": 1, "statement_ids": [],
+            "split": "test",
         }
     )  # fmt: skip
     _ask(world, "edit", [edit_id], relation, subject, prompt, new, old)
@@ -208,7 +209,7 @@ def _add_set(world: Invented, chance: random.Random, index: int, leagues: list[s
                 "stays": [_league(name) for name in stays], "object_kind": "item", "changed_on_earliest": SINCE,
                 "changed_on_latest": AS_OF, "changed_on_precision": 11, "prompt": prompt, "target_new": new,
                 "target_old": old, "paraphrases": paraphrases, "cloze": cloze, "sitelinks": 1, "confidence": 1,
-                "statement_ids": [],
+                "statement_ids": [], "split": "test",
             }
         )  # fmt: skip
     kept = [_league(name, "stays") for name in stays]

@@ -113,7 +113,7 @@ def test_wrong_use_of_live_is_one_line(sample_snapshot: Path, options: list[str]
 
 def test_a_damaged_file_fails_verification_by_name(sample_snapshot: Path, tmp_path: Path) -> None:
     damaged = shutil.copytree(sample_snapshot, tmp_path / "damaged")
-    path = damaged / "edits" / "edits.parquet"
+    path = damaged / "edits" / "edits-test.parquet"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(bytes(content))

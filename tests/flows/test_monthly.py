@@ -41,7 +41,8 @@ def test_two_months_are_kept_told_and_safe_to_repeat(prefect_server: str, tmp_pa
     assert manifest.stat().st_mtime_ns == written
     assert first["snapshot"] != second["snapshot"]
     changes = Artifact.get("changes")
-    assert changes is not None and "Since the snapshot of 2024-11-30" in changes.data
+    assert changes is not None and changes.type == "table"
+    assert "Since the snapshot of 2024-11-30" in changes.description
     rejections = Artifact.get("rejections")
     assert rejections is not None and {"reason", "rows", "meaning", "example"} == set(json.loads(rejections.data)[0])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -9,20 +10,47 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.flows.conftest import free_port
 
+SCHEDULED = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def ask(address: str, path: str, body: dict) -> list[dict]:
-    request = urllib.request.Request(
-        f"{address}/api/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
+def ask(address: str, path: str, body: dict, login: str = "") -> Any:
+    headers = {"Content-Type": "application/json"}
+    if login:
+        headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
+    request = urllib.request.Request(f"{address}/api/{path}", json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.load(answer)
+
+
+def result_of(serving: subprocess.Popen[str]) -> dict:
+    """The JSON document that `serve` prints once it serves."""
+    assert serving.stdout is not None
+    lines: list[str] = []
+    while not lines or lines[-1].rstrip() != "}":
+        lines.append(serving.stdout.readline())
+        assert lines[-1], "it ended"
+    return json.loads("".join(lines))
+
+
+def ended(address: str, run: str, login: str) -> dict:
+    """The state in which a run ended."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        (found,) = ask(address, "flow_runs/filter", {"flow_runs": {"id": {"any_": [run]}}}, login)
+        if found["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
+            return found["state"]
+        time.sleep(1)
+    raise AssertionError("the run did not end")
 
 
 def server_of(pid: int) -> int:
@@ -36,7 +64,7 @@ def server_of(pid: int) -> int:
     raise AssertionError("there is no server")
 
 
-def test_the_next_month_is_scheduled_with_its_parameters_until_the_server_dies(
+def test_the_next_month_is_scheduled_behind_a_login_and_at_its_own_places_until_the_server_dies(
     own_prefect_home: Path, tmp_path: Path
 ) -> None:
     port = free_port()
@@ -49,19 +77,25 @@ def test_the_next_month_is_scheduled_with_its_parameters_until_the_server_dies(
         cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as serving:  # fmt: skip
         try:
+            login = result_of(serving)["login"]
+            assert len(login) > 24
             found: list[dict] = []
             until = time.monotonic() + 120
             while not found and time.monotonic() < until and serving.poll() is None:
                 time.sleep(1)
-                try:
-                    found = ask(
-                        address, "flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
-                    )
-                except OSError:
-                    continue
+                found = ask(address, "flow_runs/filter", SCHEDULED, login)
             assert found
             assert found[0]["parameters"] == {"repo": "org/name", "keep_last": 3, "as_of": "2024-12-31"}
             assert found[0]["next_scheduled_start_time"][8:16] == "03T04:00"
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                ask(address, "flow_runs/filter", SCHEDULED)
+            elsewhere = {"as_of": "2024-12-31", "source": "sample", "store": str(tmp_path / "elsewhere")}
+            run = ask(
+                address, f"deployments/{found[0]['deployment_id']}/create_flow_run", {"parameters": elsewhere}, login
+            )
+            state = ended(address, run["id"], login)
+            assert state["type"] == "FAILED" and "is not where this deployment works" in state["message"]
+            assert not (tmp_path / "elsewhere").exists()
             os.kill(server_of(serving.pid), signal.SIGKILL)
             assert serving.wait(timeout=60) == 1
             assert serving.stderr is not None

@@ -59,7 +59,7 @@ def test_both_months_are_one_commit_each_and_load_by_their_tags(done: Done, tmp_
     assert len(done.installation.state()["commits"]) == 3  # the repository's own, and one a month
     code = (
         f"for tag in {[str(FIRST), str(SECOND)]!r}:\n"
-        "    edits = load_dataset(REPO, 'edits', revision=tag, split='train')\n"
+        "    edits = load_dataset(REPO, 'edits', revision=tag, split='train+test')\n"
         "    print(sorted(row['target_new'] for row in edits if row['subject'] in ('Q30', 'Q117')))"
     )
     before, after = run_datasets(done.hub, code, tmp_path / "home")

@@ -40,21 +40,26 @@ def test_months_run_by_a_worker_are_validated_named_read_and_told(prefect_server
             "CHRONOFACTS_USER_AGENT": AGENT, "CHRONOFACTS_WEBHOOK": address, "PREFECT_LOGGING_LEVEL": "INFO",
         }  # fmt: skip
         client.create_work_pool(WorkPoolCreate(name="chronofacts", type="process"))
-        prefect(environment, "--no-prompt", "deploy", "--name", "refresh")
+        places = {"store": str(tmp_path / "store"), "runs": str(tmp_path / "runs")}
+        given = [word for name, place in places.items() for word in ("--param", f"{name}={place}")]
+        prefect(environment, "--no-prompt", "deploy", "--name", "refresh", *given)
         deployment = client.read_deployment_by_name("monthly/refresh").id
 
-        def start(as_of: str, store: str) -> UUID:
+        def start(as_of: str, **more: str) -> UUID:
             """As the UI and `prefect deployment run -p as_of=…` do: the parameters are JSON."""
             asked = {"source": endpoint.url, "since": "2021-01-01", "as_of": as_of, "relations": ["capital"],
-                     "store": str(tmp_path / store), "runs": str(tmp_path / "runs"), "retry_minutes": []}  # fmt: skip
+                     "retry_minutes": [], **more}  # fmt: skip
             return client.create_flow_run_from_deployment(deployment, parameters=asked, job_variables=None).id
 
-        made = start("2024-12-31", "store")
+        made = start("2024-12-31")
         with worker(environment) as one:
             assert ended(client, made, one).is_completed()
-            assert ended(client, start("2024-13-31", "other"), one).is_failed()
+            assert ended(client, start("2024-13-31"), one).is_failed()
+            for name, place in (("store", str(tmp_path / "other")), ("endpoint", "http://127.0.0.1:9")):
+                refused = ended(client, start("2024-10-31", **{name: place}), one)
+                assert refused.is_failed() and f"{name}='{place}' is not where" in refused.message
             queries = len(endpoint.queries)
-            killed = start("2024-11-30", "third")
+            killed = start("2024-11-30")
 
             def kill(number: int, query: str) -> None:
                 if number == queries + 2:
@@ -62,7 +67,7 @@ def test_months_run_by_a_worker_are_validated_named_read_and_told(prefect_server
 
             endpoint.fault = kill
             assert ended(client, killed, one).is_crashed()
-            wait_for(lambda: len(messages) == 2, one)
+            wait_for(lambda: len(messages) == 4, one)
 
         (day,) = open_store(str(tmp_path / "store")).days()
         assert str(day) == "2024-12-31"
@@ -70,7 +75,7 @@ def test_months_run_by_a_worker_are_validated_named_read_and_told(prefect_server
         assert str(manifest.since) == "2021-01-01"
         assert {AGENT in agent for agent in endpoint.agents} == {True}
         assert [client.read_flow_run(run).name for run in (made, killed)] == ["2024-12", "2024-11"]
-        invalid, crashed = (message["text"] for message in messages)
+        invalid, *_, crashed = (message["text"] for message in messages)
         assert "as_of 2024-13-31 ended as Failed" in invalid and "valid date" in invalid
         assert "as_of 2024-11-30 ended as Crashed" in crashed
         said = [line.message for line in client.read_logs() if line.name == "chronofacts.refresh"]

@@ -114,7 +114,7 @@ def test_a_parquet_file_that_swells_is_not_compared_with(
     pq.write_table(pa.table({"edit_id": ["x" * 1000] * 30_000}), stream, compression="zstd", use_dictionary=False)
     assert len(stream.getvalue()) < MB
     hub.create(REPO)
-    hub.repos[REPO].tags["2024-12-01"] = hub.push(REPO, "edits/edits.parquet", stream.getvalue())
+    hub.repos[REPO].tags["2024-12-01"] = hub.push(REPO, "edits/edits-test.parquet", stream.getvalue())
     monkeypatch.setattr(chronofacts.pipeline.publishing.hub, "_MOST_BYTES", 20 * MB)
     monkeypatch.setattr(logging.getLogger("chronofacts"), "propagate", True)
     send(hub, snapshot)

@@ -31,7 +31,7 @@ OUTSIDE = ("edits/../../outside.parquet", "/etc/passwd", "..\\outside.parquet", 
 def with_file_named(snapshot: Path, name: str) -> Path:
     """The snapshot, whose manifest now names a file elsewhere."""
     manifest = json.loads((snapshot / "manifest.json").read_text())
-    manifest["files"][name] = manifest["files"].pop("edits/edits.parquet")
+    manifest["files"][name] = manifest["files"].pop("edits/edits-test.parquet")
     (snapshot / "manifest.json").write_text(json.dumps(manifest))
     return snapshot
 

@@ -103,7 +103,7 @@ def test_what_is_said_of_wikidata_is_checked_of_wikidata_only(sample_snapshot: P
 
 def test_an_imported_file_that_was_changed_is_found(published: dict[str, Path], tmp_path: Path) -> None:
     import_snapshot(published["zsre"], "zsre", tmp_path / "out")
-    file = tmp_path / "out" / "edits" / "edits.parquet"
+    file = tmp_path / "out" / "edits" / "edits-test.parquet"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     assert [problem.check for problem in verify(tmp_path / "out")] == ["every file is the one that was written"]
 

@@ -93,6 +93,7 @@ def _add_office(
             "target_new": names[new], "target_old": names[old],
             "paraphrases": [f"{prompt[:-1]} {word}?" for word in ("today", "now", "at present", "these days")],
             "cloze": f"{names[office]} is held by", "confidence": 1, "statement_ids": [f"{old}$A", f"{new}$B"],
+            "split": "test" if number % 2 else "train",
         }
     )  # fmt: skip
     for kind in ("edit", "cloze"):

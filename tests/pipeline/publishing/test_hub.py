@@ -68,7 +68,7 @@ def test_both_months_load_by_their_tags(hub: LocalHub, snapshot: Path, tmp_path:
         "def load(tag, split): return list(load_dataset(REPO, 'edit', revision=tag, split=split)['answer'])\n"
         "tags, splits = ('2025-01-01', '2025-02-01'), ('train', 'test')\n"
         "print(json.dumps([load(tag, split) for tag in tags for split in splits]))\n"
-        "print(load_dataset(REPO, split='train').num_rows)"
+        "print(load_dataset(REPO, split='train+test').num_rows)"
     )
     answers, default = run_datasets(hub, code, tmp_path / "home")
     assert json.loads(answers) == [
@@ -127,7 +127,7 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(hub: LocalHub, snapshot: Pa
 
 def test_a_snapshot_that_is_not_sound_is_not_sent(hub: LocalHub, tmp_path: Path) -> None:
     broken = make_snapshot(tmp_path / "broken")
-    path = broken / "edits/edits.parquet"
+    path = broken / "edits/edits-test.parquet"
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(CheckFailed, match="breaks"):
         publish(broken, REPO, PublishSettings(endpoint=hub.url))
@@ -161,7 +161,7 @@ def test_a_hostile_name_stays_text_in_the_changelog(hub: LocalHub, snapshot: Pat
 
 def test_an_earlier_snapshot_of_another_layout_is_not_compared(hub: LocalHub, snapshot: Path, tmp_path: Path) -> None:
     hub.create(REPO)
-    hub.repos[REPO].tags["2024-12-01"] = hub.push(REPO, "edits/edits.parquet", b"no parquet at all")
+    hub.repos[REPO].tags["2024-12-01"] = hub.push(REPO, "edits/edits-test.parquet", b"no parquet at all")
     send(hub, snapshot)
     assert "`2024-12-01` has another layout" in hub.content(REPO, TAG, "README.md").decode()
 
@@ -300,7 +300,7 @@ def test_a_repository_name_that_cannot_be_one_is_refused(snapshot: Path, repo: s
 def test_a_manifest_that_names_a_file_outside_is_refused(hub: LocalHub, tmp_path: Path) -> None:
     hostile = make_snapshot(tmp_path / "hostile")
     manifest = json.loads((hostile / "manifest.json").read_text())
-    manifest["files"]["edits/../../secret.parquet"] = manifest["files"].pop("edits/edits.parquet")
+    manifest["files"]["edits/../../secret.parquet"] = manifest["files"].pop("edits/edits-test.parquet")
     (hostile / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(CheckFailed, match="no file of a table"):
         publish(hostile, REPO, PublishSettings(endpoint=hub.url), check=lambda folder: None)

@@ -17,9 +17,9 @@ def remote(content: str, large: bool = True) -> RemoteFile:
     return RemoteFile(len(content), f"git {content}", f"sha256 of {content}" if large else "")
 
 
-FILES = {"edits/edits.parquet": local("edits"), "manifest.json": local("manifest"), "README.md": local("card")}
+FILES = {"edits/edits-test.parquet": local("edits"), "manifest.json": local("manifest"), "README.md": local("card")}
 SAME = {
-    "edits/edits.parquet": remote("edits"),
+    "edits/edits-test.parquet": remote("edits"),
     "manifest.json": remote("manifest", large=False),
     "README.md": remote("card", large=False),
 }
@@ -37,7 +37,7 @@ def test_a_repository_that_is_not_there_gets_every_file_and_a_tag() -> None:
 def test_a_file_that_is_the_same_is_not_sent_again() -> None:
     planned = plan(RemoteState("c1", {**SAME, "README.md": remote("other", large=False)}))
     assert (set(planned.add), set(planned.replace)) == (set(), {"README.md"})
-    assert set(planned.keep) == {"edits/edits.parquet", "manifest.json"}
+    assert set(planned.keep) == {"edits/edits-test.parquet", "manifest.json"}
 
 
 def test_a_parquet_file_of_an_earlier_snapshot_goes_and_a_strangers_file_stays() -> None:

@@ -32,7 +32,7 @@ def test_the_worked_example_asks_one_edit_in_every_kind(sample_snapshot: Path) -
     kinds = re.findall(r"^\| (\w+) \|", example, re.MULTILINE)[1:]
     assert kinds == ["edit", "paraphrase", "cloze", "alias", "reverse", "multi_hop", "locality", "history", "timeline"]
     edit_id = re.findall(r"`([0-9a-f]{16})`", example)[0]
-    edits = pq.read_table(sample_snapshot / "edits" / "edits.parquet")
+    edits = pq.read_table(sample_snapshot / "edits" / "edits-test.parquet")
     assert edit_id in edits["edit_id"].to_pylist()
 
 
@@ -60,7 +60,7 @@ def test_a_set_without_edits_has_a_card(sample_snapshot: Path, tmp_path: Path) -
 
 def test_a_hostile_name_is_no_markup_in_the_example(sample_snapshot: Path, tmp_path: Path) -> None:
     hostile = Path(shutil.copytree(sample_snapshot, tmp_path / "hostile"))
-    file = hostile / "edits" / "edits.parquet"
+    file = hostile / "edits" / "edits-test.parquet"
     edits = pq.read_table(file)
     names = pa.array(["<img src=x> | [click](http://evil)"] * edits.num_rows)
     pq.write_table(edits.set_column(edits.schema.get_field_index("subject_label"), "subject_label", names), file)

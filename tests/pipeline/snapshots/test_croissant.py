@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import mlcroissant
-import pyarrow.parquet as pq
 
 from chronofacts.pipeline.publishing.charts import edits_by_month, edits_by_month_svg
 from chronofacts.pipeline.snapshots.croissant import croissant_text
+from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.schemas.files import sha256_of
 from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.tables import EDITS
@@ -32,7 +32,7 @@ def test_the_metadata_names_every_file_with_its_sum_and_every_column_with_its_me
     assert {file["@id"]: file["sha256"] for file in told["distribution"]} == {
         path.relative_to(snapshot).as_posix(): sha256_of(path) for path in snapshot.rglob("*.parquet")
     }
-    edits = next(records for records in told["recordSet"] if records["@id"] == "edits")
+    edits = next(records for records in told["recordSet"] if records["@id"] == "edits-test")
     meanings = {field["name"]: field["description"] for field in edits["field"]}
     assert list(meanings) == EDITS.names and all(meanings.values())
 
@@ -42,11 +42,11 @@ def test_published_metadata_names_files_by_their_address(tmp_path: Path) -> None
     manifest = read_manifest(snapshot)
     sizes = dict.fromkeys(manifest.files, 1)
     told = json.loads(croissant_text(manifest, sizes, files_at="https://hub/resolve/2025-01-01/"))
-    assert told["distribution"][0]["contentUrl"] == "https://hub/resolve/2025-01-01/edits/edits.parquet"
+    assert told["distribution"][0]["contentUrl"] == "https://hub/resolve/2025-01-01/edits/edits-test.parquet"
 
 
 def test_the_chart_has_a_bar_for_every_month_between_the_first_and_the_last(tmp_path: Path) -> None:
-    edits = pq.read_table(make_snapshot(tmp_path / "snapshot") / "edits/edits.parquet")
+    edits = read_table(make_snapshot(tmp_path / "snapshot"), "edits").sort_by("edit_id")
     rows = edits.to_pylist()
     rows[0]["changed_on_earliest"] = rows[0]["changed_on_earliest"].replace(year=2022, month=11)
     months = edits_by_month(edits.from_pylist(rows, schema=EDITS))

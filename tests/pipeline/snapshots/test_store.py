@@ -29,7 +29,7 @@ FIRST, SECOND, THIRD = (datetime.date(2025, month, 1) for month in (1, 2, 3))
 def snapshot_of(folder: Path, day: datetime.date, content: bytes = b"rows") -> Path:
     """A folder that looks like a snapshot to the store: two files, a manifest with their sums, a card."""
     out = folder / f"{day}-{content.hex()[:8]}"
-    for name in ("edits/edits.parquet", "questions/edit-test.parquet"):
+    for name in ("edits/edits-test.parquet", "questions/edit-test.parquet"):
         (out / name).parent.mkdir(parents=True)
         (out / name).write_bytes(content + name.encode())
     manifest = SnapshotManifest(
@@ -102,7 +102,7 @@ def test_adding_again_changes_nothing_and_another_of_that_day_is_refused(store: 
 
 def test_a_snapshot_whose_file_was_changed_is_not_added(store: SnapshotStore, tmp_path: Path) -> None:
     made = snapshot_of(tmp_path, FIRST)
-    (made / "edits/edits.parquet").write_bytes(b"changed")
+    (made / "edits/edits-test.parquet").write_bytes(b"changed")
     with pytest.raises(CheckFailed, match="is not the file that was written"):
         store.add(made)
     assert store.days() == []
@@ -110,7 +110,7 @@ def test_a_snapshot_whose_file_was_changed_is_not_added(store: SnapshotStore, tm
 
 def test_damage_in_the_store_is_found_when_it_is_fetched(store: SnapshotStore, tmp_path: Path) -> None:
     store.add(snapshot_of(tmp_path, FIRST))
-    store.filesystem.pipe_file(f"{store.root}/{FIRST}/edits/edits.parquet", b"rotten")
+    store.filesystem.pipe_file(f"{store.root}/{FIRST}/edits/edits-test.parquet", b"rotten")
     with pytest.raises(CheckFailed, match="damaged"):
         store.fetch(FIRST, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()

@@ -169,6 +169,11 @@ DEFECTS: dict[str, tuple[Sequence[str], set[str]]] = {
          "(SELECT min(question_id) FROM questions WHERE kind = 'edit' AND split = 'train')"],
         set(),
     ),
+    "the edits of a subject are all for training or all for testing": (
+        ["UPDATE edits SET split = 'train' WHERE edit_id = (SELECT min(edit_id) FROM edits WHERE split = 'test' AND "
+         "subject IN (SELECT subject FROM edits GROUP BY subject HAVING count(*) > 1))"],
+        {"no question for training asks about an edit for testing"},
+    ),
     "every reason is in the closed list": (
         ["UPDATE rejections SET reason = 'bad_luck' WHERE rowid = 0"], set(),
     ),
@@ -241,7 +246,7 @@ def test_a_planted_defect_is_found_by_the_name_of_the_promise_that_it_breaks(sna
 
 
 def flip_a_byte(snapshot: Path) -> None:
-    file = snapshot / "edits" / "edits.parquet"
+    file = snapshot / "edits" / "edits-test.parquet"
     damaged = bytearray(file.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     file.write_bytes(damaged)
@@ -252,7 +257,7 @@ def lose_a_file(snapshot: Path) -> None:
 
 
 def add_a_file(snapshot: Path) -> None:
-    shutil.copy(snapshot / "edits" / "edits.parquet", snapshot / "edits" / "more.parquet")
+    shutil.copy(snapshot / "edits" / "edits-test.parquet", snapshot / "edits" / "more.parquet")
 
 
 def drop_a_column(snapshot: Path) -> None:
@@ -266,7 +271,7 @@ def mistype_a_column(snapshot: Path) -> None:
 
 def miscount(snapshot: Path) -> None:
     manifest = json.loads((snapshot / "manifest.json").read_text(encoding="utf-8"))
-    manifest["files"]["edits/edits.parquet"]["rows"] += 1
+    manifest["files"]["edits/edits-test.parquet"]["rows"] += 1
     (snapshot / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
@@ -278,18 +283,18 @@ def forget_a_table(snapshot: Path) -> None:
 
 
 def rewrite(snapshot: Path, name: str, change: Callable[[pa.Table], pa.Table]) -> None:
-    file = snapshot / name / f"{name}.parquet"
+    file = min((snapshot / name).glob("*.parquet"))
     table = change(pq.read_table(file))
     pq.write_table(table, file)
     manifest = json.loads((snapshot / "manifest.json").read_text(encoding="utf-8"))
-    manifest["files"][f"{name}/{name}.parquet"] = {"rows": table.num_rows, "sha256": sha256_of(file)}
+    manifest["files"][f"{name}/{file.name}"] = {"rows": table.num_rows, "sha256": sha256_of(file)}
     (snapshot / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
 @pytest.mark.parametrize(
     ("damage", "promise", "told"),
     [
-        (flip_a_byte, "every file is the one that was written", "edits.parquet is not the file that was written"),
+        (flip_a_byte, "every file is the one that was written", "edits-test.parquet is not the file that was written"),
         (lose_a_file, "every file of the manifest is there", "timelines/timelines.parquet"),
         (add_a_file, "no Parquet file is missing from the manifest", "edits/more.parquet"),
         (drop_a_column, "every file is the one that was written", "lacks the column prompt"),

@@ -1,0 +1,70 @@
+"""What an experiment says before it begins: model, parameters, facts, editors, probes, and about how long."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from chronofacts.editing.runs.estimate import plan_of_small_world
+from chronofacts.editing.runs.experiment import run_experiment
+from chronofacts.editing.runs.settings import read_settings
+from chronofacts.editing.scoring import all_probes
+from chronofacts.editing.small_world.pretrain import blank_model
+from chronofacts.editing.snapshot import load_snapshot
+from chronofacts.schemas.errors import ChronoFactsError
+
+UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
+
+
+def seconds_of(line: str) -> float:
+    found = re.search(r"about ([\d.]+) (s|min|h) in all", line)
+    assert found is not None, line
+    return float(found[1]) * UNITS[found[2]]
+
+
+def test_the_plan_says_model_parameters_facts_editors_and_probes(invented: Path) -> None:
+    snapshot, settings = load_snapshot(invented), read_settings(("none", "lora", "memory"), {})
+    line = plan_of_small_world(snapshot, settings)
+    millions = blank_model(settings.world).num_parameters() / 1e6
+    probes = all_probes(snapshot.questions, snapshot.sentences, settings.scoring).num_rows
+    assert f"small-world, made first by at most 1,000 steps of pretraining, {millions:.3g} million parameters" in line
+    assert f"{snapshot.edits.num_rows} facts; {probes:,} probes of the untouched model, lora, memory;" in line
+
+
+@pytest.mark.parametrize(
+    ("editors", "words"),
+    [
+        (("none", "lora"), {"world.steps": "9000"}),
+        (("none", "lora", "freeze", "rome"), {}),
+        (("none", "lora"), {"lora.steps": "5000", "lora.batch": "64"}),
+        (("none", "lora"), {"sweep": "rank=1,2,4,8,16,32 layers=all,0,1"}),
+    ],
+)
+def test_more_work_is_told_to_take_longer(
+    invented: Path, monkeypatch: pytest.MonkeyPatch, editors: tuple[str, ...], words: dict[str, str]
+) -> None:
+    monkeypatch.setattr("chronofacts.editing.runs.estimate.seconds_per_token", lambda model, length: 1e-5)
+    snapshot = load_snapshot(invented)
+    usual = seconds_of(plan_of_small_world(snapshot, read_settings(("none", "lora"), {})))
+    assert seconds_of(plan_of_small_world(snapshot, read_settings(editors, words))) > usual
+
+
+def test_the_plan_comes_before_the_model_is_made(invented: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+
+    class Begun(ChronoFactsError):
+        pass
+
+    def stop(line: str) -> None:
+        lines.append(line)
+        if line.startswith("the plan:"):
+            raise Begun
+
+    begun = time.monotonic()
+    with pytest.raises(Begun):
+        run_experiment(invented, "small-world", read_settings(("none",), {}), tmp_path / "R", stop)
+    assert not any(line.startswith("pretraining") for line in lines)
+    assert time.monotonic() - begun < 20.0
