@@ -230,6 +230,9 @@ def _open_reader(
     device = next(model.parameters()).device
     low_precision = settings.autocast and has_bfloat16(device)
     sample = sorted(examples[:64], key=lambda example: len(example.ids))[:2]  # cheap to try things on
+    longest = max(examples, key=lambda example: len(example.ids))
+    if longest not in sample:
+        sample.append(longest)  # what reaches beyond a window shows in it alone
     lowest = lowest_trained(model)
     with (
         open_partial_forward(model, sample, settings.answer_only, lowest, settings.shortcuts) as forward,

@@ -186,7 +186,8 @@ def _opened(model: Any, adapters: Adapters, examples: Sequence[Sequence[Encoded]
     """The model with the adapters on it, ready to be read from the lowest block that has any."""
     device, count = next(model.parameters()).device, len(examples)
     low_precision, lowest = has_bfloat16(device), _lowest(model, adapters)
-    texts = sorted((text for several in examples for text in several), key=lambda text: len(text.ids))[:2]
+    by_length = sorted((text for several in examples for text in several), key=lambda text: len(text.ids))
+    texts = list(dict.fromkeys([*by_length[:2], by_length[-1]]))
     rows = _Rows()
     with (
         _with_adapters(model, adapters, scale, rows),  # before the hooks below, which then see what they add
