@@ -187,7 +187,7 @@ def _opened(model: Any, adapters: Adapters, examples: Sequence[Sequence[Encoded]
     device, count = next(model.parameters()).device, len(examples)
     low_precision, lowest = has_bfloat16(device), _lowest(model, adapters)
     by_length = sorted((text for several in examples for text in several), key=lambda text: len(text.ids))
-    texts = list(dict.fromkeys([*by_length[:2], by_length[-1]]))
+    texts = list(dict.fromkeys([by_length[0], by_length[-1]]))
     rows = _Rows()
     with (
         _with_adapters(model, adapters, scale, rows),  # before the hooks below, which then see what they add
