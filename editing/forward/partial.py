@@ -28,10 +28,11 @@ from chronofacts.editing.forward.packing import Layout, PackedBatch, label_logit
 from chronofacts.editing.forward.prompt_prefix_cache import PromptPrefix
 from chronofacts.editing.forward.pruned import Pruning, idle_elsewhere, parts_of
 from chronofacts.editing.forward.pruned_attention import PrunedAttention
+from chronofacts.editing.models.blocks import find_blocks, has_blocks
 from chronofacts.editing.models.encoding import Encoded
 from chronofacts.editing.models.hooks import hooked
 from chronofacts.editing.models.key_value_cache import after_cache
-from chronofacts.editing.models.load import answer_logits, find_blocks, has_blocks
+from chronofacts.editing.models.load import answer_logits
 from chronofacts.editing.models.out_of_memory import fits_or_bad_input
 from chronofacts.schemas.errors import BadInput
 
