@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from chronofacts.editing.models.chat import Chat, chatting
+from chronofacts.editing.models.control_tokens import turn_ends
 from chronofacts.editing.models.find import find_model, near_names
 from chronofacts.editing.models.key_value_cache import reading
 from chronofacts.schemas.errors import BadInput
@@ -76,7 +77,7 @@ def load_model(
         model = model.to(chosen)  # type: ignore[arg-type]
     elif any(parameter.is_meta for parameter in model.parameters()):
         raise BadInput(f"the model {name_or_dir!r} does not fit the devices; take dtype=bfloat16 or a smaller model")
-    return model.eval(), chatting(tokenizer, chat, name_or_dir)
+    return model.eval(), chatting(tokenizer, chat, name_or_dir, turn_ends(model))
 
 
 def _device(wanted: str) -> torch.device:
