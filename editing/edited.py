@@ -26,6 +26,7 @@ from chronofacts.editing.editors import EDITORS, REPLAY, EditBatch, EditedModel,
 from chronofacts.editing.editors.presets import with_preset
 from chronofacts.editing.editors.saved_edit import CARD, load_edit, merge_edit, read_card
 from chronofacts.editing.models.chat import Chat, ChatTokenizer, chatting, spoken
+from chronofacts.editing.models.control_tokens import turn_ends
 from chronofacts.editing.models.encoding import encode, form_of, render
 from chronofacts.editing.models.load import context_length, model_hash, save_model
 from chronofacts.editing.options import parse_options
@@ -140,7 +141,7 @@ def edit(
     auto: where it has one. Raises BadInput for an unknown editor and for edits that it cannot make; then the model is
     as before.
     """
-    plan, speaking = plan_of(editor, seed), speaking_tokenizer(tokenizer, chat)
+    plan, speaking = plan_of(editor, seed), speaking_tokenizer(tokenizer, chat, model)
     base = {"base_model_hash": model_hash(model), "base_model": str(getattr(model.config, "_name_or_path", ""))}
     batch = EditBatch(edits, SENTENCES.empty_table() if sentences is None else sentences, progress=progress)
     about = {
@@ -163,7 +164,7 @@ def edit(
 
 def load(model: Any, tokenizer: Any, folder: str | os.PathLike[str], chat: Chat = "auto") -> Edited:
     """The model with an edit that `Edited.save` or an experiment wrote. Raises as `saved_edit.load_edit`."""
-    speaking = speaking_tokenizer(tokenizer, chat)
+    speaking = speaking_tokenizer(tokenizer, chat, model)
     return Edited(load_edit(model, speaking, Path(folder)), speaking, read_card(Path(folder)))
 
 
@@ -182,13 +183,16 @@ def prompt_text(tokenizer: Any, prompt: str, chat: Chat = "auto") -> str:
     return f"{speaking.head}{spoken(text)}{speaking.tail}" if isinstance(speaking, ChatTokenizer) else text
 
 
-def speaking_tokenizer(tokenizer: Any, chat: Chat) -> Any:
-    """The tokenizer behind its chat template, where that is wanted; one with something to pad with."""
+def speaking_tokenizer(tokenizer: Any, chat: Chat, model: Any = None) -> Any:
+    """The tokenizer behind its chat template, where that is wanted; one with something to pad with.
+
+    model: whose generation config may name what ends a turn.
+    """
     if isinstance(tokenizer, ChatTokenizer):
         return tokenizer
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    return chatting(tokenizer, chat, str(getattr(tokenizer, "name_or_path", "")))
+    return chatting(tokenizer, chat, str(getattr(tokenizer, "name_or_path", "")), turn_ends(model))
 
 
 def plan_of(editor: str | Any, seed: int = 0) -> Plan:

@@ -78,7 +78,7 @@ def evaluate(
         model, tokenizer, trained = model.model, model.tokenizer, model.change.trained_prompts
     if tokenizer is None:
         raise BadInput("evaluate needs the model's tokenizer: evaluate(model, questions, tokenizer)")
-    speaking = speaking_tokenizer(tokenizer, chat)
+    speaking = speaking_tokenizer(tokenizer, chat, model)
     probes = all_probes(questions, SENTENCES.empty_table() if sentences is None else sentences, scoring)
     scores = score_probes(model, speaking, probes, scoring, progress=progress)
     metrics = summarise(scores, base.scores if base else scores, trained, seed=seed, changes=changes or {})

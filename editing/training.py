@@ -229,7 +229,8 @@ def _open_reader(
     """The model made ready to be trained on these examples; at the end as it was, but for what was trained."""
     device = next(model.parameters()).device
     low_precision = settings.autocast and has_bfloat16(device)
-    sample = sorted(examples[:64], key=lambda example: len(example.ids))[:2]  # cheap to try things on
+    by_length = sorted(examples, key=lambda example: len(example.ids))
+    sample = list(dict.fromkeys([by_length[0], by_length[-1]]))  # cheap to try things on
     lowest = lowest_trained(model)
     with (
         open_partial_forward(model, sample, settings.answer_only, lowest, settings.shortcuts) as forward,

@@ -23,8 +23,8 @@ from benchmarks.gpu.facts import choose_questions, list_facts, make_tokenizer
 from benchmarks.gpu.record import Recorder
 from chronofacts.editing.editors.trained.lora_batched import LoraBatchSettings, edit_in_parallel
 from chronofacts.editing.facts import drop_duplicates
+from chronofacts.editing.models.blocks import find_blocks, find_linears
 from chronofacts.editing.models.encoding import Encoded, encode
-from chronofacts.editing.models.load import find_blocks, find_linears
 from chronofacts.editing.runs.cost import Cost
 from chronofacts.editing.scoring import ScoringSettings, score, teacher_force
 from chronofacts.editing.snapshot import Snapshot

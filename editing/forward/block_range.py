@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from chronofacts.editing.models.load import find_blocks, has_blocks
+from chronofacts.editing.models.blocks import find_blocks, has_blocks
 
 __all__ = ["BlockRange", "lowest_trained"]
 

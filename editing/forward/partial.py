@@ -7,15 +7,18 @@ What the tensors look like, for texts laid out in a `PackedBatch` (`packing`):
     scored positions    (groups, n)                 where a next token is scored
     logits              (groups, n, vocabulary)     at the scored positions alone
 Three shortcuts: packed texts; blocks skipped (`block_range`); head, parts and attention of the last block pruned
-(`pruned`, `pruned_attention`). Each is tried on the model and used only where it gives the same logits. A model
-without an output embedding of its own, such as one behind a trained prompt, is read whole.
+(`pruned`, `pruned_attention`). Each is tried on the model and used only where it gives the same logits; whatever error
+a family raises in a trial, the shortcut is off, and the log says so once. A model without an output embedding of its
+own, such as one behind a trained prompt, is read whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -25,14 +28,17 @@ from chronofacts.editing.forward.packing import Layout, PackedBatch, label_logit
 from chronofacts.editing.forward.prompt_prefix_cache import PromptPrefix
 from chronofacts.editing.forward.pruned import Pruning, idle_elsewhere, parts_of
 from chronofacts.editing.forward.pruned_attention import PrunedAttention
+from chronofacts.editing.models.blocks import find_blocks, has_blocks
 from chronofacts.editing.models.encoding import Encoded
 from chronofacts.editing.models.hooks import hooked
 from chronofacts.editing.models.key_value_cache import after_cache
-from chronofacts.editing.models.load import answer_logits, find_blocks, has_blocks
+from chronofacts.editing.models.load import answer_logits
 from chronofacts.editing.models.out_of_memory import fits_or_bad_input
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["PartialForward", "open_partial_forward"]
+
+log = logging.getLogger("chronofacts.forward")
 
 LEAST_TOKENS = 256
 """In a packed row, whatever the model's width. Attention compares all of them, so that a longer row is not always
@@ -105,15 +111,12 @@ class PartialForward:
         """
         expected = self.logits(pack(texts, True, self.device))
         rests = [text.after(prefix.length) for text in texts]
-        try:
+
+        def read_after() -> bool:
             self.prefix = prefix
-            found = self.logits(pack(rests, True, self.device))
-        except torch.OutOfMemoryError:
-            raise
-        except (RuntimeError, ValueError, TypeError, AttributeError, IndexError):  # no such mask after a cache
-            self.prefix = None
-            return False
-        if not _near(found, expected):
+            return _near(self.logits(pack(rests, True, self.device)), expected)
+
+        if not _works(self.model, "packed texts after a common beginning", read_after):
             self.prefix = None
         return self.prefix is not None
 
@@ -138,17 +141,18 @@ class PartialForward:
         hooks.enter_context(hooked(before=[(head, self._pruning.read)]))
         self.shortened = True
         self.row_tokens = max(LEAST_TOKENS, int(self.model.get_input_embeddings().weight.shape[-1]))
-        for layout in (pack_in_rows(self.row_tokens), pad_rows):
+        found: list[tuple[PackedBatch, torch.Tensor]] = []
+
+        def lay_out(layout: Layout) -> bool:
             batch = layout(texts, answer_only, self.device)
-            try:
-                logits = self.logits(batch)
-            except torch.OutOfMemoryError:
-                raise
-            except (RuntimeError, ValueError, TypeError, AttributeError):  # no such mask in this model's attention
-                continue
-            if _near(label_logits(batch, logits), expected):
+            logits = self.logits(batch)
+            found[:] = [(batch, logits)]
+            return _near(label_logits(batch, logits), expected)
+
+        for what, layout in (("packed texts", pack_in_rows(self.row_tokens)), ("the head at some positions", pad_rows)):
+            if _works(self.model, what, lambda layout=layout: lay_out(layout)):  # type: ignore[misc]
                 self.layout = layout
-                return batch, logits
+                return found[0]
         self.shortened = False
         hooks.close()
         return None
@@ -159,28 +163,64 @@ class PartialForward:
     ) -> None:
         """Start at the lowest trained block, or else at the last one; then prune the last one's idle parts."""
         blocks = find_blocks(self.model)[1]
-        start = lowest or len(blocks) - 1
-        states = self.states(batch, start)
-        reference = self.logits(batch, states, start)
-        if not _near(reference, expected):
+        start, entered = lowest or len(blocks) - 1, list[torch.Tensor]()
+
+        def begin_at() -> bool:
+            states = self.states(batch, start)
+            entered[:] = [states, self.logits(batch, states, start)]
+            return _near(entered[1], expected)
+
+        if not _works(self.model, "blocks that are skipped", begin_at):
             return
         self.lowest = lowest
         if not answer_only or all(int(index[0]) in batch.scored_positions for index in batch.token_index):
             return
-        parts, wanted = parts_of(blocks[-1]), states.detach().requires_grad_(True)
-        idle = idle_elsewhere(parts, lambda: self.logits(batch, wanted, start), batch.scored_positions, batch.ids.shape)
-        with ExitStack() as tried:
+        states, reference = entered
+
+        def keep_if(what: str, tried: ExitStack, attempt: Callable[[], bool]) -> bool:
+            with tried:
+                if kept := _works(self.model, what, attempt):
+                    hooks.push(tried.pop_all())
+            return kept
+
+        def prune_parts() -> bool:
+            parts, wanted = parts_of(blocks[-1]), states.detach().requires_grad_(True)
+            idle = idle_elsewhere(
+                parts, lambda: self.logits(batch, wanted, start), batch.scored_positions, batch.ids.shape
+            )
             for name in idle:
-                tried.enter_context(self._pruning.prune(parts[name]))
-            if not _near(self.logits(batch, states, start), reference):
-                return
+                pruning.enter_context(self._pruning.prune(parts[name]))
             self.pruned = tuple(idle)
-            hooks.push(tried.pop_all())
-        attention = PrunedAttention(self._pruning)
-        with ExitStack() as tried, suppress(KeyError, ValueError):  # a model that knows but its own attention
-            tried.enter_context(attention.inside(blocks[-1]))
-            if _near(self.logits(batch, states, start), reference) and attention.used:
-                hooks.push(tried.pop_all())
+            return _near(self.logits(batch, states, start), reference)
+
+        pruning = ExitStack()
+        if not keep_if("parts of the last block at some positions", pruning, prune_parts):
+            self.pruned = ()
+            return
+        attention, attending = PrunedAttention(self._pruning), ExitStack()
+
+        def prune_attention() -> bool:
+            attending.enter_context(attention.inside(blocks[-1]))
+            return _near(self.logits(batch, states, start), reference) and attention.used
+
+        keep_if("attention from some positions", attending, prune_attention)
+
+
+_told: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
+
+
+def _works(model: Any, what: str, attempt: Callable[[], bool]) -> bool:
+    """Whether a shortcut, tried on this model, gives what it should. An error of any kind means that it does not."""
+    try:
+        return attempt()
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # each family fails in its own way
+        if what not in _told.setdefault(model, set()):
+            _told[model].add(what)
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            log.info("%s is read without a shortcut, %s (%s)", type(model).__name__, what, reason)
+        return False
 
 
 @contextmanager
@@ -189,8 +229,9 @@ def open_partial_forward(
 ) -> Iterator[PartialForward]:
     """The model's partial forward pass; hooks hang on the model while inside.
 
-    texts: a few short ones on which each shortcut is tried. One that changes their logits by more than float order, or
-    that the model refuses, is not used. lowest: the block from which the pass will be asked to start.
+    texts: a few short ones and the longest, since what reaches beyond a window shows in it alone. On them each shortcut
+    is tried; one that changes their logits by more than float order, or that the model refuses, is not used.
+    lowest: the block from which the pass will be asked to start.
     shortcuts: false for the whole forward pass. Raises BadInput when the memory does not hold even these texts.
     """
     opened = PartialForward(model)

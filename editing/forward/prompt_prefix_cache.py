@@ -1,13 +1,12 @@
 """The prompt-prefix cache: tokens that many prompts begin with go through the model once, and their keys and values
 serve all of them.
 
-It serves few-shot and dated prefixes. Only a causal model of the `transformers` library, alone or with an adapter, is
-known to read the rest of a text after such a cache as it reads the whole; others get each prompt whole.
+It serves few-shot and dated prefixes. Only a model that was seen to read the rest of a text after such a cache as it
+reads the whole (`models.key_value_cache.cache_use`) shares beginnings; others get each prompt whole.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,7 +16,7 @@ import torch
 from transformers import PreTrainedModel
 
 from chronofacts.editing.models.encoding import common_length
-from chronofacts.editing.models.key_value_cache import after_cache, cache_of
+from chronofacts.editing.models.key_value_cache import after_cache, cache_of, cache_use, copy_rows, select_rows
 from chronofacts.editing.models.load import keeps_some_logits
 
 __all__ = ["PromptPrefix", "extend_prefix", "group_by_prefix", "read_common_prefix"]
@@ -39,14 +38,12 @@ class PromptPrefix:
     cache: Any = None
     shares: bool = False
     """Rows of a batch that begin alike may share that, too."""
+    device: torch.device | None = None
+    """Of the cache."""
 
     def cache_for(self, rows: int) -> Any:
         """A copy for a batch of so many rows, that the model may write to."""
-        if self.cache is None:
-            return None
-        made = copy.deepcopy(self.cache)
-        made.batch_repeat_interleave(rows)
-        return made
+        return None if self.cache is None else copy_rows(self.cache, rows, self.device)
 
 
 def group_by_prefix(
@@ -67,21 +64,18 @@ def group_by_prefix(
             continue
         length = min(common_length([rows[index] for index in members]), min(limits[index] for index in members))
         cache = _read(model, [rows[members[0]][:length]], None)
-        if hasattr(cache, "batch_repeat_interleave"):
-            yield PromptPrefix(members, length, cache, True)
-        else:
-            alone += members
+        yield PromptPrefix(members, length, cache, True, next(model.parameters()).device)
     if alone:
         yield PromptPrefix(sorted(alone), shares=share)
 
 
 def read_common_prefix(model: Any, rows: Sequence[tuple[int, ...]], limit: int) -> PromptPrefix:
     """What all rows begin with, up to `limit` tokens, read once; of a model that cannot read on, nothing."""
-    length = min(limit, common_length(rows)) if _can_share(model) else 0
-    cache = _read(model, [rows[0][:length]], None) if length >= SHORTEST else None
-    if not hasattr(cache, "batch_repeat_interleave"):
-        return PromptPrefix(list(range(len(rows))))
-    return PromptPrefix(list(range(len(rows))), length, cache)
+    length, everything = min(limit, common_length(rows)), list(range(len(rows)))
+    if length < SHORTEST or not _can_share(model):
+        return PromptPrefix(everything)
+    cache = _read(model, [rows[0][:length]], None)
+    return PromptPrefix(everything, length, cache, device=next(model.parameters()).device)
 
 
 def extend_prefix(model: Any, prefix: PromptPrefix, rows: Sequence[tuple[int, ...]], limit: int) -> tuple[int, Any]:
@@ -96,10 +90,7 @@ def extend_prefix(model: Any, prefix: PromptPrefix, rows: Sequence[tuple[int, ..
     heads = [row[:length] for row in rows]
     row_of = {head: index for index, head in enumerate(dict.fromkeys(heads))}
     cache = _read(model, list(row_of), prefix.cache_for(len(row_of)))
-    if not hasattr(cache, "batch_select_indices"):
-        return 0, prefix.cache_for(len(rows))
-    device = next(model.parameters()).device
-    cache.batch_select_indices(torch.tensor([row_of[head] for head in heads], device=device))
+    select_rows(cache, [row_of[head] for head in heads], next(model.parameters()).device)
     return length, cache
 
 
@@ -115,10 +106,11 @@ def _best_length(rows: Sequence[tuple[int, ...]], limit: int) -> int:
 
 
 def _can_share(model: Any) -> bool:
+    """Models that rewrite prompts, or put something before them, are asked for whole prompts."""
     adapter = getattr(model, "active_peft_config", None)
-    if adapter is not None:
-        return not adapter.is_prompt_learning
-    return isinstance(model, PreTrainedModel)
+    if adapter.is_prompt_learning if adapter is not None else not isinstance(model, PreTrainedModel):
+        return False
+    return cache_use(model).texts
 
 
 def _read(model: Any, rows: Sequence[tuple[int, ...]], cache: Any) -> Any:

@@ -1,7 +1,8 @@
 """Where a causal LM stores facts, found by structure and not by name: the matrix that ends each feed-forward part.
 
 Holds for GPT-2 (whose Conv1D keeps its matrix transposed), GPT-NeoX, GPT-J, Llama, Mistral, Qwen, Gemma, Falcon and
-others of their build. Leaves out mixtures of experts, which have many such matrices in a block.
+others of their build; in a state-space layer it is the matrix that ends the layer. Leaves out mixtures of experts,
+which have many such matrices in a block.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import Any
 
 import torch
 
+from chronofacts.editing.models.blocks import find_blocks, find_linears, has_experts
 from chronofacts.editing.models.hooks import hidden_of, hooked
-from chronofacts.editing.models.load import find_blocks, find_linears
 from chronofacts.schemas.errors import BadInput
 
 __all__ = [
@@ -35,23 +36,30 @@ def output_matrices(model: Any, layers: Sequence[int] | None = None) -> dict[int
     """Layer -> full name of the module whose matrix takes the feed-forward part back to the hidden size.
 
     It is the one matrix outside attention whose output is as wide as the embeddings and whose input is not. Raises
-    BadInput where a block has none or several, and for a layer that the model does not have.
+    BadInput where a block has none or several, where it has experts, and for a layer that the model does not have.
     """
-    wanted = range(len(find_blocks(model)[1])) if layers is None else layers
+    _, blocks = find_blocks(model)
+    wanted = range(len(blocks)) if layers is None else layers
     hidden, parts = model.get_input_embeddings().weight.shape[1], dict(model.named_modules())
     found = {}
     for layer in wanted:
-        names = find_linears(model, "mlp", range(layer, layer + 1))
+        if layer in range(len(blocks)) and has_experts(model, blocks[layer]):
+            raise BadInput(_refusal(model, layer, "its feed-forward part is a mixture of experts"))
+        names = find_linears(model, "mlp", range(layer, layer + 1), needed=False)
         back = [name for name in names if matrix_of(parts[name]).shape[0] == hidden]
         narrowing = [name for name in back if matrix_of(parts[name]).shape[1] != hidden]
         back = narrowing or back[-1:]
         if len(back) != 1:
-            raise BadInput(
-                f"{type(model).__name__}, layer {layer}: {len(back)} matrices could end its feed-forward part; "
-                "rome and memit need exactly one, so use lora, freeze or finetune"
-            )
+            raise BadInput(_refusal(model, layer, f"{len(back)} matrices could end its feed-forward part"))
         found[layer] = back[0]
     return found
+
+
+def _refusal(model: Any, layer: int, reason: str) -> str:
+    return (
+        f"{type(model).__name__}, layer {layer}: {reason}; "
+        "rome and memit need exactly one matrix there, so use lora, freeze or finetune"
+    )
 
 
 def attention_modules(model: Any) -> dict[int, str]:

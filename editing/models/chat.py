@@ -8,16 +8,20 @@ stay in the user's one turn) and tools.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 from typing import Any, Literal
 
-from jinja2 import TemplateError
-
+from chronofacts.editing.models.chat_rendering import render_conversations
+from chronofacts.editing.models.control_tokens import control_tokens, encode_plain, plain_tokens
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Chat", "ChatTokenizer", "Marks", "chatting", "plain_tokenizer"]
+
+log = logging.getLogger("chronofacts.models")
 
 Chat = Literal["auto", "yes", "no"]
 """Whether prompts go through the chat template; `auto`: where the tokenizer has one."""
@@ -26,7 +30,9 @@ QUESTION = re.compile(r"(?P<before>(?:(?!Q: ).*\n)*)Q: (?P<question>.*) A:")
 """A question in its marks, after lines that have none (a day)."""
 WORDS, ANSWER = "words of the user", "words of the assistant"
 DATE = "26 Jul 2024"
-"""For templates that tell the date (Llama 3): their own fallback, so that a prompt is the same on every day."""
+"""`chat_rendering.DAY`, for templates that are handed a date in words."""
+THOUGHT = re.compile(r"(?P<open><(?P<tag>\w+)>|\[(?P<word>[A-Z]+)\])\s*")
+"""What a template opens in the assistant's name, and the answer must not stand in."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +50,29 @@ class Marks:
 class ChatTokenizer:
     """The tokenizer behind a chat template; but for prompts it is the tokenizer itself."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, ends: Sequence[int] = ()) -> None:
+        """ends: tokens that end a turn by the model's generation config."""
         self.plain = tokenizer
-        opened = self._render([{"role": "user", "content": WORDS}], opened=True)
+        asked = [{"role": "user", "content": WORDS}]
+        opened, closed = self._render(asked, [*asked, {"role": "assistant", "content": ANSWER}])
         self.head, found, self.tail = opened.partition(WORDS)
         if not found:
             raise BadInput("the model's chat template does not show what the user says; take --set chat=no")
-        closed = self._render([{"role": "user", "content": WORDS}, {"role": "assistant", "content": ANSWER}])
         before, found, rest = closed.partition(ANSWER)
         self.seam = before[len(opened) :] if found and before.startswith(opened) else ""
         """What stands between the opened turn of the assistant and its first word."""
-        self._special = sorted(self.plain.all_special_tokens, key=len, reverse=True)
-        ends = [one for one in self._ids(rest, special=True) if one in self.plain.all_special_ids] if found else []
-        self.eos_token_id = ends[0] if ends else self.plain.eos_token_id
+        if found and not before.startswith(opened):
+            common = commonprefix([opened, before])  # noqa: RUF071, since these are texts and no paths
+            self.tail += _close_thought(opened[len(common) :])
+        self._control = control_tokens(tokenizer, ends)
+        ended = [one for one in self._ids(rest, special=True) if one in self._control.ids.values()] if found else []
+        self.eos_token_id = ended[0] if ended else self.plain.eos_token_id
         """Ends the assistant's turn, which for some models is not what ends a text."""
+
+    @property
+    def form(self) -> tuple[str, str, str, int | None]:
+        """What the template makes of every prompt, and so of every score."""
+        return self.head, self.tail, self.seam, self.eos_token_id
 
     def __getattr__(self, name: str) -> Any:
         if name == "plain":  # while it is copied there is none yet
@@ -75,7 +90,7 @@ class ChatTokenizer:
         found = []
         for prompt, said in zip(prompts, after, strict=True):
             words = spoken(prompt)
-            if any(token in words or token in said for token in self._special):
+            if self._control.named_in(words) or self._control.named_in(said):
                 parts = ((self.head, True), (words, False), (self.tail, True), (said, False))
                 found.append([one for text, special in parts for one in self._ids(text, special)])
             else:
@@ -87,29 +102,48 @@ class ChatTokenizer:
         words, spans, begin = spoken(prompt), list[tuple[int, int]](), 0
         whole = f"{self.head}{words}{self.tail}"
         apart = ((self.head, True), (words, False), (self.tail, True))
-        for text, special in apart if any(token in words for token in self._special) else ((whole, True),):
-            found = self.plain(
-                text, add_special_tokens=False, split_special_tokens=not special, return_offsets_mapping=True
-            )
-            spans += [(begin + start, begin + end) for start, end in found["offset_mapping"]]
+        for text, special in apart if self._control.named_in(words) else ((whole, True),):
+            if special:
+                found = self.plain(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+            else:
+                _, found = plain_tokens(self.plain, text, self._control)
+            spans += [(begin + start, begin + end) for start, end in found]
             begin += len(text)
         return Marks(whole, spans, len(self.head), len(self.head) + len(words))
 
     def _ids(self, text: str, special: bool) -> list[int]:
         """special: whether a special token's spelling is that token, or plain text."""
-        return list(self.plain(text, add_special_tokens=False, split_special_tokens=not special)["input_ids"])
+        if not special:
+            return encode_plain(self.plain, [text], self._control)[0]
+        return list(self.plain(text, add_special_tokens=False)["input_ids"])
 
-    def _render(self, turns: Sequence[dict[str, str]], opened: bool = False) -> str:
-        options = {"date_string": DATE, "enable_thinking": False}  # templates that know neither leave them out
+    def _render(self, asked: Sequence[dict[str, str]], answered: Sequence[dict[str, str]]) -> list[str]:
+        """The conversation with the assistant's turn opened, and with its answer."""
         try:
-            return str(self.plain.apply_chat_template(turns, tokenize=False, add_generation_prompt=opened, **options))
-        except (TemplateError, ValueError, TypeError, KeyError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise BadInput(f"the model's chat template cannot be used ({reason}); take --set chat=no") from error
+            template = self.plain.get_chat_template()
+        except ValueError as error:  # several templates, and none for plain conversation
+            raise BadInput(f"the model's chat template cannot be used ({error}); take --set chat=no") from error
+        conversations = [
+            {"messages": asked, "add_generation_prompt": True},
+            {"messages": answered, "add_generation_prompt": False},
+        ]
+        named = {"date_string": DATE, "enable_thinking": False}  # templates that know neither leave them out
+        return render_conversations(template, conversations, self.plain.special_tokens_map | named)
 
 
-def chatting(tokenizer: Any, wanted: Chat, name: str) -> Any:
-    """The tokenizer, behind its chat template where that is wanted.
+def _close_thought(opened: str) -> str:
+    """What ends a thought that the template opens in every turn, and the answer then follows; said once in the log."""
+    thought = THOUGHT.search(opened)
+    if thought is None:
+        log.warning("the chat template opens the assistant's turn otherwise than it shows one; answers may not fit")
+        return ""
+    close = f"</{thought['tag']}>" if thought["tag"] else f"[/{thought['word']}]"
+    log.warning("the chat template opens a thought in every turn; it is closed, and answers follow without one")
+    return f"\n{close}\n\n"
+
+
+def chatting(tokenizer: Any, wanted: Chat, name: str, ends: Sequence[int] = ()) -> Any:
+    """The tokenizer, behind its chat template where that is wanted. ends: see `ChatTokenizer`.
 
     Raises BadInput where a template is wanted and `name` has none, or has one that cannot be used.
     """
@@ -118,7 +152,7 @@ def chatting(tokenizer: Any, wanted: Chat, name: str) -> Any:
         return tokenizer
     if not template:
         raise BadInput(f"the model {name!r} has no chat template; take --set chat=no, or one tuned for conversation")
-    return ChatTokenizer(tokenizer)
+    return ChatTokenizer(tokenizer, ends)
 
 
 def plain_tokenizer(tokenizer: Any) -> Any:

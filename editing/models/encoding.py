@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from chronofacts.editing.models.chat import ChatTokenizer, Marks
+from chronofacts.editing.models.control_tokens import control_tokens, encode_plain, plain_tokens
 from chronofacts.schemas.errors import BadInput
 
 __all__ = [
@@ -89,7 +90,8 @@ def encode(tokenizer: Any, prompts: Sequence[str], answers: Sequence[str], conte
     Raises BadInput for a text longer than `context` tokens or an empty answer.
     """
     chat = tokenizer if isinstance(tokenizer, ChatTokenizer) else None
-    lead, plain = [] if chat else _lead(tokenizer), partial(_encode_plain, tokenizer)
+    lead = [] if chat else _lead(tokenizer)
+    plain = partial(encode_plain, tokenizer, tokens=control_tokens(chat.plain if chat else tokenizer))
     said = [f"{chat.seam if chat else ' '}{answer}" for answer in answers]
     if chat:
         prompt_ids, joint_ids = chat.tokens(prompts, [""] * len(prompts)), chat.tokens(prompts, said)
@@ -120,8 +122,7 @@ def marks_of(tokenizer: Any, prompt: str) -> Marks:
     """The prompt as `encode` reads it, and where its tokens lie; needs a fast tokenizer."""
     if isinstance(tokenizer, ChatTokenizer):
         return tokenizer.marks(prompt)
-    found = tokenizer(prompt, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True)
-    return Marks(prompt, found["offset_mapping"], 0, len(prompt))
+    return Marks(prompt, plain_tokens(tokenizer, prompt, control_tokens(tokenizer))[1], 0, len(prompt))
 
 
 def pad(rows: Sequence[Encoded], answer_only: bool, device: torch.device | str, with_end: bool = True) -> Batch:
@@ -169,13 +170,6 @@ def _lead(tokenizer: Any) -> list[int]:
         if marked[begin : begin + len(bare)] == bare:
             return list(marked[:begin])
     return []
-
-
-def _encode_plain(tokenizer: Any, texts: list[str]) -> list[list[int]]:
-    """Without BOS; a special token's spelling is plain text."""
-    if not texts:
-        return []
-    return list(tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
 
 def common_length(rows: Sequence[tuple[int, ...]]) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["AfterHook", "BeforeHook", "hidden_of", "hooked", "with_hidden"]
+__all__ = ["AfterHook", "BeforeHook", "hidden_of", "hooked", "in_rows", "with_hidden"]
 
 BeforeHook = Callable[[Any, tuple[Any, ...]], Any]
 """(module, inputs) -> other inputs, or None to leave them."""
@@ -33,6 +33,11 @@ def hooked(
 def hidden_of(output: Any) -> torch.Tensor:
     """The hidden states of a block's output: older architectures wrap them in a tuple."""
     return output[0] if isinstance(output, tuple) else output  # type: ignore[no-any-return]
+
+
+def in_rows(hidden: torch.Tensor, rows: int) -> torch.Tensor:
+    """(rows, length, width), also where a family lays the tokens of all rows one after the other (OPT)."""
+    return hidden if hidden.dim() > 2 else hidden.unflatten(0, (rows, -1))
 
 
 def with_hidden(output: Any, hidden: torch.Tensor) -> Any:

@@ -1,15 +1,51 @@
-"""A model's cache of keys and values, under the name that the installed transformers gives it.
+"""What a model has read, kept to read on from there: under whose name, and whether this model can.
 
-That is `cache` since transformers 5.24 and `past_key_values` before; 5.40 knows the old name no more. Models of one's
-own decide by their signature, too.
+The argument is called `cache` since transformers 5.24 and `past_key_values` before; 5.40 knows the old name no more.
+Models of one's own decide by their signature, too. Families keep different things: keys and values, the last keys of a
+window, the state of a recurrence, or nothing that can be handed in. `cache_use` therefore tries it on the model itself.
 """
 
 from __future__ import annotations
 
+import copy
 import inspect
-from typing import Any
+import logging
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
-__all__ = ["after_cache", "cache_of", "reading"]
+import torch
+
+__all__ = ["CacheUse", "after_cache", "cache_of", "cache_use", "copy_rows", "reading", "select_rows", "window_of"]
+
+log = logging.getLogger("chronofacts.models")
+
+
+class CacheUse(NamedTuple):
+    """What can be done with a model's cache."""
+
+    steps: bool
+    """Read on token by token, with some of the rows."""
+    texts: bool
+    """Read on with several tokens at once, after rows that were copied."""
+
+
+LENGTH, READ, TOKENS = 12, 6, 97
+"""Of the trial: how many tokens its texts have beyond a sliding window, how many are read after a cache, and how many
+different ones there are."""
+LONGEST = 512
+"""Of a window that is filled for the trial; larger ones are taken to go on beyond as they do within."""
+WINDOWS = ("sliding_window", "attention_chunk_size", "attention_window_size", "local_attention", "window_size")
+"""What families call the number of tokens back to which a layer attends."""
+_known: WeakKeyDictionary[Any, CacheUse] = WeakKeyDictionary()
+
+
+def window_of(model: Any) -> int | None:
+    """How far back the layer that sees least attends, in tokens; None where the configuration names no bound."""
+    config = getattr(model, "config", None)
+    texts = config.get_text_config() if hasattr(config, "get_text_config") else config
+    sizes = [getattr(texts, name, None) for name in WINDOWS]
+    return min((size for size in sizes if isinstance(size, int) and size > 0), default=None)
 
 
 def after_cache(model: Any, cache: Any) -> dict[str, Any]:
@@ -25,5 +61,83 @@ def reading(model: Any, cache: Any) -> dict[str, Any]:
 
 
 def cache_of(output: Any) -> Any:
-    """What the model has read, with which it can read on."""
+    """What the model has read, with which it can read on. Raises AttributeError where it gives nothing of the kind."""
     return output.cache if hasattr(output, "cache") else output.past_key_values
+
+
+def select_rows(cache: Any, rows: Sequence[int], device: torch.device | None) -> None:
+    """Keep these rows of the cache, in this order; a row may be named several times.
+
+    By `reorder_cache`, which every kind of layer has: beam search needs it, while others are for keys and values alone.
+    """
+    cache.reorder_cache(torch.tensor(rows, device=device))
+
+
+def copy_rows(cache: Any, rows: int, device: torch.device | None) -> Any:
+    """A copy of a cache of one row, for a batch of so many."""
+    made = copy.deepcopy(cache)
+    select_rows(made, [0] * rows, device)
+    return made
+
+
+def cache_use(model: Any) -> CacheUse:
+    """What this model's cache is good for: tried once, by reading a few tokens in parts and as a whole."""
+    if model not in _known:
+        _known[model] = _try(model)
+    return _known[model]
+
+
+@torch.no_grad()
+def _try(model: Any) -> CacheUse:
+    device, length = next(model.parameters()).device, LENGTH + min(window_of(model) or 0, LONGEST)
+    ids = (torch.arange(2 * length, device=device).view(2, -1) * 7 + 5) % TOKENS
+    ids[1, : length - READ] = ids[0, : length - READ]
+    found: list[bool] = []
+    for read_on in (_by_steps, _by_texts):
+        if not all(found):  # what rows cannot be chosen of cannot be copied either
+            found.append(False)
+            break
+        try:
+            expected = model(input_ids=ids, use_cache=False).logits[:, -1]
+            found.append(_equal(read_on(model, ids), expected))
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever a family does with a cache that it cannot read on from
+            log.debug("%s cannot read on %s: %r", type(model).__name__, read_on.__name__, error)
+            found.append(False)
+    use = CacheUse(*found)
+    if not use.steps:
+        log.info("%s is read without a cache: each text whole, at every step", type(model).__name__)
+    elif not use.texts:
+        log.info("%s shares no beginnings of texts: it reads on token by token alone", type(model).__name__)
+    return use
+
+
+def _by_steps(model: Any, ids: torch.Tensor) -> torch.Tensor:
+    """The last logits of both rows, each read on alone after the other left."""
+    found = []
+    for row in (0, 1):
+        cache, logits = _begin(model, ids[:, :-READ]), ids
+        select_rows(cache, [row], ids.device)
+        for place in range(ids.shape[1] - READ, ids.shape[1]):
+            output = model(input_ids=ids[row, place].view(1, 1), use_cache=True, **after_cache(model, cache))
+            cache, logits = cache_of(output), output.logits[:, -1]
+        found.append(logits)
+    return torch.cat(found)
+
+
+def _by_texts(model: Any, ids: torch.Tensor) -> torch.Tensor:
+    """The last logits of both rows, read on together after copies of their common beginning."""
+    cache = copy_rows(_begin(model, ids[:1, :-READ]), 2, ids.device)
+    return model(input_ids=ids[:, -READ:], use_cache=True, **after_cache(model, cache)).logits[:, -1]  # type: ignore[no-any-return]
+
+
+def _begin(model: Any, ids: torch.Tensor) -> Any:
+    return cache_of(model(input_ids=ids, use_cache=True, **after_cache(model, None)))
+
+
+def _equal(found: torch.Tensor, expected: torch.Tensor) -> bool:
+    """But for the order in which floats were added; what is no number is noticed where it counts."""
+    tolerance = 1e-3 if expected.dtype == torch.float32 else 5e-2
+    apart = (found - expected).abs().max()
+    return not bool(apart > tolerance * expected.abs().max() + 1e-6)

@@ -1,4 +1,4 @@
-"""Load a causal language model with its tokenizer; tell one model from another; find its parts by structure.
+"""Load a causal language model with its tokenizer; tell one model from another; ask it for logits.
 
 Leaves out: downloads' credentials (huggingface_hub's own), `trust_remote_code`, pickled weights.
 """
@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from chronofacts.editing.models.chat import Chat, chatting
+from chronofacts.editing.models.control_tokens import turn_ends
 from chronofacts.editing.models.find import find_model, near_names
 from chronofacts.editing.models.key_value_cache import reading
 from chronofacts.schemas.errors import BadInput
@@ -24,9 +25,6 @@ from chronofacts.schemas.errors import BadInput
 __all__ = [
     "answer_logits",
     "context_length",
-    "find_blocks",
-    "find_linears",
-    "has_blocks",
     "keeps_some_logits",
     "load_model",
     "model_hash",
@@ -79,7 +77,7 @@ def load_model(
         model = model.to(chosen)  # type: ignore[arg-type]
     elif any(parameter.is_meta for parameter in model.parameters()):
         raise BadInput(f"the model {name_or_dir!r} does not fit the devices; take dtype=bfloat16 or a smaller model")
-    return model.eval(), chatting(tokenizer, chat, name_or_dir)
+    return model.eval(), chatting(tokenizer, chat, name_or_dir, turn_ends(model))
 
 
 def _device(wanted: str) -> torch.device:
@@ -128,52 +126,6 @@ def answer_logits(model: Any, ids: torch.Tensor, first: int, cache: Any = None) 
         wanted = torch.arange(first - 1, ids.shape[1] - 1, device=ids.device)
         return model(input_ids=ids, logits_to_keep=wanted, **read).logits  # type: ignore[no-any-return]
     return model(input_ids=ids, **read).logits[:, first - 1 : -1]  # type: ignore[no-any-return]
-
-
-def find_linears(model: nn.Module, targets: str, layers: range | None = None) -> list[str]:
-    """Full names of the weight matrices inside the transformer blocks.
-
-    targets: `attention` (inside a module whose class is an attention), `mlp` (the others) or `all`.
-    layers: which blocks; None for all. Raises BadInput when nothing is found or the range lies outside the model.
-    """
-    blocks_name, blocks = find_blocks(model)
-    chosen = range(len(blocks)) if layers is None else layers
-    if not len(chosen) or chosen[0] < 0 or chosen[-1] >= len(blocks):
-        raise BadInput(f"layers {chosen[0]}-{chosen[-1]} are not in this model; it has layers 0-{len(blocks) - 1}")
-    found = []
-    for index in chosen:
-        attentions = [
-            name for name, part in blocks[index].named_modules() if "attention" in type(part).__name__.lower()
-        ]
-        for name, part in blocks[index].named_modules():
-            if isinstance(part, nn.Linear) or type(part).__name__ == "Conv1D":
-                inside = any(name.startswith(f"{attention}.") for attention in attentions if attention)
-                if targets == "all" or inside == (targets == "attention"):
-                    found.append(f"{blocks_name}.{index}.{name}")
-    if not found:
-        raise BadInput(f"{type(model).__name__} has no {targets} matrices that can be found by structure")
-    return found
-
-
-def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
-    """The longest list of modules of one class: the stack of transformer blocks."""
-    lists = [
-        (name, part)
-        for name, part in model.named_modules()
-        if isinstance(part, nn.ModuleList) and len(part) and len({type(block) for block in part}) == 1
-    ]
-    if not lists:
-        raise BadInput(f"{type(model).__name__} has no stack of equal transformer blocks")
-    return max(lists, key=lambda pair: (len(pair[1]), -len(pair[0])))
-
-
-def has_blocks(model: nn.Module) -> bool:
-    """Is there a stack of equal transformer blocks?"""
-    try:
-        find_blocks(model)
-    except BadInput:
-        return False
-    return True
 
 
 def keeps_some_logits(model: Any) -> bool:

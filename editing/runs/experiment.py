@@ -142,7 +142,7 @@ def score_unedited(experiment: Experiment) -> EditorResult:
     """The model before any edit, under the name `none`, with the answers that its cache has."""
     prepared, cache = experiment.prepared, experiment.settings.run.cache
     shared = default_folder() if cache == "auto" else Path(cache) if cache else None
-    form = ("chat", prepared.tokenizer.chat_template) if prepared.chats else ()
+    form = ("chat", *prepared.tokenizer.form) if prepared.chats else ()
     store = ScoreCache(shared or experiment.folder / WORK / "scores", state_key(prepared.hash, *form))
     with Cost() as cost:
         scores, tasks = _evaluate(experiment, prepared.model, store)

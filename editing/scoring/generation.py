@@ -1,6 +1,7 @@
 """Greedy generation in batches without padding: prompts of unlike length read on while the others already write.
 
-All rows of a batch stand at the same position, so that a row gives the same text in any batch. Nothing is sampled.
+All rows of a batch stand at the same position, so that a row gives the same text in any batch. Nothing is sampled. A
+model that cannot read on after a cache (`models.key_value_cache.cache_use`) reads each text whole at every step.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import torch
 
 from chronofacts.editing.forward.prompt_prefix_cache import group_by_prefix
 from chronofacts.editing.models.encoding import batches_by_length
-from chronofacts.editing.models.key_value_cache import after_cache, cache_of
+from chronofacts.editing.models.key_value_cache import after_cache, cache_of, cache_use, select_rows
 from chronofacts.editing.models.load import context_length, keeps_some_logits
 
 __all__ = ["generate"]
@@ -69,6 +70,7 @@ class _Writer:
         self._model, self._tokenizer, self._to_the_end = model, tokenizer, to_the_end
         self._line_ends: dict[int, bool] = {}
         self._only_last = {"logits_to_keep": 1} if keeps_some_logits(model) else {}
+        self._cached = cache_use(model).steps
 
     def write(
         self, prompts: Sequence[tuple[int, ...]], limits: Sequence[int], cache: Any, progress: Callable[[int], None]
@@ -79,8 +81,9 @@ class _Writer:
         going, position = list(range(len(prompts))), min(map(len, prompts))
         ids = torch.tensor([prompt[:position] for prompt in prompts], device=device)
         while True:
-            output = self._model(input_ids=ids, use_cache=True, **after_cache(self._model, cache), **self._only_last)
-            cache, chosen = cache_of(output), self._choose(output.logits[:, -1])
+            read = {"use_cache": True, **after_cache(self._model, cache)} if self._cached else {"use_cache": False}
+            output = self._model(input_ids=ids, **read, **self._only_last)
+            cache, chosen = cache_of(output) if self._cached else None, self._choose(output.logits[:, -1])
             keep, following = [], []
             for index, (row, token) in enumerate(zip(going, chosen, strict=True)):
                 if position < len(prompts[row]):  # the model still reads its prompt
@@ -92,9 +95,13 @@ class _Writer:
             if not keep:
                 return written
             if len(keep) < len(going):
-                cache.batch_select_indices(torch.tensor(keep, device=device))
                 going = [going[index] for index in keep]
-            ids, position = torch.tensor(following, device=device)[:, None], position + 1
+                if self._cached:
+                    select_rows(cache, keep, device)
+                else:
+                    ids = ids[keep]
+            new = torch.tensor(following, device=device)[:, None]
+            ids, position = new if self._cached else torch.cat([ids, new], 1), position + 1
             progress(sum(limits) - sum(limits[row] - len(written[row]) for row in going))
 
     def _choose(self, logits: torch.Tensor) -> list[int]:

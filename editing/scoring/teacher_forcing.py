@@ -16,6 +16,7 @@ from chronofacts.editing.forward.packing import label_logits, pack
 from chronofacts.editing.forward.partial import open_partial_forward
 from chronofacts.editing.forward.prompt_prefix_cache import PromptPrefix, extend_prefix, group_by_prefix
 from chronofacts.editing.models.encoding import Encoded, batches_by_length, common_length, pad
+from chronofacts.editing.models.key_value_cache import window_of
 from chronofacts.editing.models.load import answer_logits
 from chronofacts.schemas.errors import ChronoFactsError
 
@@ -24,7 +25,7 @@ __all__ = ["Likelihood", "teacher_force", "teacher_force_packed"]
 FEWEST_PACKED = 16
 """Texts below which a trial of packing costs more than it saves."""
 TRIED = 4
-"""Texts of such a trial."""
+"""Texts of such a trial, of which one is the longest."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def teacher_force(
     is no number.
     """
     found: dict[int, Likelihood] = {}
+    window = window_of(model)  # texts that reach beyond it are not packed
     limits = [row.start - 1 for row in encoded]  # the answer's first token is predicted from the one before it
     for start in group_by_prefix(model, [row.ids for row in encoded], limits, share):
         rows, done = [encoded[index] for index in start.rows], len(found)
@@ -62,14 +64,19 @@ def teacher_force(
         def report(more: int, before: int = done) -> None:
             progress(before + more)
 
-        packed = teacher_force_packed(model, rows, batch_size, batch_tokens, start, report) if start.shares else None
+        fitting = [place for place, row in enumerate(rows) if window is None or len(row.ids) <= window]
+        packed = None
+        if start.shares:
+            several = [rows[place] for place in fitting]
+            packed = teacher_force_packed(model, several, batch_size, batch_tokens, start, report)
         if packed is not None:
-            found |= dict(zip(start.rows, packed, strict=True))
-            continue
+            found |= {start.rows[place]: one for place, one in zip(fitting, packed, strict=True)}
+        left = [place for place in range(len(rows)) if start.rows[place] not in found]
         rests = [row.after(start.length) for row in rows]
-        for indices in batches_by_length([len(row.ids) for row in rows], batch_size, batch_tokens):
-            batch = _force_batch([rests[index] for index in indices], model, start)
-            found |= {start.rows[index]: one for index, one in zip(indices, batch, strict=True)}
+        for indices in batches_by_length([len(rows[place].ids) for place in left], batch_size, batch_tokens):
+            places = [left[index] for index in indices]
+            batch = _force_batch([rests[place] for place in places], model, start)
+            found |= {start.rows[place]: one for place, one in zip(places, batch, strict=True)}
             progress(len(found))
     return [found[index] for index in range(len(encoded))]
 
@@ -94,7 +101,8 @@ def teacher_force_packed(
     if len(encoded) < FEWEST_PACKED or batch_size == 1:
         return None
     order = sorted(range(len(encoded)), key=lambda index: encoded[index].ids)  # neighbours begin alike
-    tried = sorted(encoded, key=lambda row: len(row.ids))[:TRIED]
+    by_length = sorted(encoded, key=lambda row: len(row.ids))
+    tried = [*by_length[: TRIED - 1], by_length[-1]]
     found: dict[int, Likelihood] = {}
     with open_partial_forward(model, tried) as passage:
         if not passage.packs or not passage.shortened:

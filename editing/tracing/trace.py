@@ -22,7 +22,7 @@ import torch
 from chronofacts.editing.facts import drop_duplicates
 from chronofacts.editing.models.architecture import attention_modules, block_names, output_matrices
 from chronofacts.editing.models.encoding import Encoded, encode, form_of, pad, render
-from chronofacts.editing.models.hooks import hidden_of, hooked, with_hidden
+from chronofacts.editing.models.hooks import hidden_of, hooked, in_rows, with_hidden
 from chronofacts.editing.models.load import answer_logits, context_length
 from chronofacts.editing.models.subject_tokens import check_fast, subject_span
 from chronofacts.editing.progress import Progress
@@ -201,7 +201,7 @@ class _Prompt:
         parts, states = dict(self.model.named_modules()), dict[str, torch.Tensor]()
 
         def keep(name: str, _module: Any, _inputs: Any, output: Any) -> None:
-            states[name] = hidden_of(output)[0].clone()
+            states[name] = in_rows(hidden_of(output), 1)[0].clone()
 
         with hooked((parts[name], partial(keep, name)) for names in modules.values() for name in names):
             return states, float(self._answer_probability(1)[0])
@@ -221,9 +221,10 @@ class _Prompt:
             return moved
 
         def restore(state: torch.Tensor, _module: Any, _inputs: Any, output: Any) -> Any:
-            moved = hidden_of(output).clone()
+            whole = hidden_of(output)
+            moved = in_rows(whole, len(draws)).clone()
             moved[torch.arange(len(moved), device=moved.device), at] = state[at]
-            return with_hidden(output, moved)
+            return with_hidden(output, moved.view_as(whole))
 
         parts = dict(self.model.named_modules())
         hooks = [(parts[name], partial(restore, state)) for name, state in restored.items()]

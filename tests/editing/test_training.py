@@ -23,8 +23,9 @@ from chronofacts.editing.forward.block_range import lowest_trained
 from chronofacts.editing.forward.hidden_state_cache import HiddenStateCache
 from chronofacts.editing.forward.packing import pack_in_rows
 from chronofacts.editing.forward.partial import open_partial_forward
+from chronofacts.editing.models.blocks import find_linears
 from chronofacts.editing.models.encoding import Encoded, encode
-from chronofacts.editing.models.load import find_linears, model_hash
+from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.training import TrainingFailed, TrainingReport, TrainingSettings, train
 from chronofacts.schemas.errors import BadInput
 from tests.editing.editors.made_edits import FACTS

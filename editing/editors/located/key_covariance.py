@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 from chronofacts.editing.editors import EditBatch, ModelCache
 from chronofacts.editing.editors.located.key_value import LocatedSettings
 from chronofacts.editing.models.encoding import batches_by_length, render
-from chronofacts.editing.models.hooks import BeforeHook, hooked
+from chronofacts.editing.models.hooks import BeforeHook, hooked, in_rows
 from chronofacts.editing.models.load import context_length, model_hash
 from chronofacts.editing.progress import Progress
 from chronofacts.schemas.errors import BadInput
@@ -114,7 +114,7 @@ def _average_outer_products(
 
     def add_to(name: str) -> BeforeHook:
         def hook(_module: Any, entering: Any) -> None:
-            keys = entering[0][real].double()  # (tokens, in)
+            keys = in_rows(entering[0], len(real))[real].double()  # (tokens, in)
             sums[name] = sums.get(name, 0) + keys.T @ keys
             caught.add(name)
             if len(caught) == len(modules):

@@ -18,10 +18,11 @@ from torch.nn import functional
 from chronofacts.editing.editors.trained.examples import Wording, encode_examples, make_examples
 from chronofacts.editing.forward.prompt_prefix_cache import PromptPrefix, read_common_prefix
 from chronofacts.editing.models.architecture import share_of_depth
+from chronofacts.editing.models.blocks import find_blocks
 from chronofacts.editing.models.encoding import Batch, Encoded, encode, pad
-from chronofacts.editing.models.hooks import AfterHook, hidden_of, hooked, with_hidden
+from chronofacts.editing.models.hooks import AfterHook, hidden_of, hooked, in_rows, with_hidden
 from chronofacts.editing.models.key_value_cache import reading
-from chronofacts.editing.models.load import answer_logits, find_blocks, keeps_some_logits
+from chronofacts.editing.models.load import answer_logits, keeps_some_logits
 from chronofacts.editing.models.subject_tokens import subject_end
 from chronofacts.editing.progress import Progress
 
@@ -158,7 +159,8 @@ def capture(model: Any, module: Any, facts: Sequence[Fact], inputs: bool, rows: 
             part = flat[begin : begin + rows]
             batch = pad([context for context, _ in part], True, next(model.parameters()).device)
             model(input_ids=batch.ids, use_cache=False)
-            taken.append(caught.pop()[range(len(part)), [lookup for _, lookup in part]].double())
+            found = in_rows(caught.pop(), len(part))
+            taken.append(found[range(len(part)), [lookup for _, lookup in part]].double())
     sizes = [len(fact.contexts) for fact in facts]
     return torch.stack([part.mean(0) for part in torch.cat(taken).split(sizes)])
 
@@ -288,8 +290,9 @@ def _add_at(vectors: torch.Tensor, positions: torch.Tensor) -> AfterHook:
     """Adds `vectors[row]` to a module's output at `positions[row]`."""
 
     def add(_module: Any, _inputs: Any, output: Any) -> Any:
-        hidden = hidden_of(output)
+        whole = hidden_of(output)
+        hidden = in_rows(whole, len(positions))
         at = functional.one_hot(positions, hidden.shape[1]).to(hidden.dtype)  # (rows, length)
-        return with_hidden(output, hidden + at[:, :, None] * vectors[:, None, :].to(hidden.dtype))
+        return with_hidden(output, (hidden + at[:, :, None] * vectors[:, None, :].to(hidden.dtype)).view_as(whole))
 
     return add

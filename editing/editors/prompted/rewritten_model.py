@@ -72,7 +72,8 @@ class RewrittenModel(nn.Module):
     ) -> Any:
         inner, history = (cache.inner, cache.history) if cache else (None, None)
         kept = {"logits_to_keep": logits_to_keep} if isinstance(logits_to_keep, torch.Tensor) or logits_to_keep else {}
-        output = self.base(input_ids=input_ids, use_cache=use_cache, **after_cache(self.base, inner), **kept)
+        read = {"use_cache": True, **after_cache(self.base, inner)} if use_cache else {"use_cache": False}
+        output = self.base(input_ids=input_ids, **read, **kept)
         rows = input_ids.tolist()
         if history:
             rows = [before + new for before, new in zip(history, rows, strict=True)]
@@ -82,8 +83,8 @@ class RewrittenModel(nn.Module):
         elif logits_to_keep:
             positions = positions[-logits_to_keep:]
         logits = self._mix(output.logits, rows, positions.tolist())
-        read = _CacheWithTokens(cache_of(output), rows) if use_cache else None
-        return SimpleNamespace(logits=logits, cache=read)
+        known = _CacheWithTokens(cache_of(output), rows) if use_cache else None
+        return SimpleNamespace(logits=logits, cache=known)
 
     def _mix(self, logits: torch.Tensor, rows: list[list[int]], positions: list[int]) -> torch.Tensor:
         """logits: (rows, positions, vocabulary). Where an answer is known, its next token gets the weight."""
@@ -110,9 +111,9 @@ class _CacheWithTokens:
     inner: Any
     history: list[list[int]]
 
-    def batch_select_indices(self, kept: torch.Tensor) -> None:
-        self.inner.batch_select_indices(kept)
-        self.history = [self.history[index] for index in kept.tolist()]
+    def reorder_cache(self, rows: torch.Tensor) -> None:
+        self.inner.reorder_cache(rows)
+        self.history = [self.history[index] for index in rows.tolist()]
 
 
 @dataclass

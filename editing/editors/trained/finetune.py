@@ -16,7 +16,7 @@ import torch
 from chronofacts.editing.editors import EditBatch, ModelCache
 from chronofacts.editing.editors.trained.gradient import TrainedSettings, WeightEdit, parse_layers, train_weights
 from chronofacts.editing.models.architecture import output_matrices
-from chronofacts.editing.models.load import find_linears
+from chronofacts.editing.models.blocks import find_linears
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Finetune", "FinetuneSettings", "choose_weights"]

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from chronofacts.editing.editors import EditBatch, ModelCache
 from chronofacts.editing.editors.trained.finetune import choose_weights
 from chronofacts.editing.editors.trained.gradient import TrainedSettings, WeightEdit, train_weights
-from chronofacts.editing.models.load import find_blocks
+from chronofacts.editing.models.blocks import find_blocks
 
 __all__ = ["Freeze", "FreezeSettings"]
 

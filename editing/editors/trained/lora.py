@@ -22,8 +22,8 @@ from chronofacts.editing.editors.trained.gradient import (
     parse_layers,
     train_on_texts,
 )
+from chronofacts.editing.models.blocks import find_linears
 from chronofacts.editing.models.gradients import gradient_flags, restore_gradient_flags
-from chronofacts.editing.models.load import find_linears
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Lora", "LoraSettings", "load_lora"]
@@ -86,7 +86,7 @@ class Lora:
         self, model: Any, tokenizer: Any, batch: EditBatch, settings: LoraSettings, cache: ModelCache | None = None
     ) -> LoraEdit:
         """Train adapters on the edits' wordings; no edits, no change to any logit. Raises as `train_on_texts`."""
-        targets = find_linears(model, settings.targets, parse_layers(settings.layers, "lora"))
+        targets = _adaptable(model, find_linears(model, settings.targets, parse_layers(settings.layers, "lora")))
         texts, flags = choose_texts(batch, settings), gradient_flags(model)
         edited = LoraEdit(_add_adapters(model, targets, settings), model, texts.prompts, gradient_flags=flags)
         with undo_on_error(edited):
@@ -101,6 +101,19 @@ def load_lora(model: Any, folder: Path, trained_prompts: frozenset[str] = frozen
         warnings.simplefilter("ignore", FutureWarning)  # of what peft itself still asks of transformers
         adapted = PeftModel.from_pretrained(model, folder).eval()
     return LoraEdit(adapted, model, trained_prompts, gradient_flags=flags)
+
+
+def _adaptable(model: Any, names: list[str]) -> list[str]:
+    """Without the matrices that end a state-space layer: its fast kernels read them past any adapter, and PEFT refuses.
+
+    Raises BadInput where nothing else is left.
+    """
+    parts = dict(model.named_modules())
+    left = [name for name in names if not hasattr(parts[name.rpartition(".")[0]], "A_log")]
+    inner = [name for name in names if name not in left and not name.endswith("out_proj")]
+    if not left and not inner:
+        raise BadInput(f"{type(model).__name__} has no matrix that takes an adapter; use freeze or finetune")
+    return [name for name in names if name in {*left, *inner}]
 
 
 def _add_adapters(model: Any, targets: list[str], settings: LoraSettings) -> Any:

@@ -28,10 +28,10 @@ from chronofacts.editing.editors.trained.gradient import parse_layers
 from chronofacts.editing.forward.packing import PackedBatch, pack_groups, pad_rows
 from chronofacts.editing.forward.partial import PartialForward, open_partial_forward
 from chronofacts.editing.models.architecture import matrix_of
+from chronofacts.editing.models.blocks import find_blocks, find_linears
 from chronofacts.editing.models.encoding import Encoded
 from chronofacts.editing.models.gradients import only_trained
 from chronofacts.editing.models.hooks import AfterHook, hooked
-from chronofacts.editing.models.load import find_blocks, find_linears
 from chronofacts.editing.models.out_of_memory import in_parts
 from chronofacts.editing.training import TrainingFailed, frozen_in_bfloat16, has_bfloat16
 from chronofacts.schemas.errors import BadInput
@@ -186,7 +186,8 @@ def _opened(model: Any, adapters: Adapters, examples: Sequence[Sequence[Encoded]
     """The model with the adapters on it, ready to be read from the lowest block that has any."""
     device, count = next(model.parameters()).device, len(examples)
     low_precision, lowest = has_bfloat16(device), _lowest(model, adapters)
-    texts = sorted((text for several in examples for text in several), key=lambda text: len(text.ids))[:2]
+    by_length = sorted((text for several in examples for text in several), key=lambda text: len(text.ids))
+    texts = list(dict.fromkeys([by_length[0], by_length[-1]]))
     rows = _Rows()
     with (
         _with_adapters(model, adapters, scale, rows),  # before the hooks below, which then see what they add

@@ -1,10 +1,10 @@
 """`p-tuning`: trained vectors before every prompt, while the model stays frozen (P-tuning, Liu et al. 2021, arXiv
 2103.10385).
 
-`depth=all` gives every layer vectors of its own as keys and values (P-tuning v2, Liu et al. 2022, arXiv 2110.07602),
-trained as they are; with `encoder` a small network makes them (PEFT's `PromptEncoder`), of which only the vectors are
-kept. They stand before *every* prompt, and attention alone finds a fact in them: many facts need many vectors and many
-steps.
+`depth=all` gives every layer that attends vectors of its own as keys and values (P-tuning v2, Liu et al. 2022, arXiv
+2110.07602), as wide as the layer's own, trained as they are; with `encoder` a small network makes them (PEFT's
+`PromptEncoder`), of which only the vectors are kept. They stand before *every* prompt, and attention alone finds a fact
+in them: many facts need many vectors and many steps.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from peft import PromptEncoder, PromptEncoderConfig
@@ -26,8 +26,8 @@ from chronofacts.editing.editors import EditBatch, EditedModel, ModelCache
 from chronofacts.editing.editors.trained.examples import Wording, encode_examples
 from chronofacts.editing.editors.trained.gradient import TrainedSettings, choose_texts, train_on_texts
 from chronofacts.editing.models.gradients import only_trained
-from chronofacts.editing.models.key_value_cache import after_cache, cache_of
-from chronofacts.editing.models.load import context_length, find_blocks
+from chronofacts.editing.models.key_value_cache import after_cache
+from chronofacts.editing.models.load import context_length
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["VECTORS", "PromptTuning", "PromptTuningSettings", "Prompted", "load_vectors"]
@@ -80,7 +80,7 @@ class Prompted(nn.Module):
         longest = context_length(base)
         if longest is not None:
             self.config.max_position_embeddings = longest - vectors
-        self._shape = _cache_shape(base)
+        self._widths = _widths(base) if depth == "all" else []
         self.register_buffer("kept", None)
 
     def vectors(self) -> torch.Tensor:
@@ -141,13 +141,15 @@ class Prompted(nn.Module):
         return {"position_ids": positions + self.count, "attention_mask": whole}
 
     def _cache(self, rows: int) -> DynamicCache:
-        """The vectors as keys and values of every layer."""
-        layers, heads, width = self._shape
-        made = self.vectors().to(self.base.dtype).view(self.count, layers, 2, heads, width)
-        per_layer = made.permute(1, 2, 3, 0, 4)[:, :, None].expand(-1, -1, rows, -1, -1, -1)
+        """The vectors as keys and values of every layer that attends."""
+        made = self.vectors().to(self.base.dtype)
         cache = DynamicCache(config=self.base.config)
-        for layer in range(layers):
-            cache.update(per_layer[layer, 0], per_layer[layer, 1], layer)
+        parts = iter(made.split([width for layer in self._widths for width in (layer.keys, layer.values)], dim=-1))
+        for layer in self._widths:
+            keys, values = (
+                part.view(self.count, layer.heads, -1).transpose(0, 1) for part in (next(parts), next(parts))
+            )
+            cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), layer.index)
         return cache
 
 
@@ -187,11 +189,29 @@ class PromptTuning:
             return EditedModel(model, model)
         (first,) = encode_examples(model, tokenizer, texts.edits[:1])
         prompted = Prompted(model, count, settings.depth, _make_encoder(model, settings, count, first.ids))
+        _check_reads(prompted, first.ids)
         with only_trained(model):
             report = train_on_texts(prompted, tokenizer, texts, settings, batch)
         prompted.keep()
         report |= {"kept_parameters": prompted.kept.numel()}
         return VectorEdit(prompted, model, texts.prompts, report)
+
+
+@torch.no_grad()
+def _check_reads(prompted: Prompted, ids: Sequence[int]) -> None:
+    """Raises BadInput for a family that cannot read a text behind vectors."""
+    read = torch.tensor([list(ids)] * 2, device=prompted.base.get_input_embeddings().weight.device)
+    try:
+        prompted(input_ids=read)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # each family fails in its own way
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        other = "depth=input" if prompted.depth == "all" else "depth=all"
+        raise BadInput(
+            f"editor p-tuning: {type(prompted.base).__name__} reads no text behind vectors ({reason}); "
+            f"take --set p-tuning.{other}, or lora"
+        ) from error
 
 
 def load_vectors(model: Any, folder: Path, trained_prompts: frozenset[str]) -> VectorEdit:
@@ -203,14 +223,42 @@ def load_vectors(model: Any, folder: Path, trained_prompts: frozenset[str]) -> V
     return VectorEdit(prompted.eval(), model, trained_prompts)
 
 
-def _cache_shape(model: Any) -> tuple[int, int, int]:
-    """(layers, key-value heads, width of a head) as the model's own cache has them."""
-    with torch.no_grad():
-        ids = torch.zeros((1, 1), dtype=torch.int64, device=next(model.parameters()).device)
-        cache = cache_of(model(input_ids=ids, use_cache=True))
-    layers = len(find_blocks(model)[1])
-    keys = cache.layers[0].keys
-    return layers, int(keys.shape[1]), int(keys.shape[3])
+class _LayerWidths(NamedTuple):
+    """Of one layer that keeps keys and values: families have layers of several widths, and layers that keep none."""
+
+    index: int
+    heads: int
+    keys: int
+    """Of all heads together."""
+    values: int
+
+
+@torch.no_grad()
+def _widths(model: Any, ids: Sequence[int] = (5,)) -> list[_LayerWidths]:
+    """The layers that keep keys and values, as the model's own cache has them. Raises BadInput where none does."""
+    found = []
+    for index, layer in enumerate(_read_layers(model, ids)):
+        keys, values = getattr(layer, "keys", None), getattr(layer, "values", None)
+        if keys is not None and values is not None and keys.numel():
+            heads = int(keys.shape[1])
+            found.append(_LayerWidths(index, heads, heads * int(keys.shape[3]), heads * int(values.shape[3])))
+    if not found:
+        raise BadInput(
+            f"editor p-tuning: {type(model).__name__} keeps no keys and values that vectors could stand among; "
+            "take --set p-tuning.depth=input, or lora"
+        )
+    return found
+
+
+def _read_layers(model: Any, ids: Sequence[int]) -> Sequence[Any]:
+    read = torch.tensor([list(ids)], device=next(model.parameters()).device)
+    try:
+        output = model(input_ids=read, use_cache=True)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:  # a family whose cache does not work keeps nothing
+        return ()
+    return getattr(getattr(output, "cache", getattr(output, "past_key_values", None)), "layers", ())
 
 
 @torch.no_grad()
@@ -219,11 +267,11 @@ def _own_size(model: Any, settings: PromptTuningSettings, ids: Sequence[int]) ->
     embeddings: torch.Tensor = model.get_input_embeddings().weight
     if settings.depth == "input":
         return embeddings.float().std().expand(embeddings.shape[1]).clone()
-    read = torch.tensor([ids], device=embeddings.device)
-    layers = cache_of(model(input_ids=read, use_cache=True)).layers
-    sizes: list[torch.Tensor] = [part.float().std() for layer in layers for part in (layer.keys, layer.values)]
-    per_part = layers[0].keys.shape[1] * layers[0].keys.shape[3]
-    return torch.stack(sizes).repeat_interleave(per_part)
+    layers, sizes = _read_layers(model, ids), list[torch.Tensor]()
+    for layer in _widths(model):
+        for part, width in ((layers[layer.index].keys, layer.keys), (layers[layer.index].values, layer.values)):
+            sizes.append(part.float().std().expand(width))
+    return torch.cat(sizes)
 
 
 def _make_encoder(model: Any, settings: PromptTuningSettings, count: int, text: Sequence[int]) -> nn.Module:
@@ -240,8 +288,7 @@ def _make_encoder(model: Any, settings: PromptTuningSettings, count: int, text: 
             )
             encoder: Any = PromptEncoder(chosen)
             if settings.depth == "all":
-                layers, heads, head = _cache_shape(model)
-                encoder.mlp_head[-1] = nn.Linear(settings.encoder, layers * 2 * heads * head)
+                encoder.mlp_head[-1] = nn.Linear(settings.encoder, sum(one.keys + one.values for one in _widths(model)))
         else:
             encoder = _Vectors(count, _own_size(model, settings, text))
     moved: nn.Module = encoder.to(next(model.parameters()).device)

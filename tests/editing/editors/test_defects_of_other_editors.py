@@ -10,8 +10,8 @@ import torch
 
 from chronofacts.editing.editors import make_plan
 from chronofacts.editing.forward.hidden_state_cache import HiddenStateCache
+from chronofacts.editing.models.blocks import find_blocks
 from chronofacts.editing.models.encoding import encode
-from chronofacts.editing.models.load import find_blocks
 from chronofacts.editing.scoring import generate, teacher_force
 from chronofacts.editing.training import TrainingSettings, train
 from tests.editing.editors.made_edits import FACTS, made_batch

@@ -9,6 +9,7 @@ import torch
 
 from chronofacts.editing.forward.prompt_prefix_cache import group_by_prefix
 from chronofacts.editing.models.encoding import encode
+from chronofacts.editing.models.key_value_cache import cache_use
 from chronofacts.editing.scoring import generate, teacher_force
 from chronofacts.editing.scoring.prompt_prefixes import FEW_SHOT
 from chronofacts.editing.scoring.teacher_forcing import _force_batch
@@ -94,6 +95,7 @@ def test_what_is_written_after_a_shared_start_does_not_reach_the_next_batch(rows
 @pytest.mark.parametrize("family", sorted(CONFIGS))
 def test_one_prompt_with_two_answers_is_read_once_and_scores_the_same(family: str, tokenizer: Any) -> None:
     model, seen = roomy(family), []
+    cache_use(model)  # tried once for each model
     prompts = [text for text in QUESTIONS for _ in range(2)]
     rows = encode(tokenizer, prompts, ["Ann Lee", "Bo"] * len(QUESTIONS))
     watch = model.register_forward_pre_hook(

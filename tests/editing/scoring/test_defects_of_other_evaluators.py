@@ -10,38 +10,21 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
-from torch import nn
 
 from chronofacts.editing.metrics.summary import as_mapping, summarise
 from chronofacts.editing.models.encoding import encode
+from chronofacts.editing.models.key_value_cache import cache_use
 from chronofacts.editing.runs.experiment import run_experiment
 from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.scoring import ScoringSettings, all_probes, evaluate, generate, score, teacher_force
 from chronofacts.editing.snapshot import Snapshot
 from chronofacts.schemas.errors import BadInput
 from tests.editing.conftest import Experiment
+from tests.editing.scoring.saying import Saying
 
 
 def of_kind(questions: pa.Table, kind: str) -> pa.Table:
     return questions.filter(pc.equal(questions["kind"], kind))
-
-
-class Saying(nn.Module):
-    """A model that says one text whatever it is asked, then ends."""
-
-    def __init__(self, tokenizer: Any, text: str) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(1))
-        self.tokens = [*tokenizer(f" {text}", add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
-        self.config = type("Config", (), {"max_position_embeddings": 4096})()
-        self.size = len(tokenizer)
-
-    def forward(self, input_ids: torch.Tensor, past_key_values: Any = None, use_cache: bool = False) -> Any:
-        said = 0 if past_key_values is None else past_key_values.said + 1
-        logits = torch.zeros(*input_ids.shape, self.size)
-        logits[:, -1, self.tokens[min(said, len(self.tokens) - 1)]] = 1.0
-        cache = type("Cache", (), {"said": said, "batch_select_indices": lambda self, kept: None})()
-        return type("Output", (), {"logits": logits, "past_key_values": cache})()
 
 
 def ask_one(
@@ -51,7 +34,7 @@ def ask_one(
     row = of_kind(snapshot.questions, "edit").slice(0, 1).to_pylist()[0]
     row |= {"answer": answer, "answer_before": None, "answer_aliases": list(aliases)}
     table = pa.Table.from_pylist([row], schema=snapshot.questions.schema)
-    return score(Saying(tokenizer, says), tokenizer, table).to_pylist()[0]
+    return score(Saying(tokenizer, f" {says}{tokenizer.eos_token}"), tokenizer, table).to_pylist()[0]
 
 
 def test_exact_match_is_of_what_the_model_says_and_not_of_forced_tokens(
@@ -105,6 +88,7 @@ def test_records_are_scored_together_and_the_vocabulary_only_where_answers_are(
 
 def test_generation_reads_every_token_once(model_and_tokenizer: Any) -> None:
     model, tokenizer = model_and_tokenizer
+    cache_use(model)  # tried once for each model
     read: list[int] = []
     watch = model.model.register_forward_pre_hook(
         lambda part, given, named: read.append(named["input_ids"].shape[1]), with_kwargs=True

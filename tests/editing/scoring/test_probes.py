@@ -13,6 +13,7 @@ import pytest
 
 from chronofacts.editing.editors.trained.examples import make_examples
 from chronofacts.editing.models.encoding import form_of
+from chronofacts.editing.models.key_value_cache import cache_use
 from chronofacts.editing.scoring import ScoringSettings, all_probes, evaluate, score
 from chronofacts.editing.scoring.fluency import ngram_entropy
 from chronofacts.editing.scoring.prompt_prefixes import extract_answer, write_day
@@ -103,6 +104,7 @@ def test_without_hops_only_the_questions_themselves_are_asked() -> None:
 
 def test_a_walk_puts_the_models_own_answer_into_the_next_question(model_and_tokenizer: Any) -> None:
     model, tokenizer = model_and_tokenizer
+    cache_use(model)  # tried once for each model
     asked: list[str] = []
     settings = ScoringSettings(fluency=0, perplexity=0)
     probes = all_probes(chained(), _no_sentences(), settings)
@@ -145,6 +147,7 @@ def test_examples_that_do_not_fit_the_context_are_left_out_from_the_first_on(
     model_and_tokenizer: Any, snapshot: Snapshot
 ) -> None:
     model, tokenizer = model_and_tokenizer
+    cache_use(model)  # tried once for each model
     asked: list[str] = []
     watch = model.register_forward_pre_hook(
         lambda part, given, named: asked.extend(tokenizer.batch_decode(named["input_ids"])), with_kwargs=True

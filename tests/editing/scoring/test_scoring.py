@@ -13,6 +13,7 @@ from chronofacts.editing.models.encoding import encode, render
 from chronofacts.editing.scoring import ScoringSettings, generate, score, teacher_force
 from chronofacts.editing.snapshot import Snapshot
 from chronofacts.schemas.errors import BadInput, ChronoFactsError
+from tests.editing.scoring.saying import Saying
 
 FIGURES = ("nll_answer", "nll_answer_before", "p_new_over_old", "token_accuracy", "token_f1")
 
@@ -82,27 +83,6 @@ def test_dropout_is_off_in_every_score(model_and_tokenizer: Any, questions: pa.T
     assert not any(part.training for part in model.modules())
 
 
-class Parrot(nn.Module):
-    """A model that says one text whatever it is asked, as any causal LM would: a stand-in for what it writes."""
-
-    def __init__(self, tokenizer: Any, text: str, start: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(1))
-        self.tokens, self.start, self.size = (
-            tokenizer(text, add_special_tokens=False)["input_ids"],
-            start,
-            len(tokenizer),
-        )
-        self.config = type("Config", (), {"max_position_embeddings": 4096})()
-        self.said = 0
-
-    def forward(self, input_ids: torch.Tensor, past_key_values: Any = None, use_cache: bool = False) -> Any:
-        self.said = 0 if past_key_values is None else self.said + 1
-        logits = torch.zeros(*input_ids.shape, self.size)
-        logits[:, -1, self.tokens[min(self.said, len(self.tokens) - 1)]] = 1.0
-        return type("Output", (), {"logits": logits, "past_key_values": object()})()
-
-
 @pytest.mark.parametrize(
     ("written", "read"),
     [
@@ -114,7 +94,7 @@ class Parrot(nn.Module):
 def test_a_full_stop_ends_no_answer_but_a_line_end_does(model_and_tokenizer: Any, written: str, read: str) -> None:
     _, tokenizer = model_and_tokenizer
     prompt = tuple(tokenizer("Q: Where? A:")["input_ids"])
-    assert generate(Parrot(tokenizer, written, len(prompt)), tokenizer, [prompt], 40) == [read]
+    assert generate(Saying(tokenizer, written), tokenizer, [prompt], 40) == [read]
 
 
 def test_no_questions_are_refused(model_and_tokenizer: Any, questions: pa.Table) -> None:

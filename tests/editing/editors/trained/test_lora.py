@@ -15,7 +15,8 @@ from chronofacts.editing.editors import EditBatch
 from chronofacts.editing.editors.saved_edit import load_edit
 from chronofacts.editing.editors.trained.examples import choose_replay, encode_examples, make_examples
 from chronofacts.editing.editors.trained.lora import Lora, LoraSettings
-from chronofacts.editing.models.load import find_linears, model_hash
+from chronofacts.editing.models.blocks import find_linears
+from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.snapshot import Snapshot
 from chronofacts.editing.training import TrainingFailed, TrainingSettings, train
 from chronofacts.schemas.errors import BadInput, CheckFailed
