@@ -2,8 +2,9 @@
 
 `ChatTokenizer` takes the tokenizer's place, and `encoding.encode`, through which every prompt goes that is trained,
 scored, told in context or looked up in a store, puts the template around it. The answer is the assistant's turn, and
-the token that ends that turn ends the answer. Leaves out system prompts, earlier turns (examples before a question
-stay in the user's one turn) and tools.
+the token that ends that turn ends the answer. Examples before a question, and facts told as examples, are earlier
+turns of the conversation, as in lm-evaluation-harness (`fewshot_as_multiturn`): a model goes on answering as it sees
+itself answer there. Leaves out system prompts and tools.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ Chat = Literal["auto", "yes", "no"]
 
 QUESTION = re.compile(r"(?P<before>(?:(?!Q: ).*\n)*)Q: (?P<question>.*) A:")
 """A question in its marks, after lines that have none (a day)."""
-WORDS, ANSWER = "words of the user", "words of the assistant"
+EXAMPLE = re.compile(r"((?:(?!Q: ).*\n)*Q: .* A:) (.+)\n")
+"""A question and its answer, each in one line, after lines that have no marks."""
+MARK = re.compile(r"^Q: ", re.MULTILINE)
+WORDS, ANSWER, NEXT = "words of the user", "words of the assistant", "next words of the user"
 DATE = "26 Jul 2024"
 """For templates that tell the date (Llama 3): their own fallback, so that a prompt is the same on every day."""
 
@@ -54,6 +58,10 @@ class ChatTokenizer:
         before, found, rest = closed.partition(ANSWER)
         self.seam = before[len(opened) :] if found and before.startswith(opened) else ""
         """What stands between the opened turn of the assistant and its first word."""
+        self.between = self._find_between()
+        """What stands between an earlier answer and the user's next words; empty: the template shows no such turns."""
+        self.turn_length = len(self._ids(f"{self.tail}{self.seam}{self.between}", special=True))
+        """Tokens that the template needs for an earlier question and its answer."""
         self._special = sorted(self.plain.all_special_tokens, key=len, reverse=True)
         ends = [one for one in self._ids(rest, special=True) if one in self.plain.all_special_ids] if found else []
         self.eos_token_id = ends[0] if ends else self.plain.eos_token_id
@@ -72,28 +80,47 @@ class ChatTokenizer:
 
     def tokens(self, prompts: Sequence[str], after: Sequence[str]) -> list[list[int]]:
         """Of each prompt, opened for the assistant, and of what is said after that."""
-        found = []
-        for prompt, said in zip(prompts, after, strict=True):
-            words = spoken(prompt)
-            if any(token in words or token in said for token in self._special):
-                parts = ((self.head, True), (words, False), (self.tail, True), (said, False))
-                found.append([one for text, special in parts for one in self._ids(text, special)])
-            else:
-                found.append(self._ids(f"{self.head}{words}{self.tail}{said}", special=True))
-        return found
+        return [
+            [one for text, special in self._pieces([*self._parts(prompt), (said, False)]) for one in self._ids(text, special)]
+            for prompt, said in zip(prompts, after, strict=True)
+        ]
 
     def marks(self, prompt: str) -> Marks:
         """The prompt in the template, and where its tokens lie."""
-        words, spans, begin = spoken(prompt), list[tuple[int, int]](), 0
-        whole = f"{self.head}{words}{self.tail}"
-        apart = ((self.head, True), (words, False), (self.tail, True))
-        for text, special in apart if any(token in words for token in self._special) else ((whole, True),):
+        parts, spans, begin = self._parts(prompt), list[tuple[int, int]](), 0
+        whole = "".join(text for text, _ in parts)
+        for text, special in self._pieces(parts):
             found = self.plain(
                 text, add_special_tokens=False, split_special_tokens=not special, return_offsets_mapping=True
             )
             spans += [(begin + start, begin + end) for start, end in found["offset_mapping"]]
             begin += len(text)
-        return Marks(whole, spans, len(self.head), len(self.head) + len(words))
+        words = len(whole) - len(self.tail)
+        return Marks(whole, spans, words - len(parts[-2][0]), words)
+
+    def _parts(self, prompt: str) -> list[tuple[str, bool]]:
+        """(text, whether it is the template's own) in turn, from the template's beginning to the assistant's turn."""
+        examples, question = _split_examples(prompt) if self.between else ([], prompt)
+        earlier = [
+            part
+            for asked, answer in examples
+            for part in ((spoken(asked), False), (f"{self.tail}{self.seam}", True), (answer, False), (self.between, True))
+        ]
+        return [(self.head, True), *earlier, (spoken(question), False), (self.tail, True)]
+
+    def _pieces(self, parts: Sequence[tuple[str, bool]]) -> Sequence[tuple[str, bool]]:
+        """What is encoded together: all of it, unless words spell a special token, which is then plain text."""
+        spelled = any(token in text for text, own in parts if not own for token in self._special)
+        return parts if spelled else [("".join(text for text, _ in parts), True)]
+
+    def _find_between(self) -> str:
+        turns = [{"role": "user", "content": WORDS}, {"role": "assistant", "content": ANSWER}]
+        try:
+            whole = self._render([*turns, {"role": "user", "content": NEXT}], opened=True)
+        except BadInput:  # one question is all that it takes
+            return ""
+        begin, end = f"{self.head}{WORDS}{self.tail}{self.seam}{ANSWER}", f"{NEXT}{self.tail}"
+        return whole[len(begin) : -len(end)] if whole.startswith(begin) and whole.endswith(end) else ""
 
     def _ids(self, text: str, special: bool) -> list[int]:
         """special: whether a special token's spelling is that token, or plain text."""
@@ -130,3 +157,16 @@ def spoken(prompt: str) -> str:
     """What a user would say: the question without the marks `Q:` and `A:`, which examples before it keep."""
     marked = QUESTION.fullmatch(prompt)
     return f"{marked['before']}{marked['question']}".strip() if marked else prompt.strip()
+
+
+def _split_examples(prompt: str) -> tuple[list[tuple[str, str]], str]:
+    """The examples before a question or a cloze, each as (its prompt, its answer), and the prompt after them.
+
+    No examples where a later line is marked otherwise (thinking aloud).
+    """
+    examples, begin = [], 0
+    while found := EXAMPLE.match(prompt, begin):
+        examples.append((found[1], found[2]))
+        begin = found.end()
+    rest = prompt[begin:]
+    return (examples, rest) if QUESTION.fullmatch(rest) or not MARK.search(rest) else ([], prompt)
