@@ -99,14 +99,16 @@ def train(
     after_step: Callable[[], None] | None = None,
     progress: Callable[[str], None] = lambda line: None,
     cache: HiddenStateCache | None = None,
+    known: int = 0,
 ) -> TrainingReport:
     """Train the parameters that require a gradient, and leave the model in eval mode.
 
     stop: asked every `check_every` steps with (steps, loss). after_step: called after each step, to hold the weights
     within bounds. cache: what frozen blocks gave for these texts before, when several trainings of one base model share
-    it. The same seed, examples and machine give the same weights. No examples, no change.
-    Raises TrainingFailed at the first loss that is not finite, before it reaches a weight, and BadInput when not even
-    one example fits the memory.
+    it. known: so many of the last examples are trained but do not count in the loss that is reported and ends the
+    training, since the model says them already. The same seed, examples and machine give the same weights. No examples,
+    no change. Raises TrainingFailed at the first loss that is not finite, before it reaches a weight, and BadInput when
+    not even one example fits the memory.
     """
     begun, parameters = time.perf_counter(), [p for p in model.parameters() if p.requires_grad]
     model.eval()
@@ -115,12 +117,15 @@ def train(
     optimizer = torch.optim.AdamW(
         parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98), fused=True
     )
-    losses: list[float] = []
+    losses: list[float | None] = []
     steps_done = Progress(progress, "training: step", settings.steps)
     stopped, one_pass = "steps", max(1, math.ceil(len(examples) / settings.batch_size))
+    learnt = len(examples) - known
     with _open_reader(model, examples, settings, cache, progress) as reader:
         for indices in _shuffled_batches(examples, settings, by_length=not reader.forward.packs):
-            value = reader.set_gradients([examples[index] for index in indices])
+            indices.sort(key=learnt.__le__)  # the examples to be learnt first
+            counted = sum(index < learnt for index in indices)
+            value = reader.set_gradients([examples[index] for index in indices], counted)
             if not math.isfinite(value):
                 raise TrainingFailed(f"the loss became {value} at step {len(losses) + 1}; lower learning_rate")
             if settings.clip < math.inf:
@@ -130,8 +135,9 @@ def train(
             optimizer.zero_grad(set_to_none=True)
             if after_step:
                 after_step()
-            losses.append(value)
-            recent = sum(losses[-one_pass:]) / len(losses[-one_pass:])
+            losses.append(reader.learnt_loss)
+            last = [loss for loss in losses[-one_pass:] if loss is not None]
+            recent = sum(last) / len(last) if last else math.inf
             steps_done.update(len(losses), f", loss {recent:.2f}")
             if len(losses) >= one_pass and recent < settings.stop_loss:
                 stopped = "loss"
@@ -180,34 +186,45 @@ class _Reader:
     progress: Callable[[str], None]
     tokens: int = 0
     tokens_given: int = 0
+    learnt_loss: float | None = None
+    """Of the last batch's examples that are to be learnt; None: it had none."""
 
-    def set_gradients(self, batch: Sequence[Encoded]) -> float:
+    def set_gradients(self, batch: Sequence[Encoded], counted: int | None = None) -> float:
         """Leave the gradients of the mean loss over the batch's scored tokens, and return that loss.
 
-        After a loss that is not finite, no gradient is worth anything.
+        counted: so many of the first examples are to be learnt (`learnt_loss`); None: all. After a loss that is not
+        finite, no gradient is worth anything.
         """
-        scored = sum(len(one.ids) - (one.start if self.settings.answer_only else 1) for one in batch)
-        mine = [batch[index] for index in self.group.share(range(len(batch)))]
-        total, self.rows = halve_until_fits(
-            lambda rows: self._backward(mine, scored, rows), self.rows, len(mine), "example", self.progress
+        counted = len(batch) if counted is None else counted
+        lengths = [len(one.ids) - (one.start if self.settings.answer_only else 1) for one in batch]
+        scored, learnt = sum(lengths), sum(lengths[:counted])
+        mine = self.group.share(range(len(batch)))
+        examples, kept = [batch[index] for index in mine], sum(index < counted for index in mine)
+        totals, self.rows = halve_until_fits(
+            lambda rows: self._backward(examples, kept, scored, rows), self.rows, len(mine), "example", self.progress
         )
-        total = self.group.all_reduce_sum(total)
+        totals = self.group.all_reduce_sum(totals)
         self.group.all_reduce_gradients(self.trained)
-        return float(total)
+        whole, of_learnt = totals.tolist()
+        self.learnt_loss = whole if counted == len(batch) else of_learnt * scored / learnt if learnt else None
+        return float(whole)
 
-    def _backward(self, mine: list[Encoded], scored: int, rows: int) -> torch.Tensor:
-        """The examples' summed loss by `scored`, with its gradients, in parts of so many rows."""
+    def _backward(self, mine: list[Encoded], counted: int, scored: int, rows: int) -> torch.Tensor:
+        """The summed loss by `scored` of the examples and of the first `counted`, with the gradients of the former.
+
+        In parts of so many rows.
+        """
         for parameter in self.trained:
             parameter.grad = None  # of a try that did not fit the memory
-        total = torch.zeros((), device=self.forward.device)
+        totals = torch.zeros(2, device=self.forward.device)
         for begin in range(0, len(mine), rows):
-            loss = self._loss(mine[begin : begin + rows], self.forward.device) / scored
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.detach()
-        return total
+            losses = self._losses(mine[begin : begin + rows], self.forward.device) / scored
+            losses.sum().backward()  # type: ignore[no-untyped-call]
+            totals += torch.stack([losses.sum(), losses[: max(0, counted - begin)].sum()]).detach()
+        return totals
 
-    def _loss(self, examples: list[Encoded], device: torch.device) -> torch.Tensor:
-        """Summed over the scored tokens."""
+    def _losses(self, examples: list[Encoded], device: torch.device) -> torch.Tensor:
+        """(examples,): of each, summed over its scored tokens."""
         layout, start = self.forward.layout, self.forward.lowest
         batch = layout(examples, self.settings.answer_only, device)
         self.tokens += batch.ids.numel()
@@ -215,7 +232,9 @@ class _Reader:
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.low_precision):
             states = self.cache.lookup(self.forward, start, batch, examples, layout) if start else None
             logits = label_logits(batch, self.forward.logits(batch, states, start))
-        return functional.cross_entropy(logits.float(), batch.labels, reduction="sum")
+        losses = functional.cross_entropy(logits.float(), batch.labels, reduction="none")
+        lengths = [len(one.ids) - (one.start if self.settings.answer_only else 1) for one in examples]
+        return torch.stack([part.sum() for part in losses.split(lengths)])
 
 
 @contextmanager

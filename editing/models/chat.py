@@ -2,8 +2,9 @@
 
 `ChatTokenizer` takes the tokenizer's place, and `encoding.encode`, through which every prompt goes that is trained,
 scored, told in context or looked up in a store, puts the template around it. The answer is the assistant's turn, and
-the token that ends that turn ends the answer. Leaves out system prompts, earlier turns (examples before a question
-stay in the user's one turn) and tools.
+the token that ends that turn ends the answer. Examples before a question, and facts told as examples, are earlier
+turns of the conversation, as in lm-evaluation-harness (`fewshot_as_multiturn`): a model goes on answering as it sees
+itself answer there. Leaves out system prompts and tools.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ Chat = Literal["auto", "yes", "no"]
 
 QUESTION = re.compile(r"(?P<before>(?:(?!Q: ).*\n)*)Q: (?P<question>.*) A:")
 """A question in its marks, after lines that have none (a day)."""
-WORDS, ANSWER = "words of the user", "words of the assistant"
+EXAMPLE = re.compile(r"((?:(?!Q: ).*\n)*Q: .* A:) (.+)\n")
+"""A question and its answer, each in one line, after lines that have no marks."""
+MARK = re.compile(r"^Q: ", re.MULTILINE)
+WORDS, ANSWER, NEXT = "words of the user", "words of the assistant", "next words of the user"
 DATE = "26 Jul 2024"
 """`chat_rendering.DAY`, for templates that are handed a date in words."""
 THOUGHT = re.compile(r"(?P<open><(?P<tag>\w+)>|\[(?P<word>[A-Z]+)\])\s*")
@@ -54,7 +58,7 @@ class ChatTokenizer:
         """ends: tokens that end a turn by the model's generation config."""
         self.plain = tokenizer
         asked = [{"role": "user", "content": WORDS}]
-        opened, closed = self._render(asked, [*asked, {"role": "assistant", "content": ANSWER}])
+        opened, closed = self._render((asked, True), ([*asked, {"role": "assistant", "content": ANSWER}], False))
         self.head, found, self.tail = opened.partition(WORDS)
         if not found:
             raise BadInput("the model's chat template does not show what the user says; take --set chat=no")
@@ -64,15 +68,19 @@ class ChatTokenizer:
         if found and not before.startswith(opened):
             common = commonprefix([opened, before])  # noqa: RUF071, since these are texts and no paths
             self.tail += _close_thought(opened[len(common) :])
+        self.between = self._find_between()
+        """What stands between an earlier answer and the user's next words; empty: the template shows no such turns."""
+        self.turn_length = len(self._ids(f"{self.tail}{self.seam}{self.between}", special=True))
+        """Tokens that the template needs for an earlier question and its answer."""
         self._control = control_tokens(tokenizer, ends)
         ended = [one for one in self._ids(rest, special=True) if one in self._control.ids.values()] if found else []
         self.eos_token_id = ended[0] if ended else self.plain.eos_token_id
         """Ends the assistant's turn, which for some models is not what ends a text."""
 
     @property
-    def form(self) -> tuple[str, str, str, int | None]:
+    def form(self) -> tuple[str, str, str, str, int | None]:
         """What the template makes of every prompt, and so of every score."""
-        return self.head, self.tail, self.seam, self.eos_token_id
+        return self.head, self.tail, self.seam, self.between, self.eos_token_id
 
     def __getattr__(self, name: str) -> Any:
         if name == "plain":  # while it is copied there is none yet
@@ -87,29 +95,57 @@ class ChatTokenizer:
 
     def tokens(self, prompts: Sequence[str], after: Sequence[str]) -> list[list[int]]:
         """Of each prompt, opened for the assistant, and of what is said after that."""
-        found = []
-        for prompt, said in zip(prompts, after, strict=True):
-            words = spoken(prompt)
-            if self._control.named_in(words) or self._control.named_in(said):
-                parts = ((self.head, True), (words, False), (self.tail, True), (said, False))
-                found.append([one for text, special in parts for one in self._ids(text, special)])
-            else:
-                found.append(self._ids(f"{self.head}{words}{self.tail}{said}", special=True))
-        return found
+        return [
+            [
+                one
+                for text, special in self._pieces([*self._parts(prompt), (said, False)])
+                for one in self._ids(text, special)
+            ]
+            for prompt, said in zip(prompts, after, strict=True)
+        ]
 
     def marks(self, prompt: str) -> Marks:
         """The prompt in the template, and where its tokens lie."""
-        words, spans, begin = spoken(prompt), list[tuple[int, int]](), 0
-        whole = f"{self.head}{words}{self.tail}"
-        apart = ((self.head, True), (words, False), (self.tail, True))
-        for text, special in apart if self._control.named_in(words) else ((whole, True),):
+        parts, spans, begin = self._parts(prompt), list[tuple[int, int]](), 0
+        whole = "".join(text for text, _ in parts)
+        for text, special in self._pieces(parts):
             if special:
                 found = self.plain(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
             else:
                 _, found = plain_tokens(self.plain, text, self._control)
             spans += [(begin + start, begin + end) for start, end in found]
             begin += len(text)
-        return Marks(whole, spans, len(self.head), len(self.head) + len(words))
+        words = len(whole) - len(self.tail)
+        return Marks(whole, spans, words - len(parts[-2][0]), words)
+
+    def _parts(self, prompt: str) -> list[tuple[str, bool]]:
+        """(text, whether it is the template's own) in turn, from the template's beginning to the assistant's turn."""
+        examples, question = _split_examples(prompt) if self.between else ([], prompt)
+        earlier = [
+            part
+            for asked, answer in examples
+            for part in (
+                (spoken(asked), False),
+                (f"{self.tail}{self.seam}", True),
+                (answer, False),
+                (self.between, True),
+            )
+        ]
+        return [(self.head, True), *earlier, (spoken(question), False), (self.tail, True)]
+
+    def _pieces(self, parts: Sequence[tuple[str, bool]]) -> Sequence[tuple[str, bool]]:
+        """What is encoded together: all of it, unless words spell a control token, which is then plain text."""
+        spelled = any(self._control.named_in(text) for text, own in parts if not own)
+        return parts if spelled else [("".join(text for text, _ in parts), True)]
+
+    def _find_between(self) -> str:
+        turns = [{"role": "user", "content": WORDS}, {"role": "assistant", "content": ANSWER}]
+        try:
+            (whole,) = self._render(([*turns, {"role": "user", "content": NEXT}], True))
+        except BadInput:  # one question is all that it takes
+            return ""
+        begin, end = f"{self.head}{WORDS}{self.tail}{self.seam}{ANSWER}", f"{NEXT}{self.tail}"
+        return whole[len(begin) : -len(end)] if whole.startswith(begin) and whole.endswith(end) else ""
 
     def _ids(self, text: str, special: bool) -> list[int]:
         """special: whether a special token's spelling is that token, or plain text."""
@@ -117,18 +153,15 @@ class ChatTokenizer:
             return encode_plain(self.plain, [text], self._control)[0]
         return list(self.plain(text, add_special_tokens=False)["input_ids"])
 
-    def _render(self, asked: Sequence[dict[str, str]], answered: Sequence[dict[str, str]]) -> list[str]:
-        """The conversation with the assistant's turn opened, and with its answer."""
+    def _render(self, *conversations: tuple[Sequence[dict[str, str]], bool]) -> list[str]:
+        """Each conversation as text: its turns, and whether the assistant's next one is opened."""
         try:
             template = self.plain.get_chat_template()
         except ValueError as error:  # several templates, and none for plain conversation
             raise BadInput(f"the model's chat template cannot be used ({error}); take --set chat=no") from error
-        conversations = [
-            {"messages": asked, "add_generation_prompt": True},
-            {"messages": answered, "add_generation_prompt": False},
-        ]
         named = {"date_string": DATE, "enable_thinking": False}  # templates that know neither leave them out
-        return render_conversations(template, conversations, self.plain.special_tokens_map | named)
+        told = [{"messages": turns, "add_generation_prompt": opened} for turns, opened in conversations]
+        return render_conversations(template, told, self.plain.special_tokens_map | named)
 
 
 def _close_thought(opened: str) -> str:
@@ -164,3 +197,16 @@ def spoken(prompt: str) -> str:
     """What a user would say: the question without the marks `Q:` and `A:`, which examples before it keep."""
     marked = QUESTION.fullmatch(prompt)
     return f"{marked['before']}{marked['question']}".strip() if marked else prompt.strip()
+
+
+def _split_examples(prompt: str) -> tuple[list[tuple[str, str]], str]:
+    """The examples before a question or a cloze, each as (its prompt, its answer), and the prompt after them.
+
+    No examples where a later line is marked otherwise (thinking aloud).
+    """
+    examples, begin = [], 0
+    while found := EXAMPLE.match(prompt, begin):
+        examples.append((found[1], found[2]))
+        begin = found.end()
+    rest = prompt[begin:]
+    return (examples, rest) if QUESTION.fullmatch(rest) or not MARK.search(rest) else ([], prompt)

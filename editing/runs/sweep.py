@@ -194,7 +194,7 @@ def _draw_samples(model: Any, tokenizer: Any, batch: EditBatch, grid: Sequence[M
         for others, answer in zip(edits["paraphrases"].to_pylist(), edits["target_new"].to_pylist(), strict=True)
         if others and others[-1] not in trained
     ]
-    stable = choose_replay(batch, 0, SAMPLE, seed=1) if batch.sentences.num_rows else []
+    stable = choose_replay(batch, 0, SAMPLE, seed=1)[1] if batch.sentences.num_rows else []
     examples = {"edits": make_examples(edits, ("prompt",), 0), "paraphrases": unseen, "kept": stable}
     samples = {name: encode_examples(model, tokenizer, several) for name, several in examples.items()}
     known = recalled(model, samples["kept"])

@@ -99,9 +99,10 @@ class PromptBuilder:
         return "".join(lines)
 
     def _count(self, text: str) -> int:
-        """Tokens; a few more than inside a longer text."""
+        """Tokens; a few more than inside a longer text, with the template around a turn."""
         if text not in self._lengths:
-            self._lengths[text] = len(self._tokenizer(text)["input_ids"])
+            turn = getattr(self._tokenizer, "turn_length", 0)
+            self._lengths[text] = len(self._tokenizer(text)["input_ids"]) + turn
         return self._lengths[text]
 
 

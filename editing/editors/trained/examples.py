@@ -2,13 +2,15 @@
 
 The last paraphrases of an edit are never trained, so that the paraphrase metric measures generalization:
 `paraphrases=n` trains the first n, and leaves out at least one. Replay follows recipe D of `reference/ecosystem.md`
-(history at 0.97): past facts of the edited subjects, and facts that no edit touches. It never repeats a probe.
+(history at 0.97): past facts of the edited subjects, and facts that no edit touches. It never repeats a probe. What no
+edit touches may be answered as the model itself answers it (`answer_as_before`): a model that knows other facts, and
+answers in sentences, would else be taught both anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,11 +19,22 @@ import pyarrow as pa
 from chronofacts.editing.editors import EditBatch
 from chronofacts.editing.models.encoding import Encoded, encode, form_of, render
 from chronofacts.editing.models.load import context_length
+from chronofacts.editing.progress import Progress
+from chronofacts.editing.scoring.generation import generate
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["TrainingExample", "choose_replay", "encode_examples", "make_examples", "trained_prompts"]
+__all__ = [
+    "TrainingExample",
+    "answer_as_before",
+    "choose_replay",
+    "encode_examples",
+    "make_examples",
+    "trained_prompts",
+]
 
 Wording = Literal["prompt", "paraphrases", "cloze"]
+OWN_TOKENS = 20
+"""Of the model's own answers: about as many as a question that is scored leaves for one."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,8 @@ class TrainingExample:
     text: str
     form: str
     answer: str
+    ended: bool = True
+    """False: the answer was cut off, and nothing is said of its end."""
 
     @property
     def prompt(self) -> str:
@@ -67,10 +82,40 @@ def encode_examples(model: Any, tokenizer: Any, examples: Sequence[TrainingExamp
     """Raises BadInput for an example that is longer than the model's context."""
     if not examples:
         return []
-    return encode(tokenizer, [one.prompt for one in examples], [one.answer for one in examples], context_length(model))
+    prompts, answers = [one.prompt for one in examples], [one.answer for one in examples]
+    encoded = encode(tokenizer, prompts, answers, context_length(model))
+    return [
+        one if example.ended else replace(one, ids=one.ids[: one.end])
+        for example, one in zip(examples, encoded, strict=True)
+    ]
 
 
-def choose_replay(batch: EditBatch, history: int, neighbours: int, seed: int) -> list[TrainingExample]:
+def answer_as_before(
+    model: Any,
+    tokenizer: Any,
+    examples: Sequence[TrainingExample],
+    progress: Callable[[str], None] = lambda line: None,
+) -> list[TrainingExample]:
+    """The same texts with the model's own greedy answers: rehearsal of what it says (pseudo-rehearsal, Robins 1995).
+
+    An answer of `OWN_TOKENS` is cut off there. Leaves out texts with no answer, or no room for one in the context.
+    """
+    context = context_length(model)
+    asked = encode(tokenizer, [one.prompt for one in examples], ["x"] * len(examples))
+    kept = [index for index, one in enumerate(asked) if context is None or one.start + OWN_TOKENS < context]
+    reached = Progress(progress, "hearing what the model says to other questions: token", OWN_TOKENS * len(kept)).update
+    prompts = [asked[index].prompt for index in kept]
+    answers = dict(zip(kept, generate(model, tokenizer, prompts, OWN_TOKENS, progress=reached), strict=True))
+    said = [replace(examples[index], answer=answer) for index, answer in answers.items() if answer]
+    lengths = [
+        one.end - one.start for one in encode(tokenizer, [one.prompt for one in said], [one.answer for one in said])
+    ]
+    return [replace(one, ended=length < OWN_TOKENS) for one, length in zip(said, lengths, strict=True)]
+
+
+def choose_replay(
+    batch: EditBatch, history: int, neighbours: int, seed: int
+) -> tuple[list[TrainingExample], list[TrainingExample]]:
     """At most `history` sentences of the edited subjects' past, and `neighbours` that no edit touches.
 
     Both are a seeded choice among the sentences that the small world trains (not held out) and that are no probe.
@@ -88,7 +133,7 @@ def choose_replay(batch: EditBatch, history: int, neighbours: int, seed: int) ->
         elif not row["edit_ids"]:
             others.append(example)
     generator = np.random.default_rng(seed)
-    return _choose(past, history, generator) + _choose(others, neighbours, generator)
+    return _choose(past, history, generator), _choose(others, neighbours, generator)
 
 
 def _choose(examples: list[TrainingExample], most: int, generator: np.random.Generator) -> list[TrainingExample]:

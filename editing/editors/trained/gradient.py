@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from safetensors.torch import save_file
@@ -19,10 +19,12 @@ from chronofacts.editing.editors import EditBatch, EditedModel, ModelCache, undo
 from chronofacts.editing.editors.trained.examples import (
     TrainingExample,
     Wording,
+    answer_as_before,
     choose_replay,
     encode_examples,
     make_examples,
 )
+from chronofacts.editing.models.chat import ChatTokenizer
 from chronofacts.editing.models.gradients import only_trained, restore_gradient_flags
 from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.training import TrainingSettings, train
@@ -70,7 +72,7 @@ class TrainedSettings:
     prefix_mb: int = 2048
     """How much of what the frozen layers below give is kept instead of computed each time."""
     stop_loss: float = 0.005
-    """Training ends when the mean loss of the last pass is below: the facts are learnt."""
+    """Training ends when the mean loss of the last pass, without rehearsed texts, is below: the facts are learnt."""
     wordings: tuple[Wording, ...] = ("prompt", "paraphrases", "cloze")
     paraphrases: int = 2
     """How many paraphrases of an edit are trained; at least one never is."""
@@ -79,6 +81,9 @@ class TrainedSettings:
     """Sentences about the edited subjects' past per trained wording of an edit."""
     replay_neighbours: float = 1.0
     """Sentences that no edit touches per trained wording of an edit."""
+    replay_answers: Literal["auto", "own", "snapshot"] = "auto"
+    """Of those that no edit touches: the model's own, or the snapshot's; auto: its own where it chats. A model that was
+    made from the snapshot knows its answers, and any other would learn them."""
     seed: int = 0
 
     def steps_for(self, examples: int) -> int:
@@ -101,16 +106,18 @@ class TrainingTexts:
 
     edits: list[TrainingExample]
     replayed: list[TrainingExample]
+    rehearsed: list[TrainingExample] = field(default_factory=list)
+    """With the model's own answers, which it says already: nothing waits for it to learn them."""
 
     @property
     def prompts(self) -> frozenset[str]:
         return frozenset(example.text for example in self.edits)
 
 
-def choose_texts(batch: EditBatch, settings: TrainedSettings) -> TrainingTexts:
+def choose_texts(model: Any, tokenizer: Any, batch: EditBatch, settings: TrainedSettings) -> TrainingTexts:
     """The edits' chosen wordings, and the replayed sentences if the settings ask for them.
 
-    Raises BadInput when replay is asked for and the snapshot has no sentences.
+    model: as it is before the edit, of which the replayed answers may be. Raises BadInput when replay is asked for and the snapshot has no sentences.
     """
     edits = make_examples(batch.edits, settings.wordings, settings.paraphrases)
     if not settings.replay or not edits:
@@ -118,7 +125,10 @@ def choose_texts(batch: EditBatch, settings: TrainedSettings) -> TrainingTexts:
     if not batch.sentences.num_rows:
         raise BadInput("the snapshot has no sentences to replay; use the editor without +replay")
     history, neighbours = round(len(edits) * settings.replay_history), round(len(edits) * settings.replay_neighbours)
-    return TrainingTexts(edits, choose_replay(batch, history, neighbours, settings.seed))
+    past, others = choose_replay(batch, history, neighbours, settings.seed)
+    if settings.replay_answers == "own" or (settings.replay_answers == "auto" and isinstance(tokenizer, ChatTokenizer)):
+        return TrainingTexts(edits, past, answer_as_before(model, tokenizer, others, batch.progress))
+    return TrainingTexts(edits, past + others)
 
 
 def train_on_texts(
@@ -134,7 +144,7 @@ def train_on_texts(
 
     Raises TrainingFailed when the loss is no longer a number, BadInput for a text longer than the context.
     """
-    examples = encode_examples(model, tokenizer, texts.edits + texts.replayed)
+    examples = encode_examples(model, tokenizer, texts.edits + texts.replayed + texts.rehearsed)
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     width = model.get_input_embeddings().weight.shape[1]
     chosen = TrainingSettings(
@@ -147,9 +157,10 @@ def train_on_texts(
         cache_bytes=settings.prefix_mb << 20,
         seed=settings.seed,
     )
-    states = cache.hidden_states if cache else None
-    report = train(model, examples, chosen, after_step=after_step, progress=batch.progress, cache=states)
+    states, known = cache.hidden_states if cache else None, len(texts.rehearsed)
+    report = train(model, examples, chosen, None, after_step, batch.progress, states, known)
     counts = {"trained_parameters": trained, "edit_wordings": len(texts.edits), "replayed": len(texts.replayed)}
+    counts["rehearsed"] = known
     return asdict(report) | counts
 
 
@@ -209,7 +220,7 @@ def train_weights(
     after_step: called after every step with the weights as they were before the edit. Raises as `train_on_texts`,
     with the model restored.
     """
-    texts = choose_texts(batch, settings)
+    texts = choose_texts(model, tokenizer, batch, settings)
     edited = change_weights(model, names, texts.prompts)
     step = (lambda: after_step(edited.before)) if after_step else None
     with undo_on_error(edited), only_trained(model, edited.before):

@@ -87,7 +87,7 @@ class Lora:
     ) -> LoraEdit:
         """Train adapters on the edits' wordings; no edits, no change to any logit. Raises as `train_on_texts`."""
         targets = _adaptable(model, find_linears(model, settings.targets, parse_layers(settings.layers, "lora")))
-        texts, flags = choose_texts(batch, settings), gradient_flags(model)
+        texts, flags = choose_texts(model, tokenizer, batch, settings), gradient_flags(model)
         edited = LoraEdit(_add_adapters(model, targets, settings), model, texts.prompts, gradient_flags=flags)
         with undo_on_error(edited):
             edited.report = train_on_texts(edited.model, tokenizer, texts, settings, batch, cache)

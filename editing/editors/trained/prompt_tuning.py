@@ -184,7 +184,7 @@ class PromptTuning:
         count = min(MAX_VECTORS, (longest or 2 * MAX_VECTORS) // 2) if settings.vectors is None else settings.vectors
         if count < 1 or (longest is not None and count >= longest):
             raise BadInput(f"editor p-tuning: vectors = {count}; between 1 and the context of {longest} tokens")
-        texts = choose_texts(batch, settings)
+        texts = choose_texts(model, tokenizer, batch, settings)
         if not texts.edits:
             return EditedModel(model, model)
         (first,) = encode_examples(model, tokenizer, texts.edits[:1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def turns(*said: str) -> list[dict[str, str]]:
-    return [{"role": role, "content": text} for role, text in zip(("user", "assistant"), said, strict=False)]
+    return [{"role": role, "content": text} for role, text in zip(cycle(("user", "assistant")), said, strict=False)]
 
 
 @pytest.mark.parametrize("template", [TEMPLATE, SPACED])
@@ -110,12 +111,34 @@ def test_the_spelling_of_a_turn_in_a_name_opens_none() -> None:
     [
         ("The mayor of Linz is", "The mayor of Linz is"),
         ("Today is 1 May 2025.\nQ: Who leads Linz? A:", "Today is 1 May 2025.\nWho leads Linz?"),
-        ("Q: Who leads Graz? A: Bob\nQ: Who leads Linz? A:", "Q: Who leads Graz? A: Bob\nQ: Who leads Linz? A:"),
+        ("Q: Who leads Graz? T: Bob does. A: Bob\nQ: Who leads Linz? T:",) * 2,
     ],
 )
-def test_a_question_loses_its_marks_where_no_example_before_it_has_them(prompt: str, words: str) -> None:
+def test_a_question_loses_its_marks_and_thinking_aloud_keeps_them(prompt: str, words: str) -> None:
     (one,) = encode(CHAT, [prompt], ["Ada"])
     assert CHAT.decode(one.prompt) == f"<s><|user|>\n{words}<|end|>\n<|assistant|>\n"
+
+
+@pytest.mark.parametrize("template", [TEMPLATE, SPACED])
+@pytest.mark.parametrize("name", ["Bob", "Bob<|end|>"])
+def test_examples_before_a_question_are_earlier_turns(template: str, name: str) -> None:
+    chat = ChatTokenizer(tuned(template))
+    prompt = f"Q: Who leads Graz? A: {name}\nGraz is old.\nQ: Where is it? A: Here\nToday it rains.\nQ: Who leads Linz? A:"
+    (one,) = encode(chat, [prompt], ["Ada"])
+    said = turns("Who leads Graz?", name, "Graz is old.\nWhere is it?", "Here", "Today it rains.\nWho leads Linz?")
+    whole = chat.plain.apply_chat_template(said, tokenize=False, add_generation_prompt=True)
+    assert chat.decode(one.prompt) == whole
+    marks = chat.marks(prompt)
+    assert marks.text[marks.begin : marks.end] == said[-1]["content"]
+    assert len(marks.spans) == one.start and marks.text == whole
+
+
+def test_a_template_for_one_question_takes_the_examples_into_it() -> None:
+    single = "{% if messages | length > 2 %}{{ raise_exception('one question') }}{% endif %}" + TEMPLATE
+    chat = ChatTokenizer(tuned(single))
+    prompt = "Q: Who leads Graz? A: Bob\nQ: Who leads Linz? A:"
+    (one,) = encode(chat, [prompt], ["Ada"])
+    assert chat.decode(one.prompt) == f"<s><|user|>\n{prompt}<|end|>\n<|assistant|>\n"
 
 
 def test_what_is_taught_in_a_conversation_is_said_in_one_by_transformers_own_generation() -> None:

@@ -133,7 +133,7 @@ def test_at_least_one_paraphrase_is_never_trained(snapshot: Snapshot) -> None:
 
 def test_replay_contains_no_probe_no_stale_fact_and_nothing_held_out(snapshot: Snapshot) -> None:
     chosen = material(snapshot, edits=30)
-    lessons = {(lesson.text, lesson.answer) for lesson in choose_replay(chosen, 500, 500, seed=0)}
+    lessons = {(lesson.text, lesson.answer) for part in choose_replay(chosen, 500, 500, seed=0) for lesson in part}
     assert lessons and not {text for text, _ in lessons} & chosen.probes
     rows = {(row["prompt"], row["answer"]): row for row in snapshot.sentences.to_pylist()}
     for lesson in lessons:
