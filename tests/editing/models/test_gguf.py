@@ -63,7 +63,7 @@ def test_a_folder_that_holds_one_gguf_file_is_that_model(file: Path) -> None:
 def test_the_second_start_converts_nothing(file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = converted_gguf(file)
     assert first.parent == cache and {path.name for path in cache.iterdir()} == {first.name}
-    monkeypatch.setattr(gguf, "_read", lambda file: pytest.fail("converted again"))
+    monkeypatch.setattr(gguf, "_read_gguf", lambda file: pytest.fail("converted again"))
     assert converted_gguf(file) == first
     assert converted_gguf(Path(shutil.copy(file, file.with_name("other name.gguf")))) == first
 
@@ -188,7 +188,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_real_model_has_a_short_name_and_answers(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(home))
-    monkeypatch.setattr(gguf, "_read", lambda file: pytest.fail("converted again"))
+    monkeypatch.setattr(gguf, "_read_gguf", lambda file: pytest.fail("converted again"))
     model, tokenizer = load_model("smollm2", device="cpu")
     assert len(model.model.layers) == 30 and tokenizer.tail.endswith("<|im_start|>assistant\n")
     (prompt,) = tokenizer.tokens(["What is the capital of France?"], [""])
