@@ -98,7 +98,8 @@ def _run(
                 batch = _make_batch(experiment)
                 plans = choose_best(settings.plans, run.sweep, prepared.model, prepared.tokenizer, batch, folder)
                 experiment = replace(experiment, settings=replace(settings, plans=plans))
-            results += [run_editor(experiment, plan) for plan in experiment.settings.plans if plan.name != "none"]
+            plans = [plan for plan in experiment.settings.plans if plan.name != "none"]
+            results += [run_editor(experiment, plan, results[0].scores) for plan in plans]
         peak = max([cost.peak_mb, prepared.peak_memory_mb, *(result.peak_memory_mb for result in results)])
         figures = write_run(experiment, results, cost.seconds)
     return RunSummary(out, figures, cost.seconds, peak)
@@ -149,10 +150,10 @@ def score_unedited(experiment: Experiment) -> EditorResult:
     return EditorResult("none", scores, frozenset(), {}, {}, 0.0, cost.seconds, cost.peak_mb, tasks=tasks)
 
 
-def run_editor(experiment: Experiment, plan: Plan) -> EditorResult:
+def run_editor(experiment: Experiment, plan: Plan, before: pa.Table | None = None) -> EditorResult:
     """Edit, save the change in `folder / "adapters" / name`, score, and restore the model.
 
-    Takes the result of an interrupted run of the very same edit from its checkpoint.
+    before: scores of the unedited model. Takes the result of an interrupted run of the very same edit from its checkpoint.
     """
     state = _hash_edited_state(experiment, plan)
     name = f"{plan.name}-{state_key(state, asdict(experiment.settings.scoring))}"
@@ -160,12 +161,12 @@ def run_editor(experiment: Experiment, plan: Plan) -> EditorResult:
         experiment.progress(f"{plan.name}: finished before the interruption")
         return _load_result(plan, *found)
     one_by_one = experiment.settings.run.mode == "one-at-a-time"
-    result = (_run_single_edits if one_by_one else _run_edits)(experiment, plan, state)
+    result = _run_single_edits(experiment, plan, state) if one_by_one else _run_edits(experiment, plan, state, before)
     _save_result(experiment.folder, name, result)
     return result
 
 
-def _run_edits(experiment: Experiment, plan: Plan, state: str) -> EditorResult:
+def _run_edits(experiment: Experiment, plan: Plan, state: str, before: pa.Table | None) -> EditorResult:
     """All edits at once or in chunks."""
     batch = _make_batch(experiment)
     experiment.progress(f"{plan.name}: editing {batch.edits.num_rows} facts")
@@ -181,7 +182,7 @@ def _run_edits(experiment: Experiment, plan: Plan, state: str) -> EditorResult:
             write_json(folder / CARD, card)
         with Cost() as scoring:
             store = ScoreCache(experiment.folder / WORK / "scores", state)
-            scores, tasks = _evaluate(experiment, edited.model, store, folder)
+            scores, tasks = _evaluate(experiment, edited.model, store, folder, before)
         trained, report = edited.trained_prompts, dict(edited.report)
     finally:
         edited.undo()
@@ -237,17 +238,21 @@ def _edit(experiment: Experiment, plan: Plan, batch: EditBatch, curve: list[pa.T
 
 
 def _evaluate(
-    experiment: Experiment, model: Any, store: ScoreCache, adapter: Path | None = None
+    experiment: Experiment,
+    model: Any,
+    store: ScoreCache,
+    adapter: Path | None = None,
+    before: pa.Table | None = None,
 ) -> tuple[pa.Table, Mapping[str, TaskFigure]]:
     """The scores of every probe, as far as `store` lacks them, and the figures of lm-evaluation-harness.
 
-    adapter: folder of the saved edit, from which other processes load it.
+    adapter: folder of the saved edit, from which other processes load it. before: as in `evaluate`.
     """
     tokenizer, scoring, progress = experiment.prepared.tokenizer, experiment.settings.scoring, experiment.progress
     probes = all_probes(experiment.snapshot.questions, experiment.snapshot.sentences, scoring)
     if scoring.processes > 1:
         progress(f"scoring: {probes.num_rows} probes in {scoring.processes} processes")
-    scores = evaluate(model, tokenizer, probes, scoring, store, progress, _shard_scorer(experiment, adapter))
+    scores = evaluate(model, tokenizer, probes, scoring, store, progress, _shard_scorer(experiment, adapter), before)
     return scores, run_tasks(model, plain_tokenizer(tokenizer), scoring, progress)
 
 

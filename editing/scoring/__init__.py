@@ -18,6 +18,7 @@ from chronofacts.editing.scoring.cache import ScoreCache
 from chronofacts.editing.scoring.generation import generate
 from chronofacts.editing.scoring.probe_scorer import score_probes
 from chronofacts.editing.scoring.probes import all_probes, direct_probes
+from chronofacts.editing.scoring.same_prompts import score_what_differs
 from chronofacts.editing.scoring.score_tables import OF_PROBE, RESULTS, SCORES
 from chronofacts.editing.scoring.settings import ScoringSettings
 from chronofacts.editing.scoring.teacher_forcing import teacher_force
@@ -62,15 +63,21 @@ def evaluate(
     cache: ScoreCache | None = None,
     progress: Callable[[str], None] = lambda line: None,
     in_shards: Callable[[pa.Table, ScoringSettings], pa.Table] | None = None,
+    before: pa.Table | None = None,
 ) -> pa.Table:
     """One row (`SCORES`) per probe, in their order; the cache takes each part as soon as it is scored.
 
     probes: of `all_probes`, or a part of them. cache: of this model; None: nothing is known, and nothing is stored.
-    in_shards: scores all probes at once, in place of `score_probes`. Raises as `score_probes`.
+    in_shards: scores all probes at once, in place of `score_probes`. before: scores of the unedited model, which stand
+    where the edited one does no more than read the same prompt with it. Raises as `score_probes`.
     """
 
     def score_part(part: pa.Table) -> pa.Table:
-        return in_shards(part, settings) if in_shards else score_probes(model, tokenizer, part, settings, progress)
+        if in_shards:
+            return in_shards(part, settings)
+        return score_what_differs(
+            model, part, before, lambda some: score_probes(model, tokenizer, some, settings, progress)
+        )
 
     size = probes.num_rows if in_shards else SLICE
     return join_scores(probes, score_with_cache(cache, probes, settings, score_part, size))

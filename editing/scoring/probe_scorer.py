@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -27,6 +27,7 @@ from chronofacts.editing.scoring.teacher_forcing import Likelihood, teacher_forc
 __all__ = ["ProbeScorer", "score_probes"]
 
 Row = dict[str, Any]
+T = TypeVar("T")
 ROOM = 48
 """Tokens of the context that examples before a question leave for its answer, at least."""
 BETWEEN = 3
@@ -157,35 +158,52 @@ class ProbeScorer:
 
     def _teacher_force(self, encoded: Sequence[Encoded]) -> list[Likelihood]:
         """Equal rows go through the model once."""
-        rows = list(dict.fromkeys(encoded))
-        found = teacher_force(
-            self._model,
-            rows,
-            self._settings.batch_size,
-            self._settings.batch_tokens,
-            progress=Progress(self._progress, "scoring: read", len(rows)).update,
-        )
-        by_row = dict(zip(rows, found, strict=True))
+        by_row: dict[Encoded, Likelihood] = {}
+        different = list(dict.fromkeys(encoded))
+        for model, rows in self._by_reader(different, [one.prompt for one in different]):
+            found = teacher_force(
+                model,
+                rows,
+                self._settings.batch_size,
+                self._settings.batch_tokens,
+                progress=Progress(self._progress, "scoring: read", len(rows)).update,
+            )
+            by_row |= dict(zip(rows, found, strict=True))
         return [by_row[row] for row in encoded]
 
     def _generate(self, prompts: Sequence[str], limits: Sequence[int], to_the_end: bool = False) -> list[str]:
         """Equal prompts go through the model once. limits: the most tokens of each text."""
         wanted = [(prompt, limit, to_the_end) for prompt, limit in zip(prompts, limits, strict=True)]
         new = [one for one in dict.fromkeys(wanted) if one not in self._generations]
-        if new:
-            encoded = encode(self._tokenizer, [prompt for prompt, *_ in new], ["x"] * len(new), self._context)
+        encoded = encode(self._tokenizer, [prompt for prompt, *_ in new], ["x"] * len(new), self._context)
+        ids = [row.prompt for row in encoded]
+        for model, members in self._by_reader(list(zip(new, ids, strict=True)), ids):
             texts = generate(
-                self._model,
+                model,
                 self._tokenizer,
-                [row.prompt for row in encoded],
-                [limit for _, limit, _ in new],
+                [prompt for _, prompt in members],
+                [limit for (_, limit, _), _ in members],
                 self._settings.batch_size,
                 self._settings.batch_tokens,
                 to_the_end,
-                progress=Progress(self._progress, "scoring: tokens written,", sum(limit for _, limit, _ in new)).update,
+                progress=Progress(
+                    self._progress, "scoring: tokens written,", sum(limit for (_, limit, _), _ in members)
+                ).update,
             )
-            self._generations |= dict(zip(new, texts, strict=True))
+            self._generations |= dict(zip((one for one, _ in members), texts, strict=True))
         return [self._generations[one] for one in wanted]
+
+    def _by_reader(self, rows: Sequence[T], prompts: Sequence[tuple[int, ...]]) -> list[tuple[Any, list[T]]]:
+        """(model, the rows that it reads): where a store knows no answer, the model behind it reads all by itself."""
+        has_answer = getattr(self._model, "has_answer", None)
+        if has_answer is None:
+            return [(self._model, list(rows))] if rows else []
+        known = [has_answer(prompt) for prompt in prompts]
+        parts = [
+            (model, [row for row, one in zip(rows, known, strict=True) if one is stored])
+            for model, stored in ((self._model, True), (self._model.base, False))
+        ]
+        return [(model, members) for model, members in parts if members]
 
 
 METHODS: dict[str, Callable[[ProbeScorer, Sequence[Row]], list[Row]]] = {

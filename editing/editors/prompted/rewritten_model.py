@@ -48,13 +48,14 @@ class RewrittenModel(nn.Module):
         self._tokenizer, self._rewriter, self._weight = tokenizer, rewriter, weight
         self._stored: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._lengths: list[int] = []
+        self._rewritten: dict[str, RewrittenPrompt] = {}
 
     def rewrite(self, prompts: Sequence[str], prefixes: Sequence[str] = ()) -> list[str]:
         """The prompts as the model reads them; remembers the known answers under them.
 
         prefixes: what the evaluation puts before each, and the editor never sees.
         """
-        found = self._rewriter(prompts)
+        found = self._rewrite(prompts)
         if prefixes:
             found = [replace(one, text=prefix + one.text) for prefix, one in zip(prefixes, found, strict=True)]
         known = [one for one in found if one.answer is not None]
@@ -62,6 +63,20 @@ class RewrittenModel(nn.Module):
         self._stored |= {one.prompt: one.ids[one.start :] for one in encoded}
         self._lengths = sorted({len(prompt) for prompt in self._stored}, reverse=True)
         return [one.text for one in found]
+
+    def leaves_alone(self, prompts: Sequence[str]) -> list[bool]:
+        """Of each prompt, whether the model behind reads and answers it as it is."""
+        return [one == RewrittenPrompt(prompt) for prompt, one in zip(prompts, self._rewrite(prompts), strict=True)]
+
+    def _rewrite(self, prompts: Sequence[str]) -> list[RewrittenPrompt]:
+        """Each different prompt is rewritten once."""
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._rewritten]
+        self._rewritten |= dict(zip(new, self._rewriter(new), strict=True))
+        return [self._rewritten[prompt] for prompt in prompts]
+
+    def has_answer(self, ids: tuple[int, ...]) -> bool:
+        """Does a known answer belong to this prompt, or to one that it begins with? Else the model behind reads it."""
+        return any(ids[:length] in self._stored for length in self._lengths)
 
     def forward(
         self,
