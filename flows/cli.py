@@ -10,13 +10,14 @@ import inspect as introspection
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, get_type_hints
 
 import typer
+from typer.core import TyperGroup
 
 from chronofacts.flows.commands import experimenting, listing, making, reading, serving, sharing
 from chronofacts.flows.configuration import PREFIX, read_configuration, unread_variables
@@ -28,8 +29,33 @@ from chronofacts.schemas.redact import redact
 
 __all__ = ["COMMANDS", "app", "main", "options_of"]
 
+UsageError: Any = typer.BadParameter.__base__
+"""Typer's, of whichever click it has."""
+
+
+class _OneLine(TyperGroup):
+    """The commands, whose wrong use is one line that names the help, like every other error."""
+
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **more: Any) -> Any:
+        standalone = more.pop("standalone_mode", True)
+        if not standalone:
+            return super().main(args, prog_name, standalone_mode=False, **more)
+        try:
+            code = super().main(args, prog_name, standalone_mode=False, **more)
+        except UsageError as error:
+            if type(error).__name__ == "NoArgsIsHelpError":
+                error.show()
+                sys.exit(error.exit_code)
+            command = error.ctx.info_name if error.ctx is not None and error.ctx.parent is not None else ""
+            at = f"chronofacts {command}".strip()
+            print_error(f"{at}: {error.format_message().rstrip('.')}; see {at} --help")
+            sys.exit(error.exit_code)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
 app = typer.Typer(
     name="chronofacts",
+    cls=_OneLine,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -105,7 +105,7 @@ def seconds_per_token(model: Any, length: int) -> float:
         model.base_model(ids[:1])
         begun = time.perf_counter()
         model.base_model(ids)[0].sum().item()  # waits for a GPU
-        return (time.perf_counter() - begun) / ids.numel()
+        return float((time.perf_counter() - begun) / ids.numel())
 
 
 def _measure_text(snapshot: Snapshot, tokenizer: Any) -> _Texts:

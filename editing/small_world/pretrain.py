@@ -114,6 +114,7 @@ def pretrain(
     if not trained.num_rows:
         raise BadInput("the snapshot has no sentences to learn a small world from; refresh it, or name a --model")
     begun = time.perf_counter()
+    progress(f"pretraining: making a tokenizer and examples of {trained.num_rows:,} sentences")
     texts = _question_texts(edits, questions)
     stated = zip(*(sentences[name].to_pylist() for name in ("prompt", "form", "answer")), strict=True)
     tokenizer = _make_tokenizer([*(render_fact(*row) for row in stated), *texts], settings.vocabulary)
@@ -135,6 +136,9 @@ def pretrain(
         train(model, copying, replace(_training(settings, known), steps=settings.reading_steps), progress=progress)
     # A context that came twice could be learnt by heart, and nothing would be read: each comes once.
     mixed = examples * PASSES + names + contexts
+    progress(
+        f"pretraining: at most {settings.steps_for(len(mixed)):,} steps, until {settings.target_recall:.0%} is known"
+    )
     report = train(model, mixed, _training(settings, len(mixed)), recalls)
     recall = share_recalled(model, sample)
     held_out = share_recalled(model, _choose(unseen, settings.sample, settings.seed)) if unseen else None

@@ -88,7 +88,7 @@ def refresh(
     ] = "en",
     seed: Annotated[int, typer.Option(help="Seed of everything that is sampled.")] = 0,
     quarantine_days: Annotated[
-        int, typer.Option(help="Leave out what was edited in so many days before the source's day; 0 keeps it.")
+        int, typer.Option(help="Leave out what was edited in so many days before the source's day; 0 keeps it.", min=0)
     ] = 3,
     hops_per_edit: Annotated[
         int, typer.Option(help="Multi-hop questions per edit of 2, of 3 and of 4 hops, at most.", min=0)

@@ -11,6 +11,7 @@ import datetime
 import json
 import os
 import sys
+from typing import Any
 
 from prefect.automations import Automation
 from prefect.blocks.webhook import Webhook
@@ -57,7 +58,7 @@ def _create(state: str, told: str, block: object) -> str:
         actions=[CallWebhook(block_document_id=block, payload=json.dumps({"text": text}))],  # type: ignore[arg-type]
     )
     try:
-        known = Automation.read(name=name)
+        known: Any = Automation.read(name=name)
     except ValueError:
         made.create()
     else:

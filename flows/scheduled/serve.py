@@ -12,7 +12,7 @@ from typing import Any
 
 from chronofacts.flows.prefect_server import use_named_server
 from chronofacts.flows.scheduled.server import OwnServer, start_server
-from chronofacts.schemas.errors import CheckFailed
+from chronofacts.schemas.errors import BadInput, CheckFailed
 
 __all__ = ["serve_monthly", "use_server"]
 
@@ -27,12 +27,21 @@ def serve_monthly(
 ) -> None:
     """Serve until stopped; show is called once with the address, the parameters, and the login of a server of our own.
 
-    Raises BadInput for words that are no parameters, CheckFailed when a server of our own does not start or dies.
+    Raises BadInput for words that are no parameters and for a schedule that is none, CheckFailed when a server of our
+    own does not start or dies.
     """
+    from prefect.client.schemas.schedules import construct_schedule
+
     from chronofacts.flows.scheduled.monthly import monthly
     from chronofacts.flows.scheduled.parameters import read_parameters
 
     parameters = read_parameters(monthly, words)
+    try:
+        construct_schedule(cron=cron, timezone="UTC")
+    except ValueError:
+        raise BadInput(
+            f"--cron {cron!r} is no schedule; write minute, hour, day, month, weekday: '0 4 3 * *'"
+        ) from None
     if (named := use_named_server()) is not None:
         with _places(parameters):
             show(named.api.removesuffix("/api"), parameters, "")

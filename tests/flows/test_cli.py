@@ -118,7 +118,7 @@ def test_a_damaged_file_fails_verification_by_name(sample_snapshot: Path, tmp_pa
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(bytes(content))
     code, _, error = run("verify", damaged)
-    assert code == 1 and "edits.parquet" in error
+    assert code == 1 and "edits-test.parquet" in error
 
 
 def test_a_wrong_login_is_one_line_without_the_token(

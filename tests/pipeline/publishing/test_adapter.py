@@ -48,7 +48,7 @@ def adapter(base: Path, snapshot: Path, tmp_path: Path) -> Path:
     about = {
         "editor": "lora", "config": {"rank": 2}, "base_model": BASE, "base_model_hash": known,
         "snapshot": loaded.manifest.name, "snapshot_hash": snapshot_hash(loaded),
-        "edit_ids": loaded.edits["edit_id"].to_pylist()[:2],
+        "edit_ids": [row["edit_id"] for row in loaded.edits.to_pylist() if row["subject_label"] != "Seat 3"],
     }  # fmt: skip
     (folder / "card.json").write_text(json.dumps(about))
     return folder
