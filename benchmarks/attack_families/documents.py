@@ -82,7 +82,11 @@ def attacks(folder: Path) -> Iterator[Attack]:
         for name, text in JSON.items():
             yield Attack(f"{reader}: {name}", partial(expect_refused, partial(read, text)))
     for name, text in TOML.items():
-        for kind, load in (("a catalogue", load_catalogue), ("models.toml", named_models), ("a configuration", _config)):
+        for kind, load in (
+            ("a catalogue", load_catalogue),
+            ("models.toml", named_models),
+            ("a configuration", _config),
+        ):
             yield Attack(f"{kind}: {name}", partial(expect_refused, partial(_read_toml, folder / "x.toml", text, load)))
     about = json.loads((snapshot / "manifest.json").read_text())
     for field, values in VALUES.items():

@@ -100,7 +100,15 @@ def _reply(status: str, headers: str = "", body: bytes = b"") -> Talk:
 
 ELSEWHERE: Mapping[str, Talk] = {
     f"a redirect to {where[:30]!r}": _reply("302 Found", f"Location: {where}\r\n")
-    for where in ("http://[::1", "file:///etc/passwd", "http://169.254.169.254/latest/meta-data", "//evil", "", "gopher://x", "\x00")
+    for where in (
+        "http://[::1",
+        "file:///etc/passwd",
+        "http://169.254.169.254/latest/meta-data",
+        "//evil",
+        "",
+        "gopher://x",
+        "\x00",
+    )
 } | {
     f"Retry-After: {value[:30]!r}": _reply("429 Busy", f"Retry-After: {value}\r\n")
     for value in ("9" * 400, "-1", "Fri, 99 Dec 99999999999999 00:00:00 GMT", "٣", "1e9", "nan", "0x10")
@@ -199,9 +207,7 @@ def _ask_sparql(folder: Path, talk: Talk) -> str:
 def _ask_api(folder: Path, talk: Talk) -> str:
     with _server(talk) as address, requests.Session() as session:
         clock = Clock(SYSTEM_CLOCK.now, SYSTEM_CLOCK.monotonic, lambda seconds: None)
-        api = EntityApi(
-            HttpSettings(address, "attack", folder / "lock", attempts=2), clock, session, WHOLE_S, 16 << 20
-        )
+        api = EntityApi(HttpSettings(address, "attack", folder / "lock", attempts=2), clock, session, WHOLE_S, 16 << 20)
 
         def read() -> object:
             found = api.read(["Q1"], ["P6"], "en")

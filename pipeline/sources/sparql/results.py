@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from chronofacts.pipeline.sources.entities import LABELS, label_row, name_languages
-from chronofacts.pipeline.sources.sparql.terms import ENTITY, RdfTerm, Solution, ValueNode, rdf_snaks
+from chronofacts.pipeline.sources.sparql.terms import ENTITY, RdfTerm, Solution, ValueNode, rdf_snaks, read_count
 from chronofacts.pipeline.sources.statements import NOVALUE, Origin, Snak, StatementRows, statement_id_from_iri
 from chronofacts.schemas.ids import is_qid
 
@@ -31,6 +31,7 @@ _LABEL = "http://www.w3.org/2000/01/rdf-schema#label"
 _ALIAS = "http://www.w3.org/2004/02/skos/core#altLabel"
 _SCHEMA = "http://schema.org/"
 _DESCRIPTION = f"{_SCHEMA}description"
+_MOST = 2**31 - 1  # that the column of sitelinks holds
 _RANKS = {"PreferredRank": "preferred", "NormalRank": "normal", "DeprecatedRank": "deprecated"}
 
 
@@ -77,7 +78,7 @@ def read_subjects(solutions: Iterable[Solution]) -> dict[str, int | None]:
     found: dict[str, int | None] = {}
     for row in solutions:
         if (qid := _local_id(row["item"])) is not None:
-            number = int(row["v"].value) if "v" in row and row["v"].value.isdecimal() else None
+            number = read_count(row["v"].value) if "v" in row else None
             known = found.setdefault(qid, number)
             if number is not None and (known is None or number > known):
                 found[qid] = number
@@ -155,10 +156,13 @@ def read_revisions(solutions: Iterable[Solution]) -> dict[str, Revision]:
         if qid is None:
             continue
         known = found.get(qid, Revision())
-        if row["p"].value.endswith("/version") and value.isdecimal():
-            found[qid] = known._replace(number=max(int(value), known.number or 0))
+        if row["p"].value.endswith("/version") and (number := read_count(value)) is not None:
+            found[qid] = known._replace(number=max(number, known.number or 0))
         elif row["p"].value.endswith("/dateModified"):
-            moment = datetime.datetime.fromisoformat(value)
+            try:
+                moment = datetime.datetime.fromisoformat(value)
+            except ValueError:
+                continue
             moment = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
             found[qid] = known._replace(modified_at=max(moment, known.modified_at or moment))
     return found
@@ -169,8 +173,8 @@ def read_counts(solutions: Iterable[Solution]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for row in solutions:
         qid = _local_id(row["item"])
-        if qid is not None and row["v"].value.isdecimal():
-            counts[qid] = max(int(row["v"].value), counts.get(qid, 0))
+        if qid is not None and (number := read_count(row["v"].value)) is not None:
+            counts[qid] = max(min(number, _MOST), counts.get(qid, 0))
     return counts
 
 

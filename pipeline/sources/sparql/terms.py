@@ -11,8 +11,9 @@ import pyoxigraph
 
 from chronofacts.pipeline.sources.statements import SOMEVALUE, Snak, item_snak, quantity_snak, time_snak
 from chronofacts.schemas.dates import read_rdf_time
+from chronofacts.schemas.errors import CheckFailed
 
-__all__ = ["ENTITY", "RdfTerm", "Solution", "ValueNode", "rdf_snaks", "solutions"]
+__all__ = ["ENTITY", "RdfTerm", "Solution", "ValueNode", "rdf_snaks", "read_count", "solutions"]
 
 ENTITY = "http://www.wikidata.org/entity/"
 _COMMONS_FILE = re.compile(r"https?://commons\.wikimedia\.org/wiki/Special:FilePath/(.+)")
@@ -31,6 +32,15 @@ class RdfTerm(NamedTuple):
 Solution = Mapping[str, RdfTerm]
 
 
+class Row(dict[str, RdfTerm]):
+    """A solution. Raises CheckFailed for a variable that the query asks for and the answer lacks."""
+
+    def __missing__(self, variable: str) -> RdfTerm:
+        raise CheckFailed(
+            f"the endpoint's answer lacks ?{variable}, which the query asks for; it may be no SPARQL 1.1 endpoint"
+        )
+
+
 class ValueNode(NamedTuple):
     """What RDF says of a full value (`psv:`, `pqv:`): a time with precision and calendar, or an amount and its unit."""
 
@@ -39,6 +49,11 @@ class ValueNode(NamedTuple):
     calendar: str = ""
     amount: str | None = None
     unit: str = ""
+
+
+def read_count(text: str) -> int | None:
+    """A number of digits alone that a column of 64 bits holds; None for any other text."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
 def rdf_snaks(simple: Iterable[RdfTerm], nodes: Iterable[ValueNode]) -> list[Snak]:
@@ -58,9 +73,9 @@ def rdf_snaks(simple: Iterable[RdfTerm], nodes: Iterable[ValueNode]) -> list[Sna
 def _node_snak(node: ValueNode) -> Snak:
     if node.time is None:
         return quantity_snak(node.amount or "", node.unit.rsplit("/", 1)[-1])
-    if not node.time.datatype.endswith("#dateTime") or not node.precision.isdecimal():
+    if not node.time.datatype.endswith("#dateTime") or read_count(node.precision) is None:
         return time_snak("malformed_time")  # a date that Wikibase cannot export is a plain string
-    return time_snak(read_rdf_time(node.time.value, int(node.precision), node.calendar))
+    return time_snak(read_rdf_time(node.time.value, read_count(node.precision) or 0, node.calendar))
 
 
 def _simple_snak(term: RdfTerm) -> Snak:
@@ -86,7 +101,7 @@ def solutions(answer: pyoxigraph.QuerySolutions) -> Iterator[Solution]:
     names = [variable.value for variable in answer.variables]
     known: dict[object, RdfTerm] = {}  # the rows of a statement repeat most of their terms
     for solution in answer:
-        row = {}
+        row = Row()
         for name, term in zip(names, solution, strict=True):
             if term is not None:
                 if (read := known.get(term)) is None:
