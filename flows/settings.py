@@ -62,7 +62,7 @@ class RefreshSettings:
             find_parts(name)
         elif name != "sample":
             raise BadInput(
-                f"--source {name!r} is not a source; use sample, wdqs, qlever, an address http://…, raw:DIR, "
+                f"--source {name[:200]!r} is not a source; use sample, wdqs, qlever, an address http://…, raw:DIR, "
                 "or the file or folder of a dump"
             )
         if self.update is not None:

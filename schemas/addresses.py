@@ -67,7 +67,7 @@ def hidden_parts() -> Iterable[str]:
     for address in _known().values():
         parts = urlsplit(address)
         user = parts.netloc.rpartition("@")[0]
-        found |= {user, *user.split(":", 1), parts.query}
+        found |= {user, *user.split(":", 1), parts.query, parts.fragment}
         found |= {value for name, value in parse_qsl(parts.query) if name not in PUBLIC}
         # A query that is one word, or is spelled in the form of addresses.
         found |= {part.partition("=")[2] for part in parts.query.split("&") if part.partition("=")[0] not in PUBLIC}

@@ -47,6 +47,8 @@ def check_out(out: Path) -> None:
 
 
 def _check_out(out: Path) -> None:
+    if "\0" in str(out):
+        raise ValueError("a NUL is no part of a name")
     if out.is_symlink():
         raise BadInput(f"--out {out} is a link; name the folder itself")
     if out.is_dir() and any(out.iterdir()):
@@ -70,8 +72,11 @@ def is_link(folder: Path, name: str) -> bool:
     path = folder
     for part in Path(name).parts:
         path = path / part
-        if path.is_symlink() and path.resolve().parent != folder.resolve().parent.parent / "blobs":
-            return True
+        if path.is_symlink():
+            try:
+                return path.resolve().parent != folder.resolve().parent.parent / "blobs"
+            except (OSError, RuntimeError):  # links in a circle
+                return True
     return False
 
 

@@ -57,9 +57,9 @@ REQUIRED: dict[str, tuple[str, ...]] = {
 
 
 def table_files(snapshot: Path, name: str) -> list[Path]:
-    """The Parquet files of a snapshot's table, sorted, none of which unpacks to more than it may.
+    """The Parquet files of a snapshot's table, sorted, each with its columns, none of which unpacks to more than it may.
 
-    Raises CheckFailed when there is none, and for one that is damaged or swells.
+    Raises CheckFailed when there is none, and for one that is damaged or swells, SchemaMismatch for a wrong column.
     """
     with parquet_errors(snapshot / name):
         files = sorted(path for path in (snapshot / name).iterdir() if path.suffix == ".parquet")
@@ -67,7 +67,14 @@ def table_files(snapshot: Path, name: str) -> list[Path]:
         raise CheckFailed(f"{snapshot / name} holds no Parquet file; make the snapshot again")
     for path in files:
         check_unpacked(path)
+        _check_columns(path, SNAPSHOT_TABLES[name])
     return files
+
+
+def _check_columns(path: Path, schema: pa.Schema) -> None:
+    """Raises SchemaMismatch, as `conform` does, by the file's metadata alone."""
+    with parquet_errors(path), pq.ParquetFile(path) as file:
+        conform(file.schema_arrow.empty_table(), schema, str(path))
 
 
 def read_snapshot_table(snapshot: Path, name: str, columns: Sequence[str] | None = None) -> pa.Table:

@@ -91,7 +91,9 @@ def import_benchmark(file: Path, format: str, as_of: datetime.date | None = None
     except ChronoFactsError:
         raise
     except pa.ArrowException as error:
-        raise BadInput(f"{file}: a column under `chronofacts` is not what our exports write ({error})") from error
+        raise BadInput(
+            f"{file}: a column under `chronofacts` is not what our exports write ({str(error)[:200]})"
+        ) from error
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         # Whatever stands where in a file of others, it is the file that does not fit.
         raise BadInput(

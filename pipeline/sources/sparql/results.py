@@ -31,11 +31,13 @@ from chronofacts.pipeline.sources.statements import (
     time_snak,
 )
 from chronofacts.schemas.dates import read_rdf_time
+from chronofacts.schemas.errors import CheckFailed
 from chronofacts.schemas.ids import is_qid
 
 __all__ = [
-    "ENTITY", "RdfTerm", "Revision", "Solution", "SortedRows", "ValueNode", "label_table", "rdf_snaks", "read_counts",
-    "read_redirects", "read_revisions", "read_subjects", "solutions", "sort_rows", "statement_table",
+    "ENTITY", "RdfTerm", "Revision", "Row", "Solution", "SortedRows", "ValueNode", "label_table", "rdf_snaks",
+    "read_count", "read_counts", "read_redirects", "read_revisions", "read_subjects", "solutions", "sort_rows",
+    "statement_table",
 ]  # fmt: skip
 
 ENTITY = "http://www.wikidata.org/entity/"
@@ -48,6 +50,7 @@ _LABEL = "http://www.w3.org/2000/01/rdf-schema#label"
 _ALIAS = "http://www.w3.org/2004/02/skos/core#altLabel"
 _SCHEMA = "http://schema.org/"
 _DESCRIPTION = f"{_SCHEMA}description"
+_MOST = 2**31 - 1  # that the column of sitelinks holds
 _RANKS = {"PreferredRank": "preferred", "NormalRank": "normal", "DeprecatedRank": "deprecated"}
 
 
@@ -61,6 +64,15 @@ class RdfTerm(NamedTuple):
 
 
 Solution = Mapping[str, RdfTerm]
+
+
+class Row(dict[str, RdfTerm]):
+    """A solution. Raises CheckFailed for a variable that the query asks for and the answer lacks."""
+
+    def __missing__(self, variable: str) -> RdfTerm:
+        raise CheckFailed(
+            f"the endpoint's answer lacks ?{variable}, which the query asks for; it may be no SPARQL 1.1 endpoint"
+        )
 
 
 class ValueNode(NamedTuple):
@@ -116,7 +128,7 @@ def read_subjects(solutions: Iterable[Solution]) -> dict[str, int | None]:
     found: dict[str, int | None] = {}
     for row in solutions:
         if (qid := _local_id(row["item"])) is not None:
-            number = int(row["v"].value) if "v" in row and row["v"].value.isdecimal() else None
+            number = read_count(row["v"].value) if "v" in row else None
             known = found.setdefault(qid, number)
             if number is not None and (known is None or number > known):
                 found[qid] = number
@@ -194,10 +206,13 @@ def read_revisions(solutions: Iterable[Solution]) -> dict[str, Revision]:
         if qid is None:
             continue
         known = found.get(qid, Revision())
-        if row["p"].value.endswith("/version") and value.isdecimal():
-            found[qid] = known._replace(number=max(int(value), known.number or 0))
+        if row["p"].value.endswith("/version") and (number := read_count(value)) is not None:
+            found[qid] = known._replace(number=max(number, known.number or 0))
         elif row["p"].value.endswith("/dateModified"):
-            moment = datetime.datetime.fromisoformat(value)
+            try:
+                moment = datetime.datetime.fromisoformat(value)
+            except ValueError:
+                continue
             moment = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
             found[qid] = known._replace(modified_at=max(moment, known.modified_at or moment))
     return found
@@ -208,8 +223,8 @@ def read_counts(solutions: Iterable[Solution]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for row in solutions:
         qid = _local_id(row["item"])
-        if qid is not None and row["v"].value.isdecimal():
-            counts[qid] = max(int(row["v"].value), counts.get(qid, 0))
+        if qid is not None and (number := read_count(row["v"].value)) is not None:
+            counts[qid] = max(min(number, _MOST), counts.get(qid, 0))
     return counts
 
 
@@ -248,6 +263,11 @@ def _local_id(term: RdfTerm) -> str | None:
     return qid if is_qid(qid) else None
 
 
+def read_count(text: str) -> int | None:
+    """A number of digits alone that a column of 64 bits holds; None for any other text."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+
+
 def rdf_snaks(simple: Iterable[RdfTerm], nodes: Iterable[ValueNode]) -> list[Snak]:
     """The values of one property of one statement, from its simple values (`ps:`, `pq:`) and its value nodes.
 
@@ -265,9 +285,9 @@ def rdf_snaks(simple: Iterable[RdfTerm], nodes: Iterable[ValueNode]) -> list[Sna
 def _node_snak(node: ValueNode) -> Snak:
     if node.time is None:
         return quantity_snak(node.amount or "", node.unit.rsplit("/", 1)[-1])
-    if not node.time.datatype.endswith("#dateTime") or not node.precision.isdecimal():
+    if not node.time.datatype.endswith("#dateTime") or read_count(node.precision) is None:
         return time_snak("malformed_time")  # a date that Wikibase cannot export is a plain string
-    return time_snak(read_rdf_time(node.time.value, int(node.precision), node.calendar))
+    return time_snak(read_rdf_time(node.time.value, read_count(node.precision) or 0, node.calendar))
 
 
 def _simple_snak(term: RdfTerm) -> Snak:
@@ -293,7 +313,7 @@ def solutions(answer: pyoxigraph.QuerySolutions) -> Iterator[Solution]:
     names = [variable.value for variable in answer.variables]
     known: dict[object, RdfTerm] = {}  # the rows of a statement repeat most of their terms
     for solution in answer:
-        row = {}
+        row = Row()
         for name, term in zip(names, solution, strict=True):
             if term is not None:
                 if (read := known.get(term)) is None:
