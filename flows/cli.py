@@ -36,12 +36,20 @@ UsageError: Any = typer.BadParameter.__base__
 class _OneLine(TyperGroup):
     """The commands, whose wrong use is one line that names the help, like every other error."""
 
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **more: Any) -> Any:
-        standalone = more.pop("standalone_mode", True)
-        if not standalone:
-            return super().main(args, prog_name, standalone_mode=False, **more)
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        given = (args, prog_name, complete_var, False, windows_expand_args)
+        if not standalone_mode:
+            return super().main(*given, **extra)
         try:
-            code = super().main(args, prog_name, standalone_mode=False, **more)
+            code = super().main(*given, **extra)
         except UsageError as error:
             if type(error).__name__ == "NoArgsIsHelpError":
                 error.show()

@@ -20,8 +20,8 @@ from chronofacts.editing.options import nearest, parse_options
 from chronofacts.schemas.errors import BadInput
 
 __all__ = [
-    "EDITORS", "OWNERS", "Setting", "check_words", "choices_of", "describe_editor", "editor_names", "key_of",
-    "settings_of",
+    "EDITORS", "OWNERS", "Setting", "check_trace_words", "check_words", "choices_of", "describe_editor",
+    "editor_names", "key_of", "settings_of",
 ]  # fmt: skip
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -225,6 +225,15 @@ def check_words(editors: Sequence[str], words: Mapping[str, str]) -> None:
             _check(owner, key.rpartition(".")[2], text)
 
 
+def check_trace_words(words: Mapping[str, str]) -> None:
+    """Raises BadInput for a `--set` word of `trace` that nobody has or that does not fit."""
+    known = [*_keys("trace"), *_keys("run")]
+    for key, text in words.items():
+        if key not in known:
+            raise BadInput(f"--set {key}: there is no such option{nearest(key, known)}")
+        _check("run" if key in _keys("run") else "trace", key, text)
+
+
 def _owners(key: str, editors: Sequence[str]) -> Iterable[str]:
     stems = dict.fromkeys(name.partition("+")[0] for name in editors)
     owner, dot, option = key.rpartition(".")
@@ -247,6 +256,6 @@ def _keys(owner: str) -> list[str]:
 
 
 def _check(owner: str, option: str, text: str) -> None:
-    names = {"run": "the run", "world": "the small world", "scoring": "scoring"}
+    names = {"run": "the run", "world": "the small world", "scoring": "scoring", "trace": "the trace"}
     fields = [(one.name, one.parsed_kind, field(default=None)) for one in settings_of(owner)]
     parse_options(make_dataclass("Settings", fields), {option: text}, names.get(owner, f"editor {owner}"))

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 __all__ = [
     "complete_dump_runner", "complete_editors", "complete_export", "complete_import", "complete_language",
     "complete_model", "complete_owner", "complete_relations", "complete_setting", "complete_since", "complete_source",
+    "complete_trace_setting",
 ]  # fmt: skip
 
 
@@ -80,9 +81,19 @@ def complete_owner(incomplete: str) -> list[str]:
 
 def complete_setting(incomplete: str) -> list[str]:
     """A key of `--set` with its sign of equality; behind that, the values of a key that has few."""
-    from chronofacts.flows.setting_keys import EDITORS, OWNERS, choices_of, key_of, settings_of
+    from chronofacts.flows.setting_keys import EDITORS, OWNERS
 
-    owners = [owner for owner in (*OWNERS, *EDITORS) if owner != "trace"]
+    return _complete_key(incomplete, [owner for owner in (*OWNERS, *EDITORS) if owner != "trace"])
+
+
+def complete_trace_setting(incomplete: str) -> list[str]:
+    """As `complete_setting`, of the keys that `trace` takes."""
+    return _complete_key(incomplete, ["trace", "run"])
+
+
+def _complete_key(incomplete: str, owners: Iterable[str]) -> list[str]:
+    from chronofacts.flows.setting_keys import choices_of, key_of, settings_of
+
     key, sign, _ = incomplete.partition("=")
     found = {key_of(owner, one): one for owner in owners for one in settings_of(owner)}
     if sign:

@@ -16,7 +16,12 @@ from chronofacts.flows.commands.arguments import (
     require_report,
     split_names,
 )
-from chronofacts.flows.commands.completion import complete_editors, complete_model, complete_setting
+from chronofacts.flows.commands.completion import (
+    complete_editors,
+    complete_model,
+    complete_setting,
+    complete_trace_setting,
+)
 from chronofacts.flows.commands.reach import require_model
 from chronofacts.flows.commands.works import run_work
 from chronofacts.flows.output import mode, print_error, print_result, show_progress
@@ -140,6 +145,7 @@ def experiment(
         typer.Option(
             help="Take so many facts with their questions: a seeded choice with each relation's share. Default: all.",
             show_default=False,
+            min=1,
         ),
     ] = None,
     load: Annotated[
@@ -198,13 +204,16 @@ def experiment(
 
 def trace(
     snapshot: Snapshot,
-    model: Annotated[str, typer.Option(help="A folder or a name on the Hub.", show_default=False)],
+    model: Annotated[
+        str, typer.Option(help="A folder or a name on the Hub.", show_default=False, autocompletion=complete_model)
+    ],
     out: Out,
     set_: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             help="key=value: facts=50, draws=10, noise=3, window=10, dtype=bfloat16.",
+            autocompletion=complete_trace_setting,
             envvar="CHRONOFACTS_TRACE_SET",
         ),
     ] = None,
@@ -213,12 +222,14 @@ def trace(
 
     Example: chronofacts trace S --model R/model --out T
     """
+    from chronofacts.flows.setting_keys import check_trace_words
     from chronofacts.schemas.files import check_out
     from chronofacts.schemas.manifest import read_manifest
 
     settings = parse_settings(set_ or [])
     read_manifest(snapshot)
     check_out(out)
+    check_trace_words(settings)
     require_editing()
     show_progress(f"where does {model} look up the facts of {snapshot}?")
     require_model(model, settings.get("revision"))

@@ -63,6 +63,7 @@ def test_a_setting_is_offered_by_its_key_and_then_by_its_few_values() -> None:
     ]  # fmt: skip
     assert completion.complete_setting("lora.dora=t") == ["lora.dora=true"]
     assert completion.complete_setting("lora.rank=") == []
+    assert completion.complete_trace_setting("fac") == ["facts="]
 
 
 def test_models_cutoffs_and_languages_are_offered() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +62,18 @@ class TestDeployment:
         if "as_of" in parameter_schema(flow.fn).properties:
             with pytest.raises(ParameterTypeError, match="as_of"):
                 flow.validate_parameters({**deployment["parameters"], "as_of": "2024-13-31"})
+
+
+def test_the_examples_with_git_and_docker_name_steps_and_parameters_that_there_are() -> None:
+    page = (ROOT / "docs" / "deployments.md").read_text(encoding="utf-8")
+    shown = [yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)]
+    assert len(shown) == 2
+    (step,) = shown[0]["pull"]
+    ((name, words),) = step.items()
+    module, _, function = name.rpartition(".")
+    assert set(words) <= set(inspect.signature(getattr(importlib.import_module(module), function)).parameters)
+    (deployment,) = shown[1]["deployments"]
+    flow_of(deployment).validate_parameters(deployment["parameters"])
 
 
 def test_an_endpoint_that_fails_is_asked_again_later_and_wrong_use_is_not() -> None:

@@ -16,7 +16,7 @@ from chronofacts.flows.cli import app
 from chronofacts.flows.configuration import read_configuration
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "CONTRIBUTING.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/deployments.md")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 RUN = ("verify", "inspect", "export")  # of the sample, in seconds; the demo and the flows have tests of their own

@@ -88,12 +88,14 @@ WRONG = {
         ("", "snapshot"), ("S", "--out"), ("nothing --out new", "not a snapshot"), ("S --out full", "not empty"),
         ("S --out new --editor lorra", "did you mean 'lora'"), ("S --out new --set lora.rnak=8", "rank"),
         ("S --out new --set rank", "key=value"), ("S --out new --limit x", "--limit"),
+        ("S --out new --limit 0", "--limit"),
         ("S --out new --editor none+replay", "none"), ("S --out new --set lora.targets=heads", "attention"),
     ],
     "trace": [
         ("", "snapshot"), ("S", "--model"), ("S --model x", "--out"), ("empty --model x --out new", "not a snapshot"),
         ("S --model x --out full", "not empty"), ("S --model x --out file", "is a file"),
-        ("S --model x --out new --set facts", "key=value"),
+        ("S --model x --out new --set facts", "key=value"), ("S --model x --out new --set fcts=1", "'facts'"),
+        ("S --model x --out new --set facts=x", "facts = 'x'"),
     ],
     "report": [
         ("", "runs"), ("nothing", "nothing"), ("empty", "empty"), ("file", "file"), ("full", "full"), ("S", "S"),
