@@ -7,7 +7,8 @@
     save_model(merged.model, tokenizer, Path("llama-of-2025"))     # an ordinary model folder
 
 `card.json` beside the change says which edits it holds, of which snapshot, made how, and for which weights; no other
-base model takes it. Each editor writes its own change (`save`).
+base model takes it. Each editor writes its own change (`save`). A folder may come from a stranger: no name in it
+becomes a path unchecked, and what does not fit the model is refused before anything of the model changes.
 """
 
 from __future__ import annotations
@@ -20,24 +21,39 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import torch
 from safetensors.torch import load_file
 
 from chronofacts.editing.editors import EditBatch, EditedModel, ModelCache, Plan, make_plan
 from chronofacts.editing.editors.prompted.rewritten_model import STORE
 from chronofacts.editing.editors.trained.gradient import DELTA, WeightEdit, change_weights, merge_edit
 from chronofacts.editing.models.chat import ChatTokenizer
+from chronofacts.editing.models.library_errors import first_line, library_errors
 from chronofacts.editing.models.load import model_hash
+from chronofacts.editing.models.weight_files import read_shapes
 from chronofacts.schemas.documents import read_json
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from chronofacts.schemas.names import check_name
-from chronofacts.schemas.tables import SENTENCES
+from chronofacts.schemas.tables import EDITS, SENTENCES, conform
 
-__all__ = ["CARD", "SavedSettings", "base_of", "check_base", "load_edit", "merge_edit", "read_card", "saved_plans"]
+__all__ = [
+    "CARD",
+    "SavedSettings",
+    "base_of",
+    "check_base",
+    "editor_name",
+    "load_edit",
+    "merge_edit",
+    "read_card",
+    "saved_plans",
+]
 
 CARD = "card.json"
 PREFIX = "saved-"
 """Before the editor's name, where a run scores a saved edit."""
 VECTORS, ADAPTER = "prompt.safetensors", "adapter_model.safetensors"
+STORED = ("in-context", "memory")
+"""Editors whose change is a store of facts beside the model."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +86,13 @@ def load_edit(model: Any, tokenizer: Any, folder: Path) -> EditedModel:
     if card.get("chat", chats) != chats:
         wanted = "yes" if card["chat"] else "no"
         raise BadInput(f"{folder} was taught with --set chat={wanted}; load the model the same way")
-    trained = frozenset(card.get("trained_prompts", ()))
+    with library_errors(lambda reason: CheckFailed(f"{folder} is damaged ({reason}); copy it again")):
+        return _load_change(model, tokenizer, folder, card)
+
+
+def _load_change(model: Any, tokenizer: Any, folder: Path, card: dict[str, Any]) -> EditedModel:
+    """By the file that is there."""
+    trained = frozenset(map(str, card.get("trained_prompts", ())))
     if (folder / DELTA).is_file():
         return _load_weights(model, folder, trained)
     if (folder / STORE).is_file():
@@ -84,6 +106,11 @@ def load_edit(model: Any, tokenizer: Any, folder: Path) -> EditedModel:
 
         return load_lora(model, folder, trained)
     raise BadInput(f"{folder} has a {CARD} but no edit beside it; copy the whole folder")
+
+
+def editor_name(card: dict[str, Any], folder: Path) -> str:
+    """The name of the saved edit's editor, fit for a file's name. Raises CheckFailed for any other."""
+    return check_name(card.get("editor", "edit"), f"the editor of {folder / CARD}")
 
 
 def check_base(folder: Path, base_model_hash: str) -> None:
@@ -105,8 +132,13 @@ def read_card(folder: Path) -> dict[str, Any]:
     try:
         card = read_json(path)
     except (ValueError, OSError) as error:
-        raise CheckFailed(f"{path} is damaged ({error}); make the edit again") from error
-    return card if isinstance(card, dict) else {}
+        raise CheckFailed(f"{path} is damaged ({first_line(error)}); make the edit again") from error
+    if not isinstance(card, dict):
+        raise CheckFailed(f"{path} is damaged (it holds no object); make the edit again")
+    for name, kind in (("trained_prompts", list), ("config", dict), ("chat", bool)):
+        if name in card and not isinstance(card[name], kind):
+            raise CheckFailed(f"{path} is damaged ({name} is {card[name]!r:.40}); make the edit again")
+    return card
 
 
 def base_of(folder: Path) -> str:
@@ -126,12 +158,11 @@ def base_of(folder: Path) -> str:
 def saved_plans(folders: Sequence[Path], taken: Sequence[str] = ()) -> tuple[Plan, ...]:
     """Each saved edit as a plan of an experiment, under names (`saved-lora`) of which none is taken.
 
-    Raises BadInput for a folder that holds no saved edit.
+    Raises BadInput for a folder that holds no saved edit, CheckFailed for one whose card is damaged.
     """
     plans, names = list[Plan](), set(taken)
     for folder in folders:
-        editor = check_name(read_card(folder).get("editor", "edit"), f"the editor of {folder / CARD}")
-        stem = f"{PREFIX}{editor}"
+        stem = f"{PREFIX}{editor_name(read_card(folder), folder)}"
         numbered = (f"{stem}-{number}" for number in itertools.count(2))
         name = next(name for name in itertools.chain([stem], numbered) if name not in names)
         names.add(name)
@@ -148,16 +179,31 @@ def _content_hash(folder: Path) -> str:
 
 
 def _load_weights(model: Any, folder: Path, trained: frozenset[str]) -> WeightEdit:
+    """Raises CheckFailed for weights that the model does not have, of other sizes, or that are no numbers."""
+    parameters = dict(model.named_parameters())
+    for name, saved in read_shapes(folder / DELTA).items():
+        own = parameters.get(name)
+        if own is None or tuple(own.shape) != saved.shape:
+            size = None if own is None else tuple(own.shape)
+            raise CheckFailed(
+                f"{folder / DELTA}: {name:.100} is {saved.shape}, the model's {size}; make the edit again"
+            )
     new = load_file(folder / DELTA)
+    if not all(bool(torch.isfinite(value).all()) for value in new.values()):
+        raise CheckFailed(f"{folder / DELTA} holds what is no number; make the edit again")
     edited = change_weights(model.eval(), list(new), trained)
     edited.write(new)
     return edited
 
 
 def _load_store(model: Any, tokenizer: Any, folder: Path, card: dict[str, Any]) -> EditedModel:
-    values = {name: _as_text(value) for name, value in card.get("config", {}).items() if value is not None}
-    plan = make_plan(str(card["editor"]), values, seed=0)
-    batch = EditBatch(pq.read_table(folder / STORE), SENTENCES.empty_table())
+    """Raises CheckFailed for a store of an editor that has none: a saved edit trains nothing."""
+    name = editor_name(card, folder)
+    if name not in STORED:
+        raise CheckFailed(f"{folder} holds a store of facts, which the editor {name} has none of; make the edit again")
+    values = {option: _as_text(value) for option, value in card.get("config", {}).items() if value is not None}
+    plan = make_plan(name, values, seed=0)
+    batch = EditBatch(conform(pq.read_table(folder / STORE), EDITS, "edits"), SENTENCES.empty_table())
     return plan.editor.edit(model, tokenizer, batch, plan.settings)
 
 

@@ -7,11 +7,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from huggingface_hub import snapshot_download
+
+from chronofacts.editing.models.folder_checks import ADAPTER_CONFIG, weight_names
 from chronofacts.editing.models.gguf import SUFFIX, converted_gguf
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.models import NamedModel, named_models
 
-__all__ = ["FoundModel", "find_model", "near_names"]
+__all__ = ["FoundModel", "fetch", "find_model", "near_names"]
+
+SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken"]
+"""Of a repository: all but the weights. No pickle and no code."""
 
 
 class FoundModel(NamedTuple):
@@ -39,6 +45,23 @@ def find_model(name: str, revision: str | None = None) -> FoundModel:
     if named.hub is not None:
         return FoundModel(named.hub, revision or named.revision)
     return FoundModel(str(converted_gguf(_packaged_file(named))), None)
+
+
+def fetch(repo: str, revision: str | None) -> Path:
+    """The folder of a Hub model's snapshot, with everything that will be read, and nothing else.
+
+    An index that names other files than safetensors ends it before they are fetched. Raises what huggingface_hub does.
+    """
+    folder = Path(snapshot_download(repo, revision=revision, allow_patterns=SMALL_FILES))
+    if (folder / ADAPTER_CONFIG).is_file():
+        names = ["adapter_model.safetensors"]
+    elif (folder / "model.safetensors.index.json").is_file():
+        names = weight_names(folder)
+    else:
+        names = ["model.safetensors"]
+    if any(not (folder / name).exists() for name in names):
+        snapshot_download(repo, revision=folder.name, allow_patterns=names)
+    return folder
 
 
 def near_names(name: str) -> str:

@@ -15,9 +15,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
+from chronofacts.editing.models.folder_checks import check_config
+from chronofacts.editing.models.library_errors import library_errors
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.files import create_folder
 
@@ -94,15 +96,17 @@ def _read_gguf(file: Path) -> tuple[Any, Any]:
     """The model in float32, free of all traces of its quantization, and its tokenizer."""
     disable_progress_bar()  # three bars of a second each, between lines of a log
     where: dict[str, Any] = {"gguf_file": file.name, "trust_remote_code": False}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
-        model = AutoModelForCausalLM.from_pretrained(file.parent, dtype="float32", **_dense(), **where)
-    except Exception as error:  # a damaged file fails in numpy, struct, gguf or transformers, each in its own way
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise BadInput(
+
+    def refusal(reason: str) -> BadInput:
+        return BadInput(
             f"{file} cannot be dequantized ({reason}); it is cut short, or of an architecture or a quantization that "
             "the installed transformers and gguf do not know: download it again, or take another file"
-        ) from error
+        )
+
+    with library_errors(refusal):
+        check_config(AutoConfig.from_pretrained(file.parent, **where).to_dict(), file)
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
+        model = AutoModelForCausalLM.from_pretrained(file.parent, dtype="float32", **_dense(), **where)
     vars(model.config).pop("quantization_config", None)
     # Dense weights may be saved; what tells transformers that they were quantized would forbid it.
     vars(model).update(hf_quantizer=None, is_quantized=False)

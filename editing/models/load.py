@@ -7,20 +7,27 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import logging
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
+from chronofacts.editing.models.adapters import base_name, is_adapter, put_adapter_on
 from chronofacts.editing.models.chat import Chat, chatting
-from chronofacts.editing.models.control_tokens import turn_ends
-from chronofacts.editing.models.find import find_model, near_names
+from chronofacts.editing.models.control_tokens import control_tokens, turn_ends
+from chronofacts.editing.models.encoding import encode
+from chronofacts.editing.models.find import fetch, find_model, near_names
+from chronofacts.editing.models.folder_checks import check_folder
 from chronofacts.editing.models.key_value_cache import reading
+from chronofacts.editing.models.library_errors import library_errors
 from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.ids import is_hub_model
 
 __all__ = [
     "answer_logits",
@@ -31,6 +38,10 @@ __all__ = [
     "save_model",
 ]
 
+log = logging.getLogger("chronofacts.models")
+
+SPARE = 1_000_000
+"""Numbers by which a configuration may describe more than its files hold: buffers, tied weights of a small model."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "auto": "auto"}
 
 
@@ -44,10 +55,11 @@ def load_model(
 ) -> tuple[Any, Any]:
     """A causal LM in eval mode and its tokenizer, which is given a pad token when it has none.
 
-    Weights come from safetensors only. revision: branch, tag or commit of a Hub model. device_map: `auto` spreads the
+    Weights come from safetensors only; of an adapter (PEFT) they are merged into its base. revision: branch, tag or
+    commit of a Hub model. device_map: `auto` spreads the
     layers over all GPUs (accelerate), instead of one device. chat: whether prompts go through the chat template
-    (`editing.models.chat`). Raises BadInput when the model cannot be found, is no causal LM, or does not fit the
-    devices.
+    (`editing.models.chat`). Raises BadInput when the model cannot be found, is damaged, hostile or no causal LM, lacks
+    weights, has another vocabulary than its tokenizer, or does not fit the devices.
     """
     if dtype not in DTYPES:
         raise BadInput(f"dtype {dtype!r} is not known; take one of {', '.join(DTYPES)}")
@@ -56,28 +68,110 @@ def load_model(
         raise BadInput(f"device = {device} and device_map = {device_map} exclude each other; leave one out")
     if device_map and find_spec("accelerate") is None:
         raise BadInput("device_map needs accelerate; install it with: pip install 'chronofacts[gpus]'")
-    path, revision = find_model(name_or_dir, revision)
-    options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
-    spread = {"device_map": device_map} if device_map else {}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path, **options)
-        model = AutoModelForCausalLM.from_pretrained(
-            path, dtype=DTYPES[dtype], use_safetensors=True, **options, **spread
-        )
-    except (OSError, ValueError, KeyError) as error:
-        of_revision = f" at revision {revision}" if revision else ""
-        raise BadInput(
-            f"the model {name_or_dir!r}{of_revision} cannot be loaded ({str(error).splitlines()[0]}); "
-            f"name a Hub model, a folder with config.json and safetensors, a GGUF file or a short name; "
-            f"{near_names(name_or_dir)}"
-        ) from error
+    folder = _find_folder(name_or_dir, revision)
+    if is_adapter(folder):
+        model, tokenizer = _load_merged(folder, name_or_dir, dtype, device_map)
+    else:
+        model, tokenizer = _load_folder(folder, name_or_dir, dtype, device_map)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     if chosen is not None:
-        model = model.to(chosen)  # type: ignore[arg-type]
+        model = model.to(chosen)
     elif any(parameter.is_meta for parameter in model.parameters()):
         raise BadInput(f"the model {name_or_dir!r} does not fit the devices; take dtype=bfloat16 or a smaller model")
-    return model.eval(), chatting(tokenizer, chat, name_or_dir, turn_ends(model))
+    speaking = chatting(tokenizer, chat, name_or_dir, turn_ends(model))
+    _check_vocabulary(model, tokenizer, speaking, name_or_dir)
+    return model.eval(), speaking
+
+
+def _find_folder(name: str, revision: str | None) -> Path:
+    """The folder of the model, fetched from the Hub where it lies there. Raises BadInput for a name of nothing."""
+    path, revision = find_model(name, revision)
+    if Path(path).is_dir():
+        return Path(path)
+    of_revision = f" at revision {revision}" if revision else ""
+
+    def refusal(reason: str) -> BadInput:
+        return BadInput(
+            f"the model {name!r}{of_revision} cannot be loaded ({reason}); name a Hub model, a folder with config.json "
+            f"and safetensors, a GGUF file or a short name; {near_names(name)}"
+        )
+
+    if not is_hub_model(path):
+        raise refusal("there is no such folder")
+    with library_errors(refusal):
+        return fetch(path, revision)
+
+
+def _load_folder(folder: Path, name: str, dtype: str, device_map: str | None) -> tuple[Any, Any]:
+    """The model in a folder that was looked at first, whole or not at all."""
+    held = sum(tensor.numbers for tensor in check_folder(folder).values())
+    spread = {"device_map": device_map} if device_map else {}
+    with library_errors(partial(_unreadable, name)):
+        try:
+            _check_size(AutoConfig.from_pretrained(folder, trust_remote_code=False), held, name)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            model, report = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False, output_loading_info=True,
+                **spread,
+            )  # fmt: skip
+        except torch.OutOfMemoryError as error:
+            raise BadInput(f"the model {name!r} does not fit the memory; take dtype=bfloat16 or cpu") from error
+    if missing := sorted(report["missing_keys"]):
+        raise BadInput(
+            f"the model {name!r} lacks {len(missing)} of its weights ({missing[0]}), which would be made up at random; "
+            "download it again, or take one that was saved for writing text"
+        )
+    model.config._name_or_path = tokenizer.name_or_path = name
+    return model, tokenizer
+
+
+def _load_merged(folder: Path, name: str, dtype: str, device_map: str | None) -> tuple[Any, Any]:
+    """An adapter's base model with the adapter in its weights, so that editors find an ordinary model."""
+    base = base_name(folder)
+    under = _find_folder(base, None)
+    if is_adapter(under):
+        raise BadInput(f"{name!r} is an adapter of an adapter, {base!r}; merge that one first and name the result")
+    model, tokenizer = _load_folder(under, base, dtype, device_map)
+    log.warning("%s is an adapter of %s, and is merged into it", name, base)
+    merged = put_adapter_on(model, folder).merge_and_unload()
+    if (folder / "tokenizer_config.json").is_file():
+        with library_errors(partial(_unreadable, name)):
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    merged.config._name_or_path = tokenizer.name_or_path = name
+    return merged.requires_grad_(True), tokenizer
+
+
+def _unreadable(name: str, reason: str) -> BadInput:
+    return BadInput(
+        f"the model {name!r} cannot be loaded ({reason}); it is damaged, quantized for a package that is not "
+        "installed, or of a kind that writes no text: take another, or download it again"
+    )
+
+
+def _check_size(config: Any, held: int, name: str) -> None:
+    """Raises BadInput where the configuration describes far more numbers than the files hold."""
+    if getattr(config, "quantization_config", None) is not None:
+        return  # several numbers in one
+    with torch.device("meta"):
+        described = AutoModelForCausalLM.from_config(config, trust_remote_code=False).num_parameters()
+    if described > 1.5 * held + SPARE:
+        raise BadInput(
+            f"the model {name!r} is described as {described:,} numbers, and its files hold {held:,}; download it again"
+        )
+
+
+def _check_vocabulary(model: Any, tokenizer: Any, speaking: Any, name: str) -> None:
+    """Raises BadInput where prompts can have tokens that the model has no embedding for."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    unreachable = set(control_tokens(tokenizer).ids.values())  # but by a template, since no text spells them
+    beyond = {number for number in tokenizer.get_vocab().values() if number >= rows} - unreachable
+    beyond |= {number for number in encode(speaking, ["x"], ["x"])[0].ids if number >= rows}
+    if beyond:
+        raise BadInput(
+            f"the model {name!r} has embeddings for {rows:,} tokens, and its tokenizer has more ({len(beyond)} beyond, "
+            f"such as {tokenizer.convert_ids_to_tokens(min(beyond))!r}); take the tokenizer that belongs to it"
+        )
 
 
 def _device(wanted: str) -> torch.device:

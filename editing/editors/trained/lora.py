@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, get_peft_model
 
 from chronofacts.editing.editors import EditBatch, EditedModel, ModelCache, undo_on_error
 from chronofacts.editing.editors.trained.gradient import (
@@ -22,6 +22,7 @@ from chronofacts.editing.editors.trained.gradient import (
     parse_layers,
     train_on_texts,
 )
+from chronofacts.editing.models.adapters import put_adapter_on
 from chronofacts.editing.models.blocks import find_linears
 from chronofacts.editing.models.gradients import gradient_flags, restore_gradient_flags
 from chronofacts.schemas.errors import BadInput
@@ -95,12 +96,12 @@ class Lora:
 
 
 def load_lora(model: Any, folder: Path, trained_prompts: frozenset[str] = frozenset()) -> LoraEdit:
-    """The model with a saved adapter in it, in eval mode; `saved_edit.load_edit` also checks that it belongs there."""
+    """The model with a saved adapter in it, in eval mode; `saved_edit.load_edit` also checks that it belongs there.
+
+    Raises as `put_adapter_on`, with the model as it was.
+    """
     flags = gradient_flags(model)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of what peft itself still asks of transformers
-        adapted = PeftModel.from_pretrained(model, folder).eval()
-    return LoraEdit(adapted, model, trained_prompts, gradient_flags=flags)
+    return LoraEdit(put_adapter_on(model, folder), model, trained_prompts, gradient_flags=flags)
 
 
 def _adaptable(model: Any, names: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ in them: many facts need many vectors and many steps.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,8 @@ from chronofacts.editing.editors.trained.gradient import TrainedSettings, choose
 from chronofacts.editing.models.gradients import only_trained
 from chronofacts.editing.models.key_value_cache import after_cache
 from chronofacts.editing.models.load import context_length
-from chronofacts.schemas.errors import BadInput
+from chronofacts.editing.models.weight_files import read_shapes
+from chronofacts.schemas.errors import BadInput, CheckFailed
 
 __all__ = ["VECTORS", "PromptTuning", "PromptTuningSettings", "Prompted", "load_vectors"]
 
@@ -215,10 +217,20 @@ def _check_reads(prompted: Prompted, ids: Sequence[int]) -> None:
 
 
 def load_vectors(model: Any, folder: Path, trained_prompts: frozenset[str]) -> VectorEdit:
-    """The model behind saved vectors."""
-    with safe_open(folder / VECTORS, framework="pt") as file:
-        depth, vectors = file.metadata()["depth"], file.get_tensor("vectors")
-    prompted = Prompted(model, len(vectors), depth, None)
+    """The model behind saved vectors. Raises CheckFailed for vectors that do not fit it."""
+    file = folder / VECTORS
+    found = read_shapes(file)
+    with safe_open(file, framework="pt") as opened:
+        depth = (opened.metadata() or {}).get("depth")
+        vectors = opened.get_tensor("vectors") if "vectors" in found else torch.zeros(0)
+    embedded, longest = model.get_input_embeddings().weight.shape[1], context_length(model)
+    width = sum(one.keys + one.values for one in _widths(model)) if depth == "all" else embedded
+    fits = depth in ("input", "all") and vectors.dim() == 2 and vectors.shape[1] == width and len(vectors)
+    if not fits or len(vectors) >= (longest or math.inf) or not bool(torch.isfinite(vectors).all()):
+        raise CheckFailed(
+            f"{file}: vectors of the size {tuple(vectors.shape)} do not fit the model; make the edit again"
+        )
+    prompted = Prompted(model, len(vectors), str(depth), None)
     prompted.kept = vectors.to(next(model.parameters()).device)
     return VectorEdit(prompted.eval(), model, trained_prompts)
 

@@ -249,7 +249,7 @@ def test_a_second_snapshot_in_a_folder_of_the_same_name_is_not_read_as_the_first
 
     days, folder = SnapshotSettings(SINCE, AS_OF), tmp_path / sample_snapshot.name
     other = refresh(RefreshSettings("sample", folder, days, ("head_of_state",)))
-    rows = [load_dataset(str(folder), "edits", split="train").num_rows for folder in (sample_snapshot, other)]
+    rows = [load_dataset(str(folder), "edits", split="train+test").num_rows for folder in (sample_snapshot, other)]
     assert rows == [read_table(folder, "edits").num_rows for folder in (sample_snapshot, other)]
     assert rows[0] > rows[1]
 
