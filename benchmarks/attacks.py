@@ -1,4 +1,4 @@
-"""Claim: what strangers send is met: no file outside, no secret left, no traceback, each try bounded in time and memory.
+"""Claim: what strangers send is met: no file outside, no secret left, no traceback, each try bounded in time and room.
 
 Every topic of `benchmarks.attack_families` in a process of its own, with a bound on memory, and each try with a
 deadline. Prints what was tried, what held, the slowest try and the process's peak memory; ends with 1 where anything

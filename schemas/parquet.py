@@ -57,7 +57,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
 
 
 def table_files(snapshot: Path, name: str) -> list[Path]:
-    """The Parquet files of a snapshot's table, sorted, each with its columns, none of which unpacks to more than it may.
+    """The Parquet files of a snapshot's table, sorted, each with its columns, none unpacking to more than it may.
 
     Raises CheckFailed when there is none, and for one that is damaged or swells, SchemaMismatch for a wrong column.
     """

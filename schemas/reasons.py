@@ -60,6 +60,7 @@ REASONS: dict[str, tuple[str, str]] = {
     "answer_in_question": ("questions", "The question gives its answer away."),
     "contradicting_answers": ("questions", "Two questions with one text have different answers."),
     "contradicting_edits": ("questions", "Another edit of the imported set changes the same fact otherwise."),
+    "unread_field": ("questions", "A field of the imported file that its reader does not know."),
     "no_probe": ("questions", "No fact was found that could serve as a probe of this kind for the edit."),
     "uncertain_hop": ("hops", "A fact of the chain is not certain on one of the two dates."),
     "hop_unchanged": ("hops", "The chain's final answer is the same before and after the edit."),

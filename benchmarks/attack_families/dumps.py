@@ -1,4 +1,4 @@
-"""Lines of a dump, and whole dumps, that no Wikibase ever wrote: each is read, or is one rejection, and none ends it."""
+"""Lines of a dump, and whole dumps, that no Wikibase wrote: each is read, or is a rejection, and none ends it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ DUMPS: Mapping[str, bytes] = {
     "UTF-16": ("[\n" + LAST.decode() + "\n]\n").encode("utf-16"),
     "carriage returns alone": b"[\r" + LAST + b"\r]\r",
     "packed blanks": gzip.compress(b" " * 50_000_000),
-    "a line of a hundred megabytes": gzip.compress(b'[\n{"id":"Q1","x":"' + b"x" * 100_000_000 + b'"},\n' + LAST + b"\n]\n", 1),
+    "a line of a hundred megabytes": gzip.compress(
+        b'[\n{"id":"Q1","x":"' + b"x" * 100_000_000 + b'"},\n' + LAST + b"\n]\n", 1
+    ),
 }  # fmt: skip
 
 

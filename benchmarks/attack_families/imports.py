@@ -29,12 +29,14 @@ GOOD: Mapping[str, dict[str, Any]] = {
         "paraphrase_prompts": ["Elm's mayor is"], "neighborhood_prompts": ["Oak's mayor is"],
     },
     "zsre": {
-        "subject": "Elm", "src": "Who is the mayor of Elm?", "alt": "Ada", "answers": ["Bob"], "rephrase": "Elm's mayor?",
+        "subject": "Elm", "src": "Who is the mayor of Elm?", "alt": "Ada", "answers": ["Bob"],
+        "rephrase": "Elm's mayor?",
         "loc": "nq question: who", "loc_ans": "Eve",
     },
     "mquake": {
         "requested_rewrite": [{
-            "prompt": "The mayor of {} is", "subject": "Elm", "relation_id": "P6", "question": "Who is the mayor of Elm?",
+            "prompt": "The mayor of {} is", "subject": "Elm", "relation_id": "P6",
+            "question": "Who is the mayor of Elm?",
             "target_new": {"str": "Ada", "id": "Q1"}, "target_true": {"str": "Bob", "id": "Q2"},
         }],
         "questions": ["Who is married to the mayor of Elm?"], "answer": "Eve", "answer_alias": [], "new_answer": "Mia",
@@ -43,7 +45,8 @@ GOOD: Mapping[str, dict[str, Any]] = {
             {"question": "Who is married to Ada?", "cloze": "Ada is married to", "answer": "Mia", "answer_alias": []},
         ],
         "orig": {
-            "edit_triples": [["Q9", "P6", "Q1"]], "triples": [["Q9", "P6", "Q2"]], "triples_labeled": [["Elm", "m", "Bob"]],
+            "edit_triples": [["Q9", "P6", "Q1"]], "triples": [["Q9", "P6", "Q2"]],
+            "triples_labeled": [["Elm", "m", "Bob"]],
             "new_triples": [["Q9", "P6", "Q1"], ["Q1", "P26", "Q3"]],
             "new_triples_labeled": [["Elm", "mayor", "Ada"], ["Ada", "spouse", "Mia"]],
         },

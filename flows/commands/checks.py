@@ -60,8 +60,8 @@ def check_source(source: str, user_agent: str, as_of: datetime.date, option: str
         )
     elif not (source in SOURCES or source.startswith("raw:") or glob.has_magic(source) or is_there(Path(source))):
         raise BadInput(
-            f"--source {source[:200]!r} is not a source; use {', '.join(SOURCES)}, an address http://…, raw:DIR, or the "
-            "file or folder of a dump"
+            f"--source {source[:200]!r} is not a source; use {', '.join(SOURCES)}, an address http://…, raw:DIR, or "
+            "the file or folder of a dump"
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import difflib
 import hashlib
+import logging
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
@@ -23,13 +24,19 @@ from chronofacts.pipeline.exchange.lm_eval import write_lm_eval
 from chronofacts.pipeline.exchange.mquake import read_mquake
 from chronofacts.pipeline.exchange.mquake_cases import write_mquake
 from chronofacts.pipeline.exchange.own_facts import read_own_facts
+from chronofacts.pipeline.exchange.qaedit import read_qaedit
+from chronofacts.pipeline.exchange.rippleedits import read_rippleedits
 from chronofacts.pipeline.exchange.snapshot_rows import Contents, read_contents
+from chronofacts.pipeline.exchange.wikibigedit import read_wikibigedit
+from chronofacts.pipeline.exchange.wikifactdiff import read_wikifactdiff
 from chronofacts.pipeline.exchange.zsre import read_zsre
 from chronofacts.pipeline.snapshots.write import write_valid
 from chronofacts.schemas.dates import check_dates
 from chronofacts.schemas.errors import BadInput, ChronoFactsError
 from chronofacts.schemas.files import check_out, create_folder
 from chronofacts.schemas.manifest import SnapshotManifest
+
+log = logging.getLogger("chronofacts.exchange")
 
 __all__ = ["EXPORTS", "IMPORTS", "Import", "export_snapshot", "import_benchmark", "import_snapshot"]
 
@@ -49,13 +56,17 @@ EXPORTS: dict[str, Callable[[Contents, Path], list[Path]]] = {
     "mquake": write_mquake,
 }
 
-# Only MQuAKE-T's edits have dates: its two Wikidata dumps. For the others the days are those of their papers and of
-# a year before: they say no more than which answer counts as the old one.
+# MQuAKE-T, WikiBigEdit and WikiFactDiff compare dumps of Wikidata, whose days these are. For the others the days are
+# those of their papers and of a year before: they say no more than which answer counts as the old one.
 IMPORTS: dict[str, Import] = {
     "counterfact": Import(read_counterfact, datetime.date(2021, 2, 10), datetime.date(2022, 2, 10)),
     "easyedit": Import(read_knowedit, datetime.date(2023, 1, 2), datetime.date(2024, 1, 2)),
     "facts": Import(read_own_facts, None, None),
     "mquake": Import(read_mquake, datetime.date(2021, 4, 1), datetime.date(2023, 4, 1)),
+    "qaedit": Import(read_qaedit, datetime.date(2024, 2, 16), datetime.date(2025, 2, 16)),
+    "rippleedits": Import(read_rippleedits, datetime.date(2022, 7, 24), datetime.date(2023, 7, 24)),
+    "wikibigedit": Import(read_wikibigedit, datetime.date(2024, 2, 1), datetime.date(2024, 7, 1)),
+    "wikifactdiff": Import(read_wikifactdiff, datetime.date(2021, 1, 4), datetime.date(2023, 2, 27)),
     "zsre": Import(read_zsre, datetime.date(2016, 6, 13), datetime.date(2017, 6, 13)),
 }
 
@@ -87,6 +98,8 @@ def import_benchmark(file: Path, format: str, as_of: datetime.date | None = None
         benchmark = known.read(file)
         if not benchmark.edits:
             raise BadInput(f"{file} has no edit that changes anything; is --format {format} its format?")
+        for name, count in benchmark.unread.items():
+            log.warning("%d records of %s have a field %s that is not read", count, file.name, name[:200])
         return benchmark.tables(day)
     except ChronoFactsError:
         raise

@@ -12,7 +12,7 @@ import datetime
 import hashlib
 import json
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -22,7 +22,9 @@ from chronofacts.pipeline.exchange.sentences import Sentence, sentences
 from chronofacts.pipeline.storage.rejections import rejection_rows
 from chronofacts.schemas import tables
 
-__all__ = ["Benchmark", "Edit", "Link", "Question", "content_id", "plain"]
+__all__ = [
+    "Benchmark", "Edit", "Link", "Question", "consequence_question", "content_id", "guard_question", "plain",
+]  # fmt: skip
 
 _UNIT, _FIELD, _ROW = "\x1f", "\x1e", "\x1d"
 
@@ -167,6 +169,9 @@ class Benchmark:
         self._questions: dict[str, Question] = {}
         self._sentences: list[Sentence] = []
         self._rejected: list[tuple[str, str, str | None, str | None, Sequence[str], str]] = []
+        self._same: dict[str, str] = {}
+        self.unread: Mapping[str, int] = {}
+        """Fields of the file that its reader does not know -> records that have them."""
 
     def edit(self, edit: Edit) -> bool:
         """Take an edit; False (and a rejection) when it changes nothing or another edit changes the fact."""
@@ -177,7 +182,11 @@ class Benchmark:
             edit.old_object == edit.new_object or plain(edit.old_label) == plain(edit.new_label)
         ):
             return self.reject("same_name", edit, f"from {edit.old_label} to {edit.new_label}")
-        if (before := self._facts.setdefault(fact, edit.edit_id)) != edit.edit_id:
+        before = self._facts.setdefault(fact, edit.edit_id)
+        if before != edit.edit_id and plain(self.edits[before].new_label) == plain(edit.new_label):
+            self._same[edit.edit_id] = before  # the same new answer in place of another old one: no contradiction
+            return True
+        if before != edit.edit_id:
             return self.reject(
                 "contradicting_edits", edit, f"to {edit.new_label}, and to {self.edits[before].new_label}"
             )
@@ -186,10 +195,20 @@ class Benchmark:
 
     def ask(self, question: Question) -> None:
         """Take a question; the same question about another edit guards both."""
+        question = self._as_first(question)
         key = question.question_id or question.content
         if (known := self._questions.get(key)) is not None:
             question = replace(known, edit_ids=tuple(sorted({*known.edit_ids, *question.edit_ids})))
         self._questions[key] = replace(question, question_id=key, edit_ids=tuple(sorted(question.edit_ids)))
+
+    def _as_first(self, question: Question) -> Question:
+        """The question about the edit that was taken first, where several records make the same change."""
+        if not self._same.keys() & {*question.edit_ids, *(link.edit_id for link in question.chain)}:
+            return question
+        chain = tuple(
+            link._replace(edit_id=self._same.get(link.edit_id or "", link.edit_id)) for link in question.chain
+        )
+        return replace(question, edit_ids=tuple(self._same.get(one, one) for one in question.edit_ids), chain=chain)
 
     def ask_directly(self, edit: Edit, split: str = "test") -> None:
         """Take the questions that an edit's own wordings are: its prompt, its paraphrases and its cloze."""
@@ -223,12 +242,18 @@ class Benchmark:
                 (edit.row() | {"split": "train" if edit.edit_id in trained else "test"} for edit in edits), tables.EDITS
             ),
             "questions": _table((question.row(as_of) for question in asked), tables.QUESTIONS),
-            "rejections": rejection_rows(self._rejected).sort_by(
+            "rejections": rejection_rows([*self._rejected, *self._unread_rows()]).sort_by(
                 [(name, "ascending") for name in ("stage", "reason", "relation", "subject", "detail")]
             ),
         }
         filled["sentences"] = sentences(filled["edits"], filled["questions"], self._sentences)
         return {name: filled.get(name, schema.empty_table()) for name, schema in tables.SNAPSHOT_TABLES.items()}
+
+    def _unread_rows(self) -> list[tuple[str, str, str | None, str | None, Sequence[str], str]]:
+        return [
+            ("questions", "unread_field", None, None, [], f"{name[:200]} in {count} records")
+            for name, count in self.unread.items()
+        ]
 
     def _may_ask(self, question: Question) -> bool:
         """Is the question right under all edits of the set at once?"""
@@ -243,6 +268,26 @@ class Benchmark:
                 detail = f"{question.question} (walks over {link.subject_label}, which another edit changes)"
                 return self.reject("contradicting_edits", question, detail)
         return True
+
+
+def guard_question(edit: Edit, question: str, answers: Sequence[str], relation: str = "unrelated") -> Question:
+    """A question whose answer must stay, about something that the file does not name: the question stands for it."""
+    return Question(
+        kind="locality", locality_kind="subject", edit_ids=(edit.edit_id,), question=question, answer=answers[0],
+        answer_aliases=answers[1:], answer_before=answers[0], answer_before_aliases=answers[1:], relation=relation,
+        subject=question, subject_label=question, edited_hops=0,
+    )  # fmt: skip
+
+
+def consequence_question(
+    edit: Edit, kind: str, question: str, answers: Sequence[str], hops: int, phrasings: Sequence[str] = ()
+) -> Question:
+    """A question whose answer follows from the edit; what it was before, the file does not say."""
+    return Question(
+        kind=kind, edit_ids=(edit.edit_id,), question=question, phrasings=phrasings, answer=answers[0],
+        answer_aliases=answers[1:], relation=edit.relation, subject=edit.subject, subject_label=edit.subject_label,
+        hops=hops, edited_hops=1,
+    )  # fmt: skip
 
 
 def direct_question(edit: Edit, kind: str, text: str, split: str) -> Question:

@@ -11,15 +11,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from chronofacts.pipeline.exchange.collector import Benchmark, Edit, Question
-from chronofacts.pipeline.exchange.records import Record, read_records
+from chronofacts.pipeline.exchange.records import Record, read_records, unread_fields
 
 __all__ = ["read_counterfact"]
 
 
 def read_counterfact(file: Path) -> Benchmark:
     """All records of a CounterFact file. Raises BadInput naming the record and the field."""
-    benchmark = Benchmark()
-    for record in read_records(file):
+    benchmark, records = Benchmark(), read_records(file)
+    for record in records:
+        record.leave_out("case_id", "pararel_idx", "generation_prompts")
         edit = _edit(record)
         if not benchmark.edit(edit):
             continue
@@ -30,6 +31,7 @@ def read_counterfact(file: Path) -> Benchmark:
         ):
             for text in record.texts(field) if record.has(field) else ():
                 benchmark.ask(_neighbour(edit, kind, text, answer, answer_id))
+    benchmark.unread = unread_fields(records)
     return benchmark
 
 

@@ -18,9 +18,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from chronofacts.pipeline.exchange.collector import Benchmark, Edit, Question
+from chronofacts.pipeline.exchange.collector import Benchmark, Edit, Question, consequence_question, guard_question
 from chronofacts.pipeline.exchange.extra_columns import carried_edit, read_edit
-from chronofacts.pipeline.exchange.records import Record, read_records, write_records
+from chronofacts.pipeline.exchange.records import Record, read_records, unread_fields, write_records
 from chronofacts.pipeline.exchange.snapshot_rows import Contents
 from chronofacts.schemas.dates import parse_day
 
@@ -125,9 +125,10 @@ def read_knowedit(file: Path) -> Benchmark:
 
     Raises BadInput for a file that is none of them, naming the record and the field.
     """
-    benchmark = Benchmark()
-    for record in read_records(file):
+    benchmark, records = Benchmark(), read_records(file)
+    for record in records:
         _read_fact(benchmark, record)
+    benchmark.unread = unread_fields(records)
     return benchmark
 
 
@@ -138,16 +139,34 @@ def _read_fact(benchmark: Benchmark, record: Record) -> None:
     if not benchmark.edit(edit):
         return
     benchmark.ask_directly(edit, split)
+    record.leave_out("case_id")
+    for field in ("locality", "portability"):
+        _ask_flat(benchmark, edit, record, field)
     for family in ("portability", "locality"):
         if not record.has(family):
             continue
         lists = record.record(family)
+        if carried is None:
+            lists.leave_out(*(name for name, probes in lists.values.items() if not probes))
         for name in KINDS:
             if not lists.has(name):
                 continue
             known = carried.record("probes").records(name) if carried else []
             for position, probe in enumerate(lists.records(name)):
                 _ask(benchmark, edit, name, probe, known[position] if position < len(known) else None)
+
+
+def _ask_flat(benchmark: Benchmark, edit: Edit, record: Record, family: str) -> None:
+    """The one probe of a family as the sets before KnowEdit have it: `locality_prompt`, `locality_ground_truth`."""
+    if not (record.has(f"{family}_prompt") and record.has(f"{family}_ground_truth")):
+        return
+    prompts, answers = record.texts(f"{family}_prompt"), record.answers(f"{family}_ground_truth")
+    if not prompts or not answers:
+        benchmark.reject("no_probe", edit, f"{family} without a prompt or an answer")
+    elif family == "locality":
+        benchmark.ask(guard_question(edit, prompts[0], answers))
+    else:
+        benchmark.ask(consequence_question(edit, "multi_hop", prompts[0], answers, hops=2))
 
 
 def _own_fields(record: Record) -> dict[str, Any]:

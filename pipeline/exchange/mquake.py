@@ -14,7 +14,7 @@ from typing import Any
 
 from chronofacts.pipeline.exchange.collector import Benchmark, Edit, Link, Question
 from chronofacts.pipeline.exchange.extra_columns import read_edit
-from chronofacts.pipeline.exchange.records import Record, read_records
+from chronofacts.pipeline.exchange.records import Record, read_records, unread_fields
 from chronofacts.pipeline.exchange.sentences import Sentence
 
 __all__ = ["read_mquake"]
@@ -26,8 +26,9 @@ def read_mquake(file: Path) -> Benchmark:
     A case none of whose facts are edited otherwise by an earlier case is one multi-hop question; its edits, its
     chain and the single hops of the world before come with it. Raises BadInput naming the record and the field.
     """
-    benchmark = Benchmark()
-    for record in read_records(file):
+    benchmark, records = Benchmark(), read_records(file)
+    for record in records:
+        record.leave_out("case_id")
         carried = record.record("chronofacts") if record.has("chronofacts") else None
         edits = []
         for rewrite in record.records("requested_rewrite"):
@@ -37,6 +38,7 @@ def read_mquake(file: Path) -> Benchmark:
                 benchmark.ask_directly(edit, split)
         _ask(benchmark, record, edits, carried)
         _add_sentences(benchmark, record, edits)
+    benchmark.unread = unread_fields(records)
     return benchmark
 
 

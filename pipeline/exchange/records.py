@@ -6,15 +6,28 @@ Leaves out: what the fields mean (each format's own module).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from chronofacts.schemas.documents import Unreadable, parse_json
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["Record", "read_records", "read_text", "write_records"]
+__all__ = ["Record", "read_records", "read_text", "unread_fields", "write_records"]
+
+
+OWN = "chronofacts"
+"""Key of what our own exports carry, whose columns have checks of their own."""
+_INDEX = re.compile(r"\[\d+\]")
+
+
+class Known(NamedTuple):
+    """Fields by where they lie (`requested_rewrite.target_new`): those read as values, and those looked into."""
+
+    asked: set[str]
+    opened: set[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +40,12 @@ class Record:
     values: Mapping[str, Any]
     within: str = ""
     """Where in the record this object lies: `requested_rewrite[0].`"""
+    known: Known = field(default_factory=lambda: Known(set(), set()), compare=False)
+    """What the reader has asked for so far, of all records of the file."""
 
     def has(self, field: str) -> bool:
         """Is the field there, and not null?"""
+        self._note(field)
         return self.values.get(field) is not None
 
     def text(self, field: str) -> str:
@@ -65,15 +81,18 @@ class Record:
         value = self._value(field)
         if not isinstance(value, dict):
             raise self.wrong(field, "an object", value)
-        return Record(self.file, self.number, value, f"{self.within}{field}.")
+        return self._inner(field, value, f"{self.within}{field}.")
 
     def records(self, field: str) -> list[Record]:
         value = self._value(field)
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise self.wrong(field, "a list of objects", value)
-        return [
-            Record(self.file, self.number, item, f"{self.within}{field}[{index}].") for index, item in enumerate(value)
-        ]
+        return [self._inner(field, item, f"{self.within}{field}[{index}].") for index, item in enumerate(value)]
+
+    def leave_out(self, *fields: str) -> None:
+        """Fields that the reader knows and has no use for."""
+        for name in fields:
+            self._note(name)
 
     def wrong(self, field: str, wanted: str, found: object) -> BadInput:
         """The error for a field that is there and is not what it should be."""
@@ -82,7 +101,15 @@ class Record:
             f"found {json.dumps(found, ensure_ascii=False, default=str)[:60]}; is --format the file's format?"
         )
 
+    def _note(self, field: str) -> None:
+        self.known.asked.add(f"{_INDEX.sub('', self.within)}{field}")
+
+    def _inner(self, field: str, values: Mapping[str, Any], within: str) -> Record:
+        self.known.opened.add(f"{_INDEX.sub('', self.within)}{field}")
+        return Record(self.file, self.number, values, within, self.known)
+
     def _value(self, field: str) -> object:
+        self._note(field)
         if field not in self.values:
             raise BadInput(
                 f"{self.file}, record {self.number}: the field {self.within}{field} is missing; "
@@ -115,7 +142,29 @@ def read_records(file: Path) -> list[Record]:
     for number, value in enumerate(document, 1):
         if not isinstance(value, dict):
             raise BadInput(f"{file}, record {number}: an object is expected, found a {type(value).__name__}")
-    return [Record(file, number, value) for number, value in enumerate(document, 1)]
+    known = Known(set(), set())
+    return [Record(file, number, value, known=known) for number, value in enumerate(document, 1)]
+
+
+def unread_fields(records: Sequence[Record]) -> dict[str, int]:
+    """field -> records that have something in it, for every field that no reader has asked for; after the reading."""
+    counts: dict[str, int] = {}
+    for record in records:
+        for name in set(_unread(record.values, "", record.known)):
+            counts[name] = counts.get(name, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def _unread(values: Mapping[str, Any], within: str, known: Known) -> Iterator[str]:
+    for key, value in values.items():
+        name = f"{within}{key}"
+        if name not in known.asked and name not in known.opened:
+            if value not in (None, "", [], {}) and key != OWN:
+                yield name
+        elif name in known.opened:
+            for inner in value if isinstance(value, list) else [value]:
+                if isinstance(inner, dict):
+                    yield from _unread(inner, f"{name}.", known)
 
 
 def read_text(file: Path) -> str:

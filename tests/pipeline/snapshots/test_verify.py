@@ -226,7 +226,7 @@ def test_every_promise_has_a_defect_that_breaks_it() -> None:
 
 
 def test_every_promise_has_one_id_and_is_a_reason_for_a_rejection() -> None:
-    of_files = {"files_there", "no_foreign_file", "files_as_written", "tables_there"}
+    of_files = {"files_there", "no_foreign_file", "no_links", "files_as_written", "tables_there"}
     ids = [*INVARIANTS, *SET_INVARIANTS]
     assert len(set(ids)) == len(ids) == len({PROMISES[id_] for id_ in ids})
     assert {*ids} | of_files == set(PROMISES)

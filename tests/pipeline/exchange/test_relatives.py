@@ -1,0 +1,131 @@
+"""The nearest relatives of our data are read, and what a reader does not know of a file is told."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chronofacts.pipeline.exchange import import_snapshot
+from chronofacts.pipeline.snapshots.verify import verify
+from chronofacts.pipeline.snapshots.write import read_table
+
+FLAT = {
+    "case_id": 0, "prompt": "The mother tongue of Ada is", "target_new": "Dutch", "subject": "Ada",
+    "ground_truth": "Igbo", "rephrase_prompt": "Ada speaks", "locality_prompt": "The mother tongue of Obi is",
+    "locality_ground_truth": "Igbo",
+}  # fmt: skip
+ZSRE = {
+    "subject": "Elm Tower", "src": "Who designed Elm Tower?", "pred": "Wu", "rephrase": "Whose design is Elm Tower?",
+    "alt": "Li", "answers": ["Wu"], "loc": "nq question: who sings", "loc_ans": "Ann", "cond": "Wu >> Li",
+    "portability": {"Recalled Relation": "(Li, born in, Zug)", "New Question": "Where?", "New Answer": "Zug"},
+}  # fmt: skip
+WIKIBIGEDIT = {
+    "tag": "new", "subject": "Elm", "update": "Who is the mayor of Elm?", "rephrase": "Who leads Elm?", "ans": "Li",
+    "personas": "Ahoy, who be mayor of Elm?", "loc": "Who is the mayor of Zug?", "loc_ans": "Wu",
+    "mhop": "Where was the mayor of Elm born?", "mhop_ans": "Zug",
+}  # fmt: skip
+QAEDIT = {
+    "id": 1, "source": "NQ", "prompt": "who wrote Elm?", "target": "Li", "subject": "Elm", "rephrase": "Elm is whose?",
+    "locality": [{"loc": "who sings", "loc_ans": "Ann"}, {"loc": "who reads", "loc_ans": "Bob"}],
+}  # fmt: skip
+
+
+def ripple_query(prompt: str, answer: str) -> dict[str, Any]:
+    query = {"prompt": prompt, "answers": [{"value": answer, "aliases": [f"{answer}y"]}], "query_type": "regular"}
+    return {"test_queries": [query], "test_condition": "OR", "condition_queries": []}
+
+
+RIPPLE = {
+    "example_type": "recent",
+    "edit": {
+        "prompt": "The name of the head of government of Elm is Li Wei.", "subject_id": "Q91", "relation": "HEAD",
+        "target_id": "Q92",
+        "original_fact": {
+            "prompt": "The name of the head of government of Elm is Lin Wu.", "subject_id": "Q91", "relation": "HEAD",
+            "target_id": "Q93",
+        },
+    },
+    "Relation_Specificity": [ripple_query("The continent of Elm is", "Norland")],
+    "Compositionality_I": [ripple_query("The birthplace of the head of government of Elm is", "Zug")],
+    "Subject_Aliasing": [ripple_query("The head of government of Elmland is", "Li Wei")],
+    "Forgetfulness": [],
+}  # fmt: skip
+WIKIFACTDIFF = {
+    "subject": {"id": "Q91", "label": "Elm", "description": "a land", "popularity": 5},
+    "relation": {"id": "P6", "label": "head of government"},
+    "is_replace": True,
+    "objects": [
+        {"id": "Q92", "label": "Li", "description": "x", "decision": "new"},
+        {"id": "Q93", "label": "Wu", "description": "x", "decision": "obsolete"},
+    ],
+    "update_prompt": "The head of government of Elm is ____",
+    "generalization_prompts": ["Elm is led by ____"],
+    "neighborhood": [
+        {"subject": {"id": "Q81"}, "prompt": "Oak is led by ____", "object": {"id": "Q82", "label": "Jo"}, "dist": 1}
+    ],
+}  # fmt: skip
+
+
+def read(folder: Path, format: str, *records: dict[str, Any]) -> tuple[list[dict], Counter[str], list[dict]]:
+    """(edits, questions by kind, rejections) of an imported file, which is sound."""
+    file = folder / "benchmark.json"
+    file.write_text(json.dumps(records))
+    import_snapshot(file, format, folder / "S")
+    assert verify(folder / "S") == []
+    edits, questions, rejections = (read_table(folder / "S", name) for name in ("edits", "questions", "rejections"))
+    return edits.to_pylist(), Counter(questions["kind"].to_pylist()), rejections.to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("format", "record", "change", "kinds"),
+    [
+        ("easyedit", FLAT, ("Igbo", "Dutch"), {"edit": 1, "cloze": 1, "paraphrase": 1, "locality": 1}),
+        ("zsre", ZSRE, ("Wu", "Li"), {"edit": 1, "paraphrase": 1, "locality": 1, "multi_hop": 1}),
+        ("wikibigedit", WIKIBIGEDIT, (None, "Li"), {"edit": 1, "paraphrase": 2, "locality": 1, "multi_hop": 1}),
+        ("qaedit", QAEDIT, (None, "Li"), {"edit": 1, "paraphrase": 1, "locality": 2}),
+        (
+            "rippleedits",
+            RIPPLE,
+            ("Lin Wu", "Li Wei"),
+            {"edit": 1, "cloze": 1, "locality": 1, "multi_hop": 1, "alias": 1},
+        ),
+        ("wikifactdiff", WIKIFACTDIFF, ("Wu", "Li"), {"edit": 1, "cloze": 1, "paraphrase": 1, "locality": 1}),
+    ],
+)
+def test_every_field_of_a_record_is_read(
+    format: str, record: dict[str, Any], change: tuple[str | None, str], kinds: dict[str, int], tmp_path: Path
+) -> None:
+    [edit], counted, rejections = read(tmp_path, format, record)
+    assert (edit["target_old"], edit["target_new"]) == change
+    assert counted == kinds and rejections == []
+
+
+def test_a_field_that_nobody_knows_is_counted_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("chronofacts"), "propagate", True)
+    records = [{**FLAT, "subject": name, "prompt": f"{name} speaks", "mood": "glad"} for name in ("Ada", "Bea")]
+    _, _, rejections = read(tmp_path, "easyedit", *records, {**FLAT, "portability": {"One_More": [{"prompt": "x?"}]}})
+    assert [row["detail"] for row in rejections if row["reason"] == "unread_field"] == [
+        "mood in 2 records",
+        "portability.One_More in 1 records",
+    ]
+    assert "2 records of benchmark.json have a field mood that is not read" in caplog.text
+
+
+def test_one_answer_in_place_of_two_others_is_no_contradiction(tmp_path: Path) -> None:
+    again = {**FLAT, "ground_truth": "Edo", "rephrase_prompt": "The language of Ada is"}
+    [edit], counted, rejections = read(tmp_path, "easyedit", FLAT, again)
+    assert edit["target_old"] == "Igbo" and counted["paraphrase"] == 2 and rejections == []
+
+
+def test_several_new_objects_at_once_are_left_out_by_name(tmp_path: Path) -> None:
+    more = {"id": "Q94", "label": "Mo", "decision": "new"}
+    several = {**WIKIFACTDIFF, "subject": {"id": "Q1", "label": "Ash"}, "objects": [*WIKIFACTDIFF["objects"], more]}
+    edits, _, [rejection] = read(tmp_path, "wikifactdiff", WIKIFACTDIFF, several)
+    assert len(edits) == 1 and rejection["reason"] == "not_single_valued" and rejection["subject"] == "Q1"
