@@ -2,11 +2,12 @@
 
     python -m benchmarks.model_families [FAMILY …] [--editors lora,rome] [--trace] > docs/model_families.md
 
-Each family runs `chronofacts experiment`'s own function on an invented snapshot with a handful of facts: the model is
-loaded from a folder, scored, edited, scored again and restored. Then each edit is made once more in memory, and undone:
-the weights must be the same bit for bit. Where one editor fails, each has a run of its own. What is no error of ours with a reason counts as a failure, and the program
-ends with 1. Beside the editors: whether scores and texts are the same in any batch, with models whose far tokens matter
-and windows shorter than the prompts. Offline, one thread, about a quarter of an hour of an idle core.
+Each edit is made in memory and undone: the weights must be the same bit for bit. Then `chronofacts experiment`'s own
+function runs with the editors that were not refused, on an invented snapshot with a handful of facts: the model is
+loaded from a folder, scored, edited, scored again and restored. Whatever is no error of ours with a reason counts as a
+failure, and the program ends with 1. Beside the editors: whether scores and texts are the same in any batch, of models
+whose far tokens matter and with windows shorter than the prompts. Offline, one thread, some ten minutes of an idle
+core.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.schemas.errors import ChronoFactsError
 from tests.editing.invented_world import write_invented
 
-__all__ = ["QUICK", "Cell", "largest_difference", "try_editors"]
+__all__ = ["QUICK", "Cell", "attempt", "edit_and_undo", "experiment", "largest_difference"]
 
 QUICK: dict[str, dict[str, str]] = {
     "none": {},
@@ -102,23 +103,20 @@ def _try_family(name: str, editors: Sequence[str], snapshot: Path, place: Path, 
     begun, folder = time.perf_counter(), place / "models" / str(list(FAMILIES).index(name))
     save_family(name, folder)
     runs, family = place / "runs" / folder.name, Family(name)
-    together = try_editors(editors, folder, snapshot, runs / "all")
-    for editor in editors:  # where one fails, each has a run of its own
-        alone = together if together.works else try_editors([editor], folder, snapshot, runs / editor, trace)
-        family.cells[editor] = alone
-    if family.cells["none"].works:
+    family.cells = {editor: attempt(lambda e=editor: edit_and_undo(e, folder, snapshot), trace) for editor in editors}
+    working = [editor for editor, cell in family.cells.items() if cell.works]
+    together = attempt(lambda: experiment(working, folder, snapshot, runs / "all"), trace)
+    for editor in () if together.works else working:  # where one fails, each has a run of its own
+        family.cells[editor] = attempt(lambda e=editor: experiment([e], folder, snapshot, runs / e))
+    if working and together.works:
         family.difference = largest_difference(*load_model(str(folder)))
     family.seconds = time.perf_counter() - begun
     return family
 
 
-def try_editors(editors: Sequence[str], folder: Path, snapshot: Path, out: Path, trace: bool = False) -> Cell:
-    """One experiment, then the same edits in memory, made and undone."""
-    values = {f"{editor}.{name}": value for editor in editors for name, value in QUICK[editor].items()}
-    values |= SCORING | {"cache": str(folder / "scores")}
+def attempt(run: Callable[[], object], trace: bool = False) -> Cell:
     try:
-        run_experiment(snapshot, str(folder), read_settings(editors, values), out)
-        _check_undo(editors, folder, snapshot)
+        run()
     except ChronoFactsError as error:
         return Cell(False, str(error))
     except Exception as error:  # whatever it is, the table shows it
@@ -128,15 +126,21 @@ def try_editors(editors: Sequence[str], folder: Path, snapshot: Path, out: Path,
     return Cell(True)
 
 
-def _check_undo(editors: Sequence[str], folder: Path, snapshot: Path) -> None:
+def experiment(editors: Sequence[str], folder: Path, snapshot: Path, out: Path) -> None:
+    values = {f"{editor}.{name}": value for editor in editors for name, value in QUICK[editor].items()}
+    settings = read_settings(editors, values | SCORING | {"cache": str(folder / "scores")})
+    run_experiment(snapshot, str(folder), settings, out)
+
+
+def edit_and_undo(editor: str, folder: Path, snapshot: Path) -> None:
+    """Raises RuntimeError where the weights are not the same afterwards, bit for bit."""
     model, tokenizer = load_model(str(folder))
     tables, before = load_snapshot(snapshot), model_hash(model)
-    for editor in editors:
-        plan = make_plan(editor, QUICK[editor], 0)
-        with edit(model, tokenizer, tables.edits, plan, sentences=tables.sentences) as edited:
-            edited.generate("Who is the mayor?", 4)
-        if model_hash(model) != before:
-            raise RuntimeError(f"undoing {editor} does not restore the weights bit for bit")
+    plan = make_plan(editor, QUICK[editor], 0)
+    with edit(model, tokenizer, tables.edits, plan, sentences=tables.sentences) as edited:
+        edited.generate("Who is the mayor?", 4)
+    if model_hash(model) != before:
+        raise RuntimeError("undo does not restore the weights bit for bit")
 
 
 def largest_difference(model: Any, tokenizer: Any) -> float:

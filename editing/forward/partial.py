@@ -32,6 +32,7 @@ from chronofacts.editing.models.blocks import find_blocks, has_blocks
 from chronofacts.editing.models.encoding import Encoded
 from chronofacts.editing.models.hooks import hooked
 from chronofacts.editing.models.key_value_cache import after_cache
+from chronofacts.editing.models.library_errors import first_line
 from chronofacts.editing.models.load import answer_logits
 from chronofacts.editing.models.out_of_memory import fits_or_bad_input
 from chronofacts.schemas.errors import BadInput
@@ -216,10 +217,10 @@ def _works(model: Any, what: str, attempt: Callable[[], bool]) -> bool:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # each family fails in its own way
-        if what not in _told.setdefault(model, set()):
-            _told[model].add(what)
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            log.info("%s is read without a shortcut, %s (%s)", type(model).__name__, what, reason)
+        own = model.get_base_model() if hasattr(model, "get_base_model") else model
+        if what not in _told.setdefault(own, set()):
+            _told[own].add(what)
+            log.info("%s is read without a shortcut, %s (%s)", type(own).__name__, what, first_line(error))
         return False
 
 

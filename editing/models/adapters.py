@@ -31,7 +31,6 @@ TENSOR = re.compile(
 )
 SIMPLE = re.compile(r"[\w.]{1,300}", re.ASCII)
 """A name, where PEFT takes a pattern."""
-SWITCHES = ("use_rslora", "use_dora", "fan_in_fan_out")
 REFUSED = {
     "modules_to_save": "trains whole modules",
     "target_parameters": "adapts parameters that are in no module of their own",
@@ -88,7 +87,9 @@ def put_adapter_on(model: Any, folder: Path) -> PeftModel:
         lora_dropout=0.0,
         task_type="CAUSAL_LM",
         inference_mode=True,
-        **{name: bool(config.get(name, False)) for name in SWITCHES},
+        use_rslora=bool(config.get("use_rslora")),
+        use_dora=bool(config.get("use_dora")),
+        fan_in_fan_out=bool(config.get("fan_in_fan_out")),
     )
     with library_errors(lambda reason: CheckFailed(f"{folder} does not fit the model ({reason}); make it again")):
         tensors = load_file(folder / ADAPTER)
@@ -106,7 +107,7 @@ def put_adapter_on(model: Any, folder: Path) -> PeftModel:
 
 
 def _fill(adapted: PeftModel, tensors: Mapping[str, torch.Tensor], folder: Path) -> None:
-    report = set_peft_model_state_dict(adapted, dict(tensors))
+    report: Any = set_peft_model_state_dict(adapted, dict(tensors))
     missing = [name for name in report.missing_keys if "lora_" in name]
     if missing or report.unexpected_keys:
         odd = (missing or report.unexpected_keys)[0]

@@ -31,8 +31,8 @@ def hooked(
 
 
 def hidden_of(output: Any) -> torch.Tensor:
-    """The hidden states of a block's output: older architectures wrap them in a tuple."""
-    return output[0] if isinstance(output, tuple) else output  # type: ignore[no-any-return]
+    """The hidden states of a block's output: older architectures wrap them in a tuple or a list."""
+    return output[0] if isinstance(output, tuple | list) else output  # type: ignore[no-any-return]
 
 
 def in_rows(hidden: torch.Tensor, rows: int) -> torch.Tensor:
@@ -42,4 +42,4 @@ def in_rows(hidden: torch.Tensor, rows: int) -> torch.Tensor:
 
 def with_hidden(output: Any, hidden: torch.Tensor) -> Any:
     """A block's output with other hidden states, wrapped as before."""
-    return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
+    return type(output)((hidden, *output[1:])) if isinstance(output, tuple | list) else hidden

@@ -33,5 +33,5 @@ def library_errors(make: Callable[[str], ChronoFactsError]) -> Iterator[None]:
 def first_line(error: BaseException) -> str:
     """The first line of the error that says something, not too long."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
+    text = " ".join(lines[: 2 if lines[0].endswith(":") else 1]) if lines else type(error).__name__
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

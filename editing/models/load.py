@@ -42,6 +42,8 @@ log = logging.getLogger("chronofacts.models")
 
 SPARE = 1_000_000
 """Numbers by which a configuration may describe more than its files hold: buffers, tied weights of a small model."""
+PACKED = 20
+"""Numbers that one of a quantized file may stand for: sixteen of two bits in a word of 32, and some more."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "auto": "auto"}
 
 
@@ -111,12 +113,19 @@ def _load_folder(folder: Path, name: str, dtype: str, device_map: str | None) ->
         try:
             _check_size(AutoConfig.from_pretrained(folder, trust_remote_code=False), held, name)
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            model, report = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder, dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False, output_loading_info=True,
+                ignore_mismatched_sizes=True,
                 **spread,
             )  # fmt: skip
         except torch.OutOfMemoryError as error:
             raise BadInput(f"the model {name!r} does not fit the memory; take dtype=bfloat16 or cpu") from error
+    model, report = loaded
+    if other := sorted(report["mismatched_keys"]):
+        raise BadInput(
+            f"the model {name!r} has weights of other sizes than its configuration says "
+            f"({other[0][0]}: {other[0][1:]}); download both again"
+        )
     if missing := sorted(report["missing_keys"]):
         raise BadInput(
             f"the model {name!r} lacks {len(missing)} of its weights ({missing[0]}), which would be made up at random; "
@@ -151,11 +160,10 @@ def _unreadable(name: str, reason: str) -> BadInput:
 
 def _check_size(config: Any, held: int, name: str) -> None:
     """Raises BadInput where the configuration describes far more numbers than the files hold."""
-    if getattr(config, "quantization_config", None) is not None:
-        return  # several numbers in one
+    most = (PACKED if getattr(config, "quantization_config", None) is not None else 1.5) * held + SPARE
     with torch.device("meta"):
         described = AutoModelForCausalLM.from_config(config, trust_remote_code=False).num_parameters()
-    if described > 1.5 * held + SPARE:
+    if described > most:
         raise BadInput(
             f"the model {name!r} is described as {described:,} numbers, and its files hold {held:,}; download it again"
         )

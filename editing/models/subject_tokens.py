@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,13 +24,14 @@ def subject_end(tokenizer: Any, prompt: str, encoded: Encoded, names: Sequence[s
 def subject_span(tokenizer: Any, prompt: str, encoded: Encoded, names: Sequence[str]) -> range | None:
     """The positions of the subject's tokens, by the last place of the first name that occurs; None where none does."""
     marks = marks_of(tokenizer, prompt)
-    lowered = marks.text.lower()
     lead = encoded.start - len(marks.spans)
-    for name in names:
-        begin = lowered.rfind(name.lower(), marks.begin, marks.end) if name else -1
-        if begin < 0:
+    for name in filter(None, names):
+        # By a pattern, since lower case can be longer than the text itself (İ), and then its places are others.
+        found = [*re.compile(re.escape(name), re.IGNORECASE).finditer(marks.text, marks.begin, marks.end)]
+        if not found:
             continue
-        inside = [place for place, (start, end) in enumerate(marks.spans) if start < begin + len(name) and end > begin]
+        first, last = found[-1].span()
+        inside = [place for place, (start, end) in enumerate(marks.spans) if start < last and end > first]
         if inside:
             return range(lead + inside[0], lead + inside[-1] + 1)
     return None

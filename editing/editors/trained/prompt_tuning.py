@@ -151,7 +151,7 @@ class Prompted(nn.Module):
             keys, values = (
                 part.view(self.count, layer.heads, -1).transpose(0, 1) for part in (next(parts), next(parts))
             )
-            cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), layer.index)
+            cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), layer.layer)
         return cache
 
 
@@ -238,7 +238,7 @@ def load_vectors(model: Any, folder: Path, trained_prompts: frozenset[str]) -> V
 class _LayerWidths(NamedTuple):
     """Of one layer that keeps keys and values: families have layers of several widths, and layers that keep none."""
 
-    index: int
+    layer: int
     heads: int
     keys: int
     """Of all heads together."""
@@ -281,7 +281,7 @@ def _own_size(model: Any, settings: PromptTuningSettings, ids: Sequence[int]) ->
         return embeddings.float().std().expand(embeddings.shape[1]).clone()
     layers, sizes = _read_layers(model, ids), list[torch.Tensor]()
     for layer in _widths(model):
-        for part, width in ((layers[layer.index].keys, layer.keys), (layers[layer.index].values, layer.values)):
+        for part, width in ((layers[layer.layer].keys, layer.keys), (layers[layer.layer].values, layer.values)):
             sizes.append(part.float().std().expand(width))
     return torch.cat(sizes)
 
