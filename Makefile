@@ -4,7 +4,10 @@ VENV ?= .venv
 RUN := $(VENV)/bin
 OSV_URL ?= https://api.osv.dev/v1/query
 
-.PHONY: env demo test check audit docs bench sample clean
+FUZZ_S ?= 7
+KILLS ?= 12
+
+.PHONY: env demo test check audit docs bench attacks soak fuzz sample clean
 
 env: $(VENV)/.ready
 
@@ -40,7 +43,19 @@ docs: env
 	$(RUN)/mkdocs build --strict
 
 bench: env
-	@for file in $(notdir $(basename $(wildcard benchmarks/*.py))); do echo "== $$file"; $(RUN)/python -m benchmarks.$$file || exit 1; done
+	@for file in $(filter-out soak,$(notdir $(basename $(wildcard benchmarks/*.py)))); do echo "== $$file"; $(RUN)/python -m benchmarks.$$file || exit 1; done
+
+# What strangers may send, each try bounded; and commands killed at moments drawn by chance.
+attacks: env
+	$(RUN)/python -m benchmarks.attacks
+
+soak: env
+	$(RUN)/python -m benchmarks.soak --kills $(KILLS)
+
+# A minute in all: FUZZ_S seconds for each target.
+fuzz: env
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	@for target in $(notdir $(wildcard tests/fuzz/corpus/*)); do echo "== $$target"; $(RUN)/python -W ignore -m tests.fuzz.run $$target $(FUZZ_S) || exit 1; done
 
 sample: env
 	$(RUN)/python data/sample/build.py

@@ -40,7 +40,7 @@ from tests.pipeline.sources.sparql.endpoint_server import serving
 
 ENDS_IN_S = 2.0
 """Within which Ctrl-C and SIGTERM must end a command, on a machine that does nothing else."""
-MARK = "CHRONOFACTS_SOAK"
+MARK = "SOAK_MARK"
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 OFFICES = ("--since", "2003-06-01", "--as-of", "2005-06-01", "--relations", "office_holder")
 
@@ -177,7 +177,8 @@ def run(command: Command, at: Path) -> None:
     """To its end; what it says is told where it fails."""
     process = begin(command, at)
     said, _ = process.communicate(timeout=1800)
-    if process.returncode != 0:
+    done_before = process.returncode == 2 and b"is not empty" in said
+    if process.returncode != 0 and not done_before:
         raise SystemExit(f"{at}: it ended with {process.returncode}: {said.decode()[-2000:]}")
 
 
