@@ -38,7 +38,13 @@ def export(
 def import_(
     file: Annotated[Path, typer.Argument(help="The benchmark's .json or .jsonl file.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Snapshot folder to make; it must not hold anything.", show_default=False)],
-    format: Annotated[str, typer.Option(help="easyedit, mquake, counterfact, zsre, rippleedits, wikibigedit, qaedit, wikifactdiff or facts.", show_default=False)],
+    format: Annotated[
+        str,
+        typer.Option(
+            help="easyedit, mquake, counterfact, zsre, rippleedits, wikibigedit, qaedit, wikifactdiff or facts.",
+            show_default=False,
+        ),
+    ],
     since: Annotated[str, typer.Option(help="Day of the old answers, YYYY-MM-DD. Default: the format's.")] = "",
     as_of: Annotated[str, typer.Option(help="Day of the new answers, YYYY-MM-DD. Default: the format's.")] = "",
 ) -> None:
