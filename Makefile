@@ -4,7 +4,7 @@ VENV ?= .venv
 RUN := $(VENV)/bin
 OSV_URL ?= https://api.osv.dev/v1/query
 
-.PHONY: env demo test check audit docs bench sample lock release clean
+.PHONY: env demo test check audit docs bench attacks soak fuzz sample lock release clean
 
 # Without an NVIDIA GPU a CPU build of torch does, which is a fraction of the one with CUDA; empty: the registry's own.
 TORCH_INDEX ?= $(if $(shell command -v nvidia-smi 2>/dev/null),,https://download.pytorch.org/whl/cpu)
@@ -18,6 +18,8 @@ define install
 		|| echo "no CPU build of torch at $(TORCH_INDEX); taking the registry's own"
 	$(PIP) install --quiet -e '.[$(1)]'
 endef
+FUZZ_S ?= 7
+KILLS ?= 12
 
 env: $(VENV)/.ready
 
@@ -58,7 +60,19 @@ docs: env
 	$(RUN)/mkdocs build --strict
 
 bench: env
-	@for file in $(notdir $(basename $(wildcard benchmarks/*.py))); do echo "== $$file"; $(RUN)/python -m benchmarks.$$file || exit 1; done
+	@for file in $(filter-out soak,$(notdir $(basename $(wildcard benchmarks/*.py)))); do echo "== $$file"; $(RUN)/python -m benchmarks.$$file || exit 1; done
+
+# What strangers may send, each try bounded; and commands killed at moments drawn by chance.
+attacks: env
+	$(RUN)/python -m benchmarks.attacks
+
+soak: env
+	$(RUN)/python -m benchmarks.soak --kills $(KILLS)
+
+# A minute in all: FUZZ_S seconds for each target.
+fuzz: env
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	@for target in $(notdir $(wildcard tests/fuzz/corpus/*)); do echo "== $$target"; $(RUN)/python -W ignore -m tests.fuzz.run $$target $(FUZZ_S) || exit 1; done
 
 sample: env
 	$(RUN)/python data/sample/build.py

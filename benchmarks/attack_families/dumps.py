@@ -41,6 +41,8 @@ LINES: Mapping[str, bytes] = {
     "an id of 5,000 digits": b'{"type":"item","id":"Q' + b"9" * 5000 + b'","claims":{"P39":[]}}',
     "lists in lists": b'{"id":"Q1","claims":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     "objects in objects": b'{"id":"Q1","claims":' + b'{"P39":' * 100_000 + b"1" + b"}" * 100_000 + b"}",
+    "a number with a large exponent": b'{"id":"Q1","claims":{"P39":[{"id":"Q1$a","rank":"normal","mainsnak":'
+    b'{"snaktype":"value","datavalue":{"type":"quantity","value":{"amount":"+1e999999999","unit":"1"}}}}]}}',
     "not UTF-8": b'{"type":"item","id":"Q1","labels":{"en":{"value":"\xff"}},"claims":{"P39":[]}}',
     "NULs": b"{" + b"\x00" * 1000 + b"}",
     "a key a hundred thousand times": b'{"id":"Q1",' + b'"claims":{"P39":[]},' * 100_000 + b'"id":"Q1"}',

@@ -44,7 +44,7 @@ def import_(
     format: Annotated[
         str,
         typer.Option(
-            help="easyedit, mquake, counterfact, zsre, or facts of your own.",
+            help="easyedit, mquake, counterfact, zsre, rippleedits, wikibigedit, qaedit, wikifactdiff or facts.",
             show_default=False,
             autocompletion=complete_import,
         ),

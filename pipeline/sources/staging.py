@@ -23,6 +23,7 @@ from chronofacts.pipeline.storage.parquet_stream import ParquetStream, read_batc
 from chronofacts.pipeline.storage.rejections import rejection_rows
 from chronofacts.pipeline.storage.session import Tabular, connect, register
 from chronofacts.schemas.catalogue import Catalogue
+from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.tables import STATEMENTS
 
 __all__ = ["MEMORY_GIB", "StagedSource", "copies_elsewhere", "stage_source", "write_each_once"]
@@ -59,6 +60,9 @@ def stage_source(
         found = source.statements(properties)
     rows = write_batches(found, STATEMENTS, folder / "found.parquet")
     log.info("read %d statements of %d properties", rows, len(properties))
+    if rows == 0 and window is None:
+        named = ", ".join(properties[:5]) + (" …" if len(properties) > 5 else "")
+        raise BadInput(f"{source.name} has no statement of {named}; choose other relations, or another source")
     copies = write_each_once(folder / "found.parquet", folder / "statements.parquet")
     (folder / "found.parquet").unlink()
     statements = _stage_entities(source, folder / "statements.parquet", language, folder)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -40,6 +40,8 @@ LONGEST_TEXT = 20_000
 """Characters of a value, and of all qualifiers of a statement. Wikidata takes values of at most 1,500."""
 LONGEST_ID = 200
 """Characters of a statement's id (Wikidata's have 50), a unit or a language."""
+LONGEST_AMOUNT = 127
+"""Characters of a number, and places before or behind its point (Wikibase's own bound)."""
 RANKS = frozenset({"preferred", "normal", "deprecated"})
 # software version: it begins with its publication date (P577)
 _BEGIN_PUBLISHED = ("P348",)
@@ -94,10 +96,13 @@ def item_snak(entity: str) -> Snak:
 
 def quantity_snak(amount: str, unit: str | None) -> Snak:
     try:
-        number = Decimal(amount)
-    except InvalidOperation:
+        number = Decimal(amount) if amount.isascii() and len(amount) <= LONGEST_AMOUNT else None
+        # A few characters with an exponent stand for gigabytes of zeros.
+        if number is None or (number.is_finite() and abs(number.adjusted()) > LONGEST_AMOUNT):
+            return Snak("quantity", amount, unit=unit, fault="wrong_object_type")
+        spelled = format(number.normalize(), "f") if number.is_finite() else amount
+    except DecimalException:
         return Snak("quantity", amount, unit=unit, fault="wrong_object_type")
-    spelled = format(number.normalize(), "f") if number.is_finite() else amount
     return Snak("quantity", spelled, unit=None if unit in (None, _NO_UNIT, "1") else unit)
 
 

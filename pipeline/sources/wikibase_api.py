@@ -43,6 +43,7 @@ WIKIDATA = "https://www.wikidata.org/w/api.php"
 IDS_A_REQUEST = 50  # for anybody but bots
 _LAG_S = 5.0  # the maxlag that Wikimedia asks programs to accept; also the least wait
 _TIMEOUT_S = 60.0
+_UNREACHED_ATTEMPTS = 3  # of an address where nobody has ever answered: it is probably wrong
 WHOLE_S = 300.0
 """Longest time for one reply, and the most bytes of one: fifty items of Wikidata are a few megabytes."""
 MOST_BYTES = 128 << 20
@@ -75,6 +76,7 @@ class EntityApi:
         self._settings = settings
         self._clock = clock
         self._http = BoundedHttp(session, whole_s, most_bytes)
+        self._reached = False
 
     def read(self, qids: Sequence[str], properties: Sequence[str], language: str) -> Reread:
         """Statements, names and lifecycle of the items.
@@ -111,7 +113,12 @@ class EntityApi:
             "redirects": "yes",
             "maxlag": f"{_LAG_S:.0f}",
         }
-        outcome, attempts = ask_again(lambda attempt: self._ask_once(parameters), self._settings, self._clock)
+        outcome, attempts = ask_again(
+            lambda attempt: self._ask_once(parameters),
+            self._settings,
+            self._clock,
+            lambda verdict, attempt: not self._reached and attempt == _UNREACHED_ATTEMPTS,
+        )
         if isinstance(outcome, Verdict):
             raise EndpointFailed(
                 f"{self._settings.address} gave no answer in {attempts} attempts ({outcome.why}); try later"
@@ -125,6 +132,7 @@ class EntityApi:
             with self._http.post(
                 reveal(address), dict(parameters), {"User-Agent": self._settings.user_agent}, _TIMEOUT_S
             ) as reply:
+                self._reached = True
                 body = b"".join(reply.chunks()) if reply.status == 200 else reply.beginning().encode()
         except HttpFault as fault:
             return Verdict("retry", redact(str(fault))[:200])

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import datetime
 import logging
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,8 @@ from chronofacts.pipeline.sources.entities import LABELS
 from chronofacts.pipeline.sources.statements import LIFECYCLE
 from chronofacts.pipeline.storage.rejections import rejection_rows
 from chronofacts.pipeline.storage.session import connect
+from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.files import temporary_folder
 from chronofacts.schemas.ids import is_qid
 from chronofacts.schemas.tables import REJECTIONS, STATEMENTS
 
@@ -40,6 +42,8 @@ __all__ = ["DumpSettings", "DumpSource", "PartJob", "Runner", "open_dump", "run_
 log = logging.getLogger("chronofacts.refresh")
 
 _BATCH = 65_536
+MOST_BROKEN, AT_LEAST_BROKEN = 0.5, 20
+"""Share and number of lines beyond which a dump that cannot be read is refused."""
 _LARGE = 4 << 30  # bytes of files; all statements of a larger dump are more than a snapshot can be built from
 
 
@@ -118,8 +122,8 @@ class DumpSource(Source):
         self._parts = tuple(parts)
         self._day = day
         self._properties = frozenset(properties)
-        self._aside = tempfile.TemporaryDirectory(prefix="chronofacts-dump-") if options.raw is None else None
-        self._work = options.raw or Path(self._aside.name if self._aside else "")
+        self._aside = ExitStack()
+        self._work = options.raw or self._aside.enter_context(temporary_folder("dump"))
         self._settings = PartSettings(day.day, keep_damaged=options.keep_damaged)
         self._run = run
         self._meter = Meter(sizes, 2, time.monotonic, show)
@@ -180,8 +184,7 @@ class DumpSource(Source):
         return rejection_rows(rows.values())
 
     def finish(self) -> None:
-        if self._aside is not None:
-            self._aside.cleanup()
+        self._aside.close()
 
     def _find(self, condition: str, properties: Sequence[str], **parameters: object) -> list[str]:
         """Sorted QIDs of the subjects whose statements of the properties meet a condition in SQL."""
@@ -213,9 +216,21 @@ class DumpSource(Source):
             else:
                 self._meter.update(index, report.compressed_bytes, report.json_bytes)
         reports = [done[index] for index in range(len(jobs))]
+        if not settings.keep_damaged:
+            _check_readable(reports)
         self.reports += reports
         _log_pass(folder, reports)
         return reports
+
+
+def _check_readable(reports: Sequence[PartReport]) -> None:
+    """Raises BadInput for a dump of which hardly a line can be read: it is one of another form."""
+    broken, entities = sum(report.broken for report in reports), sum(report.entities for report in reports)
+    if broken > max(MOST_BROKEN * (broken + entities), AT_LEAST_BROKEN):
+        raise BadInput(
+            f"{broken} of {broken + entities} lines of the dump cannot be read; it may have another form than one "
+            "entity a line, or be damaged: take --keep-damaged to use what can be read"
+        )
 
 
 def _log_pass(folder: str, reports: Sequence[PartReport]) -> None:

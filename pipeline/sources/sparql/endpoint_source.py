@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from chronofacts.pipeline.sources.sparql.recording import Recording, find_record
 from chronofacts.pipeline.sources.sparql.results import Solution
 from chronofacts.pipeline.sources.sparql.source import Ask, SparqlSource
 from chronofacts.schemas.addresses import hide, split_address
+from chronofacts.schemas.files import temporary_folder
 
 __all__ = ["ENDPOINTS", "EndpointSettings", "EndpointSource", "is_endpoint", "open_endpoint"]
 
@@ -86,16 +87,16 @@ def open_endpoint(name: str, settings: EndpointSettings, clock: Clock = SYSTEM_C
     is_public = host.endswith("wikidata.org") or "qlever" in host
     scope = choose_scope(settings.scope, "changes" if is_public else "whole")
     agent = full_user_agent(settings.user_agent, address)
-    aside = tempfile.TemporaryDirectory(prefix="chronofacts-raw-") if settings.raw is None else None
-    recording = open_recording(settings.raw or Path(aside.name if aside else ""), address, scope, clock)
+    aside = ExitStack()
+    raw = settings.raw or aside.enter_context(temporary_folder("raw"))
+    recording = open_recording(raw, address, scope, clock)
     asking = ClientSettings(address, agent, lock_of(address), splits_429="qlever" in address)
     endpoint = Endpoint(asking, recording, clock, requests.Session())
 
     def close(mark: str) -> None:
         recording.finish(mark)
         endpoint.close()
-        if aside is not None:
-            aside.cleanup()
+        aside.close()
 
     return EndpointSource(recording, endpoint.ask, endpoint, close)
 
