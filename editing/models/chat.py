@@ -85,6 +85,11 @@ class ChatTokenizer:
             for prompt, said in zip(prompts, after, strict=True)
         ]
 
+    def write(self, prompt: str, answer: str) -> str:
+        """The conversation as text: the prompt, and the answer as far as it has one."""
+        opened = "".join(text for text, _ in self._parts(prompt))
+        return f"{opened}{self.seam}{answer}" if answer else opened
+
     def marks(self, prompt: str) -> Marks:
         """The prompt in the template, and where its tokens lie."""
         parts, spans, begin = self._parts(prompt), list[tuple[int, int]](), 0
