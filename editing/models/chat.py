@@ -81,14 +81,13 @@ class ChatTokenizer:
     def tokens(self, prompts: Sequence[str], after: Sequence[str]) -> list[list[int]]:
         """Of each prompt, opened for the assistant, and of what is said after that."""
         return [
-            [one for text, special in self._pieces([*self._parts(prompt), (said, False)]) for one in self._ids(text, special)]
+            [
+                one
+                for text, special in self._pieces([*self._parts(prompt), (said, False)])
+                for one in self._ids(text, special)
+            ]
             for prompt, said in zip(prompts, after, strict=True)
         ]
-
-    def write(self, prompt: str, answer: str) -> str:
-        """The conversation as text: the prompt, and the answer as far as it has one."""
-        opened = "".join(text for text, _ in self._parts(prompt))
-        return f"{opened}{self.seam}{answer}" if answer else opened
 
     def marks(self, prompt: str) -> Marks:
         """The prompt in the template, and where its tokens lie."""
@@ -109,7 +108,12 @@ class ChatTokenizer:
         earlier = [
             part
             for asked, answer in examples
-            for part in ((spoken(asked), False), (f"{self.tail}{self.seam}", True), (answer, False), (self.between, True))
+            for part in (
+                (spoken(asked), False),
+                (f"{self.tail}{self.seam}", True),
+                (answer, False),
+                (self.between, True),
+            )
         ]
         return [(self.head, True), *earlier, (spoken(question), False), (self.tail, True)]
 

@@ -1,14 +1,12 @@
 """How keys are distributed over ordinary text: the uncentred covariance C = E[k kᵀ] that ROME and MEMIT weigh by.
 
-The text is a file, or the snapshot's own sentences; of a model that chats, as a conversation, since the tokens of the
-template stand in every prompt and must keep their values. The papers' 100,000 samples of Wikipedia can be given as a file;
+The text is a file, or the snapshot's own sentences. The papers' 100,000 samples of Wikipedia can be given as a file;
 far fewer suffice (FastMEMIT, arXiv 2506.04226). A folder keeps results by the hash of model and text.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +19,6 @@ from torch.nn.utils.rnn import pad_sequence
 
 from chronofacts.editing.editors import EditBatch, ModelCache
 from chronofacts.editing.editors.located.key_value import LocatedSettings
-from chronofacts.editing.models.chat import ChatTokenizer
 from chronofacts.editing.models.encoding import batches_by_length, render
 from chronofacts.editing.models.hooks import BeforeHook, hooked
 from chronofacts.editing.models.load import context_length, model_hash
@@ -30,9 +27,6 @@ from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.files import replace_file
 
 __all__ = ["compute_covariances", "find_covariances", "read_texts", "regularise"]
-
-OF_CONVERSATIONS = 4
-"""Of so many texts one is read as a conversation: it is about that many times as long."""
 
 
 def find_covariances(
@@ -46,34 +40,28 @@ def find_covariances(
     """C of each named matrix over the text that the settings name, from the cache where it is there."""
     known = cache.covariances if cache and cache.covariances is not None else {}
     if not set(names) <= known.keys():
-        texts = read_texts(batch.sentences, settings.statistics_text, settings.statistics_texts, tokenizer)
+        texts = read_texts(batch.sentences, settings.statistics_text, settings.statistics_texts)
         folder = Path(settings.statistics_cache) if settings.statistics_cache else None
         known |= compute_covariances(model, tokenizer, names, texts, folder, batch.progress)
     return {name: known[name] for name in names}
 
 
-def read_texts(sentences: pa.Table, file: str | None, most: int, tokenizer: Any = None) -> list[str]:
+def read_texts(sentences: pa.Table, file: str | None, most: int) -> list[str]:
     """Up to `most` texts: the lines of a file, or the snapshot's sentences that are not held out, evenly chosen.
 
-    Behind a chat template each is a turn of the user or a turn with its answer, and a quarter of them is enough, since
-    most of the tokens are the template's. Raises BadInput when there are none.
+    Raises BadInput when there are none.
     """
     if file is not None:
         path = Path(file)
         if not path.is_file():
             raise BadInput(f"statistics_text = {file!r}: there is no such file")
-        texts = [(line.strip(), "") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        texts = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     else:
         rows = sentences.select(["form", "prompt", "answer", "held_out"]).to_pylist()
-        texts = [(render(row["prompt"], row["form"]), row["answer"]) for row in rows if not row["held_out"]]
+        texts = [f"{render(row['prompt'], row['form'])} {row['answer']}" for row in rows if not row["held_out"]]
     if not texts:
         raise BadInput("there is no text to count keys on; name a file with --set statistics_text=FILE")
-    if isinstance(tokenizer, ChatTokenizer):
-        most = math.ceil(min(most, len(texts)) / OF_CONVERSATIONS)
-    chosen = texts[:: max(1, len(texts) // most)][:most]
-    if isinstance(tokenizer, ChatTokenizer):
-        return [tokenizer.write(prompt, answer) for prompt, answer in chosen]
-    return [f"{prompt} {answer}".strip() for prompt, answer in chosen]
+    return texts[:: max(1, len(texts) // most)][:most]
 
 
 def compute_covariances(
@@ -117,8 +105,7 @@ def _average_outer_products(
     progress: Callable[[str], None],
 ) -> dict[str, torch.Tensor]:
     parts, device = dict(model.named_modules()), next(model.parameters()).device
-    options = {"add_special_tokens": False} if isinstance(tokenizer, ChatTokenizer) else {"split_special_tokens": True}
-    encoded = tokenizer(list(texts), **options)["input_ids"]
+    encoded = tokenizer(list(texts), split_special_tokens=True)["input_ids"]
     tokens = [torch.tensor(ids[: context_length(model)]) for ids in encoded if ids]
     sums: dict[str, torch.Tensor] = {}
     real = torch.ones((1, 1), dtype=torch.bool)  # (rows, length): no padding

@@ -7,7 +7,6 @@ that of fact by fact. The papers put texts sampled from the model before a promp
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -53,7 +52,6 @@ DEEP = 6
 
 KL_PROMPT = "{} is a"
 """The next token after it must stay as it was (the KL term of both papers)."""
-OF_SIZE = 0.25
 ENOUGH = 0.05
 """A fact's vector is found when its loss is below, whatever else is in the batch."""
 
@@ -68,10 +66,11 @@ class LocatedSettings:
     wordings: tuple[Wording, ...] = ("prompt",)
     """Of each fact; a small model has no room for several."""
     paraphrases: int = 2
-    value_steps: int = 25
-    value_rate: float | None = None
-    """Of Adam, per step; none: `OF_SIZE` of the size (root mean square) of what the vector is added to, and falling to
-    nothing. Models differ a hundredfold in that size; the papers take 0.5 for theirs."""
+    value_steps: int = 50
+    """At most; the papers take 20 to 25. Small steps need so many where the hidden states are large, and a vector that
+    is found takes no more of them."""
+    value_rate: float = 0.5
+    """Of Adam, constant: with longer steps the vectors are longer, and what is written disturbs other tokens more."""
     kl_factor: float = 0.0625
     decay: float = 0.0
     """Of the vector's squared norm, relative to that of what it is added to. The papers' toolkits use 0.5 for models of
@@ -200,17 +199,15 @@ def optimise_deltas(
     device = next(model.parameters()).device
     norms = capture(model, module, facts, inputs=False).float().norm(dim=1).to(device)  # (facts,)
     width = model.get_input_embeddings().weight.shape[1]
-    sizes = torch.ones_like(norms) if settings.value_rate else norms / width**0.5
-    scaled = torch.zeros((len(facts), width), device=device, requires_grad=True)  # delta by its size
-    rate = settings.value_rate or OF_SIZE
-    optimizer = torch.optim.Adam([scaled], lr=rate)
+    delta = torch.zeros((len(facts), width), device=device, requires_grad=True)
+    optimizer = torch.optim.Adam([delta], lr=settings.value_rate)
     left = torch.ones(len(facts), dtype=torch.bool, device=device)
     steps_done = Progress(progress, f"finding {len(facts)} values: step", settings.value_steps)
     with _fast_reading(model, device):
         objective = _Objective.build(model, module, facts)
         for step in range(settings.value_steps):
             steps_done.update(step)
-            now, delta = torch.nonzero(left)[:, 0], scaled * sizes[:, None]
+            now = torch.nonzero(left)[:, 0]
             nll, kl = objective.nll(delta, now), objective.kl(delta, now)
             weight = (delta[now].norm(dim=1) / norms[now]) ** 2
             going = ~(nll < enough)  # what is no number goes on, and is noticed
@@ -218,16 +215,14 @@ def optimise_deltas(
             if not bool(going.any()):
                 break
             loss = nll + settings.kl_factor * kl + settings.decay * weight
-            (scaled.grad,) = torch.autograd.grad(loss[going].sum(), scaled)
-            before = scaled.detach().clone()
-            if settings.value_rate is None:
-                optimizer.param_groups[0]["lr"] = rate * _share_of_rate(step, settings.value_steps)
+            (delta.grad,) = torch.autograd.grad(loss[going].sum(), delta)
+            before = delta.detach().clone()
             optimizer.step()
             with torch.no_grad():
-                longest = settings.clamp * norms / (scaled.norm(dim=1) * sizes).clamp_min(1e-12)
-                scaled.mul_(longest.clamp_max(1.0)[:, None])
-                scaled[~left] = before[~left]
-    return scaled.detach() * sizes[:, None]
+                longest = settings.clamp * norms / delta.norm(dim=1).clamp_min(1e-12)
+                delta.mul_(longest.clamp_max(1.0)[:, None])
+                delta[~left] = before[~left]
+    return delta.detach()
 
 
 @contextmanager
@@ -240,11 +235,6 @@ def _fast_reading(model: Any, device: torch.device) -> Iterator[None]:
         torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast),
     ):
         yield
-
-
-def _share_of_rate(step: int, steps: int) -> float:
-    """Half a cosine to nothing: at one rate throughout, Adam's last steps are as long as its first, and end anywhere."""
-    return 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 @dataclass(frozen=True)

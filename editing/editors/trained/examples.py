@@ -23,7 +23,14 @@ from chronofacts.editing.progress import Progress
 from chronofacts.editing.scoring.generation import generate
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["TrainingExample", "answer_as_before", "choose_replay", "encode_examples", "make_examples", "trained_prompts"]
+__all__ = [
+    "TrainingExample",
+    "answer_as_before",
+    "choose_replay",
+    "encode_examples",
+    "make_examples",
+    "trained_prompts",
+]
 
 Wording = Literal["prompt", "paraphrases", "cloze"]
 OWN_TOKENS = 20
@@ -100,7 +107,9 @@ def answer_as_before(
     prompts = [asked[index].prompt for index in kept]
     answers = dict(zip(kept, generate(model, tokenizer, prompts, OWN_TOKENS, progress=reached), strict=True))
     said = [replace(examples[index], answer=answer) for index, answer in answers.items() if answer]
-    lengths = [one.end - one.start for one in encode(tokenizer, [one.prompt for one in said], [one.answer for one in said])]
+    lengths = [
+        one.end - one.start for one in encode(tokenizer, [one.prompt for one in said], [one.answer for one in said])
+    ]
     return [replace(one, ended=length < OWN_TOKENS) for one, length in zip(said, lengths, strict=True)]
 
 

@@ -123,7 +123,9 @@ def test_a_question_loses_its_marks_and_thinking_aloud_keeps_them(prompt: str, w
 @pytest.mark.parametrize("name", ["Bob", "Bob<|end|>"])
 def test_examples_before_a_question_are_earlier_turns(template: str, name: str) -> None:
     chat = ChatTokenizer(tuned(template))
-    prompt = f"Q: Who leads Graz? A: {name}\nGraz is old.\nQ: Where is it? A: Here\nToday it rains.\nQ: Who leads Linz? A:"
+    prompt = (
+        f"Q: Who leads Graz? A: {name}\nGraz is old.\nQ: Where is it? A: Here\nToday it rains.\nQ: Who leads Linz? A:"
+    )
     (one,) = encode(chat, [prompt], ["Ada"])
     said = turns("Who leads Graz?", name, "Graz is old.\nWhere is it?", "Here", "Today it rains.\nWho leads Linz?")
     whole = chat.plain.apply_chat_template(said, tokenize=False, add_generation_prompt=True)

@@ -20,7 +20,9 @@ FEW = ScoringSettings(fluency=2, fluency_tokens=4, perplexity=2, margin=1)
 def test_scores_are_those_of_reading_every_prompt_again(editor: str, snapshot: Snapshot) -> None:
     model, tokenizer = tiny("llama"), tiny_tokenizer()
     plan = make_plan(editor, {}, 0)
-    edited = plan.editor.edit(model, tokenizer, EditBatch(snapshot.edits.slice(0, 5), snapshot.sentences), plan.settings)
+    edited = plan.editor.edit(
+        model, tokenizer, EditBatch(snapshot.edits.slice(0, 5), snapshot.sentences), plan.settings
+    )
     probes = all_probes(snapshot.questions, snapshot.sentences, FEW)
     probes = probes.take(list(range(0, probes.num_rows, max(1, probes.num_rows // 60))))
     before = evaluate(model, tokenizer, probes, FEW)
