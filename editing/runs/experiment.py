@@ -153,7 +153,8 @@ def score_unedited(experiment: Experiment) -> EditorResult:
 def run_editor(experiment: Experiment, plan: Plan, before: pa.Table | None = None) -> EditorResult:
     """Edit, save the change in `folder / "adapters" / name`, score, and restore the model.
 
-    before: scores of the unedited model. Takes the result of an interrupted run of the very same edit from its checkpoint.
+    before: scores of the unedited model. Takes the result of an interrupted run of the very same edit from its
+    checkpoint.
     """
     state = _hash_edited_state(experiment, plan)
     name = f"{plan.name}-{state_key(state, asdict(experiment.settings.scoring))}"

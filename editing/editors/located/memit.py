@@ -6,7 +6,9 @@ order, with the keys K (in, facts) and what is still missing shared among the la
     Δ = R Kᵀ (λ C + K Kᵀ)⁻¹,   W ← W + Δ
 
 which are the normal equations of the least change that brings the missing part. Facts with one and the same key share
-their value (MEMIT-Merge, arXiv 2502.07322). The layers are an option: by the depth, by a causal trace
+their value (MEMIT-Merge, arXiv 2502.07322). A value is found for one fact while the other facts are not yet written;
+those that the model then does not say are given another one on the edited model, and the equations are solved again
+with nothing missing for all others (`passes`). The layers are an option: by the depth, by a causal trace
 (`traced_layers`), or numbers.
 """
 
@@ -28,6 +30,7 @@ from chronofacts.editing.editors.located.key_value import (
     choose_layers,
     choose_position,
     find_facts,
+    is_said,
     optimise_deltas,
 )
 from chronofacts.editing.editors.located.traced_layers import AUTO, trace_layers
@@ -56,6 +59,8 @@ class MemitSettings(LocatedSettings):
     covariance_weight: float = 300.0
     """λ: how many tokens of ordinary text the covariance stands for; the papers take 15,000 to 20,000 for models of
     billions, whose keys are far more and so stand in each other's way less."""
+    passes: int = 3
+    """At most; the paper writes all facts once."""
 
 
 class Memit:
@@ -85,37 +90,46 @@ class Memit:
             return edited
         covariances = find_covariances(model, tokenizer, list(names.values()), batch, settings, cache)
         block = parts[block_names(model)[layers[-1]]]
+        written = tuple((layer, parts[names[layer]], covariances[names[layer]]) for layer in layers)
         with undo_on_error(edited):
-            z = compute_z(model, block, facts, settings, batch)
-            for done, layer in enumerate(layers):
-                module = parts[names[layer]]
-                keys = capture(model, module, facts, inputs=True).T  # (in, facts)
-                missing = (z - capture(model, block, facts, inputs=False)).T / (len(layers) - done)
-                weighted = settings.covariance_weight * regularise(covariances[names[layer]], RIDGE)
-                matrix_of(module).add_(solve_update(keys, missing, weighted).to(module.weight.dtype))
-                batch.progress(f"memit: layer {layer} written")
+            left = list(range(len(facts)))
+            for _ in range(settings.passes):
+                z = capture(model, block, facts, inputs=False)
+                z[left] += compute_deltas(model, block, [facts[index] for index in left], settings, batch)
+                for done, (layer, module, covariance) in enumerate(written):
+                    keys = capture(model, module, facts, inputs=True).T  # (in, facts)
+                    missing = (z - capture(model, block, facts, inputs=False)).T / (len(layers) - done)
+                    weighted = settings.covariance_weight * regularise(covariance, RIDGE)
+                    matrix_of(module).add_(solve_update(keys, missing, weighted).to(module.weight.dtype))
+                    batch.progress(f"memit: layer {layer} written")
+                left = [index for index, fact in enumerate(facts) if not is_said(model, fact)]
+                if not left:
+                    break
         edited.report = {
             "layers": list(layers),
             "site": position,
             "facts": len(facts),
             "merged": len(examples) - len(facts),
+            "not_said": len(left),
             "subject_not_named": sum(not fact.named for fact in facts),
             **how,
         }
         return edited
 
 
-def compute_z(model: Any, block: Any, facts: Sequence[Fact], settings: MemitSettings, batch: EditBatch) -> torch.Tensor:
-    """z of every fact: (facts, hidden), float64. Raises TrainingFailed when one is no longer a number."""
+def compute_deltas(
+    model: Any, block: Any, facts: Sequence[Fact], settings: MemitSettings, batch: EditBatch
+) -> torch.Tensor:
+    """What each fact lacks: (facts, hidden), float64. Raises TrainingFailed when one is no longer a number."""
     optimise = partial(optimise_deltas, model, block, settings=settings, progress=batch.progress)
-    deltas: list[torch.Tensor] = []
-    for found in in_parts(optimise, facts, settings.facts_at_once, "fact", batch.progress):
-        deltas.append(found)
-        batch.progress(f"memit: {sum(map(len, deltas))} of {len(facts)} values found")
-    z = capture(model, block, facts, inputs=False) + torch.cat(deltas).double()
-    if not bool(torch.isfinite(z).all()):
+    found: list[torch.Tensor] = []
+    for part in in_parts(optimise, facts, settings.facts_at_once, "fact", batch.progress):
+        found.append(part)
+        batch.progress(f"memit: {sum(map(len, found))} of {len(facts)} values found")
+    deltas = torch.cat(found).double()
+    if not bool(torch.isfinite(deltas).all()):
         raise TrainingFailed("memit: a value is no longer a number; lower value_rate")
-    return z
+    return deltas
 
 
 def solve_update(keys: torch.Tensor, missing: torch.Tensor, weighted: torch.Tensor) -> torch.Tensor:

@@ -27,6 +27,7 @@ from chronofacts.editing.editors.located.key_value import (
     choose_layers,
     choose_position,
     find_facts,
+    is_said,
     optimise_deltas,
 )
 from chronofacts.editing.editors.located.traced_layers import AUTO, trace_layers
@@ -36,7 +37,6 @@ from chronofacts.editing.models.architecture import matrix_of, output_matrices
 from chronofacts.editing.models.out_of_memory import in_parts
 from chronofacts.editing.models.subject_tokens import check_fast
 from chronofacts.editing.progress import Progress
-from chronofacts.editing.scoring import teacher_force
 from chronofacts.editing.training import TrainingFailed
 
 __all__ = ["Rome", "RomeSettings", "rank_one_update"]
@@ -88,7 +88,7 @@ class Rome:
                     written.update(begin)
                     together = left[begin : begin + settings.facts_at_once]
                     _write_facts(model, module, together, covariance, settings, batch)
-                left = [fact for fact in facts if not _is_spoken(model, fact)]
+                left = [fact for fact in facts if not is_said(model, fact)]
         edited.report = {
             "layer": layer,
             "matrix": name,
@@ -125,10 +125,6 @@ def _choose_layer(
     if isinstance(settings.layer, int):
         return settings.layer, {}
     return choose_layers(model, 0.17, 0.17, shallow=1)[0], {}
-
-
-def _is_spoken(model: Any, fact: Fact) -> bool:
-    return all(one.greedy_match for one in teacher_force(model, fact.contexts, len(fact.contexts)))
 
 
 def compute_u(key: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:

@@ -117,7 +117,8 @@ class TrainingTexts:
 def choose_texts(model: Any, tokenizer: Any, batch: EditBatch, settings: TrainedSettings) -> TrainingTexts:
     """The edits' chosen wordings, and the replayed sentences if the settings ask for them.
 
-    model: as it is before the edit, of which the replayed answers may be. Raises BadInput when replay is asked for and the snapshot has no sentences.
+    model: as it is before the edit; replayed answers may be its own. Raises BadInput when replay is asked for and the
+    snapshot has no sentences.
     """
     edits = make_examples(batch.edits, settings.wordings, settings.paraphrases)
     if not settings.replay or not edits:

@@ -1,0 +1,57 @@
+"""Behind a chat template, replay holds the model to its own answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chronofacts.editing.editors import make_plan
+from chronofacts.editing.editors.trained.examples import OWN_TOKENS, answer_as_before, choose_replay, encode_examples
+from chronofacts.editing.editors.trained.gradient import choose_texts
+from chronofacts.editing.models.encoding import encode
+from chronofacts.editing.scoring import generate
+from chronofacts.editing.training import TrainingSettings, train
+from tests.editing.editors.made_edits import made_batch
+from tests.editing.models.families import tiny
+from tests.editing.models.test_chat import CHAT
+
+
+def settings(**options: str) -> Any:
+    return make_plan("lora+replay", options, 0).settings
+
+
+def test_what_no_edit_touches_is_answered_as_the_model_answers_it() -> None:
+    model, batch = tiny("llama"), made_batch()
+    texts = choose_texts(model, CHAT, batch, settings())
+    assert texts.rehearsed and not texts.replayed
+    for example in texts.rehearsed:
+        (asked,) = encode(CHAT, [example.prompt], ["x"])
+        assert [example.answer] == generate(model, CHAT, [asked.prompt], OWN_TOKENS)
+    of_snapshot = choose_texts(model, CHAT, batch, settings(replay_answers="snapshot"))
+    assert {one.answer for one in of_snapshot.replayed} == {"Eve Zorn"} and not of_snapshot.rehearsed
+
+
+def test_a_model_that_does_not_chat_is_taught_the_snapshots_answers() -> None:
+    assert choose_texts(tiny("llama"), CHAT.plain, made_batch(), settings()).replayed
+
+
+def test_of_an_answer_that_was_cut_off_no_end_is_taught() -> None:
+    model, batch = tiny("llama"), made_batch()
+    said = answer_as_before(model, CHAT, choose_replay(batch, 0, 9, seed=0)[1])
+    for example, one in zip(said, encode_examples(model, CHAT, said), strict=True):
+        assert example.ended == (one.end - one.start < OWN_TOKENS)
+        assert one.ids[one.end :] == ((CHAT.eos_token_id,) if example.ended else ())
+    assert not all(example.ended for example in said)
+
+
+@pytest.mark.parametrize("rows", [2, 64])
+def test_the_loss_that_ends_a_training_is_that_of_what_is_new(rows: int) -> None:
+    """What is known already, and never comes near a loss of nothing, does not keep the training from its end."""
+    model, batch = tiny("llama"), made_batch()
+    texts = choose_texts(model, CHAT, batch, settings())
+    examples = encode_examples(model, CHAT, texts.edits[:2] + texts.rehearsed)
+    still = TrainingSettings(steps=1, learning_rate=0.0, weight_decay=0.0, autocast=False, rows_at_once=rows)
+    of_new, of_all = train(model, examples[:2], still).loss, train(model, examples, still).loss
+    assert train(model, examples, still, known=len(examples) - 2).loss == pytest.approx(of_new, rel=2e-5)
+    assert of_all != pytest.approx(of_new, rel=1e-4)
