@@ -5,9 +5,9 @@
 The model, the facts, their tokens behind the chat template, the adapters and the numbers of passes are the same on both
 sides; the peer is `editing_peer`, and `evaluation_speed` for its scoring. all: LoRA of rank 8 on queries and values of
 all layers, 16 facts, five passes in batches of eight. alone: each fact by itself, ten steps, four probes scored before
-and after. forcing: 256 probes. writing: eight tokens for 16 prompts, the peer without a cache of keys and values, as the
-toolkit, and with one. The parts also print how many tokens the model read of those that it was asked to read. One thread; both sides take turns, the fastest run counts, in seconds of the
-processor.
+and after. forcing: 256 probes. writing: eight tokens for 16 prompts, the peer without a cache of keys and values, as
+the toolkit, and with one. The parts also print how many tokens the model read of those that it was asked to read. One
+thread; both sides take turns, the fastest run counts, in seconds of the processor.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ def main() -> None:
     tokenizer = chat.plain if isinstance(chat, ChatTokenizer) else chat
     tokenizer.padding_side = "left"
     facts = [
-        [(_open_turn(chat, prompt), answer) for prompt, answer in fact] for fact in make_facts(random.Random(0), FACTS)
+        [(_open_turn(chat, prompt), answer) for prompt, answer in fact] for fact in make_facts(random.Random(0), SCORED)
     ]
     examples = [[_encode(tokenizer, *probe) for probe in fact] for fact in facts]
     lengths = [len(one.ids) for fact in examples for one in fact]
     print(describe_machine())
     print(
-        f"{model.num_parameters():,} parameters; {FACTS} facts, {len(examples)} to be scored, their texts of {min(lengths)} to {max(lengths)} tokens"
+        f"{model.num_parameters():,} parameters; {len(examples)} facts; texts of {min(lengths)}-{max(lengths)} tokens"
     )
     comparisons = {
         "all": compare_editing,
@@ -111,7 +111,10 @@ def compare_single_edits(model: Any, tokenizer: Any, facts: Facts, examples: lis
         edited = train_side_by_side(
             model, [f"model.{name}" for name in targets], [fact[:1] for fact in examples], options
         )
-        said = first_choices(model, examples, edited)
+        said = []
+        for number, probes in enumerate(examples):
+            with edited.only(number):
+                said += [one.argmax for one in teacher_force(model, probes, 128)]
         print(f"  said after the edits, of {len(said)} probes: {sum(said)}")
 
     them, us = take_turns(theirs, ours, lambda _: model.disable_input_require_grads(), runs)
