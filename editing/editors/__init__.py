@@ -33,6 +33,7 @@ EDITORS = {
     "finetune": "chronofacts.editing.editors.trained.finetune:Finetune",
     "rome": "chronofacts.editing.editors.located.rome:Rome",
     "memit": "chronofacts.editing.editors.located.memit:Memit",
+    "ultraedit": "chronofacts.editing.editors.located.ultraedit:UltraEdit",
     "in-context": "chronofacts.editing.editors.prompted.in_context:InContext",
     "memory": "chronofacts.editing.editors.prompted.memory:Memory",
 }
@@ -80,6 +81,8 @@ class ModelCache:
     """Averages of a causal trace, and how many facts it traced."""
     covariances: dict[str, Any] | None = None
     """Covariances of keys by matrix; None where one edit changes the model of the next."""
+    earlier_chunks: dict[str, Any] | None = None
+    """What editors remember of the chunks before; None where every edit starts from the base model."""
 
 
 @dataclass
