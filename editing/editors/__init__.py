@@ -34,6 +34,7 @@ EDITORS = {
     "rome": "chronofacts.editing.editors.located.rome:Rome",
     "memit": "chronofacts.editing.editors.located.memit:Memit",
     "ultraedit": "chronofacts.editing.editors.located.ultraedit:UltraEdit",
+    "grace": "chronofacts.editing.editors.located.grace:Grace",
     "in-context": "chronofacts.editing.editors.prompted.in_context:InContext",
     "memory": "chronofacts.editing.editors.prompted.memory:Memory",
 }
@@ -96,6 +97,8 @@ class EditedModel:
     """Training texts, word for word: no measure of generalization."""
     report: Mapping[str, Any] = field(default_factory=dict)
     """The editor's own figures: steps, loss, trained parameters."""
+    in_weights: bool = True
+    """Whether the model's own parameters hold all of the change."""
 
     def save(self, folder: Path) -> None:
         """Write just the change (safetensors); without a change, nothing."""

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from safetensors.torch import load_file
 
 from chronofacts.editing.editors import EditBatch, EditedModel, ModelCache, Plan, make_plan
+from chronofacts.editing.editors.located.grace import CODEBOOK, load_grace
 from chronofacts.editing.editors.prompted.rewritten_model import STORE
 from chronofacts.editing.editors.trained.gradient import DELTA, WeightEdit, change_weights, merge_edit
 from chronofacts.editing.models.chat import ChatTokenizer
@@ -82,6 +83,8 @@ def load_edit(model: Any, tokenizer: Any, folder: Path) -> EditedModel:
         from chronofacts.editing.editors.trained.lora import load_lora
 
         return load_lora(model, folder, trained)
+    if (folder / CODEBOOK).is_file():
+        return load_grace(model, folder, trained)
     raise BadInput(f"{folder} has a {CARD} but no edit beside it; copy the whole folder")
 
 

@@ -28,6 +28,7 @@ QUICK = {
     "rome": {"value_steps": "3", "passes": "1"},
     "memit": {"value_steps": "3"},
     "ultraedit": {},
+    "grace": {"value_steps": "3"},
     "in-context": {},
     "memory": {},
 }
