@@ -35,7 +35,7 @@ def show_steps(*names: str) -> Callable[[], None]:
 
     def begin() -> None:
         at = next(number)
-        told = {"step": at, "steps": len(names), "spent": time.monotonic() - started}
-        log.info("step %d of %d: %s", at, len(names), names[at - 1], extra=told)
+        where = {"step": at, "steps": len(names), "spent": time.monotonic() - started}
+        log.info("step %d of %d: %s", at, len(names), names[at - 1], extra=where)
 
     return begin

@@ -21,7 +21,7 @@ from chronofacts.flows.progress import Step, plain_step, show_steps
 from chronofacts.flows.settings import RefreshSettings
 from chronofacts.pipeline.build import SnapshotSettings, build_files, check_days
 from chronofacts.pipeline.incremental import update_source
-from chronofacts.pipeline.snapshots.gate import write_valid
+from chronofacts.pipeline.snapshots.write import write_valid
 from chronofacts.pipeline.sources import Freshness, Source
 from chronofacts.pipeline.sources.dump.source import Runner, open_dump
 from chronofacts.pipeline.sources.sample import open_sample

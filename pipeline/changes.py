@@ -14,7 +14,7 @@ import datetime
 import pyarrow as pa
 
 from chronofacts.pipeline.storage.session import Tabular, connect, register
-from chronofacts.pipeline.timelines.multi_valued import HANDOVER_DAYS, create_overlaps
+from chronofacts.pipeline.timelines.build import HANDOVER_DAYS, create_overlaps
 from chronofacts.schemas import tables
 from chronofacts.schemas.catalogue import Catalogue
 from chronofacts.schemas.dates import check_dates

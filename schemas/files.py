@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import glob
+import hashlib
 import os
 import shutil
 import tempfile
@@ -19,7 +20,9 @@ from pathlib import Path
 
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
-__all__ = ["check_out", "create_folder", "lock_file", "remove_leftovers", "replace_file", "report_full_disk"]
+__all__ = [
+    "check_out", "create_folder", "lock_file", "remove_leftovers", "replace_file", "report_full_disk", "sha256_of",
+]  # fmt: skip
 
 _PARTIAL = ".partial"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -127,3 +130,9 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """Of the file's bytes, in hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from chronofacts.flows.refresh import describe
 from chronofacts.pipeline.build import SnapshotSettings, build_files
 from chronofacts.pipeline.snapshots.card import configs
-from chronofacts.pipeline.snapshots.gate import write_valid
+from chronofacts.pipeline.snapshots.write import write_valid
 from chronofacts.pipeline.sources import Freshness, Source
 from chronofacts.pipeline.sources.dump.source import DumpSettings, open_dump
 from chronofacts.pipeline.sources.staging import StagedSource, stage_source

@@ -1,4 +1,4 @@
 """Scores to figures with intervals.
 
-`definitions` says what each figure is the mean of, `summary` works them out, `bootstrap` says how sure a mean is.
+`definitions` says what each figure is the mean of, `summary` works it out, and how sure it is.
 """

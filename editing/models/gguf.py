@@ -57,7 +57,7 @@ def converted_gguf(file: Path, cache: Path | None = None) -> Path:
     log.info(
         "dequantizing %s (%d MB), about %d s; kept in %s", file.name, size / 1e6, 5 + size / BYTES_PER_SECOND, folder
     )
-    model, tokenizer = _read(file)
+    model, tokenizer = _read_gguf(file)
     with create_folder(folder) as aside:
         model.save_pretrained(aside)
         tokenizer.save_pretrained(aside)
@@ -90,7 +90,7 @@ def _check_room(file: Path, cache: Path) -> None:
         )
 
 
-def _read(file: Path) -> tuple[Any, Any]:
+def _read_gguf(file: Path) -> tuple[Any, Any]:
     """The model in float32, free of all traces of its quantization, and its tokenizer."""
     disable_progress_bar()  # three bars of a second each, between lines of a log
     where: dict[str, Any] = {"gguf_file": file.name, "trust_remote_code": False}

@@ -48,7 +48,7 @@ def run_experiment(
     model: str,
     settings: ExperimentSettings,
     out: Path,
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Callable[[str], None] = log.info,
     run_shards: ShardRunner = run_in_processes,
 ) -> RunSummary:
     """The whole experiment, in a folder that appears only when it is complete.

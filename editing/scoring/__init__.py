@@ -14,24 +14,30 @@ from typing import Any
 
 import pyarrow as pa
 
-from chronofacts.editing.scoring.cache import SLICE, ScoreCache, score_with_cache
+from chronofacts.editing.scoring.cache import ScoreCache
 from chronofacts.editing.scoring.generation import generate
 from chronofacts.editing.scoring.probe_scorer import score_probes
 from chronofacts.editing.scoring.probes import all_probes, direct_probes
-from chronofacts.editing.scoring.score_tables import SCORES, join_scores
+from chronofacts.editing.scoring.score_tables import OF_PROBE, RESULTS, SCORES
 from chronofacts.editing.scoring.settings import ScoringSettings
 from chronofacts.editing.scoring.teacher_forcing import teacher_force
 
 __all__ = [
     "SCORES",
+    "SLICE",
     "ScoreCache",
     "ScoringSettings",
     "all_probes",
     "evaluate",
     "generate",
+    "join_scores",
     "score",
+    "score_with_cache",
     "teacher_force",
 ]
+
+SLICE = 2048
+"""Probes that are scored, and stored, together."""
 
 
 def score(
@@ -68,3 +74,36 @@ def evaluate(
 
     size = probes.num_rows if in_shards else SLICE
     return join_scores(probes, score_with_cache(cache, probes, settings, score_part, size))
+
+
+def score_with_cache(
+    cache: ScoreCache | None,
+    probes: pa.Table,
+    settings: ScoringSettings,
+    score_part: Callable[[pa.Table], pa.Table],
+    size: int = SLICE,
+) -> pa.Table:
+    """The results (`RESULTS`) of the probes, in their order: from the cache, else scored and stored, slice by slice.
+
+    A slice of which anything is missing is scored whole, so that an interrupted run ends with the very same figures.
+    """
+    known = cache.read(settings) if cache else None
+    row_of = {name: row for row, name in enumerate(known["probe_id"].to_pylist())} if known else {}
+    parts = []
+    for begin in range(0, probes.num_rows, size):
+        part = probes.slice(begin, size)
+        rows = [row_of.get(name) for name in part["probe_id"].to_pylist()]
+        if known is not None and None not in rows:
+            parts.append(known.select(RESULTS.names).take(pa.array(rows, pa.int64())))
+            continue
+        parts.append(score_part(part))
+        if cache:
+            cache.write(settings, part["probe_id"], parts[-1])
+    return pa.concat_tables([part.cast(RESULTS) for part in parts])
+
+
+def join_scores(probes: pa.Table, results: pa.Table) -> pa.Table:
+    """Probes and their results, row by row, as `SCORES`."""
+    of_results = [results[name] for name in RESULTS.names]
+    columns = [*(probes[name] for name in OF_PROBE), *of_results, probes["probe_id"]]
+    return pa.table(columns, schema=SCORES)

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,12 +20,10 @@ from chronofacts.editing.scoring.score_tables import RESULTS
 from chronofacts.editing.scoring.settings import ScoringSettings
 from chronofacts.schemas.files import replace_file
 
-__all__ = ["SLICE", "ScoreCache", "default_folder", "score_with_cache", "state_key"]
+__all__ = ["ScoreCache", "default_folder", "state_key"]
 
 VERSION = 2
 """Of how probes are scored: raise it when a score changes, and what is stored counts no more."""
-SLICE = 2048
-"""Probes that are scored, and stored, together."""
 DECISIVE = ("margin", "thought", "fluency_tokens")
 """Settings that a result depends on, beside the probe itself."""
 STATE = b"state"
@@ -77,32 +74,6 @@ class ScoreCache:
         file = self.folder_for(settings) / f"{name}.parquet"
         with contextlib.suppress(OSError), replace_file(file, flush=False) as part:
             pq.write_table(table, part)
-
-
-def score_with_cache(
-    cache: ScoreCache | None,
-    probes: pa.Table,
-    settings: ScoringSettings,
-    score: Callable[[pa.Table], pa.Table],
-    size: int = SLICE,
-) -> pa.Table:
-    """The results (`RESULTS`) of the probes, in their order: from the cache, else scored and stored, slice by slice.
-
-    A slice of which anything is missing is scored whole, so that an interrupted run ends with the very same figures.
-    """
-    known = cache.read(settings) if cache else None
-    row_of = {name: row for row, name in enumerate(known["probe_id"].to_pylist())} if known else {}
-    parts = []
-    for begin in range(0, probes.num_rows, size):
-        part = probes.slice(begin, size)
-        rows = [row_of.get(name) for name in part["probe_id"].to_pylist()]
-        if known is not None and None not in rows:
-            parts.append(known.select(RESULTS.names).take(pa.array(rows, pa.int64())))
-            continue
-        parts.append(score(part))
-        if cache:
-            cache.write(settings, part["probe_id"], parts[-1])
-    return pa.concat_tables([part.cast(RESULTS) for part in parts])
 
 
 def _schema(state: str) -> pa.Schema:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-__all__ = ["PROBES", "RESULTS", "SCORES", "join_scores"]
+__all__ = ["OF_PROBE", "PROBES", "RESULTS", "SCORES"]
 
 _VALUES = pa.list_(pa.struct([pa.field("names", pa.list_(pa.string())), pa.field("role", pa.string())]))
 _STEPS = pa.list_(pa.struct([pa.field("question", pa.string()), pa.field("subject", pa.string())]))
@@ -49,21 +49,15 @@ RESULTS = pa.schema(
         pa.field("ngram_entropy", pa.float32()),  # bits, of what was written freely
     ]
 )
-_OF_PROBE = [
+OF_PROBE = [
     *("question_id", "phrasing", "kind", "locality_kind", "relation", "hops", "edited_hops", "asked_on", "fact"),
     *("text", "answer", "answer_before"),
 ]
+"""Columns of `PROBES` in `SCORES`, before those of `RESULTS`; behind these stands `probe_id`."""
 SCORES = pa.schema(
     [
-        *(PROBES.field(name).with_name("prompt" if name == "text" else name) for name in _OF_PROBE),
+        *(PROBES.field(name).with_name("prompt" if name == "text" else name) for name in OF_PROBE),
         *RESULTS,
         PROBES.field("probe_id"),
     ]
 )
-
-
-def join_scores(probes: pa.Table, results: pa.Table) -> pa.Table:
-    """Probes and their results, row by row, as `SCORES`."""
-    of_results = [results[name] for name in RESULTS.names]
-    columns = [*(probes[name] for name in _OF_PROBE), *of_results, probes["probe_id"]]
-    return pa.table(columns, schema=SCORES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from chronofacts.editing.metrics.bootstrap import interval
+from chronofacts.editing.metrics.summary import interval
 from chronofacts.editing.tracing.trace import KINDS, ROLES
 from chronofacts.schemas.errors import BadInput
 

@@ -1,4 +1,4 @@
-"""What a command is told, checked before anything slow is imported: only `schemas` stands behind it.
+"""What a command is given, checked before anything slow is imported: only `schemas` stands behind it.
 
 What needs more is checked by the settings themselves (`flows.settings`).
 """

@@ -17,7 +17,7 @@ from chronofacts.flows.commands.arguments import (
     split_names,
 )
 from chronofacts.flows.commands.reach import require_model
-from chronofacts.flows.commands.works import works
+from chronofacts.flows.commands.works import run_work
 from chronofacts.flows.output import mode, print_error, print_result, show_progress
 from chronofacts.schemas.errors import BadInput
 
@@ -170,18 +170,18 @@ def experiment(
     if model:
         require_model(model, words.get("revision"))
     from chronofacts.editing.editors.saved_edit import base_of
+    from chronofacts.editing.runs.experiment import run_experiment
     from chronofacts.editing.runs.settings import SMALL_WORLD, read_settings
 
     settings = read_settings(editors, words, saved)
     model = model or (base_of(saved[0]) if saved else SMALL_WORLD)
-    with works() as work:
-        metrics = work.experiment(snapshot, model, settings, out)
+    summary = run_work(run_experiment, snapshot, model, settings, out)
     from chronofacts.editing.report import run_warnings, terminal_table
 
     table = terminal_table([out])
     print_result(
         f"\n{table}\n\nrun: {out}   (next: chronofacts report {out} --out page)",
-        {"run": out, "metrics": metrics, "warnings": run_warnings([out])},
+        {"run": out, "metrics": summary.metrics, "warnings": run_warnings([out])},
     )
 
 

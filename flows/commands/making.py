@@ -5,16 +5,19 @@ from __future__ import annotations
 import datetime
 from itertools import count
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from chronofacts.flows.commands.arguments import Out, require_editing, split_names
 from chronofacts.flows.commands.checks import check_refresh, check_source, last_days
-from chronofacts.flows.commands.works import works
+from chronofacts.flows.commands.works import run_work
 from chronofacts.flows.output import print_result, show_progress
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.dates import parse_day
+
+if TYPE_CHECKING:
+    from chronofacts.flows.settings import RefreshSettings
 
 __all__ = ["backfill", "demo", "refresh"]
 
@@ -37,10 +40,9 @@ def demo(
     check_out(folder)
     require_editing()
     show_progress(f"the demonstration goes to {folder}")
-    with works() as work:
-        from chronofacts.flows.demo import run_demo
+    from chronofacts.flows.demo import run_demo
 
-        made = run_demo(folder, quick, work.refresh, work.experiment)
+    made = run_demo(folder, quick, run_work)
     print_result(
         f"\n{made.table}\n\nsnapshot: {made.snapshot}\nrun:      {made.run}\nreport:   {made.report}",
         {"snapshot": made.snapshot, "run": made.run, "report": made.report, "warnings": made.warnings},
@@ -113,6 +115,7 @@ def refresh(
     days = check_refresh(source, since, as_of, split_names(relations), language, out, user_agent)
     read_on = parse_day(dump_day, "--dump-day") if dump_day else None
     show_progress(f"a snapshot of what changed from {days[0]} to {days[1]}, by {source}, to {out}")
+    from chronofacts.flows.refresh import refresh as make_snapshot
     from chronofacts.flows.settings import RefreshSettings
     from chronofacts.pipeline.build import SnapshotSettings
     from chronofacts.pipeline.sources.dump.source import DumpSettings
@@ -129,8 +132,7 @@ def refresh(
         DumpSettings(read_on, recordings, keep_damaged, scope),
         task_runner,
     )
-    with works() as work:
-        work.refresh(settings)
+    run_work(make_snapshot, settings)
     print_result(f"snapshot: {out}", {"snapshot": out})
 
 
@@ -166,6 +168,8 @@ def backfill(
     show_progress(f"{len(days)} months, {days[0]} to {days[-1]}, by {source}, into {store}")
     from chronofacts.flows.months import backfill as fill
     from chronofacts.flows.months import make_month
+    from chronofacts.flows.publish import publish
+    from chronofacts.flows.refresh import refresh as make_snapshot
     from chronofacts.pipeline.publishing.hub import PublishSettings, check_options
     from chronofacts.pipeline.snapshots.store import open_store
 
@@ -173,11 +177,13 @@ def backfill(
     if repo:
         check_options(repo, settings)
     opened = open_store(store)
-    with works() as work:
 
-        def make(day: datetime.date) -> Path:
-            return make_month(opened, source, None, day, names, user_agent, raw, refresh=work.refresh)
+    def make_one(wanted: RefreshSettings) -> Path:
+        return run_work(make_snapshot, wanted)
 
-        made = fill(opened, days, make, (lambda folder: work.publish(folder, repo, settings)) if repo else None)
+    def make(day: datetime.date) -> Path:
+        return make_month(opened, source, None, day, names, user_agent, raw, refresh=make_one)
+
+    made = fill(opened, days, make, (lambda folder: run_work(publish, folder, repo, settings)) if repo else None)
     result = {str(day): folder for day, folder in made.items()}
     print_result("\n".join(f"{day}: {folder}" for day, folder in result.items()), result)

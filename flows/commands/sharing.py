@@ -9,7 +9,7 @@ import typer
 
 from chronofacts.flows.commands.arguments import Out, Snapshot
 from chronofacts.flows.commands.reach import require_hub
-from chronofacts.flows.commands.works import works
+from chronofacts.flows.commands.works import run_work
 from chronofacts.flows.output import print_result, show_progress
 from chronofacts.schemas.errors import BadInput
 
@@ -105,12 +105,14 @@ def publish(
     api = check_options(repo, settings)
     show_progress(f"{'what would be sent' if dry_run else 'sending'} to {repo} at {redact(api.endpoint)}")
     require_hub(api.endpoint)
-    with works() as work:
-        if adapter is not None:
-            sent = work.publish_adapter(adapter, snapshot, repo, base_model, settings)
-            lines, url, commit = sent.lines(), sent.url, sent.commit
-        else:
-            published = work.publish(snapshot, repo, settings)
-            lines, url, commit = published.plan.lines(), published.url, published.commit
+    from chronofacts.flows.publish import publish as send
+    from chronofacts.flows.publish import publish_adapter
+
+    if adapter is not None:
+        sent = run_work(publish_adapter, adapter, snapshot, repo, base_model, settings)
+        lines, url, commit = sent.lines(), sent.url, sent.commit
+    else:
+        published = run_work(send, snapshot, repo, settings)
+        lines, url, commit = published.plan.lines(), published.url, published.commit
     result = {"plan": lines, "dry_run": dry_run, "url": url, "commit": commit}
     print_result("\n".join([*lines, *([] if dry_run else [f"published: {url}"])]), result)

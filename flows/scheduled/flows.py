@@ -12,7 +12,6 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
-from chronofacts.flows import experiment as plain_experiment
 from chronofacts.flows import publish as plain_publish
 from chronofacts.flows import refresh as plain_refresh
 from chronofacts.flows.scheduled.artifacts import show_set_aside
@@ -26,9 +25,10 @@ from chronofacts.schemas.manifest import read_manifest
 
 if TYPE_CHECKING:  # torch is loaded only by those who edit
     from chronofacts.editing.runs.parallel_scoring import Shard
+    from chronofacts.editing.runs.results import RunSummary
     from chronofacts.editing.runs.settings import ExperimentSettings
 
-__all__ = ["experiment", "publish", "publish_adapter", "refresh"]
+__all__ = ["FLOWS", "experiment", "publish", "publish_adapter", "refresh"]
 
 T = TypeVar("T")
 
@@ -68,9 +68,11 @@ def run_as_tasks(work: Callable[[Shard], Path], shards: Sequence[Shard]) -> list
 
 
 @flow(name="experiment", flow_run_name="{model}", validate_parameters=False)
-def experiment(snapshot: Path, model: str, settings: ExperimentSettings, out: Path) -> dict[str, dict[str, float]]:
-    """As `flows.experiment.experiment`."""
-    return plain_experiment.experiment(snapshot, model, settings, out, run_as_tasks)
+def experiment(snapshot: Path, model: str, settings: ExperimentSettings, out: Path) -> RunSummary:
+    """As `editing.runs.experiment.run_experiment`."""
+    from chronofacts.editing.runs.experiment import run_experiment
+
+    return run_experiment(snapshot, model, settings, out, run_shards=run_as_tasks)
 
 
 def _is_worth_a_retry(task: Any, run: Any, state: Any) -> bool:
@@ -121,3 +123,9 @@ def publish_adapter(
     if settings.dry_run:
         return plain_publish.publish_adapter(adapter, snapshot, repo, base_model, settings)
     return send_adapter(adapter, snapshot, repo, base_model, settings)
+
+
+FLOWS: dict[str, Callable[..., Any]] = {
+    "refresh": refresh, "run_experiment": experiment, "publish": publish, "publish_adapter": publish_adapter,
+}  # fmt: skip
+"""By the name of the function over which each is."""

@@ -25,7 +25,7 @@ from chronofacts.pipeline.exchange.mquake_cases import write_mquake
 from chronofacts.pipeline.exchange.own_facts import read_own_facts
 from chronofacts.pipeline.exchange.snapshot_rows import Contents, read_contents
 from chronofacts.pipeline.exchange.zsre import read_zsre
-from chronofacts.pipeline.snapshots.gate import write_valid
+from chronofacts.pipeline.snapshots.write import write_valid
 from chronofacts.schemas.dates import check_dates
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.files import check_out, create_folder

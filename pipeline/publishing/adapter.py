@@ -22,8 +22,9 @@ from chronofacts.pipeline.publishing.contents import LocalFile, text_file
 from chronofacts.pipeline.publishing.errors import hub_errors
 from chronofacts.pipeline.publishing.hub import PublishSettings, check_options, commit_files, read_back
 from chronofacts.pipeline.snapshots.markdown import edit_table, escape
-from chronofacts.pipeline.snapshots.write import read_table, sha256_of
+from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.files import sha256_of
 from chronofacts.schemas.ids import is_hub_model
 from chronofacts.schemas.manifest import hash_files, read_manifest
 
@@ -91,7 +92,7 @@ def publish_adapter(
 
 def adapter_files(adapter: Path, snapshot: Path, repo: str, base_model: str = "") -> dict[str, LocalFile]:
     """All files of the repository, made from the adapter and the snapshot alone; errors as `publish_adapter`."""
-    about, config = _read(adapter / _ABOUT), _read(adapter / _CONFIG)
+    about, config = _read_json(adapter / _ABOUT), _read_json(adapter / _CONFIG)
     if not (adapter / _WEIGHTS).is_file() or config.get("peft_type") != "LORA":
         raise BadInput(f"--adapter {adapter} holds no LoRA adapter of PEFT; name RUN/adapters/lora or lora+replay")
     base = _base_of(adapter, about, base_model)
@@ -108,7 +109,7 @@ def adapter_files(adapter: Path, snapshot: Path, repo: str, base_model: str = ""
     }
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise BadInput(f"--adapter {path.parent} holds no saved adapter (no {path.name}); name RUN/adapters/lora")
     try:

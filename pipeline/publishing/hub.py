@@ -34,8 +34,8 @@ from chronofacts.pipeline.publishing.plan import (
     plan_publication,
 )
 from chronofacts.pipeline.snapshots.verify import require_valid
-from chronofacts.pipeline.snapshots.write import sha256_of
 from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.files import sha256_of
 from chronofacts.schemas.ids import is_hub_repo
 from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.tables import EDITS, conform

@@ -18,8 +18,7 @@ import pyarrow as pa
 
 from chronofacts.pipeline.memberships import MEMBERS
 from chronofacts.pipeline.questions import (
-    checks,
-    direct,
+    chain_questions,
     facts,
     history,
     locality,
@@ -28,10 +27,11 @@ from chronofacts.pipeline.questions import (
     sentences,
     set_questions,
     sets,
+    single_questions,
 )
 from chronofacts.pipeline.questions.macros import create_macros
 from chronofacts.pipeline.questions.steps import run
-from chronofacts.pipeline.questions.templates import chain_texts, create_catalogue_tables, list_vocabulary
+from chronofacts.pipeline.questions.templates import create_catalogue_tables, list_vocabulary
 from chronofacts.pipeline.storage.session import Tabular, connect, register
 from chronofacts.schemas import tables
 from chronofacts.schemas.catalogue import Catalogue
@@ -48,31 +48,36 @@ JUDGE = (
 CHOOSE = (
     facts.EDITS, facts.IN_DOUBT, facts.FACTS, sets.SET_GROUPS, sets.SET_EVENTS, sets.STABLE_SETS, sets.GUARDED,
     set_questions.SET_SPANS,
-    direct.NAMED_EDITS, history.EDITED_SPANS, history.STATED_PREDECESSORS, direct.ALIAS_NAMES, direct.REVERSE_SUBJECTS,
+    single_questions.NAMED_EDITS, history.EDITED_SPANS, history.STATED_PREDECESSORS, single_questions.ALIAS_NAMES,
+    single_questions.REVERSE_SUBJECTS,
     locality.ASKABLE_FACTS, locality.NEIGHBOURS, locality.CHOSEN_LOCALITY, set_questions.CHOSEN_SETS,
-    checks.PROBES,
+    single_questions.PROBES,
 )  # fmt: skip
 # One part of the edits in words.
 PART = (
-    direct.PART_EDITS, direct.LINKS, direct.DRAFTS, direct.EDIT_TEXTS, direct.DIRECT_DRAFTS, direct.ALIAS_DRAFTS,
-    direct.REVERSE_DRAFTS, direct.LOCALITY_DRAFTS, direct.PART_CHAINS, chain_texts("part"), direct.MULTI_HOP_DRAFTS,
+    single_questions.PART_EDITS, single_questions.LINKS, single_questions.DRAFTS, single_questions.EDIT_TEXTS,
+    single_questions.DIRECT_DRAFTS, single_questions.ALIAS_DRAFTS, single_questions.REVERSE_DRAFTS,
+    locality.LOCALITY_DRAFTS,
+    chain_questions.PART_CHAINS, chain_questions.chain_texts("part"), chain_questions.MULTI_HOP_DRAFTS,
     *history.past_days("part", "getvariable('history_per_edit')"), history.HISTORY_DRAFTS, history.TIMELINE_DRAFTS,
-    checks.DRAFT_WORDS, checks.CHECKED_DRAFTS, checks.REFUSED_REJECTIONS, checks.FOUND_PROBES,
+    single_questions.DRAFT_WORDS, single_questions.CHECKED_DRAFTS, single_questions.REFUSED_REJECTIONS,
+    single_questions.FOUND_PROBES,
     set_questions.PART_SETS, set_questions.past_sets("part", "getvariable('history_per_edit')"),
     set_questions.SET_TEXTS, set_questions.SET_DRAFTS, set_questions.DIRECT_SET_DRAFTS, set_questions.ALIAS_SET_DRAFTS,
     set_questions.PRESERVATION_SET_DRAFTS, set_questions.EVENT_PRESERVATION_SET_DRAFTS,
     set_questions.LOCALITY_SET_DRAFTS, set_questions.HISTORY_SET_DRAFTS,
-    checks.SET_DRAFT_WORDS, checks.CHECKED_SET_DRAFTS, checks.SET_REFUSED_REJECTIONS, checks.SET_FOUND_PROBES,
+    set_questions.SET_DRAFT_WORDS, set_questions.CHECKED_SET_DRAFTS, set_questions.SET_REFUSED_REJECTIONS,
+    set_questions.SET_FOUND_PROBES,
 )  # fmt: skip
 # Edits without a probe, and the small world. It has one past day more than is asked: the order of choice is the same,
 # so the asked days are among them.
 LAST = (
-    checks.PROBE_REJECTIONS,
+    single_questions.PROBE_REJECTIONS,
     sentences.WORLD, sentences.WORLD_EDITS, sentences.WORLD_SETS, sentences.SAMPLED_CHAINS, sentences.WORLD_FACTS,
     sentences.SENTENCES, sentences.FACT_SENTENCES, sentences.SET_SENTENCES,
     *history.past_days("world", "getvariable('history_per_edit') + 1"),
     set_questions.past_sets("world", "getvariable('history_per_edit') + 1"), sentences.DAY_SENTENCES,
-    sentences.ALIAS_SENTENCES, sentences.WORLD_CHAINS, chain_texts("world"), sentences.CHAIN_SENTENCES,
+    sentences.ALIAS_SENTENCES, sentences.WORLD_CHAINS, chain_questions.chain_texts("world"), sentences.CHAIN_SENTENCES,
 )  # fmt: skip
 
 
@@ -197,8 +202,8 @@ def choose(connection: duckdb.DuckDBPyConnection, settings: QuestionSettings) ->
 
 
 def _read_part(connection: duckdb.DuckDBPyConnection) -> QuestionTables:
-    edits = _read_rows(connection, "edits", direct.EDIT_ROWS, set_questions.SET_EDIT_ROWS)
-    questions = _read_rows(connection, "questions", checks.QUESTION_ROWS, checks.SET_QUESTION_ROWS)
+    edits = _read_rows(connection, "edits", single_questions.EDIT_ROWS, set_questions.SET_EDIT_ROWS)
+    questions = _read_rows(connection, "questions", single_questions.QUESTION_ROWS, set_questions.SET_QUESTION_ROWS)
     # Texts are in memory once: the checked ones go before the next part begins.
     connection.execute("DROP TABLE checked_drafts")
     return QuestionTables(edits, questions, tables.SENTENCES.empty_table(), tables.REJECTIONS.empty_table())

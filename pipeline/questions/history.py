@@ -9,7 +9,7 @@ Leaves out: past days of facts that no edit touches.
 from __future__ import annotations
 
 from chronofacts.pipeline.questions.steps import Step, adds_to, creates
-from chronofacts.pipeline.timelines.multi_valued import HANDOVER_DAYS
+from chronofacts.pipeline.timelines.build import HANDOVER_DAYS
 
 __all__ = ["EDITED_SPANS", "HISTORY_DRAFTS", "STATED_PREDECESSORS", "TIMELINE_DRAFTS", "past_days"]
 

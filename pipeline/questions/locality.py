@@ -7,9 +7,9 @@ answer that is the edit's old or new object, never a fact that any edit of the s
 
 from __future__ import annotations
 
-from chronofacts.pipeline.questions.steps import creates
+from chronofacts.pipeline.questions.steps import adds_to, creates
 
-__all__ = ["ASKABLE_FACTS", "CHOSEN_LOCALITY", "NEIGHBOURS", "TRIES"]
+__all__ = ["ASKABLE_FACTS", "CHOSEN_LOCALITY", "LOCALITY_DRAFTS", "NEIGHBOURS", "TRIES"]
 
 TRIES = 4
 """Neighbours looked at per wanted probe; the first that may serve is taken."""
@@ -55,4 +55,23 @@ CHOSEN_LOCALITY = creates("chosen_locality", reads="neighbours guarded", drops="
 SELECT n.fact_id, min(n.locality_kind) AS locality_kind,
     list_sort(list_distinct(flatten(list(g.edit_ids)))) AS edit_ids, bool_and(g.train) AS train, min(g.part) AS part
 FROM neighbours n JOIN guarded g USING (pick) GROUP BY n.fact_id
+""")
+
+LOCALITY_DRAFTS = adds_to("drafts", reads="chosen_locality links facts relation_facts names templates")("""
+WITH probes AS (
+    SELECT c.*, l.link, f.object_kind, named_subject(r.article, s) AS shown
+    FROM chosen_locality c JOIN links l USING (fact_id) JOIN facts f USING (fact_id)
+    JOIN relation_facts r USING (relation) JOIN names s ON s.id = f.subject AND s.kind = 'item'
+    WHERE c.part = getvariable('part')
+),
+texts AS (
+    SELECT p.fact_id, list(sentence(t.form, p.shown, p.link.subject_label, '', '') ORDER BY t.number) AS phrasings
+    FROM probes p JOIN templates t ON t.relation = p.link.relation AND t.use = 'now' AND t.number IN (1, 2)
+    GROUP BY p.fact_id
+)
+SELECT 'locality' AS kind, p.locality_kind, 1 AS hops, 0 AS edited_hops, p.link.relation AS relation,
+    p.link.subject AS subject, p.link.subject_label AS subject_label, p.link.question AS question, t.phrasings,
+    p.link.object AS answer_id, p.object_kind AS answer_kind, p.link.object AS before_id, p.edit_ids,
+    [p.link] AS chain, p.train
+FROM probes p JOIN texts t USING (fact_id)
 """)

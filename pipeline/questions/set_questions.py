@@ -4,18 +4,20 @@ One question stands for all edits of its set; `answer_set` and `answer_before_se
 Of an open relation it stands for what joined or left on one day, and nothing is the answer before: "Which organisation
 did Finland join on 4 April 2023?" is true however short Wikidata's list is. What stays is asked by its own day.
 Leaves out: which values a set has (`pipeline.questions.sets`), and questions with one answer
-(`pipeline.questions.direct`).
+(`pipeline.questions.single_questions`).
 """
 
 from __future__ import annotations
 
 from chronofacts.pipeline.questions.locality import TRIES
 from chronofacts.pipeline.questions.sets import LONGEST_SET
+from chronofacts.pipeline.questions.single_questions import collect_probes, list_words, refuse
 from chronofacts.pipeline.questions.steps import Step, adds_to, creates
 
 __all__ = [
-    "ALIAS_SET_DRAFTS", "CHOSEN_SETS", "DIRECT_SET_DRAFTS", "EVENT_PRESERVATION_SET_DRAFTS", "HISTORY_SET_DRAFTS",
-    "LOCALITY_SET_DRAFTS", "PART_SETS", "PRESERVATION_SET_DRAFTS", "SET_DRAFTS", "SET_EDIT_ROWS", "SET_SPANS",
+    "ALIAS_SET_DRAFTS", "CHECKED_SET_DRAFTS", "CHOSEN_SETS", "DIRECT_SET_DRAFTS", "EVENT_PRESERVATION_SET_DRAFTS",
+    "HISTORY_SET_DRAFTS", "LOCALITY_SET_DRAFTS", "PART_SETS", "PRESERVATION_SET_DRAFTS", "SET_DRAFTS",
+    "SET_DRAFT_WORDS", "SET_EDIT_ROWS", "SET_FOUND_PROBES", "SET_QUESTION_ROWS", "SET_REFUSED_REJECTIONS", "SET_SPANS",
     "SET_TEXTS", "past_sets",
 ]  # fmt: skip
 
@@ -214,3 +216,39 @@ SELECT 'history' AS kind, 0 AS edited_hops, p.relation, p.subject, p.subject_lab
     d.answer_set AS before_set, asked_on, p.edit_ids, p.train, d.fallback_names
 FROM part_past_sets d JOIN part_sets p USING (group_id) JOIN texts t USING (group_id, asked_on)
 """)
+
+SET_DRAFT_WORDS = list_words("set_drafts", "set_draft_words")
+
+CHECKED_SET_DRAFTS = creates(
+    "checked_set_drafts", reads="set_draft_words set_drafts", drops="set_draft_words set_drafts"
+)("""
+WITH contradicting AS (
+    SELECT question_words FROM set_draft_words GROUP BY question_words HAVING min(answer_id) <> max(answer_id)
+)
+SELECT d.*, CASE
+        WHEN len(list_filter(list_concat(d.answer_set, d.before_set),
+            lambda v: contains(w.all_words, plain_words(v.label)))) > 0 THEN 'answer_in_question'
+        WHEN c.question_words IS NOT NULL THEN 'contradicting_answers' END AS reason
+FROM set_drafts d JOIN set_draft_words w ON w.draft = d.rowid
+LEFT JOIN contradicting c ON c.question_words = w.question_words
+""")
+
+SET_REFUSED_REJECTIONS = refuse("checked_set_drafts")
+SET_FOUND_PROBES = collect_probes("checked_set_drafts")
+
+SET_QUESTION_ROWS = """
+SELECT
+    content_id(concat_ws(chr(31), c.kind, concat_ws(chr(30), c.subject, c.relation, c.answer_id),
+        CAST(c.asked_on AS VARCHAR), c.question)) AS question_id,
+    c.edit_ids, c.kind, c.locality_kind, 1::TINYINT AS hops, c.edited_hops, c.relation, c.subject, c.subject_label,
+    c.question, c.phrasings, c.answer, c.answer_id, []::VARCHAR[] AS answer_aliases, c.answer_set, c.answer_before,
+    c.before_id AS answer_before_id,
+    CASE WHEN c.answer_before IS NOT NULL THEN []::VARCHAR[] END AS answer_before_aliases,
+    c.before_set AS answer_before_set, getvariable('as_of') AS as_of, c.asked_on, [] AS chain,
+    CASE WHEN c.train THEN 'train' ELSE 'test' END AS split, n.sitelinks,
+    list_sort(list_distinct(CASE WHEN n.fell_back AND c.kind <> 'alias' THEN list_append(c.fallback_names, c.subject)
+        ELSE c.fallback_names END)) AS fallback_names
+FROM checked_set_drafts c JOIN names n ON n.id = c.subject AND n.kind = 'item'
+WHERE c.reason IS NULL
+"""
+"""The rows of the snapshot's `questions` about the sets of the part."""

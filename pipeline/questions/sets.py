@@ -95,7 +95,7 @@ SELECT content_id(CAST(to_json([relation, subject, CASE WHEN role = 'left' THEN 
 FROM set_values WHERE role <> 'stays' AND refused IS NULL
 """)
 
-# A value that only stays and has no usable name makes the answer poorer: that is told where the set changed.
+# A value that only stays and has no usable name makes the answer poorer: that is a rejection where the set changed.
 SET_REJECTIONS = adds_to("rejections", reads="set_values stages")("""
 SELECT stages.stage, refused AS reason, subject, relation, [object] AS ids,
     concat('subject: ', coalesce(subject_label, subject), '; ', role, ': ', coalesce(label, object)) AS detail

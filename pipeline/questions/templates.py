@@ -1,7 +1,6 @@
 """Templates: the catalogue's texts about a relation, cut at their placeholders, and its other facts as tables.
 
-The macros `fill` and `sentence` (`pipeline.questions.macros`) put a name and a date into a template. A chain is one
-question made of the templates of its relations.
+The macros `fill` and `sentence` (`pipeline.questions.macros`) put a name and a date into a template.
 Leaves out: which names may stand in a question (`pipeline.questions.names`).
 """
 
@@ -12,13 +11,12 @@ import re
 import duckdb
 import pyarrow as pa
 
-from chronofacts.pipeline.questions.steps import Step, creates
 from chronofacts.schemas.catalogue import Catalogue
 from chronofacts.schemas.catalogue_checks import worded_for
 from chronofacts.schemas.catalogue_entries import Relation, Words
 from chronofacts.schemas.reasons import REASONS
 
-__all__ = ["CATALOGUE_TABLES", "OFFICE", "chain_texts", "create_catalogue_tables", "list_vocabulary"]
+__all__ = ["CATALOGUE_TABLES", "OFFICE", "create_catalogue_tables", "list_vocabulary"]
 
 _SLOTS = re.compile(r"\{s\}'s|\{[sndo]\}")
 _SLOT_NAMES = {"{s}": "subject", "{n}": "bare", "{d}": "date", "{o}": "object", "{s}'s": "possessive"}
@@ -75,38 +73,6 @@ def create_catalogue_tables(connection: duckdb.DuckDBPyConnection, catalogue: Ca
             connection.register("catalogue_rows", pa.Table.from_pylist(rows[table]))
             connection.execute(f"INSERT INTO {table} BY NAME FROM catalogue_rows")
             connection.unregister("catalogue_rows")
-
-
-def chain_texts(scope: str) -> Step:
-    """Creates `{scope}_chain_texts` (number, texts): the phrasings of each chain of `{scope}_chains` as one question.
-
-    The chains have a number, start (QID), path (relations joined by /), day (that the first fact names, or null) and
-    hops from 2 to 4. "the spouse of" + "the head of government of" + France; the last fact is asked.
-    """
-    # One level at a time: a macro's text is copied into its place, and three levels in one would grow eightfold each.
-    return creates(f"{scope}_chain_texts", reads=f"{scope}_chains names relation_facts templates")(f"""
-WITH chains AS (SELECT number, start, day, hops, string_split(path, '/') AS relations FROM {scope}_chains),
-one AS MATERIALIZED (
-    SELECT c.*, fill(t.form, named_subject(r.article, s), s.label, day_phrase(c.day), '') AS phrase,
-        CASE WHEN c.hops = 2 AND is_short(t.form) THEN 'nested_short' ELSE 'nested' END AS use
-    FROM chains c JOIN names s ON s.id = c.start AND s.kind = 'item'
-    JOIN relation_facts r ON r.relation = c.relations[1]
-    JOIN templates t ON t.relation = c.relations[1] AND t.use = 'noun_named'
-),
-two AS MATERIALIZED (
-    SELECT o.* REPLACE (
-        CASE WHEN o.hops > 2 THEN fill(t.form, o.phrase, o.phrase, '', '') ELSE o.phrase END AS phrase)
-    FROM one o LEFT JOIN templates t ON o.hops > 2 AND t.relation = o.relations[2] AND t.use = 'noun'
-),
-three AS MATERIALIZED (
-    SELECT o.* REPLACE (
-        CASE WHEN o.hops > 3 THEN fill(t.form, o.phrase, o.phrase, '', '') ELSE o.phrase END AS phrase)
-    FROM two o LEFT JOIN templates t ON o.hops > 3 AND t.relation = o.relations[3] AND t.use = 'noun'
-)
-SELECT o.number, list(sentence(t.form, o.phrase, o.phrase, '', '') ORDER BY t.number) AS texts
-FROM three o JOIN templates t ON t.relation = o.relations[o.hops] AND t.use = o.use
-GROUP BY o.number
-""")
 
 
 def list_vocabulary(catalogue: Catalogue, language: str) -> list[str]:

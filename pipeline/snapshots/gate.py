@@ -1,32 +1,25 @@
-"""The last gate before a snapshot gets its name: what breaks a promise is set aside, and the rest is written.
+"""The last gate before a snapshot gets its name: what breaks a promise is set aside.
 
 One damaged entity costs the rows that are about it, never the run. An edit or a question that breaks a promise of
 `verify`, and all that depends on it, goes to `rejections` with the stage `verify` and the promise's id as the reason;
-then the snapshot is verified once more. A promise that no row can answer for, or that more than a few rows break, is
-no damage of the data but a fault of the program: then the folder stays as `OUT.broken`, to be looked at.
+then `pipeline.snapshots.write` writes and verifies the snapshot once more. A promise that no row can answer for, or
+that more than a few rows break, is no damage of the data but a fault of the program.
 """
 
 from __future__ import annotations
 
-import logging
-import shutil
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 
 from chronofacts.pipeline.snapshots.invariants import BLAMED
-from chronofacts.pipeline.snapshots.verify import Problem, find_broken, invariants_for, open_tables, verify
-from chronofacts.pipeline.snapshots.write import fill_folder
+from chronofacts.pipeline.snapshots.verify import Problem, find_broken, invariants_for, open_tables
 from chronofacts.pipeline.storage.parquet_stream import write_query
-from chronofacts.pipeline.storage.session import Tabular
 from chronofacts.schemas.errors import CheckFailed
-from chronofacts.schemas.files import create_folder
 from chronofacts.schemas.manifest import SnapshotManifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
 
-__all__ = ["write_valid"]
+__all__ = ["WITHOUT", "describe_broken", "set_aside"]
 
 SHARE = 0.01
 """Edits, and questions, of which more may not be set aside: beyond it the program is at fault, not the data."""
@@ -35,59 +28,22 @@ AT_LEAST = {"edit": 5, "question": 100}
 in about twenty wordings and chains."""
 _ROUNDS = 5  # a question, then the edit that it asked about, then what depends on that; and two to spare
 
-log = logging.getLogger("chronofacts.gate")
 
+def set_aside(folder: Path, manifest: SnapshotManifest, aside: Path) -> dict[str, dict[str, int]]:
+    """Write the tables of a snapshot without what breaks a promise to `aside/TABLE.parquet`, for each of `WITHOUT`.
 
-def write_valid(tables: Mapping[str, Tabular], manifest: SnapshotManifest, out: Path) -> SnapshotManifest:
-    """Write all tables of a snapshot, its manifest and its card, without the rows that break a promise.
-
-    Returns its manifest, whose `set_aside` counts them; a warning names them.
-    Raises BadInput when out exists and is not empty, or cannot be written; SchemaMismatch for a wrong table;
-    CheckFailed when what is broken cannot be set aside, after which the snapshot as it was lies at `OUT.broken`.
+    Returns the rows that are gone: promise -> table -> number. Raises CheckFailed for what cannot be set aside.
     """
-    with create_folder(out) as folder:
-        manifest = fill_folder(folder, {name: tables[name] for name in SNAPSHOT_TABLES}, manifest)
-        if verify(folder):
-            try:
-                manifest = _without_broken_rows(folder, manifest)
-            except CheckFailed as error:
-                raise CheckFailed(f"{error}; {_move_beside(folder, out)}") from None
-    if manifest.set_aside:
-        log.warning("%s; why: the rejections of stage verify in %s", manifest.describe_set_aside(), out)
-    return manifest
-
-
-def _move_beside(folder: Path, out: Path) -> str:
-    """Give the folder the name `OUT.broken`, in place of an older one; says where it lies."""
-    beside = out.with_name(f"{out.name}.broken")
-    if not beside.is_symlink() and (beside / "manifest.json").is_file():
-        shutil.rmtree(beside)
-    if beside.exists() or beside.is_symlink():
-        return f"it does not stay, because {beside} is no snapshot of an earlier run: move it away"
-    folder.chmod(0o755)
-    folder.rename(beside)
-    return f"look at it with `chronofacts inspect {beside}`"
-
-
-def _without_broken_rows(folder: Path, manifest: SnapshotManifest) -> SnapshotManifest:
-    """Set aside what breaks a promise, and write the tables anew; raises CheckFailed when that is not enough."""
-    aside = folder / ".valid"
     with open_tables(folder, manifest) as connection:
         for step in SET_ASIDE:
             connection.execute(step)
         _set_aside_all(connection, manifest)
-        for name, order in _ORDERS.items():
+        for name, order in WITHOUT.items():
             write_query(connection, f"FROM {name} ORDER BY {order}", SNAPSHOT_TABLES[name], aside / f"{name}.parquet")
         counts: dict[str, dict[str, int]] = {}
         for reason, kind, number in connection.sql(COUNTS).fetchall():
             counts.setdefault(reason, {})[f"{kind}s"] = number
-    made = fill_folder(
-        folder, {name: aside / f"{name}.parquet" for name in _ORDERS}, replace(manifest, set_aside=counts)
-    )
-    shutil.rmtree(aside)
-    if problems := verify(folder):
-        raise CheckFailed(f"{_describe(problems)}, after all that broke one was set aside; the program is at fault")
-    return made
+    return counts
 
 
 def _set_aside_all(connection: duckdb.DuckDBPyConnection, manifest: SnapshotManifest) -> None:
@@ -100,14 +56,18 @@ def _set_aside_all(connection: duckdb.DuckDBPyConnection, manifest: SnapshotMani
         connection.execute(EMPTY_BLAMED)
         for position, problem in enumerate(problems):
             if not _blame(connection, problem.id, queries[problem.id], position):
-                raise CheckFailed(f"{_describe([problem, *problems])}; no row answers for it: the program is at fault")
+                raise CheckFailed(
+                    f"{describe_broken([problem, *problems])}; no row answers for it: the program is at fault"
+                )
         connection.execute(ROWS_BLAMED)
         connection.execute(DEPENDENTS)
         _check_share(connection, problems)
-    raise CheckFailed(f"{_describe(problems)}, also after {_ROUNDS} rounds of setting aside; the program is at fault")
+    raise CheckFailed(
+        f"{describe_broken(problems)}, also after {_ROUNDS} rounds of setting aside; the program is at fault"
+    )
 
 
-def _describe(problems: list[Problem]) -> str:
+def describe_broken(problems: list[Problem]) -> str:
     return f"the snapshot breaks {len(set(problems))} of its promises; first: {problems[0]}"
 
 
@@ -132,15 +92,16 @@ def _check_share(connection: duckdb.DuckDBPyConnection, problems: list[Problem])
         ).fetchall()
         if gone > max(SHARE * all_rows, minimum):
             raise CheckFailed(
-                f"{_describe(problems)}; {gone} of {all_rows} {kind}s break one, more than {SHARE:.0%}: that is no "
-                "damage of the data, the program is at fault"
+                f"{describe_broken(problems)}; {gone} of {all_rows} {kind}s break one, more than {SHARE:.0%}: that is "
+                "no damage of the data, the program is at fault"
             )
 
 
-_ORDERS = {
+WITHOUT = {
     **{f"{kind}s": f"{kind}_id" for kind in ("edit", "question", "sentence")},
     "rejections": "stage, reason, relation, subject, detail, ids",
 }
+"""Tables that are written anew, and the order of their rows."""
 
 # The tables without what was set aside, under the names that the invariants ask for.
 SET_ASIDE = (

@@ -24,9 +24,8 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from chronofacts.pipeline.snapshots.store_lock import LOCK, StoreLock
-from chronofacts.pipeline.snapshots.write import sha256_of
 from chronofacts.schemas.errors import BadInput, CheckFailed
-from chronofacts.schemas.files import create_folder, replace_file
+from chronofacts.schemas.files import create_folder, replace_file, sha256_of
 from chronofacts.schemas.manifest import read_manifest
 
 __all__ = ["Retention", "SnapshotStore", "days_to_remove", "open_store"]

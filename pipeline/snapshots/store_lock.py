@@ -78,7 +78,7 @@ class StoreLock:
 
     def holder(self) -> LockHolder | None:
         """Who holds the lock now; null when nobody does."""
-        return self._read(self._path)
+        return self._read_holder(self._path)
 
     def _take_over(self, mine: LockHolder) -> None:
         """Replace a stale lock by mine, or raise CheckFailed."""
@@ -86,7 +86,7 @@ class StoreLock:
         if found is not None and not found.is_stale(_now(), self._stale_after):
             raise self._held(found)
         guard = f"{self._path}.takeover"
-        other = self._read(guard)
+        other = self._read_holder(guard)
         if other is not None and other.is_stale(_now(), _TAKEOVER_MAY_LAST):
             self._filesystem.rm_file(guard)
         if not self._create(guard, mine.as_json()):
@@ -117,7 +117,7 @@ class StoreLock:
             return False
         return True
 
-    def _read(self, path: str) -> LockHolder | None:
+    def _read_holder(self, path: str) -> LockHolder | None:
         self._filesystem.invalidate_cache()
         try:
             holder: dict[str, Any] = json.loads(self._filesystem.cat_file(path))

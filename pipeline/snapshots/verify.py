@@ -20,11 +20,11 @@ import duckdb
 
 from chronofacts.pipeline.snapshots.invariants import BLAMED, INVARIANTS, MACROS, NEED_STATEMENTS, PREPARED
 from chronofacts.pipeline.snapshots.set_invariants import SET_INVARIANTS, SETS_PREPARED
-from chronofacts.pipeline.snapshots.write import sha256_of, table_files
 from chronofacts.pipeline.storage.early_days import read_back_columns
 from chronofacts.pipeline.storage.parquet_stream import read_batches
 from chronofacts.pipeline.storage.session import connect, quoted
 from chronofacts.schemas.errors import CheckFailed
+from chronofacts.schemas.files import sha256_of
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
 from chronofacts.schemas.promises import PROMISES
 from chronofacts.schemas.reasons import REASONS
@@ -82,7 +82,8 @@ def open_tables(snapshot: Path, manifest: SnapshotManifest) -> Iterator[duckdb.D
     """A connection with the snapshot's tables as views, and what the invariants need besides."""
     with connect() as connection:
         for name in SNAPSHOT_TABLES:
-            files = ", ".join(quoted(glob.escape(str(path))) for path in table_files(snapshot, name))
+            own = (snapshot / file for file in sorted(manifest.files) if file.startswith(f"{name}/"))
+            files = ", ".join(quoted(glob.escape(str(path))) for path in own)
             connection.execute(f"CREATE VIEW {name} AS SELECT {read_back_columns(name)} FROM read_parquet([{files}])")
         connection.execute(MACROS)
         days = [manifest.since, manifest.as_of]

@@ -1,12 +1,13 @@
 """A snapshot folder: Parquet tables, a manifest with their sums, a dataset card and Croissant metadata.
 
 Questions lie in one file per kind and split, so that `load_dataset(DIR, "multi_hop", split="test")` reads only these.
-`pipeline.snapshots.gate` checks what is written and gives the folder its name.
+The folder gets its name when it breaks no promise of `verify`; what breaks one is set aside first
+(`pipeline.snapshots.gate`); where that cannot be, the folder stays as `OUT.broken`, to be looked at.
 """
 
 from __future__ import annotations
 
-import hashlib
+import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -19,14 +20,64 @@ import pyarrow.parquet as pq
 
 from chronofacts.pipeline.snapshots.card import write_card
 from chronofacts.pipeline.snapshots.croissant import write_croissant
+from chronofacts.pipeline.snapshots.gate import WITHOUT, describe_broken, set_aside
+from chronofacts.pipeline.snapshots.verify import verify
 from chronofacts.pipeline.storage.early_days import without_early_days
 from chronofacts.pipeline.storage.parquet_stream import read_batches, write_batches
 from chronofacts.pipeline.storage.session import Tabular
 from chronofacts.schemas.errors import CheckFailed
+from chronofacts.schemas.files import create_folder, sha256_of
 from chronofacts.schemas.manifest import FileEntry, SnapshotManifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES, conform
 
-__all__ = ["fill_folder", "read_table", "sha256_of", "table_files"]
+__all__ = ["fill_folder", "read_table", "table_files", "write_valid"]
+
+log = logging.getLogger("chronofacts.gate")
+
+
+def write_valid(tables: Mapping[str, Tabular], manifest: SnapshotManifest, out: Path) -> SnapshotManifest:
+    """Write all tables of a snapshot, its manifest and its card, without the rows that break a promise.
+
+    Returns its manifest, whose `set_aside` counts them; a warning names them.
+    Raises BadInput when out exists and is not empty, or cannot be written; SchemaMismatch for a wrong table;
+    CheckFailed when what is broken cannot be set aside, after which the snapshot as it was lies at `OUT.broken`.
+    """
+    with create_folder(out) as folder:
+        manifest = fill_folder(folder, {name: tables[name] for name in SNAPSHOT_TABLES}, manifest)
+        if verify(folder):
+            try:
+                manifest = _set_broken_aside(folder, manifest)
+            except CheckFailed as error:
+                raise CheckFailed(f"{error}; {_move_beside(folder, out)}") from None
+    if manifest.set_aside:
+        log.warning("%s; why: the rejections of stage verify in %s", manifest.describe_set_aside(), out)
+    return manifest
+
+
+def _set_broken_aside(folder: Path, manifest: SnapshotManifest) -> SnapshotManifest:
+    """Write the tables anew without what breaks a promise; raises CheckFailed when that is not enough."""
+    aside = folder / ".valid"
+    counts = set_aside(folder, manifest, aside)
+    tables = {name: aside / f"{name}.parquet" for name in WITHOUT}
+    made = fill_folder(folder, tables, replace(manifest, set_aside=counts))
+    shutil.rmtree(aside)
+    if problems := verify(folder):
+        raise CheckFailed(
+            f"{describe_broken(problems)}, after all that broke one was set aside; the program is at fault"
+        )
+    return made
+
+
+def _move_beside(folder: Path, out: Path) -> str:
+    """Give the folder the name `OUT.broken`, in place of an older one; says where it lies."""
+    beside = out.with_name(f"{out.name}.broken")
+    if not beside.is_symlink() and (beside / "manifest.json").is_file():
+        shutil.rmtree(beside)
+    if beside.exists() or beside.is_symlink():
+        return f"it does not stay, because {beside} is no snapshot of an earlier run: move it away"
+    folder.chmod(0o755)
+    folder.rename(beside)
+    return f"look at it with `chronofacts inspect {beside}`"
 
 
 def fill_folder(folder: Path, tables: Mapping[str, Tabular], manifest: SnapshotManifest) -> SnapshotManifest:
@@ -99,8 +150,3 @@ def table_files(snapshot: Path, name: str) -> list[Path]:
     if not files:
         raise CheckFailed(f"{snapshot / name} holds no Parquet file; make the snapshot again")
     return files
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -64,7 +64,7 @@ class Source(Protocol):
 
     def statements(self, properties: Sequence[str]) -> Iterator[pa.Table]:
         """`STATEMENTS` of all subjects with the properties, all ranks."""
-        return self.statements_of(self.subjects(properties), properties)
+        ...
 
     def statements_of(self, qids: Sequence[str], properties: Sequence[str]) -> Iterator[pa.Table]:
         """`STATEMENTS` of these subjects and properties, all ranks."""

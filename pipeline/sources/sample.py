@@ -17,8 +17,8 @@ from typing import IO, cast
 import pyoxigraph
 
 from chronofacts.pipeline.sources import Freshness
+from chronofacts.pipeline.sources.sparql.results import Solution, solutions
 from chronofacts.pipeline.sources.sparql.source import Ask, SparqlSource
-from chronofacts.pipeline.sources.sparql.terms import Solution, solutions
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from chronofacts.schemas.manifest import CURATED
 

@@ -1,7 +1,7 @@
 """One Wikidata statement to one row of `statements`.
 
-JSON (here) and RDF (`pipeline.sources.sparql.terms`) are first read into `Snak`s (Wikibase's word for a property with a
-value, a "some value" or a "no value"), then one function makes the row, so that the two forms cannot drift apart.
+JSON (here) and RDF (`pipeline.sources.sparql.results`) are first read into `Snak`s (Wikibase's word for a property with
+a value, a "some value" or a "no value"), then one function makes the row, so that the two forms cannot drift apart.
 Nothing raises on bad data: what is wrong with a value becomes a fault code in the row, and
 `pipeline.timelines.build` rejects the row by that name.
 References are not read, and of coordinates only that there is one.

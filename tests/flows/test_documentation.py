@@ -76,6 +76,16 @@ def test_every_file_and_picture_that_is_shown_is_there() -> None:
             assert (ROOT / path).exists(), path
 
 
+def test_every_file_of_the_two_walks_defines_what_is_said_to_be_in_it() -> None:
+    section = (ROOT / "CONTRIBUTING.md").read_text().partition("## Two walks")[2].partition("\n## ")[0]
+    lines = "".join(text for _, text in BLOCK.findall(section)).splitlines()
+    assert len(lines) > 40
+    for file, names in (line.split(": ") for line in lines):
+        module = (ROOT / f"{file}.py").read_text()
+        for name in names.split(", "):
+            assert re.search(rf"^(class |def |)({name})\b", module, re.MULTILINE), (file, name)
+
+
 def test_the_settings_that_are_shown_are_options(tmp_path: Path) -> None:
     (text,) = blocks("toml")
     assert tomllib.loads(text)

@@ -158,7 +158,7 @@ class DumpSource(Source):
         wanted = self._work / "named.qids"
         write_qids(qids, wanted)
         self._meter.begin(2)
-        reports = self._read("entities", LIFECYCLE, replace(self._settings, qids=wanted, language=language))
+        reports = self._extract("entities", LIFECYCLE, replace(self._settings, qids=wanted, language=language))
         for lifecycle in _scan([report.statements for report in reports], STATEMENTS):
             yield EntityBatch(lifecycle, LABELS.empty_table())
         for labels in _newest_names([report.names for report in reports if report.names is not None]):
@@ -198,11 +198,11 @@ class DumpSource(Source):
         if self._statements is None or not self._properties.issuperset(properties):
             self._properties = self._properties.union(properties)
             self._meter.begin(1)
-            reports = self._read("statements", sorted(self._properties), self._settings)
+            reports = self._extract("statements", sorted(self._properties), self._settings)
             self._statements = [report.statements for report in reports]
         return self._statements
 
-    def _read(self, folder: str, properties: Sequence[str], settings: PartSettings) -> list[PartReport]:
+    def _extract(self, folder: str, properties: Sequence[str], settings: PartSettings) -> list[PartReport]:
         """One pass over all parts; their reports in the order of the parts."""
         jobs = [PartJob(path, tuple(properties), self._work / folder, settings) for path in self._parts]
         done: dict[int, PartReport] = {}

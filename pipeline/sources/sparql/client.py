@@ -33,8 +33,8 @@ from chronofacts.pipeline.sources.sparql.http_policy import (
 )
 from chronofacts.pipeline.sources.sparql.rate_limit import Budget, Clock
 from chronofacts.pipeline.sources.sparql.recording import AnswerWriter, RecordedQuery, Recording
+from chronofacts.pipeline.sources.sparql.results import Solution, solutions
 from chronofacts.pipeline.sources.sparql.source import Ask
-from chronofacts.pipeline.sources.sparql.terms import Solution, solutions
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
 __all__ = ["ClientSettings", "Endpoint", "replay"]

@@ -16,8 +16,8 @@ from chronofacts.pipeline.sources.sparql import queries
 from chronofacts.pipeline.sources.sparql.client import ClientSettings, Endpoint, replay
 from chronofacts.pipeline.sources.sparql.rate_limit import SYSTEM_CLOCK, Clock, full_user_agent, lock_of
 from chronofacts.pipeline.sources.sparql.recording import Recording, find_recording, open_recording
+from chronofacts.pipeline.sources.sparql.results import Solution
 from chronofacts.pipeline.sources.sparql.source import Ask, SparqlSource
-from chronofacts.pipeline.sources.sparql.terms import Solution
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["ENDPOINTS", "EndpointSettings", "EndpointSource", "is_endpoint", "open_endpoint"]

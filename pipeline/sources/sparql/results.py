@@ -1,29 +1,46 @@
-"""Rows of SPARQL answers to Arrow tables, alike for every engine.
+"""Answers of a SPARQL engine to Arrow tables, alike for every engine.
 
 A solution is a mapping from variable to `RdfTerm`; solutions may come in any order and more than once
-(several values multiply), so that everything is collected per statement or per item first.
+(several values multiply), so that everything is collected per statement or per item first. `rdf_snaks` reads the terms
+of one property as the values that they make.
 """
 
 from __future__ import annotations
 
 import datetime
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
+from urllib.parse import unquote
 
 import pyarrow as pa
+import pyoxigraph
 
 from chronofacts.pipeline.sources.entities import LABELS, label_row, name_languages
-from chronofacts.pipeline.sources.sparql.terms import ENTITY, RdfTerm, Solution, ValueNode, rdf_snaks
-from chronofacts.pipeline.sources.statements import NOVALUE, Origin, Snak, StatementRows, statement_id_from_iri
+from chronofacts.pipeline.sources.statements import (
+    NOVALUE,
+    SOMEVALUE,
+    Origin,
+    Snak,
+    StatementRows,
+    item_snak,
+    quantity_snak,
+    statement_id_from_iri,
+    time_snak,
+)
+from chronofacts.schemas.dates import read_rdf_time
 from chronofacts.schemas.ids import is_qid
 
 __all__ = [
-    "Revision", "SortedRows", "label_table", "read_counts", "read_redirects", "read_revisions", "read_subjects",
-    "sort_rows", "statement_table",
+    "ENTITY", "RdfTerm", "Revision", "Solution", "SortedRows", "ValueNode", "label_table", "rdf_snaks", "read_counts",
+    "read_redirects", "read_revisions", "read_subjects", "solutions", "sort_rows", "statement_table",
 ]  # fmt: skip
 
+ENTITY = "http://www.wikidata.org/entity/"
+_COMMONS_FILE = re.compile(r"https?://commons\.wikimedia\.org/wiki/Special:FilePath/(.+)")
+_TERMS_KNOWN = 10_000
 _PROP = "http://www.wikidata.org/prop/"
 _WIKIBASE = "http://wikiba.se/ontology#"
 _RDF_TYPE = "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"
@@ -32,6 +49,28 @@ _ALIAS = "http://www.w3.org/2004/02/skos/core#altLabel"
 _SCHEMA = "http://schema.org/"
 _DESCRIPTION = f"{_SCHEMA}description"
 _RANKS = {"PreferredRank": "preferred", "NormalRank": "normal", "DeprecatedRank": "deprecated"}
+
+
+class RdfTerm(NamedTuple):
+    """One RDF term: kind is `uri`, `bnode` or `literal`."""
+
+    kind: str
+    value: str
+    datatype: str = ""
+    language: str | None = None
+
+
+Solution = Mapping[str, RdfTerm]
+
+
+class ValueNode(NamedTuple):
+    """What RDF says of a full value (`psv:`, `pqv:`): a time with precision and calendar, or an amount and its unit."""
+
+    time: RdfTerm | None = None
+    precision: str = ""
+    calendar: str = ""
+    amount: str | None = None
+    unit: str = ""
 
 
 @dataclass
@@ -207,3 +246,67 @@ def _local_id(term: RdfTerm) -> str | None:
     """The QID of an item's or its document's IRI."""
     qid = term.value.removeprefix(ENTITY).rpartition("/")[2]
     return qid if is_qid(qid) else None
+
+
+def rdf_snaks(simple: Iterable[RdfTerm], nodes: Iterable[ValueNode]) -> list[Snak]:
+    """The values of one property of one statement, from its simple values (`ps:`, `pq:`) and its value nodes.
+
+    Times and quantities are read from their nodes, since only these know precision and unit; of their
+    simple values only "some value" counts, which has no node.
+    """
+    snaks = [_node_snak(node) for node in nodes if node.time is not None or node.amount is not None]
+    for term in simple:
+        snak = _simple_snak(term)
+        if not snaks or snak.kind not in ("time", "quantity"):
+            snaks.append(snak)
+    return snaks
+
+
+def _node_snak(node: ValueNode) -> Snak:
+    if node.time is None:
+        return quantity_snak(node.amount or "", node.unit.rsplit("/", 1)[-1])
+    if not node.time.datatype.endswith("#dateTime") or not node.precision.isdecimal():
+        return time_snak("malformed_time")  # a date that Wikibase cannot export is a plain string
+    return time_snak(read_rdf_time(node.time.value, int(node.precision), node.calendar))
+
+
+def _simple_snak(term: RdfTerm) -> Snak:
+    if term.kind == "bnode" or "/.well-known/genid/" in term.value:
+        return SOMEVALUE
+    if term.kind == "uri":
+        if term.value.startswith(ENTITY):
+            return item_snak(term.value[len(ENTITY) :])
+        file = _COMMONS_FILE.fullmatch(term.value)
+        return Snak("string", unquote(file[1]).replace("_", " ") if file else term.value)
+    if term.language is not None:
+        return Snak("text", term.value, unit=term.language)
+    datatype = term.datatype.rsplit("#", 1)[-1]
+    if datatype == "dateTime":  # without its node a date has no precision, and decides nothing
+        return time_snak("malformed_time")
+    if datatype in ("decimal", "integer", "int", "double"):
+        return quantity_snak(term.value, None)
+    return Snak("other") if datatype.endswith("wktLiteral") else Snak("string", term.value)
+
+
+def solutions(answer: pyoxigraph.QuerySolutions) -> Iterator[Solution]:
+    """Solutions of the engine, or of an endpoint's answer that it has parsed, in our terms."""
+    names = [variable.value for variable in answer.variables]
+    known: dict[object, RdfTerm] = {}  # the rows of a statement repeat most of their terms
+    for solution in answer:
+        row = {}
+        for name, term in zip(names, solution, strict=True):
+            if term is not None:
+                if (read := known.get(term)) is None:
+                    read = known[term] = _read_term(term)
+                row[name] = read
+        yield row
+        if len(known) > _TERMS_KNOWN:
+            known.clear()
+
+
+def _read_term(term: object) -> RdfTerm:
+    if isinstance(term, pyoxigraph.NamedNode):
+        return RdfTerm("uri", term.value)
+    if isinstance(term, pyoxigraph.Literal):
+        return RdfTerm("literal", term.value, term.datatype.value, term.language)
+    return RdfTerm("bnode", str(term))

@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from chronofacts.editing.runs.parallel_scoring import ModelRef, run_in_processes, score_in_shards
-from chronofacts.editing.scoring import ScoringSettings, all_probes, evaluate
-from chronofacts.editing.scoring.score_tables import join_scores
+from chronofacts.editing.scoring import ScoringSettings, all_probes, evaluate, join_scores
 from chronofacts.editing.snapshot import Snapshot
 from tests.editing.conftest import Experiment
 

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from chronofacts.editing.scoring import ScoreCache, ScoringSettings, all_probes, evaluate
-from chronofacts.editing.scoring.cache import SLICE, default_folder, score_with_cache, state_key
+from chronofacts.editing.scoring import SLICE, ScoreCache, ScoringSettings, all_probes, evaluate, score_with_cache
+from chronofacts.editing.scoring.cache import default_folder, state_key
 from chronofacts.editing.snapshot import Snapshot
 
 SETTINGS = ScoringSettings(hops=False, fluency=3, perplexity=3)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from chronofacts.pipeline.snapshots.gate import write_valid
+from chronofacts.pipeline.snapshots.write import write_valid
 from chronofacts.schemas.manifest import SnapshotManifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
 

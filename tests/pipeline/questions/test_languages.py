@@ -13,8 +13,7 @@ from chronofacts.flows.settings import RefreshSettings
 from chronofacts.pipeline.build import SnapshotSettings
 from chronofacts.pipeline.snapshots.verify import verify
 from chronofacts.pipeline.snapshots.write import read_table
-from chronofacts.pipeline.sources.sparql.results import label_table
-from chronofacts.pipeline.sources.sparql.terms import RdfTerm
+from chronofacts.pipeline.sources.sparql.results import RdfTerm, label_table
 from tests.conftest import AS_OF, SINCE
 from tests.pipeline.questions.question_world import small_country
 

@@ -12,8 +12,7 @@ import pytest
 
 from chronofacts.pipeline.questions import (
     build,
-    checks,
-    direct,
+    chain_questions,
     facts,
     history,
     locality,
@@ -22,20 +21,23 @@ from chronofacts.pipeline.questions import (
     sentences,
     set_questions,
     sets,
+    single_questions,
 )
 from chronofacts.pipeline.questions.steps import Step, adds_to, creates, run
 from chronofacts.pipeline.questions.templates import CATALOGUE_TABLES
 
-MODULES = [checks, direct, facts, history, locality, multi_hop, names, sentences, set_questions, sets]
+MODULES = [
+    chain_questions, facts, history, locality, multi_hop, names, sentences, set_questions, sets, single_questions,
+]  # fmt: skip
 # In the order in which each is first run; those of a part are run again for the next.
 CHAINS = (*multi_hop.START, *multi_hop.SAMPLE, *multi_hop.CAP, *multi_hop.SHARE)
 STEPS = (*build.JUDGE, *build.CHOOSE, *CHAINS, *build.PART, *build.LAST)
 INPUTS = {field.name for field in fields(build.QuestionInputs)} | set(CATALOGUE_TABLES)
 ROWS = {
-    "edits": direct.EDIT_ROWS,
+    "edits": single_questions.EDIT_ROWS,
     "edits of sets": set_questions.SET_EDIT_ROWS,
-    "questions": checks.QUESTION_ROWS,
-    "questions about sets": checks.SET_QUESTION_ROWS,
+    "questions": single_questions.QUESTION_ROWS,
+    "questions about sets": set_questions.SET_QUESTION_ROWS,
     "sentences": sentences.SENTENCE_ROWS,
 }
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from chronofacts.pipeline.publishing.charts import edits_by_month, edits_by_month_svg
 from chronofacts.pipeline.snapshots.croissant import croissant_text
-from chronofacts.pipeline.snapshots.write import sha256_of
+from chronofacts.schemas.files import sha256_of
 from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.tables import EDITS
 from tests.pipeline.publishing.small_snapshot import make_snapshot

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from chronofacts.pipeline.snapshots.gate import AT_LEAST, SHARE, write_valid
+from chronofacts.pipeline.snapshots.gate import AT_LEAST, SHARE
 from chronofacts.pipeline.snapshots.summary import summarise
 from chronofacts.pipeline.snapshots.verify import verify
-from chronofacts.pipeline.snapshots.write import read_table
+from chronofacts.pipeline.snapshots.write import read_table, write_valid
 from chronofacts.schemas.errors import CheckFailed
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES

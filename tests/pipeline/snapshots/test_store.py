@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 import chronofacts.pipeline.snapshots.store
 from chronofacts.pipeline.snapshots.store import Retention, SnapshotStore, days_to_remove, open_store
-from chronofacts.pipeline.snapshots.write import sha256_of
 from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.files import sha256_of
 from chronofacts.schemas.manifest import FileEntry, SnapshotManifest
 
 ROOT = Path(__file__).resolve().parents[3]

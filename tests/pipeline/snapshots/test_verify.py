@@ -15,8 +15,8 @@ import pytest
 from chronofacts.pipeline.snapshots.invariants import INVARIANTS
 from chronofacts.pipeline.snapshots.set_invariants import SET_INVARIANTS
 from chronofacts.pipeline.snapshots.verify import require_valid, verify
-from chronofacts.pipeline.snapshots.write import sha256_of
 from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.files import sha256_of
 from chronofacts.schemas.promises import PROMISES
 from chronofacts.schemas.reasons import REASONS, explain
 from chronofacts.schemas.tables import SNAPSHOT_TABLES

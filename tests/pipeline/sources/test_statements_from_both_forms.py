@@ -14,8 +14,8 @@ import pytest
 from chronofacts.pipeline.sources import Freshness, QueryTooBig
 from chronofacts.pipeline.sources.sample import engine, load_triples
 from chronofacts.pipeline.sources.sparql import queries
+from chronofacts.pipeline.sources.sparql.results import RdfTerm
 from chronofacts.pipeline.sources.sparql.source import SparqlSource, ask_in_halves
-from chronofacts.pipeline.sources.sparql.terms import RdfTerm
 from chronofacts.pipeline.sources.statements import Origin, StatementRows, read_json_statement
 
 NOW = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)

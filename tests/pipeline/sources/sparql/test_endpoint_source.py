@@ -19,11 +19,11 @@ import pytest
 from chronofacts.pipeline.build import SnapshotSettings
 from chronofacts.pipeline.sources import QueryTooBig, Window
 from chronofacts.pipeline.sources.sample import engine, load_triples
-from chronofacts.pipeline.sources.sparql.discovery import EVERYTHING, Part, discover, split
 from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings, open_endpoint, read_freshness
 from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
 from chronofacts.pipeline.sources.sparql.neighbourhood import days_of_change
-from chronofacts.pipeline.sources.sparql.terms import RdfTerm, Solution
+from chronofacts.pipeline.sources.sparql.results import RdfTerm, Solution
+from chronofacts.pipeline.sources.sparql.source import EVERYTHING, Part, discover, split
 from chronofacts.pipeline.sources.statements import Origin, StatementRows, read_json_statement
 from chronofacts.schemas.catalogue import Catalogue, load_catalogue
 from chronofacts.schemas.errors import BadInput, CheckFailed

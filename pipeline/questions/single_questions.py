@@ -1,17 +1,20 @@
-"""Questions about now: of each edit directly, by another name and in reverse, of its neighbours, and of its chains.
+"""Questions with one answer: the table `drafts`, from its first row to the last look at each.
 
-The names of all edits are looked up once; then the edits are put into words a part at a time. Each kind of question
-adds its rows to `drafts`, at which `pipeline.questions.checks` looks last.
-Leaves out: questions about past days (`pipeline.questions.history`) and sets (`pipeline.questions.set_questions`).
+The names of all edits are looked up once; then the edits are put into words a part at a time. Here an edit itself is
+asked directly, by another name and in reverse; `locality`, `chain_questions` and `history` add their kinds to `drafts`.
+The last look asks of each finished text whether it says its answer, and whether it has one answer only. What is
+refused, and each edit that is left without a kind of probe, is a rejection; the others are the snapshot's rows.
+Leaves out: questions about sets of values (`pipeline.questions.set_questions`).
 """
 
 from __future__ import annotations
 
-from chronofacts.pipeline.questions.steps import adds_to, creates
+from chronofacts.pipeline.questions.steps import Step, adds_to, creates
 
 __all__ = [
-    "ALIAS_DRAFTS", "ALIAS_NAMES", "DIRECT_DRAFTS", "DRAFTS", "EDIT_ROWS", "EDIT_TEXTS", "LINKS", "LOCALITY_DRAFTS",
-    "MULTI_HOP_DRAFTS", "NAMED_EDITS", "PART_CHAINS", "PART_EDITS", "REVERSE_DRAFTS", "REVERSE_SUBJECTS",
+    "ALIAS_DRAFTS", "ALIAS_NAMES", "CHECKED_DRAFTS", "DIRECT_DRAFTS", "DRAFTS", "DRAFT_WORDS", "EDIT_ROWS",
+    "EDIT_TEXTS", "FOUND_PROBES", "LINKS", "NAMED_EDITS", "PART_EDITS", "PROBES", "PROBE_REJECTIONS", "QUESTION_ROWS",
+    "REFUSED_REJECTIONS", "REVERSE_DRAFTS", "REVERSE_SUBJECTS", "collect_probes", "list_words", "refuse",
 ]  # fmt: skip
 
 # Other names that mean one subject only, within its relation, and in the world: not one of two letters, and none that
@@ -154,46 +157,90 @@ JOIN names n ON n.id = e.new_object AND n.kind = 'item'
 JOIN templates t ON t.relation = e.relation AND t.use = 'reverse' AND t.number = 0
 """)
 
-LOCALITY_DRAFTS = adds_to("drafts", reads="chosen_locality links facts relation_facts names templates")("""
-WITH probes AS (
-    SELECT c.*, l.link, f.object_kind, named_subject(r.article, s) AS shown
-    FROM chosen_locality c JOIN links l USING (fact_id) JOIN facts f USING (fact_id)
-    JOIN relation_facts r USING (relation) JOIN names s ON s.id = f.subject AND s.kind = 'item'
-    WHERE c.part = getvariable('part')
-),
-texts AS (
-    SELECT p.fact_id, list(sentence(t.form, p.shown, p.link.subject_label, '', '') ORDER BY t.number) AS phrasings
-    FROM probes p JOIN templates t ON t.relation = p.link.relation AND t.use = 'now' AND t.number IN (1, 2)
-    GROUP BY p.fact_id
-)
-SELECT 'locality' AS kind, p.locality_kind, 1 AS hops, 0 AS edited_hops, p.link.relation AS relation,
-    p.link.subject AS subject, p.link.subject_label AS subject_label, p.link.question AS question, t.phrasings,
-    p.link.object AS answer_id, p.object_kind AS answer_kind, p.link.object AS before_id, p.edit_ids,
-    [p.link] AS chain, p.train
-FROM probes p JOIN texts t USING (fact_id)
+
+def list_words(drafts: str, table: str) -> Step:
+    # Contradictions are sought among these alone, since whole questions are slow to sort.
+    return creates(table, reads=drafts)(f"""
+SELECT rowid AS draft, answer_id, plain_words(question) AS question_words,
+    CASE WHEN len(phrasings) = 0 THEN question_words
+        ELSE concat(question_words, ' | ', plain_words(array_to_string(phrasings, ' | '))) END AS all_words
+FROM {drafts}
 """)
 
-PART_CHAINS = creates("part_chains", reads="chosen_chains part_edits")("""
-SELECT c.*, row_number() OVER (ORDER BY c.start, c.path, c.day) AS number
-FROM chosen_chains c SEMI JOIN part_edits USING (edit_id)
+
+def refuse(checked: str) -> Step:
+    return adds_to("rejections", reads=checked)(f"""
+SELECT 'questions' AS stage, reason, subject, relation, edit_ids AS ids, concat(kind, ': ', question) AS detail
+FROM {checked} WHERE reason IS NOT NULL
 """)
 
-MULTI_HOP_DRAFTS = adds_to(
-    "drafts", reads="part_chains links edits part_chain_texts", drops="part_chains part_chain_texts"
-)("""
-WITH linked AS (
-    SELECT c.number, list(l.link ORDER BY c.position) AS chain
-    FROM (SELECT number, unnest(fact_ids) AS fact_id, generate_subscripts(fact_ids, 1) AS position FROM part_chains) c
-    JOIN links l USING (fact_id)
-    GROUP BY c.number
-),
-edited AS (
-    SELECT w.number, list_sort(list(DISTINCT a.edit_id)) AS edit_ids, bool_and(a.train) AS train
-    FROM linked w, unnest(w.chain) AS u(link) JOIN edits a ON a.edit_id = u.link.edit_id
-    GROUP BY w.number
+
+def collect_probes(checked: str) -> Step:
+    return adds_to("probes", reads=checked)(f"""
+SELECT DISTINCT kind, unnest(edit_ids) AS edit_id FROM {checked}
+WHERE reason IS NULL AND kind IN ('multi_hop', 'history', 'preservation')
+""")
+
+
+PROBES = creates("probes")("SELECT '' AS kind, '' AS edit_id LIMIT 0")
+
+DRAFT_WORDS = list_words("drafts", "draft_words")
+
+CHECKED_DRAFTS = creates("checked_drafts", reads="draft_words drafts names", drops="draft_words drafts")("""
+WITH contradicting AS (
+    SELECT question_words FROM draft_words GROUP BY question_words HAVING min(answer_id) <> max(answer_id)
 )
-SELECT 'multi_hop' AS kind, c.hops, len(e.edit_ids) AS edited_hops, w.chain[c.hops].relation AS relation,
-    c.start AS subject, w.chain[1].subject_label AS subject_label, t.texts[1] AS question, t.texts[2:] AS phrasings,
-    c.answer_id, c.answer_kind, c.before_id, e.edit_ids, w.chain, e.train
-FROM part_chains c JOIN part_chain_texts t USING (number) JOIN linked w USING (number) JOIN edited e USING (number)
+SELECT d.*, a.label AS answer, a.aliases AS answer_aliases, b.label AS answer_before, b.aliases AS before_aliases,
+    a.fell_back AS answer_fell_back, coalesce(b.fell_back, false) AS before_fell_back,
+    CASE WHEN contains(w.all_words, a.words) OR coalesce(contains(w.all_words, b.words), false)
+            THEN 'answer_in_question'
+        WHEN c.question_words IS NOT NULL THEN 'contradicting_answers' END AS reason
+FROM drafts d JOIN draft_words w ON w.draft = d.rowid
+LEFT JOIN contradicting c ON c.question_words = w.question_words
+JOIN names a ON a.id = d.answer_id AND a.kind = d.answer_kind
+LEFT JOIN names b ON b.id = d.before_id AND b.kind = d.answer_kind
+""")
+
+REFUSED_REJECTIONS = refuse("checked_drafts")
+FOUND_PROBES = collect_probes("checked_drafts")
+
+QUESTION_ROWS = """
+SELECT
+    content_id(concat_ws(chr(31), c.kind, array_to_string(list_transform(c.chain,
+        lambda l: concat_ws(chr(30), l.subject, l.relation, l.object)), chr(29)),
+        CAST(c.asked_on AS VARCHAR), c.question)) AS question_id,
+    c.edit_ids, c.kind, c.locality_kind, c.hops, c.edited_hops, c.relation, c.subject, c.subject_label, c.question,
+    c.phrasings, c.answer, c.answer_id, c.answer_aliases, c.answer_before, c.before_id AS answer_before_id,
+    c.before_aliases AS answer_before_aliases,
+    []::STRUCT(id VARCHAR, label VARCHAR, aliases VARCHAR[], "role" VARCHAR)[] AS answer_set,
+    answer_set AS answer_before_set, getvariable('as_of') AS as_of, c.asked_on, c.chain,
+    CASE WHEN c.train THEN 'train' ELSE 'test' END AS split, n.sitelinks,
+    -- Another name of the subject is in the language; a timeline's question names the new object too.
+    list_sort(list_distinct(list_filter([
+        CASE WHEN n.fell_back AND c.kind <> 'alias' THEN c.subject END,
+        CASE WHEN c.kind = 'timeline' AND o.fell_back THEN o.id END,
+        CASE WHEN c.answer_fell_back THEN c.answer_id END, CASE WHEN c.before_fell_back THEN c.before_id END
+    ], lambda id: id IS NOT NULL))) AS fallback_names
+FROM checked_drafts c JOIN names n ON n.id = c.subject AND n.kind = 'item'
+LEFT JOIN names o ON c.kind = 'timeline' AND o.id = c.chain[1].object AND o.kind = 'item'
+WHERE c.reason IS NULL
+"""
+"""The rows of the snapshot's `questions` for the part."""
+
+# After all parts: a chain is asked in the part of the edit from which it was drawn, and may probe one of another part.
+PROBE_REJECTIONS = adds_to("rejections", reads="named_edits set_groups probes chosen_locality chosen_sets")("""
+WITH wanted AS (
+    SELECT subject, relation, [edit_id] AS ids, unnest(['multi_hop', 'locality', 'history']) AS kind FROM named_edits
+    UNION ALL
+    SELECT subject, relation, edit_ids, unnest(['preservation', 'locality', 'history']) FROM set_groups
+),
+found AS (
+    FROM probes
+    UNION SELECT 'locality', unnest(edit_ids) FROM chosen_locality
+    UNION SELECT 'locality', unnest(edit_ids) FROM chosen_sets
+)
+SELECT 'questions' AS stage, 'no_probe' AS reason, w.subject, w.relation, w.ids,
+    concat('no question of kind ', string_agg(w.kind, ', ' ORDER BY w.kind)) AS detail
+FROM wanted w ANTI JOIN found f ON f.kind = w.kind AND f.edit_id = w.ids[1]
+GROUP BY w.subject, w.relation, w.ids
 """)
