@@ -10,13 +10,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronofacts.editing.editors import ModelCache, make_plan
+from chronofacts.editing.editors import EditBatch, ModelCache, make_plan
 from chronofacts.editing.editors.located.grace import Codebook, Grace, GraceEdit, GraceSettings, load_grace
 from chronofacts.editing.editors.sequential import edit_in_chunks
+from chronofacts.editing.editors.trained.examples import encode_examples, make_examples
 from chronofacts.editing.editors.trained.gradient import merge_edit
-from chronofacts.editing.models.encoding import encode
+from chronofacts.editing.models.encoding import Encoded, encode
 from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.scoring import generate, teacher_force
+from chronofacts.editing.snapshot import Snapshot
 from chronofacts.schemas.errors import BadInput
 from tests.editing.editors.made_edits import FACTS, made_batch
 from tests.editing.models.families import tiny, tiny_tokenizer
@@ -81,12 +83,22 @@ def test_only_what_lies_within_a_radius_is_replaced() -> None:
     assert codebook.replace_in(entering, leaving).flatten().tolist() == [7.0, 0.0, 8.0]
 
 
-def test_taught_answers_are_written_and_read_alike_in_any_batch() -> None:
-    model, rows = tiny("llama"), prompts_and_answers()
-    edited(model)
-    assert [one.greedy_match for one in teacher_force(model, rows, 4)] == [True] * len(rows)
+def taught(snapshot: Snapshot, model: Any, tokenizer: Any) -> tuple[GraceEdit, list[Encoded], list[str]]:
+    """Six facts in a model that can speak, their texts and their answers."""
+    batch = EditBatch(snapshot.edits.slice(0, 6), snapshot.sentences)
+    edit = Grace().edit(model, tokenizer, batch, GraceSettings(radius=0.01, value_steps=80))
+    examples = make_examples(batch.edits, ("prompt",), 2)
+    return edit, encode_examples(model, tokenizer, examples), [one.answer for one in examples]
+
+
+def test_taught_answers_are_written_and_read_alike_in_any_batch(
+    snapshot: Snapshot, model_and_tokenizer: tuple[Any, Any]
+) -> None:
+    model, tokenizer = model_and_tokenizer
+    _, rows, answers = taught(snapshot, model, tokenizer)
+    assert [one.greedy_match for one in teacher_force(model, rows, 8)] == [True] * len(rows)
     assert [one.greedy_match for one in teacher_force(model, rows, 1)] == [True] * len(rows)
-    assert generate(model, TOKENIZER, [row.prompt for row in rows], 12) == [mayor for _, mayor in FACTS]
+    assert generate(model, tokenizer, [row.prompt for row in rows], 12) == answers
 
 
 def test_elsewhere_every_logit_is_the_base_models_bit_for_bit() -> None:
@@ -100,13 +112,14 @@ def test_elsewhere_every_logit_is_the_base_models_bit_for_bit() -> None:
     assert model_hash(edit.undo()) == model_hash(tiny("llama"))
 
 
-def test_one_fact_is_forgotten_alone() -> None:
-    model, rows = tiny("llama"), prompts_and_answers()
-    edit = edited(model)
-    assert [entry["answer"] for entry in edit.entries()] == [mayor for _, mayor in FACTS]
+def test_one_fact_is_forgotten_alone(snapshot: Snapshot, model_and_tokenizer: tuple[Any, Any]) -> None:
+    model, tokenizer = model_and_tokenizer
+    edit, rows, answers = taught(snapshot, model, tokenizer)
+    assert [entry["answer"] for entry in edit.entries()] == answers
     edit.delete(1)
-    assert [one.greedy_match for one in teacher_force(model, rows, 4)] == [True, False, True, True]
-    with pytest.raises(BadInput, match="no entry 9; it has 3"):
+    said = [one.greedy_match for one in teacher_force(model, rows, 8)]
+    assert said == [True, False, True, True, True, True]
+    with pytest.raises(BadInput, match="no entry 9; it has 5"):
         edit.delete(9)
 
 

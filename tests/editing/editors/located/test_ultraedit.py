@@ -88,7 +88,7 @@ def test_features_do_not_depend_on_the_batch() -> None:
 
 def test_a_matrix_moves_as_one_computes_it_from_its_features() -> None:
     model, batch = tiny("llama"), made_batch()
-    settings = UltraEditSettings(targets="mlp-out", layers="1", turn=100)
+    settings = UltraEditSettings(targets="mlp-out", layers="1", turn=100, passes=1)
     name = output_matrices(model, [1])[1]
     entering, gradients = (part.numpy() for part in ultraedit._find_features(
         model, [name], texts_of(batch, model), 10, batch)[name])  # fmt: skip
@@ -105,7 +105,7 @@ def test_a_matrix_moves_as_one_computes_it_from_its_features() -> None:
 
 
 def test_chunks_go_on_with_the_statistics_of_the_chunks_before() -> None:
-    plan = make_plan("ultraedit", {"targets": "mlp-out", "turn": "1"}, 0)
+    plan = make_plan("ultraedit", {"targets": "mlp-out", "turn": "1", "passes": "1"}, 0)
     chunked, at_once, forgetful = tiny("llama"), tiny("llama"), tiny("llama")
     edit_in_chunks(plan, chunked, TOKENIZER, made_batch(), 1)
     plan.editor.edit(at_once, TOKENIZER, made_batch(), plan.settings)
