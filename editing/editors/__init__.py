@@ -33,6 +33,8 @@ EDITORS = {
     "finetune": "chronofacts.editing.editors.trained.finetune:Finetune",
     "rome": "chronofacts.editing.editors.located.rome:Rome",
     "memit": "chronofacts.editing.editors.located.memit:Memit",
+    "ultraedit": "chronofacts.editing.editors.located.ultraedit:UltraEdit",
+    "grace": "chronofacts.editing.editors.located.grace:Grace",
     "in-context": "chronofacts.editing.editors.prompted.in_context:InContext",
     "memory": "chronofacts.editing.editors.prompted.memory:Memory",
 }
@@ -80,6 +82,8 @@ class ModelCache:
     """Averages of a causal trace, and how many facts it traced."""
     covariances: dict[str, Any] | None = None
     """Covariances of keys by matrix; None where one edit changes the model of the next."""
+    earlier_chunks: dict[str, Any] | None = None
+    """What editors remember of the chunks before; None where every edit starts from the base model."""
 
 
 @dataclass
@@ -93,6 +97,8 @@ class EditedModel:
     """Training texts, word for word: no measure of generalization."""
     report: Mapping[str, Any] = field(default_factory=dict)
     """The editor's own figures: steps, loss, trained parameters."""
+    in_weights: bool = True
+    """Whether the model's own parameters hold all of the change."""
 
     def save(self, folder: Path) -> None:
         """Write just the change (safetensors); without a change, nothing."""

@@ -17,6 +17,7 @@ __all__ = ["PRESETS", "Preset", "with_preset"]
 CHRONOEDIT = "Ge et al. 2024, arXiv 2406.04496; rank, alpha and rate are common ones for 7 B, not confirmed there"
 ROME = "Meng et al. 2022, arXiv 2202.05262"
 MEMIT = "Meng et al. 2023, arXiv 2210.07229"
+ULTRAEDIT = "Gu et al. 2025, arXiv 2505.14679; its layers and matrices differ by model and data"
 FINETUNED = "Zhu et al. 2020, arXiv 2012.00363, as the baseline of Meng et al. 2022"
 
 
@@ -80,6 +81,7 @@ PRESETS = {
     "rome-gpt2-xl": _rome("17"),
     "rome-gpt-j": _rome("5"),
     "rome-llama-2-7b": _rome("5"),
+    "ultraedit": Preset("ultraedit", {"step": "0.014", "turn": "100", "batch": "10", "passes": "1"}, ULTRAEDIT),
     "memit-gpt2-xl": _memit("13-17", "20000"),
     "memit-gpt-j": _memit("3-8", "15000"),
     "memit-llama-2-7b": _memit("4-8", "15000"),

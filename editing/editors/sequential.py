@@ -62,7 +62,7 @@ def edit_in_chunks(
     """
     if size < 1:
         raise BadInput(f"chunk = {size}; it must be at least 1")
-    edited, cache, total = SequentialEdits(model, model), ModelCache(), batch.edits.num_rows
+    edited, cache, total = SequentialEdits(model, model), ModelCache(earlier_chunks={}), batch.edits.num_rows
     with undo_on_error(edited):
         for begin in range(0, max(1, total), size):
             part = _edit_next(plan, model, tokenizer, batch, begin, size, cache)

@@ -233,9 +233,9 @@ def merge_edit(edited: EditedModel) -> EditedModel:
     """The edit in the model's own weights, so that the edited model is an ordinary one (`models.load.save_model`).
 
     `undo` of the result gives the base back bit for bit; the edit given is of no more use. Raises BadInput for an edit
-    that changes no weights (p-tuning, in-context, memory).
+    that changes no weights (p-tuning, grace, in-context, memory).
     """
-    if isinstance(edited.model, PreTrainedModel):
+    if isinstance(edited.model, PreTrainedModel) and edited.in_weights:
         return edited
     if not hasattr(edited.model, "merge_and_unload"):
         raise BadInput("this edit stands beside the model's weights and cannot be merged into them; load it instead")

@@ -27,6 +27,8 @@ QUICK = {
     "finetune": {"steps": "3"},
     "rome": {"value_steps": "3", "passes": "1"},
     "memit": {"value_steps": "3"},
+    "ultraedit": {},
+    "grace": {"value_steps": "3"},
     "in-context": {},
     "memory": {},
 }
