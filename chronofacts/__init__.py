@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chronofacts.editing.edited import Edited, load, prompt_text
+    from chronofacts.editing.editors.located.grace import GraceSettings as Grace
     from chronofacts.editing.editors.located.memit import MemitSettings as Memit
     from chronofacts.editing.editors.located.rome import RomeSettings as Rome
+    from chronofacts.editing.editors.located.ultraedit import UltraEditSettings as UltraEdit
     from chronofacts.editing.editors.prompted.in_context import InContextSettings as InContext
     from chronofacts.editing.editors.prompted.memory import MemorySettings as Memory
     from chronofacts.editing.editors.trained.finetune import FinetuneSettings as Finetune
@@ -46,6 +48,7 @@ __all__ = [
     "Evaluation",
     "Finetune",
     "Freeze",
+    "Grace",
     "InContext",
     "Lora",
     "Memit",
@@ -55,6 +58,7 @@ __all__ = [
     "Run",
     "Scoring",
     "Snapshot",
+    "UltraEdit",
     "World",
     "__version__",
     "edit",
@@ -79,6 +83,7 @@ _HOMES = {
     "Evaluation": "editing.evaluation",
     "Finetune": "editing.editors.trained.finetune:FinetuneSettings",
     "Freeze": "editing.editors.trained.freeze:FreezeSettings",
+    "Grace": "editing.editors.located.grace:GraceSettings",
     "InContext": "editing.editors.prompted.in_context:InContextSettings",
     "Lora": "editing.editors.trained.lora:LoraSettings",
     "Memit": "editing.editors.located.memit:MemitSettings",
@@ -88,6 +93,7 @@ _HOMES = {
     "Run": "editing.evaluation",
     "Scoring": "editing.scoring.settings:ScoringSettings",
     "Snapshot": "interface",
+    "UltraEdit": "editing.editors.located.ultraedit:UltraEditSettings",
     "World": "editing.small_world.pretrain:WorldSettings",
     "edit": "interface",
     "evaluate": "interface",

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from chronofacts.pipeline.sources.sparql.results import RdfTerm, Row
-
 from benchmarks.attack_families import Attack, expect_line
 from chronofacts.pipeline.sources.sparql import results
 from chronofacts.pipeline.sources.sparql.endpoint_source import read_freshness
+from chronofacts.pipeline.sources.sparql.results import RdfTerm, Row
 from chronofacts.pipeline.sources.statements import Origin
 
 __all__ = ["attacks"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import pyarrow as pa
 
@@ -97,7 +97,7 @@ class EditedModel:
     """Training texts, word for word: no measure of generalization."""
     report: Mapping[str, Any] = field(default_factory=dict)
     """The editor's own figures: steps, loss, trained parameters."""
-    in_weights: bool = True
+    in_weights: ClassVar[bool] = True
     """Whether the model's own parameters hold all of the change."""
 
     def save(self, folder: Path) -> None:

@@ -1,5 +1,6 @@
-"""Editors that change the matrices in which a fact is looked up: ROME and MEMIT.
+"""Editors at the matrices in which a fact is looked up: ROME, MEMIT and UltraEdit change them, GRACE stands beside one.
 
 `traced_layers` chooses layers by a causal trace, `key_covariance` counts keys over ordinary text, `key_value` finds a
-fact's key and the value to be found there; `rome` and `memit` solve for the weights.
+fact's key and the value to be found there; `rome`, `memit` and `ultraedit` solve for the weights,
+`grace` keeps entries in a codebook.
 """

@@ -21,7 +21,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors import safe_open
@@ -30,10 +30,11 @@ from safetensors.torch import save_file
 from chronofacts.editing.editors import EditBatch, EditedModel, ModelCache, undo_on_error
 from chronofacts.editing.editors.located.key_value import Fact, LocatedSettings, capture, find_facts, optimise_deltas
 from chronofacts.editing.editors.trained.examples import trained_prompts
-from chronofacts.editing.models.architecture import output_matrices, share_of_depth
-from chronofacts.editing.models.load import find_blocks
+from chronofacts.editing.models.architecture import matrix_of, output_matrices, share_of_depth
+from chronofacts.editing.models.blocks import find_blocks
 from chronofacts.editing.models.out_of_memory import in_parts
 from chronofacts.editing.training import TrainingFailed
+from chronofacts.schemas.documents import parse_json
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["CODEBOOK", "Codebook", "Grace", "GraceEdit", "GraceSettings", "load_grace"]
@@ -134,7 +135,7 @@ class _Lookup:
 class GraceEdit(EditedModel):
     """A model with a codebook beside one of its matrices."""
 
-    in_weights: bool = False
+    in_weights: ClassVar[bool] = False
     name: str = ""
     """Of the module."""
     lookup: _Lookup | None = None
@@ -223,13 +224,16 @@ def load_grace(model: Any, folder: Path, trained: frozenset[str]) -> GraceEdit:
     with safe_open(folder / CODEBOOK, framework="pt") as opened:
         about = opened.metadata() or {}
         keys, values, radii = (opened.get_tensor(name) for name in ("keys", "values", "radii"))
-    module = dict(model.named_modules()).get(about.get("module", ""))
-    answers = tuple(map(str, json.loads(about.get("answers", "[]"))))
-    if module is None or not len(keys) == len(values) == len(radii) == len(answers):
+    name, module = about.get("module", ""), dict(model.named_modules()).get(about.get("module", ""))
+    answers = tuple(map(str, parse_json(about.get("answers", "[]"))))
+    fits = module is not None and name in output_matrices(model).values() and radii.dim() == 1
+    if not fits or not len(keys) == len(values) == len(radii) == len(answers) or (
+        (values.shape[1:], keys.shape[1:]) != tuple((width,) for width in matrix_of(module).shape)
+    ):  # fmt: skip
         raise BadInput(f"{folder / CODEBOOK} does not fit this model; make the edit again")
     device = next(model.parameters()).device
     codebook = Codebook(keys.to(device), values.to(device), radii.to(device), answers)
-    return GraceEdit(model.eval(), model, trained, name=about["module"], lookup=_Lookup(module, codebook))
+    return GraceEdit(model.eval(), model, trained, name=name, lookup=_Lookup(module, codebook))
 
 
 def _find_values(

@@ -25,10 +25,11 @@ from chronofacts.editing.editors import EditBatch, ModelCache, undo_on_error
 from chronofacts.editing.editors.trained.examples import Wording, encode_examples, make_examples
 from chronofacts.editing.editors.trained.gradient import WeightEdit, change_weights, parse_layers
 from chronofacts.editing.models.architecture import matrix_of, output_matrices, share_of_depth
+from chronofacts.editing.models.blocks import find_blocks, find_linears
 from chronofacts.editing.models.encoding import Encoded, pad
 from chronofacts.editing.models.gradients import only_trained
 from chronofacts.editing.models.hooks import AfterHook, hooked
-from chronofacts.editing.models.load import answer_logits, find_blocks, find_linears
+from chronofacts.editing.models.load import answer_logits
 from chronofacts.editing.models.out_of_memory import in_parts
 from chronofacts.editing.training import TrainingFailed, recalled
 from chronofacts.schemas.errors import BadInput
@@ -130,7 +131,8 @@ def solve_shift(keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """
     count, width = keys.shape
     if count <= width:
-        return keys.T @ torch.linalg.solve(keys @ keys.T + torch.eye(count).to(keys), values)
+        weights: torch.Tensor = torch.linalg.solve(keys @ keys.T + torch.eye(count).to(keys), values)
+        return keys.T @ weights
     return torch.linalg.solve(keys.T @ keys + torch.eye(width).to(keys), keys.T @ values)  # type: ignore[no-any-return]
 
 
