@@ -42,7 +42,7 @@ _known: WeakKeyDictionary[Any, CacheUse] = WeakKeyDictionary()
 
 def window_of(model: Any) -> int | None:
     """How far back the layer that sees least attends, in tokens; None where the configuration names no bound."""
-    config = getattr(model, "config", None)
+    config: Any = getattr(model, "config", None)
     texts = config.get_text_config() if hasattr(config, "get_text_config") else config
     sizes = [getattr(texts, name, None) for name in WINDOWS]
     return min((size for size in sizes if isinstance(size, int) and size > 0), default=None)
