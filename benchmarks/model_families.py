@@ -1,6 +1,6 @@
 """Every editor on a tiny model of every family: which works, and where not, why.
 
-    python -m benchmarks.model_families [FAMILY …] [--editors lora,rome] [--trace] > docs/model_families.md
+    python -m benchmarks.model_families [FAMILY …] [--editors lora,rome] [--keep FILE] > docs/model_families.md
 
 Each edit is made in memory and undone: the weights must be the same bit for bit. Then `chronofacts experiment`'s own
 function runs with the editors that were not refused, on an invented snapshot with a handful of facts: the model is
@@ -13,12 +13,13 @@ core.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,13 @@ QUICK: dict[str, dict[str, str]] = {
     "memory": {},
 }
 """Enough to pass every line of an editor, and too little to learn anything."""
-SCORING = {"scoring.fluency": "1", "scoring.fluency_tokens": "4", "scoring.perplexity": "2", "scoring.margin": "2"}
+SCORING = {
+    "scoring.hops": "false",
+    "scoring.fluency": "1",
+    "scoring.fluency_tokens": "4",
+    "scoring.perplexity": "2",
+    "scoring.margin": "2",
+}
 SAME = 1e-4
 """By which a likelihood may differ between batches: the order in which floats are added."""
 
@@ -84,19 +91,32 @@ def main() -> int:
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asked.add_argument("families", nargs="*", default=list(FAMILIES))
     asked.add_argument("--editors", default=",".join(EDITORS))
+    asked.add_argument("--keep", type=Path, help="a file of results, one a line, which is taken up and added to")
     asked.add_argument("--trace", action="store_true", help="print the tracebacks of failures")
     options = asked.parse_args()
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    found = []
+    found = _read_kept(options.keep)
     with tempfile.TemporaryDirectory() as place:
         snapshot = write_invented(Path(place) / "S", facts=8, edits=3, people=6)
-        for name in options.families:
-            found.append(_try_family(name, options.editors.split(","), snapshot, Path(place), options.trace))
-            print(_line(found[-1]), file=sys.stderr, flush=True)
-    print("\n".join(_page(found, options.editors.split(","))))
-    return int(any(cell.failed for family in found for cell in family.cells.values()))
+        for name in (name for name in options.families if name not in found):
+            found[name] = _try_family(name, options.editors.split(","), snapshot, Path(place), options.trace)
+            print(_line(found[name]), file=sys.stderr, flush=True)
+            if options.keep:
+                with options.keep.open("a", encoding="utf-8") as file:
+                    print(json.dumps(asdict(found[name])), file=file)
+    shown = [found[name] for name in FAMILIES if name in found]
+    print("\n".join(_page(shown, options.editors.split(","))))
+    return int(any(cell.failed for family in shown for cell in family.cells.values()))
+
+
+def _read_kept(file: Path | None) -> dict[str, Family]:
+    rows = map(json.loads, file.read_text(encoding="utf-8").splitlines()) if file and file.exists() else ()
+    return {
+        row["name"]: Family(**row | {"cells": {editor: Cell(**cell) for editor, cell in row["cells"].items()}})
+        for row in rows
+    }
 
 
 def _try_family(name: str, editors: Sequence[str], snapshot: Path, place: Path, trace: bool) -> Family:

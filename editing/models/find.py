@@ -16,7 +16,7 @@ from chronofacts.schemas.models import NamedModel, named_models
 
 __all__ = ["FoundModel", "fetch", "find_model", "near_names"]
 
-SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken"]
+SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken", "*.bpe", "*.vocab"]
 """Of a repository: all but the weights. No pickle and no code."""
 
 

@@ -70,11 +70,10 @@ def load_model(
         raise BadInput(f"device = {device} and device_map = {device_map} exclude each other; leave one out")
     if device_map and find_spec("accelerate") is None:
         raise BadInput("device_map needs accelerate; install it with: pip install 'chronofacts[gpus]'")
-    folder = _find_folder(name_or_dir, revision)
-    if is_adapter(folder):
-        model, tokenizer = _load_merged(folder, name_or_dir, dtype, device_map)
-    else:
-        model, tokenizer = _load_folder(folder, name_or_dir, dtype, device_map)
+    folder, path = _find_folder(name_or_dir, revision)
+    load = _load_merged if is_adapter(folder) else _load_folder
+    model, tokenizer = load(folder, name_or_dir, dtype, device_map)
+    model.config._name_or_path = tokenizer.name_or_path = path  # and not where the Hub's cache has it
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     if chosen is not None:
@@ -86,11 +85,14 @@ def load_model(
     return model.eval(), speaking
 
 
-def _find_folder(name: str, revision: str | None) -> Path:
-    """The folder of the model, fetched from the Hub where it lies there. Raises BadInput for a name of nothing."""
+def _find_folder(name: str, revision: str | None) -> tuple[Path, str]:
+    """The folder of the model, fetched from the Hub where it lies there, and the folder's or the repository's name.
+
+    Raises BadInput for a name of nothing.
+    """
     path, revision = find_model(name, revision)
     if Path(path).is_dir():
-        return Path(path)
+        return Path(path), path
     of_revision = f" at revision {revision}" if revision else ""
 
     def refusal(reason: str) -> BadInput:
@@ -102,7 +104,7 @@ def _find_folder(name: str, revision: str | None) -> Path:
     if not is_hub_model(path):
         raise refusal("there is no such folder")
     with library_errors(refusal):
-        return fetch(path, revision)
+        return fetch(path, revision), path
 
 
 def _load_folder(folder: Path, name: str, dtype: str, device_map: str | None) -> tuple[Any, Any]:
@@ -131,14 +133,13 @@ def _load_folder(folder: Path, name: str, dtype: str, device_map: str | None) ->
             f"the model {name!r} lacks {len(missing)} of its weights ({missing[0]}), which would be made up at random; "
             "download it again, or take one that was saved for writing text"
         )
-    model.config._name_or_path = tokenizer.name_or_path = name
     return model, tokenizer
 
 
 def _load_merged(folder: Path, name: str, dtype: str, device_map: str | None) -> tuple[Any, Any]:
     """An adapter's base model with the adapter in its weights, so that editors find an ordinary model."""
     base = base_name(folder)
-    under = _find_folder(base, None)
+    under, _ = _find_folder(base, None)
     if is_adapter(under):
         raise BadInput(f"{name!r} is an adapter of an adapter, {base!r}; merge that one first and name the result")
     model, tokenizer = _load_folder(under, base, dtype, device_map)
@@ -147,7 +148,6 @@ def _load_merged(folder: Path, name: str, dtype: str, device_map: str | None) ->
     if (folder / "tokenizer_config.json").is_file():
         with library_errors(partial(_unreadable, name)):
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    merged.config._name_or_path = tokenizer.name_or_path = name
     return merged.requires_grad_(True), tokenizer
 
 
@@ -161,8 +161,11 @@ def _unreadable(name: str, reason: str) -> BadInput:
 def _check_size(config: Any, held: int, name: str) -> None:
     """Raises BadInput where the configuration describes far more numbers than the files hold."""
     most = (PACKED if getattr(config, "quantization_config", None) is not None else 1.5) * held + SPARE
-    with torch.device("meta"):
-        described = AutoModelForCausalLM.from_config(config, trust_remote_code=False).num_parameters()
+    try:
+        with torch.device("meta"):
+            described = AutoModelForCausalLM.from_config(config, trust_remote_code=False).num_parameters()
+    except Exception:  # the loading itself then says what is wrong
+        return
     if described > most:
         raise BadInput(
             f"the model {name!r} is described as {described:,} numbers, and its files hold {held:,}; download it again"

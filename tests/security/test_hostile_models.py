@@ -15,12 +15,11 @@ from chronofacts.editing.editors.saved_edit import saved_plans
 from chronofacts.schemas.errors import CheckFailed
 
 SLOW = ("template:", "= 900", "'vit'", "1000000")
+NOWHERE = Bases(Path(), dict.fromkeys(("lora", "freeze", "memory", "p-tuning"), Path()))
 NAMES = [
     one.name
     for tries in (hostile_models, hostile_edits)
-    for one in tries(
-        SimpleNamespace(model=Path(), edits=dict.fromkeys(("lora", "freeze", "memory", "p-tuning"), Path()))
-    )
+    for one in tries(NOWHERE)
     if not any(word in one.name for word in SLOW)
 ]
 

@@ -205,8 +205,8 @@ class _Rewriter:
 
 
 def _mask(text: str, name: str) -> str:
-    begin = text.casefold().find(name.casefold())
-    return text if begin < 0 else text[:begin] + MASK + text[begin + len(name) :]
+    found = re.search(re.escape(name), text, re.IGNORECASE)  # folded text may be longer, and its places others
+    return text[: found.start()] + MASK + text[found.end() :] if found else text
 
 
 def _noun_phrase(edit: dict[str, Any]) -> str | None:

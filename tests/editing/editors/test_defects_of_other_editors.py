@@ -121,6 +121,9 @@ def test_texts_are_turned_to_tokens_once_and_not_in_every_step() -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(TOKENIZER, name)
 
+        def __len__(self) -> int:
+            return len(TOKENIZER)
+
         def __call__(self, *given: Any, **named: Any) -> Any:
             self.calls += 1
             return TOKENIZER(*given, **named)
