@@ -55,7 +55,13 @@ TOML: Mapping[str, bytes] = {
 # field of a manifest -> values that are none
 VALUES: Mapping[str, tuple[Any, ...]] = {
     "format": (None, "1", 1.5, -1, 10**30, [], True),
-    "files": (None, [], "x", {"edits/edits.parquet": 5}, {"edits/edits.parquet": {"rows": "1", "sha256": "0" * 64}}),
+    "files": (
+        None,
+        [],
+        "x",
+        {"edits/edits-test.parquet": 5},
+        {"edits/edits-test.parquet": {"rows": "1", "sha256": "0" * 64}},
+    ),
     "documents": (None, [], {"README.md": 5}, {"README.md": "0"}),
     "since": (None, 5, "2021-13-01", "x", "99999-01-01"),
     "as_of": ("", {}, "2025-01-01T00:00:00"),

@@ -51,7 +51,7 @@ def _guarded(secret: Path, attack: Callable[[], str]) -> str:
 
 def _manifest(snapshot: Path, name: str, read: Callable[[Path], object]) -> str:
     about = json.loads((snapshot / "manifest.json").read_text())
-    about["files"][f"edits/{name}.parquet" if name else "edits/"] = about["files"].pop("edits/edits.parquet")
+    about["files"][f"edits/{name}.parquet" if name else "edits/"] = about["files"].pop("edits/edits-test.parquet")
     return _with_manifest(snapshot, about, read)
 
 

@@ -99,11 +99,11 @@ def _links(secret: Path) -> dict[str, Callable[[Path], None]]:
 
     return {
         "README.md is a link": link("README.md", secret),
-        "a table is a link": link("edits/edits.parquet", secret),
-        "a table is a link to the right file": link("edits/edits.parquet", Path("S/edits/edits.parquet")),
+        "a table is a link": link("edits/edits-test.parquet", secret),
+        "a table is a link to the right file": link("edits/edits-test.parquet", Path("S/edits/edits-test.parquet")),
         "a folder is a link": link("edits", Path("S/edits")),
-        "a table is a link to itself": link("edits/edits.parquet", Path("hostile/edits/edits.parquet")),
-        "a table is a device": link("edits/edits.parquet", Path("/dev/zero")),
+        "a table is a link to itself": link("edits/edits-test.parquet", Path("hostile/edits/edits-test.parquet")),
+        "a table is a device": link("edits/edits-test.parquet", Path("/dev/zero")),
     }
 
 
@@ -118,9 +118,9 @@ def _documents() -> dict[str, Callable[[Path], None]]:
         "another croissant.json": write("croissant.json", b"{}"),
         "a foreign table": write("edits/more.parquet", b"PAR1"),
         "a table cut off": lambda s: (
-            (s / "edits/edits.parquet").write_bytes((s / "edits/edits.parquet").read_bytes()[:-9]) and None
+            (s / "edits/edits-test.parquet").write_bytes((s / "edits/edits-test.parquet").read_bytes()[:-9]) and None
         ),  # type: ignore[func-returns-value]
-        "an empty table": write("edits/edits.parquet", b""),
+        "an empty table": write("edits/edits-test.parquet", b""),
     }
 
 

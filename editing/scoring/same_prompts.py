@@ -34,10 +34,9 @@ def score_what_differs(
         row["probe_id"] in known and (row["way"] in UNREWRITTEN or (row["way"] in REWRITTEN and unchanged))
         for row, unchanged in zip(rows, alone, strict=True)
     ]
-    old = before.select(RESULTS.names).take(
-        [known[row["probe_id"]] for row, one in zip(rows, same, strict=True) if one]
-    )
-    others = probes.filter(pa.array([not one for one in same]))
+    taken = [known[row["probe_id"]] for row, one in zip(rows, same, strict=True) if one]
+    old = before.select(RESULTS.names).take(pa.array(taken, pa.int64()))
+    others = probes.filter(pa.array([not one for one in same], pa.bool_()))
     new = score(others) if others.num_rows else RESULTS.empty_table()
     order, numbers = [], {True: 0, False: old.num_rows}  # rows of `old`, then of `new`
     for one in same:

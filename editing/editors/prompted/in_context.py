@@ -6,8 +6,8 @@ comes last, next to the question. The context limits their number. A model that 
 before a question gains nothing; the small world is, when this editor is in its run (`small_world.context_examples`).
 
 A model that chats is told the facts as statements in the turn of the question, after worked examples of that as earlier
-turns (IKE's demonstrations: most answer by the fact told, one has nothing to do with it). Without examples it answers
-in whole sentences, which no name matches.
+turns (IKE's demonstrations, of those the ones that copy). Without examples it answers in whole sentences, which no name
+matches.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ __all__ = ["InContext", "InContextSettings"]
 
 DEMONSTRATIONS = (
     ("The discoverer of penicillin is Alexander Fleming.", "Who discovered penicillin?", "Alexander Fleming"),
-    ("The chemical symbol of gold is Au.", "Which planet is closest to the Sun?", "Mercury"),
     ("The author of Don Quixote is Miguel de Cervantes.", "Who wrote Don Quixote?", "Miguel de Cervantes"),
     ("The ocean between Europe and America is the Atlantic Ocean.", "Which ocean lies between Europe and America?",
      "Atlantic Ocean"),
     ("The home of the Mona Lisa is the Louvre.", "In which museum does the Mona Lisa hang?", "Louvre"),
 )  # fmt: skip
-"""(a fact, a question, its answer), in no catalogue relation; the second's fact does not answer its question."""
+"""(a fact, a question in other words, its answer), in no catalogue relation. Each is answered by its fact: with one that
+is not, as IKE has them too, a small model copies half as often."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class InContextSettings:
     form: Literal["auto", "question", "cloze"] = "auto"
     """How a fact is told: as a question with its answer, or as a statement; auto: a statement to a model that chats."""
     examples: int | None = None
-    """Worked examples before the facts, at most five; none: all of them for a model that chats, and no others."""
+    """Worked examples before the facts, at most four; none: all of them for a model that chats, and no others."""
     separator: str = SEPARATOR
     room: int = 48
     """Tokens of the context that are left for the answer, at least; more where an edit's answer is longer."""

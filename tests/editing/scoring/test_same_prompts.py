@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from chronofacts.editing.editors import EditBatch, make_plan
@@ -39,3 +41,9 @@ def test_scores_are_those_of_reading_every_prompt_again(editor: str, snapshot: S
     assert again["nll_answer"].to_numpy() == pytest.approx(whole["nll_answer"].to_numpy(), abs=1e-4, nan_ok=True)
     score_what_differs(edited.model, probes, before, score)
     assert sum(read) < probes.num_rows / 2
+    of_edit = probes.filter(pc.equal(probes["kind"], "edit"))
+    told = [not alone for alone in edited.model.leaves_alone([f"Q: {text} A:" for text in of_edit["text"].to_pylist()])]
+    assert any(told)
+    for rewritten in (True, False):  # all of them, and none
+        some = of_edit.filter(pa.array([one is rewritten for one in told]))
+        assert score_what_differs(edited.model, some, before, score).num_rows == some.num_rows
