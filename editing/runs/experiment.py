@@ -98,13 +98,8 @@ def _run(
                 batch = _make_batch(experiment)
                 plans = choose_best(settings.plans, run.sweep, prepared.model, prepared.tokenizer, batch, folder)
                 experiment = replace(experiment, settings=replace(settings, plans=plans))
-<<<<<<< HEAD
-            edited = [plan for plan in experiment.settings.plans if plan.name != "none"]
-            results += [run_editor(experiment, plan, results[0].scores) for plan in edited]
-=======
             named = [plan for plan in experiment.settings.plans if plan.name != "none"]
             results += [run_editor(experiment, plan, results[0].scores) for plan in named]
->>>>>>> h/real
         peak = max([cost.peak_mb, prepared.peak_memory_mb, *(result.peak_memory_mb for result in results)])
         figures = write_run(experiment, results, cost.seconds)
     return RunSummary(out, figures, cost.seconds, peak)
