@@ -42,10 +42,11 @@ def write_run(experiment: Experiment, results: Sequence[EditorResult], seconds: 
     tables, figures, changes = [], {}, changes_of(experiment.snapshot.edits)
     for result in results:
         scores = _name_sources(_label(result, experiment.prepared.hash, trained, changes), experiment.snapshot)
-        pq.write_table(scores, out / "scores" / f"{result.name}.parquet")
+        # In one piece: those of an interrupted run come in other pieces, which would end other pages.
+        pq.write_table(scores.combine_chunks(), out / "scores" / f"{result.name}.parquet")
         if result.curve is not None:
             (out / "curve").mkdir(exist_ok=True)
-            pq.write_table(result.curve, out / "curve" / f"{result.name}.parquet")
+            pq.write_table(result.curve.combine_chunks(), out / "curve" / f"{result.name}.parquet")
         metrics = _measure(result, results[0], trained, changes, experiment.settings.run.seed)
         names = pa.array([result.name] * metrics.num_rows, pa.string())
         tables.append(metrics.add_column(0, "editor", names))

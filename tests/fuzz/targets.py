@@ -15,6 +15,7 @@ from pathlib import Path
 import pyoxigraph
 from chronofacts.pipeline.sources.sparql.terms import solutions
 
+from chronofacts.editing.editors.saved_edit import base_of, check_base, saved_plans
 from chronofacts.pipeline.exchange import IMPORTS, import_benchmark
 from chronofacts.pipeline.sources.dump.entities import EntityReader, NameRows
 from chronofacts.pipeline.sources.dump.parts import PartSettings, extract_part
@@ -109,8 +110,6 @@ def manifest(data: bytes) -> None:
 
 def card(data: bytes) -> None:
     """The card of a saved edit."""
-    from chronofacts.editing.editors.saved_edit import base_of, check_base, saved_plans
-
     _write("card.json", data)
     for read in (base_of, lambda folder: check_base(folder, "0"), lambda folder: saved_plans([folder])):
         with suppress(ChronoFactsError):
