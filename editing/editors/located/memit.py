@@ -125,7 +125,7 @@ def solve_update(keys: torch.Tensor, missing: torch.Tensor, weighted: torch.Tens
     """
     try:
         solved: torch.Tensor = torch.linalg.solve(weighted + keys @ keys.T, keys @ missing.T)
-    except torch.linalg.LinAlgError as error:
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         raise TrainingFailed("memit: the keys' equations have no solution; take other layers, or lora") from error
     return solved.T
 

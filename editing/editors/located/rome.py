@@ -135,7 +135,7 @@ def compute_u(key: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
     """u = C⁻¹ k*: the direction of keys that the edit answers to. Raises TrainingFailed where there is none."""
     try:
         return torch.linalg.solve(covariance, key)  # type: ignore[no-any-return]
-    except torch.linalg.LinAlgError as error:
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         raise TrainingFailed("rome: the keys' equations have no solution; take another layer, or lora") from error
 
 
