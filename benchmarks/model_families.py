@@ -201,7 +201,8 @@ def _page(found: Sequence[Family], editors: Sequence[str]) -> list[str]:
         "not how well. Made by `python -m benchmarks.model_families > docs/model_families.md`, with transformers "
         f"{transformers.__version__}.",
         "",
-        f"{len(found)} families, {len(editors)} editors: {works} of {len(found) * len(editors)} pairs work, "
+        f"{len(found)} of the {len(FAMILIES)} families that the script knows, {len(editors)} editors: "
+        f"{works} of {len(found) * len(editors)} pairs work, "
         f"{failed} fail, the others are refused with the reason below the table. The last column is the "
         "largest difference of a likelihood between a text scored alone and in a batch.",
         "",

@@ -31,6 +31,7 @@ from chronofacts.schemas.ids import is_hub_model
 
 __all__ = [
     "answer_logits",
+    "call_keeping",
     "context_length",
     "keeps_some_logits",
     "load_model",
@@ -231,6 +232,20 @@ def answer_logits(model: Any, ids: torch.Tensor, first: int, cache: Any = None) 
         wanted = torch.arange(first - 1, ids.shape[1] - 1, device=ids.device)
         return model(input_ids=ids, logits_to_keep=wanted, **read).logits  # type: ignore[no-any-return]
     return model(input_ids=ids, **read).logits[:, first - 1 : -1]  # type: ignore[no-any-return]
+
+
+def call_keeping(model: Any, logits_to_keep: int | torch.Tensor, **given: Any) -> Any:
+    """The model's output with the logits of these positions alone (a number: of so many last ones; 0: of all).
+
+    Also of a family whose vocabulary head runs everywhere.
+    """
+    everything = isinstance(logits_to_keep, int) and not logits_to_keep
+    if everything or keeps_some_logits(model):
+        return model(**given, **({} if everything else {"logits_to_keep": logits_to_keep}))
+    output = model(**given)
+    last = isinstance(logits_to_keep, int)
+    output.logits = output.logits[:, -logits_to_keep:] if last else output.logits[:, logits_to_keep]
+    return output
 
 
 def keeps_some_logits(model: Any) -> bool:

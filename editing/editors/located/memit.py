@@ -133,8 +133,14 @@ def compute_deltas(
 
 
 def solve_update(keys: torch.Tensor, missing: torch.Tensor, weighted: torch.Tensor) -> torch.Tensor:
-    """Δ = R Kᵀ (λ C + K Kᵀ)⁻¹ (MEMIT, eq. 14). keys (in, facts), missing (out, facts), weighted λ C (in, in)."""
-    solved: torch.Tensor = torch.linalg.solve(weighted + keys @ keys.T, keys @ missing.T)
+    """Δ = R Kᵀ (λ C + K Kᵀ)⁻¹ (MEMIT, eq. 14). keys (in, facts), missing (out, facts), weighted λ C (in, in).
+
+    Raises TrainingFailed where the keys have no answer, such as those of a model that gives nothing but zeros.
+    """
+    try:
+        solved: torch.Tensor = torch.linalg.solve(weighted + keys @ keys.T, keys @ missing.T)
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        raise TrainingFailed("memit: the keys' equations have no solution; take other layers, or lora") from error
     return solved.T
 
 

@@ -128,8 +128,11 @@ def _choose_layer(
 
 
 def compute_u(key: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
-    """u = C⁻¹ k*: the direction of keys that the edit answers to."""
-    return torch.linalg.solve(covariance, key)  # type: ignore[no-any-return]
+    """u = C⁻¹ k*: the direction of keys that the edit answers to. Raises TrainingFailed where there is none."""
+    try:
+        return torch.linalg.solve(covariance, key)  # type: ignore[no-any-return]
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        raise TrainingFailed("rome: the keys' equations have no solution; take another layer, or lora") from error
 
 
 def compute_v(matrix: torch.Tensor, key: torch.Tensor, value: torch.Tensor, u: torch.Tensor) -> torch.Tensor:

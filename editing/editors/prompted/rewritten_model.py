@@ -22,6 +22,7 @@ from torch import nn
 from chronofacts.editing.editors import EditedModel
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.models.key_value_cache import after_cache, cache_of
+from chronofacts.editing.models.load import call_keeping
 
 __all__ = ["STORE", "RewrittenModel", "RewrittenPrompt", "StoreEdit"]
 
@@ -86,9 +87,8 @@ class RewrittenModel(nn.Module):
         logits_to_keep: int | torch.Tensor = 0,
     ) -> Any:
         inner, history = (cache.inner, cache.history) if cache else (None, None)
-        kept = {"logits_to_keep": logits_to_keep} if isinstance(logits_to_keep, torch.Tensor) or logits_to_keep else {}
         read = {"use_cache": True, **after_cache(self.base, inner)} if use_cache else {"use_cache": False}
-        output = self.base(input_ids=input_ids, **read, **kept)
+        output = call_keeping(self.base, logits_to_keep, input_ids=input_ids, **read)
         rows = input_ids.tolist()
         if history:
             rows = [before + new for before, new in zip(history, rows, strict=True)]

@@ -28,7 +28,7 @@ from chronofacts.editing.editors.trained.examples import Wording, encode_example
 from chronofacts.editing.editors.trained.gradient import TrainedSettings, choose_texts, train_on_texts
 from chronofacts.editing.models.gradients import only_trained
 from chronofacts.editing.models.key_value_cache import after_cache
-from chronofacts.editing.models.load import context_length
+from chronofacts.editing.models.load import call_keeping, context_length
 from chronofacts.editing.models.weight_files import read_shapes
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
@@ -110,19 +110,20 @@ class Prompted(nn.Module):
         """position_ids, attention_mask: of packed texts (`packing`), as if there were no vectors; `depth=all` alone."""
         if cache is not None:
             read = after_cache(self.base, cache)
-            return self.base(input_ids=input_ids, use_cache=use_cache, logits_to_keep=logits_to_keep, **read)
+            return call_keeping(self.base, logits_to_keep, input_ids=input_ids, use_cache=use_cache, **read)
         if self.depth == "all":
-            return self.base(
+            return call_keeping(
+                self.base,
+                logits_to_keep,
                 input_ids=input_ids,
                 use_cache=True,
-                logits_to_keep=logits_to_keep,
                 **after_cache(self.base, self._cache(len(input_ids))),
                 **self._behind(position_ids, attention_mask),
             )
         tokens = self.base.get_input_embeddings()(input_ids)
         before = self.vectors().to(tokens.dtype).expand(len(input_ids), -1, -1)
         kept = logits_to_keep + self.count if isinstance(logits_to_keep, torch.Tensor) else logits_to_keep
-        output = self.base(inputs_embeds=torch.cat([before, tokens], 1), use_cache=use_cache, logits_to_keep=kept)
+        output = call_keeping(self.base, kept, inputs_embeds=torch.cat([before, tokens], 1), use_cache=use_cache)
         if isinstance(logits_to_keep, int) and not logits_to_keep:
             output.logits = output.logits[:, self.count :]
         return output
