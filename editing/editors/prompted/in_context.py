@@ -36,8 +36,8 @@ DEMONSTRATIONS = (
      "Atlantic Ocean"),
     ("The home of the Mona Lisa is the Louvre.", "In which museum does the Mona Lisa hang?", "Louvre"),
 )  # fmt: skip
-"""(a fact, a question in other words, its answer), in no catalogue relation. Each is answered by its fact: with one that
-is not, as IKE has them too, a small model copies half as often."""
+"""(a fact, a question in other words, its answer), in no catalogue relation. Each is answered by its fact: with one
+that is not, as IKE has them too, a small model copies half as often."""
 
 
 @dataclass(frozen=True)
