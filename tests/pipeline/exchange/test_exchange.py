@@ -22,12 +22,17 @@ from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
 from tests.pipeline.exchange.test_counterfact import RECORD as COUNTERFACT
 from tests.pipeline.exchange.test_mquake import CASE as MQUAKE
+from tests.pipeline.exchange.test_relatives import QAEDIT, RIPPLE, WIKIBIGEDIT, WIKIFACTDIFF
 from tests.pipeline.exchange.test_zsre import RECORD as ZSRE
 
 PUBLISHED = {
     "counterfact": COUNTERFACT,
     "easyedit": {"subject": "Veldor", "prompt": "Veldor's premier is", "target_new": "Bo Crane", "locality": {}},
     "mquake": MQUAKE,
+    "qaedit": QAEDIT,
+    "rippleedits": RIPPLE,
+    "wikibigedit": WIKIBIGEDIT,
+    "wikifactdiff": WIKIFACTDIFF,
     "zsre": ZSRE,
 }
 
