@@ -36,8 +36,8 @@ DEMONSTRATIONS = (
      "In which city is the International Olympic Committee based?", "Lausanne"),
     ("The discoverer of penicillin is Alexander Fleming.", "Who discovered penicillin?", "Alexander Fleming"),
 )  # fmt: skip
-"""(a fact, a question in other words, its answer). Each is answered by its fact, which IKE's are not all: which ones stand
-here decides how often a small model copies (`benchmarks/editors_real_model.md`)."""
+"""(a fact, a question in other words, its answer). Each is answered by its fact, which IKE's are not all. Which ones
+stand here decides how often a small model copies (`benchmarks/editors_real_model.md`)."""
 
 
 @dataclass(frozen=True)
