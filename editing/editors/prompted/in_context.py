@@ -30,14 +30,14 @@ __all__ = ["InContext", "InContextSettings"]
 
 
 DEMONSTRATIONS = (
-    ("The discoverer of penicillin is Alexander Fleming.", "Who discovered penicillin?", "Alexander Fleming"),
+    ("The capital of Kazakhstan is Astana.", "Which city is the capital of Kazakhstan?", "Astana"),
     ("The author of Don Quixote is Miguel de Cervantes.", "Who wrote Don Quixote?", "Miguel de Cervantes"),
-    ("The ocean between Europe and America is the Atlantic Ocean.", "Which ocean lies between Europe and America?",
-     "Atlantic Ocean"),
-    ("The home of the Mona Lisa is the Louvre.", "In which museum does the Mona Lisa hang?", "Louvre"),
+    ("The headquarters of the International Olympic Committee is in Lausanne.",
+     "In which city is the International Olympic Committee based?", "Lausanne"),
+    ("The discoverer of penicillin is Alexander Fleming.", "Who discovered penicillin?", "Alexander Fleming"),
 )  # fmt: skip
-"""(a fact, a question in other words, its answer), in no catalogue relation. Each is answered by its fact: with one
-that is not, as IKE has them too, a small model copies half as often."""
+"""(a fact, a question in other words, its answer). Each is answered by its fact, which IKE's are not all. Which ones
+stand here decides how often a small model copies (`benchmarks/editors_real_model.md`)."""
 
 
 @dataclass(frozen=True)
