@@ -474,7 +474,7 @@ def _lora_damages() -> Iterator[tuple[str, Damage]]:
 
 
 def _edit_damages(bases: Bases) -> Iterator[tuple[str, str, Damage]]:
-    for name in ("/../../../PWNED", "..", "", "a/b", "a\0b", "x" * 5000, "lorá", "LORA", 5, None, ["lora"], "-rf"):
+    for name in ("/../../../PWNED", "..", "", "a/b", "a\0b", "x" * 5000, "lorá", "LORA" * 40, 5, None, ["lora"], "-rf"):
         yield "lora", f"the editor is {name!r:.30}", _change("card.json", editor=name)
     for name, value in (("trained_prompts", 5), ("config", []), ("chat", "yes"), ("base_model_hash", 5)):
         yield "lora", f"card says {name} = {value!r}", _change("card.json", **{name: value})

@@ -86,11 +86,11 @@ def test_a_chart_is_well_formed(hostile: tuple[str, Path]) -> None:
 
 def test_a_name_in_a_query_is_a_value(hostile: tuple[str, Path]) -> None:
     name, _ = hostile
-    connection = connect()
-    register(connection, edits=pa.table({"label": [name, "another"]}))
-    found = connection.sql("SELECT label FROM edits WHERE label = $name", params={"name": name}).to_arrow_table()
-    assert found["label"].to_pylist() == [name]
-    assert connection.sql("SELECT count(*) AS n FROM edits").to_arrow_table()["n"].to_pylist() == [2]
+    with connect() as connection:
+        register(connection, edits=pa.table({"label": [name, "another"]}))
+        found = connection.sql("SELECT label FROM edits WHERE label = $name", params={"name": name}).to_arrow_table()
+        assert found["label"].to_pylist() == [name]
+        assert connection.sql("SELECT count(*) AS n FROM edits").to_arrow_table()["n"].to_pylist() == [2]
 
 
 @pytest.mark.parametrize("qid", ["Q1 } INSERT DATA { <a> <b> <c> }", "Q1> ?x", "P31", "Q", "Q1\n", "Q٣"])

@@ -40,6 +40,6 @@ def test_a_folder_of_a_stranger_is_loaded_or_told_in_a_line_and_opens_no_pickle(
 
 def test_a_saved_edit_is_written_nowhere_but_under_the_name_of_an_editor(bases: Bases) -> None:
     assert [plan.name for plan in saved_plans([bases.edits["lora"]])] == ["saved-lora"]
-    with pytest.raises(CheckFailed, match="which is none"):
+    with pytest.raises(CheckFailed, match="no plain name"):
         (bases.edits["memory"] / "card.json").write_text('{"editor": "/../../../../PWNED"}')
         saved_plans([bases.edits["memory"]])
