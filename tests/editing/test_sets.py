@@ -213,7 +213,7 @@ def test_a_snapshot_without_the_new_columns_is_refused_by_name(world: Path, tmp_
         shutil.copytree(world, old)
         file = old / table / "part.parquet"
         pq.write_table(pq.read_table(file).drop_columns([column]), file)
-        with pytest.raises(SchemaMismatch, match=f"table {table} lacks the column {column}"):
+        with pytest.raises(SchemaMismatch, match=f"{table}/part.parquet lacks the column {column}"):
             load_snapshot(old)
 
 

@@ -119,4 +119,4 @@ def test_the_artifact_tells_what_was_set_aside(prefect_server: str, tmp_path: Pa
     with get_client(sync_client=True) as client:
         wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["set-aside"]))
         (artifact,) = client.read_artifacts(artifact_filter=wanted)
-    assert "1 edits, 2 questions" in str(artifact.data) and "labels_are_names" in str(artifact.data)
+    assert '"edits": 1, "questions": 2' in str(artifact.data) and "labels_are_names" in str(artifact.data)

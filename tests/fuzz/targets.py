@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pyoxigraph
-from chronofacts.pipeline.sources.sparql.terms import solutions
 
 from chronofacts.editing.editors.saved_edit import base_of, check_base, saved_plans
 from chronofacts.pipeline.exchange import IMPORTS, import_benchmark
@@ -21,6 +20,7 @@ from chronofacts.pipeline.sources.dump.entities import EntityReader, NameRows
 from chronofacts.pipeline.sources.dump.parts import PartSettings, extract_part
 from chronofacts.pipeline.sources.sparql import results
 from chronofacts.pipeline.sources.sparql.rate_limit import retry_after
+from chronofacts.pipeline.sources.sparql.results import solutions
 from chronofacts.pipeline.sources.statements import Origin, StatementRows
 from chronofacts.pipeline.storage.rejections import rejection_rows
 from chronofacts.schemas.catalogue import load_catalogue

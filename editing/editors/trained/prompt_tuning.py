@@ -27,7 +27,7 @@ from chronofacts.editing.editors import EditBatch, EditedModel, ModelCache
 from chronofacts.editing.editors.trained.examples import Wording, encode_examples
 from chronofacts.editing.editors.trained.gradient import TrainedSettings, choose_texts, train_on_texts
 from chronofacts.editing.models.gradients import only_trained
-from chronofacts.editing.models.key_value_cache import after_cache
+from chronofacts.editing.models.key_value_cache import after_cache, cache_of
 from chronofacts.editing.models.load import call_keeping, context_length
 from chronofacts.editing.models.weight_files import read_shapes
 from chronofacts.schemas.errors import BadInput, CheckFailed
@@ -271,7 +271,10 @@ def _read_layers(model: Any, ids: Sequence[int]) -> Sequence[Any]:
         raise
     except Exception:  # a family whose cache does not work keeps nothing
         return ()
-    return getattr(getattr(output, "cache", getattr(output, "past_key_values", None)), "layers", ())
+    try:
+        return getattr(cache_of(output), "layers", ())
+    except AttributeError:  # a family that gives no cache at all
+        return ()
 
 
 @torch.no_grad()

@@ -98,7 +98,7 @@ def test_a_snapshot_that_lacks_something_is_named(invented: Path, tmp_path: Path
     for entry in invented.iterdir():
         if entry.name != missing:
             (tmp_path / entry.name).symlink_to(entry)
-    with pytest.raises(BadInput, match=missing):
+    with pytest.raises((BadInput, CheckFailed), match=missing):
         load_snapshot(tmp_path)
 
 
