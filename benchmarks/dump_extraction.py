@@ -25,7 +25,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from benchmarks.machine import MACHINE, peak_gib, run_alone
-from chronofacts.pipeline.sources.dump.lines import BLOCK, decompressed
+from chronofacts.pipeline.sources.dump.lines import BLOCK, decompress
 from chronofacts.pipeline.sources.dump.parts import PartSettings, extract_part
 
 PIDS = ("P39", "P6", "P35", "P169", "P54", "P286", "P488", "P1308")
@@ -105,10 +105,10 @@ def generate(folder: Path, size: int) -> list[Path]:
     return paths
 
 
-def decompress(path: Path) -> str:
+def measure_decompression(path: Path) -> str:
     size = 0
     with path.open("rb", buffering=0) as raw:
-        stream = decompressed(raw, path)
+        stream = decompress(raw, path)
         while data := stream.read(BLOCK):
             size += len(data)
     return str(size)
@@ -144,7 +144,7 @@ def qwikidata(path: Path) -> str:
 
 
 READERS: dict[str, Callable[[Path], str]] = {
-    "decompression alone": decompress,
+    "decompression alone": measure_decompression,
     "chronofacts to Parquet": ours,
     "gzip + json loop": plain_json,
     "qwikidata": qwikidata,

@@ -25,7 +25,7 @@ import pyarrow as pa
 from chronofacts.editing.editors import EDITORS, REPLAY, EditBatch, EditedModel, Plan, make_plan
 from chronofacts.editing.editors.presets import with_preset
 from chronofacts.editing.editors.saved_edit import CARD, load_edit, merge_edit, read_card
-from chronofacts.editing.models.chat import Chat, ChatTokenizer, chatting, spoken
+from chronofacts.editing.models.chat import Chat, ChatTokenizer, spoken, with_chat
 from chronofacts.editing.models.control_tokens import turn_ends
 from chronofacts.editing.models.encoding import encode, form_of, render
 from chronofacts.editing.models.load import context_length, model_hash, save_model
@@ -192,7 +192,7 @@ def speaking_tokenizer(tokenizer: Any, chat: Chat, model: Any = None) -> Any:
         return tokenizer
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    return chatting(tokenizer, chat, str(getattr(tokenizer, "name_or_path", "")), turn_ends(model))
+    return with_chat(tokenizer, chat, str(getattr(tokenizer, "name_or_path", "")), turn_ends(model))
 
 
 def plan_of(editor: str | Any, seed: int = 0) -> Plan:

@@ -147,19 +147,22 @@ def experiment(
     numbered = _number(plans)
     editor_words: dict[str, str] = {}
     for plan in numbered:
-        editor_words |= _given(plan.name, plan.settings, type(plan.settings)())
+        editor_words |= _list_chosen(plan.name, plan.settings, type(plan.settings)())
     chosen = replace(
         read,
         run=settings,
         plans=numbered,
         scoring=scoring or read.scoring,
         world=world or read.world,
-        given=run_words | _given("scoring", scoring, read.scoring) | _given("world", world, read.world) | editor_words,
+        given=run_words
+        | _list_chosen("scoring", scoring, read.scoring)
+        | _list_chosen("world", world, read.world)
+        | editor_words,
     )
     return Run(run_experiment(Path(snapshot), str(model), chosen, Path(out), progress).out)
 
 
-def _given(owner: str, chosen: Any, default: Any) -> dict[str, str]:
+def _list_chosen(owner: str, chosen: Any, default: Any) -> dict[str, str]:
     """The `--set` words for what was chosen otherwise than by default; nothing was chosen: none."""
     names = [] if chosen is None else [one.name for one in fields(chosen)]
     values = {name: (getattr(chosen, name), getattr(default, name)) for name in names}

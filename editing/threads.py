@@ -27,7 +27,7 @@ def prepare_threads() -> None:
     for name, value in SLEEPING.items():
         os.environ.setdefault(name, value)
     cores = count_cores()
-    if cores < _scheduled_cores():  # else OpenMP finds the same number
+    if cores < _count_scheduled_cores():  # else OpenMP finds the same number
         os.environ.setdefault("OMP_NUM_THREADS", str(cores))
 
 
@@ -37,10 +37,10 @@ def count_cores(groups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int:
     groups: where control groups are mounted. own: the file that says which are this process's.
     """
     quotas = [_read_quota(folder) for folder in _folders(groups, own)]
-    return max(1, min([_scheduled_cores(), *(int(quota) for quota in quotas if quota is not None)]))
+    return max(1, min([_count_scheduled_cores(), *(int(quota) for quota in quotas if quota is not None)]))
 
 
-def _scheduled_cores() -> int:
+def _count_scheduled_cores() -> int:
     """Those on which the scheduler may put the process."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -35,9 +35,9 @@ __all__ = [
     "TrainingFailed",
     "TrainingReport",
     "TrainingSettings",
+    "find_recalled",
     "frozen_in_bfloat16",
     "has_bfloat16",
-    "recalled",
     "share_recalled",
     "train",
 ]
@@ -150,12 +150,12 @@ def train(
 
 
 def share_recalled(model: nn.Module, examples: Sequence[Encoded], batch_size: int = 256) -> float:
-    """Share of the examples that are `recalled`; 0 without any."""
-    return sum(recalled(model, examples, batch_size)) / max(1, len(examples))
+    """Share of the examples that `find_recalled` finds; 0 without any."""
+    return sum(find_recalled(model, examples, batch_size)) / max(1, len(examples))
 
 
 @torch.inference_mode()
-def recalled(model: nn.Module, examples: Sequence[Encoded], batch_size: int = 256) -> list[bool]:
+def find_recalled(model: nn.Module, examples: Sequence[Encoded], batch_size: int = 256) -> list[bool]:
     """Of each example, whether the whole answer and EOS are the model's first choice, token by token.
 
     This is exact match of greedy generation: as long as every choice agrees, the generated prefix is the answer's.

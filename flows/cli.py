@@ -100,7 +100,7 @@ Quiet = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.", envvar=f"{PREFIX}_JSON")]
 
 
-def _guarded(name: str, body: Callable[..., None]) -> Callable[..., None]:
+def _guard(name: str, body: Callable[..., None]) -> Callable[..., None]:
     """The command, which also takes --quiet and --json, and whose errors become one line and an exit code."""
 
     @wraps(body)
@@ -132,7 +132,7 @@ def _guarded(name: str, body: Callable[..., None]) -> Callable[..., None]:
 
 
 for _name, _body in COMMANDS.items():
-    app.command(_name)(_guarded(_name, _body))
+    app.command(_name)(_guard(_name, _body))
 
 
 def _show_version(wanted: bool) -> None:

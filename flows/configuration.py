@@ -46,11 +46,11 @@ def read_configuration(
     type, and a file of the working folder that names what it may not.
     """
     if file is not None:
-        return _read(file, options)
+        return _read_file(file, options)
     own, found = own_file(), (here or Path.cwd()) / FILE
-    read = _read(own, options) if own is not None and own.is_file() else {}
+    read = _read_file(own, options) if own is not None and own.is_file() else {}
     if found.is_file() and (own is None or not own.is_file() or not found.samefile(own)):
-        for command, values in _read(found, options, trusted=False).items():
+        for command, values in _read_file(found, options, trusted=False).items():
             read[command] = {**read.get(command, {}), **values}
     return read
 
@@ -64,7 +64,7 @@ def own_file() -> Path | None:
         return None
 
 
-def _read(path: Path, options: Mapping[str, Mapping[str, str]], trusted: bool = True) -> dict[str, dict[str, Any]]:
+def _read_file(path: Path, options: Mapping[str, Mapping[str, str]], trusted: bool = True) -> dict[str, dict[str, Any]]:
     try:
         tables = read_toml(path)
     except Unreadable as error:

@@ -120,7 +120,7 @@ class UpdatedSource(SparqlSource):
         self._source.abandon()
 
     def statements_of(self, qids: Sequence[str], properties: Sequence[str]) -> Iterator[pa.Table]:
-        same = self._unchanged([qid for qid in qids if qid in self._subjects])
+        same = self._find_unchanged([qid for qid in qids if qid in self._subjects])
         rows = _of_subjects(self._older.statements, same)
         yield restamp(rows.filter(pc.is_in(rows["property"], value_set=pa.array(properties))), self.origin())
         changed = [qid for qid in qids if qid not in same]
@@ -128,7 +128,7 @@ class UpdatedSource(SparqlSource):
         yield from super().statements_of(changed, properties)
 
     def entities(self, qids: Sequence[str], language: str) -> Iterator[EntityBatch]:
-        same = self._unchanged([qid for qid in qids if qid in self._labelled])
+        same = self._find_unchanged([qid for qid in qids if qid in self._labelled])
         labels = self._older.labels
         yield EntityBatch(
             restamp(_of_subjects(self._older.lifecycle, same), self.origin()),
@@ -138,7 +138,7 @@ class UpdatedSource(SparqlSource):
         log.info("%d entities are unchanged, %d are new or changed", len(same), len(changed))
         yield from super().entities(changed, language)
 
-    def _unchanged(self, qids: Sequence[str]) -> set[str]:
+    def _find_unchanged(self, qids: Sequence[str]) -> set[str]:
         """Those of the ids of which the endpoint has nothing newer than the snapshot.
 
         An older revision comes from a replica that lags behind the one that the snapshot was read from.

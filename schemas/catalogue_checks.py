@@ -17,7 +17,7 @@ import msgspec
 from chronofacts.schemas.catalogue_entries import Article, ChangeWords, Language, PluralWords, Relation, Words
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["Entry", "check_joins", "check_language", "check_words", "worded_for", "wordings_of"]
+__all__ = ["Entry", "check_joins", "check_language", "check_words", "choose_wording", "wordings_of"]
 
 T = TypeVar("T")
 
@@ -119,10 +119,10 @@ class Entry:
             if isinstance(value, list) and get_origin(type_) is tuple:
                 for one in value:
                     self.value(key, one, item)
-            self.fail(value if isinstance(value, str) else key, f"{key} is {value!r}: {_wanted(type_)}")
+            self.fail(value if isinstance(value, str) else key, f"{key} is {value!r}: {_describe_wanted(type_)}")
 
 
-def _wanted(type_: Any) -> str:
+def _describe_wanted(type_: Any) -> str:
     """What a type asks for, as an order."""
     parts = get_args(type_)
     if get_origin(type_) is Annotated:
@@ -130,7 +130,7 @@ def _wanted(type_: Any) -> str:
     if get_origin(type_) is Literal:
         return f"use one of {', '.join(parts)}"
     if parts and type(None) in parts:
-        return _wanted(parts[0])
+        return _describe_wanted(parts[0])
     return {str: "give a text", bool: "give true or false"}.get(type_, "give a list of texts")
 
 
@@ -189,7 +189,7 @@ def check_words(entry: Entry, relation: Relation, words: Words, language: Langua
         entry.fail(entry.keys[-1], f"lacks the words for several values; add [{within}.plural] or [{within}.changes]")
 
 
-def worded_for(text: str, several: bool) -> str:
+def choose_wording(text: str, several: bool) -> str:
     """A wording of `ChangeWords` for one value or for several: "[an owner|owners]"."""
     return _NUMBERED.sub(r"\2" if several else r"\1", text)
 
@@ -200,7 +200,7 @@ def _check_texts(
     for key, placeholders in PLACEHOLDERS.items():
         texts = getattr(words, key, None) or ()
         numbered = (
-            worded_for(text, several)
+            choose_wording(text, several)
             for text in ([texts] if isinstance(texts, str) else texts)
             for several in ((False, True) if isinstance(words, ChangeWords) else (False,))
         )

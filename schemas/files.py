@@ -93,7 +93,7 @@ def create_folder(out: Path) -> Iterator[Path]:
         aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.{_OURS}", suffix=_PARTIAL, dir=out.parent))
     except OSError as error:
         raise BadInput(f"--out {out} cannot be written ({error.strerror})") from error
-    with _locked(aside):
+    with _lock_folder(aside):
         try:
             with report_full_disk(out.parent):
                 yield aside
@@ -120,7 +120,7 @@ def scratch_folder(beside: Path) -> Iterator[Path]:
             folder = Path(tempfile.mkdtemp(prefix=f".{beside.name}.", suffix=_SCRATCH, dir=beside.parent))
     except OSError as error:
         raise BadInput(f"{beside.parent} cannot be written ({_reason(error)}); name another folder") from error
-    with _locked(folder):
+    with _lock_folder(folder):
         try:
             with report_full_disk(beside.parent):
                 yield folder
@@ -178,12 +178,12 @@ def _remove_abandoned(folders: Iterable[Path]) -> None:
     for folder in folders:
         if folder.is_symlink() or not folder.is_dir():
             continue
-        with suppress(OSError), _locked(folder):  # refused while the process lives that made it
+        with suppress(OSError), _lock_folder(folder):  # refused while the process lives that made it
             shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _lock_folder(folder: Path) -> Iterator[None]:
     """Hold a folder itself against every other holder; BlockingIOError when somebody does. Nothing is left of it."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:

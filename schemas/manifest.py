@@ -116,14 +116,14 @@ def read_manifest(snapshot: Path) -> SnapshotManifest:
             raise ValueError(f"format is {layout!r}")
         if layout > FORMAT:
             raise BadInput(f"{path} has layout {layout}, newer than this program reads; upgrade chronofacts")
-        return SnapshotManifest(**_typed(values, path))
+        return SnapshotManifest(**_check_types(values, path))
     except OSError as error:
         raise CheckFailed(f"{path} cannot be read ({error.strerror or error})") from error
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise CheckFailed(f"{path} is damaged ({type(error).__name__}: {error}); make the snapshot again") from error
 
 
-def _typed(values: dict[str, Any], path: Path) -> dict[str, Any]:
+def _check_types(values: dict[str, Any], path: Path) -> dict[str, Any]:
     """The fields with their types; raises ValueError, TypeError or KeyError for what has another."""
     plain = ("name", "language", "source", "source_detail", "code_version", "catalogue_hash", "origin")
     for name in plain:

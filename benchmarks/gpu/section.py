@@ -28,9 +28,9 @@ def main() -> None:
     warnings.simplefilter("ignore")
     sys.path.append(str(arguments.files / "site"))  # behind what is installed
     if arguments.name == "convert":
-        from chronofacts.editing.models.gguf import converted_gguf
+        from chronofacts.editing.models.gguf import convert_gguf
 
-        print(converted_gguf(arguments.model))
+        print(convert_gguf(arguments.model))
         return
     record = Recorder(arguments.record, arguments.name, arguments.seconds)
     if arguments.name == "tests":

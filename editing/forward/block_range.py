@@ -25,7 +25,7 @@ __all__ = ["BlockRange", "lowest_trained"]
 
 
 class BlockRange:
-    """Which blocks of a model run; `attached` puts it onto the model."""
+    """Which blocks of a model run; `attach` puts it onto the model."""
 
     def __init__(self) -> None:
         self.entered: torch.Tensor | None = None
@@ -36,7 +36,7 @@ class BlockRange:
         self._tuple_lengths: dict[int, int] = {}  # block -> length of the tuple that it gives, 0 for a bare tensor
 
     @contextmanager
-    def attached(self, blocks: nn.ModuleList) -> Iterator[None]:
+    def attach(self, blocks: nn.ModuleList) -> Iterator[None]:
         """While inside, the blocks obey `running`; each must run once in full before it may be skipped."""
         own = [vars(block).get("forward") for block in blocks]
         try:

@@ -138,7 +138,7 @@ class PartialForward:
         """
         padded = pad_rows(texts, answer_only, self.device)
         expected = label_logits(padded, _whole_logits(self.model, padded))
-        hooks.enter_context(self._blocks.attached(find_blocks(self.model)[1]))
+        hooks.enter_context(self._blocks.attach(find_blocks(self.model)[1]))
         hooks.enter_context(hooked(before=[(head, self._pruning.read)]))
         self.shortened = True
         self.row_tokens = max(LEAST_TOKENS, int(self.model.get_input_embeddings().weight.shape[-1]))

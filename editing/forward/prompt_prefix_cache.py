@@ -63,7 +63,7 @@ def group_by_prefix(
             alone += members
             continue
         length = min(common_length([rows[index] for index in members]), min(limits[index] for index in members))
-        cache = _read(model, [rows[members[0]][:length]], None)
+        cache = _read_on(model, [rows[members[0]][:length]], None)
         yield PromptPrefix(members, length, cache, True, next(model.parameters()).device)
     if alone:
         yield PromptPrefix(sorted(alone), shares=share)
@@ -74,7 +74,7 @@ def read_common_prefix(model: Any, rows: Sequence[tuple[int, ...]], limit: int) 
     length, everything = min(limit, common_length(rows)), list(range(len(rows)))
     if length < SHORTEST or not _can_share(model):
         return PromptPrefix(everything)
-    cache = _read(model, [rows[0][:length]], None)
+    cache = _read_on(model, [rows[0][:length]], None)
     return PromptPrefix(everything, length, cache, device=next(model.parameters()).device)
 
 
@@ -89,7 +89,7 @@ def extend_prefix(model: Any, prefix: PromptPrefix, rows: Sequence[tuple[int, ..
         return 0, prefix.cache_for(len(rows))
     heads = [row[:length] for row in rows]
     row_of = {head: index for index, head in enumerate(dict.fromkeys(heads))}
-    cache = _read(model, list(row_of), prefix.cache_for(len(row_of)))
+    cache = _read_on(model, list(row_of), prefix.cache_for(len(row_of)))
     select_rows(cache, [row_of[head] for head in heads], next(model.parameters()).device)
     return length, cache
 
@@ -113,7 +113,7 @@ def _can_share(model: Any) -> bool:
     return cache_use(model).texts
 
 
-def _read(model: Any, rows: Sequence[tuple[int, ...]], cache: Any) -> Any:
+def _read_on(model: Any, rows: Sequence[tuple[int, ...]], cache: Any) -> Any:
     """Keys and values of rows of one length, after those in the cache."""
     device = next(model.parameters()).device
     only_last = {"logits_to_keep": 1} if keeps_some_logits(model) else {}

@@ -22,8 +22,15 @@ from chronofacts.editing.facts import Change
 from chronofacts.editing.metrics.definitions import DEFINITIONS, FORGETTING, Metric, Row, Rows, gather_rows
 
 __all__ = [
-    "DIFFERENCES", "METRICS", "as_mapping", "compare", "forgetting", "interval", "paired_differences", "share_interval",
+    "DIFFERENCES",
+    "METRICS",
+    "as_mapping",
+    "compare",
+    "interval",
+    "paired_differences",
+    "share_interval",
     "summarise",
+    "summarise_forgetting",
 ]  # fmt: skip
 
 COMPARED = (
@@ -77,7 +84,7 @@ def summarise(
     return _tabulate(DEFINITIONS, gather_rows(scores, base_scores, trained, changes), seed, resamples)
 
 
-def forgetting(curve: pa.Table, scores: pa.Table, resamples: int = 1000, seed: int = 0) -> pa.Table:
+def summarise_forgetting(curve: pa.Table, scores: pa.Table, resamples: int = 1000, seed: int = 0) -> pa.Table:
     """The forgetting curve (`METRICS`, by chunk) of edits that were made chunk after chunk.
 
     curve: `scoring.SCORES` with `chunk` (int32), of each chunk's own `edit` questions right after it was edited.

@@ -113,7 +113,7 @@ def _choose(model: nn.Module) -> str:
             found[name] = part
     if not found:
         raise BadInput(f"{type(model).__name__} has no stack of transformer blocks")
-    run = _running(model, found) if len(found) > 1 else set(found)
+    run = _find_running(model, found) if len(found) > 1 else set(found)
     return max(run or found, key=lambda name: (len(found[name]), -len(name)))
 
 
@@ -123,7 +123,7 @@ def _is_block(part: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def _running(model: nn.Module, stacks: dict[str, nn.ModuleList]) -> set[str]:
+def _find_running(model: nn.Module, stacks: dict[str, nn.ModuleList]) -> set[str]:
     """The stacks of which a text runs through every block; none where the model cannot be asked."""
     ran: set[int] = set()
 

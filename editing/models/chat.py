@@ -20,7 +20,7 @@ from chronofacts.editing.models.chat_rendering import render_conversations
 from chronofacts.editing.models.control_tokens import control_tokens, encode_plain, plain_tokens
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["Chat", "ChatTokenizer", "Marks", "chatting", "plain_tokenizer"]
+__all__ = ["Chat", "ChatTokenizer", "Marks", "plain_tokenizer", "with_chat"]
 
 log = logging.getLogger("chronofacts.models")
 
@@ -135,7 +135,7 @@ class ChatTokenizer:
 
     def _pieces(self, parts: Sequence[tuple[str, bool]]) -> Sequence[tuple[str, bool]]:
         """What is encoded together: all of it, unless words spell a control token, which is then plain text."""
-        spelled = any(self._control.named_in(text) for text, own in parts if not own)
+        spelled = any(self._control.spells_one(text) for text, own in parts if not own)
         return parts if spelled else [("".join(text for text, _ in parts), True)]
 
     def _find_between(self) -> str:
@@ -175,7 +175,7 @@ def _close_thought(opened: str) -> str:
     return f"\n{close}\n\n"
 
 
-def chatting(tokenizer: Any, wanted: Chat, name: str, ends: Sequence[int] = ()) -> Any:
+def with_chat(tokenizer: Any, wanted: Chat, name: str, ends: Sequence[int] = ()) -> Any:
     """The tokenizer, behind its chat template where that is wanted. ends: see `ChatTokenizer`.
 
     Raises BadInput where a template is wanted and `name` has none, or has one that cannot be used.

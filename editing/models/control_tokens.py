@@ -26,7 +26,7 @@ class ControlTokens:
     unbidden: re.Pattern[str] | None
     """Spellings that the backend takes for the token also where it is asked to split special tokens."""
 
-    def named_in(self, text: str) -> bool:
+    def spells_one(self, text: str) -> bool:
         return any(spelling in text for spelling in self.ids)
 
     def parts(self, text: str) -> Iterator[str]:
@@ -51,7 +51,7 @@ def control_tokens(tokenizer: Any, ends: Sequence[int] = ()) -> ControlTokens:
         if 0 <= end < len(tokenizer) and (spelling := str(tokenizer.decode([end]))).strip():
             ids.setdefault(spelling, end)
     ids = {spelling: number for spelling, number in ids.items() if len(spelling) > 1}
-    found = ControlTokens(ids, _unbidden(tokenizer, ids))
+    found = ControlTokens(ids, _compile_names(tokenizer, ids))
     if not ends:
         _known[tokenizer] = len(tokenizer), found
     return found
@@ -84,7 +84,7 @@ def encode_plain(tokenizer: Any, texts: Sequence[str], tokens: ControlTokens) ->
     return [[one for _ in several for one in next(ids)] for several in parts]
 
 
-def _unbidden(tokenizer: Any, ids: Mapping[str, int]) -> re.Pattern[str] | None:
+def _compile_names(tokenizer: Any, ids: Mapping[str, int]) -> re.Pattern[str] | None:
     spellings = list(ids)
     read = tokenizer(spellings, add_special_tokens=False, split_special_tokens=True)["input_ids"] if spellings else []
     found = [spelling for spelling, tokens in zip(spellings, read, strict=True) if ids[spelling] in tokens]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from huggingface_hub import snapshot_download
 
 from chronofacts.editing.models.folder_checks import ADAPTER_CONFIG, weight_names
-from chronofacts.editing.models.gguf import SUFFIX, converted_gguf
+from chronofacts.editing.models.gguf import SUFFIX, convert_gguf
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.models import NamedModel, named_models
 
@@ -36,7 +36,7 @@ def find_model(name: str, revision: str | None = None) -> FoundModel:
     """
     given = Path(name)
     if (file := _gguf_file(given)) is not None:
-        return FoundModel(str(converted_gguf(file)), None)
+        return FoundModel(str(convert_gguf(file)), None)
     if given.suffix.lower() == SUFFIX and not given.exists():
         raise BadInput(f"there is no file {name}; name a GGUF file that exists")
     named = None if given.exists() else named_models().get(name)
@@ -44,7 +44,7 @@ def find_model(name: str, revision: str | None = None) -> FoundModel:
         return FoundModel(name, revision)
     if named.hub is not None:
         return FoundModel(named.hub, revision or named.revision)
-    return FoundModel(str(converted_gguf(_packaged_file(named))), None)
+    return FoundModel(str(convert_gguf(_find_packaged_file(named))), None)
 
 
 def fetch(repo: str, revision: str | None) -> Path:
@@ -83,7 +83,7 @@ def _gguf_file(given: Path) -> Path | None:
     return files[0] if files else None
 
 
-def _packaged_file(named: NamedModel) -> Path:
+def _find_packaged_file(named: NamedModel) -> Path:
     """The file within the installed package, which is not imported."""
     spec = find_spec(named.package or "")
     for folder in (spec.submodule_search_locations or ()) if spec else ():

@@ -23,7 +23,7 @@ from chronofacts.editing.models.library_errors import library_errors
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.files import create_folder
 
-__all__ = ["SUFFIX", "converted_gguf", "models_folder"]
+__all__ = ["SUFFIX", "convert_gguf", "models_folder"]
 
 log = logging.getLogger("chronofacts.models")
 
@@ -41,7 +41,7 @@ def models_folder() -> Path:
     return Path(base) / "chronofacts" / "models"
 
 
-def converted_gguf(file: Path, cache: Path | None = None) -> Path:
+def convert_gguf(file: Path, cache: Path | None = None) -> Path:
     """A folder with config.json, safetensors in float32, tokenizer and chat template, made of a GGUF file.
 
     cache: where it is kept, under the sha256 of the file's bytes; None: `models_folder()`. Raises BadInput where the

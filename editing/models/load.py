@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from chronofacts.editing.models.adapters import base_name, is_adapter, put_adapter_on
-from chronofacts.editing.models.chat import Chat, chatting
+from chronofacts.editing.models.chat import Chat, with_chat
 from chronofacts.editing.models.control_tokens import control_tokens, turn_ends
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.models.find import fetch, find_model, near_names
@@ -81,7 +81,7 @@ def load_model(
         model = model.to(chosen)
     elif any(parameter.is_meta for parameter in model.parameters()):
         raise BadInput(f"the model {name_or_dir!r} does not fit the devices; take dtype=bfloat16 or a smaller model")
-    speaking = chatting(tokenizer, chat, name_or_dir, turn_ends(model))
+    speaking = with_chat(tokenizer, chat, name_or_dir, turn_ends(model))
     _check_vocabulary(model, tokenizer, speaking, name_or_dir)
     return model.eval(), speaking
 

@@ -178,7 +178,7 @@ def _cell(state: State, metric: str) -> Cell:
 def _show(found: Interval | None, signed: bool = False) -> Cell:
     if found is None:
         return Cell("–")
-    write: Callable[[float], str] = _signed if signed else _figure
+    write: Callable[[float], str] = _format_signed if signed else _figure
     sure = signed and (found.low > 0 or found.high < 0)
     between = " to " if signed else "–"
     return Cell(write(found.value), f"{write(found.low)}{between}{write(found.high)}", found.n, found.value, sure)
@@ -201,5 +201,5 @@ def _figure(value: float) -> str:
     return f"{value:.2f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
-def _signed(value: float) -> str:
+def _format_signed(value: float) -> str:
     return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")

@@ -82,11 +82,11 @@ def _describe(
 ) -> str:
     probes = all_probes(snapshot.questions, snapshot.sentences, settings.scoring)
     plans = [plan for plan in settings.plans if plan.name != "none"]
-    scored = _scored_tokens(probes, texts, settings.scoring)
+    scored = _count_scored_tokens(probes, texts, settings.scoring)
     alone = settings.run.mode == "one-at-a-time"
     tokens = before + scored
     for plan in plans:
-        tokens += _edited_tokens(plan, snapshot, settings, texts)
+        tokens += _count_edited_tokens(plan, snapshot, settings, texts)
         tokens += scored * (1.0 if _changes_weights(plan) else TOLD_IN_CONTEXT)
     seconds = tokens * seconds_per_token(model, round(texts.whole))
     states = "the untouched model" + ("".join(f", {plan.name}" for plan in plans))
@@ -121,7 +121,7 @@ def _measure_text(snapshot: Snapshot, tokenizer: Any) -> _Texts:
     return _Texts(_mean([one.start for one in encoded]), _mean([one.end - one.start for one in encoded]))
 
 
-def _scored_tokens(probes: pa.Table, texts: _Texts, scoring: ScoringSettings) -> float:
+def _count_scored_tokens(probes: pa.Table, texts: _Texts, scoring: ScoringSettings) -> float:
     """Of one model state: what it reads, and what it writes in tokens read."""
     rows = probes.select(["way", "answer_before", "steps"]).to_pylist()
     ways = [row["way"] for row in rows]
@@ -139,7 +139,7 @@ def _scored_tokens(probes: pa.Table, texts: _Texts, scoring: ScoringSettings) ->
     return read + written * WRITTEN
 
 
-def _edited_tokens(plan: Plan, snapshot: Snapshot, settings: ExperimentSettings, texts: _Texts) -> float:
+def _count_edited_tokens(plan: Plan, snapshot: Snapshot, settings: ExperimentSettings, texts: _Texts) -> float:
     """What an editor trains, in tokens read; 0 of an editor that trains nothing."""
     batch, given, mode = EditBatch(snapshot.edits, snapshot.sentences), plan.settings, settings.run.mode
     wordings = len(make_examples(batch.edits, given.wordings, given.paraphrases)) if hasattr(given, "wordings") else 0

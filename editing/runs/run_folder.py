@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from chronofacts.editing.editors import EditedModel, Plan
 from chronofacts.editing.facts import Change, changes_of, drop_duplicates
-from chronofacts.editing.metrics.summary import METRICS, as_mapping, compare, forgetting, summarise
+from chronofacts.editing.metrics.summary import METRICS, as_mapping, compare, summarise, summarise_forgetting
 from chronofacts.editing.runs.code_version import describe_code
 from chronofacts.editing.runs.cost import describe_machine
 from chronofacts.editing.runs.lm_eval_tasks import TaskFigure
@@ -107,7 +107,7 @@ def _measure(
         summarise(result.scores, unedited.scores, trained, seed=seed, changes=changes), _tabulate_tasks(result.tasks)
     ]  # fmt: skip
     if result.curve is not None:
-        parts.append(forgetting(result.curve, result.scores, seed=seed))
+        parts.append(summarise_forgetting(result.curve, result.scores, seed=seed))
     return pa.concat_tables(parts)
 
 

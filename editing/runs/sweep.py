@@ -29,7 +29,7 @@ from chronofacts.editing.forward.hidden_state_cache import HiddenStateCache
 from chronofacts.editing.models.encoding import Encoded, form_of
 from chronofacts.editing.options import nearest, option_names
 from chronofacts.editing.runs.cost import Cost
-from chronofacts.editing.training import TrainingFailed, recalled, share_recalled
+from chronofacts.editing.training import TrainingFailed, find_recalled, share_recalled
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
 __all__ = ["SWEEP", "Member", "choose_best", "format_sweep", "plan_grid", "read_grid", "sweep"]
@@ -197,7 +197,7 @@ def _draw_samples(model: Any, tokenizer: Any, batch: EditBatch, grid: Sequence[M
     stable = choose_replay(batch, 0, SAMPLE, seed=1)[1] if batch.sentences.num_rows else []
     examples = {"edits": make_examples(edits, ("prompt",), 0), "paraphrases": unseen, "kept": stable}
     samples = {name: encode_examples(model, tokenizer, several) for name, several in examples.items()}
-    known = recalled(model, samples["kept"])
+    known = find_recalled(model, samples["kept"])
     samples["kept"] = [one for one, is_known in zip(samples["kept"], known, strict=True) if is_known]
     return {name: several for name, several in samples.items() if several}
 

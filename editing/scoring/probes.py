@@ -57,7 +57,7 @@ def all_probes(questions: pa.Table, sentences: pa.Table, settings: ScoringSettin
     if settings.cot:
         extra += [_think(row, settings) for row in rows if row["kind"] == "multi_hop"]
     extra += _write(rows, settings)
-    extra += _read(sentences, settings)
+    extra += _list_sentence_probes(sentences, settings)
     return pa.concat_tables([direct, _make_table(extra)])
 
 
@@ -138,7 +138,7 @@ def _write(rows: list[dict[str, Any]], settings: ScoringSettings) -> list[dict[s
     ]
 
 
-def _read(sentences: pa.Table, settings: ScoringSettings) -> list[dict[str, Any]]:
+def _list_sentence_probes(sentences: pa.Table, settings: ScoringSettings) -> list[dict[str, Any]]:
     """Held-out sentences that no edit touches, or the lines of a file."""
     if settings.text is not None:
         path = Path(settings.text)

@@ -37,7 +37,7 @@ def draw_heat_map(averages: pa.Table, folder: Path, title: str) -> list[Path]:
         panels = figure.subplots(1, len(KINDS), sharey=True)
         for axes, kind in zip(panels, KINDS, strict=True):
             _paint(axes, [row for row in rows if row["kind"] == kind], kind, roles, layers, most)
-        panels[0].set_yticks(range(len(roles)), [_marked(role) for role in roles], fontsize=9)
+        panels[0].set_yticks(range(len(roles)), [_mark_subject(role) for role in roles], fontsize=9)
         figure.suptitle(title, fontsize=10)
         paths = [folder / "heat_map.svg", folder / "heat_map.png"]
         figure.savefig(paths[0], metadata={"Date": None})
@@ -60,6 +60,6 @@ def _paint(axes: Any, rows: list[dict[str, Any]], kind: str, roles: list[str], l
     bar.set_label("indirect effect on P(answer)", fontsize=8)
 
 
-def _marked(role: str) -> str:
+def _mark_subject(role: str) -> str:
     """Subject tokens carry the paper's asterisk: they are the ones with noise."""
     return f"{role}*" if "subject token" in role else role

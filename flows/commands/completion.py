@@ -34,49 +34,49 @@ def complete_relations(incomplete: str) -> list[str]:
 def complete_source(incomplete: str) -> list[str]:
     from chronofacts.flows.commands.checks import SOURCES
 
-    return _beginning_with(incomplete, [*SOURCES, "raw:", "https://"])
+    return _keep_beginning_with(incomplete, [*SOURCES, "raw:", "https://"])
 
 
 def complete_since(incomplete: str) -> list[str]:
     """`model:NAME`, for the models whose cutoff is stated; a day completes nothing."""
     from chronofacts.schemas.cutoffs import models_with_cutoff
 
-    return _beginning_with(incomplete, [f"model:{name}" for name in models_with_cutoff()])
+    return _keep_beginning_with(incomplete, [f"model:{name}" for name in models_with_cutoff()])
 
 
 def complete_language(incomplete: str) -> list[str]:
     from chronofacts.schemas.catalogue import load_catalogue
 
-    return _beginning_with(incomplete, [language.code for language in load_catalogue().languages])
+    return _keep_beginning_with(incomplete, [language.code for language in load_catalogue().languages])
 
 
 def complete_model(incomplete: str) -> list[str]:
     from chronofacts.schemas.models import named_models
 
-    return _beginning_with(incomplete, ["small-world", *named_models()])
+    return _keep_beginning_with(incomplete, ["small-world", *named_models()])
 
 
 def complete_export(incomplete: str) -> list[str]:
     from chronofacts.pipeline.exchange import EXPORTS
 
-    return _beginning_with(incomplete, EXPORTS)
+    return _keep_beginning_with(incomplete, EXPORTS)
 
 
 def complete_import(incomplete: str) -> list[str]:
     from chronofacts.pipeline.exchange import IMPORTS
 
-    return _beginning_with(incomplete, IMPORTS)
+    return _keep_beginning_with(incomplete, IMPORTS)
 
 
 def complete_dump_runner(incomplete: str) -> list[str]:
-    return _beginning_with(incomplete, ("threads", "processes", "dask", "dask:"))
+    return _keep_beginning_with(incomplete, ("threads", "processes", "dask", "dask:"))
 
 
 def complete_owner(incomplete: str) -> list[str]:
     """What `settings` lists."""
     from chronofacts.flows.setting_keys import EDITORS, OWNERS
 
-    return _beginning_with(incomplete, [*OWNERS, *EDITORS])
+    return _keep_beginning_with(incomplete, [*OWNERS, *EDITORS])
 
 
 def complete_setting(incomplete: str) -> list[str]:
@@ -98,8 +98,8 @@ def _complete_key(incomplete: str, owners: Iterable[str]) -> list[str]:
     found = {key_of(owner, one): one for owner in owners for one in settings_of(owner)}
     if sign:
         values = choices_of(found[key]) if key in found else ()
-        return _beginning_with(incomplete, [f"{key}={value}" for value in values])
-    return _beginning_with(incomplete, [f"{name}=" for name in found])
+        return _keep_beginning_with(incomplete, [f"{key}={value}" for value in values])
+    return _keep_beginning_with(incomplete, [f"{name}=" for name in found])
 
 
 def _last_of_list(incomplete: str, names: Iterable[str]) -> list[str]:
@@ -109,5 +109,5 @@ def _last_of_list(incomplete: str, names: Iterable[str]) -> list[str]:
     return [f"{before}{comma}{name}" for name in names if name.startswith(last) and name not in given]
 
 
-def _beginning_with(incomplete: str, values: Iterable[str]) -> list[str]:
+def _keep_beginning_with(incomplete: str, values: Iterable[str]) -> list[str]:
     return [value for value in values if value.startswith(incomplete)]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from chronofacts.pipeline.exchange.collector import Benchmark, Edit, Question, consequence_question, guard_question
-from chronofacts.pipeline.exchange.extra_columns import carried_edit, read_edit
+from chronofacts.pipeline.exchange.extra_columns import carry_edit, read_edit
 from chronofacts.pipeline.exchange.records import Record, read_records, unread_fields, write_records
 from chronofacts.pipeline.exchange.snapshot_rows import Contents
 from chronofacts.schemas.dates import parse_day
@@ -108,7 +108,7 @@ def knowedit_record(edit: dict[str, Any], probes: Iterable[dict[str, Any]], spli
         record[family].setdefault(name, []).append(probe)
         carried.setdefault(name, []).append({column: question[column] for column in PROBE_COLUMNS})
     if edit["kind"] not in _OF_SETS:
-        record["chronofacts"] = {"edit": carried_edit(edit, _OWN_FIELDS), "split": split, "probes": carried}
+        record["chronofacts"] = {"edit": carry_edit(edit, _OWN_FIELDS), "split": split, "probes": carried}
     return record
 
 

@@ -13,19 +13,19 @@ from typing import Any
 from chronofacts.pipeline.exchange.collector import Edit
 from chronofacts.pipeline.exchange.records import Record
 
-__all__ = ["carried_edit", "read_edit"]
+__all__ = ["carry_edit", "read_edit"]
 
 EDIT_COLUMNS = tuple("property" if field.name == "pid" else field.name for field in fields(Edit))
 _DATES = ("changed_on_earliest", "changed_on_latest")
 
 
-def carried_edit(row: Mapping[str, Any], own_fields: Collection[str]) -> dict[str, Any]:
+def carry_edit(row: Mapping[str, Any], own_fields: Collection[str]) -> dict[str, Any]:
     """The columns of a row of `tables.EDITS` that have no field in the format itself."""
     return {column: row[column] for column in EDIT_COLUMNS if column not in own_fields}
 
 
 def read_edit(carried: Record, own_fields: Mapping[str, Any]) -> Edit:
-    """The edit that `carried_edit` and the format's own fields make together.
+    """The edit that `carry_edit` and the format's own fields make together.
 
     Raises BadInput when a column is missing or no edit can be made of what is there.
     """

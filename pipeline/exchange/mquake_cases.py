@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from chronofacts.pipeline.exchange.extra_columns import carried_edit
+from chronofacts.pipeline.exchange.extra_columns import carry_edit
 from chronofacts.pipeline.exchange.records import write_records
 from chronofacts.pipeline.exchange.snapshot_rows import Contents
 from chronofacts.pipeline.timelines.build import values_at
@@ -102,7 +102,7 @@ def _case(
         "chronofacts": {
             **{column: question[column] for column in _CASE_COLUMNS},
             "day": str(question["chain"][0]["day"] or ""),
-            "edits": {edit["edit_id"]: {**carried_edit(edit, _OWN_FIELDS), "split": edit["split"]} for edit in changed},
+            "edits": {edit["edit_id"]: {**carry_edit(edit, _OWN_FIELDS), "split": edit["split"]} for edit in changed},
         },
     }
 

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from chronofacts.schemas.catalogue import Catalogue
-from chronofacts.schemas.catalogue_checks import worded_for
+from chronofacts.schemas.catalogue_checks import choose_wording
 from chronofacts.schemas.catalogue_entries import Relation, Words
 from chronofacts.schemas.reasons import REASONS
 
@@ -103,10 +103,10 @@ def _list_uses(words: Words) -> list[tuple[str, int, str]]:
         texts["all_cloze_on_date"] = (plural.cloze_on_date,)
     if (changes := words.changes) is not None:
         for lead, several in (("", False), ("several_", True)):
-            texts[f"{lead}joined"] = tuple(worded_for(text, several) for text in changes.joined)
-            texts[f"{lead}left"] = tuple(worded_for(text, several) for text in changes.left)
-            texts[f"{lead}joined_cloze"] = (worded_for(changes.joined_cloze, several),)
-            texts[f"{lead}left_cloze"] = (worded_for(changes.left_cloze, several),)
+            texts[f"{lead}joined"] = tuple(choose_wording(text, several) for text in changes.joined)
+            texts[f"{lead}left"] = tuple(choose_wording(text, several) for text in changes.left)
+            texts[f"{lead}joined_cloze"] = (choose_wording(changes.joined_cloze, several),)
+            texts[f"{lead}left_cloze"] = (choose_wording(changes.left_cloze, several),)
     return [(use, i, text) for use, listed in texts.items() for i, text in enumerate(listed) if text is not None]
 
 

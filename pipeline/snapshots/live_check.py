@@ -65,17 +65,21 @@ def compare_statements(ours: pa.Table, theirs: pa.Table) -> list[LiveStatement]:
 def _compare(old: dict[str, Any] | None, new: dict[str, Any] | None) -> LiveStatement:
     if new is None or old is None:
         row: dict[str, Any] = old or new or {}
-        return LiveStatement("gone" if new is None else "other", _spelled(row), row["rank"], (row["statement_id"],))
+        return LiveStatement(
+            "gone" if new is None else "other", _format_statement(row), row["rank"], (row["statement_id"],)
+        )
     # a merged entity's statements have another subject, and nothing else of them has changed
     changed = [
         f"{name}: {_value(old[name])} -> {_value(new[name])}"
         for name in old
         if old[name] != new[name] and name != "subject"
     ]
-    return LiveStatement("changed" if changed else "same", _spelled(new), "; ".join(changed), (new["statement_id"],))
+    return LiveStatement(
+        "changed" if changed else "same", _format_statement(new), "; ".join(changed), (new["statement_id"],)
+    )
 
 
-def _spelled(row: dict[str, Any]) -> str:
+def _format_statement(row: dict[str, Any]) -> str:
     """`P6 Q42, start 2020-01-01, end (none)`."""
     dates = [
         f", {name.replace('_', ' ')} {_interval(row, name)}"

@@ -47,7 +47,7 @@ class LockHolder:
         return json.dumps({**asdict(self), "since": self.since.isoformat()}).encode()
 
     def is_stale(self, now: datetime.datetime, stale_after: datetime.timedelta) -> bool:
-        if self.machine == platform.node() and _started(self.pid) != self.started:
+        if self.machine == platform.node() and _read_start(self.pid) != self.started:
             return True
         return now - self.since > stale_after
 
@@ -62,7 +62,7 @@ class StoreLock:
         self._mine: LockHolder | None = None
 
     def __enter__(self) -> LockHolder:
-        mine = LockHolder(self._owner, _now(), platform.node(), os.getpid(), _started(os.getpid()), uuid.uuid4().hex)
+        mine = LockHolder(self._owner, _now(), platform.node(), os.getpid(), _read_start(os.getpid()), uuid.uuid4().hex)
         if not self._create(self._path, mine.as_json()):
             self._take_over(mine)
         if self.holder() != mine:  # a file system without exclusive creation let another one in as well
@@ -145,7 +145,7 @@ def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
-def _started(pid: int) -> str:
+def _read_start(pid: int) -> str:
     """When a process of this machine started; empty when there is no such process.
 
     On Linux, clock ticks since the machine's start and the id of that start (proc(5), field 22 of `stat`);

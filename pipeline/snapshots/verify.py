@@ -104,7 +104,7 @@ def find_broken(connection: duckdb.DuckDBPyConnection, manifest: SnapshotManifes
     connection.execute(PREPARED)
     connection.execute(SETS_PREPARED)
     connection.execute(
-        "CREATE OR REPLACE TABLE misnumbered_edits AS SELECT unnest($1) AS edit_id", [_misnumbered(connection)]
+        "CREATE OR REPLACE TABLE misnumbered_edits AS SELECT unnest($1) AS edit_id", [_find_misnumbered(connection)]
     )
     queries = invariants_for(manifest)
     return [problem for id_, sql in queries.items() if (problem := _find_problem(connection, id_, sql))]
@@ -170,7 +170,7 @@ def _shown(columns: Sequence[str], row: Sequence[object]) -> str:
     )
 
 
-def _misnumbered(connection: duckdb.DuckDBPyConnection) -> list[str]:
+def _find_misnumbered(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Edits whose `edit_id` is not what their content hashes to (schemas.tables.EDITS)."""
     rows = connection.execute(
         "SELECT edit_id, relation, subject, old_object, new_object, changed_on_earliest::VARCHAR FROM edits"

@@ -16,7 +16,7 @@ from chronofacts.pipeline.storage.session import Tabular, connect, register
 from chronofacts.schemas.ids import QID
 from chronofacts.schemas.tables import ENTITIES
 
-__all__ = ["DESCRIBE", "LABELS", "label_row", "name_languages", "named_entities"]
+__all__ = ["DESCRIBE", "LABELS", "label_row", "list_named_entities", "name_languages"]
 
 LONGEST_NAME = 1000
 """Characters of a name or a description. Wikidata takes 250."""
@@ -113,7 +113,7 @@ class Qids(Sequence[str]):
         return (f"Q{number}" for number in self._numbers)
 
 
-def named_entities(statements: Tabular) -> Qids:
+def list_named_entities(statements: Tabular) -> Qids:
     """All QIDs that statements name as subject, object or unit."""
     with connect(memory_gib=0.8) as connection:
         register(connection, statements=statements)

@@ -36,7 +36,7 @@ def open_sample(folder: Path = SAMPLE_DIR) -> SparqlSource:
     if not about.is_file():
         raise BadInput(f"{folder} holds no sample (sample.json is missing); restore it from the repository")
     day = datetime.date.fromisoformat(json.loads(about.read_text(encoding="utf-8"))["as_of"])
-    files = _checked_files(folder)
+    files = _check_files(folder)
     store = load_triples(files)
     freshness = Freshness(
         day,
@@ -47,7 +47,7 @@ def open_sample(folder: Path = SAMPLE_DIR) -> SparqlSource:
     return SparqlSource(CURATED, engine(store), lambda: freshness, with_revisions=False)
 
 
-def _checked_files(folder: Path) -> list[Path]:
+def _check_files(folder: Path) -> list[Path]:
     sums = folder / "SHA256SUMS"
     if not sums.is_file():
         raise CheckFailed(f"{sums} is missing, so the sample cannot be checked; restore it from the repository")

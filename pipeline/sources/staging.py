@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from chronofacts.pipeline.sources import Source, Window
-from chronofacts.pipeline.sources.entities import LABELS, named_entities
+from chronofacts.pipeline.sources.entities import LABELS, list_named_entities
 from chronofacts.pipeline.sources.sparql.neighbourhood import read_neighbourhood, replace_merged
 from chronofacts.pipeline.sources.statements import properties_of
 from chronofacts.pipeline.storage.parquet_stream import ParquetStream, read_batches, write_batches, write_query
@@ -73,7 +73,7 @@ def stage_source(
 def _stage_entities(source: Source, statements: Path, language: str, folder: Path) -> Path:
     """Write `lifecycle` and `labels` of all entities that the statements name; returns the statements, with merged
     items replaced by what they became."""
-    named = named_entities(statements)
+    named = list_named_entities(statements)
     read = _write_entities(source, named, language, folder, "0.parquet")
     nameless = _without_label(named, folder / "labels")
     known = set(named) if nameless else set()
@@ -86,7 +86,7 @@ def _stage_entities(source: Source, statements: Path, language: str, folder: Pat
         write_batches(tables, STATEMENTS, replaced)
         statements.unlink()
         statements = replaced
-        nameless = sorted(set(named_entities(statements)) - known)
+        nameless = sorted(set(list_named_entities(statements)) - known)
         read += _write_entities(source, nameless, language, folder, f"{turn}.parquet")
         known.update(nameless)
     log.info("read %d entities", read)

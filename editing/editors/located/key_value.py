@@ -205,7 +205,7 @@ def optimise_deltas(
     optimizer = torch.optim.Adam([delta], lr=settings.value_rate)
     left = torch.ones(len(facts), dtype=torch.bool, device=device)
     steps_done = Progress(progress, f"finding {len(facts)} values: step", settings.value_steps)
-    with _fast_reading(model, device):
+    with _speed_up_reading(model, device):
         objective = _Objective.build(model, module, facts)
         for step in range(settings.value_steps):
             steps_done.update(step)
@@ -228,7 +228,7 @@ def optimise_deltas(
 
 
 @contextmanager
-def _fast_reading(model: Any, device: torch.device) -> Iterator[None]:
+def _speed_up_reading(model: Any, device: torch.device) -> Iterator[None]:
     """Nothing of the model requires a gradient while inside, and it computes in bfloat16 where that is faster."""
     fast = has_bfloat16(device)
     with (

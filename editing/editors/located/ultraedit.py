@@ -31,7 +31,7 @@ from chronofacts.editing.models.gradients import only_trained
 from chronofacts.editing.models.hooks import AfterHook, hooked
 from chronofacts.editing.models.load import answer_logits
 from chronofacts.editing.models.out_of_memory import in_parts
-from chronofacts.editing.training import TrainingFailed, recalled
+from chronofacts.editing.training import TrainingFailed, find_recalled
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["FeatureStatistics", "UltraEdit", "UltraEditSettings", "solve_shift"]
@@ -117,7 +117,7 @@ class UltraEdit:
                 batch.progress(f"ultraedit: pass {done} of at most {settings.passes}")
                 for begin in range(0, len(texts), settings.turn):
                     _write_turn(model, names, texts[begin : begin + settings.turn], settings, batch, statistics)
-                left = len(texts) - sum(recalled(model, texts))
+                left = len(texts) - sum(find_recalled(model, texts))
                 if not left:
                     break
         edited.report = {"matrices": len(names), "texts": len(texts), "passes": done, "not_said": left}
@@ -170,18 +170,20 @@ def _find_features(
 ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """Matrix -> what enters it, and the loss's gradient at what leaves it: (positions, width), float64, on the CPU."""
     found: dict[str, tuple[list[torch.Tensor], list[torch.Tensor]]] = {name: ([], []) for name in names}
-    for part in in_parts(lambda few: [_read(model, names, few)], texts, size, "text", batch.progress):
+    for part in in_parts(lambda few: [_read_texts(model, names, few)], texts, size, "text", batch.progress):
         for name, (entering, gradients) in part[0].items():
             found[name][0].append(entering)
             found[name][1].append(gradients)
     return {name: (torch.cat(entering), torch.cat(gradients)) for name, (entering, gradients) in found.items()}
 
 
-def _read(model: Any, names: Sequence[str], texts: Sequence[Encoded]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+def _read_texts(
+    model: Any, names: Sequence[str], texts: Sequence[Encoded]
+) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """One forward and backward pass over a few texts."""
     rows = pad(texts, True, next(model.parameters()).device)
     labels = rows.labels[:, rows.first :]
-    with torch.enable_grad(), _watched(model, names) as watched:
+    with torch.enable_grad(), _watch(model, names) as watched:
         logits = answer_logits(model, rows.ids, rows.first).float()
         loss = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100, reduction="sum")
         gradients = torch.autograd.grad(loss, [leaf for _, leaf in watched.values()])
@@ -193,7 +195,7 @@ def _read(model: Any, names: Sequence[str], texts: Sequence[Encoded]) -> dict[st
 
 
 @contextmanager
-def _watched(model: Any, names: Sequence[str]) -> Iterator[dict[str, tuple[torch.Tensor, torch.Tensor]]]:
+def _watch(model: Any, names: Sequence[str]) -> Iterator[dict[str, tuple[torch.Tensor, torch.Tensor]]]:
     """What enters each matrix, and a leaf added to what leaves it, whose gradient is that of the output."""
     parts, seen = dict(model.named_modules()), dict[str, tuple[torch.Tensor, torch.Tensor]]()
 

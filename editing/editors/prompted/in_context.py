@@ -80,7 +80,7 @@ class InContext:
 
         def choose(prompt: str) -> list[str]:
             likeness = retriever.likeness(prompt)
-            named = [] if settings.choice == "similar" else subjects.named_in(prompt)
+            named = [] if settings.choice == "similar" else subjects.find_named(prompt)
             named.sort(key=lambda index: -likeness[index])
             alike = [] if settings.choice == "subject-only" else retriever.nearest(prompt, settings.facts)
             order = list(dict.fromkeys([*named, *(index for index, _ in alike)]))[: settings.facts]

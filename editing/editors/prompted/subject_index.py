@@ -30,7 +30,7 @@ class SubjectIndex:
                     self._in_any_case.add((words[0], index))
         self._longest = max((len(words) for words in self._owners), default=0)
 
-    def named_in(self, text: str) -> list[int]:
+    def find_named(self, text: str) -> list[int]:
         """Indices of the subjects that the text names, longer names first."""
         return [index for index, _, _ in self.positions_in(text)]
 

@@ -178,7 +178,7 @@ class WeightEdit(EditedModel):
         New values and no differences: a sum of floats would not give the edited model back bit for bit.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        edited = self._read()
+        edited = self._read_weights()
         self.write(self.before)
         base = model_hash(self.model)
         self.write(edited)
@@ -189,7 +189,7 @@ class WeightEdit(EditedModel):
         self.write(self.before)
         return self.model.eval()
 
-    def _read(self) -> dict[str, torch.Tensor]:
+    def _read_weights(self) -> dict[str, torch.Tensor]:
         now = dict(self.model.named_parameters())
         return {name: now[name].detach().clone() for name in self.before}
 

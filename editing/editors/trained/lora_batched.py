@@ -143,7 +143,7 @@ def _train(
     adapters = _start(model, names, len(examples), settings)
     leaves = [side for pair in adapters.values() for side in pair]
     optimizer = torch.optim.Adam(leaves, lr=settings.learning_rate)
-    with _opened(model, adapters, examples, settings.alpha / settings.rank) as facts:
+    with _open(model, adapters, examples, settings.alpha / settings.rank) as facts:
         for step in range(settings.steps):
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
@@ -187,7 +187,7 @@ class _Facts:
 
 
 @contextmanager
-def _opened(model: Any, adapters: Adapters, examples: Sequence[Sequence[Encoded]], scale: float) -> Iterator[_Facts]:
+def _open(model: Any, adapters: Adapters, examples: Sequence[Sequence[Encoded]], scale: float) -> Iterator[_Facts]:
     """The model with the adapters on it, ready to be read from the lowest block that has any."""
     device, count = next(model.parameters()).device, len(examples)
     low_precision, lowest = has_bfloat16(device), _lowest(model, adapters)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from chronofacts.pipeline.sources.dump.lines import DamagedDump
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["WrittenSum", "check_sum", "is_sums_file", "written_sum"]
+__all__ = ["WrittenSum", "check_sum", "is_sums_file", "read_written_sum"]
 
 log = logging.getLogger("chronofacts.refresh")
 
@@ -39,7 +39,7 @@ def is_sums_file(name: str) -> bool:
     return _OF_ONE.fullmatch(name) is not None or _OF_MANY.fullmatch(name) is not None
 
 
-def written_sum(path: Path) -> WrittenSum | None:
+def read_written_sum(path: Path) -> WrittenSum | None:
     """The strongest sum of this file that stands in a file beside it; None where there is none.
 
     Raises BadInput for a file `X.sha1` (and the like) that holds no such sum.
@@ -52,7 +52,7 @@ def check_sum(path: Path) -> None:
 
     Raises DamagedDump when they differ.
     """
-    wanted = written_sum(path)
+    wanted = read_written_sum(path)
     if wanted is None:
         return
     log.info("comparing %s with its %s in %s", path.name, wanted.algorithm, wanted.written_in.name)

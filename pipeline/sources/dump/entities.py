@@ -133,7 +133,7 @@ class EntityReader:
     ) -> datetime.datetime | None:
         modified = _in_utc(entity.modified)
         ready = [
-            (pid, statement, _typed_snak(statement.mainsnak), _typed_qualifiers(statement))
+            (pid, statement, _read_typed_snak(statement.mainsnak), _read_typed_qualifiers(statement))
             for pid, statements in _members(self.properties, entity.claims)
             for statement in statements
         ]  # all of them before the first is added: a line is added by one reading or by the other
@@ -222,7 +222,7 @@ def _members(keys: Sequence[str], members: object) -> Iterator[tuple[str, Any]]:
         yield from zip(keys, msgspec.structs.astuple(members), strict=True)
 
 
-def _typed_snak(snak: _Snak) -> Snak:
+def _read_typed_snak(snak: _Snak) -> Snak:
     """`pipeline.sources.statements.json_snak` for the typed form; raises _Untyped for what only that one can judge."""
     if snak.snaktype != "value":
         return SOMEVALUE if snak.snaktype == "somevalue" else NOVALUE
@@ -249,11 +249,11 @@ def _typed_snak(snak: _Snak) -> Snak:
     raise _Untyped
 
 
-def _typed_qualifiers(statement: _Statement) -> dict[str, list[Snak]]:
+def _read_typed_qualifiers(statement: _Statement) -> dict[str, list[Snak]]:
     qualifiers = statement.qualifiers or {}
     if isinstance(qualifiers, list):
         raise _Untyped
-    return {pid: [_typed_snak(snak) for snak in snaks] for pid, snaks in qualifiers.items()}
+    return {pid: [_read_typed_snak(snak) for snak in snaks] for pid, snaks in qualifiers.items()}
 
 
 @lru_cache(maxsize=65_536)  # days repeat: a dump names few beside how often it names them

@@ -22,7 +22,7 @@ from isal import igzip, isal_zlib
 
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
-__all__ = ["BLOCK", "BrokenLine", "DamagedDump", "DumpLines", "OnRead", "Wanted", "decompressed"]
+__all__ = ["BLOCK", "BrokenLine", "DamagedDump", "DumpLines", "OnRead", "Wanted", "decompress"]
 
 MAX_LINE = 64 << 20  # bytes; Wikibase refuses entities far smaller than this
 KEPT_BREAKS = 1000  # broken lines described one by one; the rest is counted
@@ -78,7 +78,7 @@ class DumpLines:
     def __enter__(self) -> DumpLines:
         try:
             self._raw = self.path.open("rb", buffering=0)
-            self._stream = decompressed(self._raw, self.path)
+            self._stream = decompress(self._raw, self.path)
         except OSError as error:
             raise BadInput(f"{self.path} cannot be read ({error.strerror or error})") from error
         return self
@@ -189,7 +189,7 @@ class ByteStream(Protocol):
     def close(self) -> None: ...
 
 
-def decompressed(raw: BinaryIO, path: Path) -> ByteStream:
+def decompress(raw: BinaryIO, path: Path) -> ByteStream:
     """The bytes of a file, whose first ones say how it is compressed.
 
     Unbuffered: it is read in large pieces, and another buffer between would only copy them.

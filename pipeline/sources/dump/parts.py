@@ -98,7 +98,7 @@ def extract_part(
     stem = f"{path.name}-{hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:8]}"
     marker = out_dir / f"{stem}.done.json"
     key = _key(path, properties, settings)
-    finished = _finished(marker, key)
+    finished = _read_finished(marker, key)
     if finished is not None and (finished.damage is None or settings.keep_damaged):
         return replace(finished, reused=True)
     if settings.qids is None and not settings.keep_damaged:  # names are read from a file that has passed already
@@ -110,7 +110,7 @@ def extract_part(
             aside.write_bytes(msgspec.json.encode(_Marker(key, report)))
         remove_leftovers(out_dir / stem)  # of a killed reading, or of one that a cluster had given up
     except OSError as error:
-        if (finished := _finished(marker, key)) is not None:
+        if (finished := _read_finished(marker, key)) is not None:
             return replace(finished, reused=True)
         raise BadInput(
             f"{out_dir} cannot be written ({error.strerror or error}); free space or name another"
@@ -138,7 +138,7 @@ class _Marker(msgspec.Struct):
     report: PartReport
 
 
-def _finished(marker: Path, key: str) -> PartReport | None:
+def _read_finished(marker: Path, key: str) -> PartReport | None:
     try:
         found = msgspec.json.decode(marker.read_bytes(), type=_Marker)
     except (OSError, msgspec.MsgspecError):

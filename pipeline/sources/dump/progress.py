@@ -28,7 +28,7 @@ class Progress:
 
     def __str__(self) -> str:
         share = 100 * self.bytes_read / self.bytes_total if self.bytes_total else 100.0
-        left = "" if self.seconds_left is None else f", {_spelled(self.seconds_left)} left"
+        left = "" if self.seconds_left is None else f", {_format_time(self.seconds_left)} left"
         return (
             f"pass {self.pass_number} of {self.passes}: {self.bytes_read / 1e9:.1f} of {self.bytes_total / 1e9:.1f} GB "
             f"({share:.0f} %) at {self.json_per_second / 1e6:.0f} MB/s of JSON{left}"
@@ -99,7 +99,7 @@ class Meter:
         )
 
 
-def _spelled(seconds: float) -> str:
+def _format_time(seconds: float) -> str:
     """`40 s`, `12 min`, `3 h 05 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"

@@ -107,7 +107,7 @@ class Endpoint:
         Raises QueryTooBig when less must be asked at once, EndpointFailed when the endpoint cannot be reached
         or keeps failing, BadInput when it refuses.
         """
-        return _read(self._recording, self._recording.find(query) or self._fetch(query))
+        return _read_solutions(self._recording, self._recording.find(query) or self._fetch(query))
 
     def close(self) -> None:
         self._session.close()
@@ -123,19 +123,19 @@ class Endpoint:
             return not self._reached and attempt == _UNREACHED_ATTEMPTS
 
         outcome, attempts = ask_again(
-            lambda attempt: self._ask_once(query, self._stamped(record, attempt)), self._settings, self._clock, give_up
+            lambda attempt: self._ask_once(query, self._stamp(record, attempt)), self._settings, self._clock, give_up
         )
         if isinstance(outcome, RecordedQuery):
             return outcome
         # An answer that is cut each time is perhaps always cut at the same length: a smaller one may pass.
         if outcome.act == "less" or outcome.cut:
-            return self._keep_too_big(query, self._stamped(record, attempts), outcome)
+            return self._keep_too_big(query, self._stamp(record, attempts), outcome)
         raise EndpointFailed(
             f"{self._settings.address} gave no answer in {attempts} attempts ({outcome.why}); "
             "check the address and the network, or run the same command again later: finished batches are kept"
         )
 
-    def _stamped(self, record: RecordedQuery, attempt: int) -> RecordedQuery:
+    def _stamp(self, record: RecordedQuery, attempt: int) -> RecordedQuery:
         now = self._clock.now().isoformat(timespec="seconds")
         return replace(record, asked_at=now, attempt=attempt, freshness=self.freshness)
 
@@ -209,12 +209,12 @@ def replay(recording: Recording, folder: Path) -> Ask:
                 f"{folder} holds no answer to one of the queries (other relations, days or an --update were "
                 "read then); give the same options as then, or read from the endpoint again"
             )
-        return _read(recording, record)
+        return _read_solutions(recording, record)
 
     return ask
 
 
-def _read(recording: Recording, record: RecordedQuery) -> Iterator[Solution]:
+def _read_solutions(recording: Recording, record: RecordedQuery) -> Iterator[Solution]:
     if record.answer_sha256 is None:
         raise QueryTooBig(
             f"{record.endpoint} does not finish the smallest query that can be asked; "

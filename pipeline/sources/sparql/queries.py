@@ -46,7 +46,7 @@ def discover(
     digits: only subjects the MD5 of whose IRI begins with these hexadecimal digits.
     with_revisions: also the revision of each (`?v`), where the item itself and not its document has it.
     """
-    claims = " UNION ".join(f"{{ ?item p:{pid} ?st }}" for pid in map(_checked_pid, properties))
+    claims = " UNION ".join(f"{{ ?item p:{pid} ?st }}" for pid in map(_check_pid, properties))
     # a software version is dated by its publication
     dates = (*_DATES, "P577") if "P348" in properties else _DATES
     lines = []
@@ -64,7 +64,7 @@ def discover(
             for n, pid in enumerate(dates)
         ]
     if digits:
-        lines.append(f'  FILTER(STRSTARTS(MD5(STR(?item)), "{_checked_digits(digits)}"))')
+        lines.append(f'  FILTER(STRSTARTS(MD5(STR(?item)), "{_check_digits(digits)}"))')
     body = "\n".join(lines)
     if with_revisions:
         # what is found first, and only then the revision of each: else it is looked up once a statement
@@ -83,7 +83,7 @@ def _within(window: Window) -> str:
 
 def subjects_with_value(property_: str, qids: Sequence[str]) -> str:
     """Subjects (`?item`) whose statements of the property have one of the items as value."""
-    pid = _checked_pid(property_)
+    pid = _check_pid(property_)
     return (
         f"{PREFIXES}SELECT DISTINCT ?item WHERE {{\n"
         f"  VALUES ?v {{ {_items(qids)} }}\n"
@@ -111,7 +111,7 @@ def entities(
 
     `mul` must be among the languages: Wikidata removes labels of single languages in its favour.
     """
-    wanted = ", ".join(f'"{_checked_language(language)}"' for language in languages)
+    wanted = ", ".join(f'"{_check_language(language)}"' for language in languages)
     names = _union(("rdfs:label", "skos:altLabel", "schema:description"))
     parts = [
         _statements(properties, qids),
@@ -134,9 +134,7 @@ def _one_answer(columns: str, parts: Sequence[str]) -> str:
 
 def _statements(properties: Sequence[str], qids: Sequence[str]) -> str:
     # One branch a property: a second VALUES makes engines join it with the items first.
-    claims = " UNION ".join(
-        f"{{ ?item p:{pid} ?st . BIND(p:{pid} AS ?claim) }}" for pid in map(_checked_pid, properties)
-    )
+    claims = " UNION ".join(f"{{ ?item p:{pid} ?st . BIND(p:{pid} AS ?claim) }}" for pid in map(_check_pid, properties))
     return (
         f"  VALUES ?item {{ {_items(qids)} }}\n"
         f"  {claims}\n"
@@ -184,19 +182,19 @@ def _items(qids: Sequence[str]) -> str:
     return " ".join(f"wd:{qid}" for qid in qids)
 
 
-def _checked_pid(pid: str) -> str:
+def _check_pid(pid: str) -> str:
     if not is_pid(pid):
         raise ValueError(f"{pid!r} is not a PID")
     return pid
 
 
-def _checked_language(code: str) -> str:
+def _check_language(code: str) -> str:
     if not code.replace("-", "").isalnum() or not code.isascii():
         raise ValueError(f"{code!r} is not a language code")
     return code
 
 
-def _checked_digits(digits: str) -> str:
+def _check_digits(digits: str) -> str:
     if not set(digits) <= set("0123456789abcdef"):
         raise ValueError(f"{digits!r} is not hexadecimal")
     return digits

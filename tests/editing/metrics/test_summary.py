@@ -16,10 +16,10 @@ from chronofacts.editing.facts import Change
 from chronofacts.editing.metrics.summary import (
     as_mapping,
     compare,
-    forgetting,
     paired_differences,
     share_interval,
     summarise,
+    summarise_forgetting,
 )
 from chronofacts.editing.scoring import SCORES
 from chronofacts.schemas.errors import CheckFailed
@@ -188,7 +188,7 @@ def test_forgetting_is_right_at_once_and_wrong_at_the_end() -> None:
     then = table(*(probe(f"q{n}", "edit", n < 3) for n in range(4)))
     then = then.append_column("chunk", pa.array([0, 0, 1, 1], pa.int32()))
     end = table(*(probe(f"q{n}", "edit", n in (2, 3)) for n in range(4)))
-    rows = {(row["metric"], row["group"]): row["value"] for row in forgetting(then, end).to_pylist()}
+    rows = {(row["metric"], row["group"]): row["value"] for row in summarise_forgetting(then, end).to_pylist()}
     assert (rows["success_at_once", None], rows["success_at_end", None]) == (0.75, 0.5)
     assert (rows["forgotten", None], rows["forgotten", "0"], rows["forgotten", "1"]) == (0.5, 1.0, 0.0)
 

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 
 from chronofacts.editing.editors import make_plan
-from chronofacts.editing.models.chat import ChatTokenizer, chatting, plain_tokenizer
+from chronofacts.editing.models.chat import ChatTokenizer, plain_tokenizer, with_chat
 from chronofacts.editing.models.encoding import encode, pad
 from chronofacts.editing.models.load import load_model
 from chronofacts.editing.models.subject_tokens import subject_end
@@ -193,7 +193,7 @@ def test_few_shot_examples_leave_room_for_the_template_too() -> None:
 
 def test_a_template_that_refuses_a_system_role_is_asked_for_none() -> None:
     refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + TEMPLATE
-    (one,) = encode(chatting(tuned(refusing), "auto", "model"), [QUESTION], ["Ada"])
+    (one,) = encode(with_chat(tuned(refusing), "auto", "model"), [QUESTION], ["Ada"])
     assert one == encode(CHAT, [QUESTION], ["Ada"])[0]
 
 
@@ -229,7 +229,7 @@ def test_a_small_world_does_not_chat(tmp_path: Path) -> None:
 @pytest.mark.parametrize("template", ["{{ raise_exception('no') }}", "always the same", "{% for %}"])
 def test_a_template_that_cannot_be_used_is_told_with_the_mend(template: str) -> None:
     with pytest.raises(BadInput, match="chat=no"):
-        chatting(tuned(template), "auto", "model")
+        with_chat(tuned(template), "auto", "model")
 
 
 def test_a_run_says_that_it_chats_and_shares_no_answers_with_one_that_does_not(folder: Path, tmp_path: Path) -> None:

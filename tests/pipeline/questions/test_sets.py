@@ -13,7 +13,7 @@ from chronofacts.pipeline.snapshots.entity_report import report_entity
 from chronofacts.pipeline.snapshots.summary import summarise
 from chronofacts.pipeline.snapshots.verify import verify
 from chronofacts.schemas.catalogue import load_catalogue
-from chronofacts.schemas.catalogue_checks import worded_for
+from chronofacts.schemas.catalogue_checks import choose_wording
 from tests.pipeline.membership_world import questions_of, rows, snapshot_of, unions
 from tests.pipeline.timelines.statement_world import World, world
 
@@ -241,7 +241,7 @@ def test_the_plural_words_of_every_relation_read_as_questions(language: str) -> 
         assert ((plural is None) == (changes is None)) != relation.may_change_in_part(), relation.id
         if changes is not None:
             for several in (False, True):
-                told = [worded_for(text, several) for text in (*changes.joined, *changes.left)]
+                told = [choose_wording(text, several) for text in (*changes.joined, *changes.left)]
                 assert all("[" not in text and "|" not in text for text in told), relation.id
                 assert len({re.sub(r"\W", "", text) for text in told}) == len(told) == 10, relation.id
         if plural is not None:

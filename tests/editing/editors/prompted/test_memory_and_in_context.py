@@ -139,17 +139,17 @@ def test_a_text_is_nearest_to_itself_and_a_stranger_to_none() -> None:
 
 def test_the_longest_name_wins_and_only_whole_words_count() -> None:
     index = SubjectIndex([["York"], ["New York"], ["Old Town", "York Hill"]])
-    assert index.named_in("Who runs new york?") == [1]
-    assert index.named_in("Is York Hill in York?") == [2, 0]
-    assert index.named_in("Yorkshire") == []
+    assert index.find_named("Who runs new york?") == [1]
+    assert index.find_named("Is York Hill in York?") == [2, 0]
+    assert index.find_named("Yorkshire") == []
 
 
 def test_a_name_in_capitals_is_no_word_of_the_question() -> None:
     index = SubjectIndex([["World Health Organization", "WHO"], ["United States", "US", "USA"], ["Linz", "LINZ"]])
-    assert index.named_in("Who leads us?") == []
-    assert index.named_in("Who leads the WHO?") == [0]
-    assert index.named_in("WHO LEADS THE US?") == [0, 1]
-    assert index.named_in("who runs linz?") == [2]
+    assert index.find_named("Who leads us?") == []
+    assert index.find_named("Who leads the WHO?") == [0]
+    assert index.find_named("WHO LEADS THE US?") == [0, 1]
+    assert index.find_named("who runs linz?") == [2]
 
 
 def test_a_year_in_a_subjects_own_name_is_no_past() -> None:
