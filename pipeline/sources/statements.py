@@ -17,6 +17,7 @@ from datetime import datetime
 from decimal import Decimal, DecimalException
 from typing import Any, Literal
 
+import msgspec
 import pyarrow as pa
 
 from chronofacts.schemas import tables
@@ -57,8 +58,7 @@ def properties_of(catalogue: Catalogue) -> list[str]:
     return sorted(named.difference(LIFECYCLE), key=lambda pid: int(pid[1:]))
 
 
-@dataclass(frozen=True, slots=True)
-class Snak:
+class Snak(msgspec.Struct, frozen=True, gc=False):
     """A value: `text` is its spelling (null for somevalue, novalue, other), `date` the date of a time value,
     `unit` the unit of a quantity or the language of a text, `fault` what is wrong with it."""
 
@@ -139,6 +139,7 @@ class StatementRows:
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
         self._rows: list[tuple[object, ...]] = []
+        self._subject, self._properties = "", set[str]()
 
     def clear(self) -> None:
         self._rows = []
@@ -159,7 +160,7 @@ class StatementRows:
     ) -> None:
         """One row. Never raises: faults of values go into the row's `faults`; a rank that is none counts as normal."""
         faults = {main.fault} if main.fault else set()
-        if not is_qid(subject) or not is_pid(property_) or len(statement_id) > LONGEST_ID:
+        if len(statement_id) > LONGEST_ID or not self._are_ids(subject, property_):
             faults.add("malformed_id")
         if len(main.text or "") > LONGEST_TEXT or len(main.unit or "") > LONGEST_ID:
             faults.add("too_long")
@@ -167,9 +168,9 @@ class StatementRows:
         if sum(map(len, others)) > LONGEST_TEXT:
             faults.add("too_long")
             others = []
-        start, end, point_in_time = (
+        start, end, point_in_time = [
             self._bound(qualifiers[pid], faults) if pid in qualifiers else ABSENT for pid in _TIMES
-        )
+        ]
         if property_ in _BEGIN_PUBLISHED and "P580" not in qualifiers and "P577" in qualifiers:
             start = self._bound(qualifiers["P577"], faults)
         if _certainly_after(start, end):
@@ -186,13 +187,25 @@ class StatementRows:
                 *_interval_columns(start),
                 *_interval_columns(end),
                 *_interval_columns(point_in_time),
-                *(_one_item(qualifiers[pid]) if pid in qualifiers else None for pid in _SUCCESSION),
+                *[_one_item(qualifiers[pid]) if pid in qualifiers else None for pid in _SUCCESSION],
                 others,
                 sorted(faults),
                 revision,
                 modified_at,
             )
         )
+
+    def _are_ids(self, subject: str, property_: str) -> bool:
+        """Rows that follow one another mostly share a subject, and all of them a few properties."""
+        if subject != self._subject:
+            if not is_qid(subject):
+                return False
+            self._subject = subject
+        if property_ not in self._properties:
+            if not is_pid(property_):
+                return False
+            self._properties.add(property_)
+        return True
 
     @staticmethod
     def _bound(snaks: Iterable[Snak], faults: set[str]) -> Bound:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import compress
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -137,8 +138,10 @@ class EntityReader:
             for pid, statements in _members(self.properties, entity.claims)
             for statement in statements
         ]  # all of them before the first is added: a line is added by one reading or by the other
+        own = f"{entity.id}$"
         for pid, statement, main, qualifiers in ready:
-            id_ = statement_id_from_iri(statement.id)
+            is_spelled = statement.id.startswith(own) and "/" not in statement.id  # nearly always
+            id_ = statement.id if is_spelled else statement_id_from_iri(statement.id)
             rows.add(id_, entity.id, pid, statement.rank, main, qualifiers, entity.lastrevid, modified)
         if names is not None:
             texts = Names(
@@ -216,10 +219,12 @@ class NameRows:
         return pa.Table.from_pylist(self._rows, schema=NAMES)
 
 
-def _members(keys: Sequence[str], members: object) -> Iterator[tuple[str, Any]]:
-    """The members of a Struct by the names that they have in JSON; none of what is no Struct."""
-    if isinstance(members, msgspec.Struct):
-        yield from zip(keys, msgspec.structs.astuple(members), strict=True)
+def _members(keys: Sequence[str], members: object) -> Iterable[tuple[str, Any]]:
+    """The members of a Struct that say something, by the names that they have in JSON; none of what is no Struct."""
+    if not isinstance(members, msgspec.Struct):
+        return ()
+    values = msgspec.structs.astuple(members)
+    return compress(zip(keys, values, strict=True), values)
 
 
 def _read_typed_snak(snak: _Snak) -> Snak:
@@ -250,7 +255,9 @@ def _read_typed_snak(snak: _Snak) -> Snak:
 
 
 def _read_typed_qualifiers(statement: _Statement) -> dict[str, list[Snak]]:
-    qualifiers = statement.qualifiers or {}
+    qualifiers = statement.qualifiers
+    if not qualifiers:
+        return {}
     if isinstance(qualifiers, list):
         raise _Untyped
     return {pid: [_read_typed_snak(snak) for snak in snaks] for pid, snaks in qualifiers.items()}
