@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chronofacts.editing.edited import Edited, load, prompt_text
+    from chronofacts.editing.editors.located.alphaedit import AlphaEditSettings as AlphaEdit
     from chronofacts.editing.editors.located.grace import GraceSettings as Grace
     from chronofacts.editing.editors.located.memit import MemitSettings as Memit
     from chronofacts.editing.editors.located.rome import RomeSettings as Rome
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AlphaEdit",
     "ChronoFactsError",
     "Edit",
     "Edited",
@@ -77,6 +79,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AlphaEdit": "editing.editors.located.alphaedit:AlphaEditSettings",
     "ChronoFactsError": "schemas.errors",
     "Edit": "interface",
     "Edited": "editing.edited",

@@ -16,6 +16,7 @@ __all__ = ["PRESETS", "Preset", "with_preset"]
 
 CHRONOEDIT = "Ge et al. 2024, arXiv 2406.04496; rank, alpha and rate are common ones for 7 B, not confirmed there"
 ROME = "Meng et al. 2022, arXiv 2202.05262"
+ALPHAEDIT = "Fang et al. 2025, arXiv 2410.02355, hparams/AlphaEdit of its code"
 MEMIT = "Meng et al. 2023, arXiv 2210.07229"
 ULTRAEDIT = "Gu et al. 2025, arXiv 2505.14679; its layers and matrices differ by model and data"
 FINETUNED = "Zhu et al. 2020, arXiv 2012.00363, as the baseline of Meng et al. 2022"
@@ -47,6 +48,15 @@ def _memit(layers: str, weight: str) -> Preset:
         "kl_factor": "0.0625", "decay": "0.5", "clamp": "0.75", "covariance_weight": weight,
     }  # fmt: skip
     return Preset("memit", values, MEMIT)
+
+
+def _alphaedit(layers: str, steps: str, rate: str) -> Preset:
+    values = {
+        "layers": layers, "site": "subject", "wordings": "cloze", "value_steps": steps, "value_rate": rate,
+        "kl_factor": "0.0625", "decay": "0.5", "clamp": "0.75", "passes": "1", "null_space": "threshold",
+        "threshold": "0.02", "beta": "10",
+    }  # fmt: skip
+    return Preset("alphaedit", values, ALPHAEDIT)
 
 
 PRESETS = {
@@ -85,6 +95,9 @@ PRESETS = {
     "memit-gpt2-xl": _memit("13-17", "20000"),
     "memit-gpt-j": _memit("3-8", "15000"),
     "memit-llama-2-7b": _memit("4-8", "15000"),
+    "alphaedit-gpt2-xl": _alphaedit("13-17", "20", "0.5"),
+    "alphaedit-gpt-j": _alphaedit("3-8", "25", "0.5"),
+    "alphaedit-llama-3-8b": _alphaedit("4-8", "25", "0.1"),
 }  # fmt: skip
 
 

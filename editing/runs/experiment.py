@@ -206,7 +206,7 @@ def _run_single_edits(experiment: Experiment, plan: Plan, state: str) -> EditorR
         try:
             found = score_single_edits(
                 plan, prepared.model, prepared.tokenizer, batch, experiment.snapshot.questions,
-                experiment.settings.scoring, store_of,
+                experiment.settings.scoring, store_of, experiment.model_cache(),
             )  # fmt: skip
         except (KeyboardInterrupt, ChronoFactsError) as error:
             if not isinstance(error, BadInput):
@@ -223,7 +223,7 @@ def _edit(experiment: Experiment, plan: Plan, batch: EditBatch, curve: list[pa.T
     model, tokenizer = experiment.prepared.model, experiment.prepared.tokenizer
     settings, questions = experiment.settings, experiment.snapshot.questions
     if settings.run.chunk is None or isinstance(plan.settings, SavedSettings):
-        return plan.editor.edit(model, tokenizer, batch, plan.settings)
+        return plan.editor.edit(model, tokenizer, batch, plan.settings, experiment.model_cache())
     questions = questions.filter(pc.equal(questions["kind"], "edit"))
     ids = (several[0] if several else "" for several in questions["edit_ids"].to_pylist())
     facts = pa.array([batch.facts.get(edit_id) for edit_id in ids], pa.string())
@@ -235,7 +235,8 @@ def _edit(experiment: Experiment, plan: Plan, batch: EditBatch, curve: list[pa.T
             number = pa.array([len(curve)] * scores.num_rows, pa.int32())
             curve.append(scores.append_column("chunk", number))
 
-    return edit_in_chunks(plan, model, tokenizer, batch, settings.run.chunk, score_chunk)
+    cache = experiment.model_cache()
+    return edit_in_chunks(plan, model, tokenizer, batch, settings.run.chunk, score_chunk, cache)
 
 
 def _evaluate(

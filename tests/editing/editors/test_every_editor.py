@@ -27,6 +27,7 @@ QUICK = {
     "finetune": {"steps": "3"},
     "rome": {"value_steps": "3", "passes": "1"},
     "memit": {"value_steps": "3"},
+    "alphaedit": {"value_steps": "3"},
     "ultraedit": {},
     "grace": {"value_steps": "3"},
     "in-context": {},
