@@ -59,11 +59,13 @@ def edit_in_chunks(
 
     after: called with the edited model and the chunk's edits after each chunk. Adapters are merged into the weights
     between chunks (`undo` takes them out bit for bit); a store of edits grows. cache: what is known of the base model;
-    keys are counted on it once, before the first chunk. Raises BadInput for a size below 1 and
+    keys are counted on it once, before the first chunk. Raises BadInput for a size below what the editor bears and
     for p-tuning, whose vectors stand before every prompt. At any error the model is restored.
     """
-    if size < 1:
-        raise BadInput(f"chunk = {size}; it must be at least 1")
+    fewest = getattr(plan.editor, "fewest_in_chunk", 1)
+    if size < fewest:
+        why = f": {plan.name} cannot edit fewer facts at a time" if fewest > 1 else ""
+        raise BadInput(f"chunk = {size}; it must be at least {fewest}{why}")
     edited, total = SequentialEdits(model, model), batch.edits.num_rows
     cache = replace(cache or ModelCache(covariances={}), earlier_chunks={})
     with undo_on_error(edited):

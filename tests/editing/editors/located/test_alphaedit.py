@@ -1,4 +1,4 @@
-"""AlphaEdit writes within the null space of other text's keys; it and MEMIT remember; no model gets another's figures."""
+"""AlphaEdit writes in the null space of other keys; it and MEMIT remember; no model gets the figures of another."""
 
 from __future__ import annotations
 
