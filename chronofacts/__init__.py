@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from chronofacts.editing.editors.located.memit import MemitSettings as Memit
     from chronofacts.editing.editors.located.rome import RomeSettings as Rome
     from chronofacts.editing.editors.located.ultraedit import UltraEditSettings as UltraEdit
+    from chronofacts.editing.editors.located.wise import WiseSettings as Wise
     from chronofacts.editing.editors.prompted.in_context import InContextSettings as InContext
     from chronofacts.editing.editors.prompted.memory import MemorySettings as Memory
     from chronofacts.editing.editors.trained.finetune import FinetuneSettings as Finetune
@@ -61,6 +62,7 @@ __all__ = [
     "Scoring",
     "Snapshot",
     "UltraEdit",
+    "Wise",
     "World",
     "__version__",
     "edit",
@@ -97,6 +99,7 @@ _HOMES = {
     "Scoring": "editing.scoring.settings:ScoringSettings",
     "Snapshot": "interface",
     "UltraEdit": "editing.editors.located.ultraedit:UltraEditSettings",
+    "Wise": "editing.editors.located.wise:WiseSettings",
     "World": "editing.small_world.pretrain:WorldSettings",
     "edit": "interface",
     "evaluate": "interface",

@@ -37,6 +37,7 @@ EDITORS = {
     "alphaedit": "chronofacts.editing.editors.located.alphaedit:AlphaEdit",
     "ultraedit": "chronofacts.editing.editors.located.ultraedit:UltraEdit",
     "grace": "chronofacts.editing.editors.located.grace:Grace",
+    "wise": "chronofacts.editing.editors.located.wise:Wise",
     "in-context": "chronofacts.editing.editors.prompted.in_context:InContext",
     "memory": "chronofacts.editing.editors.prompted.memory:Memory",
 }
