@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chronofacts.editing.edited import Edited, load, prompt_text
+    from chronofacts.editing.editors.located.alphaedit import AlphaEditSettings as AlphaEdit
     from chronofacts.editing.editors.located.grace import GraceSettings as Grace
     from chronofacts.editing.editors.located.memit import MemitSettings as Memit
     from chronofacts.editing.editors.located.rome import RomeSettings as Rome
     from chronofacts.editing.editors.located.ultraedit import UltraEditSettings as UltraEdit
+    from chronofacts.editing.editors.located.wise import WiseSettings as Wise
     from chronofacts.editing.editors.prompted.in_context import InContextSettings as InContext
     from chronofacts.editing.editors.prompted.memory import MemorySettings as Memory
     from chronofacts.editing.editors.trained.finetune import FinetuneSettings as Finetune
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AlphaEdit",
     "ChronoFactsError",
     "Edit",
     "Edited",
@@ -59,6 +62,7 @@ __all__ = [
     "Scoring",
     "Snapshot",
     "UltraEdit",
+    "Wise",
     "World",
     "__version__",
     "edit",
@@ -77,6 +81,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AlphaEdit": "editing.editors.located.alphaedit:AlphaEditSettings",
     "ChronoFactsError": "schemas.errors",
     "Edit": "interface",
     "Edited": "editing.edited",
@@ -94,6 +99,7 @@ _HOMES = {
     "Scoring": "editing.scoring.settings:ScoringSettings",
     "Snapshot": "interface",
     "UltraEdit": "editing.editors.located.ultraedit:UltraEditSettings",
+    "Wise": "editing.editors.located.wise:WiseSettings",
     "World": "editing.small_world.pretrain:WorldSettings",
     "edit": "interface",
     "evaluate": "interface",

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from weakref import WeakKeyDictionary
 
 import pyarrow as pa
 
@@ -33,8 +34,10 @@ EDITORS = {
     "finetune": "chronofacts.editing.editors.trained.finetune:Finetune",
     "rome": "chronofacts.editing.editors.located.rome:Rome",
     "memit": "chronofacts.editing.editors.located.memit:Memit",
+    "alphaedit": "chronofacts.editing.editors.located.alphaedit:AlphaEdit",
     "ultraedit": "chronofacts.editing.editors.located.ultraedit:UltraEdit",
     "grace": "chronofacts.editing.editors.located.grace:Grace",
+    "wise": "chronofacts.editing.editors.located.wise:Wise",
     "in-context": "chronofacts.editing.editors.prompted.in_context:InContext",
     "memory": "chronofacts.editing.editors.prompted.memory:Memory",
 }
@@ -81,9 +84,18 @@ class ModelCache:
     trace: tuple[pa.Table, int] | None = None
     """Averages of a causal trace, and how many facts it traced."""
     covariances: dict[str, Any] | None = None
-    """Covariances of keys by matrix; None where one edit changes the model of the next."""
+    """Covariances of keys, and their null spaces, by the model's hash, the matrix and the text; None: forgotten."""
     earlier_chunks: dict[str, Any] | None = None
     """What editors remember of the chunks before; None where every edit starts from the base model."""
+    hashes: WeakKeyDictionary[Any, str] = field(default_factory=WeakKeyDictionary)
+
+    def base_hash(self, model: Any) -> str:
+        """The hash of this very model when it was first asked for: chunks have changed its weights since."""
+        from chronofacts.editing.models.load import model_hash
+
+        if model not in self.hashes:
+            self.hashes[model] = model_hash(model)
+        return self.hashes[model]
 
 
 @dataclass

@@ -16,6 +16,8 @@ __all__ = ["PRESETS", "Preset", "with_preset"]
 
 CHRONOEDIT = "Ge et al. 2024, arXiv 2406.04496; rank, alpha and rate are common ones for 7 B, not confirmed there"
 ROME = "Meng et al. 2022, arXiv 2202.05262"
+ALPHAEDIT = "Fang et al. 2025, arXiv 2410.02355, hparams/AlphaEdit of its code"
+WISE = "Wang et al. 2024, arXiv 2405.14768, its code's hparams/WISE; decided token by token"
 MEMIT = "Meng et al. 2023, arXiv 2210.07229"
 ULTRAEDIT = "Gu et al. 2025, arXiv 2505.14679; its layers and matrices differ by model and data"
 FINETUNED = "Zhu et al. 2020, arXiv 2012.00363, as the baseline of Meng et al. 2022"
@@ -47,6 +49,24 @@ def _memit(layers: str, weight: str) -> Preset:
         "kl_factor": "0.0625", "decay": "0.5", "clamp": "0.75", "covariance_weight": weight,
     }  # fmt: skip
     return Preset("memit", values, MEMIT)
+
+
+def _alphaedit(layers: str, steps: str, rate: str) -> Preset:
+    values = {
+        "layers": layers, "site": "subject", "wordings": "cloze", "value_steps": steps, "value_rate": rate,
+        "kl_factor": "0.0625", "decay": "0.5", "clamp": "0.75", "passes": "1", "null_space": "threshold",
+        "threshold": "0.02", "beta": "10",
+    }  # fmt: skip
+    return Preset("alphaedit", values, ALPHAEDIT)
+
+
+def _wise(layer: str, passes: str, ratio: str) -> Preset:
+    values = {
+        "layer": layer, "optimizer": "sgd", "learning_rate": "1.0", "epochs": passes, "batch": "1", "mask": "0.2",
+        "norm": "1.0", "alpha": "5", "beta": "20", "gamma": "10", "unit": "one", "ratio": ratio, "others": "1",
+        "shard": "500", "merge": "ties", "density": "0.53", "wordings": "prompt",
+    }  # fmt: skip
+    return Preset("wise", values, WISE)
 
 
 PRESETS = {
@@ -85,6 +105,10 @@ PRESETS = {
     "memit-gpt2-xl": _memit("13-17", "20000"),
     "memit-gpt-j": _memit("3-8", "15000"),
     "memit-llama-2-7b": _memit("4-8", "15000"),
+    "wise-llama-2-7b": _wise("27", "70", "0.88"),
+    "alphaedit-gpt2-xl": _alphaedit("13-17", "20", "0.5"),
+    "alphaedit-gpt-j": _alphaedit("3-8", "25", "0.5"),
+    "alphaedit-llama-3-8b": _alphaedit("4-8", "25", "0.1"),
 }  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from safetensors.torch import load_file
 
 from chronofacts.editing.editors import EditBatch, EditedModel, ModelCache, Plan, make_plan
 from chronofacts.editing.editors.located.grace import CODEBOOK, load_grace
+from chronofacts.editing.editors.located.side_memory import SIDE_MEMORY, load_wise
 from chronofacts.editing.editors.prompted.rewritten_model import STORE
 from chronofacts.editing.editors.trained.gradient import DELTA, WeightEdit, change_weights, merge_edit
 from chronofacts.editing.models.chat import ChatTokenizer
@@ -108,6 +109,8 @@ def _load_change(model: Any, tokenizer: Any, folder: Path, card: dict[str, Any])
         return load_lora(model, folder, trained)
     if (folder / CODEBOOK).is_file():
         return load_grace(model, folder, trained)
+    if (folder / SIDE_MEMORY).is_file():
+        return load_wise(model, folder, trained)
     raise BadInput(f"{folder} has a {CARD} but no edit beside it; copy the whole folder")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +53,21 @@ def edit_in_chunks(
     batch: EditBatch,
     size: int,
     after: Callable[[EditedModel, pa.Table], None] = lambda part, edits: None,
+    cache: ModelCache | None = None,
 ) -> SequentialEdits:
     """Edit `size` facts at a time, each chunk on the model that the ones before it left.
 
     after: called with the edited model and the chunk's edits after each chunk. Adapters are merged into the weights
-    between chunks (`undo` takes them out bit for bit); a store of edits grows. Raises BadInput for a size below 1 and
+    between chunks (`undo` takes them out bit for bit); a store of edits grows. cache: what is known of the base model;
+    keys are counted on it once, before the first chunk. Raises BadInput for a size below what the editor bears and
     for p-tuning, whose vectors stand before every prompt. At any error the model is restored.
     """
-    if size < 1:
-        raise BadInput(f"chunk = {size}; it must be at least 1")
-    edited, cache, total = SequentialEdits(model, model), ModelCache(earlier_chunks={}), batch.edits.num_rows
+    fewest = getattr(plan.editor, "fewest_in_chunk", 1)
+    if size < fewest:
+        why = f": {plan.name} cannot edit fewer facts at a time" if fewest > 1 else ""
+        raise BadInput(f"chunk = {size}; it must be at least {fewest}{why}")
+    edited, total = SequentialEdits(model, model), batch.edits.num_rows
+    cache = replace(cache or ModelCache(covariances={}), earlier_chunks={})
     with undo_on_error(edited):
         for begin in range(0, max(1, total), size):
             part = _edit_next(plan, model, tokenizer, batch, begin, size, cache)

@@ -24,6 +24,7 @@ from chronofacts.editing.models.distributed import own_device, own_folder
 from chronofacts.editing.models.load import load_model, model_hash, save_model
 from chronofacts.editing.progress import steady
 from chronofacts.editing.runs.checkpoint import MODEL, WORK, load_checkpoint, resumable, save_checkpoint
+from chronofacts.editing.runs.collapse import CollapseWatch
 from chronofacts.editing.runs.cost import Cost
 from chronofacts.editing.runs.estimate import describe_plan, plan_of_small_world
 from chronofacts.editing.runs.lm_eval_tasks import TaskFigure, check_tasks, run_tasks
@@ -33,7 +34,7 @@ from chronofacts.editing.runs.run_folder import describe_edit, write_json, write
 from chronofacts.editing.runs.settings import SMALL_WORLD, ExperimentSettings
 from chronofacts.editing.runs.single_edits import choose_single_edits, score_single_edits
 from chronofacts.editing.runs.sweep import choose_best
-from chronofacts.editing.scoring import ScoreCache, ScoringSettings, all_probes, evaluate, score
+from chronofacts.editing.scoring import SCORES, ScoreCache, ScoringSettings, all_probes, evaluate, score
 from chronofacts.editing.scoring.cache import default_folder, state_key
 from chronofacts.editing.small_world.pretrain import pretrain
 from chronofacts.editing.snapshot import Snapshot, load_snapshot
@@ -172,8 +173,9 @@ def _run_edits(experiment: Experiment, plan: Plan, state: str, before: pa.Table 
     batch = _make_batch(experiment)
     experiment.progress(f"{plan.name}: editing {batch.edits.num_rows} facts")
     curve: list[pa.Table] = []
+    watch = _watch_collapse(experiment, plan, before)
     with Cost() as editing:
-        edited = _edit(experiment, plan, batch, curve)
+        edited = _edit(experiment, plan, batch, curve, watch)
     try:
         folder = experiment.folder / "adapters" / plan.name
         edited.save(folder)
@@ -184,7 +186,8 @@ def _run_edits(experiment: Experiment, plan: Plan, state: str, before: pa.Table 
         with Cost() as scoring:
             store = ScoreCache(experiment.folder / WORK / "scores", state)
             scores, tasks = _evaluate(experiment, edited.model, store, folder, before)
-        trained, report = edited.trained_prompts, dict(edited.report)
+        watch.at_end(scores, batch.edits["edit_id"].to_pylist())
+        trained, report = edited.trained_prompts, {**edited.report, **watch.report}
     finally:
         edited.undo()
     peak = max(editing.peak_mb, scoring.peak_mb)
@@ -206,7 +209,7 @@ def _run_single_edits(experiment: Experiment, plan: Plan, state: str) -> EditorR
         try:
             found = score_single_edits(
                 plan, prepared.model, prepared.tokenizer, batch, experiment.snapshot.questions,
-                experiment.settings.scoring, store_of,
+                experiment.settings.scoring, store_of, experiment.model_cache(),
             )  # fmt: skip
         except (KeyboardInterrupt, ChronoFactsError) as error:
             if not isinstance(error, BadInput):
@@ -218,24 +221,39 @@ def _run_single_edits(experiment: Experiment, plan: Plan, state: str) -> EditorR
     )  # fmt: skip
 
 
-def _edit(experiment: Experiment, plan: Plan, batch: EditBatch, curve: list[pa.Table]) -> EditedModel:
+def _watch_collapse(experiment: Experiment, plan: Plan, before: pa.Table | None) -> CollapseWatch:
+    scoring, snapshot = experiment.settings.scoring, experiment.snapshot
+    probes = all_probes(snapshot.questions, snapshot.sentences, scoring)
+    if before is None:
+        probes, before = probes.slice(0, 0), SCORES.empty_table()
+    return CollapseWatch(plan.name, experiment.prepared.tokenizer, probes, before, scoring)
+
+
+def _edit(
+    experiment: Experiment, plan: Plan, batch: EditBatch, curve: list[pa.Table], watch: CollapseWatch
+) -> EditedModel:
     """All at once, or in chunks; then adds to `curve` the scores of each chunk's own questions right after it."""
     model, tokenizer = experiment.prepared.model, experiment.prepared.tokenizer
     settings, questions = experiment.settings, experiment.snapshot.questions
     if settings.run.chunk is None or isinstance(plan.settings, SavedSettings):
-        return plan.editor.edit(model, tokenizer, batch, plan.settings)
+        return plan.editor.edit(model, tokenizer, batch, plan.settings, experiment.model_cache())
     questions = questions.filter(pc.equal(questions["kind"], "edit"))
     ids = (several[0] if several else "" for several in questions["edit_ids"].to_pylist())
     facts = pa.array([batch.facts.get(edit_id) for edit_id in ids], pa.string())
 
+    taught: list[str] = []
+
     def score_chunk(part: EditedModel, edits: pa.Table) -> None:
+        taught.extend(edits["edit_id"].to_pylist())
+        watch.after_chunk(part.model, taught)
         own = questions.filter(pc.is_in(facts, edits["edit_id"].combine_chunks()))
         if own.num_rows:
             scores = score(part.model, tokenizer, own, settings.scoring)
             number = pa.array([len(curve)] * scores.num_rows, pa.int32())
             curve.append(scores.append_column("chunk", number))
 
-    return edit_in_chunks(plan, model, tokenizer, batch, settings.run.chunk, score_chunk)
+    cache = experiment.model_cache()
+    return edit_in_chunks(plan, model, tokenizer, batch, settings.run.chunk, score_chunk, cache)
 
 
 def _evaluate(

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pyarrow as pa
 
+from chronofacts.editing.editors import ModelCache
 from chronofacts.editing.models.chat import ChatTokenizer
 from chronofacts.editing.runs.lm_eval_tasks import TaskFigure
 from chronofacts.editing.runs.parallel_scoring import ShardRunner, run_in_processes
@@ -63,6 +65,13 @@ class Experiment:
     """The unfinished run folder."""
     progress: Callable[[str], None] = lambda line: None
     run_shards: ShardRunner = run_in_processes
+    covariances: dict[str, Any] = field(default_factory=dict)
+    """Of the base model's keys, shared by all editors that count them."""
+
+    def model_cache(self) -> ModelCache:
+        """What an editor may know of the base model before it begins."""
+        hashes = WeakKeyDictionary({self.prepared.model: self.prepared.hash})
+        return ModelCache(covariances=self.covariances, hashes=hashes)
 
 
 @dataclass(frozen=True)

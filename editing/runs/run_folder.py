@@ -19,6 +19,7 @@ from chronofacts.editing.editors import EditedModel, Plan
 from chronofacts.editing.facts import Change, changes_of, drop_duplicates
 from chronofacts.editing.metrics.summary import METRICS, as_mapping, compare, summarise, summarise_forgetting
 from chronofacts.editing.runs.code_version import describe_code
+from chronofacts.editing.runs.collapse import collapse_warnings
 from chronofacts.editing.runs.cost import describe_machine
 from chronofacts.editing.runs.lm_eval_tasks import TaskFigure
 from chronofacts.editing.runs.results import EditorResult, Experiment
@@ -165,7 +166,10 @@ def _describe(
     snapshot, prepared, settings = experiment.snapshot, experiment.prepared, experiment.settings
     manifest = snapshot.manifest
     return {
-        "warnings": prepared.warnings,
+        "warnings": [
+            *prepared.warnings,
+            *(text for result in results for text in collapse_warnings(result.name, result.report)),
+        ],
         "snapshot": {
             "name": manifest.name,
             "source": manifest.source,

@@ -98,11 +98,12 @@ def score_single_edits(
     questions: pa.Table,
     settings: ScoringSettings = ScoringSettings(),  # noqa: B008 - frozen
     store_of: Callable[[str], ScoreCache | None] = lambda edit_id: None,
+    cache: ModelCache | None = None,
 ) -> SingleEditScores:
     """Every question about exactly one of the edits, answered under that edit alone; restores the model.
 
     store_of: edit id -> the scores of the model with this edit alone; an edit that has all its scores is not made
-    again. Raises BadInput when no question is about one edit alone.
+    again. cache: what is known of the base model. Raises BadInput when no question is about one edit alone.
     """
     ids, probes = batch.edits["edit_id"].to_pylist(), _split_probes(batch, questions, settings)
     stores = {edit: store_of(ids[edit]) for edit in probes}
@@ -112,7 +113,7 @@ def score_single_edits(
     tables = {
         edit: evaluate(model, tokenizer, probes[edit], settings, stores[edit]) for edit in probes.keys() - set(missing)
     }
-    with closing(_edit_each(plan, model, tokenizer, batch, missing, options)) as states:
+    with closing(_edit_each(plan, model, tokenizer, batch, missing, options, cache)) as states:
         for edit, edited in watch.measure(states):
             tables[edit] = evaluate(edited, tokenizer, probes[edit], settings, stores[edit])
     report = {"mode": "one-at-a-time", "edits": len(probes), "in_one_pass": options is not None}
@@ -149,11 +150,17 @@ def _has_scores(store: ScoreCache | None, probes: pa.Table, settings: ScoringSet
 
 
 def _edit_each(
-    plan: Plan, model: Any, tokenizer: Any, batch: EditBatch, edits: Sequence[int], options: LoraBatchSettings | None
+    plan: Plan,
+    model: Any,
+    tokenizer: Any,
+    batch: EditBatch,
+    edits: Sequence[int],
+    options: LoraBatchSettings | None,
+    cache: ModelCache | None,
 ) -> Generator[tuple[int, Any], None, None]:
     """The model with each of the edits alone, one after the other."""
     if options is None:
-        quiet, cache = replace(batch, progress=lambda line: None), ModelCache(covariances={})
+        quiet, cache = replace(batch, progress=lambda line: None), cache or ModelCache(covariances={})
         for edit in edits:
             with edit_singly(plan, model, tokenizer, quiet, edit, cache) as edited:
                 yield edit, edited.model

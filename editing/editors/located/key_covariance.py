@@ -1,13 +1,15 @@
 """How keys are distributed over ordinary text: the uncentred covariance C = E[k kᵀ] that ROME and MEMIT weigh by.
 
 The text is a file, or the snapshot's own sentences. The papers' 100,000 samples of Wikipedia can be given as a file;
-far fewer suffice (FastMEMIT, arXiv 2506.04226). A folder keeps results by the hash of model and text.
+far fewer suffice (FastMEMIT, arXiv 2506.04226). A run computes each C once, and a folder keeps it for other runs, by
+the hash of model and text.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,16 @@ from chronofacts.editing.progress import Progress
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.files import replace_file
 
-__all__ = ["compute_covariances", "find_covariances", "read_texts", "regularise"]
+__all__ = [
+    "compute_covariances",
+    "covariance_key",
+    "find_covariances",
+    "read_texts",
+    "regularise",
+    "without_names",
+]
+
+WORD = re.compile(r"\w+")
 
 
 def find_covariances(
@@ -36,20 +47,48 @@ def find_covariances(
     batch: EditBatch,
     settings: LocatedSettings,
     cache: ModelCache | None = None,
-) -> Mapping[str, torch.Tensor]:
-    """C of each named matrix over the text that the settings name, from the cache where it is there."""
-    known = cache.covariances if cache and cache.covariances is not None else {}
-    if not set(names) <= known.keys():
-        texts = read_texts(batch.sentences, settings.statistics_text, settings.statistics_texts)
+    unnamed: bool = False,
+) -> dict[str, torch.Tensor]:
+    """C of each named matrix over the text that the settings name, from the cache where it is there.
+
+    unnamed: only over texts that name no edited subject, as far as there are any. In chunks C is that of the base
+    model, as in the papers. The cache knows a model by its hash: another one of equal shape has its own C.
+    """
+    cache = ModelCache() if cache is None else cache
+    known = {} if cache.covariances is None else cache.covariances
+    keys = {name: covariance_key(model, name, batch, settings, cache, unnamed) for name in names}
+    missing = [name for name in names if keys[name] not in known]
+    if missing:
+        texts = read_texts(batch.sentences, settings.statistics_text, settings.statistics_texts, _names(batch, unnamed))
         folder = Path(settings.statistics_cache) if settings.statistics_cache else None
-        known |= compute_covariances(model, tokenizer, names, texts, folder, batch.progress)
-    return {name: known[name] for name in names}
+        found = compute_covariances(model, tokenizer, missing, texts, folder, batch.progress)
+        known.update({keys[name]: value.cpu() for name, value in found.items()})
+    device = next(model.parameters()).device
+    return {name: known[keys[name]].to(device) for name in names}
 
 
-def read_texts(sentences: pa.Table, file: str | None, most: int) -> list[str]:
+def covariance_key(
+    model: Any, name: str, batch: EditBatch, settings: LocatedSettings, cache: ModelCache, unnamed: bool
+) -> str:
+    """What C depends on: the model, the matrix and the choice of texts."""
+    whole = batch.edits if batch.whole is None else batch.whole
+    edits = whole["edit_id"].to_pylist() if unnamed else None
+    chosen = (settings.statistics_text, settings.statistics_texts, batch.sentences.num_rows, edits)
+    digest = hashlib.sha256(repr(chosen).encode()).hexdigest()[:16]
+    return f"{cache.base_hash(model)} {name} {digest}"
+
+
+def _names(batch: EditBatch, unnamed: bool) -> list[str]:
+    """Labels and aliases of all subjects that are edited, in this chunk or another; none where any text will do."""
+    whole = batch.edits if batch.whole is None else batch.whole
+    rows = whole.select(["subject_label", "subject_aliases"]).to_pylist() if unnamed else ()
+    return [name for row in rows for name in (row["subject_label"], *(row["subject_aliases"] or ())) if name]
+
+
+def read_texts(sentences: pa.Table, file: str | None, most: int, avoided: Sequence[str] = ()) -> list[str]:
     """Up to `most` texts: the lines of a file, or the snapshot's sentences that are not held out, evenly chosen.
 
-    Raises BadInput when there are none.
+    avoided: names that no text may have, as long as any text is left. Raises BadInput when there are no texts.
     """
     if file is not None:
         path = Path(file)
@@ -61,7 +100,20 @@ def read_texts(sentences: pa.Table, file: str | None, most: int) -> list[str]:
         texts = [f"{render(row['prompt'], row['form'])} {row['answer']}" for row in rows if not row["held_out"]]
     if not texts:
         raise BadInput("there is no text to count keys on; name a file with --set statistics_text=FILE")
+    texts = without_names(texts, avoided) or texts
     return texts[:: max(1, len(texts) // most)][:most]
+
+
+def without_names(texts: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The texts that have none of the names, word by word and in their case."""
+    wanted = {tuple(WORD.findall(name)) for name in names} - {()}
+    lengths = {len(words) for words in wanted}
+
+    def has_name(text: str) -> bool:
+        words = WORD.findall(text)
+        return any(tuple(words[begin : begin + length]) in wanted for length in lengths for begin in range(len(words)))
+
+    return [text for text in texts if not has_name(text)]
 
 
 def compute_covariances(

@@ -1,20 +1,22 @@
 """`memit`: all facts at once, over a few feed-forward matrices (Meng et al. 2023, arXiv 2210.07229).
 
-For each fact, z is what the last chosen layer should hand on at the lookup position. Then for each layer in ascending
-order, with the keys K (in, facts) and what is still missing shared among the layers left, R = (z - h) / left:
+For each fact, z is what the last chosen layer should hand on at the lookup position (eq. 16). Then for each layer in
+ascending order, with the keys K (in, facts) and what is still missing shared among the layers left, R = (z - h) / left:
 
-    Δ = R Kᵀ (λ C + K Kᵀ)⁻¹,   W ← W + Δ
+    Δ = R Kᵀ (λ C + K_p K_pᵀ + K Kᵀ)⁻¹,   W ← W + Δ
 
-which are the normal equations of the least change that brings the missing part. Facts with one and the same key share
-their value (MEMIT-Merge, arXiv 2502.07322). A value is found for one fact while the other facts are not yet written;
-those that the model then does not say are given another one on the edited model, and the equations are solved again
-with nothing missing for all others (`passes`). The layers are an option: by the depth, by a causal trace
-(`traced_layers`), or numbers.
+(eq. 14; with K_p eq. 15 of AlphaEdit, arXiv 2410.02355), the normal equations of the least change that brings the
+missing part. K_p are the keys of all chunks before, as the model looked them up when each was done: with `memory` a
+chunk leaves the facts of earlier ones where they are. The papers' MEMIT has none, and forgets what came before. Facts
+with one and the same key share their value (MEMIT-Merge, arXiv 2502.07322). A value is found for one fact while the
+other facts are not yet written; those that the model then does not say are given another one on the edited model, and
+the equations are solved again with nothing missing for all others (`passes`). The layers are an option: by the depth,
+by a causal trace (`traced_layers`), or numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -46,21 +48,34 @@ from chronofacts.schemas.errors import BadInput
 RIDGE = 1e-6
 """Keeps the equations solvable where the text leaves directions unused."""
 
-__all__ = ["Memit", "MemitSettings", "solve_update"]
+__all__ = ["FindSolvers", "LayersSettings", "Memit", "MemitSettings", "Report", "Solver", "edit_layers", "solve_update"]
+
+
+Solver = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Keys (in, facts) and what is missing (out, facts) -> what a matrix gains (out, in)."""
+Report = Mapping[str, Any]
+FindSolvers = Callable[[Sequence[str], Mapping[str, torch.Tensor]], tuple[dict[str, Solver], Report]]
+"""Matrices, and of each Σ k kᵀ over the keys of earlier chunks -> a solver of each, and what the report says of it."""
 
 
 @dataclass(frozen=True)
-class MemitSettings(LocatedSettings):
+class LayersSettings(LocatedSettings):
     """Each wording is a fact of its own, with its own key. The paper clamps at 0.75; a small model needs more room."""
 
     layers: str = "depth"
     """`depth`: an eighth to a quarter of it (4-8 of Llama 2's 32), a shallow model's last two; `auto`: those that end
     where a causal trace says that this model looks its old facts up; or `3`, `0-1`."""
+    passes: int = 3
+    """At most; the paper writes all facts once."""
+
+
+@dataclass(frozen=True)
+class MemitSettings(LayersSettings):
     covariance_weight: float = 300.0
     """λ: how many tokens of ordinary text the covariance stands for; the papers take 15,000 to 20,000 for models of
     billions, whose keys are far more and so stand in each other's way less."""
-    passes: int = 3
-    """At most; the paper writes all facts once."""
+    memory: bool = False
+    """In chunks: keep the facts of the chunks before where they are (K_p)."""
 
 
 class Memit:
@@ -69,66 +84,92 @@ class Memit:
     def edit(
         self, model: Any, tokenizer: Any, batch: EditBatch, settings: MemitSettings, cache: ModelCache | None = None
     ) -> WeightEdit:
-        """Write the facts into the layers' matrices; no edits, no change.
+        """Write the facts into the layers' matrices; no edits, no change. Raises as `edit_layers`."""
 
-        Raises TrainingFailed, with the base model restored, when a value is no longer a number, and BadInput for
-        layers or an architecture that it cannot edit.
-        """
-        check_fast(tokenizer)
-        layers, how = _choose_layers(model, tokenizer, batch, settings, cache)
-        names, parts = output_matrices(model, layers), dict(model.named_modules())
-        if not writes_to_stream(model, layers[-1]):
-            raise BadInput(
-                f"memit needs layers that add their feed-forward output as it is; {type(model).__name__} norms it"
-            )
-        examples = make_examples(batch.edits, settings.wordings, settings.paraphrases)
-        prompts = frozenset(example.text for example in examples)
-        edited = change_weights(model.eval(), [f"{name}.weight" for name in names.values()], prompts)
-        position = choose_position(model, settings.site, layers[-1])
-        facts = find_facts(model, tokenizer, batch.edits, settings, apart=True, position=position)
-        if not facts:
-            return edited
-        covariances = find_covariances(model, tokenizer, list(names.values()), batch, settings, cache)
-        block = parts[block_names(model)[layers[-1]]]
-        written = tuple((layer, parts[names[layer]], covariances[names[layer]]) for layer in layers)
-        with undo_on_error(edited):
-            left = list(range(len(facts)))
-            for _ in range(settings.passes):
-                z = capture(model, block, facts, inputs=False)
-                z[left] += compute_deltas(model, block, [facts[index] for index in left], settings, batch)
-                for done, (layer, module, covariance) in enumerate(written):
-                    keys = capture(model, module, facts, inputs=True).T  # (in, facts)
-                    missing = (z - capture(model, block, facts, inputs=False)).T / (len(layers) - done)
-                    weighted = settings.covariance_weight * regularise(covariance, RIDGE)
-                    matrix_of(module).add_(solve_update(keys, missing, weighted).to(module.weight.dtype))
-                    batch.progress(f"memit: layer {layer} written")
-                left = [index for index, fact in enumerate(facts) if not is_said(model, fact)]
-                if not left:
-                    break
-        edited.report = {
-            "layers": list(layers),
-            "site": position,
-            "facts": len(facts),
-            "merged": len(examples) - len(facts),
-            "not_said": len(left),
-            "subject_not_named": sum(not fact.named for fact in facts),
-            **how,
-        }
+        def find_solvers(names: Sequence[str], earlier: Mapping[str, torch.Tensor]) -> tuple[dict[str, Solver], Report]:
+            found = find_covariances(model, tokenizer, names, batch, settings, cache)
+            weighted = {name: settings.covariance_weight * regularise(found[name], RIDGE) for name in names}
+            for name in earlier if settings.memory else ():
+                weighted[name] = weighted[name] + earlier[name]
+            return {name: partial(solve_update, weighted=weighted[name]) for name in names}, {}
+
+        return edit_layers("memit", find_solvers, model, tokenizer, batch, settings, cache)
+
+
+def edit_layers(
+    editor: str,
+    find_solvers: FindSolvers,
+    model: Any,
+    tokenizer: Any,
+    batch: EditBatch,
+    settings: LayersSettings,
+    cache: ModelCache | None,
+) -> WeightEdit:
+    """Values found at the last layer and written layer after layer, by what `find_solvers` gives for each matrix.
+
+    Remembers the keys, for the chunks after this one. Raises TrainingFailed, with the base model restored, when a value
+    is no longer a number, and BadInput for layers or an architecture that it cannot edit.
+    """
+    check_fast(tokenizer)
+    layers, how = _choose_layers(editor, model, tokenizer, batch, settings, cache)
+    names, parts = output_matrices(model, layers), dict(model.named_modules())
+    if not writes_to_stream(model, layers[-1]):
+        raise BadInput(
+            f"{editor} needs layers that add their feed-forward output as it is; {type(model).__name__} norms it"
+        )
+    examples = make_examples(batch.edits, settings.wordings, settings.paraphrases)
+    prompts = frozenset(example.text for example in examples)
+    edited = change_weights(model.eval(), [f"{name}.weight" for name in names.values()], prompts)
+    position = choose_position(model, settings.site, layers[-1])
+    facts = find_facts(model, tokenizer, batch.edits, settings, apart=True, position=position)
+    if not facts:
         return edited
+    memory: dict[str, Any] = {} if cache is None or cache.earlier_chunks is None else cache.earlier_chunks
+    earlier: dict[str, torch.Tensor] = memory.setdefault(editor, {})
+    solvers, found = find_solvers(list(names.values()), earlier)
+    block = parts[block_names(model)[layers[-1]]]
+    with undo_on_error(edited):
+        left = list(range(len(facts)))
+        for _ in range(settings.passes):
+            z = capture(model, block, facts, inputs=False)
+            z[left] += compute_deltas(editor, model, block, [facts[index] for index in left], settings, batch)
+            for done, layer in enumerate(layers):
+                module = parts[names[layer]]
+                keys = capture(model, module, facts, inputs=True).T  # (in, facts)
+                missing = (z - capture(model, block, facts, inputs=False)).T / (len(layers) - done)
+                matrix_of(module).add_(solvers[names[layer]](keys, missing).to(module.weight.dtype))
+                batch.progress(f"{editor}: layer {layer} written")
+            left = [index for index, fact in enumerate(facts) if not is_said(model, fact)]
+            if not left:
+                break
+        for name in names.values():
+            keys = capture(model, parts[name], facts, inputs=True).T
+            earlier[name] = earlier.get(name, 0.0) + keys @ keys.T
+    edited.report = {
+        "layers": list(layers),
+        "site": position,
+        "facts": len(facts),
+        "merged": len(examples) - len(facts),
+        "not_said": len(left),
+        "subject_not_named": sum(not fact.named for fact in facts),
+        **how,
+        **found,
+    }
+    return edited
 
 
 def compute_deltas(
-    model: Any, block: Any, facts: Sequence[Fact], settings: MemitSettings, batch: EditBatch
+    editor: str, model: Any, block: Any, facts: Sequence[Fact], settings: LayersSettings, batch: EditBatch
 ) -> torch.Tensor:
     """What each fact lacks: (facts, hidden), float64. Raises TrainingFailed when one is no longer a number."""
     optimise = partial(optimise_deltas, model, block, settings=settings, progress=batch.progress)
     found: list[torch.Tensor] = []
     for part in in_parts(optimise, facts, settings.facts_at_once, "fact", batch.progress):
         found.append(part)
-        batch.progress(f"memit: {sum(map(len, found))} of {len(facts)} values found")
+        batch.progress(f"{editor}: {sum(map(len, found))} of {len(facts)} values found")
     deltas = torch.cat(found).double()
     if not bool(torch.isfinite(deltas).all()):
-        raise TrainingFailed("memit: a value is no longer a number; lower value_rate")
+        raise TrainingFailed(f"{editor}: a value is no longer a number; lower value_rate")
     return deltas
 
 
@@ -145,11 +186,11 @@ def solve_update(keys: torch.Tensor, missing: torch.Tensor, weighted: torch.Tens
 
 
 def _choose_layers(
-    model: Any, tokenizer: Any, batch: EditBatch, settings: MemitSettings, cache: ModelCache | None
+    editor: str, model: Any, tokenizer: Any, batch: EditBatch, settings: LayersSettings, cache: ModelCache | None
 ) -> tuple[list[int], dict[str, Any]]:
     """The layers, and how a trace found them."""
     if settings.layers == AUTO and batch.edits.num_rows:
-        return trace_layers(model, tokenizer, batch, settings.site, MEMIT_LAYERS, "memit: layers", cache)
+        return trace_layers(model, tokenizer, batch, settings.site, MEMIT_LAYERS, f"{editor}: layers", cache)
     if settings.layers in (AUTO, "depth"):
         return choose_layers(model, 0.125, 0.25, shallow=2), {}
-    return list(output_matrices(model, parse_layers(settings.layers, "memit"))), {}
+    return list(output_matrices(model, parse_layers(settings.layers, editor))), {}

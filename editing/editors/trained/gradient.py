@@ -233,7 +233,7 @@ def merge_edit(edited: EditedModel) -> EditedModel:
     """The edit in the model's own weights, so that the edited model is an ordinary one (`models.load.save_model`).
 
     `undo` of the result gives the base back bit for bit; the edit given is of no more use. Raises BadInput for an edit
-    that changes no weights (p-tuning, grace, in-context, memory).
+    that changes no weights (p-tuning, grace, wise, in-context, memory).
     """
     if isinstance(edited.model, PreTrainedModel) and edited.in_weights:
         return edited

@@ -27,8 +27,10 @@ QUICK = {
     "finetune": {"steps": "3"},
     "rome": {"value_steps": "3", "passes": "1"},
     "memit": {"value_steps": "3"},
+    "alphaedit": {"value_steps": "3"},
     "ultraedit": {},
     "grace": {"value_steps": "3"},
+    "wise": {"epochs": "60", "unit": "one", "mask": "1"},
     "in-context": {},
     "memory": {},
 }
