@@ -19,7 +19,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 from typer.core import TyperGroup
 
-from chronofacts.flows.commands import experimenting, listing, making, reading, serving, sharing
+from chronofacts.flows.commands import experimenting, listing, making, over_time, reading, serving, sharing
 from chronofacts.flows.configuration import PREFIX, read_configuration, unread_variables
 from chronofacts.flows.output import mode, print_error, stop_progress
 from chronofacts.flows.stopping import Stopped, stoppable
@@ -84,6 +84,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "experiment": experimenting.experiment,
     "trace": experimenting.trace,
     "report": experimenting.report,
+    "stale": over_time.stale,
     "serve": serving.serve,
     "editors": listing.editors,
     "settings": listing.settings,

@@ -11,7 +11,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from chronofacts.pipeline.publishing.adapter import PublishedAdapter
 from chronofacts.pipeline.publishing.adapter import publish_adapter as send_adapter
-from chronofacts.pipeline.publishing.contents import ExperimentReport
+from chronofacts.pipeline.publishing.contents import BaseAnswers, ExperimentReport
 from chronofacts.pipeline.publishing.hub import Published, PublishSettings
 from chronofacts.pipeline.publishing.hub import publish as send_snapshot
 from chronofacts.schemas.manifest import read_manifest
@@ -22,17 +22,22 @@ __all__ = ["publish", "publish_adapter"]
 
 
 def publish(
-    snapshot: Path, repo: str, settings: PublishSettings, reports: Sequence[ExperimentReport] = ()
+    snapshot: Path,
+    repo: str,
+    settings: PublishSettings,
+    reports: Sequence[ExperimentReport] = (),
+    base_answers: Sequence[BaseAnswers] = (),
 ) -> Published:
     """Publish a snapshot as the dataset ORG/NAME, in one commit with its day as tag; does nothing when it is there.
 
-    reports: of experiments on it, which are published beside it and linked from its card.
+    reports: of experiments on it, which are published beside it and linked from its card. base_answers: of unedited
+    models, a config of the dataset.
     Raises as `pipeline.publishing.hub.publish`.
     """
     disable_progress_bars()  # of every file; the log tells of the steps
     if read_manifest(snapshot).curated:
         log.info("the facts of %s were written by hand and not read from Wikidata; its card says so", snapshot)
-    return send_snapshot(snapshot, repo, _once_if_dry(settings), reports=reports)
+    return send_snapshot(snapshot, repo, _once_if_dry(settings), reports=reports, base_answers=base_answers)
 
 
 def publish_adapter(

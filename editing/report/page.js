@@ -54,9 +54,9 @@ const quote = value => {
 }
 const asCsv = data => [columns, ...data.figures.map(row => columns.map(name => row[name]))]
   .map(row => row.map(quote).join(',')).join('\r\n') + '\r\n'
-byId('csv').addEventListener('click', () =>
+byId('csv')?.addEventListener('click', () =>
   save('chronofacts-figures.csv', 'text/csv', asCsv(JSON.parse(byId('data').textContent))))
-byId('json').addEventListener('click', () => save('chronofacts-figures.json', 'application/json', byId('data').textContent))
+byId('json')?.addEventListener('click', () => save('chronofacts-figures.json', 'application/json', byId('data').textContent))
 
 // Examples: filters, and so many at a time.
 const PAGE = 20
@@ -88,6 +88,8 @@ all('[data-filter]').forEach(select => select.addEventListener('change', () => {
   most = PAGE
   show()
 }))
-byId('search').addEventListener('input', () => { most = PAGE; show() })
-byId('further').addEventListener('click', () => { most += 3 * PAGE; show() })
-show()
+if (byId('search')) {
+  byId('search').addEventListener('input', () => { most = PAGE; show() })
+  byId('further').addEventListener('click', () => { most += 3 * PAGE; show() })
+  show()
+}

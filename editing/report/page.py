@@ -1,58 +1,38 @@
-"""The page: what the template `page.html` shows. Jinja2 escapes every text but our own SVG, style and script.
-
-The page forbids itself (Content-Security-Policy) to load anything, and any script and style but `page.js` and
-`page.css`, which stand in it and are named by their hashes.
-"""
+"""The page: what the template `page.html` shows (`document`)."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Sequence
-from html import escape
-from pathlib import Path
 from typing import Any
 
 from chronofacts.editing.report import tables
-from chronofacts.editing.report.drawing import ON_DARK
+from chronofacts.editing.report.document import label_plot, render_page
 from chronofacts.editing.report.examples import VERDICTS, choose_examples
 from chronofacts.editing.report.names import NAMES, label
 from chronofacts.editing.report.runs import Run, State, intervals, shorten_paths, states
-from chronofacts.editing.report.sections import Plot, all_plots
+from chronofacts.editing.report.sections import all_plots
 from chronofacts.editing.report.summary import command, describe_making, explain_intervals, summarise, warnings
 
 __all__ = ["as_page", "list_figures"]
 
-FOLDER = Path(__file__).parent
 GROUPS = ("all", "relation", "kind", "before", "hops", "edited_hops", "locality_kind", "chunk")
 
 
 def as_page(runs: Sequence[Run]) -> str:
     """The whole document."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # not needed for figures in a terminal
-
     found = states(runs)
     main, more = tables.main_metrics(found), tables.more_metrics(found)
-    script, style = ((FOLDER / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
-    style += _darken()
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html").render(
+    return render_page(
+        "page.html",
         title=_title(runs),
-        script=script, script_hash=_hash(script), style=style, style_hash=_hash(style),
         warnings=warnings(runs), summary=summarise(runs),
         results=tables.metric_table(found, main), notes=explain_intervals(runs),
         main=main, more=more, names=NAMES, label=label,
         kinds=tables.kind_table(found),
         leaderboard=tables.leaderboard_table(runs, main) if len(runs) > 1 else None,
         differences=tables.difference_tables(runs),
-        plots=[(plot, _draw(plot)) for plot in all_plots(runs)],
+        plots=[(plot, label_plot(plot.svg, plot.title, plot.caption)) for plot in all_plots(runs)],
         details=tables.metric_table(found, more) if more else None,
         breakdowns=tables.breakdown_tables(found),
         examples=choose_examples(runs), verdicts=VERDICTS,
@@ -92,25 +72,6 @@ def _data(runs: Sequence[Run], found: Sequence[State]) -> dict[str, Any]:
     }
 
 
-def _draw(plot: Plot) -> str:
-    """The SVG with what a reader hears who does not see it. matplotlib escapes the names in it."""
-    said = escape(f"{plot.title}. {plot.caption}")
-    return plot.svg.replace("<svg ", f'<svg role="img" aria-label="{said}" ', 1)
-
-
 def _settings(run: Run) -> str:
     shown = {key: value for key, value in run.about.items() if key != "metrics"}
     return json.dumps(shorten_paths(shown), indent=1, ensure_ascii=False)
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def _darken() -> str:
-    """Colours of plots on a dark page."""
-    rules = (
-        f".plot [fill='{one}'] {{ fill: {other} }} .plot [stroke='{one}'] {{ stroke: {other} }}"
-        for one, other in ON_DARK.items()
-    )
-    return "@media screen and (prefers-color-scheme: dark) {\n" + "\n".join(rules) + "\n}\n"

@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from chronofacts.editing.metrics.staleness import Cutoff, Month
 from chronofacts.editing.report.drawing import (
     colour,
     draw,
@@ -18,11 +19,10 @@ from chronofacts.editing.report.drawing import (
 )  # fmt: skip
 from chronofacts.editing.report.names import heading
 from chronofacts.editing.report.runs import Interval
-from chronofacts.editing.report.staleness import Cutoff, Month
 
 __all__ = [
-    "before_and_after", "forgetting_curve", "grouped_bars", "metric_bars", "over_time", "relation_bars", "staleness",
-    "trade_off", "training_time",
+    "before_and_after", "forgetting_curve", "grouped_bars", "metric_bars", "over_time", "relation_bars", "stacked_bars",
+    "staleness", "trade_off", "training_time",
 ]  # fmt: skip
 
 Figures = Sequence[tuple[str, Mapping[str, Interval]]]
@@ -34,6 +34,8 @@ SHOWN = (
 OF_QUESTIONS = "share of the questions"
 RELATIONS = 12
 WIDE, NORMAL = (7.2, 4.0), (7.2, 3.6)
+STACKED = (2, 1, 0, 7)
+"""Colours of known, stale, other and silent answers; the first two as in `staleness`."""
 SHARE = (-0.05, 1.05)
 """Limits of an axis of shares."""
 
@@ -191,6 +193,25 @@ def staleness(found: Sequence[Month], cutoff: Cutoff | None, salt: str) -> str:
         axes.set(ylim=SHARE, xlabel="month in which the fact changed", ylabel="share of the facts")
 
     return draw(NORMAL, paint, f"stale{salt}")
+
+
+def stacked_bars(groups: Mapping[str, Sequence[float]], parts: Sequence[str], salt: str) -> str:
+    """Lying bars of shares that add up to 1, the first groups given: {group: a share for each of the parts}."""
+    shown = dict(list(groups.items())[:RELATIONS])
+    if not shown:
+        return ""
+
+    def paint(axes: Any) -> None:
+        left = [0.0] * len(shown)
+        for index, (part, tone) in enumerate(zip(parts, STACKED, strict=True)):
+            widths = [values[index] for values in shown.values()]
+            axes.barh(range(len(shown)), widths, left=left, height=0.7, color=colour(tone), label=part)
+            left = [before + width for before, width in zip(left, widths, strict=True)]
+        axes.set_yticks(range(len(shown)), [shorten(group, 28) for group in shown])
+        axes.invert_yaxis()
+        axes.set(xlim=(0, 1.0), xlabel="share of the answers")
+
+    return draw((7.2, 1.4 + 0.28 * len(shown)), paint, f"stacked-{salt}")
 
 
 def over_time(lines: Mapping[str, Sequence[tuple[datetime.date, float]]]) -> str:

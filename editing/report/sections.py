@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from chronofacts.editing.metrics.staleness import estimate_cutoff, months
 from chronofacts.editing.report import plots
+from chronofacts.editing.report.cutoff import describe_cutoff
 from chronofacts.editing.report.names import label
 from chronofacts.editing.report.runs import Interval, Run, State, intervals, states
-from chronofacts.editing.report.staleness import estimate_cutoff, months
 from chronofacts.editing.report.tables import leaderboard
 
 __all__ = ["Plot", "all_plots", "cutoff_sentence"]
@@ -62,25 +63,8 @@ def all_plots(runs: Sequence[Run]) -> list[Plot]:
 
 def cutoff_sentence(run: Run) -> str:
     """Where the knowledge of the unedited model seems to end; empty where no fact has a day."""
-    found = months(run.scores["none"])
-    if not found:
-        return ""
-    cutoff = estimate_cutoff(run.scores["none"])
-    if cutoff is not None:
-        return (
-            f"By the dates of the facts alone, {run.model} knows the world until about {cutoff.day:%B %Y} "
-            f"(95 %: {cutoff.low:%B %Y} to {cutoff.high:%B %Y}): it knows {cutoff.before:.0%} of what changed before, "
-            f"and {cutoff.after:.0%} of what changed after."
-        )
-    new = sum(month.new * month.n for month in found) / sum(month.n for month in found)
-    outdated, had_one = "", sum(month.outdated for month in found if month.old is not None)
-    if had_one:
-        old = sum(month.old * month.outdated for month in found if month.old is not None) / had_one
-        outdated = f" and the outdated one to {old:.0%} of those that had one"
-    return (
-        f"Of the facts that changed from {found[0].day:%B %Y} to {found[-1].day:%B %Y}, {run.model} unedited gives "
-        f"the new answer to {new:.0%}{outdated}; no day stands out at which its knowledge would end."
-    )
+    scores = run.scores["none"]
+    return describe_cutoff(months(scores), estimate_cutoff(scores), run.model)
 
 
 def _plot_staleness(run: Run, number: int, several: bool) -> Plot:

@@ -34,8 +34,9 @@ from chronofacts.editing.runs.run_folder import describe_edit, write_json, write
 from chronofacts.editing.runs.settings import SMALL_WORLD, ExperimentSettings
 from chronofacts.editing.runs.single_edits import choose_single_edits, score_single_edits
 from chronofacts.editing.runs.sweep import choose_best
+from chronofacts.editing.runs.unedited import unedited_cache
 from chronofacts.editing.scoring import SCORES, ScoreCache, ScoringSettings, all_probes, evaluate, score
-from chronofacts.editing.scoring.cache import default_folder, state_key
+from chronofacts.editing.scoring.cache import state_key
 from chronofacts.editing.small_world.pretrain import pretrain
 from chronofacts.editing.snapshot import Snapshot, load_snapshot
 from chronofacts.schemas.errors import BadInput, ChronoFactsError
@@ -142,10 +143,8 @@ def prepare_model(
 
 def score_unedited(experiment: Experiment) -> EditorResult:
     """The model before any edit, under the name `none`, with the answers that its cache has."""
-    prepared, cache = experiment.prepared, experiment.settings.run.cache
-    shared = default_folder() if cache == "auto" else Path(cache) if cache else None
-    form = ("chat", *prepared.tokenizer.form) if prepared.chats else ()
-    store = ScoreCache(shared or experiment.folder / WORK / "scores", state_key(prepared.hash, *form))
+    prepared = experiment.prepared
+    store = unedited_cache(prepared, experiment.settings.run, experiment.folder / WORK / "scores")
     with Cost() as cost:
         scores, tasks = _evaluate(experiment, prepared.model, store)
     return EditorResult("none", scores, frozenset(), {}, {}, 0.0, cost.seconds, cost.peak_mb, tasks=tasks)
@@ -259,7 +258,7 @@ def _edit(
 def _evaluate(
     experiment: Experiment,
     model: Any,
-    store: ScoreCache,
+    store: ScoreCache | None,
     adapter: Path | None = None,
     before: pa.Table | None = None,
 ) -> tuple[pa.Table, Mapping[str, TaskFigure]]:

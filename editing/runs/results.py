@@ -36,6 +36,12 @@ class PreparedModel:
     """Folder or Hub name from which another process loads the same model."""
 
     @property
+    def public_name(self) -> str:
+        """Its name for others: of a folder the last two parts, since where it lies is nobody's business."""
+        folder = Path(self.name)
+        return "/".join(folder.absolute().parts[-2:]) if folder.exists() else self.name
+
+    @property
     def warnings(self) -> list[str]:
         """Why figures of this model say less than they seem to, a sentence each."""
         if self.report.get("target_reached", True):

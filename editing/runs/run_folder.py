@@ -24,7 +24,9 @@ from chronofacts.editing.runs.cost import describe_machine
 from chronofacts.editing.runs.lm_eval_tasks import TaskFigure
 from chronofacts.editing.runs.results import EditorResult, Experiment
 from chronofacts.editing.runs.settings import SMALL_WORLD
+from chronofacts.editing.runs.unedited import make_base_answers
 from chronofacts.editing.snapshot import Snapshot
+from chronofacts.schemas.base_answers import FILE as BASE_ANSWERS_FILE
 from chronofacts.schemas.manifest import hash_files
 
 __all__ = ["describe_edit", "snapshot_hash", "write_json", "write_run"]
@@ -34,7 +36,9 @@ NORMAL = 1.96
 
 
 def write_run(experiment: Experiment, results: Sequence[EditorResult], seconds: float) -> dict[str, dict[str, float]]:
-    """Write `run.json`, `scores/`, `curve/`, `metrics.parquet` and `differences.parquet`; editor -> metric -> value.
+    """Write `run.json`, `scores/`, `curve/`, `base_answers.parquet`, `metrics.parquet` and `differences.parquet`.
+
+    Returns editor -> metric -> value.
 
     results: the unedited model's first. A wording that any of the editors trained is no paraphrase for any of them.
     """
@@ -45,6 +49,10 @@ def write_run(experiment: Experiment, results: Sequence[EditorResult], seconds: 
         scores = _name_sources(_label(result, experiment.prepared.hash, trained, changes), experiment.snapshot)
         # In one piece: those of an interrupted run come in other pieces, which would end other pages.
         pq.write_table(scores.combine_chunks(), out / "scores" / f"{result.name}.parquet")
+        if result.name == "none":
+            prepared = experiment.prepared
+            answers = make_base_answers(scores, prepared.public_name, prepared.hash)
+            pq.write_table(answers.combine_chunks(), out / BASE_ANSWERS_FILE)
         if result.curve is not None:
             (out / "curve").mkdir(exist_ok=True)
             pq.write_table(result.curve.combine_chunks(), out / "curve" / f"{result.name}.parquet")

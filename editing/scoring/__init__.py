@@ -47,12 +47,13 @@ def score(
     questions: pa.Table,
     settings: ScoringSettings = ScoringSettings(),  # noqa: B008 - frozen
     progress: Callable[[str], None] = lambda line: None,
+    cache: ScoreCache | None = None,
 ) -> pa.Table:
     """One row (`SCORES`) per wording of every question, in the order of the questions.
 
-    questions: `tables.QUESTIONS`. Raises BadInput when there are none, and as `score_probes`.
+    questions: `tables.QUESTIONS`. cache: as of `evaluate`. Raises BadInput when there are none, and as `score_probes`.
     """
-    return evaluate(model, tokenizer, direct_probes(questions, settings), settings, progress=progress)
+    return evaluate(model, tokenizer, direct_probes(questions, settings), settings, cache, progress)
 
 
 def evaluate(

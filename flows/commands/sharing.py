@@ -86,6 +86,13 @@ def publish(
     base_model: Annotated[
         str, typer.Option(help="With --adapter: its base model's name on the Hub, if it was loaded from a folder.")
     ] = "",
+    base_answers: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Publish a model's base answers too: the --out of `stale`, or a run of `experiment`.",
+            show_default=False,
+        ),
+    ] = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Publish the sample too, whose facts are not read from Wikidata.")
     ] = False,
@@ -99,6 +106,7 @@ def publish(
 
     Example: chronofacts publish S --repo my-org/llama-2025 --adapter R/adapters/lora
     """
+    from chronofacts.pipeline.publishing.contents import BaseAnswers
     from chronofacts.pipeline.publishing.hub import PublishSettings, check_options
     from chronofacts.schemas.manifest import read_manifest
     from chronofacts.schemas.redact import redact
@@ -111,6 +119,11 @@ def publish(
         )
     if base_model and adapter is None:
         raise BadInput("--base-model says what an adapter belongs to; give --adapter RUN/adapters/lora too")
+    if base_answers and adapter is not None:
+        raise BadInput("--base-answers go with a snapshot, and --adapter publishes a model; publish them one by one")
+    answers = [BaseAnswers(run) for run in base_answers or ()]
+    for one in answers:
+        one.file(snapshot)
     settings = PublishSettings(endpoint, private, force_tag, dry_run)
     api = check_options(repo, settings)
     show_progress(f"{'what would be sent' if dry_run else 'sending'} to {repo} at {redact(api.endpoint)}")
@@ -122,7 +135,7 @@ def publish(
         sent = run_work(publish_adapter, adapter, snapshot, repo, base_model, settings)
         lines, url, commit = sent.lines(), sent.url, sent.commit
     else:
-        published = run_work(send, snapshot, repo, settings)
+        published = run_work(send, snapshot, repo, settings, (), answers)
         lines, url, commit = published.plan.lines(), published.url, published.commit
     result = {"plan": lines, "dry_run": dry_run, "url": url, "commit": commit}
     print_result("\n".join([*lines, *([] if dry_run else [f"published: {url}"])]), result)

@@ -18,7 +18,7 @@ from chronofacts.flows.scheduled.artifacts import show_set_aside
 from chronofacts.flows.scheduled.dump_tasks import task_part_runner
 from chronofacts.flows.settings import RefreshSettings
 from chronofacts.pipeline.publishing.adapter import PublishedAdapter
-from chronofacts.pipeline.publishing.contents import ExperimentReport
+from chronofacts.pipeline.publishing.contents import BaseAnswers, ExperimentReport
 from chronofacts.pipeline.publishing.errors import HubUnavailable
 from chronofacts.pipeline.publishing.hub import Published, PublishSettings
 from chronofacts.schemas.manifest import read_manifest
@@ -87,8 +87,14 @@ _ATTEMPTS = 2  # in one try of a task, which is itself tried again
 
 
 @task(name="publish-snapshot", **_RETRIED)
-def send(snapshot: Path, repo: str, settings: PublishSettings, reports: Sequence[ExperimentReport]) -> Published:
-    return plain_publish.publish(snapshot, repo, replace(settings, attempts=_ATTEMPTS), reports)
+def send(
+    snapshot: Path,
+    repo: str,
+    settings: PublishSettings,
+    reports: Sequence[ExperimentReport],
+    base_answers: Sequence[BaseAnswers],
+) -> Published:
+    return plain_publish.publish(snapshot, repo, replace(settings, attempts=_ATTEMPTS), reports, base_answers)
 
 
 @task(name="publish-adapter-files", **_RETRIED)
@@ -100,12 +106,16 @@ def send_adapter(
 
 @flow(name="publish", flow_run_name="{repo}", validate_parameters=False)
 def publish(
-    snapshot: Path, repo: str, settings: PublishSettings, reports: Sequence[ExperimentReport] = ()
+    snapshot: Path,
+    repo: str,
+    settings: PublishSettings,
+    reports: Sequence[ExperimentReport] = (),
+    base_answers: Sequence[BaseAnswers] = (),
 ) -> Published:
     """As `flows.publish.publish`; what was sent is an artifact."""
     if settings.dry_run:
-        return plain_publish.publish(snapshot, repo, settings, reports)
-    published = send(snapshot, repo, settings, reports)
+        return plain_publish.publish(snapshot, repo, settings, reports, base_answers)
+    published = send(snapshot, repo, settings, reports, base_answers)
     lines = "\n".join(published.plan.lines())
     create_markdown_artifact(
         f"[{repo} at {published.plan.tag}]({published.url})\n\n```text\n{lines}\n```",

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 import pyarrow as pa
 
@@ -23,19 +25,27 @@ from chronofacts.pipeline.snapshots.croissant import FILE as CROISSANT
 from chronofacts.pipeline.snapshots.croissant import croissant_text
 from chronofacts.pipeline.snapshots.markdown import edit_table, escape, table
 from chronofacts.pipeline.snapshots.write import read_table
-from chronofacts.schemas.errors import CheckFailed
-from chronofacts.schemas.files import is_link
+from chronofacts.schemas.base_answers import BASE_ANSWERS as BASE_ANSWERS_SCHEMA
+from chronofacts.schemas.base_answers import FILE as BASE_ANSWERS_FILE
+from chronofacts.schemas.base_answers import read_base_answers
+from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.files import is_link, sha256_of
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
-from chronofacts.schemas.tables import SNAPSHOT_TABLES
+from chronofacts.schemas.tables import SNAPSHOT_TABLES, describe
 
 __all__ = [
-    "CARD", "REPORTS", "ExperimentReport", "LocalFile", "Previous", "compose", "data_files", "is_ours", "text_file",
+    "ADDED_LATER", "BASE_ANSWERS", "CARD", "REPORTS", "BaseAnswers", "ExperimentReport", "LocalFile",
+    "Previous", "compose", "data_files", "is_ours", "text_file",
 ]  # fmt: skip
 
 MANIFEST = "manifest.json"
 CHART, RELATIONS_CHART = "edits_by_month.svg", "edits_by_relation.svg"
 REPORTS = "reports/"
 """Folder of a repository that keeps the reports of all months."""
+BASE_ANSWERS = "base_answers/"
+"""Folder that keeps what unedited models answered to the questions of all months."""
+ADDED_LATER = (REPORTS, BASE_ANSWERS)
+"""Folders of what may come later than its snapshot."""
 _FIGURES = ("edit_success", "paraphrase", "multi_hop", "locality", "history", "stale_rate")
 _EXAMPLES = 8
 
@@ -76,6 +86,37 @@ class ExperimentReport:
         return f"{REPORTS}{as_of}-{self.name}.html"
 
 
+@dataclass(frozen=True, slots=True)
+class BaseAnswers:
+    """What one unedited model answers to a snapshot's questions: `schemas.base_answers`, in a run folder."""
+
+    run: Path
+
+    def file(self, snapshot: Path) -> str:
+        """Where they lie in a repository, also when later months have come.
+
+        Raises BadInput where the run has none, or has answers to questions that are not the snapshot's.
+        """
+        answers = read_base_answers(self.run)
+        known = set(read_table(snapshot, "questions")["question_id"].to_pylist())
+        foreign = next((one for one in answers["question_id"].to_pylist() if one not in known), None)
+        if foreign is not None:
+            raise BadInput(f"{self.run / BASE_ANSWERS_FILE} answers {foreign}, which {snapshot} does not ask")
+        models = sorted({f"{name}-{key}" for name, key in zip(*_models(answers), strict=True)})
+        if len(models) > 1:
+            raise BadInput(f"{self.run / BASE_ANSWERS_FILE} has answers of {len(models)} models; give one run for each")
+        name = re.sub(r"[^\w.-]+", "-", models[0], flags=re.ASCII).strip("-.")
+        return f"{BASE_ANSWERS}{read_manifest(snapshot).as_of}-{name[-80:]}.parquet"
+
+    def local(self) -> LocalFile:
+        path = self.run / BASE_ANSWERS_FILE
+        return LocalFile(path, path.stat().st_size, sha256_of(path), "")
+
+
+def _models(answers: pa.Table) -> tuple[list[str], list[str]]:
+    return answers["model"].to_pylist(), answers["model_hash"].to_pylist()
+
+
 def is_ours(path: str) -> bool:
     """Whether a file of a repository is one that an earlier publication wrote and a later one may delete."""
     return path.partition("/")[0] in SNAPSHOT_TABLES and PurePosixPath(path).suffix == ".parquet"
@@ -105,15 +146,24 @@ def compose(
     tags: Sequence[str],
     previous: Previous | None,
     reports: Sequence[ExperimentReport] = (),
+    base_answers: Sequence[BaseAnswers] = (),
+    answers_there: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, LocalFile]:
-    """All files of a publication: `data_files` and the card, the charts, the metadata and the reports made for it.
+    """All files of a publication: `data_files` and the card, the charts, the metadata, reports and base answers.
 
-    page: address of the repository. tags: all earlier snapshots of it, sorted.
+    page: address of the repository. tags: all earlier snapshots of it, sorted. answers_there: name -> sum of the base
+    answers to this snapshot's questions that the repository has already.
     """
     manifest = read_manifest(snapshot)
     edits = read_table(snapshot, "edits")
-    card = card_text(snapshot, manifest)  # of the tables: what lies there as README.md may be anybody's
-    sections = (*_sections(manifest, repo, tags, edits, previous), *_experiments(manifest.as_of, page, reports))
+    answers = {one.file(snapshot): one.local() for one in base_answers}
+    versions = {**answers_there, **{name: file.sha256 for name, file in answers.items()}}
+    card = card_text(snapshot, manifest, versions)  # of the tables: what lies there as README.md may be anybody's
+    sections = (
+        *_sections(manifest, repo, tags, edits, previous),
+        *_experiments(manifest.as_of, page, reports),
+        *_base_answers(repo, sorted(versions)),
+    )
     made_here = "\n".join(sections)
     before, columns, after = card.replace("PATH_OR_REPO", repo).partition("\n## Columns\n")
     card = before.rstrip("\n") + f"\n\n{made_here}\n{columns}{after}"
@@ -124,7 +174,7 @@ def compose(
     charts = {CHART: edits_by_month_svg(edits), RELATIONS_CHART: edits_by_relation_svg(edits)}
     made = {CARD: card, CROISSANT: croissant} | charts
     pages = {report.file(manifest.as_of): text_file(report.page.read_bytes()) for report in reports}
-    return {**data, **{name: text_file(text.encode()) for name, text in made.items()}, **pages}
+    return {**data, **{name: text_file(text.encode()) for name, text in made.items()}, **pages, **answers}
 
 
 def text_file(content: bytes) -> LocalFile:
@@ -176,6 +226,27 @@ def _experiments(as_of: datetime.date, page: str, reports: Sequence[ExperimentRe
             *table(("editor", *(name.replace("_", " ") for name in known)), rows),
         ]
     return lines
+
+
+def _base_answers(repo: str, files: Sequence[str]) -> list[str]:
+    """How to load what unedited models answered; nothing where there are none."""
+    if not files:
+        return []
+    return [
+        "",
+        "## Base answers",
+        "",
+        "What unedited models answer to the questions, greedily: `state` is `known` (the new answer), `stale` (the "
+        "old one), `other` or `silent`. `question_id` joins them to the questions. So nobody needs to run "
+        f"{'this model' if len(files) == 1 else 'these models'} to know what there is to edit.",
+        "",
+        "```python",
+        f'load_dataset("{repo}", "base_answers", split="train")',
+        "```",
+        "",
+        *table(("column", "type", "meaning"), ((n, f"`{t}`", escape(m)) for n, t, m in describe(BASE_ANSWERS_SCHEMA))),
+        "",
+    ]
 
 
 def count_differences(old: pa.Table, new: pa.Table) -> dict[str, dict[str, int]]:

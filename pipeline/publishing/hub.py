@@ -21,7 +21,15 @@ import pyarrow as pa
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
-from chronofacts.pipeline.publishing.contents import ExperimentReport, LocalFile, Previous, compose, data_files
+from chronofacts.pipeline.publishing.contents import (
+    BASE_ANSWERS,
+    BaseAnswers,
+    ExperimentReport,
+    LocalFile,
+    Previous,
+    compose,
+    data_files,
+)
 from chronofacts.pipeline.publishing.errors import HeadMoved, HubUnavailable, check_endpoint, hub_errors
 from chronofacts.pipeline.publishing.plan import (
     PublicationPlan,
@@ -101,10 +109,12 @@ def publish(
     check: Callable[[Path], None] = require_valid,
     wait: Callable[[float], None] = time.sleep,
     reports: Sequence[ExperimentReport] = (),
+    base_answers: Sequence[BaseAnswers] = (),
 ) -> Published:
     """Publish a snapshot folder as the dataset `repo` (ORG/NAME), tagged with its `as_of`.
 
-    check: verifies the snapshot before anything is sent. reports: of experiments on it, published beside it.
+    check: verifies the snapshot before anything is sent. reports, base_answers: of experiments on it and of unedited
+    models, published beside it; where they come later, the tag stays.
     Raises BadInput for wrong options, a missing login or a tag that stands on something else; CheckFailed
     when the snapshot is not sound, the Hub serves other bytes than were sent, or another publication went on
     at the same time; HubUnavailable when the Hub did not answer in any of the attempts.
@@ -114,7 +124,7 @@ def publish(
     moved = False
     for attempt in range(1, settings.attempts + 1):
         try:
-            return _publish_once(api, snapshot, repo, settings, reports)
+            return _publish_once(api, snapshot, repo, settings, reports, base_answers)
         except HeadMoved:
             if moved:
                 raise CheckFailed(
@@ -131,17 +141,22 @@ def publish(
 
 
 def _publish_once(
-    api: HfApi, snapshot: Path, repo: str, settings: PublishSettings, reports: Sequence[ExperimentReport]
+    api: HfApi,
+    snapshot: Path,
+    repo: str,
+    settings: PublishSettings,
+    reports: Sequence[ExperimentReport],
+    base_answers: Sequence[BaseAnswers],
 ) -> Published:
     tag = str(read_manifest(snapshot).as_of)
     url = f"{api.endpoint}/datasets/{repo}"
-    plan, remote = _plan(api, snapshot, repo, url, settings.force_tag, reports)
+    plan, remote = _plan(api, snapshot, repo, url, settings.force_tag, reports, base_answers)
     if settings.dry_run:
         return Published(plan, url, remote.tagged_commit)
     if plan.create_repo:
         with hub_errors(repo):
             api.create_repo(repo, repo_type="dataset", private=settings.private, exist_ok=True)
-        plan, remote = _plan(api, snapshot, repo, url, settings.force_tag, reports)
+        plan, remote = _plan(api, snapshot, repo, url, settings.force_tag, reports, base_answers)
     if plan.is_no_op:
         return Published(plan, f"{url}/tree/{tag}", remote.tagged_commit)
     commit = remote.head
@@ -166,19 +181,28 @@ def _publish_once(
 
 
 def _plan(
-    api: HfApi, snapshot: Path, repo: str, url: str, force_tag: bool, reports: Sequence[ExperimentReport]
+    api: HfApi,
+    snapshot: Path,
+    repo: str,
+    url: str,
+    force_tag: bool,
+    reports: Sequence[ExperimentReport],
+    base_answers: Sequence[BaseAnswers],
 ) -> tuple[PublicationPlan, RemoteState]:
     """The plan for what the repository holds now, and that; three requests when there is nothing to do."""
     manifest = read_manifest(snapshot)
     tag, data = str(manifest.as_of), data_files(snapshot)
     remote = read_state(api, repo, tag)
     title = f"Snapshot {tag}: what changed since {manifest.since}"
-    pages = [report.file(manifest.as_of) for report in reports]
+    pages = [*(report.file(manifest.as_of) for report in reports), *(one.file(snapshot) for one in base_answers)]
     if is_published(data, remote) and not force_tag and not lacks_reports(pages, tag, remote):
         return plan_publication(data, repo, tag, title, remote), remote
     earlier = [other for other in remote.tags if other < tag]
     previous = Previous(earlier[-1], _edits_at(api, repo, earlier[-1])) if earlier else None
-    files = compose(snapshot, data, repo, url, earlier, previous, reports)
+    there = {
+        name: file.sha256 for name, file in (remote.files or {}).items() if name.startswith(f"{BASE_ANSWERS}{tag}-")
+    }
+    files = compose(snapshot, data, repo, url, earlier, previous, reports, base_answers, there)
     return plan_publication(files, repo, tag, title, remote, force_tag), remote
 
 

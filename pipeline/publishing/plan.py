@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chronofacts.pipeline.publishing.contents import REPORTS, LocalFile, is_ours
+from chronofacts.pipeline.publishing.contents import ADDED_LATER, LocalFile, is_ours
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["PublicationPlan", "RemoteFile", "RemoteState", "is_published", "lacks_reports", "plan_publication"]
@@ -126,9 +126,10 @@ def plan_publication(
 
 
 def lacks_reports(names: Collection[str], tag: str, remote: RemoteState) -> bool:
-    """Whether `main` still holds the snapshot of this tag, and not every report of these names."""
+    """Whether `main` still holds the snapshot of this tag, and not every report or base answers of these names."""
     there = remote.files or {}
-    return tag == max(remote.tags, default="") and any(name.startswith(REPORTS) and name not in there for name in names)
+    later = [name for name in names if name.startswith(ADDED_LATER)]
+    return tag == max(remote.tags, default="") and any(name not in there for name in later)
 
 
 def _with_late_reports(

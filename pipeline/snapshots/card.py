@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow.dataset as ds
@@ -51,10 +52,13 @@ def write_card(folder: Path, manifest: SnapshotManifest) -> None:
     (folder / CARD).write_text(card_text(folder, manifest), encoding="utf-8")
 
 
-def card_text(folder: Path, manifest: SnapshotManifest) -> str:
-    """The card of a snapshot folder, from its Parquet files and its manifest."""
+def card_text(folder: Path, manifest: SnapshotManifest, base_answers: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The card of a snapshot folder, from its Parquet files and its manifest.
+
+    base_answers: path in the repository -> sum of each file of base answers that is published beside it.
+    """
     parts = (
-        *_front_matter(manifest),
+        *_front_matter(manifest, base_answers),
         *_introduction(manifest, folder),
         *worked_example(folder),
         *kinds_of_change(folder),
@@ -68,7 +72,7 @@ def card_text(folder: Path, manifest: SnapshotManifest) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _front_matter(manifest: SnapshotManifest) -> list[str]:
+def _front_matter(manifest: SnapshotManifest, base_answers: Mapping[str, str]) -> list[str]:
     """The YAML that the Hub and `load_dataset` read; values as the Hub's documentation of dataset cards lists them."""
     read = manifest.origin == "wikidata"
     data = DatasetCardData(
@@ -83,10 +87,23 @@ def _front_matter(manifest: SnapshotManifest) -> list[str]:
         task_categories=["question-answering", "text-generation"],
         task_ids=["open-domain-qa", "language-modeling"],
         tags=["knowledge-editing", "temporal", "wikidata", "question-answering", "chronofacts"],
-        configs=[_config(manifest, name, splits) for name, splits in configs(manifest).items()],
+        configs=[
+            *(_config(manifest, name, splits) for name, splits in configs(manifest).items()),
+            *_config_of_base_answers(manifest, base_answers),
+        ],
     )
     order = ["pretty_name", "license", "language"]
     return ["---", *data.to_yaml(line_break="\n", original_order=order).splitlines(), "---", ""]
+
+
+def _config_of_base_answers(manifest: SnapshotManifest, files: Mapping[str, str]) -> list[dict[str, Any]]:
+    """One config for all models; none where there are no base answers."""
+    if not files:
+        return []
+    paths = sorted(files)
+    version = _version(manifest, [files[path] for path in paths])
+    splits = [{"split": "train", "path": paths}]
+    return [{"config_name": "base_answers", "version": version, "data_files": splits}]
 
 
 def _config(manifest: SnapshotManifest, name: str, splits: Mapping[str, str]) -> dict[str, Any]:
@@ -113,8 +130,11 @@ def _content_version(manifest: SnapshotManifest, files: Iterable[str]) -> str:
     `datasets` caches a local folder under its name and version alone: without this a second snapshot in a folder
     of the same name would silently be read as the first.
     """
-    sums = "".join(manifest.files[file].sha256 for file in files)
-    return f"{manifest.format}.0.{int(hashlib.sha256(sums.encode()).hexdigest()[:7], 16)}"
+    return _version(manifest, [manifest.files[file].sha256 for file in files])
+
+
+def _version(manifest: SnapshotManifest, sums: Iterable[str]) -> str:
+    return f"{manifest.format}.0.{int(hashlib.sha256(''.join(sums).encode()).hexdigest()[:7], 16)}"
 
 
 def _introduction(manifest: SnapshotManifest, folder: Path) -> list[str]:

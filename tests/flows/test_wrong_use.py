@@ -74,6 +74,7 @@ WRONG = {
         ("empty --repo a/b", "not a snapshot"), ("S --repo a/b", "--yes"), ("S --repo a/b --private=x", "--private"),
         ("S --repo a/b --dry-run --endpoint nope", "not an address"),
         ("S --repo a/b --yes --base-model x", "--adapter"),
+        ("S --repo a/b --yes --base-answers empty", "base_answers.parquet"),
     ],
     "edit": [
         ("", "--model"), ("--model x", "--facts"), ("--model x --facts nothing.csv", "nothing.csv"),
@@ -100,6 +101,12 @@ WRONG = {
     "report": [
         ("", "runs"), ("nothing", "nothing"), ("empty", "empty"), ("file", "file"), ("full", "full"), ("S", "S"),
         ("empty --out full", "empty"), ("--out new", "runs"),
+    ],
+    "stale": [
+        ("", "model"), ("x", "data/snapshots"), ("x --store file", "'file'"), ("x --store empty", "no snapshot"),
+        ("x --snapshot nothing", "not a snapshot"), ("x --snapshot S --out full", "not empty"),
+        ("small-world --snapshot S", "RUN/model"), ("x --snapshot S --limit 0", "--limit"),
+        ("x --snapshot S --set lora.rank=8", "'lora'"), ("x --snapshot S --set dtyp=x", "did you mean 'dtype'"),
     ],
     "serve": [
         ("--port 0", "--port"), ("--port x", "--port"), ("--port 99999", "--port"), ("--set repo", "key=value"),

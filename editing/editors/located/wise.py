@@ -52,7 +52,7 @@ from chronofacts.editing.models.encoding import Encoded, batches_by_length, pad
 from chronofacts.editing.models.gradients import only_trained
 from chronofacts.editing.models.hooks import hooked, in_rows
 from chronofacts.editing.progress import Progress
-from chronofacts.editing.training import TrainingFailed, recalled
+from chronofacts.editing.training import TrainingFailed, find_recalled
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Wise", "WiseSettings"]
@@ -147,7 +147,7 @@ class Wise:
             router.lessons = Lessons(tuple(shards), trainer.build_memory(shards))
             router.memory = router.lessons.memory
             taught = [text for shard in shards for text in shard.texts]
-            left = len(taught) - sum(recalled(model, taught))
+            left = len(taught) - sum(find_recalled(model, taught))
         edited.report = {
             "layer": layer, "matrix": name, "facts": sum(shard.facts for shard in shards), "shards": len(shards),
             "texts": len(taught), "not_said": left, "other_texts": len(others_encoded), "steps": trainer.steps,

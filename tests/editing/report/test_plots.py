@@ -6,10 +6,10 @@ import datetime
 
 import pytest
 
+from chronofacts.editing.metrics.staleness import Cutoff, Month
 from chronofacts.editing.report import plots
 from chronofacts.editing.report.drawing import colour
 from chronofacts.editing.report.runs import Interval
-from chronofacts.editing.report.staleness import Cutoff, Month
 from tests.editing.report.plot_reader import read_plot
 
 NONE, FIRST, SECOND = colour(0), colour(1), colour(2)

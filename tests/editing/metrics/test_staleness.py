@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from chronofacts.editing.report.staleness import estimate_cutoff, months
+from chronofacts.editing.metrics.staleness import estimate_cutoff, months
 from chronofacts.editing.scoring import SCORES
 
 SCHEMA = pa.schema([*SCORES, pa.field("changed_on_earliest", pa.date32()), pa.field("changed_on_latest", pa.date32())])
