@@ -8,7 +8,6 @@ block, and only one that is wanted is cut out.
 
 from __future__ import annotations
 
-import bz2
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import BinaryIO, Protocol, cast
 import pyarrow as pa
 from isal import igzip, isal_zlib
 
+from chronofacts.pipeline.sources.dump.bzip2 import Bzip2Stream
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
 __all__ = ["BLOCK", "BrokenLine", "DamagedDump", "DumpLines", "OnRead", "Wanted", "decompress"]
@@ -65,6 +65,8 @@ class DumpLines:
 
     path: Path
     on_read: OnRead | None = None
+    threads: int = 1
+    """That decompress, where the file's form allows it (bzip2)."""
     lines: int = 0
     entities: int = 0
     json_bytes: int = 0
@@ -78,7 +80,7 @@ class DumpLines:
     def __enter__(self) -> DumpLines:
         try:
             self._raw = self.path.open("rb", buffering=0)
-            self._stream = decompress(self._raw, self.path)
+            self._stream = decompress(self._raw, self.path, self.threads)
         except OSError as error:
             raise BadInput(f"{self.path} cannot be read ({error.strerror or error})") from error
         return self
@@ -189,7 +191,7 @@ class ByteStream(Protocol):
     def close(self) -> None: ...
 
 
-def decompress(raw: BinaryIO, path: Path) -> ByteStream:
+def decompress(raw: BinaryIO, path: Path, threads: int = 1) -> ByteStream:
     """The bytes of a file, whose first ones say how it is compressed.
 
     Unbuffered: it is read in large pieces, and another buffer between would only copy them.
@@ -199,7 +201,7 @@ def decompress(raw: BinaryIO, path: Path) -> ByteStream:
     if magic.startswith(b"\x1f\x8b"):
         return cast(ByteStream, igzip.IGzipFile(fileobj=raw, mode="rb"))
     if magic.startswith(b"BZh"):
-        return bz2.BZ2File(raw)
+        return Bzip2Stream(raw, threads)
     if magic.startswith(b"\x28\xb5\x2f\xfd"):
         return cast(ByteStream, pa.CompressedInputStream(raw, "zstd"))
     if magic.startswith((b"PK\x03\x04", b"\xfd7zXZ", b"7z\xbc\xaf")):

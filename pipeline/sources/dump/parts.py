@@ -44,7 +44,8 @@ class PartSettings:
 
     day: the dump's day, which becomes `retrieved_at`. qids: a file of `write_qids` with the only subjects
     that count, or None for all. language: read names too, in this language and its fallbacks.
-    keep_damaged: use what can be read of a file that ends inside its compression.
+    keep_damaged: use what can be read of a file that ends inside its compression. threads: that decompress one
+    file, which change nothing in it.
     """
 
     day: datetime.date
@@ -52,6 +53,7 @@ class PartSettings:
     language: str | None = None
     keep_damaged: bool = False
     source: str = "dump"
+    threads: int = 1
 
     def origin(self) -> Origin:
         return Origin(self.source, datetime.datetime.combine(self.day, datetime.time(), datetime.UTC))
@@ -162,7 +164,7 @@ def _extract(
             name: stack.enter_context(pq.ParquetWriter(asides[name], schema, compression="zstd", store_schema=True))
             for name, schema in schemas.items()
         }
-        lines = stack.enter_context(DumpLines(path, on_read))
+        lines = stack.enter_context(DumpLines(path, on_read, settings.threads))
         found = _write_entities(lines, properties, settings, writers)
         size = lines.position()
         writers["rejections"].write_table(_reject_broken(lines))

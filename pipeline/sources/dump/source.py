@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -124,7 +125,9 @@ class DumpSource(Source):
         self._properties = frozenset(properties)
         self._aside = ExitStack()
         self._work = options.raw or self._aside.enter_context(temporary_folder("dump"))
-        self._settings = PartSettings(day.day, keep_damaged=options.keep_damaged)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = max(1, cores // len(parts))  # the parts themselves are read side by side
+        self._settings = PartSettings(day.day, keep_damaged=options.keep_damaged, threads=threads)
         self._run = run
         self._meter = Meter(sizes, 2, time.monotonic, show)
         self._statements: list[str] | None = None
