@@ -15,6 +15,8 @@ from typing import Any, BinaryIO
 
 __all__ = ["Bzip2Stream", "has_parallel_reader"]
 
+MOST_THREADS = 8
+"""Each holds some blocks, of 46 MB at most: below 1 GiB in all for the worst file that there is."""
 SKIPPED = 1 << 20
 """Bytes at a time of what was given out before."""
 
@@ -31,6 +33,7 @@ class Bzip2Stream:
 
     def __init__(self, raw: BinaryIO, threads: int) -> None:
         self._raw, self._given = raw, 0
+        threads = min(threads, MOST_THREADS)
         self._is_parallel = threads > 1 and has_parallel_reader()
         self._stream: Any = bz2.BZ2File(raw)
         if self._is_parallel:
