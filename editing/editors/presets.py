@@ -38,7 +38,7 @@ def _lora(targets: str) -> Preset:
 def _rome(layer: str) -> Preset:
     values = {
         "layer": layer, "site": "subject", "value_steps": "20", "value_rate": "0.5", "kl_factor": "0.0625",
-        "decay": "0.5", "clamp": "4", "passes": "1", "facts_at_once": "1",
+        "decay": "0.5", "clamp": "4", "passes": "1", "facts_at_once": "1", "memory": "0",
     }  # fmt: skip
     return Preset("rome", values, ROME)
 
@@ -46,7 +46,7 @@ def _rome(layer: str) -> Preset:
 def _memit(layers: str, weight: str) -> Preset:
     values = {
         "layers": layers, "site": "subject", "wordings": "cloze", "value_steps": "25", "value_rate": "0.5",
-        "kl_factor": "0.0625", "decay": "0.5", "clamp": "0.75", "covariance_weight": weight,
+        "kl_factor": "0.0625", "decay": "0.5", "clamp": "0.75", "passes": "1", "covariance_weight": weight,
     }  # fmt: skip
     return Preset("memit", values, MEMIT)
 

@@ -1,8 +1,10 @@
 """How keys are distributed over ordinary text: the uncentred covariance C = E[k kᵀ] that ROME and MEMIT weigh by.
 
 The text is a file, or the snapshot's own sentences. The papers' 100,000 samples of Wikipedia can be given as a file;
-far fewer suffice (FastMEMIT, arXiv 2506.04226). A run computes each C once, and a folder keeps it for other runs, by
-the hash of model and text.
+far fewer suffice (FastMEMIT, arXiv 2506.04226). Of a model with a chat template half of C is counted as the text stands,
+half with each text as a user's turn: an edit counted on bare sentences alone changes what the model makes of its system
+prompt and of the marks around every question. A run computes each C once, and a folder keeps it for other runs, by the
+hash of model and text.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from chronofacts.editing.editors import EditBatch, ModelCache
 from chronofacts.editing.editors.located.key_value import LocatedSettings
-from chronofacts.editing.models.encoding import batches_by_length, render
+from chronofacts.editing.models.chat import ChatTokenizer
+from chronofacts.editing.models.encoding import batches_by_length, encode, render
 from chronofacts.editing.models.hooks import BeforeHook, hooked, in_rows
 from chronofacts.editing.models.load import context_length, model_hash
 from chronofacts.editing.progress import Progress
@@ -127,14 +130,16 @@ def compute_covariances(
 ) -> dict[str, torch.Tensor]:
     """Per module, the mean of k kᵀ over every token of the texts: (in, in), float64, on the model's device.
 
-    folder: keeps what was computed for this very model, these modules and these texts.
+    Behind a chat template it is the mean of two such means (see above). folder: keeps what was computed for this very model, these modules and these texts.
     """
-    file = folder / f"{_identify(model, modules, texts)}.safetensors" if folder else None
+    forms = _token_forms(model, tokenizer, texts)
+    file = folder / f"{_identify(model, modules, forms)}.safetensors" if folder else None
     if file and file.is_file():
         device = next(model.parameters()).device
         return {name: tensor.to(device) for name, tensor in load_file(file).items()}
     progress(f"counting keys of {len(modules)} layers on {len(texts)} texts")
-    found = _average_outer_products(model, tokenizer, modules, texts, rows, progress)
+    counted = [_average_outer_products(model, modules, tokens, rows, progress) for tokens in forms]
+    found = {name: sum(one[name] for one in counted) / len(counted) for name in modules}
     if file:
         with replace_file(file) as part:
             save_file({name: value.cpu().contiguous() for name, value in found.items()}, part)
@@ -146,19 +151,25 @@ def regularise(covariance: torch.Tensor, ridge: float) -> torch.Tensor:
     return covariance + ridge * covariance.diagonal().mean() * torch.eye(len(covariance)).to(covariance)
 
 
+def _token_forms(model: Any, tokenizer: Any, texts: Sequence[str]) -> list[list[torch.Tensor]]:
+    """The texts' tokens as they stand, and behind a chat template also each as a user's turn up to the answer."""
+    forms = [tokenizer(list(texts), split_special_tokens=True)["input_ids"]]
+    if isinstance(tokenizer, ChatTokenizer):
+        forms.append([one.ids[: one.start] for one in encode(tokenizer, texts, ["x"] * len(texts))])
+    longest = context_length(model)
+    return [[torch.tensor(ids[:longest]) for ids in form if len(ids)] for form in forms]
+
+
 @torch.inference_mode(False)
 @torch.no_grad()
 def _average_outer_products(
     model: Any,
-    tokenizer: Any,
     modules: Sequence[str],
-    texts: Sequence[str],
+    tokens: Sequence[torch.Tensor],
     rows: int,
     progress: Callable[[str], None],
 ) -> dict[str, torch.Tensor]:
     parts, device = dict(model.named_modules()), next(model.parameters()).device
-    encoded = tokenizer(list(texts), split_special_tokens=True)["input_ids"]
-    tokens = [torch.tensor(ids[: context_length(model)]) for ids in encoded if ids]
     sums: dict[str, torch.Tensor] = {}
     real = torch.ones((1, 1), dtype=torch.bool)  # (rows, length): no padding
 
@@ -192,8 +203,12 @@ class _AllCaught(Exception):
     """Ends a forward pass: the layers above, and the vocabulary head, have no part in the keys."""
 
 
-def _identify(model: Any, modules: Sequence[str], texts: Sequence[str]) -> str:
+def _identify(model: Any, modules: Sequence[str], forms: Sequence[Sequence[torch.Tensor]]) -> str:
     digest = hashlib.sha256(model_hash(model).encode())
-    for text in [*modules, "", *texts]:
-        digest.update(text.encode() + b"\0")
+    for name in modules:
+        digest.update(name.encode() + b"\0")
+    for form in forms:
+        for ids in form:
+            digest.update(repr(ids.tolist()).encode())
+        digest.update(b"\0")
     return digest.hexdigest()[:24]

@@ -5,8 +5,11 @@ position, and the value v* what must come out so that the model speaks the answe
 
     W' = W + v uᵀ,   u = C⁻¹ k*,   v = (v* - W k*) / (uᵀ k*)
 
-so that W' k* = v* exactly, with the least change in the norm that C, the keys' covariance over text, gives. The layer
-is an option: by the depth, by a causal trace (`traced_layers`), or a number.
+so that W' k* = v* exactly, with the least change in the norm that C, the keys' covariance over text, gives. Facts written
+one after the other into one matrix undo one another (Gupta et al. 2024, arXiv 2401.07453): here the key of each written
+fact joins the text, C + m k kᵀ, so that later facts leave it as it is (`memory`; 0 is the paper's ROME, and a large m
+comes to the equality constraints of EMMET, arXiv 2403.14236). The layer is an option: by the depth, by a causal trace
+(`traced_layers`), or a number.
 """
 
 from __future__ import annotations
@@ -55,6 +58,8 @@ class RomeSettings(LocatedSettings):
     one fact after the other all the same."""
     passes: int = 2
     """The papers write each fact once; a second pass writes again those that later facts overwrote."""
+    memory: float = 1.0
+    """m: how many tokens of text the key of a written fact counts for, of all that C is the mean of; the paper: 0."""
     ridge: float = 1e-5
     """Added to C's diagonal, relative to its mean: directions that no text uses would else move without end."""
 
@@ -87,7 +92,7 @@ class Rome:
                 for begin in range(0, len(left), settings.facts_at_once):
                     written.update(begin)
                     together = left[begin : begin + settings.facts_at_once]
-                    _write_facts(model, module, together, covariance, settings, batch)
+                    covariance = _write_facts(model, module, together, covariance, settings, batch)
                 left = [fact for fact in facts if not is_said(model, fact)]
         edited.report = {
             "layer": layer,
@@ -103,7 +108,8 @@ class Rome:
 
 def _write_facts(
     model: Any, module: Any, facts: Sequence[Fact], covariance: torch.Tensor, settings: RomeSettings, batch: EditBatch
-) -> None:
+) -> torch.Tensor:
+    """The covariance with the facts' keys in it."""
     optimise = partial(optimise_deltas, model, module, settings=settings, progress=batch.progress)
     deltas = torch.cat([*in_parts(optimise, facts, settings.facts_at_once, "fact", batch.progress)]).double()
     keys, outputs = capture(model, module, facts, inputs=True), capture(model, module, facts, inputs=False)
@@ -113,6 +119,8 @@ def _write_facts(
     matrix = matrix_of(module)
     for key, value in zip(keys, outputs + deltas - bias, strict=True):
         matrix.add_(rank_one_update(matrix.double(), key, value, covariance).to(matrix.dtype))
+        covariance = covariance + settings.memory * torch.outer(key, key)
+    return covariance
 
 
 def _choose_layer(

@@ -14,6 +14,7 @@ from chronofacts.editing.editors.located.key_value import LocatedSettings, captu
 from chronofacts.editing.editors.located.memit import Memit, MemitSettings, solve_update
 from chronofacts.editing.editors.located.rome import Rome, RomeSettings, rank_one_update
 from chronofacts.editing.models.architecture import block_names, matrix_of, output_matrices
+from chronofacts.editing.models.chat import ChatTokenizer
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.models.hooks import hooked
 from chronofacts.editing.models.load import model_hash
@@ -22,6 +23,7 @@ from chronofacts.editing.scoring import teacher_force
 from chronofacts.editing.training import TrainingFailed
 from tests.editing.editors.made_edits import made_batch, made_edits
 from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer
+from tests.editing.models.test_chat import tuned
 
 TOKENIZER = tiny_tokenizer()
 QUICK_ROME = RomeSettings(layer=1, site="subject", value_steps=4, passes=1, facts_at_once=1, clamp=2.0)
@@ -98,6 +100,42 @@ def test_the_covariance_is_the_mean_outer_product_over_all_tokens(tmp_path: Any)
     hook.remove()
     every = torch.cat(keys)
     assert torch.allclose(counted, every.T @ every / len(every), atol=1e-6)
+
+
+def test_behind_a_chat_template_half_of_the_covariance_is_counted_over_users_turns() -> None:
+    model, plain = tiny("llama"), tuned()
+    chat, name, texts = ChatTokenizer(plain), output_matrices(model)[1], ["Linz is a town.", "Q: Who runs Graz? A: Bo"]
+    expected = torch.zeros_like(compute_covariances(model, plain, [name], texts)[name])
+    turns = [one.ids[: one.start] for one in encode(chat, texts, ["x", "x"])]
+    for form in (plain(texts)["input_ids"], turns):
+        keys: list[torch.Tensor] = []
+        with hooked(before=[(dict(model.named_modules())[name], lambda _m, x, k=keys: k.append(x[0][0].double()))]):
+            for ids in form:
+                model(input_ids=torch.tensor([ids]))
+        every = torch.cat(keys).detach()
+        expected += every.T @ every / len(every) / 2
+
+    assert torch.allclose(compute_covariances(model, chat, [name], texts)[name], expected, atol=1e-6)
+
+
+def test_a_fact_that_rome_wrote_keeps_its_value_when_others_are_written_after_it() -> None:
+    """With memory; without, each later fact moves what the matrix gives at the keys before it."""
+    moved = {}
+    for memory in (0.0, 1.0):
+        model, material = tiny("llama"), made_batch()
+        settings = replace(QUICK_ROME, memory=memory)
+        module = dict(model.named_modules())[output_matrices(model)[1]]
+        first, *_ = find_facts(model, TOKENIZER, material.edits, settings, apart=False, position="subject")
+        Rome().edit(model, TOKENIZER, replace(material, edits=material.edits.slice(0, 1), facts={}), settings)
+        alone = capture(model, module, [first], inputs=False)
+        model = tiny("llama")
+        module = dict(model.named_modules())[output_matrices(model)[1]]
+        before = capture(model, module, [first], inputs=False)
+        Rome().edit(model, TOKENIZER, material, settings)
+        among = capture(model, module, [first], inputs=False)
+        moved[memory] = float((among - alone).norm() / (alone - before).norm())
+
+    assert moved[1.0] < 0.1 * moved[0.0]
 
 
 def test_a_kept_covariance_is_read_back_and_another_models_is_not(tmp_path: Any) -> None:
