@@ -17,7 +17,7 @@ kept as they are: C is counted on those that name none (`unnamed`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -32,6 +32,7 @@ from chronofacts.schemas.errors import BadInput
 
 __all__ = ["AlphaEdit", "AlphaEditSettings", "NullSpace", "choose_null_space", "find_null_spaces", "solve_projected"]
 
+HALF = 0.5
 FEWEST, MOST = 0.1, 0.99
 """Shares of the directions between which the published threshold leaves a null space to work in."""
 
@@ -42,14 +43,19 @@ class AlphaEditSettings(LayersSettings):
     """`threshold`: the directions in which C is below `threshold`; `trace`: all but those that carry `trace_share` of
     it; `auto`: the paper's threshold where it leaves a tenth to 99 % of the directions, else the trace."""
     threshold: float = 0.02
-    trace_share: float = 0.9
-    beta: float = 10.0
-    """β, which holds the change small; the authors' code has 10, EasyEdit's 1."""
+    trace_share: float = 0.5
+    """Of a small model whose null space has to hold hundreds of facts; with 0.9 half of the directions are left."""
+    beta: float | None = None
+    """β, which holds the change small; the authors' code has 10, EasyEdit's 1. none: half of what a key of other text
+    has in the null space, squared, since keys of another model have another scale."""
+    value_rate: float = 0.1
+    """Shorter vectors than with MEMIT's 0.5: what is written disturbs other keys as much less."""
+    value_steps: int = 100
     unnamed: bool = True
     """Count keys on texts that name no edited subject."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.trace_share < 1 or self.threshold <= 0 or self.beta <= 0:
+        if not 0 < self.trace_share < 1 or min(self.threshold, 1.0 if self.beta is None else self.beta) <= 0:
             raise BadInput("editor alphaedit: threshold and beta must be above 0, trace_share between 0 and 1")
 
 
@@ -58,6 +64,8 @@ class NullSpace:
     basis: torch.Tensor  # (in, directions) float64, orthonormal
     rule: str
     """By which it was found: threshold or trace."""
+    inside: float
+    """The mean of |U₀ᵀ k|² over the keys of other text."""
 
 
 class AlphaEdit:
@@ -73,19 +81,20 @@ class AlphaEdit:
 
         def find_solvers(names: Sequence[str], earlier: Mapping[str, torch.Tensor]) -> tuple[dict[str, Solver], Report]:
             spaces = find_null_spaces(model, tokenizer, names, batch, settings, cache)
-            solvers: dict[str, Solver] = {}
+            solvers, betas = dict[str, Solver](), list[float]()
             for name, space in spaces.items():
                 if not space.basis.shape[1]:
                     raise BadInput(
                         f"alphaedit: {name} has no direction below {settings.threshold}; take null_space=auto"
                     )
-                solvers[name] = partial(
-                    solve_projected, basis=space.basis, beta=settings.beta, earlier=earlier.get(name)
-                )
+                beta = HALF * space.inside if settings.beta is None else settings.beta
+                solvers[name] = partial(solve_projected, basis=space.basis, beta=beta, earlier=earlier.get(name))
+                betas.append(round(beta, 4))
             found = {
                 "null_space": [space.basis.shape[1] for space in spaces.values()],
                 "of_directions": [len(space.basis) for space in spaces.values()],
                 "rule": [space.rule for space in spaces.values()],
+                "beta": betas,
             }
             return solvers, found
 
@@ -113,9 +122,10 @@ def find_null_spaces(
     for name, covariance in covariances.items():
         batch.progress(f"alphaedit: finding the null space of {name}")
         space = choose_null_space(covariance, settings)
-        known[keys[name]] = NullSpace(space.basis.cpu(), space.rule)
+        known[keys[name]] = replace(space, basis=space.basis.cpu())
     device = next(model.parameters()).device
-    return {name: NullSpace(known[keys[name]].basis.to(device), known[keys[name]].rule) for name in names}
+    found = {name: known[keys[name]] for name in names}
+    return {name: replace(space, basis=space.basis.to(device)) for name, space in found.items()}
 
 
 def choose_null_space(covariance: torch.Tensor, settings: AlphaEditSettings) -> NullSpace:
@@ -124,10 +134,11 @@ def choose_null_space(covariance: torch.Tensor, settings: AlphaEditSettings) -> 
     if settings.null_space != "trace":
         below = int((values < settings.threshold).sum())
         if settings.null_space == "threshold" or FEWEST <= below / len(values) <= MOST:
-            return NullSpace(vectors[:, :below], "threshold")
+            return NullSpace(vectors[:, :below], "threshold", float(values[:below].sum()))
     carried = values.flip(0).clamp_min(0.0).cumsum(0)  # by the largest, the two largest, …
     left_out = int((carried < settings.trace_share * carried[-1]).sum()) + 1
-    return NullSpace(vectors[:, : len(values) - left_out], "trace")
+    kept = len(values) - left_out
+    return NullSpace(vectors[:, :kept], "trace", float(values[:kept].sum()))
 
 
 def solve_projected(

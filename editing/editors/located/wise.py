@@ -71,7 +71,7 @@ class WiseSettings:
     """Settings of a paper, by name (`presets`)."""
     layer: int | None = None
     """None: at 0.85 of the depth, as in the paper, and below the last."""
-    wordings: tuple[Wording, ...] = ("prompt", "paraphrases", "cloze")
+    wordings: tuple[Wording, ...] = ("prompt",)
     paraphrases: int = 2
     epochs: int = 100
     """Passes over a shard's texts, at most; they end when all is learnt."""
@@ -83,8 +83,8 @@ class WiseSettings:
     """Of Adam: the share of `unit` by which a step moves what the matrix gives; of SGD the rate itself."""
     stop_loss: float = 0.02
     """A shard is learnt when the loss of a pass, margins included, is below."""
-    mask: float = 0.2
-    """Share of the matrix that learns."""
+    mask: float = 0.5
+    """Share of the matrix that learns; the paper's matrices are larger, and have room enough in 0.2."""
     norm: float | None = None
     """No entry moves further than this; the paper: 1."""
     alpha: float = 0.25

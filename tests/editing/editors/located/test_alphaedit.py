@@ -34,7 +34,9 @@ from tests.editing.editors.made_edits import FACTS, made_batch, made_edits
 from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
-QUICK = AlphaEditSettings(layers="0-1", site="subject", value_steps=4, passes=1, beta=0.5, null_space="trace")
+QUICK = AlphaEditSettings(layers="0-1", site="subject", value_steps=4, passes=1, beta=0.5, null_space="trace",
+    trace_share=0.9, value_rate=0.5,
+)  # fmt: skip
 QUICK_MEMIT = MemitSettings(layers="0-1", site="subject", value_steps=4, passes=1, covariance_weight=10)
 
 
@@ -100,9 +102,9 @@ def covariance_with(values: list[float]) -> torch.Tensor:
     ("values", "settings", "rule", "directions"),
     [
         ([5.0, 1.0, 0.01, 0.001], AlphaEditSettings(), "threshold", 2),
-        ([9.2, 0.4, 0.3, 0.1], AlphaEditSettings(), "trace", 3),  # the threshold leaves nothing
-        ([9.2e-3, 4e-4, 3e-4, 1e-4], AlphaEditSettings(), "trace", 3),  # or everything
-        ([5.0, 1.0, 0.01, 0.001], AlphaEditSettings(null_space="trace"), "trace", 2),
+        ([9.2, 0.4, 0.3, 0.1], AlphaEditSettings(trace_share=0.9), "trace", 3),  # the threshold leaves nothing
+        ([9.2e-3, 4e-4, 3e-4, 1e-4], AlphaEditSettings(trace_share=0.9), "trace", 3),  # or everything
+        ([5.0, 1.0, 0.01, 0.001], AlphaEditSettings(null_space="trace", trace_share=0.9), "trace", 2),
         ([9.2, 0.4, 0.3, 0.1], AlphaEditSettings(null_space="threshold"), "threshold", 0),
     ],
 )
@@ -111,6 +113,16 @@ def test_the_published_threshold_gives_way_where_it_is_of_no_use(
 ) -> None:
     space = choose_null_space(covariance_with(values), settings)
     assert (space.rule, space.basis.shape[1]) == (rule, directions)
+
+
+def test_without_a_beta_it_is_half_of_what_other_keys_have_in_the_null_space() -> None:
+    whole = batch_beside_other_towns()
+    name = output_matrices(tiny("llama"), [1])[1]
+    covariance = find_covariances(tiny("llama"), TOKENIZER, [name], whole, QUICK, unnamed=True)[name]
+    space = find_null_spaces(tiny("llama"), TOKENIZER, [name], whole, QUICK)[name]
+    inside = float((space.basis.T @ covariance @ space.basis).trace())
+    edit = AlphaEdit().edit(tiny("llama"), TOKENIZER, whole, replace(QUICK, layers="1", beta=None))
+    assert edit.report["beta"] == [pytest.approx(inside / 2, abs=1e-4)]
 
 
 @given(st.lists(st.floats(1e-4, 1e3), min_size=2, max_size=9), st.floats(0.05, 0.95))
