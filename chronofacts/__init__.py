@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from chronofacts.editing.editors.located.memit import MemitSettings as Memit
     from chronofacts.editing.editors.located.rome import RomeSettings as Rome
     from chronofacts.editing.editors.located.ultraedit import UltraEditSettings as UltraEdit
+    from chronofacts.editing.editors.prompted.ike import IkeSettings as Ike
     from chronofacts.editing.editors.prompted.in_context import InContextSettings as InContext
     from chronofacts.editing.editors.prompted.memory import MemorySettings as Memory
     from chronofacts.editing.editors.trained.finetune import FinetuneSettings as Finetune
@@ -49,6 +50,7 @@ __all__ = [
     "Finetune",
     "Freeze",
     "Grace",
+    "Ike",
     "InContext",
     "Lora",
     "Memit",
@@ -84,6 +86,7 @@ _HOMES = {
     "Finetune": "editing.editors.trained.finetune:FinetuneSettings",
     "Freeze": "editing.editors.trained.freeze:FreezeSettings",
     "Grace": "editing.editors.located.grace:GraceSettings",
+    "Ike": "editing.editors.prompted.ike:IkeSettings",
     "InContext": "editing.editors.prompted.in_context:InContextSettings",
     "Lora": "editing.editors.trained.lora:LoraSettings",
     "Memit": "editing.editors.located.memit:MemitSettings",

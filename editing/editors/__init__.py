@@ -37,6 +37,7 @@ EDITORS = {
     "grace": "chronofacts.editing.editors.located.grace:Grace",
     "in-context": "chronofacts.editing.editors.prompted.in_context:InContext",
     "memory": "chronofacts.editing.editors.prompted.memory:Memory",
+    "ike": "chronofacts.editing.editors.prompted.ike:Ike",
 }
 """Name of an editor -> module and class; imported when a run names it."""
 

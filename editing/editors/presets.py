@@ -18,6 +18,7 @@ CHRONOEDIT = "Ge et al. 2024, arXiv 2406.04496; rank, alpha and rate are common 
 ROME = "Meng et al. 2022, arXiv 2202.05262"
 MEMIT = "Meng et al. 2023, arXiv 2210.07229"
 ULTRAEDIT = "Gu et al. 2025, arXiv 2505.14679; its layers and matrices differ by model and data"
+IKE = "Zheng et al. 2023, arXiv 2305.12740; likeness is that of letters, and the scored question has no `Prompt:`"
 FINETUNED = "Zhu et al. 2020, arXiv 2012.00363, as the baseline of Meng et al. 2022"
 
 
@@ -81,6 +82,9 @@ PRESETS = {
     "rome-gpt2-xl": _rome("17"),
     "rome-gpt-j": _rome("5"),
     "rome-llama-2-7b": _rome("5"),
+    "ike": Preset(
+        "ike", {"demonstrations": "32", "choice": "similar", "form": "cloze", "mark": "New Fact: ", "own": "true"}, IKE
+    ),
     "ultraedit": Preset("ultraedit", {"step": "0.014", "turn": "100", "batch": "10", "passes": "1"}, ULTRAEDIT),
     "memit-gpt2-xl": _memit("13-17", "20000"),
     "memit-gpt-j": _memit("3-8", "15000"),

@@ -14,17 +14,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from chronofacts.editing.editors import EditBatch, ModelCache
-from chronofacts.editing.editors.prompted.retrieval import Retriever
 from chronofacts.editing.editors.prompted.rewritten_model import RewrittenModel, RewrittenPrompt, StoreEdit
-from chronofacts.editing.editors.prompted.subject_index import SubjectIndex
+from chronofacts.editing.editors.prompted.told_facts import (
+    Choice,
+    Context,
+    FactChooser,
+    FactForm,
+    check_count,
+    form_for,
+    tell,
+)
 from chronofacts.editing.models.chat import ChatTokenizer
-from chronofacts.editing.models.context_facts import SEPARATOR, prepend_facts, render_fact
-from chronofacts.editing.models.encoding import form_of, prompt_length
-from chronofacts.editing.models.load import context_length
-from chronofacts.schemas.errors import BadInput
+from chronofacts.editing.models.context_facts import SEPARATOR, render_fact
 
 __all__ = ["InContext", "InContextSettings"]
 
@@ -44,10 +48,10 @@ stand here decides how often a small model copies (`benchmarks/editors_real_mode
 class InContextSettings:
     facts: int = 2
     """How many edits stand in a prompt at most."""
-    choice: Literal["subject", "similar", "subject-only"] = "subject-only"
+    choice: Choice = "subject-only"
     """`subject-only`: edits whose subject the question names; `subject`: then similar ones; `similar`: by letters
     alone. A fact that has nothing to do with the question misleads a small model."""
-    form: Literal["auto", "question", "cloze"] = "auto"
+    form: FactForm = "auto"
     """How a fact is told: as a question with its answer, or as a statement; auto: a statement to a model that chats."""
     examples: int | None = None
     """Worked examples before the facts, at most four; none: all of them for a model that chats, and no others."""
@@ -63,51 +67,25 @@ class InContext:
         self, model: Any, tokenizer: Any, batch: EditBatch, settings: InContextSettings, cache: ModelCache | None = None
     ) -> StoreEdit:
         """The model behind prompts that carry the edits; with no edits every prompt stays as it is."""
-        if settings.facts < 1:
-            raise BadInput(f"editor in-context: facts = {settings.facts}; it must be at least 1")
+        check_count("in-context", "facts", settings.facts)
         rows = batch.edits.to_pylist()
-        room = max(settings.room, _longest_answer(tokenizer, rows))
-        chats = isinstance(tokenizer, ChatTokenizer)
-        form = settings.form if settings.form != "auto" else "cloze" if chats else "question"
-        facts = [_tell(row, form, end="." if chats else "") for row in rows]
-        count = settings.examples if settings.examples is not None else len(DEMONSTRATIONS) if chats else 0
-        shown = [_demonstrate(*one, form) for one in DEMONSTRATIONS[:count]]
-        subjects = SubjectIndex([[row["subject_label"], *(row["subject_aliases"] or ())] for row in rows])
-        retriever, longest = Retriever([row["prompt"] for row in rows]), context_length(model)
+        form, chooser = form_for(tokenizer, settings.form), FactChooser(rows)
+        context = Context.of(model, tokenizer, rows, settings.room, settings.separator)
+        facts = [tell(row, form, tokenizer) for row in rows]
+        most = len(DEMONSTRATIONS) if isinstance(tokenizer, ChatTokenizer) else 0
+        shown = [
+            _demonstrate(*one, form)
+            for one in DEMONSTRATIONS[: most if settings.examples is None else settings.examples]
+        ]
 
         def rewrite(prompts: Sequence[str]) -> list[RewrittenPrompt]:
-            return [RewrittenPrompt(put_before(prompt, choose(prompt))) for prompt in prompts]
+            return [RewrittenPrompt(context.put_before(prompt, shown, choose(prompt))) for prompt in prompts]
 
         def choose(prompt: str) -> list[str]:
-            likeness = retriever.likeness(prompt)
-            named = [] if settings.choice == "similar" else subjects.named_in(prompt)
-            named.sort(key=lambda index: -likeness[index])
-            alike = [] if settings.choice == "subject-only" else retriever.nearest(prompt, settings.facts)
-            order = list(dict.fromkeys([*named, *(index for index, _ in alike)]))[: settings.facts]
-            return [facts[index] for index in reversed(order)]
-
-        def put_before(prompt: str, chosen: list[str]) -> str:
-            before = [*shown, *chosen]
-            for begin in range(len(before) if chosen else 0):  # examples go before facts
-                whole = prepend_facts(before[begin:], prompt, settings.separator)
-                if longest is None or prompt_length(tokenizer, whole) + room <= longest:
-                    return whole
-            return prompt
+            return [facts[index] for index in reversed(chooser.choose(prompt, settings.facts, settings.choice))]
 
         rewritten = RewrittenModel(model, tokenizer, rewrite, weight=0.0).eval()
         return StoreEdit(rewritten, model, report={"facts": len(rows)}, edits=batch.edits)
-
-
-def _longest_answer(tokenizer: Any, rows: Sequence[dict[str, Any]]) -> int:
-    """In tokens, of the new and the old answers, and the space and the end around them."""
-    answers = sorted({answer for row in rows for answer in (row["target_new"], row["target_old"]) if answer})
-    return max((len(ids) for ids in tokenizer(answers)["input_ids"]), default=0) + 2 if answers else 0
-
-
-def _tell(row: dict[str, Any], form: str, end: str) -> str:
-    if form == "cloze" and row["cloze"]:
-        return f"{render_fact(row['cloze'], 'cloze', row['target_new']).removesuffix(end)}{end}"
-    return render_fact(row["prompt"], form_of(row["prompt"]), row["target_new"])
 
 
 def _demonstrate(fact: str, question: str, answer: str, form: str) -> str:
