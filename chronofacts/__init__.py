@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from chronofacts.editing.editors.prompted.ike import IkeSettings as Ike
     from chronofacts.editing.editors.prompted.in_context import InContextSettings as InContext
     from chronofacts.editing.editors.prompted.memory import MemorySettings as Memory
+    from chronofacts.editing.editors.prompted.rag import RagSettings as Rag
     from chronofacts.editing.editors.trained.finetune import FinetuneSettings as Finetune
     from chronofacts.editing.editors.trained.freeze import FreezeSettings as Freeze
     from chronofacts.editing.editors.trained.lora import LoraSettings as Lora
@@ -56,6 +57,7 @@ __all__ = [
     "Memit",
     "Memory",
     "PromptTuning",
+    "Rag",
     "Rome",
     "Run",
     "Scoring",
@@ -92,6 +94,7 @@ _HOMES = {
     "Memit": "editing.editors.located.memit:MemitSettings",
     "Memory": "editing.editors.prompted.memory:MemorySettings",
     "PromptTuning": "editing.editors.trained.prompt_tuning:PromptTuningSettings",
+    "Rag": "editing.editors.prompted.rag:RagSettings",
     "Rome": "editing.editors.located.rome:RomeSettings",
     "Run": "editing.evaluation",
     "Scoring": "editing.scoring.settings:ScoringSettings",

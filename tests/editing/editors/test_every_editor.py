@@ -31,6 +31,7 @@ QUICK = {
     "grace": {"value_steps": "3"},
     "in-context": {},
     "memory": {},
+    "rag": {"room": "4", "facts": "1", "embedder": "letters"},
     "ike": {"demonstrations": "1", "room": "4"},
 }
 PROMPT = "Q: Who is the mayor of Linz? A:"
