@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from chronofacts.editing.editors.located.ultraedit import UltraEditSettings as UltraEdit
     from chronofacts.editing.editors.prompted.ike import IkeSettings as Ike
     from chronofacts.editing.editors.prompted.in_context import InContextSettings as InContext
+    from chronofacts.editing.editors.prompted.mello import MelloSettings as Mello
     from chronofacts.editing.editors.prompted.memory import MemorySettings as Memory
     from chronofacts.editing.editors.prompted.rag import RagSettings as Rag
     from chronofacts.editing.editors.trained.finetune import FinetuneSettings as Finetune
@@ -54,6 +55,7 @@ __all__ = [
     "Ike",
     "InContext",
     "Lora",
+    "Mello",
     "Memit",
     "Memory",
     "PromptTuning",
@@ -91,6 +93,7 @@ _HOMES = {
     "Ike": "editing.editors.prompted.ike:IkeSettings",
     "InContext": "editing.editors.prompted.in_context:InContextSettings",
     "Lora": "editing.editors.trained.lora:LoraSettings",
+    "Mello": "editing.editors.prompted.mello:MelloSettings",
     "Memit": "editing.editors.located.memit:MemitSettings",
     "Memory": "editing.editors.prompted.memory:MemorySettings",
     "PromptTuning": "editing.editors.trained.prompt_tuning:PromptTuningSettings",

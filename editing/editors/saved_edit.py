@@ -53,7 +53,7 @@ CARD = "card.json"
 PREFIX = "saved-"
 """Before the editor's name, where a run scores a saved edit."""
 VECTORS, ADAPTER = "prompt.safetensors", "adapter_model.safetensors"
-STORED = ("in-context", "memory", "ike", "rag")
+STORED = ("in-context", "memory", "ike", "rag", "mello")
 """Editors whose change is a store of facts beside the model."""
 
 

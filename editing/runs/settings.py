@@ -26,7 +26,7 @@ SENTENCES_PER_FACT, FEWEST_SENTENCES = 25, 1500
 """Of a snapshot cut by `limit`."""
 CONTEXTS_PER_SENTENCE = 0.4
 """Questions behind stated facts in the small world of a run that edits in context."""
-READERS = ("in-context", "ike", "rag")
+READERS = ("in-context", "ike", "rag", "mello")
 """Editors that put facts before a question, which a small world must have learnt to read."""
 
 

@@ -26,7 +26,7 @@ from chronofacts.editing.models.library_errors import library_errors
 from chronofacts.schemas.documents import read_json
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["LETTERS", "Embedder", "FactIndex", "find_embedder", "index_facts", "load_embedder"]
+__all__ = ["LETTERS", "Embedder", "FactIndex", "find_embedder", "index_facts", "load_embedder", "name_of"]
 
 log = logging.getLogger("chronofacts.editors")
 
@@ -40,8 +40,8 @@ DECIMALS = 5
 class FactIndex(Protocol):
     """Facts that are found by a question."""
 
-    def nearest(self, question: str, most: int) -> list[tuple[int, float]]:
-        """(index, cosine) of the facts most alike, the first of equals first."""
+    def nearest(self, questions: Sequence[str], most: int) -> list[list[tuple[int, float]]]:
+        """Of each question, (index, cosine) of the facts most alike, the first of equals first."""
 
 
 class Embedder:
@@ -116,6 +116,13 @@ def find_embedder(embedder: str) -> Path | None:
     return folder
 
 
+def name_of(folder: Path | None) -> str:
+    """As a report calls the encoder in the folder: the package's name, the folder's own, or letters."""
+    if folder is None:
+        return LETTERS
+    return folder.parent.name if folder.name == FOLDER else folder.name
+
+
 @lru_cache(maxsize=2)
 def load_embedder(folder: Path) -> Embedder:
     """Read once, however many edits are made with it."""
@@ -124,7 +131,7 @@ def load_embedder(folder: Path) -> Embedder:
 
 def index_facts(embedder: Embedder | None, statements: Sequence[str], questions: Sequence[str]) -> FactIndex:
     """Facts by the vectors of their statements; without an embedder, by the letters of their questions."""
-    return Retriever(questions) if embedder is None else _DenseIndex(embedder, statements)
+    return _LetterIndex(questions) if embedder is None else _DenseIndex(embedder, statements)
 
 
 class _DenseIndex:
@@ -133,12 +140,25 @@ class _DenseIndex:
     def __init__(self, embedder: Embedder, statements: Sequence[str]) -> None:
         self._embedder, self._vectors = embedder, embedder.embed(statements)
 
-    def nearest(self, question: str, most: int) -> list[tuple[int, float]]:
+    def nearest(self, questions: Sequence[str], most: int) -> list[list[tuple[int, float]]]:
         if not len(self._vectors):
-            return []
-        likeness = (self._vectors @ self._embedder.embed([question], query=True)[0]).round(DECIMALS)
-        order = np.argsort(-likeness, kind="stable")[:most]
-        return [(int(index), float(likeness[index])) for index in order]
+            return [[] for _ in questions]
+        found = []
+        for vector in self._embedder.embed(questions, query=True):
+            likeness = (self._vectors @ vector).round(DECIMALS)
+            order = np.argsort(-likeness, kind="stable")[:most]
+            found.append([(int(index), float(likeness[index])) for index in order])
+        return found
+
+
+class _LetterIndex:
+    """As `retrieval.Retriever`, which leaves out facts that have nothing in common with a question."""
+
+    def __init__(self, questions: Sequence[str]) -> None:
+        self._retriever = Retriever(questions)
+
+    def nearest(self, questions: Sequence[str], most: int) -> list[list[tuple[int, float]]]:
+        return [self._retriever.nearest(question, most) for question in questions]
 
 
 @lru_cache(maxsize=1)

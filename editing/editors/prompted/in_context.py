@@ -26,22 +26,11 @@ from chronofacts.editing.editors.prompted.told_facts import (
     check_count,
     form_for,
     tell,
+    worked_examples,
 )
-from chronofacts.editing.models.chat import ChatTokenizer
-from chronofacts.editing.models.context_facts import SEPARATOR, render_fact
+from chronofacts.editing.models.context_facts import SEPARATOR
 
 __all__ = ["InContext", "InContextSettings"]
-
-
-DEMONSTRATIONS = (
-    ("The capital of Kazakhstan is Astana.", "Which city is the capital of Kazakhstan?", "Astana"),
-    ("The author of Don Quixote is Miguel de Cervantes.", "Who wrote Don Quixote?", "Miguel de Cervantes"),
-    ("The headquarters of the International Olympic Committee is in Lausanne.",
-     "In which city is the International Olympic Committee based?", "Lausanne"),
-    ("The discoverer of penicillin is Alexander Fleming.", "Who discovered penicillin?", "Alexander Fleming"),
-)  # fmt: skip
-"""(a fact, a question in other words, its answer). Each is answered by its fact, which IKE's are not all. Which ones
-stand here decides how often a small model copies (`benchmarks/editors_real_model.md`)."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +61,7 @@ class InContext:
         form, chooser = form_for(tokenizer, settings.form), FactChooser(rows)
         context = Context.of(model, tokenizer, rows, settings.room, settings.separator)
         facts = [tell(row, form, tokenizer) for row in rows]
-        most = len(DEMONSTRATIONS) if isinstance(tokenizer, ChatTokenizer) else 0
-        shown = [
-            _demonstrate(*one, form)
-            for one in DEMONSTRATIONS[: most if settings.examples is None else settings.examples]
-        ]
+        shown = worked_examples(tokenizer, form, settings.examples)
 
         def rewrite(prompts: Sequence[str]) -> list[RewrittenPrompt]:
             return [RewrittenPrompt(context.put_before(prompt, shown, choose(prompt))) for prompt in prompts]
@@ -86,9 +71,3 @@ class InContext:
 
         rewritten = RewrittenModel(model, tokenizer, rewrite, weight=0.0).eval()
         return StoreEdit(rewritten, model, report={"facts": len(rows)}, edits=batch.edits)
-
-
-def _demonstrate(fact: str, question: str, answer: str, form: str) -> str:
-    """A worked example in lines: the fact in its form, and a question with its answer."""
-    asked = render_fact(question, "question", answer)
-    return f"{fact}\n{asked}" if form == "cloze" else asked

@@ -24,9 +24,10 @@ from chronofacts.editing.editors.prompted.embedding import (
     find_embedder,
     index_facts,
     load_embedder,
+    name_of,
 )
 from chronofacts.editing.editors.prompted.rewritten_model import RewrittenModel, RewrittenPrompt, StoreEdit
-from chronofacts.editing.editors.prompted.told_facts import Context, FactForm, check_count, form_for, tell
+from chronofacts.editing.editors.prompted.told_facts import Context, FactForm, check_count, form_for, state, tell
 from chronofacts.editing.models.chat import spoken
 from chronofacts.editing.models.context_facts import SEPARATOR
 from chronofacts.schemas.documents import read_json
@@ -72,20 +73,17 @@ class Rag:
         context = Context.of(model, tokenizer, rows, settings.room, settings.separator)
         form = form_for(tokenizer, settings.form)
         facts = [tell(row, form, tokenizer) for row in rows]
-        index = index_facts(embedder, [_state(row) for row in rows], [row["prompt"] for row in rows])
-
-        def retrieve(question: str) -> list[int]:
-            """Indices of the facts to tell, the nearest first."""
-            return [number for number, alike in index.nearest(question, settings.facts) if alike >= settings.alike]
+        index = index_facts(embedder, [state(row) for row in rows], [row["prompt"] for row in rows])
 
         def rewrite(prompts: Sequence[str]) -> list[RewrittenPrompt]:
-            told = [[facts[number] for number in reversed(retrieve(spoken(prompt)))] for prompt in prompts]
+            found = _retrieve(index, [spoken(prompt) for prompt in prompts], settings)
+            told = [[facts[number] for number in reversed(numbers)] for numbers in found]
             pairs = zip(prompts, told, strict=True)
             return [RewrittenPrompt(context.put_before(prompt, (), several)) for prompt, several in pairs]
 
         rewritten = RewrittenModel(model, tokenizer, rewrite, weight=0.0).eval()
         identity = embedder.sha256 if embedder else LETTERS
-        report = {"facts": len(rows), "embedder": folder.name if folder else LETTERS, "embedder_sha256": identity}
+        report = {"facts": len(rows), "embedder": name_of(folder), "embedder_sha256": identity}
         if batch.whole is None:  # of a part, others follow
             report |= count_distractors(index, rows, settings)
         return RagEdit(rewritten, model, report=report, edits=batch.edits, embedder=identity)
@@ -121,16 +119,18 @@ def count_distractors(index: FactIndex, rows: Sequence[Row], settings: RagSettin
     `found` and `nearest` are the shares before which the probed fact is told, and told next to the question;
     `distractors` is the mean number of told facts that are not the probed one.
     """
-    found = nearest = distractors = asked = 0
-    for number, row in enumerate(rows):
-        for text in (row["prompt"], *(row["paraphrases"] or ())):
-            told = [one for one, alike in index.nearest(text, settings.facts) if alike >= settings.alike]
-            found, nearest = found + (number in told), nearest + (told[:1] == [number])
-            distractors, asked = distractors + sum(one != number for one in told), asked + 1
-    means = (round(total / max(1, asked), 4) for total in (found, nearest, distractors))
-    return {"wordings": asked, **dict(zip(("found", "nearest", "distractors"), means, strict=True))}
+    asked = [(number, text) for number, row in enumerate(rows) for text in (row["prompt"], *(row["paraphrases"] or ()))]
+    told = _retrieve(index, [text for _, text in asked], settings)
+    pairs = [(number, several) for (number, _), several in zip(asked, told, strict=True)]
+    totals = {
+        "found": sum(number in several for number, several in pairs),
+        "nearest": sum(several[:1] == [number] for number, several in pairs),
+        "distractors": sum(one != number for number, several in pairs for one in several),
+    }
+    return {"wordings": len(asked)} | {name: round(total / max(1, len(asked)), 4) for name, total in totals.items()}
 
 
-def _state(row: Row) -> str:
-    """The fact in words, as it is embedded: its statement, or its question and the answer."""
-    return f"{row['cloze'] or row['prompt']} {row['target_new']}"
+def _retrieve(index: FactIndex, questions: Sequence[str], settings: RagSettings) -> list[list[int]]:
+    """Of each question, indices of the facts to tell, the nearest first."""
+    found = index.nearest(questions, settings.facts)
+    return [[number for number, alike in several if alike >= settings.alike] for several in found]

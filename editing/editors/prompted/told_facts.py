@@ -18,11 +18,31 @@ from chronofacts.editing.models.encoding import form_of, prompt_length
 from chronofacts.editing.models.load import context_length
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["Choice", "Context", "FactChooser", "FactForm", "check_count", "form_for", "tell"]
+__all__ = [
+    "Choice",
+    "Context",
+    "FactChooser",
+    "FactForm",
+    "check_count",
+    "form_for",
+    "state",
+    "tell",
+    "worked_examples",
+]
 
 FactForm = Literal["auto", "question", "cloze"]
 Choice = Literal["subject", "similar", "subject-only"]
 Row = dict[str, Any]
+
+DEMONSTRATIONS = (
+    ("The capital of Kazakhstan is Astana.", "Which city is the capital of Kazakhstan?", "Astana"),
+    ("The author of Don Quixote is Miguel de Cervantes.", "Who wrote Don Quixote?", "Miguel de Cervantes"),
+    ("The headquarters of the International Olympic Committee is in Lausanne.",
+     "In which city is the International Olympic Committee based?", "Lausanne"),
+    ("The discoverer of penicillin is Alexander Fleming.", "Who discovered penicillin?", "Alexander Fleming"),
+)  # fmt: skip
+"""(a fact, a question in other words, its answer). Each is answered by its fact, which IKE's are not all. Which ones
+stand here decides how often a small model copies (`benchmarks/editors_real_model.md`)."""
 
 
 def check_count(editor: str, option: str, value: int, least: int = 1) -> None:
@@ -44,6 +64,19 @@ def tell(row: Row, form: str, tokenizer: Any) -> str:
     if form == "cloze" and row["cloze"]:
         return f"{render_fact(row['cloze'], 'cloze', row['target_new']).removesuffix(end)}{end}"
     return render_fact(row["prompt"], form_of(row["prompt"]), row["target_new"])
+
+
+def state(row: Row) -> str:
+    """The fact in words, as it is embedded: its statement, or its question and the answer."""
+    return f"{row['cloze'] or row['prompt']} {row['target_new']}"
+
+
+def worked_examples(tokenizer: Any, form: str, count: int | None = None) -> list[str]:
+    """Facts with a question that each answers, in lines. None: all of them for a model that chats, and no others."""
+    most = len(DEMONSTRATIONS) if isinstance(tokenizer, ChatTokenizer) else 0
+    shown = DEMONSTRATIONS[: most if count is None else count]
+    asked = [(fact, render_fact(question, "question", answer)) for fact, question, answer in shown]
+    return [f"{fact}\n{line}" if form == "cloze" else line for fact, line in asked]
 
 
 class FactChooser:

