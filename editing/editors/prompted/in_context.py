@@ -7,7 +7,7 @@ before a question gains nothing; the small world is, when this editor is in its 
 
 A model that chats is told the facts as statements in the turn of the question, after worked examples of that as earlier
 turns (IKE's demonstrations, of those the ones that copy). Without examples it answers in whole sentences, which no name
-matches.
+matches. `deck` contrasts what it says when told with what it says untold (DeCK: Bi et al. 2025, arXiv 2405.11613).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from chronofacts.editing.editors.prompted.told_facts import (
     worked_examples,
 )
 from chronofacts.editing.models.context_facts import SEPARATOR
+from chronofacts.schemas.errors import BadInput
 
 __all__ = ["InContext", "InContextSettings"]
 
@@ -45,6 +46,11 @@ class InContextSettings:
     examples: int | None = None
     """Worked examples before the facts, at most four; none: all of them for a model that chats, and no others."""
     separator: str = SEPARATOR
+    deck: bool = False
+    """Whether the logits of a told prompt are contrasted with those of the untold one (`contrast`), at about twice the
+    time: an answer that the model was sure of gives way."""
+    deck_alpha: float = 0.1
+    """With `deck`: tokens less likely than this share of the likeliest do not compete."""
     room: int = 48
     """Tokens of the context that are left for the answer, at least; more where an edit's answer is longer."""
 
@@ -57,6 +63,8 @@ class InContext:
     ) -> StoreEdit:
         """The model behind prompts that carry the edits; with no edits every prompt stays as it is."""
         check_count("in-context", "facts", settings.facts)
+        if not 0 < settings.deck_alpha <= 1:
+            raise BadInput(f"editor in-context: deck_alpha = {settings.deck_alpha}; it must lie between 0 and 1")
         rows = batch.edits.to_pylist()
         form, chooser = form_for(tokenizer, settings.form), FactChooser(rows)
         context = Context.of(model, tokenizer, rows, settings.room, settings.separator)
@@ -69,5 +77,7 @@ class InContext:
         def choose(prompt: str) -> list[str]:
             return [facts[index] for index in reversed(chooser.choose(prompt, settings.facts, settings.choice))]
 
-        rewritten = RewrittenModel(model, tokenizer, rewrite, weight=0.0).eval()
+        rewritten = RewrittenModel(
+            model, tokenizer, rewrite, 0.0, settings.deck_alpha if settings.deck else None
+        ).eval()
         return StoreEdit(rewritten, model, report={"facts": len(rows)}, edits=batch.edits)
