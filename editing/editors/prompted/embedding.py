@@ -164,7 +164,7 @@ class _LetterIndex:
 @lru_cache(maxsize=1)
 def _say_letters() -> None:
     log.warning(
-        "rag: no embedding model is installed, so that facts are found by likeness of letters; "
+        "no embedding model is installed, so that facts are found by likeness of letters; "
         "for dense retrieval: pip install 'chronofacts[%s]'", EXTRA
     )  # fmt: skip
 
