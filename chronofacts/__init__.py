@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from chronofacts.editing.editors.located.rome import RomeSettings as Rome
     from chronofacts.editing.editors.located.ultraedit import UltraEditSettings as UltraEdit
     from chronofacts.editing.editors.located.wise import WiseSettings as Wise
+    from chronofacts.editing.editors.prompted.ike import IkeSettings as Ike
     from chronofacts.editing.editors.prompted.in_context import InContextSettings as InContext
+    from chronofacts.editing.editors.prompted.mello import MelloSettings as Mello
     from chronofacts.editing.editors.prompted.memory import MemorySettings as Memory
+    from chronofacts.editing.editors.prompted.rag import RagSettings as Rag
     from chronofacts.editing.editors.trained.finetune import FinetuneSettings as Finetune
     from chronofacts.editing.editors.trained.freeze import FreezeSettings as Freeze
     from chronofacts.editing.editors.trained.lora import LoraSettings as Lora
@@ -52,11 +55,14 @@ __all__ = [
     "Finetune",
     "Freeze",
     "Grace",
+    "Ike",
     "InContext",
     "Lora",
+    "Mello",
     "Memit",
     "Memory",
     "PromptTuning",
+    "Rag",
     "Rome",
     "Run",
     "Scoring",
@@ -89,11 +95,14 @@ _HOMES = {
     "Finetune": "editing.editors.trained.finetune:FinetuneSettings",
     "Freeze": "editing.editors.trained.freeze:FreezeSettings",
     "Grace": "editing.editors.located.grace:GraceSettings",
+    "Ike": "editing.editors.prompted.ike:IkeSettings",
     "InContext": "editing.editors.prompted.in_context:InContextSettings",
     "Lora": "editing.editors.trained.lora:LoraSettings",
+    "Mello": "editing.editors.prompted.mello:MelloSettings",
     "Memit": "editing.editors.located.memit:MemitSettings",
     "Memory": "editing.editors.prompted.memory:MemorySettings",
     "PromptTuning": "editing.editors.trained.prompt_tuning:PromptTuningSettings",
+    "Rag": "editing.editors.prompted.rag:RagSettings",
     "Rome": "editing.editors.located.rome:RomeSettings",
     "Run": "editing.evaluation",
     "Scoring": "editing.scoring.settings:ScoringSettings",

@@ -40,6 +40,9 @@ EDITORS = {
     "wise": "chronofacts.editing.editors.located.wise:Wise",
     "in-context": "chronofacts.editing.editors.prompted.in_context:InContext",
     "memory": "chronofacts.editing.editors.prompted.memory:Memory",
+    "ike": "chronofacts.editing.editors.prompted.ike:Ike",
+    "mello": "chronofacts.editing.editors.prompted.mello:Mello",
+    "rag": "chronofacts.editing.editors.prompted.rag:Rag",
 }
 """Name of an editor -> module and class; imported when a run names it."""
 

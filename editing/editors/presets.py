@@ -20,6 +20,9 @@ ALPHAEDIT = "Fang et al. 2025, arXiv 2410.02355, hparams/AlphaEdit of its code"
 WISE = "Wang et al. 2024, arXiv 2405.14768, its code's hparams/WISE; decided token by token"
 MEMIT = "Meng et al. 2023, arXiv 2210.07229"
 ULTRAEDIT = "Gu et al. 2025, arXiv 2505.14679; its layers and matrices differ by model and data"
+IKE = "Zheng et al. 2023, arXiv 2305.12740; likeness is that of letters, and the scored question has no `Prompt:`"
+RAG = "Thede et al. 2025 (WikiBigEdit, arXiv 2503.05683): the two nearest facts, by sentence embedding"
+MELLO = "Zhong et al. 2023, arXiv 2305.14795; its own retriever is Contriever"
 FINETUNED = "Zhu et al. 2020, arXiv 2012.00363, as the baseline of Meng et al. 2022"
 
 
@@ -101,6 +104,11 @@ PRESETS = {
     "rome-gpt2-xl": _rome("17"),
     "rome-gpt-j": _rome("5"),
     "rome-llama-2-7b": _rome("5"),
+    "ike": Preset(
+        "ike", {"demonstrations": "32", "choice": "similar", "form": "cloze", "mark": "New Fact: ", "own": "true"}, IKE
+    ),
+    "rag-wikibigedit": Preset("rag", {"facts": "2", "alike": "-1"}, RAG),
+    "mello": Preset("mello", {"hops": "4", "named": "false"}, MELLO),
     "ultraedit": Preset("ultraedit", {"step": "0.014", "turn": "100", "batch": "10", "passes": "1"}, ULTRAEDIT),
     "memit-gpt2-xl": _memit("13-17", "20000"),
     "memit-gpt-j": _memit("3-8", "15000"),

@@ -54,7 +54,7 @@ CARD = "card.json"
 PREFIX = "saved-"
 """Before the editor's name, where a run scores a saved edit."""
 VECTORS, ADAPTER = "prompt.safetensors", "adapter_model.safetensors"
-STORED = ("in-context", "memory")
+STORED = ("in-context", "memory", "ike", "rag", "mello")
 """Editors whose change is a store of facts beside the model."""
 
 
@@ -210,6 +210,9 @@ def _load_store(model: Any, tokenizer: Any, folder: Path, card: dict[str, Any]) 
     values = {option: _as_text(value) for option, value in card.get("config", {}).items() if value is not None}
     plan = make_plan(name, values, seed=0)
     batch = EditBatch(conform(pq.read_table(folder / STORE), EDITS, "edits"), SENTENCES.empty_table())
+    load = getattr(plan.editor, "load", None)  # of an editor that saves more than the edits
+    if load is not None:
+        return load(model, tokenizer, folder, batch, plan.settings)  # type: ignore[no-any-return]
     return plan.editor.edit(model, tokenizer, batch, plan.settings)
 
 

@@ -26,6 +26,8 @@ SENTENCES_PER_FACT, FEWEST_SENTENCES = 25, 1500
 """Of a snapshot cut by `limit`."""
 CONTEXTS_PER_SENTENCE = 0.4
 """Questions behind stated facts in the small world of a run that edits in context."""
+READERS = ("in-context", "ike", "rag", "mello")
+"""Editors that put facts before a question, which a small world must have learnt to read."""
 
 
 @dataclass(frozen=True)
@@ -171,5 +173,5 @@ def _owners(key: str, plans: Mapping[str, Plan]) -> list[tuple[str, str]]:
 def _world_settings(values: Mapping[str, str], editors: Sequence[str]) -> WorldSettings:
     """A world that is to be edited in context must have learnt to read one."""
     world = parse_options(WorldSettings, values, "the small world")
-    reads = any(name.partition("+")[0] == "in-context" for name in editors)
+    reads = any(name.partition("+")[0] in READERS for name in editors)
     return replace(world, contexts=CONTEXTS_PER_SENTENCE if reads else 0.0) if world.contexts is None else world

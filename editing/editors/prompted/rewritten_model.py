@@ -2,7 +2,9 @@
 
 `scoring` calls `rewrite` on every prompt of a model that has it. A known answer is mixed into the model's own choice
 as in kNN-LM (Khandelwal et al. 2020, arXiv 1911.00172): p = weight * 1[stored token] + (1 - weight) * p_model, token by
-token, for as long as what was written agrees with it. `in_context` and `memory` decide how a prompt is rewritten.
+token, for as long as what was written agrees with it. Of a prompt that a fact was put before, the logits may be
+contrasted with those of the prompt as it was (`contrast`). `in_context` and the other editors here decide how a prompt
+is rewritten.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import torch
 from torch import nn
 
 from chronofacts.editing.editors import EditedModel
+from chronofacts.editing.editors.prompted.contrast import Contrast
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.models.key_value_cache import after_cache, cache_of
 from chronofacts.editing.models.load import call_keeping
@@ -41,14 +44,22 @@ class RewrittenModel(nn.Module):
     """The base model behind a rewriter; its weights are the base's own."""
 
     def __init__(
-        self, base: Any, tokenizer: Any, rewriter: Callable[[Sequence[str]], list[RewrittenPrompt]], weight: float
+        self,
+        base: Any,
+        tokenizer: Any,
+        rewriter: Callable[[Sequence[str]], list[RewrittenPrompt]],
+        weight: float,
+        contrast: float | None = None,
     ) -> None:
+        """contrast: alpha of `Contrast`, for every prompt that is rewritten without a known answer; None: none is."""
         super().__init__()
         self.base = base
         self.config = copy.copy(base.config)
         self._tokenizer, self._rewriter, self._weight = tokenizer, rewriter, weight
         self._stored: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._contrast = None if contrast is None else Contrast(base, contrast)
         self._lengths: list[int] = []
+        """Of the known prompts, told ones among them, the longest first."""
         self._rewritten: dict[str, RewrittenPrompt] = {}
 
     def rewrite(self, prompts: Sequence[str], prefixes: Sequence[str] = ()) -> list[str]:
@@ -59,11 +70,20 @@ class RewrittenModel(nn.Module):
         found = self._rewrite(prompts)
         if prefixes:
             found = [replace(one, text=prefix + one.text) for prefix, one in zip(prefixes, found, strict=True)]
+            prompts = [prefix + prompt for prefix, prompt in zip(prefixes, prompts, strict=True)]
         known = [one for one in found if one.answer is not None]
         encoded = encode(self._tokenizer, [one.text for one in known], [str(one.answer) for one in known])
         self._stored |= {one.prompt: one.ids[one.start :] for one in encoded}
-        self._lengths = sorted({len(prompt) for prompt in self._stored}, reverse=True)
+        told = [(one.text, prompt) for one, prompt in zip(found, prompts, strict=True) if one.text != prompt]
+        if self._contrast is not None and told:
+            pairs = [self._tokens(texts) for texts in zip(*told, strict=True)]
+            self._contrast.untold |= dict(zip(*pairs, strict=True))
+        untold = self._contrast.untold if self._contrast is not None else {}
+        self._lengths = sorted({len(prompt) for prompt in (*self._stored, *untold)}, reverse=True)
         return [one.text for one in found]
+
+    def _tokens(self, prompts: Sequence[str]) -> list[tuple[int, ...]]:
+        return [one.prompt for one in encode(self._tokenizer, prompts, ["x"] * len(prompts))]
 
     def leaves_alone(self, prompts: Sequence[str]) -> list[bool]:
         """Of each prompt, whether the model behind reads and answers it as it is."""
@@ -76,8 +96,12 @@ class RewrittenModel(nn.Module):
         return [self._rewritten[prompt] for prompt in prompts]
 
     def has_answer(self, ids: tuple[int, ...]) -> bool:
-        """Does a known answer belong to this prompt, or to one that it begins with? Else the model behind reads it."""
-        return any(ids[:length] in self._stored for length in self._lengths)
+        """Does a known answer belong to this prompt, or to one that it begins with, or is it one to be contrasted?
+
+        Else the model behind reads it.
+        """
+        untold = self._contrast.untold if self._contrast is not None else {}
+        return any(ids[:length] in self._stored or ids[:length] in untold for length in self._lengths)
 
     def forward(
         self,
@@ -97,7 +121,12 @@ class RewrittenModel(nn.Module):
             positions = positions[logits_to_keep.cpu()]
         elif logits_to_keep:
             positions = positions[-logits_to_keep:]
-        logits = self._mix(output.logits, rows, positions.tolist())
+        logits = output.logits
+        if self._contrast is not None:
+            untold = self._contrast.untold
+            told = [next((tuple(row[:n]) for n in self._lengths if tuple(row[:n]) in untold), None) for row in rows]
+            logits = self._contrast.apply(logits, rows, told, positions.tolist())
+        logits = self._mix(logits, rows, positions.tolist())
         known = _CacheWithTokens(cache_of(output), rows) if use_cache else None
         return SimpleNamespace(logits=logits, cache=known)
 

@@ -33,6 +33,9 @@ QUICK = {
     "wise": {"epochs": "60", "unit": "one", "mask": "1"},
     "in-context": {},
     "memory": {},
+    "mello": {"room": "4", "hops": "0", "check": "false", "embedder": "letters"},
+    "rag": {"room": "4", "facts": "1", "embedder": "letters"},
+    "ike": {"demonstrations": "1", "room": "4"},
 }
 PROMPT = "Q: Who is the mayor of Linz? A:"
 

@@ -18,7 +18,7 @@ from tests.editing.models.families import tiny, tiny_tokenizer
 FEW = ScoringSettings(fluency=2, fluency_tokens=4, perplexity=2, margin=1)
 
 
-@pytest.mark.parametrize("editor", ["in-context", "memory"])
+@pytest.mark.parametrize("editor", ["in-context", "memory", "ike"])
 def test_scores_are_those_of_reading_every_prompt_again(editor: str, snapshot: Snapshot) -> None:
     model, tokenizer = tiny("llama"), tiny_tokenizer()
     model.config.max_position_embeddings = 2048  # room for facts

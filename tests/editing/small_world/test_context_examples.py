@@ -17,6 +17,13 @@ from chronofacts.editing.snapshot import Snapshot
 from chronofacts.editing.training import share_recalled
 from tests.editing.editors.test_small_world import shares
 
+READERS: dict[str, dict[str, str]] = {
+    "in-context": {},
+    "ike": {},
+    "rag": {"embedder": "letters"},
+    "mello": {"embedder": "letters"},
+}
+
 
 def known(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
     """Of each prompt, its role and its own answer."""
@@ -74,9 +81,9 @@ def test_a_world_without_two_answers_to_a_question_has_no_contexts(snapshot: Sna
 
 
 @pytest.mark.parametrize(
-    ("editors", "share"), [(["lora", "memory"], 0.0), (["lora", "in-context"], 0.4)], ids=["without", "with"]
+    ("editors", "share"), [(["lora", "memory"], 0.0), *((["lora", reader], 0.4) for reader in READERS)]
 )
-def test_only_a_run_of_the_in_context_editor_has_a_world_with_contexts(editors: list[str], share: float) -> None:
+def test_only_a_run_of_an_editor_that_tells_facts_has_a_world_with_contexts(editors: list[str], share: float) -> None:
     assert read_settings(editors, {}).world.contexts == share
     assert read_settings(editors, {"world.contexts": "0.25"}).world.contexts == 0.25
 
@@ -88,7 +95,8 @@ def test_a_world_pretrained_with_contexts_answers_nine_of_ten_edits_told_in_its_
     assert report.contexts == round(PASSES * trained.num_rows * 0.4)
     unseen = invented_contexts(trained, snapshot.edits, 200, 99, reading_only=True)
     assert share_recalled(model, encode(tokenizer, *zip(*unseen, strict=True))) >= 0.5
-    assert shares("in-context", {}, model, tokenizer, snapshot)["edit"] >= 0.9
+    for editor, values in READERS.items():
+        assert shares(editor, values, model, tokenizer, snapshot)["edit"] >= 0.9, editor
 
 
 def test_a_misplaced_name_is_no_answer_and_no_secret(snapshot: Snapshot) -> None:
