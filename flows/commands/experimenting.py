@@ -135,7 +135,7 @@ def experiment(
     editor: Annotated[
         str,
         typer.Option(
-            help="Editors by name, joined by commas. Default: none,lora,lora+replay, or none with --load.",
+            help="Editors by name, joined by commas, or all. Default: none,lora,lora+replay, or none with --load.",
             show_default=False,
             autocompletion=complete_editors,
         ),
