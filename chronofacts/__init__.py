@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from chronofacts.editing.editors.trained.finetune import FinetuneSettings as Finetune
     from chronofacts.editing.editors.trained.freeze import FreezeSettings as Freeze
     from chronofacts.editing.editors.trained.lora import LoraSettings as Lora
+    from chronofacts.editing.editors.trained.lora_merge import LoraMergeSettings as LoraMerge
     from chronofacts.editing.editors.trained.prompt_tuning import PromptTuningSettings as PromptTuning
     from chronofacts.editing.evaluation import Evaluation, Run, open_run
     from chronofacts.editing.models.load import load_model
@@ -51,6 +52,7 @@ __all__ = [
     "Grace",
     "InContext",
     "Lora",
+    "LoraMerge",
     "Memit",
     "Memory",
     "PromptTuning",
@@ -86,6 +88,7 @@ _HOMES = {
     "Grace": "editing.editors.located.grace:GraceSettings",
     "InContext": "editing.editors.prompted.in_context:InContextSettings",
     "Lora": "editing.editors.trained.lora:LoraSettings",
+    "LoraMerge": "editing.editors.trained.lora_merge:LoraMergeSettings",
     "Memit": "editing.editors.located.memit:MemitSettings",
     "Memory": "editing.editors.prompted.memory:MemorySettings",
     "PromptTuning": "editing.editors.trained.prompt_tuning:PromptTuningSettings",

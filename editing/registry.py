@@ -52,6 +52,9 @@ _HU = "Hu et al. 2021, arXiv 2106.09685"
 RECORDS: Mapping[str, EditorRecord] = {
     "none": EditorRecord(f"{_HOME}.unedited:Unedited", "", "nothing", (), 0.0),
     "lora": EditorRecord(f"{_HOME}.trained.lora:Lora", _HU, "adapter", ("training",)),
+    "lora-merge": EditorRecord(
+        f"{_HOME}.trained.lora_merge:LoraMerge", "Thede et al. 2025, arXiv 2503.05683", "weights", ("training",)
+    ),
     "p-tuning": EditorRecord(
         f"{_HOME}.trained.prompt_tuning:PromptTuning", "Liu et al. 2021, arXiv 2110.07602", "vectors", ("training",)
     ),

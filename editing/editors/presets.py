@@ -18,6 +18,7 @@ CHRONOEDIT = "Ge et al. 2024, arXiv 2406.04496; rank, alpha and rate are common 
 ROME = "Meng et al. 2022, arXiv 2202.05262"
 MEMIT = "Meng et al. 2023, arXiv 2210.07229"
 ULTRAEDIT = "Gu et al. 2025, arXiv 2505.14679; its layers and matrices differ by model and data"
+WIKIBIGEDIT = "Thede et al. 2025 (WikiBigEdit, arXiv 2503.05683), configuration of its LoRA-merge"
 FINETUNED = "Zhu et al. 2020, arXiv 2012.00363, as the baseline of Meng et al. 2022"
 
 
@@ -63,6 +64,16 @@ PRESETS = {
         "lora",
         {"targets": "attention", "rank": "8", "alpha": "32", "learning_rate": "5e-3", "epochs": "70", "batch": "1"},
         "Wang et al. 2024 (EasyEdit, arXiv 2308.07269), hparams/LoRA/llama-7b.yaml, without its AdaLoRA and dropout",
+    ),
+    "easyedit-dpo": Preset(
+        "lora",
+        {"dpo": "0.01", "beta": "0.1"},
+        "Wang et al. 2024 (EasyEdit, arXiv 2308.07269), the shares and β of its DPO; the rest is ours",
+    ),
+    "wikibigedit-lora-merge": Preset(
+        "lora-merge",
+        {"rank": "4", "alpha": "8", "learning_rate": "5e-3", "epochs": "10", "batch": "32", "merge": "0.25"},
+        WIKIBIGEDIT,
     ),
     "locft": Preset(
         "freeze",
