@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import difflib
 import inspect
 import itertools
 import re
@@ -21,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from chronofacts.editing.options import nearest, parse_options
+from chronofacts.editing.options import REMOVED, nearest, parse_options
 from chronofacts.editing.registry import (
     EDITORS,
     all_editors,
@@ -322,15 +323,33 @@ def _owners(key: str, editors: Sequence[str]) -> Iterable[str]:
     if dot:
         if owner not in {"world", "scoring", *editors, *stems}:
             known = ["world", "scoring", *editors]
-            raise BadInput(f"--set {key}: nothing here is called {owner!r}{nearest(owner, known)}")
+            near = _not_in_run(owner, option, stems) if owner in all_editors() else nearest(owner, known)
+            raise BadInput(f"--set {key}: nothing here is called {owner!r}{near}")
         return [owner.partition("+")[0]]
     if option in _keys("run"):
         return ["run"]
     having = [stem for stem in stems if option in _keys(stem)]
     if not having:
         known = [*_keys("run"), *(name for stem in stems for name in _keys(stem))]
-        raise BadInput(f"--set {key}: there is no such option{nearest(key, known)}")
+        others = [name for name in EDITORS if name not in stems and option in _keys(name)]
+        near = nearest(key, known) if not others or key in REMOVED else _of_others(others, key, known)
+        raise BadInput(f"--set {key}: there is no such option{near}")
     return having
+
+
+def _not_in_run(owner: str, option: str, stems: Iterable[str]) -> str:
+    """Of a setting of an editor that does not run: name that, or the setting of one that does."""
+    keys = {f"{stem}.{name}": name for stem in stems for name in _keys(stem)}
+    close = difflib.get_close_matches(option, list(keys.values()), n=1, cutoff=0.6)
+    instead = [key for key, name in keys.items() if name in close]
+    return f"; put {owner} into --editor{f', or write {instead[0]}' if instead else ''}"
+
+
+def _of_others(owners: Sequence[str], key: str, known: Iterable[str]) -> str:
+    """Of a setting that editors have which do not run: who they are, and the nearest that is there."""
+    close = difflib.get_close_matches(key, sorted(set(known)), n=1, cutoff=0.6)
+    shown = ", ".join(owners[:3]) + (" and others" if len(owners) > 3 else "")
+    return f"; it is a setting of {shown}{f'; the nearest here is {close[0]!r}' if close else ''}"
 
 
 def _keys(owner: str) -> list[str]:

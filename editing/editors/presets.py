@@ -108,5 +108,9 @@ def with_preset(editor: str, values: Mapping[str, str]) -> dict[str, str]:
         raise BadInput(f"editor {editor}: there is no preset {name!r}{nearest(name, PRESETS)}")
     preset = PRESETS[name]
     if preset.editor != editor:
-        raise BadInput(f"the preset {name!r} is for {preset.editor}; write --set {preset.editor}.preset={name}")
+        own = [known for known, one in PRESETS.items() if one.editor == editor]
+        use = f"write --set {preset.editor}.preset={name}"
+        raise BadInput(
+            f"the preset {name!r} is for {preset.editor}; {use}; {editor} has {', '.join(own) if own else 'none'}"
+        )
     return {**preset.values, **values}

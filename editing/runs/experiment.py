@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import torch
 
 from chronofacts.editing.editors import EditBatch, EditedModel, Plan
-from chronofacts.editing.editors.saved_edit import CARD, SavedSettings, check_base, read_card
+from chronofacts.editing.editors.saved_edit import CARD, SavedSettings, check_plan, read_card
 from chronofacts.editing.editors.sequential import edit_in_chunks
 from chronofacts.editing.models.chat import plain_tokenizer
 from chronofacts.editing.models.distributed import own_device, own_folder
@@ -92,8 +92,7 @@ def _run(
             for warning in prepared.warnings:
                 log.warning("%s", warning)
             for plan in settings.plans:
-                if isinstance(plan.settings, SavedSettings):
-                    check_base(Path(plan.settings.folder), prepared.hash)
+                check_plan(plan, prepared.name, prepared.hash)
             experiment = Experiment(snapshot, settings, prepared, folder, progress, run_shards)
             results = [score_unedited(experiment)]
             if run.sweep is not None:
@@ -188,8 +187,9 @@ def _run_edits(experiment: Experiment, plan: Plan, state: str, before: pa.Table 
         folder = experiment.folder / "adapters" / plan.name
         edited.save(folder)
         if folder.is_dir():
-            saved = isinstance(plan.settings, SavedSettings)  # a saved edit keeps its own card
-            card = read_card(Path(plan.settings.folder)) if saved else describe_edit(experiment, plan, edited)
+            given = plan.settings
+            ours = isinstance(given, SavedSettings) and not given.foreign  # a saved edit keeps its own card
+            card = read_card(Path(given.folder)) if ours else describe_edit(experiment, plan, edited)
             write_json(folder / CARD, card)
         with Cost() as scoring:
             store = ScoreCache(experiment.folder / WORK / "scores", state)

@@ -70,6 +70,7 @@ def describe_edit(experiment: Experiment, plan: Plan, edited: EditedModel) -> di
     return {
         "editor": plan.name,
         **({"package": package} if package else {}),
+        **({"foreign": edited.report["foreign"]} if "foreign" in edited.report else {}),
         "config": asdict(plan.settings),
         "report": dict(edited.report),
         "run": asdict(experiment.settings.run),
@@ -161,6 +162,15 @@ def _name_sources(scores: pa.Table, snapshot: Snapshot) -> pa.Table:
     return scores.append_column("statement_ids", ids)
 
 
+def _foreign_warning(result: EditorResult) -> str:
+    what = {"adapter": "an adapter", "checkpoint": "a checkpoint", "delta": "a difference of weights"}
+    kind = what.get(str(result.report["foreign"].get("kind")), "an edit")
+    return (
+        f"{result.name} is {kind} that others made: which texts it was trained on is not known, so that its paraphrase "
+        "figure may count some of them"
+    )
+
+
 def _describe(
     experiment: Experiment,
     results: Sequence[EditorResult],
@@ -172,7 +182,11 @@ def _describe(
     snapshot, prepared, settings = experiment.snapshot, experiment.prepared, experiment.settings
     manifest = snapshot.manifest
     return {
-        "warnings": [*prepared.warnings, *(f"{name} is left out: {reason}" for name, reason in refused.items())],
+        "warnings": [
+            *prepared.warnings,
+            *(f"{name} is left out: {reason}" for name, reason in refused.items()),
+            *(_foreign_warning(result) for result in results if "foreign" in result.report),
+        ],
         "snapshot": {
             "name": manifest.name,
             "source": manifest.source,
@@ -206,6 +220,7 @@ def _describe(
                 "seconds": result.seconds,
                 "scoring_seconds": result.scoring_seconds,
                 "peak_memory_mb": result.peak_memory_mb,
+                **({"foreign": result.report["foreign"]} if "foreign" in result.report else {}),
                 **({"package": package} if (package := package_of(result.name)) else {}),
             }
             for result in results
