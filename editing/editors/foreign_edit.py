@@ -148,6 +148,7 @@ class Foreign:
     """An editor that puts on what others made, and makes nothing new."""
 
     foreign: ForeignEdit
+    Settings = ForeignEdit
 
     def edit(
         self, model: Any, tokenizer: Any, batch: EditBatch, settings: Any, cache: ModelCache | None = None
