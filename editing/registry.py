@@ -44,16 +44,16 @@ class EditorRecord:
     """`subjects`: of the facts, named in the prompt; `text`: the snapshot's sentences or a file; `training`: by
     gradient."""
     seconds_per_fact: float | None = None
-    """Of a processor, measured on the small world (`benchmarks/editors_cost.md`); None: not measured."""
+    """Of a processor, on the small world, 60 facts at once (`benchmarks/editors_cost.py`); None: not measured."""
 
 
 _HOME = "chronofacts.editing.editors"
 _HU = "Hu et al. 2021, arXiv 2106.09685"
 RECORDS: Mapping[str, EditorRecord] = {
     "none": EditorRecord(f"{_HOME}.unedited:Unedited", "", "nothing", (), 0.0),
-    "lora": EditorRecord(f"{_HOME}.trained.lora:Lora", _HU, "adapter", ("training",)),
+    "lora": EditorRecord(f"{_HOME}.trained.lora:Lora", _HU, "adapter", ("training",), 0.139),
     "lora-merge": EditorRecord(
-        f"{_HOME}.trained.lora_merge:LoraMerge", "Thede et al. 2025, arXiv 2503.05683", "weights", ("training",)
+        f"{_HOME}.trained.lora_merge:LoraMerge", "Thede et al. 2025, arXiv 2503.05683", "weights", ("training",), 0.145
     ),
     "p-tuning": EditorRecord(
         f"{_HOME}.trained.prompt_tuning:PromptTuning", "Liu et al. 2021, arXiv 2110.07602", "vectors", ("training",)

@@ -24,6 +24,7 @@ from chronofacts.editing.editors.trained.examples import (
     encode_examples,
     make_examples,
 )
+from chronofacts.editing.editors.trained.uses import make_uses
 from chronofacts.editing.models.chat import ChatTokenizer
 from chronofacts.editing.models.gradients import only_trained, restore_gradient_flags
 from chronofacts.editing.models.load import model_hash
@@ -100,6 +101,10 @@ class TrainedSettings:
             return self.batch
         return min(self.largest_batch, max(FEWEST_IN_BATCH, math.ceil(examples / BATCHES_OF_PASS)))
 
+    def most_uses(self) -> int:
+        """Uses of each edit that are trained beside it; 0: none."""
+        return 0
+
     def rate_for(self, width: int) -> float:
         """width: of the model's hidden states. Full-rank updates shrink as its reciprocal (muP, Yang et al. 2022)."""
         return self.base_rate * BASE_WIDTH / width if self.learning_rate is None else self.learning_rate
@@ -128,6 +133,7 @@ def choose_texts(model: Any, tokenizer: Any, batch: EditBatch, settings: Trained
     """
     edits = make_examples(batch.edits, settings.wordings, settings.paraphrases)
     preference = _prefer(model, tokenizer, edits, settings)
+    edits += make_uses(batch, settings.most_uses(), settings.seed) if settings.most_uses() else []
     if not settings.replay or not edits:
         return TrainingTexts(edits, [], preference=preference)
     if not batch.sentences.num_rows:
@@ -156,7 +162,7 @@ def _prefer(
     new = encode_examples(model, tokenizer, [one for one, _ in having])
     old = encode_examples(model, tokenizer, [replace(one, answer=answer) for one, answer in having])
     margins = [a - b for a, b in zip(log_likelihoods(model, new), log_likelihoods(model, old), strict=True)]
-    pairs = {text: Rejected(*one) for text, *one in zip(new, old, margins, strict=True)}
+    pairs = {text: Rejected(other, margin) for text, other, margin in zip(new, old, margins, strict=True)}
     return Preference(pairs, settings.dpo, settings.beta)
 
 
