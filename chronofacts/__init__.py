@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from chronofacts.editing.editors.trained.finetune import FinetuneSettings as Finetune
     from chronofacts.editing.editors.trained.freeze import FreezeSettings as Freeze
     from chronofacts.editing.editors.trained.lora import LoraSettings as Lora
+    from chronofacts.editing.editors.trained.lora_merge import LoraMergeSettings as LoraMerge
     from chronofacts.editing.editors.trained.prompt_tuning import PromptTuningSettings as PromptTuning
     from chronofacts.editing.evaluation import Evaluation, Run, open_run
     from chronofacts.editing.models.load import load_model
@@ -58,6 +59,7 @@ __all__ = [
     "Ike",
     "InContext",
     "Lora",
+    "LoraMerge",
     "Mello",
     "Memit",
     "Memory",
@@ -99,6 +101,7 @@ _HOMES = {
     "InContext": "editing.editors.prompted.in_context:InContextSettings",
     "Lora": "editing.editors.trained.lora:LoraSettings",
     "Mello": "editing.editors.prompted.mello:MelloSettings",
+    "LoraMerge": "editing.editors.trained.lora_merge:LoraMergeSettings",
     "Memit": "editing.editors.located.memit:MemitSettings",
     "Memory": "editing.editors.prompted.memory:MemorySettings",
     "PromptTuning": "editing.editors.trained.prompt_tuning:PromptTuningSettings",

@@ -12,7 +12,6 @@ template gets the question as the user's turn, any other `Q: … A:`; the beginn
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
@@ -22,7 +21,7 @@ from typing import Any, Self, overload
 
 import pyarrow as pa
 
-from chronofacts.editing.editors import EDITORS, REPLAY, EditBatch, EditedModel, Plan, make_plan
+from chronofacts.editing.editors import REPLAY, EditBatch, EditedModel, Plan, make_plan
 from chronofacts.editing.editors.presets import with_preset
 from chronofacts.editing.editors.saved_edit import CARD, load_edit, merge_edit, read_card
 from chronofacts.editing.models.chat import Chat, ChatTokenizer, spoken, with_chat
@@ -30,6 +29,7 @@ from chronofacts.editing.models.control_tokens import turn_ends
 from chronofacts.editing.models.encoding import encode, form_of, render
 from chronofacts.editing.models.load import context_length, model_hash, save_model
 from chronofacts.editing.options import parse_options
+from chronofacts.editing.registry import all_editors, load_editor
 from chronofacts.editing.runs.run_folder import write_json
 from chronofacts.editing.scoring import generate
 from chronofacts.schemas.errors import BadInput
@@ -201,15 +201,17 @@ def plan_of(editor: str | Any, seed: int = 0) -> Plan:
         return editor
     if isinstance(editor, str):
         return make_plan(editor, {}, seed)
-    for name, home in EDITORS.items():
-        module, _, kind = home.partition(":")
-        if not type(editor).__module__.startswith(module.rpartition(".")[0]):
+    for name, home in all_editors().items():
+        module = home.partition(":")[0]
+        if not type(editor).__module__.startswith(module.rpartition(".")[0] or module):
             continue  # so that no other editor's libraries are loaded
-        found = getattr(importlib.import_module(module), kind)()
+        found = load_editor(name)()
         if type(editor) is found.Settings:
             settings = _fill_preset(name, editor)
             return Plan(f"{name}{REPLAY}" if getattr(settings, "replay", False) else name, found, settings)
-    raise BadInput(f"{editor!r} is neither the name of an editor nor its settings; names are {', '.join(EDITORS)}")
+    raise BadInput(
+        f"{editor!r} is neither the name of an editor nor its settings; names are {', '.join(all_editors())}"
+    )
 
 
 def _fill_preset(name: str, settings: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["nearest", "option_names", "parse_options"]
+__all__ = ["REMOVED", "nearest", "option_names", "parse_options"]
 
 Settings = TypeVar("Settings")
 REMOVED = {

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,12 +33,16 @@ from chronofacts.editing.progress import Progress
 from chronofacts.schemas.errors import ChronoFactsError
 
 __all__ = [
+    "Preference",
+    "Rejected",
     "TrainingFailed",
     "TrainingReport",
     "TrainingSettings",
     "find_recalled",
     "frozen_in_bfloat16",
     "has_bfloat16",
+    "log_likelihoods",
+    "preference_losses",
     "share_recalled",
     "train",
 ]
@@ -75,6 +80,33 @@ class TrainingSettings:
     seed: int = 0
 
 
+class Rejected(NamedTuple):
+    """What is not to be answered any more."""
+
+    example: Encoded
+    """The same text with the old answer."""
+    margin: float
+    """log π₀(y_w | x) - log π₀(y_l | x) of the model before training."""
+
+
+@dataclass(frozen=True)
+class Preference:
+    """Direct preference optimisation beside the loss (Rafailov et al. 2023, arXiv 2305.18290, equation 7).
+
+    Of a text x with the new answer y_w and the old one y_l, π the model and π₀ the one before training,
+
+        L_DPO = -log σ(β [(log π(y_w | x) - log π(y_l | x)) - (log π₀(y_w | x) - log π₀(y_l | x))])
+
+    and what is trained is (1 - w) L + w L_DPO, each a mean over the batch: of tokens, and of pairs.
+    """
+
+    rejected: Mapping[Encoded, Rejected]
+    """Text with the new answer -> with the old one; texts without one are trained by L alone."""
+    weight: float
+    """w"""
+    beta: float
+
+
 @dataclass(frozen=True)
 class TrainingReport:
     steps: int
@@ -100,14 +132,16 @@ def train(
     progress: Callable[[str], None] = lambda line: None,
     cache: HiddenStateCache | None = None,
     known: int = 0,
+    preference: Preference | None = None,
 ) -> TrainingReport:
     """Train the parameters that require a gradient, and leave the model in eval mode.
 
     stop: asked every `check_every` steps with (steps, loss). after_step: called after each step, to hold the weights
     within bounds. cache: what frozen blocks gave for these texts before, when several trainings of one base model share
     it. known: so many of the last examples are trained but do not count in the loss that is reported and ends the
-    training, since the model says them already. The same seed, examples and machine give the same weights. No examples,
-    no change. Raises TrainingFailed at the first loss that is not finite, before it reaches a weight, and BadInput when
+    training, since the model says them already. preference: the answers that are to become less likely; the loss that
+    is reported stays that of the answers. The same seed, examples and machine give the same weights. No examples, no
+    change. Raises TrainingFailed at the first loss that is not finite, before it reaches a weight, and BadInput when
     not even one example fits the memory.
     """
     begun, parameters = time.perf_counter(), [p for p in model.parameters() if p.requires_grad]
@@ -121,7 +155,7 @@ def train(
     steps_done = Progress(progress, "training: step", settings.steps)
     stopped, one_pass = "steps", max(1, math.ceil(len(examples) / settings.batch_size))
     learnt = len(examples) - known
-    with _open_reader(model, examples, settings, cache, progress) as reader:
+    with _open_reader(model, examples, settings, cache, progress, preference) as reader:
         for indices in _shuffled_batches(examples, settings, by_length=not reader.forward.packs):
             indices.sort(key=learnt.__le__)  # the examples to be learnt first
             counted = sum(index < learnt for index in indices)
@@ -171,6 +205,26 @@ def find_recalled(model: nn.Module, examples: Sequence[Encoded], batch_size: int
     return right
 
 
+@torch.inference_mode()
+def log_likelihoods(model: nn.Module, examples: Sequence[Encoded], batch_size: int = 256) -> list[float]:
+    """Of each example, the log-probability of the answer and EOS, in nats, summed over its tokens."""
+    model.eval()
+    device, found = next(model.parameters()).device, [0.0] * len(examples)
+    for indices in batches_by_length([len(example.ids) for example in examples], batch_size):
+        batch = pad([examples[index] for index in indices], True, device)
+        labels = batch.labels[:, batch.first :]
+        logits = answer_logits(model, batch.ids, batch.first).float()
+        losses = functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
+        for index, loss in zip(indices, losses.sum(1).tolist(), strict=True):
+            found[index] = -loss
+    return found
+
+
+def preference_losses(chosen: torch.Tensor, rejected: torch.Tensor, margins: torch.Tensor, beta: float) -> torch.Tensor:
+    """(pairs,): L_DPO of each. chosen, rejected: log-likelihoods by the model. margins: of the model before."""
+    return -functional.logsigmoid(beta * (chosen - rejected - margins))
+
+
 @dataclass
 class _Reader:
     """Batches in, gradients out."""
@@ -186,6 +240,7 @@ class _Reader:
     progress: Callable[[str], None]
     tokens: int = 0
     tokens_given: int = 0
+    preference: Preference | None = None
     learnt_loss: float | None = None
     """Of the last batch's examples that are to be learnt; None: it had none."""
 
@@ -200,8 +255,13 @@ class _Reader:
         scored, learnt = sum(lengths), sum(lengths[:counted])
         mine = self.group.share(range(len(batch)))
         examples, kept = [batch[index] for index in mine], sum(index < counted for index in mine)
+        pairs = sum(one in self.preference.rejected for one in batch) if self.preference else 0
         totals, self.rows = halve_until_fits(
-            lambda rows: self._backward(examples, kept, scored, rows), self.rows, len(mine), "example", self.progress
+            lambda rows: self._backward(examples, kept, scored, pairs, rows),
+            self.rows,
+            len(mine),
+            "example",
+            self.progress,
         )
         totals = self.group.all_reduce_sum(totals)
         self.group.all_reduce_gradients(self.trained)
@@ -209,19 +269,34 @@ class _Reader:
         self.learnt_loss = whole if counted == len(batch) else of_learnt * scored / learnt if learnt else None
         return float(whole)
 
-    def _backward(self, mine: list[Encoded], counted: int, scored: int, rows: int) -> torch.Tensor:
+    def _backward(self, mine: list[Encoded], counted: int, scored: int, pairs: int, rows: int) -> torch.Tensor:
         """The summed loss by `scored` of the examples and of the first `counted`, with the gradients of the former.
 
-        In parts of so many rows.
+        In parts of so many rows. pairs: how many examples of the whole batch have a rejected answer.
         """
         for parameter in self.trained:
             parameter.grad = None  # of a try that did not fit the memory
         totals = torch.zeros(2, device=self.forward.device)
         for begin in range(0, len(mine), rows):
-            losses = self._losses(mine[begin : begin + rows], self.forward.device) / scored
-            losses.sum().backward()  # type: ignore[no-untyped-call]
+            losses, objective = self._objective(mine[begin : begin + rows], scored, pairs)
+            objective.backward()  # type: ignore[no-untyped-call]
             totals += torch.stack([losses.sum(), losses[: max(0, counted - begin)].sum()]).detach()
         return totals
+
+    def _objective(self, part: list[Encoded], scored: int, pairs: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(examples,): of each, its loss by `scored`; and what is trained, their sum or that with `Preference`."""
+        wanted = self.preference
+        if wanted is None:
+            losses = self._losses(part, self.forward.device) / scored
+            return losses, losses.sum()
+        having = [index for index, one in enumerate(part) if one in wanted.rejected]
+        others = [wanted.rejected[part[index]] for index in having]
+        both = self._losses([*part, *(one.example for one in others)], self.forward.device)
+        losses = both[: len(part)]
+        margins = both.new_tensor([one.margin for one in others])
+        preferred = preference_losses(-losses[having], -both[len(part) :], margins, wanted.beta)
+        whole = (1 - wanted.weight) * losses.sum() / scored + wanted.weight * preferred.sum() / max(1, pairs)
+        return losses / scored, whole
 
     def _losses(self, examples: list[Encoded], device: torch.device) -> torch.Tensor:
         """(examples,): of each, summed over its scored tokens."""
@@ -244,11 +319,13 @@ def _open_reader(
     settings: TrainingSettings,
     cache: HiddenStateCache | None,
     progress: Callable[[str], None],
+    preference: Preference | None = None,
 ) -> Iterator[_Reader]:
     """The model made ready to be trained on these examples; at the end as it was, but for what was trained."""
     device = next(model.parameters()).device
     low_precision = settings.autocast and has_bfloat16(device)
-    by_length = sorted(examples, key=lambda example: len(example.ids))
+    rejected = [one.example for one in preference.rejected.values()] if preference else []
+    by_length = sorted([*examples, *rejected], key=lambda example: len(example.ids))
     sample = list(dict.fromkeys([by_length[0], by_length[-1]]))  # cheap to try things on
     lowest = lowest_trained(model)
     with (
@@ -258,7 +335,9 @@ def _open_reader(
         states = HiddenStateCache(settings.cache_bytes) if cache is None else cache
         rows = settings.rows_at_once or settings.batch_size
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        yield _Reader(trained, forward, states, settings, join_processes(), low_precision, rows, progress)
+        yield _Reader(
+            trained, forward, states, settings, join_processes(), low_precision, rows, progress, preference=preference
+        )
 
 
 @contextmanager

@@ -8,24 +8,38 @@ from __future__ import annotations
 
 import ast
 import builtins
+import difflib
+import inspect
+import itertools
 import re
+import sys
+import textwrap
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, make_dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, make_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from chronofacts.editing.options import nearest, parse_options
+from chronofacts.editing.options import REMOVED, nearest, parse_options
+from chronofacts.editing.registry import (
+    EDITORS,
+    all_editors,
+    expand_names,
+    load_editor,
+    package_of,
+    record_of,
+    refused_editors,
+)
 from chronofacts.schemas.errors import BadInput
 
 __all__ = [
-    "EDITORS", "OWNERS", "Setting", "check_trace_words", "check_words", "choices_of", "describe_editor",
-    "editor_names", "key_of", "settings_of",
+    "EDITORS", "OWNERS", "ListedEditor", "Setting", "check_trace_words", "check_words", "choices_of", "describe_editor",
+    "editor_names", "key_of", "list_editors", "settings_of",
 ]  # fmt: skip
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_EDITORS_HOME = "chronofacts.editing.editors"
 OWNERS = {
     "run": "chronofacts.editing.runs.settings:RunSettings",
     "world": "chronofacts.editing.small_world.pretrain:WorldSettings",
@@ -55,34 +69,65 @@ def _tree(module: str) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"))
 
 
-def _read_editors() -> dict[str, str]:
-    for node in _tree(_EDITORS_HOME).body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "EDITORS":
-            return dict(ast.literal_eval(node.value))
-    raise KeyError("EDITORS")
-
-
-EDITORS: Mapping[str, str] = _read_editors()
-"""Name of an editor -> module and class, as `editing.editors` has it."""
-
-
 def editor_names() -> list[str]:
-    """All that `--editor` takes."""
+    """All that `--editor` takes, without `all`."""
     replayed = [f"{name}{_REPLAY}" for name in EDITORS if any(one.name == "replay" for one in settings_of(name))]
-    return [*EDITORS, *replayed]
+    return [*all_editors(), *replayed]
+
+
+@dataclass(frozen=True)
+class ListedEditor:
+    """A line of the list of editors."""
+
+    name: str
+    meaning: str
+    paper: str
+    changes: str
+    needs: tuple[str, ...]
+    seconds_per_fact: float | None
+    package: str
+    """Name and version of the package that it comes from; empty of ours."""
+
+
+def list_editors() -> tuple[list[ListedEditor], list[str]]:
+    """Every editor with what is told of it, and a line for each of another package that cannot be used."""
+    listed, broken = [], list(refused_editors().values())
+    for name in editor_names():
+        stem = name.partition("+")[0]
+        try:
+            record, meaning = record_of(stem), describe_editor(name)
+        except BadInput as error:
+            broken.append(str(error))
+            continue
+        cost = record.seconds_per_fact if name == stem else None
+        listed.append(ListedEditor(name, meaning, record.paper, record.changes, record.needs, cost, package_of(stem)))
+    return listed, broken
 
 
 def describe_editor(name: str) -> str:
     """What an editor does, in a sentence."""
     stem, _, replay = name.partition("+")
-    text = " ".join((ast.get_docstring(_tree(EDITORS[stem].partition(":")[0])) or "").split())
+    text = " ".join((_documented(stem) or "").split())
     sentence = re.split(r"(?<!et al)\. ", text)[0].removeprefix(f"`{stem}`: ").rstrip(".")
     return f"{sentence}; with facts that must stay trained beside the new ones" if replay else sentence
 
 
+def _documented(editor: str) -> str | None:
+    """Of ours the module's docstring; of another package's the class's own, or its module's."""
+    if editor in EDITORS:
+        return ast.get_docstring(_tree(EDITORS[editor].partition(":")[0]))
+    found = load_editor(editor)
+    return found.__doc__ or sys.modules[found.__module__].__doc__
+
+
 @cache
 def settings_of(owner: str) -> tuple[Setting, ...]:
-    """The keys of `run`, `world`, `scoring`, `trace` or an editor, in their order."""
+    """The keys of `run`, `world`, `scoring`, `trace` or an editor, in their order.
+
+    An editor of another package is loaded for it: raises BadInput where it cannot be.
+    """
+    if owner not in OWNERS and owner not in EDITORS:
+        return _loaded_fields(load_editor(owner).Settings)
     module, _, name = (OWNERS | dict(EDITORS))[owner].partition(":")
     if owner in EDITORS:
         name = next(
@@ -91,6 +136,33 @@ def settings_of(owner: str) -> tuple[Setting, ...]:
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name) and _target(node) == "Settings"
         )
     return tuple(_fields(module, name).values())
+
+
+def _loaded_fields(settings: Any) -> tuple[Setting, ...]:
+    """Of a dataclass as it is; what a field means, where its source has it."""
+    kinds, meanings = typing.get_type_hints(settings), _meanings(settings)
+    return tuple(
+        Setting(
+            one.name,
+            _spell_kind(kinds[one.name]),
+            _spell_value(getattr(settings(), one.name)),
+            meanings.get(one.name, ""),
+            kinds[one.name],
+        )
+        for one in fields(settings)
+    )
+
+
+def _meanings(settings: type) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for kind in reversed(settings.__mro__):
+        with suppress(OSError, TypeError, SyntaxError):  # no source
+            (node,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+            statements = node.body if isinstance(node, ast.ClassDef) else []
+            for one, following in itertools.pairwise(statements):
+                if isinstance(one, ast.AnnAssign) and isinstance(following, ast.Expr):
+                    found[ast.unparse(one.target)] = " ".join(str(ast.literal_eval(following.value)).split())
+    return found
 
 
 def _fields(module: str, name: str) -> dict[str, Setting]:
@@ -173,7 +245,10 @@ class _Names(dict[str, Any]):
 
 
 def _spell(module: str, default: ast.expr) -> str:
-    value = _Names(module).evaluate(default)
+    return _spell_value(_Names(module).evaluate(default))
+
+
+def _spell_value(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return str(value).lower()
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
@@ -213,16 +288,24 @@ def key_of(owner: str, setting: Setting) -> str:
 def check_words(editors: Sequence[str], words: Mapping[str, str]) -> None:
     """Raises BadInput for an editor that is none, and for a `--set` word of an experiment that nobody has or that does
     not fit; as `editing.runs.settings.read_settings`, but without loading what edits."""
-    known = editor_names()
+    editors = expand_names(editors)
     for name in editors:
-        stem, _, suffix = name.partition("+")
-        if stem in EDITORS and f"+{suffix}" == _REPLAY and name not in known:
-            raise BadInput(f"the editor {stem!r} trains nothing, so that {name!r} has no meaning; use {stem!r}")
-        if name not in known:
-            raise BadInput(f"there is no editor {name!r}{nearest(name, known)}")
+        _check_editor(name)
     for key, text in words.items():
         for owner in _owners(key, editors):
             _check(owner, key.rpartition(".")[2], text)
+
+
+def _check_editor(name: str) -> None:
+    """Raises BadInput for a name of none, and for an editor of another package that cannot be used."""
+    stem, plus, suffix = name.partition("+")
+    if stem in refused_editors() and stem not in EDITORS:
+        raise BadInput(refused_editors()[stem])
+    if stem not in all_editors() or (plus and f"+{suffix}" != _REPLAY):
+        raise BadInput(f"there is no editor {name!r}{nearest(name, editor_names())}")
+    if plus and "replay" not in _keys(stem):
+        raise BadInput(f"the editor {stem!r} trains nothing, so that {name!r} has no meaning; use {stem!r}")
+    _keys(stem)
 
 
 def check_trace_words(words: Mapping[str, str]) -> None:
@@ -240,15 +323,33 @@ def _owners(key: str, editors: Sequence[str]) -> Iterable[str]:
     if dot:
         if owner not in {"world", "scoring", *editors, *stems}:
             known = ["world", "scoring", *editors]
-            raise BadInput(f"--set {key}: nothing here is called {owner!r}{nearest(owner, known)}")
+            near = _not_in_run(owner, option, stems) if owner in all_editors() else nearest(owner, known)
+            raise BadInput(f"--set {key}: nothing here is called {owner!r}{near}")
         return [owner.partition("+")[0]]
     if option in _keys("run"):
         return ["run"]
     having = [stem for stem in stems if option in _keys(stem)]
     if not having:
         known = [*_keys("run"), *(name for stem in stems for name in _keys(stem))]
-        raise BadInput(f"--set {key}: there is no such option{nearest(key, known)}")
+        others = [name for name in EDITORS if name not in stems and option in _keys(name)]
+        near = nearest(key, known) if not others or key in REMOVED else _of_others(others, key, known)
+        raise BadInput(f"--set {key}: there is no such option{near}")
     return having
+
+
+def _not_in_run(owner: str, option: str, stems: Iterable[str]) -> str:
+    """Of a setting of an editor that does not run: name that, or the setting of one that does."""
+    keys = {f"{stem}.{name}": name for stem in stems for name in _keys(stem)}
+    close = difflib.get_close_matches(option, list(keys.values()), n=1, cutoff=0.6)
+    instead = [key for key, name in keys.items() if name in close]
+    return f"; put {owner} into --editor{f', or write {instead[0]}' if instead else ''}"
+
+
+def _of_others(owners: Sequence[str], key: str, known: Iterable[str]) -> str:
+    """Of a setting that editors have which do not run: who they are, and the nearest that is there."""
+    close = difflib.get_close_matches(key, sorted(set(known)), n=1, cutoff=0.6)
+    shown = ", ".join(owners[:3]) + (" and others" if len(owners) > 3 else "")
+    return f"; it is a setting of {shown}{f'; the nearest here is {close[0]!r}' if close else ''}"
 
 
 def _keys(owner: str) -> list[str]:
@@ -257,5 +358,5 @@ def _keys(owner: str) -> list[str]:
 
 def _check(owner: str, option: str, text: str) -> None:
     names = {"run": "the run", "world": "the small world", "scoring": "scoring", "trace": "the trace"}
-    fields = [(one.name, one.parsed_kind, field(default=None)) for one in settings_of(owner)]
-    parse_options(make_dataclass("Settings", fields), {option: text}, names.get(owner, f"editor {owner}"))
+    keys = [(one.name, one.parsed_kind, field(default=None)) for one in settings_of(owner)]
+    parse_options(make_dataclass("Settings", keys), {option: text}, names.get(owner, f"editor {owner}"))

@@ -33,10 +33,10 @@ FLOORS = {
         "exchange", "publishing",
     ),
     "editing": (
-        "threads", "options", "progress", "facts", "snapshot", "models", "forward", "training", "scoring",
+        "threads", "options", "registry", "progress", "facts", "snapshot", "models", "forward", "training", "scoring",
         "small_world", "metrics", "tracing",
         "editors/presets", "editors/__init__", "editors/trained", "editors/located", "editors/prompted",
-        "editors/unedited", "editors/sequential", "editors/saved_edit",
+        "editors/unedited", "editors/sequential", "editors/foreign_edit", "editors/saved_edit",
         "runs", "report", "edited", "evaluation",
     ),
 }  # fmt: skip

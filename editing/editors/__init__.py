@@ -1,12 +1,11 @@
 """One protocol for every way to bring a model up to date, and the editors by name.
 
 An editor takes a model, a batch of edits and its own settings, and returns an `EditedModel`, which can be scored, saved
-as just the change, and undone. Adding an editor is adding a module and one line in `EDITORS`.
+as just the change, and undone. Adding an editor is adding a module and one record in `editing.registry`.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,32 +18,13 @@ import pyarrow as pa
 from chronofacts.editing.editors.presets import with_preset
 from chronofacts.editing.facts import drop_duplicates, facts_of
 from chronofacts.editing.options import nearest, option_names, parse_options
+from chronofacts.editing.registry import EDITORS, all_editors, load_editor, refused_editors
 from chronofacts.schemas.errors import BadInput
 
 if TYPE_CHECKING:
     from chronofacts.editing.forward.hidden_state_cache import HiddenStateCache
 
 __all__ = ["EDITORS", "EditBatch", "EditedModel", "Editor", "ModelCache", "Plan", "make_plan", "undo_on_error"]
-
-EDITORS = {
-    "none": "chronofacts.editing.editors.unedited:Unedited",
-    "lora": "chronofacts.editing.editors.trained.lora:Lora",
-    "p-tuning": "chronofacts.editing.editors.trained.prompt_tuning:PromptTuning",
-    "freeze": "chronofacts.editing.editors.trained.freeze:Freeze",
-    "finetune": "chronofacts.editing.editors.trained.finetune:Finetune",
-    "rome": "chronofacts.editing.editors.located.rome:Rome",
-    "memit": "chronofacts.editing.editors.located.memit:Memit",
-    "alphaedit": "chronofacts.editing.editors.located.alphaedit:AlphaEdit",
-    "ultraedit": "chronofacts.editing.editors.located.ultraedit:UltraEdit",
-    "grace": "chronofacts.editing.editors.located.grace:Grace",
-    "wise": "chronofacts.editing.editors.located.wise:Wise",
-    "in-context": "chronofacts.editing.editors.prompted.in_context:InContext",
-    "memory": "chronofacts.editing.editors.prompted.memory:Memory",
-    "ike": "chronofacts.editing.editors.prompted.ike:Ike",
-    "mello": "chronofacts.editing.editors.prompted.mello:Mello",
-    "rag": "chronofacts.editing.editors.prompted.rag:Rag",
-}
-"""Name of an editor -> module and class; imported when a run names it."""
 
 REPLAY = "+replay"
 """After a trained editor's name: train facts that must stay together with the new ones."""
@@ -159,18 +139,20 @@ def make_plan(name: str, values: Mapping[str, str], seed: int) -> Plan:
     values: options of this editor. Raises BadInput for an unknown editor, option or value, naming the nearest.
     """
     stem, _, suffix = name.partition("+")
-    if stem not in EDITORS or (suffix and f"+{suffix}" != REPLAY):
-        known = [*EDITORS, *(f"{known}{REPLAY}" for known in EDITORS if known != "none")]
+    names = all_editors()
+    if stem not in names or (suffix and f"+{suffix}" != REPLAY):
+        if stem in refused_editors():
+            raise BadInput(refused_editors()[stem])
+        known = [*names, *(f"{known}{REPLAY}" for known in names if known != "none")]
         raise BadInput(f"there is no editor {name!r}{nearest(name, known)}")
-    module, _, kind = EDITORS[stem].partition(":")
-    editor: Editor = getattr(importlib.import_module(module), kind)()
+    editor: Editor = load_editor(stem)()
     values = with_preset(stem, values)
     settings = parse_options(editor.Settings, values, f"editor {stem}")
-    names = option_names(editor.Settings)
-    if suffix and "replay" not in names:
+    options = option_names(editor.Settings)
+    if suffix and "replay" not in options:
         raise BadInput(f"the editor {stem!r} trains nothing, so that {name!r} has no meaning; use {stem!r}")
     if suffix:
         settings = replace(settings, replay=True)
-    if "seed" in names and "seed" not in values:
+    if "seed" in options and "seed" not in values:
         settings = replace(settings, seed=seed)
     return Plan(name, editor, settings)

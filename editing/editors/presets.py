@@ -23,6 +23,7 @@ ULTRAEDIT = "Gu et al. 2025, arXiv 2505.14679; its layers and matrices differ by
 IKE = "Zheng et al. 2023, arXiv 2305.12740; likeness is that of letters, and the scored question has no `Prompt:`"
 RAG = "Thede et al. 2025 (WikiBigEdit, arXiv 2503.05683): the two nearest facts, by sentence embedding"
 MELLO = "Zhong et al. 2023, arXiv 2305.14795; its own retriever is Contriever"
+WIKIBIGEDIT = "Thede et al. 2025 (WikiBigEdit, arXiv 2503.05683), configuration of its LoRA-merge"
 FINETUNED = "Zhu et al. 2020, arXiv 2012.00363, as the baseline of Meng et al. 2022"
 
 
@@ -87,6 +88,16 @@ PRESETS = {
         {"targets": "attention", "rank": "8", "alpha": "32", "learning_rate": "5e-3", "epochs": "70", "batch": "1"},
         "Wang et al. 2024 (EasyEdit, arXiv 2308.07269), hparams/LoRA/llama-7b.yaml, without its AdaLoRA and dropout",
     ),
+    "easyedit-dpo": Preset(
+        "lora",
+        {"dpo": "0.01", "beta": "0.1"},
+        "Wang et al. 2024 (EasyEdit, arXiv 2308.07269), the shares and β of its DPO; the rest is ours",
+    ),
+    "wikibigedit-lora-merge": Preset(
+        "lora-merge",
+        {"rank": "4", "alpha": "8", "learning_rate": "5e-3", "epochs": "10", "batch": "32", "merge": "0.25"},
+        WIKIBIGEDIT,
+    ),
     "locft": Preset(
         "freeze",
         {"targets": "mlp-out", "batch": "100", "epochs": "25", "learning_rate": "5e-4", "stop_loss": "0.01"},
@@ -129,5 +140,9 @@ def with_preset(editor: str, values: Mapping[str, str]) -> dict[str, str]:
         raise BadInput(f"editor {editor}: there is no preset {name!r}{nearest(name, PRESETS)}")
     preset = PRESETS[name]
     if preset.editor != editor:
-        raise BadInput(f"the preset {name!r} is for {preset.editor}; write --set {preset.editor}.preset={name}")
+        own = [known for known, one in PRESETS.items() if one.editor == editor]
+        use = f"write --set {preset.editor}.preset={name}"
+        raise BadInput(
+            f"the preset {name!r} is for {preset.editor}; {use}; {editor} has {', '.join(own) if own else 'none'}"
+        )
     return {**preset.values, **values}

@@ -25,6 +25,13 @@ import torch
 from safetensors.torch import load_file
 
 from chronofacts.editing.editors import EditBatch, EditedModel, ModelCache, Plan, make_plan
+from chronofacts.editing.editors.foreign_edit import (
+    Foreign,
+    ForeignEdit,
+    base_of_foreign,
+    check_foreign,
+    find_foreign,
+)
 from chronofacts.editing.editors.located.grace import CODEBOOK, load_grace
 from chronofacts.editing.editors.located.side_memory import SIDE_MEMORY, load_wise
 from chronofacts.editing.editors.prompted.rewritten_model import STORE
@@ -43,6 +50,7 @@ __all__ = [
     "SavedSettings",
     "base_of",
     "check_base",
+    "check_plan",
     "editor_name",
     "load_edit",
     "merge_edit",
@@ -63,6 +71,8 @@ class SavedSettings:
     folder: str
     sha256: str
     """Of the change and its card, 16 hex digits."""
+    foreign: bool = False
+    """Whether others made it (`foreign_edit`)."""
 
 
 class Saved:
@@ -73,7 +83,10 @@ class Saved:
     def edit(
         self, model: Any, tokenizer: Any, batch: EditBatch, settings: SavedSettings, cache: ModelCache | None = None
     ) -> EditedModel:
-        return load_edit(model, tokenizer, Path(settings.folder))
+        edited = load_edit(model, tokenizer, Path(settings.folder))
+        if foreign := read_card(Path(settings.folder)).get("foreign"):
+            edited.report = {"foreign": foreign}
+        return edited
 
 
 def load_edit(model: Any, tokenizer: Any, folder: Path) -> EditedModel:
@@ -134,24 +147,37 @@ def read_card(folder: Path) -> dict[str, Any]:
     """Raises BadInput when there is none, CheckFailed when it is damaged."""
     path = folder / CARD
     if not path.is_file():
-        raise BadInput(f"{folder} holds no saved edit (it has no {CARD}); name RUN/adapters/EDITOR")
+        raise BadInput(
+            f"{folder} holds no saved edit (it has no {CARD}); name RUN/adapters/EDITOR, or of others a PEFT adapter, "
+            "BASE..EDITED or a .safetensors file of differences"
+        )
     try:
         card = read_json(path)
     except (ValueError, OSError) as error:
         raise CheckFailed(f"{path} is damaged ({first_line(error)}); make the edit again") from error
     if not isinstance(card, dict):
         raise CheckFailed(f"{path} is damaged (it holds no object); make the edit again")
-    for name, kind in (("trained_prompts", list), ("config", dict), ("chat", bool)):
+    for name, kind in (("trained_prompts", list), ("config", dict), ("chat", bool), ("foreign", dict)):
         if name in card and not isinstance(card[name], kind):
             raise CheckFailed(f"{path} is damaged ({name} is {card[name]!r:.40}); make the edit again")
     return card
 
 
+def check_plan(plan: Plan, model: str, base_model_hash: str) -> None:
+    """Raises CheckFailed where a saved edit, ours or others', belongs to another base model than this."""
+    if isinstance(plan.editor, Foreign):
+        check_foreign(plan.editor.foreign, model, base_model_hash)
+    elif isinstance(plan.settings, SavedSettings):
+        check_base(Path(plan.settings.folder), base_model_hash)
+
+
 def base_of(folder: Path) -> str:
     """The model that a saved edit belongs to: its name, or for a small world the folder beside RUN/adapters.
 
-    Raises BadInput where the card does not say, or the folder is gone.
+    Raises BadInput where the card, or an edit of others, does not say, or the folder is gone.
     """
+    if foreign := _of_others(folder):
+        return base_of_foreign(foreign)
     name = str(read_card(folder).get("base_model", ""))
     if name == "small-world":
         beside = folder.resolve().parent.parent / "model"
@@ -162,18 +188,26 @@ def base_of(folder: Path) -> str:
 
 
 def saved_plans(folders: Sequence[Path], taken: Sequence[str] = ()) -> tuple[Plan, ...]:
-    """Each saved edit as a plan of an experiment, under names (`saved-lora`) of which none is taken.
+    """Each saved edit as a plan of an experiment, under names (`saved-lora`, `foreign-alpaca`) of which none is taken.
 
     Raises BadInput for a folder that holds no saved edit, CheckFailed for one whose card is damaged.
     """
     plans, names = list[Plan](), set(taken)
     for folder in folders:
-        stem = f"{PREFIX}{editor_name(read_card(folder), folder)}"
+        foreign = _of_others(folder)
+        stem = foreign.name if foreign else f"{PREFIX}{editor_name(read_card(folder), folder)}"
         numbered = (f"{stem}-{number}" for number in itertools.count(2))
         name = next(name for name in itertools.chain([stem], numbered) if name not in names)
         names.add(name)
-        plans.append(Plan(name, Saved(), SavedSettings(str(folder), _content_hash(folder))))
+        if foreign:
+            plans.append(Plan(name, Foreign(foreign), SavedSettings(str(folder), foreign.content_hash(), True)))
+        else:
+            plans.append(Plan(name, Saved(), SavedSettings(str(folder), _content_hash(folder))))
     return tuple(plans)
+
+
+def _of_others(path: Path) -> ForeignEdit | None:
+    return None if (path / CARD).is_file() else find_foreign(path)
 
 
 def _content_hash(folder: Path) -> str:

@@ -17,12 +17,13 @@ import pyarrow.compute as pc
 import torch
 
 from chronofacts.editing.editors import EditBatch, EditedModel, Plan
-from chronofacts.editing.editors.saved_edit import CARD, SavedSettings, check_base, read_card
+from chronofacts.editing.editors.saved_edit import CARD, SavedSettings, check_plan, read_card
 from chronofacts.editing.editors.sequential import edit_in_chunks
 from chronofacts.editing.models.chat import plain_tokenizer
 from chronofacts.editing.models.distributed import own_device, own_folder
 from chronofacts.editing.models.load import load_model, model_hash, save_model
 from chronofacts.editing.progress import steady
+from chronofacts.editing.registry import package_of
 from chronofacts.editing.runs.checkpoint import MODEL, WORK, load_checkpoint, resumable, save_checkpoint
 from chronofacts.editing.runs.collapse import CollapseWatch
 from chronofacts.editing.runs.cost import Cost
@@ -39,7 +40,8 @@ from chronofacts.editing.scoring import SCORES, ScoreCache, ScoringSettings, all
 from chronofacts.editing.scoring.cache import state_key
 from chronofacts.editing.small_world.pretrain import pretrain
 from chronofacts.editing.snapshot import Snapshot, load_snapshot
-from chronofacts.schemas.errors import BadInput, ChronoFactsError
+from chronofacts.editing.training import TrainingFailed
+from chronofacts.schemas.errors import BadInput, CheckFailed, ChronoFactsError
 
 __all__ = ["prepare_model", "run_editor", "run_experiment", "score_unedited"]
 
@@ -92,8 +94,7 @@ def _run(
             for warning in prepared.warnings:
                 log.warning("%s", warning)
             for plan in settings.plans:
-                if isinstance(plan.settings, SavedSettings):
-                    check_base(Path(plan.settings.folder), prepared.hash)
+                check_plan(plan, prepared.name, prepared.hash)
             experiment = Experiment(snapshot, settings, prepared, folder, progress, run_shards)
             results = [score_unedited(experiment)]
             if run.sweep is not None:
@@ -101,9 +102,17 @@ def _run(
                 plans = choose_best(settings.plans, run.sweep, prepared.model, prepared.tokenizer, batch, folder)
                 experiment = replace(experiment, settings=replace(settings, plans=plans))
             named = [plan for plan in experiment.settings.plans if plan.name != "none"]
-            results += [run_editor(experiment, plan, results[0].scores) for plan in named]
+            refused: dict[str, str] = {}
+            for plan in named:
+                try:
+                    results.append(run_editor(experiment, plan, results[0].scores))
+                except (BadInput, TrainingFailed) as error:
+                    if plan.name not in settings.may_refuse:
+                        raise
+                    refused[plan.name] = str(error)
+                    log.warning("%s is left out: %s", plan.name, error)
         peak = max([cost.peak_mb, prepared.peak_memory_mb, *(result.peak_memory_mb for result in results)])
-        figures = write_run(experiment, results, cost.seconds)
+        figures = write_run(experiment, results, cost.seconds, refused)
     return RunSummary(out, figures, cost.seconds, peak)
 
 
@@ -179,8 +188,9 @@ def _run_edits(experiment: Experiment, plan: Plan, state: str, before: pa.Table 
         folder = experiment.folder / "adapters" / plan.name
         edited.save(folder)
         if folder.is_dir():
-            saved = isinstance(plan.settings, SavedSettings)  # a saved edit keeps its own card
-            card = read_card(Path(plan.settings.folder)) if saved else describe_edit(experiment, plan, edited)
+            given = plan.settings
+            ours = isinstance(given, SavedSettings) and not given.foreign  # a saved edit keeps its own card
+            card = read_card(Path(given.folder)) if ours else describe_edit(experiment, plan, edited)
             write_json(folder / CARD, card)
         with Cost() as scoring:
             store = ScoreCache(experiment.folder / WORK / "scores", state)
@@ -189,11 +199,19 @@ def _run_edits(experiment: Experiment, plan: Plan, state: str, before: pa.Table 
         trained, report = edited.trained_prompts, {**edited.report, **watch.report}
     finally:
         edited.undo()
+    _check_restored(experiment, plan)
     peak = max(editing.peak_mb, scoring.peak_mb)
     return EditorResult(
         plan.name, scores, trained, asdict(plan.settings), report, editing.seconds, scoring.seconds, peak,
         pa.concat_tables(curve) if curve else None, tasks,
     )  # fmt: skip
+
+
+def _check_restored(experiment: Experiment, plan: Plan) -> None:
+    """Raises CheckFailed where an editor of another package did not leave the model as it was: all later figures of
+    this run would be wrong."""
+    if (package := package_of(plan.name)) and model_hash(experiment.prepared.model) != experiment.prepared.hash:
+        raise CheckFailed(f"the editor {plan.name} of {package} did not restore the model: its undo leaves it changed")
 
 
 def _run_single_edits(experiment: Experiment, plan: Plan, state: str) -> EditorResult:
@@ -312,7 +330,12 @@ def _hash_edited_state(experiment: Experiment, plan: Plan) -> str:
     run = {name: value for name, value in asdict(experiment.settings.run).items()
            if name not in ("cache", "threads", "device")}  # fmt: skip
     return state_key(
-        experiment.prepared.hash, _hash_content(experiment.snapshot), plan.name, asdict(plan.settings), run
+        experiment.prepared.hash,
+        _hash_content(experiment.snapshot),
+        plan.name,
+        asdict(plan.settings),
+        run,
+        *filter(None, [package_of(plan.name)]),
     )
 
 

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from chronofacts.editing.editors import EditedModel, Plan
 from chronofacts.editing.facts import Change, changes_of, drop_duplicates
 from chronofacts.editing.metrics.summary import METRICS, as_mapping, compare, summarise, summarise_forgetting
+from chronofacts.editing.registry import package_of
 from chronofacts.editing.runs.code_version import describe_code
 from chronofacts.editing.runs.collapse import collapse_warnings
 from chronofacts.editing.runs.cost import describe_machine
@@ -35,12 +36,14 @@ NORMAL = 1.96
 """Standard errors on both sides of 95 % of a normal distribution."""
 
 
-def write_run(experiment: Experiment, results: Sequence[EditorResult], seconds: float) -> dict[str, dict[str, float]]:
-    """Write `run.json`, `scores/`, `curve/`, `base_answers.parquet`, `metrics.parquet` and `differences.parquet`.
+def write_run(
+    experiment: Experiment, results: Sequence[EditorResult], seconds: float, refused: Mapping[str, str] | None = None
+) -> dict[str, dict[str, float]]:
+    """Write `run.json`, `scores/`, `curve/`, `base_answers.parquet`, `metrics.parquet` and
+    `differences.parquet`; editor -> metric -> value.
 
-    Returns editor -> metric -> value.
-
-    results: the unedited model's first. A wording that any of the editors trained is no paraphrase for any of them.
+    results: the unedited model's first. refused: editors that cannot edit this model, and why.
+    A wording that any of the editors trained is no paraphrase for any of them.
     """
     out, trained = experiment.folder, frozenset[str]().union(*(result.trained_prompts for result in results))
     (out / "scores").mkdir(parents=True, exist_ok=True)
@@ -64,15 +67,18 @@ def write_run(experiment: Experiment, results: Sequence[EditorResult], seconds: 
     pq.write_table(pa.concat_tables(tables), out / "metrics.parquet")
     of_editors, seed = {result.name: result.scores for result in results}, experiment.settings.run.seed
     pq.write_table(compare(of_editors, results[0].scores, trained, seed=seed), out / "differences.parquet")
-    write_json(out / "run.json", _describe(experiment, results, figures, seconds))
+    write_json(out / "run.json", _describe(experiment, results, figures, seconds, refused or {}))
     return figures
 
 
 def describe_edit(experiment: Experiment, plan: Plan, edited: EditedModel) -> dict[str, Any]:
     """The card of a saved edit: its facts, where they are from, and how it was made on which weights."""
     prepared, snapshot = experiment.prepared, experiment.snapshot
+    package = package_of(plan.name)
     return {
         "editor": plan.name,
+        **({"package": package} if package else {}),
+        **({"foreign": edited.report["foreign"]} if "foreign" in edited.report else {}),
         "config": asdict(plan.settings),
         "report": dict(edited.report),
         "run": asdict(experiment.settings.run),
@@ -164,11 +170,21 @@ def _name_sources(scores: pa.Table, snapshot: Snapshot) -> pa.Table:
     return scores.append_column("statement_ids", ids)
 
 
+def _foreign_warning(result: EditorResult) -> str:
+    what = {"adapter": "an adapter", "checkpoint": "a checkpoint", "delta": "a difference of weights"}
+    kind = what.get(str(result.report["foreign"].get("kind")), "an edit")
+    return (
+        f"{result.name} is {kind} that others made: which texts it was trained on is not known, so that its paraphrase "
+        "figure may count some of them"
+    )
+
+
 def _describe(
     experiment: Experiment,
     results: Sequence[EditorResult],
     figures: Mapping[str, Mapping[str, float]],
     seconds: float,
+    refused: Mapping[str, str],
 ) -> dict[str, Any]:
     """`run.json`"""
     snapshot, prepared, settings = experiment.snapshot, experiment.prepared, experiment.settings
@@ -177,6 +193,8 @@ def _describe(
         "warnings": [
             *prepared.warnings,
             *(text for result in results for text in collapse_warnings(result.name, result.report)),
+            *(f"{name} is left out: {reason}" for name, reason in refused.items()),
+            *(_foreign_warning(result) for result in results if "foreign" in result.report),
         ],
         "snapshot": {
             "name": manifest.name,
@@ -211,9 +229,12 @@ def _describe(
                 "seconds": result.seconds,
                 "scoring_seconds": result.scoring_seconds,
                 "peak_memory_mb": result.peak_memory_mb,
+                **({"foreign": result.report["foreign"]} if "foreign" in result.report else {}),
+                **({"package": package} if (package := package_of(result.name)) else {}),
             }
             for result in results
         },
+        **({"refused": dict(refused)} if refused else {}),
         "metrics": figures,
         "seconds": seconds,
         "written_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

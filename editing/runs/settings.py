@@ -12,6 +12,7 @@ from chronofacts.editing.editors.saved_edit import SavedSettings, saved_plans
 from chronofacts.editing.models.chat import Chat
 from chronofacts.editing.models.distributed import join_processes
 from chronofacts.editing.options import nearest, option_names, parse_options
+from chronofacts.editing.registry import ALL, expand_names
 from chronofacts.editing.runs.sweep import plan_grid
 from chronofacts.editing.scoring import ScoringSettings
 from chronofacts.editing.small_world.pretrain import WorldSettings
@@ -102,6 +103,8 @@ class ExperimentSettings:
     plans: tuple[Plan, ...]
     given: Mapping[str, str] = field(default_factory=dict)
     """The `--set` words as the user wrote them."""
+    may_refuse: frozenset[str] = frozenset()
+    """Editors that `all` named: one that cannot edit this model is told, and the others go on."""
     left_out: Mapping[str, Any] = field(default_factory=dict)
     """Which questions the mode leaves out, and how many."""
 
@@ -115,7 +118,7 @@ def read_settings(editors: Sequence[str], values: Mapping[str, str], load: Seque
     """
     if not editors and not load:
         raise BadInput("no editor was named; take none, lora or lora+replay")
-    names = list(dict.fromkeys(editors))
+    names = expand_names(editors)
     run = parse_options(RunSettings, {k: v for k, v in values.items() if k in option_names(RunSettings)}, "the run")
     blank = {name: make_plan(name, {}, run.seed) for name in names}
     owned: dict[str, dict[str, str]] = {"world": {}, "scoring": {}, **{name: {} for name in names}}
@@ -128,6 +131,7 @@ def read_settings(editors: Sequence[str], values: Mapping[str, str], load: Seque
         scoring=parse_options(ScoringSettings, owned["scoring"], "scoring"),
         plans=(*(make_plan(name, owned[name], run.seed) for name in names), *saved_plans(load, names)),
         given=dict(values),
+        may_refuse=frozenset(names) - set(editors) if ALL in editors else frozenset(),
     )
     _check_mode(settings)
     return settings

@@ -71,8 +71,8 @@ def choose_single_edits(snapshot: Snapshot, edits: int | None, seed: int) -> tup
 
 
 def batch_settings(config: Any, model: Any) -> LoraBatchSettings | None:
-    """LoRA's settings as those of many single edits in one pass; None for DoRA, replay and other editors."""
-    if not isinstance(config, LoraSettings) or config.dora or config.replay:
+    """LoRA's settings as those of many single edits in one pass; None for DoRA, replay, DPO, uses and other editors."""
+    if type(config) is not LoraSettings or config.dora or config.replay or config.dpo or config.uses:
         return None
     if config.rank < 1:
         raise BadInput(f"editor lora: rank = {config.rank}; it must be at least 1")

@@ -17,9 +17,10 @@ __all__ = [
 
 def complete_editors(incomplete: str) -> list[str]:
     """Editors, joined by commas."""
+    from chronofacts.editing.registry import ALL
     from chronofacts.flows.setting_keys import editor_names
 
-    return _last_of_list(incomplete, editor_names())
+    return _last_of_list(incomplete, [*editor_names(), ALL])
 
 
 def complete_relations(incomplete: str) -> list[str]:
@@ -74,16 +75,22 @@ def complete_dump_runner(incomplete: str) -> list[str]:
 
 def complete_owner(incomplete: str) -> list[str]:
     """What `settings` lists."""
-    from chronofacts.flows.setting_keys import EDITORS, OWNERS
+    from chronofacts.editing.registry import all_editors
+    from chronofacts.flows.setting_keys import OWNERS
 
-    return _keep_beginning_with(incomplete, [*OWNERS, *EDITORS])
+    return _keep_beginning_with(incomplete, [*OWNERS, *all_editors()])
 
 
 def complete_setting(incomplete: str) -> list[str]:
-    """A key of `--set` with its sign of equality; behind that, the values of a key that has few."""
+    """A key of `--set` with its sign of equality; behind that, the values of a key that has few.
+
+    Another package's editor is loaded only when its name stands there.
+    """
+    from chronofacts.editing.registry import foreign_editors
     from chronofacts.flows.setting_keys import EDITORS, OWNERS
 
-    return _complete_key(incomplete, [owner for owner in (*OWNERS, *EDITORS) if owner != "trace"])
+    named = [name for name in foreign_editors() if incomplete.startswith(f"{name}.")]
+    return _complete_key(incomplete, [owner for owner in (*OWNERS, *EDITORS, *named) if owner != "trace"])
 
 
 def complete_trace_setting(incomplete: str) -> list[str]:

@@ -135,7 +135,7 @@ def experiment(
     editor: Annotated[
         str,
         typer.Option(
-            help="Editors by name, joined by commas. Default: none,lora,lora+replay, or none with --load.",
+            help="Editors by name, joined by commas, or all. Default: none,lora,lora+replay, or none with --load.",
             show_default=False,
             autocompletion=complete_editors,
         ),
@@ -150,7 +150,10 @@ def experiment(
     ] = None,
     load: Annotated[
         list[Path] | None,
-        typer.Option(help="A saved edit to ask as well: the folder R/adapters/lora of a run.", show_default=False),
+        typer.Option(
+            help="A saved edit to ask as well, R/adapters/lora; of others a PEFT adapter, BASE..EDITED or a delta.",
+            show_default=False,
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,

@@ -100,3 +100,30 @@ def test_a_name_without_settings_is_wrong_use_and_a_name_with_them_is_listed() -
     assert shown.exit_code == 0 and '"rank"' in shown.stdout
     refused = CliRunner().invoke(app, ["settings", "lorra"])
     assert refused.exit_code == 2 and "did you mean 'lora'" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("editors", "words", "told"),
+    [
+        (["lora"], {"memit.layers": "1"}, "put memit into --editor, or write lora.layers"),
+        (["lora", "freeze"], {"rome.value_steps": "3"}, "put rome into --editor"),
+        (["lora"], {"value_steps": "3"}, "it is a setting of rome, memit, grace"),
+        (["rome"], {"stepss": "3"}, "did you mean"),
+        (["lora"], {"radius": "1"}, "it is a setting of grace"),
+        (["memory"], {"rank": "4"}, "it is a setting of lora, lora-merge"),
+    ],
+)
+def test_a_setting_of_an_editor_that_does_not_run_names_that_editor_and_the_nearest(
+    editors: list[str], words: dict[str, str], told: str
+) -> None:
+    with pytest.raises(BadInput) as error:
+        check_words(editors, words)
+    assert told in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_preset_of_another_editor_names_whose_it_is_and_the_own_ones() -> None:
+    with pytest.raises(BadInput) as error:
+        read_settings(["lora"], {"preset": "locft"})
+    assert "is for freeze" in str(error.value) and "chronoedit-lora" in str(error.value)
+    with pytest.raises(BadInput, match="no such option"):
+        read_settings(["memory"], {"preset": "locft"})

@@ -1,10 +1,10 @@
 """How keys are distributed over ordinary text: the uncentred covariance C = E[k kᵀ] that ROME and MEMIT weigh by.
 
 The text is a file, or the snapshot's own sentences. The papers' 100,000 samples of Wikipedia can be given as a file;
-far fewer suffice (FastMEMIT, arXiv 2506.04226). Of a model with a chat template half of C is counted as the text stands,
-half with each text as a user's turn: an edit counted on bare sentences alone changes what the model makes of its system
-prompt and of the marks around every question. A run computes each C once, and a folder keeps it for other runs, by the
-hash of model and text.
+far fewer suffice (FastMEMIT, arXiv 2506.04226). Of a model with a chat template half of C is counted as the text
+stands, half with each text as a user's turn: an edit counted on bare sentences alone changes what the model makes of
+its system prompt and of the marks around every question. A run computes each C once, and a folder keeps it for other
+runs, by the hash of model and text.
 """
 
 from __future__ import annotations
@@ -130,7 +130,8 @@ def compute_covariances(
 ) -> dict[str, torch.Tensor]:
     """Per module, the mean of k kᵀ over every token of the texts: (in, in), float64, on the model's device.
 
-    Behind a chat template it is the mean of two such means (see above). folder: keeps what was computed for this very model, these modules and these texts.
+    Behind a chat template it is the mean of two such means (see above). folder: keeps what was computed for this very
+    model, these modules and these texts.
     """
     forms = _token_forms(model, tokenizer, texts)
     file = folder / f"{_identify(model, modules, forms)}.safetensors" if folder else None
@@ -139,7 +140,7 @@ def compute_covariances(
         return {name: tensor.to(device) for name, tensor in load_file(file).items()}
     progress(f"counting keys of {len(modules)} layers on {len(texts)} texts")
     counted = [_average_outer_products(model, modules, tokens, rows, progress) for tokens in forms]
-    found = {name: sum(one[name] for one in counted) / len(counted) for name in modules}
+    found = {name: torch.stack([one[name] for one in counted]).mean(0) for name in modules}
     if file:
         with replace_file(file) as part:
             save_file({name: value.cpu().contiguous() for name, value in found.items()}, part)

@@ -10,7 +10,7 @@ answers in sentences, would else be taught both anew.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -46,6 +46,8 @@ class TrainingExample:
     answer: str
     ended: bool = True
     """False: the answer was cut off, and nothing is said of its end."""
+    old: str | None = field(default=None, compare=False)
+    """The outdated answer, where there was another one."""
 
     @property
     def prompt(self) -> str:
@@ -60,14 +62,16 @@ def make_examples(edits: pa.Table, wordings: Sequence[Wording], paraphrases: int
     if not wordings:
         raise BadInput("wordings is empty; take some of prompt, paraphrases, cloze")
     examples = []
-    for edit in edits.select(["prompt", "paraphrases", "cloze", "target_new"]).to_pylist():
+    for edit in edits.select(["prompt", "paraphrases", "cloze", "target_new", "target_old"]).to_pylist():
+        new, old = edit["target_new"], edit["target_old"]
+        old = old if old != new else None
         others = edit["paraphrases"] or []
         texts = [edit["prompt"]] if "prompt" in wordings else []
         if "paraphrases" in wordings:
             texts += others[: min(paraphrases, len(others) - 1)]
-        examples += [TrainingExample(text, form_of(text), edit["target_new"]) for text in texts]
+        examples += [TrainingExample(text, form_of(text), new, old=old) for text in texts]
         if "cloze" in wordings and edit["cloze"]:
-            examples.append(TrainingExample(edit["cloze"], "cloze", edit["target_new"]))
+            examples.append(TrainingExample(edit["cloze"], "cloze", new, old=old))
     return examples
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -24,10 +24,11 @@ from chronofacts.editing.editors.trained.examples import (
     encode_examples,
     make_examples,
 )
+from chronofacts.editing.editors.trained.uses import make_uses
 from chronofacts.editing.models.chat import ChatTokenizer
 from chronofacts.editing.models.gradients import only_trained, restore_gradient_flags
 from chronofacts.editing.models.load import model_hash
-from chronofacts.editing.training import TrainingSettings, train
+from chronofacts.editing.training import Preference, Rejected, TrainingSettings, log_likelihoods, train
 from chronofacts.schemas.errors import BadInput
 
 __all__ = [
@@ -84,6 +85,11 @@ class TrainedSettings:
     replay_answers: Literal["auto", "own", "snapshot"] = "auto"
     """Of those that no edit touches: the model's own, or the snapshot's; auto: its own where it chats. A model that was
     made from the snapshot knows its answers, and any other would learn them."""
+    dpo: float = 0.0
+    """Share of the loss by which the old answer is to become less likely than the new one, against the base model as
+    reference (direct preference optimisation, `training.Preference`); 0: none. EasyEdit takes 0.01."""
+    beta: float = 0.1
+    """Of dpo: how far the model may go from the base model; less lets it go further."""
     seed: int = 0
 
     def steps_for(self, examples: int) -> int:
@@ -94,6 +100,10 @@ class TrainedSettings:
         if self.batch is not None:
             return self.batch
         return min(self.largest_batch, max(FEWEST_IN_BATCH, math.ceil(examples / BATCHES_OF_PASS)))
+
+    def most_uses(self) -> int:
+        """Uses of each edit that are trained beside it; 0: none."""
+        return 0
 
     def rate_for(self, width: int) -> float:
         """width: of the model's hidden states. Full-rank updates shrink as its reciprocal (muP, Yang et al. 2022)."""
@@ -108,6 +118,7 @@ class TrainingTexts:
     replayed: list[TrainingExample]
     rehearsed: list[TrainingExample] = field(default_factory=list)
     """With the model's own answers, which it says already: nothing waits for it to learn them."""
+    preference: Preference | None = None
 
     @property
     def prompts(self) -> frozenset[str]:
@@ -121,15 +132,38 @@ def choose_texts(model: Any, tokenizer: Any, batch: EditBatch, settings: Trained
     snapshot has no sentences.
     """
     edits = make_examples(batch.edits, settings.wordings, settings.paraphrases)
+    preference = _prefer(model, tokenizer, edits, settings)
+    edits += make_uses(batch, settings.most_uses(), settings.seed) if settings.most_uses() else []
     if not settings.replay or not edits:
-        return TrainingTexts(edits, [])
+        return TrainingTexts(edits, [], preference=preference)
     if not batch.sentences.num_rows:
         raise BadInput("the snapshot has no sentences to replay; use the editor without +replay")
     history, neighbours = round(len(edits) * settings.replay_history), round(len(edits) * settings.replay_neighbours)
     past, others = choose_replay(batch, history, neighbours, settings.seed)
     if settings.replay_answers == "own" or (settings.replay_answers == "auto" and isinstance(tokenizer, ChatTokenizer)):
-        return TrainingTexts(edits, past, answer_as_before(model, tokenizer, others, batch.progress))
-    return TrainingTexts(edits, past + others)
+        return TrainingTexts(
+            edits, past, answer_as_before(model, tokenizer, others, batch.progress), preference=preference
+        )
+    return TrainingTexts(edits, past + others, preference=preference)
+
+
+def _prefer(
+    model: Any, tokenizer: Any, edits: Sequence[TrainingExample], settings: TrainedSettings
+) -> Preference | None:
+    """The old answers to the same texts, and how likely the base model finds both; None without `dpo`.
+
+    Raises BadInput for a share or a beta that is none.
+    """
+    if not 0 <= settings.dpo <= 1 or not settings.beta > 0:
+        raise BadInput(f"dpo = {settings.dpo}, beta = {settings.beta}; dpo is between 0 and 1, and beta above 0")
+    if not settings.dpo:
+        return None
+    having = [(one, one.old) for one in edits if one.old is not None]
+    new = encode_examples(model, tokenizer, [one for one, _ in having])
+    old = encode_examples(model, tokenizer, [replace(one, answer=answer) for one, answer in having])
+    margins = [a - b for a, b in zip(log_likelihoods(model, new), log_likelihoods(model, old), strict=True)]
+    pairs = {text: Rejected(other, margin) for text, other, margin in zip(new, old, margins, strict=True)}
+    return Preference(pairs, settings.dpo, settings.beta)
 
 
 def train_on_texts(
@@ -159,9 +193,11 @@ def train_on_texts(
         seed=settings.seed,
     )
     states, known = cache.hidden_states if cache else None, len(texts.rehearsed)
-    report = train(model, examples, chosen, None, after_step, batch.progress, states, known)
+    report = train(model, examples, chosen, None, after_step, batch.progress, states, known, texts.preference)
     counts = {"trained_parameters": trained, "edit_wordings": len(texts.edits), "replayed": len(texts.replayed)}
     counts["rehearsed"] = known
+    if texts.preference:
+        counts["rejected"] = len(texts.preference.rejected)
     return asdict(report) | counts
 
 

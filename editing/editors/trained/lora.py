@@ -45,6 +45,9 @@ class LoraSettings(TrainedSettings):
     targets: Literal["attention", "mlp", "all"] = "all"
     layers: str = "all"
     """`all`, one layer (`3`) or a range with both ends (`0-1`)."""
+    uses: bool = False
+    """Also train what follows from the edits of the train half, as questions over two facts (`trained.uses`)."""
+    uses_per_edit: int = 8
     dora: bool = False
     rslora: bool = False
 
@@ -52,6 +55,9 @@ class LoraSettings(TrainedSettings):
         if self.epochs:
             return super().steps_for(examples)
         return max(200, math.ceil(examples / self.batch_for(examples) * 5))
+
+    def most_uses(self) -> int:
+        return self.uses_per_edit if self.uses else 0
 
     def rate_for(self, width: int) -> float:
         """By the root of the width, since adapters begin at zero: 7e-4 at 576, 2.7e-4 at 4,096."""

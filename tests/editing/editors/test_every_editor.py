@@ -22,6 +22,7 @@ from tests.editing.models.families import tiny, tiny_tokenizer
 TOKENIZER = tiny_tokenizer()
 QUICK = {
     "lora": {"steps": "3"},
+    "lora-merge": {"steps": "3"},
     "p-tuning": {"steps": "3", "vectors": "4"},
     "freeze": {"steps": "3"},
     "finetune": {"steps": "3"},
