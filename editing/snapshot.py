@@ -17,7 +17,7 @@ from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
 from chronofacts.schemas.parquet import read_snapshot_table
 
-__all__ = ["Snapshot", "load_snapshot", "subset"]
+__all__ = ["Snapshot", "keep_edits", "load_snapshot", "subset"]
 
 
 @dataclass(frozen=True)
@@ -55,17 +55,10 @@ def subset(snapshot: Snapshot, edits: int, sentences: int, seed: int) -> Snapsho
     by chance up to `sentences`.
     """
     generator = np.random.default_rng(seed)
-    chosen_edits = choose_facts(snapshot.edits, edits, seed)
-    chosen = set(chosen_edits["edit_id"].to_pylist())
-
-    def stays(kind: str, edit_ids: list[str]) -> bool:
-        ids = set(edit_ids or ())
-        return bool(ids & chosen) if kind == "locality" else bool(ids) and ids <= chosen
-
-    kinds, ids = snapshot.questions["kind"].to_pylist(), snapshot.questions["edit_ids"].to_pylist()
-    questions = snapshot.questions.filter(pa.array([stays(*pair) for pair in zip(kinds, ids, strict=True)]))
+    part = keep_edits(snapshot, choose_facts(snapshot.edits, edits, seed))
+    chosen_edits, questions = part.edits, part.questions
     if not questions.num_rows:
-        return replace(snapshot, edits=chosen_edits)
+        return part
     near = set(questions["subject"].to_pylist()) | set(chosen_edits["subject"].to_pylist())
     for chain in questions["chain"].to_pylist():
         for fact in chain or ():
@@ -74,3 +67,16 @@ def subset(snapshot: Snapshot, edits: int, sentences: int, seed: int) -> Snapsho
     rank = np.where(is_near.to_numpy(zero_copy_only=False), 0.0, 1.0) + generator.random(snapshot.sentences.num_rows)
     nearest = pa.array(np.sort(np.argsort(rank, kind="stable")[:sentences]))
     return replace(snapshot, edits=chosen_edits, questions=questions, sentences=snapshot.sentences.take(nearest))
+
+
+def keep_edits(snapshot: Snapshot, edits: pa.Table) -> Snapshot:
+    """The snapshot with some of its edits, and the questions that need no other, or that guard one of them."""
+    chosen = set(edits["edit_id"].to_pylist())
+
+    def stays(kind: str, edit_ids: list[str]) -> bool:
+        ids = set(edit_ids or ())
+        return bool(ids & chosen) if kind == "locality" else bool(ids) and ids <= chosen
+
+    kinds, ids = snapshot.questions["kind"].to_pylist(), snapshot.questions["edit_ids"].to_pylist()
+    kept = pa.array([stays(*pair) for pair in zip(kinds, ids, strict=True)], pa.bool_())
+    return replace(snapshot, edits=edits, questions=snapshot.questions.filter(kept))

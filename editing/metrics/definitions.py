@@ -51,6 +51,7 @@ import numpy as np
 import pyarrow as pa
 
 from chronofacts.editing.facts import Change
+from chronofacts.editing.metrics.answer_states import base_states
 from chronofacts.editing.scoring.answer_match import normalise
 from chronofacts.schemas.errors import CheckFailed
 
@@ -82,14 +83,16 @@ def gather_rows(
 ) -> Rows:
     """The first wording of every question, without paraphrases that were trained; of `EXTRA`, every row.
 
-    Adds `change`; and to a question `right` (of a multi-hop one, under any wording), `unchanged` (answered as by the
-    unedited model) and `known_before` (the unedited model answers it rightly).
+    Adds `change` and `base_state` (how the unedited model answers the fact's edit question); and to a question `right`
+    (of a multi-hop one, under any wording), `unchanged` (answered as by the unedited model) and `known_before` (the
+    unedited model answers it rightly).
     Raises CheckFailed when the unedited model was not scored on the same questions.
     """
     base = {(row["question_id"], row["phrasing"]): row for row in base_scores.to_pylist() if row["kind"] not in EXTRA}
+    states = base_states(base_scores)
     found, wordings = defaultdict[str, list[Row]](list), defaultdict[str, list[dict[str, Any]]](list)
     for row in scores.to_pylist():
-        row["change"] = changes.get(row["fact"])
+        row["change"], row["base_state"] = changes.get(row["fact"]), states.get(row["fact"])
         if row["kind"] in EXTRA:
             found[row["kind"]].append(row)
         elif (row["question_id"], row["phrasing"]) in base:

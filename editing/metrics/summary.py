@@ -45,7 +45,7 @@ DIFFERENCES = pa.schema(
 METRICS = pa.schema(
     [
         pa.field("metric", pa.string()),
-        pa.field("by", pa.string()),  # all, relation, kind, before, hops, edited_hops, locality_kind or chunk
+        pa.field("by", pa.string()),  # all, base_state, relation, kind, before, hops, edited_hops, …
         pa.field("group", pa.string()),  # the relation, the number of hops …; null for all
         pa.field("value", pa.float64()),
         pa.field("n", pa.int32()),  # questions
@@ -71,7 +71,8 @@ def summarise(
 
     scores, base_scores: `scoring.SCORES` of the same probes, edited and unedited. trained: wordings that any editor of
     the comparison trained; they do not count as paraphrases. changes: of every fact, by which figures are
-    also given by kind of change. A metric without questions has no row.
+    also given by kind of change. Each figure is also given by what the unedited model answered to the edit
+    (`answer_states`). A metric without questions has no row.
     Raises CheckFailed when the two tables do not hold the same probes.
     """
     return _tabulate(DEFINITIONS, gather_rows(scores, base_scores, trained, changes), seed, resamples)
@@ -136,7 +137,7 @@ def _tabulate(definitions: Mapping[str, Metric], rows: Rows, seed: int, resample
     for name, metric in definitions.items():
         members = metric.values(rows)
         parts: list[tuple[str, Any, list[tuple[float, Row]]]] = [("all", None, members)]
-        for by in metric.by:
+        for by in (*metric.by, "base_state"):
             groups = [_group_of(row, by) for _, row in members]
             for group in sorted(set(groups) - {None}):
                 own = [one for one, its in zip(members, groups, strict=True) if its == group]
@@ -149,7 +150,7 @@ def _tabulate(definitions: Mapping[str, Metric], rows: Rows, seed: int, resample
 
 
 def _group_of(row: Row, by: str) -> Any:
-    return getattr(row["change"], by, None) if by in ("kind", "before") else row[by]
+    return getattr(row["change"], by, None) if by in ("kind", "before") else row.get(by)
 
 
 def _measure(name: str, members: list[tuple[float, Row]], metric: Metric, seed: int, resamples: int) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from chronofacts.editing.runs.run_folder import describe_edit, write_json, write
 from chronofacts.editing.runs.settings import SMALL_WORLD, ExperimentSettings
 from chronofacts.editing.runs.single_edits import choose_single_edits, score_single_edits
 from chronofacts.editing.runs.sweep import choose_best
-from chronofacts.editing.runs.unedited import unedited_cache
+from chronofacts.editing.runs.unedited import ask_edits, keep_state, unedited_cache
 from chronofacts.editing.scoring import ScoreCache, ScoringSettings, all_probes, evaluate, score
 from chronofacts.editing.scoring.cache import state_key
 from chronofacts.editing.small_world.pretrain import pretrain
@@ -93,6 +93,9 @@ def _run(
             for plan in settings.plans:
                 if isinstance(plan.settings, SavedSettings):
                     check_base(Path(plan.settings.folder), prepared.hash)
+            if run.only is not None:
+                snapshot, left_out = _keep_state(snapshot, run.only, prepared, settings, folder, progress)
+                settings = replace(settings, left_out={**settings.left_out, **left_out})
             experiment = Experiment(snapshot, settings, prepared, folder, progress, run_shards)
             results = [score_unedited(experiment)]
             if run.sweep is not None:
@@ -104,6 +107,24 @@ def _run(
         peak = max([cost.peak_mb, prepared.peak_memory_mb, *(result.peak_memory_mb for result in results)])
         figures = write_run(experiment, results, cost.seconds)
     return RunSummary(out, figures, cost.seconds, peak)
+
+
+def _keep_state(
+    snapshot: Snapshot,
+    wanted: str,
+    prepared: PreparedModel,
+    settings: ExperimentSettings,
+    folder: Path,
+    progress: Callable[[str], None],
+) -> tuple[Snapshot, dict[str, int]]:
+    """The edits that the model, asked first, answers in the wanted way; and how many edits are left out, by state."""
+    store = unedited_cache(prepared, settings.run, folder / WORK / "scores")
+    scores = ask_edits(snapshot.questions, prepared, settings.scoring, store, progress)
+    kept, counts = keep_state(snapshot, wanted, scores)
+    progress(
+        f"of {snapshot.edits.num_rows} edits {kept.edits.num_rows} are {wanted} for this model; the others stay out"
+    )
+    return kept, {f"edits that are {state} for this model": n for state, n in counts.items() if n and state != wanted}
 
 
 def prepare_model(

@@ -46,6 +46,9 @@ class RunSettings:
     """Facts of a chunk; given alone it means `mode=chunks`."""
     alone_edits: int | None = None
     """One at a time: so many of the facts, a seeded choice; none: all."""
+    only: Literal["known", "stale", "other", "silent"] | None = None
+    """Only the edits to which the unedited model, which is asked first, gives the new answer (known), the old one
+    (stale), another one or none (silent); none: all."""
     sweep: str | None = None
     """A grid of settings of the first editor that trains, `rank=4,8 layers=all,1`; it then edits with the best."""
     dtype: str = "float32"

@@ -90,7 +90,8 @@ WRONG = {
         ("S --out new --editor lorra", "did you mean 'lora'"), ("S --out new --set lora.rnak=8", "rank"),
         ("S --out new --set rank", "key=value"), ("S --out new --limit x", "--limit"),
         ("S --out new --limit 0", "--limit"),
-        ("S --out new --editor none+replay", "none"), ("S --out new --set lora.targets=heads", "attention"),
+        ("S --out new --editor none+replay", "none"), ("S --out new --only old", "only = 'old'"),
+        ("S --out new --set lora.targets=heads", "attention"),
     ],
     "trace": [
         ("", "snapshot"), ("S", "--model"), ("S --model x", "--out"), ("empty --model x --out new", "not a snapshot"),
