@@ -109,6 +109,12 @@ WRONG = {
         ("small-world --snapshot S", "RUN/model"), ("x --snapshot S --limit 0", "--limit"),
         ("x --snapshot S --set lora.rank=8", "'lora'"), ("x --snapshot S --set dtyp=x", "did you mean 'dtype'"),
     ],
+    "follow": [
+        ("", "snapshots"), ("S S", "--out"), ("S --out new", "at least two"), ("nothing S --out new", "nothing"),
+        ("empty S --out new", "empty"), ("S S --out full", "not empty"), ("S S --out new --editor lorra", "'lora'"),
+        ("S S --out new --editor none", "no editor"), ("S S --out new --set lora.rnak=8", "rank"),
+        ("S S --out new --limit 0", "--limit"),
+    ],
     "serve": [
         ("--port 0", "--port"), ("--port x", "--port"), ("--port 99999", "--port"), ("--set repo", "key=value"),
         ("--set sorce=x", "sorce"), ("--set keep_last=many", "keep_last"), ("x", "(x)"), ("--cron", "--cron"),
