@@ -55,7 +55,7 @@ from chronofacts.editing.metrics.answer_states import base_states
 from chronofacts.editing.scoring.answer_match import normalise
 from chronofacts.schemas.errors import CheckFailed
 
-__all__ = ["DEFINITIONS", "FORGETTING", "Metric", "Row", "Rows", "gather_rows"]
+__all__ = ["DEFINITIONS", "FORGETTING", "LIFELONG", "Metric", "Row", "Rows", "gather_rows"]
 
 Row = Mapping[str, Any]
 Rows = Mapping[str, Sequence[Row]]
@@ -179,6 +179,11 @@ DEFINITIONS: dict[str, Metric] = {
     "fluency": _mean("ngram_entropy", "fluency")._replace(is_share=False),
     "perplexity": _mean("nll_answer", "general")._replace(weight=itemgetter("tokens"), scale=np.exp, is_share=False),
 }
+LIFELONG = (
+    "edit_success", "paraphrase", "portability", "multi_hop", "locality", "history", "stale_rate", "preservation",
+    "fluency", "perplexity",
+)  # fmt: skip
+"""Metrics that are followed while edits are made in chunks."""
 FORGETTING: dict[str, Metric] = {
     "success_at_once": _mean("exact_match", "edit", by=("chunk",)),
     "success_at_end": _mean("right_at_end", "edit", by=("chunk",)),

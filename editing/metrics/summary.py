@@ -17,13 +17,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from chronofacts.editing.facts import Change
-from chronofacts.editing.metrics.definitions import DEFINITIONS, FORGETTING, Metric, Row, Rows, gather_rows
+from chronofacts.editing.metrics.definitions import DEFINITIONS, FORGETTING, LIFELONG, Metric, Row, Rows, gather_rows
 
 __all__ = [
-    "DIFFERENCES", "METRICS", "as_mapping", "compare", "forgetting", "interval", "paired_differences", "share_interval",
-    "summarise",
+    "DIFFERENCES", "METRICS", "as_mapping", "compare", "forgetting", "interval", "lifelong", "paired_differences",
+    "share_interval", "summarise",
 ]  # fmt: skip
 
 COMPARED = (
@@ -45,7 +46,7 @@ DIFFERENCES = pa.schema(
 METRICS = pa.schema(
     [
         pa.field("metric", pa.string()),
-        pa.field("by", pa.string()),  # all, base_state, relation, kind, before, hops, edited_hops, …
+        pa.field("by", pa.string()),  # all, base_state, relation, kind, hops, edits, chunk …
         pa.field("group", pa.string()),  # the relation, the number of hops …; null for all
         pa.field("value", pa.float64()),
         pa.field("n", pa.int32()),  # questions
@@ -92,6 +93,34 @@ def forgetting(curve: pa.Table, scores: pa.Table, resamples: int = 1000, seed: i
     return _tabulate(FORGETTING, {"edit": rows}, seed, resamples)
 
 
+def lifelong(
+    asked: pa.Table,
+    scores: pa.Table,
+    base_scores: pa.Table,
+    trained: frozenset[str] = frozenset(),
+    resamples: int = 1000,
+    seed: int = 0,
+) -> pa.Table:
+    """Metrics (`METRICS`) after so many edits, over samples of the questions that were asked then.
+
+    asked: `scoring.SCORES` with `edits` (int32), the number of edits made before. scores: of all questions after the
+    last edit. by: `edits` (the answers right then) and `edits_at_end` (the same questions' answers at the end).
+    """
+    chosen = {name: DEFINITIONS[name]._replace(by=()) for name in LIFELONG}
+    at_end = {_identity(row): row for row in scores.to_pylist()}
+    found = []
+    for edits in sorted(set(asked["edits"].to_pylist())):
+        then = asked.filter(pc.equal(asked["edits"], edits)).select(scores.column_names)
+        same = [at_end[key] for row in then.to_pylist() if (key := _identity(row)) in at_end]
+        for by, table in (("edits", then), ("edits_at_end", pa.Table.from_pylist(same, schema=then.schema))):
+            rows = gather_rows(table, base_scores, trained, {})
+            part = _tabulate(chosen, rows, seed, resamples, also=())
+            part = part.set_column(1, METRICS.field("by"), pa.array([by] * part.num_rows, pa.string()))
+            groups = pa.array([str(edits)] * part.num_rows, pa.string())
+            found.append(part.set_column(2, METRICS.field("group"), groups))
+    return pa.concat_tables(found) if found else METRICS.empty_table()
+
+
 def compare(
     scores: Mapping[str, pa.Table],
     base_scores: pa.Table,
@@ -127,17 +156,27 @@ def as_mapping(metrics: pa.Table) -> dict[str, float]:
     return {row["metric"]: row["value"] for row in metrics.to_pylist() if row["by"] == "all"}
 
 
+def _identity(row: Row) -> tuple[str, str, int]:
+    return row["kind"], row["question_id"], row["phrasing"]
+
+
 def _by_question(members: list[tuple[float, Row]]) -> dict[tuple[str, str, int], tuple[float, Row]]:
-    return {(row["kind"], row["question_id"], row["phrasing"]): (value, row) for value, row in members}
+    return {_identity(row): (value, row) for value, row in members}
 
 
-def _tabulate(definitions: Mapping[str, Metric], rows: Rows, seed: int, resamples: int) -> pa.Table:
-    """Every metric over all its questions, then by group."""
+def _tabulate(
+    definitions: Mapping[str, Metric],
+    rows: Rows,
+    seed: int,
+    resamples: int,
+    also: Sequence[str] = ("base_state",),
+) -> pa.Table:
+    """Every metric over all its questions, then by its own groups and by those of `also`."""
     found = []
     for name, metric in definitions.items():
         members = metric.values(rows)
         parts: list[tuple[str, Any, list[tuple[float, Row]]]] = [("all", None, members)]
-        for by in (*metric.by, "base_state"):
+        for by in (*metric.by, *also):
             groups = [_group_of(row, by) for _, row in members]
             for group in sorted(set(groups) - {None}):
                 own = [one for one, its in zip(members, groups, strict=True) if its == group]

@@ -16,7 +16,19 @@ from chronofacts.editing.report.summary import command, describe_making, explain
 
 __all__ = ["as_page", "list_figures"]
 
-GROUPS = ("all", "base_state", "relation", "kind", "before", "hops", "edited_hops", "locality_kind", "chunk")
+GROUPS = (
+    "all",
+    "base_state",
+    "relation",
+    "kind",
+    "before",
+    "hops",
+    "edited_hops",
+    "locality_kind",
+    "chunk",
+    "edits",
+    "edits_at_end",
+)
 
 
 def as_page(runs: Sequence[Run]) -> str:

@@ -22,9 +22,8 @@ from chronofacts.editing.report.names import heading
 from chronofacts.editing.report.runs import Interval
 
 __all__ = [
-    "before_and_after", "followed", "forgetting_curve", "grouped_bars", "metric_bars", "month_grid", "over_time",
-    "relation_bars", "stacked_bars",
-    "staleness", "trade_off", "training_time",
+    "before_and_after", "followed", "forgetting_curve", "grouped_bars", "lifelong", "metric_bars", "month_grid",
+    "over_time", "relation_bars", "stacked_bars", "staleness", "trade_off", "training_time",
 ]  # fmt: skip
 
 Figures = Sequence[tuple[str, Mapping[str, Interval]]]
@@ -36,6 +35,8 @@ SHOWN = (
 OF_QUESTIONS = "share of the questions"
 RELATIONS = 12
 WIDE, NORMAL = (7.2, 4.0), (7.2, 3.6)
+WIDE_RANGE = 20
+"""Numbers of edits that differ by more than this factor stand on a logarithmic axis."""
 STACKED = (2, 1, 0, 7)
 """Colours of known, stale, other and silent answers; the first two as in `staleness`."""
 SHARE = (-0.05, 1.05)
@@ -169,6 +170,35 @@ def forgetting_curve(curves: Sequence[tuple[str, Mapping[str, Mapping[int, Inter
         axes.set(ylim=SHARE, xlabel="chunk of edits, in the order they were made", ylabel=OF_QUESTIONS)
 
     return draw(NORMAL, paint, "curve")
+
+
+def lifelong(
+    lines: Sequence[tuple[str, Sequence[tuple[int, Interval]], Sequence[tuple[int, Interval]]]],
+    metric: str,
+    is_share: bool,
+) -> str:
+    """One metric by the number of edits made: (label, figures right then, those of the same questions at the end)."""
+    shown = [(index, *line) for index, line in enumerate(lines, 1) if line[1]]
+    if not shown:
+        return ""
+    counts = [edits for _, _, then, _ in shown for edits, _ in then]
+
+    def paint(axes: Any) -> None:
+        for index, label, then, end in shown:
+            found = [one for _, one in then]
+            axes.errorbar(
+                [edits for edits, _ in then], [one.value for one in found], yerr=error_bar(found), color=colour(index),
+                marker=marker(index), elinewidth=0.7, label=shorten(label),
+            )  # fmt: skip
+            axes.plot([edits for edits, _ in end], [one.value for _, one in end], "--", color=colour(index), lw=0.9)
+        if max(counts) > WIDE_RANGE * min(counts):
+            axes.set_xscale("log")
+            set_numbers(axes.xaxis)
+        axes.set(xlabel="edits made", ylabel=heading(metric))
+        if is_share:
+            axes.set_ylim(SHARE)
+
+    return draw(NORMAL, paint, f"lifelong-{metric}")
 
 
 def staleness(found: Sequence[Month], cutoff: Cutoff | None, salt: str) -> str:

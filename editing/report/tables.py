@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from chronofacts.editing.metrics.answer_states import STATES
+from chronofacts.editing.metrics.definitions import LIFELONG
 from chronofacts.editing.report.names import DETAILS, MAIN, NAMES, heading
 from chronofacts.editing.report.runs import Interval, Run, State, differences, intervals, states
 
@@ -21,6 +22,8 @@ BREAKDOWNS = {
     "By hops": (("multi_hop", "hop_by_hop", "chain_of_thought", "instance_wise"), "hops", "{} hops"),
     "By edited hops": (("multi_hop", "hop_by_hop"), "edited_hops", "{} edited"),
     "By chunk of edits": (("success_at_once", "success_at_end"), "chunk", "chunk {}"),
+    "After so many edits": (LIFELONG, "edits", "after {} edits"),
+    "The same questions at the end": (LIFELONG, "edits_at_end", "asked first after {} edits"),
     "Locality by kind": (("locality", "locality_gold"), "locality_kind", "{}"),
 }
 """Title of a table -> its metrics, their groups, and how a group is named."""

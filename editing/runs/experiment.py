@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from chronofacts.editing.progress import steady
 from chronofacts.editing.runs.checkpoint import MODEL, WORK, load_checkpoint, resumable, save_checkpoint
 from chronofacts.editing.runs.cost import Cost
 from chronofacts.editing.runs.estimate import describe_plan, plan_of_small_world
+from chronofacts.editing.runs.lifelong import LifelongSample, choose_moments
 from chronofacts.editing.runs.lm_eval_tasks import TaskFigure, check_tasks, run_tasks
 from chronofacts.editing.runs.parallel_scoring import ModelRef, ShardRunner, run_in_processes, score_in_shards
 from chronofacts.editing.runs.results import EditorResult, Experiment, PreparedModel, RunSummary
@@ -191,9 +194,9 @@ def _run_edits(experiment: Experiment, plan: Plan, state: str, before: pa.Table 
     """All edits at once or in chunks."""
     batch = _make_batch(experiment)
     experiment.progress(f"{plan.name}: editing {batch.edits.num_rows} facts")
-    curve: list[pa.Table] = []
+    asked = _AskedBetween()
     with Cost() as editing:
-        edited = _edit(experiment, plan, batch, curve)
+        edited = _edit(experiment, plan, batch, asked)
     try:
         folder = experiment.folder / "adapters" / plan.name
         edited.save(folder)
@@ -209,8 +212,10 @@ def _run_edits(experiment: Experiment, plan: Plan, state: str, before: pa.Table 
         edited.undo()
     peak = max(editing.peak_mb, scoring.peak_mb)
     return EditorResult(
-        plan.name, scores, trained, asdict(plan.settings), report, editing.seconds, scoring.seconds, peak,
-        pa.concat_tables(curve) if curve else None, tasks,
+        plan.name, scores, trained, asdict(plan.settings), report, round(editing.seconds - asked.seconds, 3),
+        round(scoring.seconds + asked.seconds, 3), peak,
+        pa.concat_tables(asked.curve) if asked.curve else None,
+        pa.concat_tables(asked.lifelong) if asked.lifelong else None, tasks,
     )  # fmt: skip
 
 
@@ -238,8 +243,19 @@ def _run_single_edits(experiment: Experiment, plan: Plan, state: str) -> EditorR
     )  # fmt: skip
 
 
-def _edit(experiment: Experiment, plan: Plan, batch: EditBatch, curve: list[pa.Table]) -> EditedModel:
-    """All at once, or in chunks; then adds to `curve` the scores of each chunk's own questions right after it."""
+@dataclass
+class _AskedBetween:
+    """What is asked between the chunks of edits."""
+
+    curve: list[pa.Table] = field(default_factory=list)
+    """Scores of each chunk's own questions right after it."""
+    lifelong: list[pa.Table] = field(default_factory=list)
+    """Scores of a sample of everything after some of the chunks."""
+    seconds: float = 0.0
+
+
+def _edit(experiment: Experiment, plan: Plan, batch: EditBatch, asked: _AskedBetween) -> EditedModel:
+    """All at once, or in chunks and asked in between."""
     model, tokenizer = experiment.prepared.model, experiment.prepared.tokenizer
     settings, questions = experiment.settings, experiment.snapshot.questions
     if settings.run.chunk is None or isinstance(plan.settings, SavedSettings):
@@ -248,14 +264,36 @@ def _edit(experiment: Experiment, plan: Plan, batch: EditBatch, curve: list[pa.T
     ids = (several[0] if several else "" for several in questions["edit_ids"].to_pylist())
     facts = pa.array([batch.facts.get(edit_id) for edit_id in ids], pa.string())
 
+    size, made = settings.run.chunk, set[str]()
+    moments = choose_moments(-(-batch.edits.num_rows // size), settings.run.curve_points)
+    sample = _sample_of_everything(experiment, batch, len(moments)) if moments else None
+    chunks = itertools.count()
+
     def score_chunk(part: EditedModel, edits: pa.Table) -> None:
+        begun, chunk = time.perf_counter(), next(chunks)
+        made.update(edits["edit_id"].to_pylist())
+        if chunk + 1 in moments and sample is not None:
+            scores = evaluate(part.model, tokenizer, sample.after(frozenset(made)), settings.scoring)
+            number = pa.array([len(made)] * scores.num_rows, pa.int32())
+            asked.lifelong.append(scores.append_column("edits", number))
         own = questions.filter(pc.is_in(facts, edits["edit_id"].combine_chunks()))
         if own.num_rows:
             scores = score(part.model, tokenizer, own, settings.scoring)
-            number = pa.array([len(curve)] * scores.num_rows, pa.int32())
-            curve.append(scores.append_column("chunk", number))
+            number = pa.array([chunk] * scores.num_rows, pa.int32())
+            asked.curve.append(scores.append_column("chunk", number))
+        asked.seconds += time.perf_counter() - begun
 
-    return edit_in_chunks(plan, model, tokenizer, batch, settings.run.chunk, score_chunk)
+    return edit_in_chunks(plan, model, tokenizer, batch, size, score_chunk)
+
+
+def _sample_of_everything(experiment: Experiment, batch: EditBatch, moments: int) -> LifelongSample:
+    snapshot, settings = experiment.snapshot, experiment.settings
+    columns = (snapshot.questions[name].to_pylist() for name in ("question_id", "edit_ids"))
+    needs = {
+        name: frozenset(batch.facts.get(one, one) for one in ids or ()) for name, ids in zip(*columns, strict=True)
+    }
+    probes = all_probes(snapshot.questions, snapshot.sentences, settings.scoring)
+    return LifelongSample(probes, needs, moments, settings.run.seed)
 
 
 def _evaluate(
@@ -328,7 +366,8 @@ def _save_result(folder: Path, name: str, result: EditorResult) -> None:
         "peak_memory_mb": result.peak_memory_mb,
         "tasks": {task: asdict(figure) for task, figure in result.tasks.items()},
     }
-    tables = {"scores": result.scores} | ({} if result.curve is None else {"curve": result.curve})
+    several = {"scores": result.scores, "curve": result.curve, "lifelong": result.lifelong}
+    tables = {name: table for name, table in several.items() if table is not None}
     save_checkpoint(folder, name, facts, tables)
 
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from chronofacts.editing.editors import EditedModel, Plan
 from chronofacts.editing.facts import Change, changes_of, drop_duplicates
 from chronofacts.editing.metrics.answer_states import AnswerState, base_states
-from chronofacts.editing.metrics.summary import METRICS, as_mapping, compare, forgetting, summarise
+from chronofacts.editing.metrics.summary import METRICS, as_mapping, compare, forgetting, lifelong, summarise
 from chronofacts.editing.runs.code_version import describe_code
 from chronofacts.editing.runs.cost import describe_machine
 from chronofacts.editing.runs.lm_eval_tasks import TaskFigure
@@ -36,7 +36,7 @@ NORMAL = 1.96
 
 
 def write_run(experiment: Experiment, results: Sequence[EditorResult], seconds: float) -> dict[str, dict[str, float]]:
-    """Write `run.json`, `scores/`, `curve/`, `base_answers.parquet`, `metrics.parquet` and `differences.parquet`.
+    """Write `run.json`, and as Parquet `scores/`, `curve/`, `lifelong/`, `base_answers`, `metrics` and `differences`.
 
     Returns editor -> metric -> value.
 
@@ -57,6 +57,9 @@ def write_run(experiment: Experiment, results: Sequence[EditorResult], seconds: 
         if result.curve is not None:
             (out / "curve").mkdir(exist_ok=True)
             pq.write_table(result.curve.combine_chunks(), out / "curve" / f"{result.name}.parquet")
+        if result.lifelong is not None:
+            (out / "lifelong").mkdir(exist_ok=True)
+            pq.write_table(result.lifelong.combine_chunks(), out / "lifelong" / f"{result.name}.parquet")
         metrics = _measure(result, results[0], trained, changes, experiment.settings.run.seed)
         names = pa.array([result.name] * metrics.num_rows, pa.string())
         tables.append(metrics.add_column(0, "editor", names))
@@ -118,6 +121,8 @@ def _measure(
     ]  # fmt: skip
     if result.curve is not None:
         parts.append(forgetting(result.curve, result.scores, seed=seed))
+    if result.lifelong is not None:
+        parts.append(lifelong(result.lifelong, result.scores, unedited.scores, trained, seed=seed))
     return pa.concat_tables(parts)
 
 

@@ -44,6 +44,9 @@ class RunSettings:
     alone; `chunks`: `chunk` facts at a time, each chunk on the model that the chunks before it left."""
     chunk: int | None = None
     """Facts of a chunk; given alone it means `mode=chunks`."""
+    curve_points: int = 10
+    """In chunks: after so many of them (all, or those that divide the edits by equal ratios) a seeded sample of all
+    questions and texts is asked again, about one full evaluation in all; 0: never."""
     alone_edits: int | None = None
     """One at a time: so many of the facts, a seeded choice; none: all."""
     only: Literal["known", "stale", "other", "silent"] | None = None
@@ -76,6 +79,8 @@ class RunSettings:
             raise BadInput("alone_edits is for --set mode=one-at-a-time; --limit takes a part of the facts else")
         if self.limit_sentences is not None and self.limit is None:
             raise BadInput("limit_sentences goes with limit; write --limit 60")
+        if self.curve_points < 0:
+            raise BadInput(f"curve_points = {self.curve_points}; it cannot be below 0")
         for name in ("chunk", "alone_edits", "limit", "limit_sentences"):
             if (given := getattr(self, name)) is not None and given < 1:
                 raise BadInput(f"{name} = {given}; it must be at least 1")
