@@ -1,7 +1,7 @@
 """The lifelong curve: while edits are made in chunks, a sample of everything is asked again after each of some chunks.
 
-The sample is seeded and has of each kind of question (and of texts to write and to read) as many as that all moments
-together ask about as much as one full evaluation. A question that tests edits is asked once they are made; what no
+The sample is seeded and has of each kind of question (and of texts to write and to read) so many that all moments
+together ask about one and a half times as much as one full evaluation (`EVALUATIONS`). A question that tests edits is asked once they are made; what no
 edit may move (locality, history, texts) from the first moment on. Leaves out chains asked hop by hop and chains of
 thought.
 """
@@ -19,6 +19,8 @@ __all__ = ["LifelongSample", "choose_moments"]
 
 UNMOVED = ("locality", "history", "fluency", "general")
 """Kinds of probe that no edit may move."""
+EVALUATIONS = 1.4
+"""What all moments ask, in full evaluations; with each chunk's own questions and what is rounded up, less than 2."""
 LEFT_OUT = ("hop", "hop_by_hop", "chain_of_thought")
 
 
@@ -50,7 +52,7 @@ class LifelongSample:
         """The probes to be asked when these edits are made: of every kind its share, in the order of the table."""
         chosen = set[tuple[str, str]]()
         for kind, questions in self._by_kind().items():
-            quota = math.ceil(len(questions) / self.moments)
+            quota = math.ceil(EVALUATIONS * len(questions) / max(EVALUATIONS, self.moments))
             allowed = [one for one in questions if kind in UNMOVED or self._is_made(one, made)]
             chosen |= {(kind, one) for one in allowed[:quota]}
         rows = zip(self.probes["kind"].to_pylist(), self.probes["question_id"].to_pylist(), strict=True)

@@ -46,7 +46,7 @@ class RunSettings:
     """Facts of a chunk; given alone it means `mode=chunks`."""
     curve_points: int = 10
     """In chunks: after so many of them (all, or those that divide the edits by equal ratios) a seeded sample of all
-    questions and texts is asked again, about one full evaluation in all; 0: never."""
+    questions and texts is asked again, less than two full evaluations in all; 0: never."""
     alone_edits: int | None = None
     """One at a time: so many of the facts, a seeded choice; none: all."""
     only: Literal["known", "stale", "other", "silent"] | None = None
