@@ -1,9 +1,9 @@
 """The lifelong curve: while edits are made in chunks, a sample of everything is asked again after each of some chunks.
 
 The sample is seeded and has of each kind of question (and of texts to write and to read) so many that all moments
-together ask about one and a half times as much as one full evaluation (`EVALUATIONS`). A question that tests edits is asked once they are made; what no
-edit may move (locality, history, texts) from the first moment on. Leaves out chains asked hop by hop and chains of
-thought.
+together ask about one and a half times as much as one full evaluation (`EVALUATIONS`). A question that tests edits is
+asked once they are made; what no edit may move (locality, history, texts) from the first moment on. Leaves out chains
+asked hop by hop and chains of thought.
 """
 
 from __future__ import annotations
