@@ -1,6 +1,8 @@
-"""The pictures of README, by headless Chromium: a report's page, and the Prefect UI after a monthly run.
+"""The pictures of README, by headless Chromium: a report's page, a model followed through the months, and the Prefect
+UI after a monthly run.
 
 Run: python docs/pictures.py report REPORT/index.html     a report of `chronofacts demo`
+     python docs/pictures.py months RUN/index.html        a run of `python -m benchmarks.months`
      python docs/pictures.py ui                           a server, two months on the sample, a local Hub
 """
 
@@ -121,6 +123,8 @@ def pictures_of_the_ui(folder: Path) -> None:
 def main() -> None:
     if sys.argv[1:2] == ["report"] and len(sys.argv) == 3:
         picture(Path(sys.argv[2]).absolute().as_uri(), DOCS / "report.png", 1200, 1060, "Results")
+    elif sys.argv[1:2] == ["months"] and len(sys.argv) == 3:
+        picture(Path(sys.argv[2]).absolute().as_uri(), DOCS / "months.png", 1200, 760, "Through the months")
     elif sys.argv[1:2] == ["ui"]:
         with tempfile.TemporaryDirectory() as name:
             pictures_of_the_ui(Path(name))

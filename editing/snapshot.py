@@ -17,7 +17,7 @@ from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
 from chronofacts.schemas.parquet import read_snapshot_table
 
-__all__ = ["Snapshot", "load_snapshot", "subset"]
+__all__ = ["Snapshot", "keep_edits", "load_snapshot", "nearest_sentences", "subset"]
 
 
 @dataclass(frozen=True)
@@ -54,23 +54,33 @@ def subset(snapshot: Snapshot, edits: int, sentences: int, seed: int) -> Snapsho
     question stays when it guards a chosen edit. Sentences about the entities of the questions come first, then others
     by chance up to `sentences`.
     """
-    generator = np.random.default_rng(seed)
-    chosen_edits = choose_facts(snapshot.edits, edits, seed)
-    chosen = set(chosen_edits["edit_id"].to_pylist())
+    part = keep_edits(snapshot, choose_facts(snapshot.edits, edits, seed))
+    if not part.questions.num_rows:
+        return part
+    return replace(part, sentences=nearest_sentences(part, sentences, seed))
+
+
+def keep_edits(snapshot: Snapshot, edits: pa.Table) -> Snapshot:
+    """The snapshot with some of its edits, and the questions that need no other, or that guard one of them."""
+    chosen = set(edits["edit_id"].to_pylist())
 
     def stays(kind: str, edit_ids: list[str]) -> bool:
         ids = set(edit_ids or ())
         return bool(ids & chosen) if kind == "locality" else bool(ids) and ids <= chosen
 
     kinds, ids = snapshot.questions["kind"].to_pylist(), snapshot.questions["edit_ids"].to_pylist()
-    questions = snapshot.questions.filter(pa.array([stays(*pair) for pair in zip(kinds, ids, strict=True)]))
-    if not questions.num_rows:
-        return replace(snapshot, edits=chosen_edits)
-    near = set(questions["subject"].to_pylist()) | set(chosen_edits["subject"].to_pylist())
-    for chain in questions["chain"].to_pylist():
+    kept = pa.array([stays(*pair) for pair in zip(kinds, ids, strict=True)], pa.bool_())
+    return replace(snapshot, edits=edits, questions=snapshot.questions.filter(kept))
+
+
+def nearest_sentences(snapshot: Snapshot, most: int, seed: int) -> pa.Table:
+    """So many sentences: those about the entities of the edits and questions first, then others by chance."""
+    generator = np.random.default_rng(seed)
+    near = set(snapshot.questions["subject"].to_pylist()) | set(snapshot.edits["subject"].to_pylist())
+    for chain in snapshot.questions["chain"].to_pylist():
         for fact in chain or ():
             near |= {fact["subject"], fact["object"], fact["object_before"]}
     is_near = pc.is_in(snapshot.sentences["subject"], pa.array(sorted(near - {None}), pa.string()))
     rank = np.where(is_near.to_numpy(zero_copy_only=False), 0.0, 1.0) + generator.random(snapshot.sentences.num_rows)
-    nearest = pa.array(np.sort(np.argsort(rank, kind="stable")[:sentences]))
-    return replace(snapshot, edits=chosen_edits, questions=questions, sentences=snapshot.sentences.take(nearest))
+    nearest = pa.array(np.sort(np.argsort(rank, kind="stable")[:most]))
+    return snapshot.sentences.take(nearest)

@@ -85,13 +85,14 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "trace": experimenting.trace,
     "report": experimenting.report,
     "stale": over_time.stale,
+    "follow": over_time.follow,
     "serve": serving.serve,
     "editors": listing.editors,
     "settings": listing.settings,
 }
 """In the order of the help."""
 
-RESUMED = ("refresh", "backfill", "experiment", "publish", "serve")
+RESUMED = ("refresh", "backfill", "experiment", "follow", "publish", "serve")
 """Commands that go on from what a stopped one left."""
 
 Quiet = Annotated[

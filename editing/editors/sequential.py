@@ -19,7 +19,7 @@ from chronofacts.editing.editors import EditBatch, EditedModel, ModelCache, Plan
 from chronofacts.editing.editors.trained.gradient import WeightEdit, merge_edit
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["SequentialEdits", "edit_in_chunks", "edit_singly"]
+__all__ = ["SequentialEdits", "edit_in_chunks", "edit_next", "edit_singly"]
 
 
 @dataclass
@@ -70,7 +70,8 @@ def edit_in_chunks(
     cache = replace(cache or ModelCache(covariances={}), earlier_chunks={})
     with undo_on_error(edited):
         for begin in range(0, max(1, total), size):
-            part = _edit_next(plan, model, tokenizer, batch, begin, size, cache)
+            chunk, so_far = batch.part(begin, size), batch.part(0, begin + size)
+            part = edit_next(plan, model, tokenizer, chunk, so_far, cache)
             edited.parts.append(part)
             edited.model, edited.trained_prompts = part.model, edited.trained_prompts | part.trained_prompts
             after(part, batch.edits.slice(begin, size))
@@ -91,14 +92,19 @@ def edit_singly(
         edited.undo()
 
 
-def _edit_next(
-    plan: Plan, model: Any, tokenizer: Any, batch: EditBatch, begin: int, size: int, cache: ModelCache
+def edit_next(
+    plan: Plan, model: Any, tokenizer: Any, part: EditBatch, so_far: EditBatch, cache: ModelCache
 ) -> EditedModel:
+    """The next edits on a model that earlier ones left.
+
+    so_far: all edits up to now that still hold, which a store of edits answers with. cache: with `earlier_chunks`, the
+    same for all parts. Adapters are merged into the weights. Raises BadInput for p-tuning.
+    """
     if plan.name.startswith("p-tuning"):
         raise BadInput("p-tuning cannot edit in chunks: its vectors stand before every prompt; edit all at once")
-    edited = plan.editor.edit(model, tokenizer, batch.part(begin, size), plan.settings, cache)
+    edited = plan.editor.edit(model, tokenizer, part, plan.settings, cache)
     if hasattr(edited.model, "merge_and_unload"):
         return merge_edit(edited)
     if edited.model is not model:  # a store: the model answers with all edits so far
-        return plan.editor.edit(model, tokenizer, batch.part(0, begin + size), plan.settings, cache)
+        return plan.editor.edit(model, tokenizer, so_far, plan.settings, cache)
     return edited

@@ -13,30 +13,17 @@ none can be stale.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args
 
-import numpy as np
 import pyarrow as pa
 
-from chronofacts.editing.metrics.summary import share_interval
 from chronofacts.editing.scoring.answer_match import plain_words
 
-__all__ = ["STATES", "STATE_SHARES", "AnswerState", "base_states", "judge_answer", "share_states"]
+__all__ = ["STATES", "AnswerState", "base_states", "judge_answer"]
 
 AnswerState = Literal["known", "stale", "other", "silent"]
 STATES: tuple[AnswerState, ...] = get_args(AnswerState)
-STATE_SHARES = pa.schema(
-    [
-        pa.field("by", pa.string()),  # all, month, relation or popularity
-        pa.field("group", pa.string()),  # the month, the relation …; null for all
-        pa.field("state", pa.string()),
-        pa.field("value", pa.float64()),  # share of the answers; those of a group's states add up to 1
-        pa.field("n", pa.int32()),  # answers of the group
-        pa.field("low", pa.float64()),
-        pa.field("high", pa.float64()),
-    ]
-)
 
 
 def judge_answer(row: Mapping[str, Any]) -> AnswerState:
@@ -57,25 +44,6 @@ def base_states(scores: pa.Table) -> dict[str, AnswerState]:
     for row in _edit_rows(scores):
         found.setdefault(row["fact"], judge_answer(row))
     return found
-
-
-def share_states(rows: Sequence[Mapping[str, Any]], by: Sequence[str]) -> pa.Table:
-    """The share of each state among answers (`STATE_SHARES`), over all and by groups, each with its 95 % interval.
-
-    rows: answers with `state`, `fact` and a key for each of by; None there: the answer is in no group of it.
-    """
-    found = []
-    for kind in ("all", *by):
-        groups = {None} if kind == "all" else {row[kind] for row in rows} - {None}
-        for group in sorted(groups, key=str):
-            members = [row for row in rows if kind == "all" or row[kind] == group]
-            facts = [row["fact"] for row in members]
-            for state in STATES if members else ():
-                values = np.array([float(row["state"] == state) for row in members])
-                low, high = share_interval(values, facts)
-                found.append({"by": kind, "group": group, "state": state, "value": float(values.mean())})
-                found[-1] |= {"n": len(members), "low": low, "high": high}
-    return pa.Table.from_pylist(found, schema=STATE_SHARES)
 
 
 def _edit_rows(scores: pa.Table) -> Iterable[dict[str, Any]]:

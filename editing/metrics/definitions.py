@@ -51,10 +51,11 @@ import numpy as np
 import pyarrow as pa
 
 from chronofacts.editing.facts import Change
+from chronofacts.editing.metrics.answer_states import base_states
 from chronofacts.editing.scoring.answer_match import normalise
 from chronofacts.schemas.errors import CheckFailed
 
-__all__ = ["DEFINITIONS", "FORGETTING", "Metric", "Row", "Rows", "gather_rows"]
+__all__ = ["DEFINITIONS", "FORGETTING", "LIFELONG", "Metric", "Row", "Rows", "gather_rows"]
 
 Row = Mapping[str, Any]
 Rows = Mapping[str, Sequence[Row]]
@@ -82,14 +83,16 @@ def gather_rows(
 ) -> Rows:
     """The first wording of every question, without paraphrases that were trained; of `EXTRA`, every row.
 
-    Adds `change`; and to a question `right` (of a multi-hop one, under any wording), `unchanged` (answered as by the
-    unedited model) and `known_before` (the unedited model answers it rightly).
+    Adds `change` and `base_state` (how the unedited model answers the fact's edit question); and to a question `right`
+    (of a multi-hop one, under any wording), `unchanged` (answered as by the unedited model) and `known_before` (the
+    unedited model answers it rightly).
     Raises CheckFailed when the unedited model was not scored on the same questions.
     """
     base = {(row["question_id"], row["phrasing"]): row for row in base_scores.to_pylist() if row["kind"] not in EXTRA}
+    states = base_states(base_scores)
     found, wordings = defaultdict[str, list[Row]](list), defaultdict[str, list[dict[str, Any]]](list)
     for row in scores.to_pylist():
-        row["change"] = changes.get(row["fact"])
+        row["change"], row["base_state"] = changes.get(row["fact"]), states.get(row["fact"])
         if row["kind"] in EXTRA:
             found[row["kind"]].append(row)
         elif (row["question_id"], row["phrasing"]) in base:
@@ -176,6 +179,11 @@ DEFINITIONS: dict[str, Metric] = {
     "fluency": _mean("ngram_entropy", "fluency")._replace(is_share=False),
     "perplexity": _mean("nll_answer", "general")._replace(weight=itemgetter("tokens"), scale=np.exp, is_share=False),
 }
+LIFELONG = (
+    "edit_success", "paraphrase", "portability", "multi_hop", "locality", "history", "stale_rate", "preservation",
+    "fluency", "perplexity",
+)  # fmt: skip
+"""Metrics that are followed while edits are made in chunks."""
 FORGETTING: dict[str, Metric] = {
     "success_at_once": _mean("exact_match", "edit", by=("chunk",)),
     "success_at_end": _mean("right_at_end", "edit", by=("chunk",)),

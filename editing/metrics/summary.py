@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from chronofacts.editing.facts import Change
-from chronofacts.editing.metrics.definitions import DEFINITIONS, FORGETTING, Metric, Row, Rows, gather_rows
+from chronofacts.editing.metrics.definitions import DEFINITIONS, FORGETTING, LIFELONG, Metric, Row, Rows, gather_rows
 
 __all__ = [
     "DIFFERENCES",
@@ -27,6 +28,7 @@ __all__ = [
     "as_mapping",
     "compare",
     "interval",
+    "lifelong",
     "paired_differences",
     "share_interval",
     "summarise",
@@ -52,7 +54,7 @@ DIFFERENCES = pa.schema(
 METRICS = pa.schema(
     [
         pa.field("metric", pa.string()),
-        pa.field("by", pa.string()),  # all, relation, kind, before, hops, edited_hops, locality_kind or chunk
+        pa.field("by", pa.string()),  # all, base_state, relation, kind, hops, edits, chunk …
         pa.field("group", pa.string()),  # the relation, the number of hops …; null for all
         pa.field("value", pa.float64()),
         pa.field("n", pa.int32()),  # questions
@@ -78,7 +80,8 @@ def summarise(
 
     scores, base_scores: `scoring.SCORES` of the same probes, edited and unedited. trained: wordings that any editor of
     the comparison trained; they do not count as paraphrases. changes: of every fact, by which figures are
-    also given by kind of change. A metric without questions has no row.
+    also given by kind of change. Each figure is also given by what the unedited model answered to the edit
+    (`answer_states`). A metric without questions has no row.
     Raises CheckFailed when the two tables do not hold the same probes.
     """
     return _tabulate(DEFINITIONS, gather_rows(scores, base_scores, trained, changes), seed, resamples)
@@ -96,6 +99,34 @@ def summarise_forgetting(curve: pa.Table, scores: pa.Table, resamples: int = 100
     )
     rows = [row | {"right_at_end": at_end[key]["exact_match"]} for key, row in at_once.items() if key in at_end]
     return _tabulate(FORGETTING, {"edit": rows}, seed, resamples)
+
+
+def lifelong(
+    asked: pa.Table,
+    scores: pa.Table,
+    base_scores: pa.Table,
+    trained: frozenset[str] = frozenset(),
+    resamples: int = 1000,
+    seed: int = 0,
+) -> pa.Table:
+    """Metrics (`METRICS`) after so many edits, over samples of the questions that were asked then.
+
+    asked: `scoring.SCORES` with `edits` (int32), the number of edits made before. scores: of all questions after the
+    last edit. by: `edits` (the answers right then) and `edits_at_end` (the same questions' answers at the end).
+    """
+    chosen = {name: DEFINITIONS[name]._replace(by=()) for name in LIFELONG}
+    at_end = {_identity(row): row for row in scores.to_pylist()}
+    found = []
+    for edits in sorted(set(asked["edits"].to_pylist())):
+        then = asked.filter(pc.equal(asked["edits"], edits)).select(scores.column_names)
+        same = [at_end[key] for row in then.to_pylist() if (key := _identity(row)) in at_end]
+        for by, table in (("edits", then), ("edits_at_end", pa.Table.from_pylist(same, schema=then.schema))):
+            rows = gather_rows(table, base_scores, trained, {})
+            part = _tabulate(chosen, rows, seed, resamples, also=())
+            part = part.set_column(1, METRICS.field("by"), pa.array([by] * part.num_rows, pa.string()))
+            groups = pa.array([str(edits)] * part.num_rows, pa.string())
+            found.append(part.set_column(2, METRICS.field("group"), groups))
+    return pa.concat_tables(found) if found else METRICS.empty_table()
 
 
 def compare(
@@ -133,17 +164,27 @@ def as_mapping(metrics: pa.Table) -> dict[str, float]:
     return {row["metric"]: row["value"] for row in metrics.to_pylist() if row["by"] == "all"}
 
 
+def _identity(row: Row) -> tuple[str, str, int]:
+    return row["kind"], row["question_id"], row["phrasing"]
+
+
 def _by_question(members: list[tuple[float, Row]]) -> dict[tuple[str, str, int], tuple[float, Row]]:
-    return {(row["kind"], row["question_id"], row["phrasing"]): (value, row) for value, row in members}
+    return {_identity(row): (value, row) for value, row in members}
 
 
-def _tabulate(definitions: Mapping[str, Metric], rows: Rows, seed: int, resamples: int) -> pa.Table:
-    """Every metric over all its questions, then by group."""
+def _tabulate(
+    definitions: Mapping[str, Metric],
+    rows: Rows,
+    seed: int,
+    resamples: int,
+    also: Sequence[str] = ("base_state",),
+) -> pa.Table:
+    """Every metric over all its questions, then by its own groups and by those of `also`."""
     found = []
     for name, metric in definitions.items():
         members = metric.values(rows)
         parts: list[tuple[str, Any, list[tuple[float, Row]]]] = [("all", None, members)]
-        for by in metric.by:
+        for by in (*metric.by, *also):
             groups = [_group_of(row, by) for _, row in members]
             for group in sorted(set(groups) - {None}):
                 own = [one for one, its in zip(members, groups, strict=True) if its == group]
@@ -156,7 +197,7 @@ def _tabulate(definitions: Mapping[str, Metric], rows: Rows, seed: int, resample
 
 
 def _group_of(row: Row, by: str) -> Any:
-    return getattr(row["change"], by, None) if by in ("kind", "before") else row[by]
+    return getattr(row["change"], by, None) if by in ("kind", "before") else row.get(by)
 
 
 def _measure(name: str, members: list[tuple[float, Row]], metric: Metric, seed: int, resamples: int) -> dict[str, Any]:

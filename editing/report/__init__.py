@@ -33,12 +33,13 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
 def as_json(runs: Sequence[Path]) -> dict[str, dict[str, float]]:
     """{editor: {metric: value}}; with several runs of one editor, `run/editor`. `none` is the unedited model.
 
-    Figures of one kind of change have its name behind the metric: `edit_success/update`.
+    Figures of one kind of change, or of edits that the unedited model answers in one way, have its name behind the
+    metric: `edit_success/update`, `edit_success/stale`.
     """
     figures = {}
     for state in states(read_runs(runs)):
-        by_kind = {f"{metric}/{kind}": one.value for (metric, kind), one in intervals(state, "kind").items()}
-        figures[state.label] = dict(state.figures) | by_kind
+        groups = [item for by in ("kind", "base_state") for item in intervals(state, by).items()]
+        figures[state.label] = dict(state.figures) | {f"{metric}/{group}": one.value for (metric, group), one in groups}
     return figures
 
 

@@ -31,7 +31,7 @@ def as_markdown(runs: Sequence[Run]) -> str:
     """Summary, tables, leaderboard, meanings and commands."""
     found = states(runs)
     main, more = tables.main_metrics(found), tables.more_metrics(found)
-    sections = [table for table in (tables.kind_table(found),) if table]
+    sections = [table for table in (tables.kind_table(found), tables.state_table(found)) if table]
     if more:
         sections.append(tables.metric_table(found, more)._replace(title="More figures"))
     sections += [one._replace(title=f"Differences to {one.title}") for one in tables.difference_tables(runs)[:1]]

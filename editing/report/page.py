@@ -16,7 +16,19 @@ from chronofacts.editing.report.summary import command, describe_making, explain
 
 __all__ = ["as_page", "list_figures"]
 
-GROUPS = ("all", "relation", "kind", "before", "hops", "edited_hops", "locality_kind", "chunk")
+GROUPS = (
+    "all",
+    "base_state",
+    "relation",
+    "kind",
+    "before",
+    "hops",
+    "edited_hops",
+    "locality_kind",
+    "chunk",
+    "edits",
+    "edits_at_end",
+)
 
 
 def as_page(runs: Sequence[Run]) -> str:
@@ -30,6 +42,7 @@ def as_page(runs: Sequence[Run]) -> str:
         results=tables.metric_table(found, main), notes=explain_intervals(runs),
         main=main, more=more, names=NAMES, label=label,
         kinds=tables.kind_table(found),
+        base_states=tables.state_table(found),
         leaderboard=tables.leaderboard_table(runs, main) if len(runs) > 1 else None,
         differences=tables.difference_tables(runs),
         plots=[(plot, label_plot(plot.svg, plot.title, plot.caption)) for plot in all_plots(runs)],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import Any
 
 from chronofacts.editing.metrics.staleness import Cutoff, Month
@@ -21,8 +22,8 @@ from chronofacts.editing.report.names import heading
 from chronofacts.editing.report.runs import Interval
 
 __all__ = [
-    "before_and_after", "forgetting_curve", "grouped_bars", "metric_bars", "over_time", "relation_bars", "stacked_bars",
-    "staleness", "trade_off", "training_time",
+    "before_and_after", "followed", "forgetting_curve", "grouped_bars", "lifelong", "metric_bars", "month_grid",
+    "over_time", "relation_bars", "stacked_bars", "staleness", "trade_off", "training_time",
 ]  # fmt: skip
 
 Figures = Sequence[tuple[str, Mapping[str, Interval]]]
@@ -34,6 +35,8 @@ SHOWN = (
 OF_QUESTIONS = "share of the questions"
 RELATIONS = 12
 WIDE, NORMAL = (7.2, 4.0), (7.2, 3.6)
+WIDE_RANGE = 20
+"""Numbers of edits that differ by more than this factor stand on a logarithmic axis."""
 STACKED = (2, 1, 0, 7)
 """Colours of known, stale, other and silent answers; the first two as in `staleness`."""
 SHARE = (-0.05, 1.05)
@@ -169,6 +172,35 @@ def forgetting_curve(curves: Sequence[tuple[str, Mapping[str, Mapping[int, Inter
     return draw(NORMAL, paint, "curve")
 
 
+def lifelong(
+    lines: Sequence[tuple[str, Sequence[tuple[int, Interval]], Sequence[tuple[int, Interval]]]],
+    metric: str,
+    is_share: bool,
+) -> str:
+    """One metric by the number of edits made: (label, figures right then, those of the same questions at the end)."""
+    shown = [(index, *line) for index, line in enumerate(lines, 1) if line[1]]
+    if not shown:
+        return ""
+    counts = [edits for _, _, then, _ in shown for edits, _ in then]
+
+    def paint(axes: Any) -> None:
+        for index, label, then, end in shown:
+            found = [one for _, one in then]
+            axes.errorbar(
+                [edits for edits, _ in then], [one.value for one in found], yerr=error_bar(found), color=colour(index),
+                marker=marker(index), elinewidth=0.7, label=shorten(label),
+            )  # fmt: skip
+            axes.plot([edits for edits, _ in end], [one.value for _, one in end], "--", color=colour(index), lw=0.9)
+        if max(counts) > WIDE_RANGE * min(counts):
+            axes.set_xscale("log")
+            set_numbers(axes.xaxis)
+        axes.set(xlabel="edits made", ylabel=heading(metric))
+        if is_share:
+            axes.set_ylim(SHARE)
+
+    return draw(NORMAL, paint, f"lifelong-{metric}")
+
+
 def staleness(found: Sequence[Month], cutoff: Cutoff | None, salt: str) -> str:
     """Answers of the unedited model by the month in which the facts changed."""
     if len(found) < 2:
@@ -227,6 +259,53 @@ def over_time(lines: Mapping[str, Sequence[tuple[datetime.date, float]]]) -> str
         axes.set(ylim=SHARE, xlabel="day of the snapshot", ylabel="balance ↑ (0 to 1)")
 
     return draw(NORMAL, paint, "overtime")
+
+
+def followed(
+    lines: Mapping[str, Sequence[tuple[datetime.date, Interval]]],
+    dotted: Mapping[str, Sequence[tuple[datetime.date, Interval]]],
+    salt: str = "followed",
+) -> str:
+    """Shares by day, one line per editor with its intervals; dotted ones without."""
+    if not lines:
+        return ""
+
+    def paint(axes: Any) -> None:
+        for index, (label, points) in enumerate(lines.items(), 1):
+            days, found = [day for day, _ in points], [one for _, one in points]
+            axes.errorbar(
+                days, [one.value for one in found], yerr=error_bar(found), color=colour(index), marker=marker(index),
+                elinewidth=0.7, label=shorten(label),
+            )  # fmt: skip
+            if others := dotted.get(label):
+                axes.plot([day for day, _ in others], [one.value for _, one in others], ":", color=colour(index))
+        set_dates(axes.xaxis)
+        axes.set(ylim=SHARE, xlabel="after the changes until this day", ylabel="share of the questions")
+
+    return draw(NORMAL, paint, salt)
+
+
+def month_grid(shares: Mapping[tuple[str, str], float], salt: str) -> str:
+    """Share right by the month that changed the facts (rows) and the month after which they were asked (columns)."""
+    if not shares:
+        return ""
+    months, after = (sorted({pair[side] for pair in shares}) for side in (0, 1))
+
+    def paint(axes: Any) -> None:
+        values = [[shares.get((month, day), float("nan")) for day in after] for month in months]
+        axes.pcolormesh(values, vmin=0, vmax=1, cmap="viridis", edgecolors="white", linewidth=0.5)
+        axes.set_yticks([row + 0.5 for row in range(len(months))], [month[:7] for month in months])
+        axes.set_xticks([column + 0.5 for column in range(len(after))], [day[:7] for day in after], rotation=60)
+        axes.invert_yaxis()
+        axes.set(xlabel="asked after", ylabel="changed in")
+        for row, line in enumerate(values):
+            for column, value in enumerate(line):
+                if not isnan(value):
+                    ink = "#fffffe" if value < 0.6 else "#111111"
+                    place = {"ha": "center", "va": "center", "fontsize": 8}
+                    axes.text(column + 0.5, row + 0.5, f"{value:.0%}"[:-1], color=ink, **place)
+
+    return draw((7.2, 5.0), paint, salt)
 
 
 def _draw_point(axes: Any, index: int, label: str, at: tuple[float, float], whiskers: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from chronofacts.editing.metrics.definitions import DEFINITIONS, LIFELONG
 from chronofacts.editing.metrics.staleness import estimate_cutoff, months
 from chronofacts.editing.report import plots
 from chronofacts.editing.report.cutoff import describe_cutoff
@@ -55,6 +56,7 @@ def all_plots(runs: Sequence[Run]) -> list[Plot]:
             "Edit success by the seconds that editing took; up and to the left is better.",
         ),
         Plot("Forgetting curve", curve, "Edits in chunks: each chunk right after it was made, and when all were made."),
+        *_plot_lifelong(edited),
         Plot("Over time", plots.over_time(_balances(runs)), "Balance of every model and editor by the snapshot's day."),
         *(_plot_staleness(run, number, several=len(runs) > 1) for number, run in enumerate(runs)),
     ]
@@ -65,6 +67,29 @@ def cutoff_sentence(run: Run) -> str:
     """Where the knowledge of the unedited model seems to end; empty where no fact has a day."""
     scores = run.scores["none"]
     return describe_cutoff(months(scores), estimate_cutoff(scores), run.model)
+
+
+def _plot_lifelong(edited: Sequence[State]) -> list[Plot]:
+    """One plot a metric, by the number of edits that were made."""
+    by_state = {state.label: (_by_edits(state, "edits"), _by_edits(state, "edits_at_end")) for state in edited}
+    drawn = []
+    for metric in LIFELONG:
+        lines = [(name, then.get(metric, []), end.get(metric, [])) for name, (then, end) in by_state.items()]
+        svg = plots.lifelong(lines, metric, DEFINITIONS[metric].is_share)
+        caption = (
+            "A sample of the questions, asked when so many edits were made (whole lines, with 95 % intervals); dashed: "
+            "the same questions at the end."
+        )
+        drawn.append(Plot(f"After so many edits: {label(metric)}", svg, caption))
+    return drawn
+
+
+def _by_edits(state: State, by: str) -> dict[str, list[tuple[int, Interval]]]:
+    """Metric -> (number of edits, figure)."""
+    found: dict[str, list[tuple[int, Interval]]] = {}
+    for (metric, edits), one in intervals(state, by).items():
+        found.setdefault(metric, []).append((int(str(edits)), one))
+    return {metric: sorted(points) for metric, points in found.items()}
 
 
 def _plot_staleness(run: Run, number: int, several: bool) -> Plot:

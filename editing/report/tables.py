@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from chronofacts.editing.metrics.answer_states import STATES
+from chronofacts.editing.metrics.definitions import LIFELONG
 from chronofacts.editing.report.names import DETAILS, MAIN, NAMES, heading
 from chronofacts.editing.report.runs import Interval, Run, State, differences, intervals, states
 
 __all__ = [
     "COSTS", "Cell", "Table", "breakdown_tables", "difference_tables", "kind_table", "leaderboard", "leaderboard_table",
-    "main_metrics", "metric_table", "more_metrics",
+    "main_metrics", "metric_table", "more_metrics", "state_table",
 ]  # fmt: skip
 
 OPTIONAL = ("preservation",)
@@ -20,6 +22,8 @@ BREAKDOWNS = {
     "By hops": (("multi_hop", "hop_by_hop", "chain_of_thought", "instance_wise"), "hops", "{} hops"),
     "By edited hops": (("multi_hop", "hop_by_hop"), "edited_hops", "{} edited"),
     "By chunk of edits": (("success_at_once", "success_at_end"), "chunk", "chunk {}"),
+    "After so many edits": (LIFELONG, "edits", "after {} edits"),
+    "The same questions at the end": (LIFELONG, "edits_at_end", "asked first after {} edits"),
     "Locality by kind": (("locality", "locality_gold"), "locality_kind", "{}"),
 }
 """Title of a table -> its metrics, their groups, and how a group is named."""
@@ -116,6 +120,20 @@ def kind_table(found: Sequence[State]) -> Table | None:
             rows.append([*words, *(_show(one.get((metric, kind))) for metric in metrics)])
     headings = ["editor", "kind of change", "questions", *map(heading, metrics)]
     return Table(headings, rows, "By kind of change") if len(kinds) > 1 else None
+
+
+def state_table(found: Sequence[State]) -> Table | None:
+    """One row per state and per answer that the unedited model gave to the edit; None in runs of older versions."""
+    by_state = {state.label: intervals(state, "base_state") for state in found}
+    metrics = [name for name in NAMES if any((name, answer) in one for one in by_state.values() for answer in STATES)]
+    rows = []
+    for answer in STATES:
+        for name, one in by_state.items():
+            if (counted := one.get(("edit_success", answer))) is not None:
+                words = [Cell(answer), Cell(name), Cell(f"{counted.n:,}", value=counted.n)]
+                rows.append([*words, *(_show(one.get((metric, answer))) for metric in metrics)])
+    headings = ["before the edit", "editor", "edits", *map(heading, metrics)]
+    return Table(headings, rows, "By the state before the edit") if rows else None
 
 
 def breakdown_tables(found: Sequence[State]) -> list[Table]:

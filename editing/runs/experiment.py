@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from chronofacts.editing.runs.checkpoint import MODEL, WORK, load_checkpoint, re
 from chronofacts.editing.runs.collapse import CollapseWatch
 from chronofacts.editing.runs.cost import Cost
 from chronofacts.editing.runs.estimate import describe_plan, plan_of_small_world
+from chronofacts.editing.runs.lifelong import LifelongSample, choose_moments
 from chronofacts.editing.runs.lm_eval_tasks import TaskFigure, check_tasks, run_tasks
 from chronofacts.editing.runs.parallel_scoring import ModelRef, ShardRunner, run_in_processes, score_in_shards
 from chronofacts.editing.runs.results import EditorResult, Experiment, PreparedModel, RunSummary
@@ -35,7 +38,7 @@ from chronofacts.editing.runs.run_folder import describe_edit, write_json, write
 from chronofacts.editing.runs.settings import SMALL_WORLD, ExperimentSettings
 from chronofacts.editing.runs.single_edits import choose_single_edits, score_single_edits
 from chronofacts.editing.runs.sweep import choose_best
-from chronofacts.editing.runs.unedited import unedited_cache
+from chronofacts.editing.runs.unedited import ask_edits, keep_state, unedited_cache
 from chronofacts.editing.scoring import SCORES, ScoreCache, ScoringSettings, all_probes, evaluate, score
 from chronofacts.editing.scoring.cache import state_key
 from chronofacts.editing.small_world.pretrain import pretrain
@@ -95,6 +98,9 @@ def _run(
                 log.warning("%s", warning)
             for plan in settings.plans:
                 check_plan(plan, prepared.name, prepared.hash)
+            if run.only is not None:
+                snapshot, left_out = _keep_state(snapshot, run.only, prepared, settings, folder, progress)
+                settings = replace(settings, left_out={**settings.left_out, **left_out})
             experiment = Experiment(snapshot, settings, prepared, folder, progress, run_shards)
             results = [score_unedited(experiment)]
             if run.sweep is not None:
@@ -114,6 +120,24 @@ def _run(
         peak = max([cost.peak_mb, prepared.peak_memory_mb, *(result.peak_memory_mb for result in results)])
         figures = write_run(experiment, results, cost.seconds, refused)
     return RunSummary(out, figures, cost.seconds, peak)
+
+
+def _keep_state(
+    snapshot: Snapshot,
+    wanted: str,
+    prepared: PreparedModel,
+    settings: ExperimentSettings,
+    folder: Path,
+    progress: Callable[[str], None],
+) -> tuple[Snapshot, dict[str, int]]:
+    """The edits that the model, asked first, answers in the wanted way; and how many edits are left out, by state."""
+    store = unedited_cache(prepared, settings.run, folder / WORK / "scores")
+    scores = ask_edits(snapshot.questions, prepared, settings.scoring, store, progress)
+    kept, counts = keep_state(snapshot, wanted, scores)
+    progress(
+        f"of {snapshot.edits.num_rows} edits {kept.edits.num_rows} are {wanted} for this model; the others stay out"
+    )
+    return kept, {f"edits that are {state} for this model": n for state, n in counts.items() if n and state != wanted}
 
 
 def prepare_model(
@@ -180,10 +204,9 @@ def _run_edits(experiment: Experiment, plan: Plan, state: str, before: pa.Table 
     """All edits at once or in chunks."""
     batch = _make_batch(experiment)
     experiment.progress(f"{plan.name}: editing {batch.edits.num_rows} facts")
-    curve: list[pa.Table] = []
-    watch = _watch_collapse(experiment, plan, before)
+    asked, watch = _AskedBetween(), _watch_collapse(experiment, plan, before)
     with Cost() as editing:
-        edited = _edit(experiment, plan, batch, curve, watch)
+        edited = _edit(experiment, plan, batch, asked, watch)
     try:
         folder = experiment.folder / "adapters" / plan.name
         edited.save(folder)
@@ -202,8 +225,10 @@ def _run_edits(experiment: Experiment, plan: Plan, state: str, before: pa.Table 
     _check_restored(experiment, plan)
     peak = max(editing.peak_mb, scoring.peak_mb)
     return EditorResult(
-        plan.name, scores, trained, asdict(plan.settings), report, editing.seconds, scoring.seconds, peak,
-        pa.concat_tables(curve) if curve else None, tasks,
+        plan.name, scores, trained, asdict(plan.settings), report, round(editing.seconds - asked.seconds, 3),
+        round(scoring.seconds + asked.seconds, 3), peak,
+        pa.concat_tables(asked.curve) if asked.curve else None,
+        pa.concat_tables(asked.lifelong) if asked.lifelong else None, tasks,
     )  # fmt: skip
 
 
@@ -246,10 +271,21 @@ def _watch_collapse(experiment: Experiment, plan: Plan, before: pa.Table | None)
     return CollapseWatch(plan.name, experiment.prepared.tokenizer, probes, before, scoring)
 
 
+@dataclass
+class _AskedBetween:
+    """What is asked between the chunks of edits."""
+
+    curve: list[pa.Table] = field(default_factory=list)
+    """Scores of each chunk's own questions right after it."""
+    lifelong: list[pa.Table] = field(default_factory=list)
+    """Scores of a sample of everything after some of the chunks."""
+    seconds: float = 0.0
+
+
 def _edit(
-    experiment: Experiment, plan: Plan, batch: EditBatch, curve: list[pa.Table], watch: CollapseWatch
+    experiment: Experiment, plan: Plan, batch: EditBatch, asked: _AskedBetween, watch: CollapseWatch
 ) -> EditedModel:
-    """All at once, or in chunks; then adds to `curve` the scores of each chunk's own questions right after it."""
+    """All at once, or in chunks and asked in between."""
     model, tokenizer = experiment.prepared.model, experiment.prepared.tokenizer
     settings, questions = experiment.settings, experiment.snapshot.questions
     if settings.run.chunk is None or isinstance(plan.settings, SavedSettings):
@@ -258,19 +294,37 @@ def _edit(
     ids = (several[0] if several else "" for several in questions["edit_ids"].to_pylist())
     facts = pa.array([batch.facts.get(edit_id) for edit_id in ids], pa.string())
 
-    taught: list[str] = []
+    size, taught = settings.run.chunk, list[str]()
+    moments = choose_moments(-(-batch.edits.num_rows // size), settings.run.curve_points)
+    sample = _sample_of_everything(experiment, batch, len(moments)) if moments else None
+    chunks = itertools.count()
 
     def score_chunk(part: EditedModel, edits: pa.Table) -> None:
+        begun, chunk = time.perf_counter(), next(chunks)
         taught.extend(edits["edit_id"].to_pylist())
         watch.after_chunk(part.model, taught)
+        if chunk + 1 in moments and sample is not None:
+            scores = evaluate(part.model, tokenizer, sample.after(frozenset(taught)), settings.scoring)
+            number = pa.array([len(set(taught))] * scores.num_rows, pa.int32())
+            asked.lifelong.append(scores.append_column("edits", number))
         own = questions.filter(pc.is_in(facts, edits["edit_id"].combine_chunks()))
         if own.num_rows:
             scores = score(part.model, tokenizer, own, settings.scoring)
-            number = pa.array([len(curve)] * scores.num_rows, pa.int32())
-            curve.append(scores.append_column("chunk", number))
+            number = pa.array([chunk] * scores.num_rows, pa.int32())
+            asked.curve.append(scores.append_column("chunk", number))
+        asked.seconds += time.perf_counter() - begun
 
-    cache = experiment.model_cache()
-    return edit_in_chunks(plan, model, tokenizer, batch, settings.run.chunk, score_chunk, cache)
+    return edit_in_chunks(plan, model, tokenizer, batch, size, score_chunk, experiment.model_cache())
+
+
+def _sample_of_everything(experiment: Experiment, batch: EditBatch, moments: int) -> LifelongSample:
+    snapshot, settings = experiment.snapshot, experiment.settings
+    columns = (snapshot.questions[name].to_pylist() for name in ("question_id", "edit_ids"))
+    needs = {
+        name: frozenset(batch.facts.get(one, one) for one in ids or ()) for name, ids in zip(*columns, strict=True)
+    }
+    probes = all_probes(snapshot.questions, snapshot.sentences, settings.scoring)
+    return LifelongSample(probes, needs, moments, settings.run.seed)
 
 
 def _evaluate(
@@ -348,7 +402,8 @@ def _save_result(folder: Path, name: str, result: EditorResult) -> None:
         "peak_memory_mb": result.peak_memory_mb,
         "tasks": {task: asdict(figure) for task, figure in result.tasks.items()},
     }
-    tables = {"scores": result.scores} | ({} if result.curve is None else {"curve": result.curve})
+    several = {"scores": result.scores, "curve": result.curve, "lifelong": result.lifelong}
+    tables = {name: table for name, table in several.items() if table is not None}
     save_checkpoint(folder, name, facts, tables)
 
 

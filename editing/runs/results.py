@@ -95,6 +95,8 @@ class EditorResult:
     peak_memory_mb: float
     curve: pa.Table | None = None
     """Edits in chunks: scores of each chunk's own questions right after it, with `chunk`."""
+    lifelong: pa.Table | None = None
+    """Edits in chunks: scores of a sample of all probes (`runs.lifelong`), with `edits`, the number made before."""
     tasks: Mapping[str, TaskFigure] = field(default_factory=dict)
     """Figures of lm-evaluation-harness, where the settings name tasks."""
 

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from chronofacts.editing.editors import EditedModel, Plan
 from chronofacts.editing.facts import Change, changes_of, drop_duplicates
-from chronofacts.editing.metrics.summary import METRICS, as_mapping, compare, summarise, summarise_forgetting
+from chronofacts.editing.metrics.answer_states import AnswerState, base_states
+from chronofacts.editing.metrics.summary import METRICS, as_mapping, compare, lifelong, summarise, summarise_forgetting
 from chronofacts.editing.registry import package_of
 from chronofacts.editing.runs.code_version import describe_code
 from chronofacts.editing.runs.collapse import collapse_warnings
@@ -39,8 +40,9 @@ NORMAL = 1.96
 def write_run(
     experiment: Experiment, results: Sequence[EditorResult], seconds: float, refused: Mapping[str, str] | None = None
 ) -> dict[str, dict[str, float]]:
-    """Write `run.json`, `scores/`, `curve/`, `base_answers.parquet`, `metrics.parquet` and
-    `differences.parquet`; editor -> metric -> value.
+    """Write `run.json`, and as Parquet `scores/`, `curve/`, `lifelong/`, `base_answers`, `metrics` and `differences`.
+
+    Returns editor -> metric -> value.
 
     results: the unedited model's first. refused: editors that cannot edit this model, and why.
     A wording that any of the editors trained is no paraphrase for any of them.
@@ -48,8 +50,9 @@ def write_run(
     out, trained = experiment.folder, frozenset[str]().union(*(result.trained_prompts for result in results))
     (out / "scores").mkdir(parents=True, exist_ok=True)
     tables, figures, changes = [], {}, changes_of(experiment.snapshot.edits)
+    states = base_states(results[0].scores)
     for result in results:
-        scores = _name_sources(_label(result, experiment.prepared.hash, trained, changes), experiment.snapshot)
+        scores = _name_sources(_label(result, experiment.prepared.hash, trained, changes, states), experiment.snapshot)
         # In one piece: those of an interrupted run come in other pieces, which would end other pages.
         pq.write_table(scores.combine_chunks(), out / "scores" / f"{result.name}.parquet")
         if result.name == "none":
@@ -59,6 +62,9 @@ def write_run(
         if result.curve is not None:
             (out / "curve").mkdir(exist_ok=True)
             pq.write_table(result.curve.combine_chunks(), out / "curve" / f"{result.name}.parquet")
+        if result.lifelong is not None:
+            (out / "lifelong").mkdir(exist_ok=True)
+            pq.write_table(result.lifelong.combine_chunks(), out / "lifelong" / f"{result.name}.parquet")
         metrics = _measure(result, results[0], trained, changes, experiment.settings.run.seed)
         names = pa.array([result.name] * metrics.num_rows, pa.string())
         tables.append(metrics.add_column(0, "editor", names))
@@ -123,6 +129,8 @@ def _measure(
     ]  # fmt: skip
     if result.curve is not None:
         parts.append(summarise_forgetting(result.curve, result.scores, seed=seed))
+    if result.lifelong is not None:
+        parts.append(lifelong(result.lifelong, result.scores, unedited.scores, trained, seed=seed))
     return pa.concat_tables(parts)
 
 
@@ -136,12 +144,18 @@ def _tabulate_tasks(tasks: Mapping[str, TaskFigure]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=METRICS)
 
 
-def _label(result: EditorResult, model: str, trained: frozenset[str], changes: Mapping[str, Change]) -> pa.Table:
+def _label(
+    result: EditorResult,
+    model: str,
+    trained: frozenset[str],
+    changes: Mapping[str, Change],
+    states: Mapping[str, AnswerState],
+) -> pa.Table:
     """The scores with what makes a row mean something outside of its file.
 
     model: its hash. In front `model_hash`, `editor` and `state` (before or after); behind `trained` (the wording was),
-    the days of the change, its kind (`edit_kind`) and what was known `before`; null where the question is about no
-    edit.
+    the days of the change, its kind (`edit_kind`), what was known `before`, and what the unedited model answers to the
+    edit (`base_state`); null where the question is about no edit.
     """
     table, count = result.scores, result.scores.num_rows
     state = "before" if result.name == "none" else "after"
@@ -155,6 +169,7 @@ def _label(result: EditorResult, model: str, trained: frozenset[str], changes: M
         "changed_on_latest": pa.array([one and one.last for one in of], pa.date32()),
         "edit_kind": pa.array([one and one.kind for one in of], pa.string()),
         "before": pa.array([one and one.before for one in of], pa.string()),
+        "base_state": pa.array([states.get(fact) for fact in result.scores["fact"].to_pylist()], pa.string()),
     }
     for name, column in columns.items():
         table = table.append_column(name, column)

@@ -47,8 +47,14 @@ class RunSettings:
     alone; `chunks`: `chunk` facts at a time, each chunk on the model that the chunks before it left."""
     chunk: int | None = None
     """Facts of a chunk; given alone it means `mode=chunks`."""
+    curve_points: int = 10
+    """In chunks: after so many of them (all, or those that divide the edits by equal ratios) a seeded sample of all
+    questions and texts is asked again, less than two full evaluations in all; 0: never."""
     alone_edits: int | None = None
     """One at a time: so many of the facts, a seeded choice; none: all."""
+    only: Literal["known", "stale", "other", "silent"] | None = None
+    """Only the edits to which the unedited model, which is asked first, gives the new answer (known), the old one
+    (stale), another one or none (silent); none: all."""
     sweep: str | None = None
     """A grid of settings of the first editor that trains, `rank=4,8 layers=all,1`; it then edits with the best."""
     dtype: str = "float32"
@@ -76,6 +82,8 @@ class RunSettings:
             raise BadInput("alone_edits is for --set mode=one-at-a-time; --limit takes a part of the facts else")
         if self.limit_sentences is not None and self.limit is None:
             raise BadInput("limit_sentences goes with limit; write --limit 60")
+        if self.curve_points < 0:
+            raise BadInput(f"curve_points = {self.curve_points}; it cannot be below 0")
         for name in ("chunk", "alone_edits", "limit", "limit_sentences"):
             if (given := getattr(self, name)) is not None and given < 1:
                 raise BadInput(f"{name} = {given}; it must be at least 1")

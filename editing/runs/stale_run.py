@@ -16,8 +16,9 @@ from typing import Any
 import pyarrow as pa
 
 from chronofacts.editing.facts import changes_of, drop_duplicates, facts_of
-from chronofacts.editing.metrics.answer_states import judge_answer, share_states
+from chronofacts.editing.metrics.answer_states import judge_answer
 from chronofacts.editing.metrics.staleness import Cutoff, Month, estimate_cutoff, months
+from chronofacts.editing.metrics.state_shares import share_states
 from chronofacts.editing.models.load import load_model, model_hash
 from chronofacts.editing.progress import steady
 from chronofacts.editing.runs.results import PreparedModel
@@ -67,7 +68,7 @@ class Staleness:
     scores: pa.Table
     """`scoring.SCORES` with the days of the change."""
     shares: pa.Table
-    """`metrics.answer_states.STATE_SHARES`: over all, by month, relation and popularity."""
+    """`metrics.state_shares.STATE_SHARES`: over all, by month, relation and popularity."""
     months: Sequence[Month]
     cutoff: Cutoff | None
     embarrassing: Sequence[StaleAnswer]

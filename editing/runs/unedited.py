@@ -8,14 +8,17 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chronofacts.editing.metrics.answer_states import judge_answer
+from chronofacts.editing.facts import facts_of
+from chronofacts.editing.metrics.answer_states import STATES, base_states, judge_answer
 from chronofacts.editing.runs.results import PreparedModel
 from chronofacts.editing.runs.settings import RunSettings
 from chronofacts.editing.scoring import ScoreCache, ScoringSettings, score
 from chronofacts.editing.scoring.cache import default_folder, state_key
+from chronofacts.editing.snapshot import Snapshot, keep_edits
 from chronofacts.schemas.base_answers import BASE_ANSWERS
+from chronofacts.schemas.errors import BadInput
 
-__all__ = ["ask_edits", "make_base_answers", "unedited_cache"]
+__all__ = ["ask_edits", "keep_state", "make_base_answers", "unedited_cache"]
 
 
 def unedited_cache(prepared: PreparedModel, run: RunSettings, instead: Path | None = None) -> ScoreCache | None:
@@ -36,6 +39,22 @@ def ask_edits(
     """The model's scores (`scoring.SCORES`) on the questions of the kind `edit` alone."""
     asked = questions.filter(pc.equal(questions["kind"], "edit"))
     return score(prepared.model, prepared.tokenizer, asked, scoring, progress, cache)
+
+
+def keep_state(snapshot: Snapshot, wanted: str, scores: pa.Table) -> tuple[Snapshot, dict[str, int]]:
+    """The edits that the unedited model answers in one way, their questions, and how many edits are in which state.
+
+    scores: of `ask_edits`. Edits that are one fact are in one state. Raises BadInput where there is none.
+    """
+    facts, states = facts_of(snapshot.edits), base_states(scores)
+    of_fact = {facts.get(one, one): state for one, state in states.items()}
+    found = [of_fact.get(facts[one]) for one in snapshot.edits["edit_id"].to_pylist()]
+    counts = {state: found.count(state) for state in STATES}
+    if not counts[wanted]:  # type: ignore[index]
+        said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+        raise BadInput(f"the unedited model answers no edit as {wanted} ({said}); leave out --only, or take another")
+    kept = snapshot.edits.filter(pa.array([state == wanted for state in found], pa.bool_()))
+    return keep_edits(snapshot, kept), {str(state): count for state, count in counts.items()}
 
 
 def make_base_answers(scores: pa.Table, model: str, model_hash: str) -> pa.Table:

@@ -148,6 +148,13 @@ def experiment(
             min=1,
         ),
     ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            help="Take only the edits that the model, asked first, answers so: stale, known, other or silent.",
+            show_default=False,
+        ),
+    ] = None,
     load: Annotated[
         list[Path] | None,
         typer.Option(
@@ -176,6 +183,8 @@ def experiment(
     words, saved = parse_settings(set_ or []), load or []
     if limit is not None:
         words["limit"] = str(limit)
+    if only is not None:
+        words["only"] = only
     editors = split_names(editor or ("none" if saved else "none,lora,lora+replay"))
     manifest = read_manifest(snapshot)
     check_out(out)

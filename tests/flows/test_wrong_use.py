@@ -90,7 +90,8 @@ WRONG = {
         ("S --out new --editor lorra", "did you mean 'lora'"), ("S --out new --set lora.rnak=8", "rank"),
         ("S --out new --set rank", "key=value"), ("S --out new --limit x", "--limit"),
         ("S --out new --limit 0", "--limit"),
-        ("S --out new --editor none+replay", "none"), ("S --out new --set lora.targets=heads", "attention"),
+        ("S --out new --editor none+replay", "none"), ("S --out new --only old", "only = 'old'"),
+        ("S --out new --set lora.targets=heads", "attention"),
     ],
     "trace": [
         ("", "snapshot"), ("S", "--model"), ("S --model x", "--out"), ("empty --model x --out new", "not a snapshot"),
@@ -107,6 +108,12 @@ WRONG = {
         ("x --snapshot nothing", "not a snapshot"), ("x --snapshot S --out full", "not empty"),
         ("small-world --snapshot S", "RUN/model"), ("x --snapshot S --limit 0", "--limit"),
         ("x --snapshot S --set lora.rank=8", "'lora'"), ("x --snapshot S --set dtyp=x", "did you mean 'dtype'"),
+    ],
+    "follow": [
+        ("", "snapshots"), ("S S", "--out"), ("S --out new", "at least two"), ("nothing S --out new", "nothing"),
+        ("empty S --out new", "empty"), ("S S --out full", "not empty"), ("S S --out new --editor lorra", "'lora'"),
+        ("S S --out new --editor none", "no editor"), ("S S --out new --set lora.rnak=8", "rank"),
+        ("S S --out new --limit 0", "--limit"),
     ],
     "serve": [
         ("--port 0", "--port"), ("--port x", "--port"), ("--port 99999", "--port"), ("--set repo", "key=value"),

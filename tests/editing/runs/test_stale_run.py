@@ -9,7 +9,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronofacts.editing.metrics.answer_states import STATES, judge_answer, share_states
+from chronofacts.editing.metrics.answer_states import STATES, judge_answer
+from chronofacts.editing.metrics.state_shares import share_states
 from chronofacts.editing.report.stale import stale_as_json, stale_as_text
 from chronofacts.editing.runs.stale_run import summarise_staleness
 from chronofacts.editing.scoring.score_tables import SCORES
