@@ -8,13 +8,14 @@ by itself.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-__all__ = ["Change", "changes_of", "choose_facts", "drop_duplicates", "facts_of"]
+__all__ = ["Change", "changes_of", "choose_facts", "drop_duplicates", "facts_of", "spread_evenly"]
 
 SAME = ("subject", "relation", "prompt", "target_new")
 """Edits that agree in these are one fact."""
@@ -61,13 +62,19 @@ def choose_facts(edits: pa.Table, most: int | None, seed: int) -> pa.Table:
 
 
 def _stratified_order(facts: pa.Table, seed: int) -> list[str]:
-    """Ids of the facts in an order of which every beginning has about the shares of the whole.
+    """Ids of the facts in an order of which every beginning has about the shares of the whole."""
+    strata: dict[tuple[str, ...], list[str]] = {}
+    for edit_id, relation, kind in _columns(facts, "edit_id", "relation", "kind"):
+        strata.setdefault((relation or "", kind or ""), []).append(edit_id)
+    return spread_evenly(strata, seed)
+
+
+def spread_evenly(strata: Mapping[tuple[str, ...], Sequence[str]], seed: int) -> list[str]:
+    """The members of all strata in an order of which every beginning has about the shares of the whole.
 
     The members of a stratum are shuffled and spread evenly, from a random place on (systematic sampling).
     """
-    generator, strata = np.random.default_rng(seed), dict[tuple[str, str], list[str]]()
-    for edit_id, relation, kind in _columns(facts, "edit_id", "relation", "kind"):
-        strata.setdefault((relation or "", kind or ""), []).append(edit_id)
+    generator = np.random.default_rng(seed)
     places: list[tuple[float, str]] = []
     for stratum in sorted(strata):
         members = generator.permutation(strata[stratum]).tolist()

@@ -22,8 +22,8 @@ from chronofacts.editing.facts import Change
 from chronofacts.editing.metrics.definitions import DEFINITIONS, FORGETTING, Metric, Row, Rows, gather_rows
 
 __all__ = [
-    "DIFFERENCES", "METRICS", "as_mapping", "compare", "forgetting", "interval", "paired_differences", "share_interval",
-    "summarise",
+    "DIFFERENCES", "METRICS", "as_mapping", "compare", "forgetting", "interval", "over_batches", "paired_differences",
+    "share_interval", "summarise",
 ]  # fmt: skip
 
 COMPARED = (
@@ -45,7 +45,7 @@ DIFFERENCES = pa.schema(
 METRICS = pa.schema(
     [
         pa.field("metric", pa.string()),
-        pa.field("by", pa.string()),  # all, relation, kind, before, hops, edited_hops, locality_kind or chunk
+        pa.field("by", pa.string()),  # all, relation, kind, before, hops, edited_hops, locality_kind, chunk or batches
         pa.field("group", pa.string()),  # the relation, the number of hops …; null for all
         pa.field("value", pa.float64()),
         pa.field("n", pa.int32()),  # questions
@@ -89,6 +89,37 @@ def forgetting(curve: pa.Table, scores: pa.Table, resamples: int = 1000, seed: i
     )
     rows = [row | {"right_at_end": at_end[key]["exact_match"]} for key, row in at_once.items() if key in at_end]
     return _tabulate(FORGETTING, {"edit": rows}, seed, resamples)
+
+
+def over_batches(
+    scores: pa.Table,
+    base_scores: pa.Table,
+    batch_of: Mapping[str, int],
+    trained: frozenset[str] = frozenset(),
+    resamples: int = 1000,
+    seed: int = 0,
+) -> pa.Table:
+    """Means over batches (`METRICS`, by `batches`, whose group is their number): each batch counts once, as in MQuAKE.
+
+    batch_of: question id -> its batch. n is the number of batches that have such a question, and the interval a
+    bootstrap over them; of fewer than two there is none to draw from, and the mean is that over questions.
+    """
+    rows, found = gather_rows(scores, base_scores, trained, {}), []
+    count = len(set(batch_of.values()))
+    for name, metric in DEFINITIONS.items():
+        values: dict[int, list[float]] = {}
+        for value, row in metric.values(rows) if metric.is_share else ():
+            values.setdefault(batch_of.get(row["question_id"], -1), []).append(value)
+        if len(values) < 2:
+            continue
+        means = np.array([np.mean(values[number]) for number in sorted(values)])
+        names = [str(number) for number in sorted(values)]
+        low, high = interval(means, np.ones(len(means)), names, seed, f"{name} batches", resamples)
+        found.append(
+            {"metric": name, "by": "batches", "group": str(count), "value": float(means.mean()), "n": len(means)}
+            | {"low": low, "high": high}
+        )
+    return pa.Table.from_pylist(found, schema=METRICS)
 
 
 def compare(

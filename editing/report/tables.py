@@ -20,8 +20,11 @@ BREAKDOWNS = {
     "By hops": (("multi_hop", "hop_by_hop", "chain_of_thought", "instance_wise"), "hops", "{} hops"),
     "By edited hops": (("multi_hop", "hop_by_hop"), "edited_hops", "{} edited"),
     "By chunk of edits": (("success_at_once", "success_at_end"), "chunk", "chunk {}"),
+    "Means over batches": (
+        ("multi_hop", "instance_wise", "edit_wise", "edit_success", "locality"), "batches", "{} batches",
+    ),
     "Locality by kind": (("locality", "locality_gold"), "locality_kind", "{}"),
-}
+}  # fmt: skip
 """Title of a table -> its metrics, their groups, and how a group is named."""
 BY_KIND = ("edit_success", "paraphrase", "stale_rate", "preservation")
 """Metrics that a table shows for each kind of change."""

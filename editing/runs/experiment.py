@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from chronofacts.editing.models.chat import plain_tokenizer
 from chronofacts.editing.models.distributed import own_device, own_folder
 from chronofacts.editing.models.load import load_model, model_hash, save_model
 from chronofacts.editing.progress import steady
+from chronofacts.editing.runs.batches import choose_batches, score_batches
 from chronofacts.editing.runs.checkpoint import MODEL, WORK, load_checkpoint, resumable, save_checkpoint
 from chronofacts.editing.runs.cost import Cost
 from chronofacts.editing.runs.estimate import describe_plan, plan_of_small_world
@@ -99,7 +101,8 @@ def _run(
                 plans = choose_best(settings.plans, run.sweep, prepared.model, prepared.tokenizer, batch, folder)
                 experiment = replace(experiment, settings=replace(settings, plans=plans))
             named = [plan for plan in experiment.settings.plans if plan.name != "none"]
-            results += [run_editor(experiment, plan, results[0].scores) for plan in named]
+            for size in run.batches or (None,):
+                results += [run_editor(experiment, plan, results[0].scores, size) for plan in named]
         peak = max([cost.peak_mb, prepared.peak_memory_mb, *(result.peak_memory_mb for result in results)])
         figures = write_run(experiment, results, cost.seconds)
     return RunSummary(out, figures, cost.seconds, peak)
@@ -150,19 +153,27 @@ def score_unedited(experiment: Experiment) -> EditorResult:
     return EditorResult("none", scores, frozenset(), {}, {}, 0.0, cost.seconds, cost.peak_mb, tasks=tasks)
 
 
-def run_editor(experiment: Experiment, plan: Plan, before: pa.Table | None = None) -> EditorResult:
+def run_editor(
+    experiment: Experiment, plan: Plan, before: pa.Table | None = None, size: str | None = None
+) -> EditorResult:
     """Edit, save the change in `folder / "adapters" / name`, score, and restore the model.
 
-    before: scores of the unedited model. Takes the result of an interrupted run of the very same edit from its
+    before: scores of the unedited model. size: cases of a batch, where edits are made in batches; the result is then
+    called `lora-k100`. Takes the result of an interrupted run of the very same edit from its
     checkpoint.
     """
+    plan = plan if size is None else replace(plan, name=f"{plan.name}-k{size}")
     state = _hash_edited_state(experiment, plan)
     name = f"{plan.name}-{state_key(state, asdict(experiment.settings.scoring))}"
     if found := load_checkpoint(experiment.folder, name):
         experiment.progress(f"{plan.name}: finished before the interruption")
         return _load_result(plan, *found)
-    one_by_one = experiment.settings.run.mode == "one-at-a-time"
-    result = _run_single_edits(experiment, plan, state) if one_by_one else _run_edits(experiment, plan, state, before)
+    if size is not None:
+        result = _run_batches(experiment, plan, state, size)
+    elif experiment.settings.run.mode == "one-at-a-time":
+        result = _run_single_edits(experiment, plan, state)
+    else:
+        result = _run_edits(experiment, plan, state, before)
     _save_result(experiment.folder, name, result)
     return result
 
@@ -190,7 +201,7 @@ def _run_edits(experiment: Experiment, plan: Plan, state: str, before: pa.Table 
     peak = max(editing.peak_mb, scoring.peak_mb)
     return EditorResult(
         plan.name, scores, trained, asdict(plan.settings), report, editing.seconds, scoring.seconds, peak,
-        pa.concat_tables(curve) if curve else None, tasks,
+        pa.concat_tables(curve) if curve else None, tasks=tasks,
     )  # fmt: skip
 
 
@@ -202,19 +213,45 @@ def _run_single_edits(experiment: Experiment, plan: Plan, state: str) -> EditorR
         return ScoreCache(experiment.folder / WORK / "scores", state_key(state, edit_id))
 
     experiment.progress(f"{plan.name}: editing {batch.edits.num_rows} facts one at a time")
-    with Cost() as cost:
-        try:
-            found = score_single_edits(
-                plan, prepared.model, prepared.tokenizer, batch, experiment.snapshot.questions,
-                experiment.settings.scoring, store_of,
-            )  # fmt: skip
-        except (KeyboardInterrupt, ChronoFactsError) as error:
-            if not isinstance(error, BadInput):
-                save_checkpoint(experiment.folder, f"{plan.name}-begun", {}, {})  # so that the stored scores stay
-            raise
+    with Cost() as cost, _kept_scores(experiment, plan):
+        found = score_single_edits(
+            plan, prepared.model, prepared.tokenizer, batch, experiment.snapshot.questions,
+            experiment.settings.scoring, store_of,
+        )  # fmt: skip
     return EditorResult(
         plan.name, found.scores, found.trained_prompts, asdict(plan.settings), found.report,
         found.seconds, found.scoring_seconds, cost.peak_mb,
+    )  # fmt: skip
+
+
+@contextmanager
+def _kept_scores(experiment: Experiment, plan: Plan) -> Iterator[None]:
+    """An interruption inside leaves a checkpoint, so that the scores stored so far stay."""
+    try:
+        yield
+    except (KeyboardInterrupt, ChronoFactsError) as error:
+        if not isinstance(error, BadInput):
+            save_checkpoint(experiment.folder, f"{plan.name}-begun", {}, {})
+        raise
+
+
+def _run_batches(experiment: Experiment, plan: Plan, state: str, size: str) -> EditorResult:
+    """So many cases at a time, each batch on the unedited model. Saves no edit."""
+    prepared, run = experiment.prepared, experiment.settings.run
+    batches = choose_batches(experiment.snapshot, size, run.seed)
+    experiment.progress(f"{plan.name}: {len(batches)} batches of {size} cases")
+
+    def store_of(number: int) -> ScoreCache:
+        return ScoreCache(experiment.folder / WORK / "scores", state_key(state, number))
+
+    with Cost() as cost, _kept_scores(experiment, plan):
+        found = score_batches(
+            plan, prepared.model, prepared.tokenizer, _make_batch(experiment), experiment.snapshot, batches,
+            experiment.settings.scoring, store_of,
+        )  # fmt: skip
+    return EditorResult(
+        plan.name, found.scores, found.trained_prompts, asdict(plan.settings), {**found.report, "cases": size},
+        found.seconds, found.scoring_seconds, cost.peak_mb, batch_of=found.batch_of,
     )  # fmt: skip
 
 
@@ -307,6 +344,7 @@ def _save_result(folder: Path, name: str, result: EditorResult) -> None:
         "scoring_seconds": result.scoring_seconds,
         "peak_memory_mb": result.peak_memory_mb,
         "tasks": {task: asdict(figure) for task, figure in result.tasks.items()},
+        "batch_of": result.batch_of,
     }
     tables = {"scores": result.scores} | ({} if result.curve is None else {"curve": result.curve})
     save_checkpoint(folder, name, facts, tables)

@@ -80,6 +80,8 @@ class EditorResult:
     peak_memory_mb: float
     curve: pa.Table | None = None
     """Edits in chunks: scores of each chunk's own questions right after it, with `chunk`."""
+    batch_of: Mapping[str, int] | None = None
+    """Edits in batches: question id -> its batch."""
     tasks: Mapping[str, TaskFigure] = field(default_factory=dict)
     """Figures of lm-evaluation-harness, where the settings name tasks."""
 

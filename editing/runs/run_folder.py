@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from chronofacts.editing.editors import EditedModel, Plan
 from chronofacts.editing.facts import Change, changes_of, drop_duplicates
-from chronofacts.editing.metrics.summary import METRICS, as_mapping, compare, forgetting, summarise
+from chronofacts.editing.metrics.summary import METRICS, as_mapping, compare, forgetting, over_batches, summarise
 from chronofacts.editing.runs.code_version import describe_code
 from chronofacts.editing.runs.cost import describe_machine
 from chronofacts.editing.runs.lm_eval_tasks import TaskFigure
@@ -108,6 +108,8 @@ def _measure(
     ]  # fmt: skip
     if result.curve is not None:
         parts.append(forgetting(result.curve, result.scores, seed=seed))
+    if result.batch_of:
+        parts.append(over_batches(result.scores, unedited.scores, result.batch_of, trained, seed=seed))
     return pa.concat_tables(parts)
 
 
