@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,9 +22,7 @@ __all__ = ["ITEMS", "PROMPT", "Item", "export_items", "hash_prompt", "list_items
 
 PROMPT = (
     "Is the answer right? It is right if it says the same as one of the right answers, in whatever words, and nothing "
-    "that contradicts it.\n"
-    "Question: {question}\nRight answers: {gold}\nAnswer: {answer}\n"
-    "Reply with yes or no."
+    "that contradicts it. Question: {question} Right answers: {gold}. Answer given: {answer}. Reply with yes or no."
 )
 UNJUDGED = ("general", "fluency", "hop")
 """Kinds of probe without an answer, or that are no question of their own."""
@@ -70,20 +68,26 @@ def list_items(scores: pa.Table) -> list[Item]:
     ]
 
 
-def export_items(source: Path, out: Path) -> tuple[Path, int]:
-    """Write the answers of a run, or of a folder of scores, as JSON lines into a new folder; the file, and how many.
+def export_items(
+    source: Path, out: Path, judge: Callable[[Path], object] = lambda folder: None
+) -> tuple[list[Path], int]:
+    """Write the answers of a run, or of a folder of scores, as JSON lines into a new folder; the files, and how many.
 
+    judge: writes its verdicts into the unfinished folder, too.
     Raises BadInput where source is neither or out is not empty, CheckFailed for damaged scores.
     """
     check_out(out)
     items = [item for table in read_scores(source) for item in list_items(table)]
     if not items:
         raise BadInput(f"{source} has no answer to a question that could be judged")
-    with create_folder(out) as folder, (folder / ITEMS).open("w", encoding="utf-8") as file:
-        for item in items:
-            row = item._asdict() | {"prompt": write_prompt(item.question, item.gold, item.answer)}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    return out / ITEMS, len(items)
+    with create_folder(out) as folder:
+        with (folder / ITEMS).open("w", encoding="utf-8") as file:
+            for item in items:
+                row = item._asdict() | {"prompt": write_prompt(item.question, item.gold, item.answer)}
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        judge(folder)
+        files = sorted(path.name for path in folder.iterdir())
+    return [out / name for name in files], len(items)
 
 
 def read_scores(source: Path) -> Iterator[pa.Table]:

@@ -24,7 +24,7 @@ BATCH = 32
 def judge_locally(
     source: Path, model: str, out: Path, progress: Callable[[str], None] = lambda line: None
 ) -> tuple[Path, int]:
-    """Write a model's verdicts on every answer of a run, or of a folder of scores, as `verdicts.jsonl` in the folder out.
+    """Write a model's verdicts on every answer of a run, or of a folder of scores, as `verdicts.jsonl` in out.
 
     out: a folder that is there. Answers with the same prompt are judged once. Returns the file and the number of
     verdicts. Raises BadInput for a model that cannot be loaded and where a prompt is longer than its context.

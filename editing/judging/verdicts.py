@@ -1,4 +1,4 @@
-"""Verdicts of a judge, read from a file of anybody, checked by their hashes, and kept in the run that they are about."""
+"""Verdicts of a judge, read from a file of anybody, checked by their hashes, and kept in the run they are about."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def import_verdicts(file: Path, run: Path) -> Imported:
 
 
 def read_verdicts(run: Path) -> pa.Table:
-    """All verdicts that a run keeps (`VERDICTS`); none is a table without rows. Raises CheckFailed for a damaged one."""
+    """All verdicts that a run keeps (`VERDICTS`), maybe none. Raises CheckFailed for a damaged file."""
     parts = [VERDICTS.empty_table()]
     for file in sorted((run / FOLDER).glob("*.parquet")):
         check_unpacked(file)

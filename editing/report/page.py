@@ -54,7 +54,7 @@ def as_page(runs: Sequence[Run]) -> str:
         differences=tables.difference_tables(runs),
         plots=[(plot, _draw(plot)) for plot in all_plots(runs)],
         details=tables.metric_table(found, more) if more else None,
-        breakdowns=tables.breakdown_tables(found),
+        breakdowns=[*tables.breakdown_tables(found), *tables.judge_tables(runs)],
         examples=choose_examples(runs), verdicts=VERDICTS,
         runs=[(run, describe_making(run), command(run), _settings(run)) for run in runs],
         data=json.dumps(_data(runs, found), ensure_ascii=False, default=str),

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from chronofacts.editing.judging.agreement import compare_verdicts
 from chronofacts.editing.report.names import DETAILS, MAIN, NAMES, heading
 from chronofacts.editing.report.runs import Interval, Run, State, differences, intervals, states
 
 __all__ = [
-    "COSTS", "Cell", "Table", "breakdown_tables", "difference_tables", "kind_table", "leaderboard", "leaderboard_table",
+    "COSTS", "Cell", "Table", "breakdown_tables", "difference_tables", "judge_tables", "kind_table", "leaderboard", "leaderboard_table",
     "main_metrics", "metric_table", "more_metrics",
 ]  # fmt: skip
 
@@ -139,6 +140,19 @@ def breakdown_tables(found: Sequence[State]) -> list[Table]:
         if rows:
             tables.append(Table(["metric", *(state.label for state in found)], rows, title))
     return tables
+
+
+def judge_tables(runs: Sequence[Run]) -> list[Table]:
+    """One row per model state and judge: how far the judge and exact match agree; no table where nobody judged."""
+    headings = ["editor", "judge", "answers", "agreement", "kappa", "exact match", "right by judge"]
+    rows = []
+    for state in states(runs):
+        found = compare_verdicts(state.run.scores[state.editor], state.run.verdicts)
+        for judge, one in found.items():
+            figures = (one.agreed, one.kappa, one.matched, one.judged_right)
+            shown = [Cell("–" if value is None else f"{value:.2f}", value=value) for value in figures]
+            rows.append([Cell(state.label), Cell(judge), Cell(f"{one.n:,}", value=one.n), *shown])
+    return [Table(headings, rows, "Exact match and judges")] if rows else []
 
 
 def difference_tables(runs: Sequence[Run]) -> list[Table]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ DECISIVE = ("way", "text", "form", "prefix", "answer", "names", "answer_before",
 """Columns that a probe's score depends on."""
 ANY_WORDING = ("multi_hop",)
 """Kinds of question that are right if any wording is: only of these the other wordings are probes, too."""
+OF_CHAINS = ("multi_hop", "hop_by_hop", "chain_of_thought", "alias_multi_hop")
+"""Kinds of probe that walk a chain of facts."""
 KEPT_ROLES = ("stable", "history")
 """Roles of sentences that are as true after the edits as before."""
 
@@ -214,7 +216,14 @@ def _probe(
         "names_before": [before, *(row["answer_before_aliases"] or ())] if before else [],
         "values": _values(row),
         "steps": steps or [],
+        "edited_at": _edited_at(row["chain"] or ()) if (kind or row["kind"]) in OF_CHAINS else None,
     }
+
+
+def _edited_at(chain: Sequence[Mapping[str, Any]]) -> str | None:
+    """Where the edited facts of a chain stand: RippleEdits' compositionality I edits the first, II a later one."""
+    places = ["first" if number == 0 else "later" for number, link in enumerate(chain) if link["edit_id"] is not None]
+    return "+".join(dict.fromkeys(places)) or None
 
 
 def _values(row: Mapping[str, Any]) -> list[dict[str, Any]]:
