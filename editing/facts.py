@@ -32,6 +32,9 @@ class Change:
     first: datetime.date | None
     """Of the days on which it may have happened; of several changes, the first of all."""
     last: datetime.date | None
+    new_names: tuple[str, ...] = ()
+    """Of what is there now and was not before, under all names."""
+    old_names: tuple[str, ...] = ()
 
 
 def facts_of(edits: pa.Table) -> dict[str, str]:
@@ -89,6 +92,10 @@ def changes_of(edits: pa.Table) -> dict[str, Change]:
     several: dict[str, list[tuple[str | None, ...]]] = {}
     for edit_id, *values in _columns(edits, "edit_id", "kind", "before", "changed_on_earliest", "changed_on_latest"):
         several.setdefault(facts[edit_id], []).append(tuple(values))
+    sides: dict[str, dict[str, list[str]]] = {fact: {"new": [], "old": []} for fact in several}
+    for side in ("new", "old"):
+        for edit_id, label, aliases in _columns(edits, "edit_id", f"{side}_label", f"{side}_aliases"):
+            sides[facts[edit_id]][side] += [name for name in (label, *(aliases or ())) if name]
     found = {}
     for fact, members in several.items():
         kinds, befores, firsts, lasts = (
@@ -96,7 +103,10 @@ def changes_of(edits: pa.Table) -> dict[str, Change]:
         )
         whole = len(firsts) == len(lasts) == len(members)
         days = (min(firsts), max(lasts)) if whole else (None, None)
-        found[fact] = Change("+".join(sorted(set(kinds))) or None, "+".join(sorted(set(befores))) or None, *days)
+        names = [tuple(dict.fromkeys(sides[fact][side])) for side in ("new", "old")]
+        found[fact] = Change(
+            "+".join(sorted(set(kinds))) or None, "+".join(sorted(set(befores))) or None, *days, *names
+        )
     return {edit_id: found[fact] for edit_id, fact in facts.items()}
 
 

@@ -180,7 +180,7 @@ def _tabulate(definitions: Mapping[str, Metric], rows: Rows, seed: int, resample
 
 
 def _group_of(row: Row, by: str) -> Any:
-    return getattr(row["change"], by, None) if by in ("kind", "before") else row[by]
+    return getattr(row["change"], by, None) if by in ("kind", "before") else row.get(by)
 
 
 def _measure(name: str, members: list[tuple[float, Row]], metric: Metric, seed: int, resamples: int) -> dict[str, Any]:

@@ -51,10 +51,33 @@ DETAILS = {
     "instance_wise": Name("every single fact of a multi-hop question is known", "↑", "instance-wise accuracy (MQuAKE)"),
     "hop_by_hop": Name("the same questions, one fact after the other with the model's own answers put in", "↑"),
     "chain_of_thought": Name("the same questions, after worked examples that think aloud", "↑", "CoT (MQuAKE)"),
+    "multi_hop_known": Name(
+        "multi-hop questions of which the unedited model knows every fact that did not change",
+        "↑",
+        "conditions (RippleEdits)",
+    ),
+    "alias_multi_hop": Name("multi-hop questions that name their subject otherwise", "↑", "subject alias (UniEdit)"),
+    "same_entity": Name("whether two edit questions have the same answer", "↑", "same-entity reasoning (UniEdit)"),
     "locality_gold": Name("facts that did not change are answered rightly", "↑"),
     "history_kept": Name("of the past that the unedited model knew, what is still known", "↑", "retention"),
     "preservation_share": Name("of the values of such a set that stay, so many are still named", "↑"),
     "date_sensitivity": Name("a question about now and one about then get different answers, as they should", "↑"),
+    "overfit": Name(
+        "locality, history and multi-hop questions are answered with the edit's new object, where that is wrong",
+        "↓",
+        "editing overfit (EVOKE)",
+    ),
+    "flip_back": Name(
+        "under pressure, the outdated answer comes back where the right one was given",
+        "↓",
+        "superficial editing (arXiv 2505.12636), robustness (HalluEditBench)",
+    ),
+    "flip_repeated": Name("the same, after the outdated name was repeated", "↓"),
+    "flip_asked": Name('the same, after "Is OLD the …?"', "↓"),
+    "flip_past": Name("the same, after a true sentence about the past", "↓"),
+    "flip_objection": Name("the same, as an objection to the right answer", "↓"),
+    "text_new": Name("texts written freely about a fact name the new object", "↑"),
+    "text_old": Name("texts written freely about a fact name the outdated object", "↓"),
     "token_accuracy": Name(
         "teacher-forced: share of the answer's tokens that come first", "↑", "rewrite accuracy of other tools"
     ),

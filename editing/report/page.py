@@ -25,7 +25,7 @@ from chronofacts.editing.report.summary import command, describe_making, explain
 __all__ = ["as_page", "list_figures"]
 
 FOLDER = Path(__file__).parent
-GROUPS = ("all", "relation", "kind", "before", "hops", "edited_hops", "locality_kind", "chunk", "batches")
+GROUPS = ("all", "relation", "kind", "before", "hops", "edited_hops", "edited_at", "locality_kind", "chunk", "batches")
 
 
 def as_page(runs: Sequence[Run]) -> str:

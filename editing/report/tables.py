@@ -10,8 +10,8 @@ from chronofacts.editing.report.names import DETAILS, MAIN, NAMES, heading
 from chronofacts.editing.report.runs import Interval, Run, State, differences, intervals, states
 
 __all__ = [
-    "COSTS", "Cell", "Table", "breakdown_tables", "difference_tables", "judge_tables", "kind_table", "leaderboard", "leaderboard_table",
-    "main_metrics", "metric_table", "more_metrics",
+    "COSTS", "Cell", "Table", "breakdown_tables", "difference_tables", "judge_tables", "kind_table", "leaderboard",
+    "leaderboard_table", "main_metrics", "metric_table", "more_metrics",
 ]  # fmt: skip
 
 OPTIONAL = ("preservation",)
@@ -20,6 +20,7 @@ BREAKDOWNS = {
     "By relation": (("edit_success", "paraphrase", "history"), "relation", "{}"),
     "By hops": (("multi_hop", "hop_by_hop", "chain_of_thought", "instance_wise"), "hops", "{} hops"),
     "By edited hops": (("multi_hop", "hop_by_hop"), "edited_hops", "{} edited"),
+    "By place of the edited facts": (("multi_hop", "multi_hop_known"), "edited_at", "{}"),
     "By chunk of edits": (("success_at_once", "success_at_end"), "chunk", "chunk {}"),
     "Means over batches": (
         ("multi_hop", "instance_wise", "edit_wise", "edit_success", "locality"), "batches", "{} batches",

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from chronofacts.editing.models.context_facts import render_fact
 from chronofacts.editing.models.encoding import form_of
+from chronofacts.editing.scoring.pressure import name_aliases, pair_questions, press, put_past
 from chronofacts.editing.scoring.prompt_prefixes import CHAIN_OF_THOUGHT, FEW_SHOT, write_day
 from chronofacts.editing.scoring.score_tables import PROBES
 from chronofacts.editing.scoring.settings import ScoringSettings
@@ -58,6 +59,8 @@ def all_probes(questions: pa.Table, sentences: pa.Table, settings: ScoringSettin
         extra += [_walk(row, settings) for row in chained if _names_every_hop(row)]
     if settings.cot:
         extra += [_think(row, settings) for row in rows if row["kind"] == "multi_hop"]
+    extra += _press(rows, sentences, settings)
+    extra += _reason(rows, settings)
     extra += _write(rows, settings)
     extra += _read(sentences, settings)
     return pa.concat_tables([direct, _make_table(extra)])
@@ -116,6 +119,44 @@ def _ask_hops(
         text = link["question"]
         if text and one["answer"]:
             yield _probe("ask", one, text, form_of(text), _prefix(row, settings), phrasing=number, kind="hop")
+
+
+def _press(rows: list[dict[str, Any]], sentences: pa.Table, settings: ScoringSettings) -> list[dict[str, Any]]:
+    """Edit questions with the outdated name in their ear; evenly spread over the ids, which are hashes."""
+    clozes = {row["edit_ids"][0]: row["question"] for row in rows if row["kind"] == "cloze" and row["edit_ids"]}
+    asked = [row for row in rows if row["kind"] == "edit" and _old_answer(row) and not row["answer_set"]]
+    if not settings.pressure or not asked:
+        return []
+    columns = ["role", "form", "subject", "relation", "asked_on", "prompt", "answer"]
+    past = put_past(rows, sentences.select(columns).to_pylist())
+    found = []
+    for row in _choose_evenly(asked, settings.pressure):
+        cloze = clozes.get(row["edit_ids"][0]) if row["edit_ids"] else None
+        for one in press(row, cloze, past.get((row["subject"], row["relation"]))):
+            before = _prefix(row, settings)
+            found.append(_probe("ask", row, one.text, form_of(one.text), before + one.prefix, kind=one.kind))
+    return found
+
+
+def _reason(rows: list[dict[str, Any]], settings: ScoringSettings) -> list[dict[str, Any]]:
+    """Chains from another name of their subject, and pairs of edits."""
+    if not settings.reasoning:
+        return []
+    aliases = name_aliases(rows)
+    renamed = [
+        (row, row["question"].replace(row["subject_label"], aliases[row["subject"]], 1))
+        for row in rows
+        if row["kind"] == "multi_hop" and row["subject"] in aliases and row["subject_label"] in row["question"]
+    ]
+    found = [
+        _probe("ask", row, text, form_of(text), _prefix(row, settings), kind="alias_multi_hop")
+        for row, text in _choose_evenly([one for one in renamed if one[1] != one[0]["question"]], settings.reasoning)
+    ]
+    pairs = _choose_evenly(pair_questions(rows), settings.reasoning)
+    found += [
+        _probe("ask", row, row["question"], "question", _prefix(row, settings), kind="same_entity") for row in pairs
+    ]
+    return found
 
 
 def _names_every_hop(row: Mapping[str, Any]) -> bool:
