@@ -39,6 +39,13 @@ same_entity      mean 1[m(x) = y], y yes or no, over questions whether two edit 
 flip_back        mean 1[m(x') = y_old] over edit questions x with m(x) = y, x' being x under pressure
                  (`scoring.pressure`); of each way alone flip_repeated, flip_asked, flip_past and flip_objection
 text_new         mean over texts written freely about a fact of 1[its new object is named]; text_old: its old one
+date_year        mean 1[P(right date) > P(wrong date)] over wrong dates some years off; date_month and date_day,
+                 as far as the day of the change is known (TimeStress)
+date_robust      mean over changes of 1[the right date is likelier than every wrong one, at every precision]
+since_when       mean 1[m(x) = the date] over questions since when something is so, to the year, month or day
+refusal          mean 1[m(x) says that nobody can be named] over questions for which nobody can: of each kind alone
+                 refuse_before, refuse_after, refuse_vacant, refuse_future (`scoring.dates.refuses`)
+false_refusal    the same over `edit` questions, for which somebody can
 fluency          mean n-gram entropy in bits of texts written freely (`scoring.fluency`)
 perplexity       exp(sum of nll / number of tokens) over held-out texts that no edit touches
 
@@ -61,6 +68,7 @@ import pyarrow as pa
 from chronofacts.editing.facts import Change
 from chronofacts.editing.scoring.answer_match import matches, normalise
 from chronofacts.editing.scoring.answer_sets import named
+from chronofacts.editing.scoring.dates import DATE_KINDS, REFUSAL_KINDS, refuses
 from chronofacts.editing.scoring.pressure import PRESSURE, REASONING
 from chronofacts.schemas.errors import CheckFailed
 
@@ -71,7 +79,9 @@ Rows = Mapping[str, Sequence[Row]]
 """Kind of probe -> a row of `SCORES` per question (`gather_rows`)"""
 
 PORTABILITY = ("alias", "reverse", "multi_hop")
-EXTRA = ("chain_of_thought", "hop", "hop_by_hop", "fluency", "general", *PRESSURE, *REASONING)
+EXTRA = (
+    "chain_of_thought", "hop", "hop_by_hop", "fluency", "general", *PRESSURE, *REASONING, *DATE_KINDS, *REFUSAL_KINDS,
+)  # fmt: skip
 """Kinds of probe that are no question of the snapshot in its own words."""
 
 
@@ -181,6 +191,19 @@ def _flips(*kinds: str) -> Metric:
     return Metric(values, ())
 
 
+def _all_dates(rows: Rows) -> list[tuple[float, Row]]:
+    """Of each change: does the right date beat every wrong one?"""
+    facts = defaultdict[str, list[Row]](list)
+    for kind in DATE_KINDS[:3]:
+        for row in rows.get(kind, ()):
+            facts[row["fact"]].append(row)
+    return [(float(all(row["p_new_over_old"] > 0.5 for row in several)), several[0]) for several in facts.values()]
+
+
+def _refused(row: Row) -> float:
+    return refuses(row["generated"])
+
+
 def _names_side(side: str) -> Callable[[Row], float | None]:
     """Does a text written freely name the new (old) object?"""
 
@@ -223,6 +246,12 @@ DEFINITIONS: dict[str, Metric] = {
     "overfit_multi_hop": _mean(_overfits, "multi_hop"),
     "flip_back": _flips(*PRESSURE),
     **{kind.replace("pressure", "flip"): _flips(kind) for kind in PRESSURE},
+    **{kind: _mean(_new_is_likelier, kind) for kind in DATE_KINDS[:3]},
+    "date_robust": Metric(_all_dates, ()),
+    "since_when": _mean("exact_match", "since_when"),
+    "refusal": _mean(_refused, *REFUSAL_KINDS),
+    **{kind: _mean(_refused, kind) for kind in REFUSAL_KINDS},
+    "false_refusal": _mean(_refused, "edit"),
     "text_new": _mean(_names_side("new_names"), "fluency"),
     "text_old": _mean(_names_side("old_names"), "fluency"),
     "token_accuracy": _mean("token_accuracy", "edit"),

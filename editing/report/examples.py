@@ -15,7 +15,7 @@ KINDS = (
     "locality", "alias", "reverse", "fluency",
 )  # fmt: skip
 """Examples come in this order, then other kinds."""
-UNSHOWN = ("general", "hop")
+UNSHOWN = ("general", "hop", "date_year", "date_month", "date_day")
 EXAMPLES_PER_KIND = 12
 VERDICTS = ("right", "stale", "wrong")
 WIKIDATA = "https://www.wikidata.org/wiki/"

@@ -145,9 +145,9 @@ def _by_hops(cases: Mapping[str, _Case]) -> dict[tuple[str, ...], list[str]]:
 def _assign(snapshot: Snapshot, facts: Sequence[frozenset[str]], own: Mapping[str, int]) -> list[list[str]]:
     """The questions of each batch, in the order of the table."""
     known, holding = facts_of(snapshot.edits), dict[str, list[int]]()
-    for number, several in enumerate(facts):
+    for place, several in enumerate(facts):
         for fact in several:
-            holding.setdefault(fact, []).append(number)
+            holding.setdefault(fact, []).append(place)
     asked: list[list[str]] = [[] for _ in facts]
     for row in snapshot.questions.select(["question_id", "kind", "edit_ids"]).to_pylist():
         need = {known.get(one, one) for one in row["edit_ids"] or ()}

@@ -27,6 +27,7 @@ from chronofacts.editing.progress import steady
 from chronofacts.editing.runs.batches import choose_batches, score_batches
 from chronofacts.editing.runs.checkpoint import MODEL, WORK, load_checkpoint, resumable, save_checkpoint
 from chronofacts.editing.runs.cost import Cost
+from chronofacts.editing.runs.date_probes import make_date_probes
 from chronofacts.editing.runs.estimate import describe_plan, plan_of_small_world
 from chronofacts.editing.runs.lm_eval_tasks import TaskFigure, check_tasks, run_tasks
 from chronofacts.editing.runs.parallel_scoring import ModelRef, ShardRunner, run_in_processes, score_in_shards
@@ -94,7 +95,8 @@ def _run(
             for plan in settings.plans:
                 if isinstance(plan.settings, SavedSettings):
                     check_base(Path(plan.settings.folder), prepared.hash)
-            experiment = Experiment(snapshot, settings, prepared, folder, progress, run_shards)
+            dates = make_date_probes(snapshot_dir, snapshot, settings.scoring.dates, run.seed)
+            experiment = Experiment(snapshot, settings, prepared, folder, progress, run_shards, dates)
             results = [score_unedited(experiment)]
             if run.sweep is not None:
                 batch = _make_batch(experiment)
@@ -288,6 +290,8 @@ def _evaluate(
     """
     tokenizer, scoring, progress = experiment.prepared.tokenizer, experiment.settings.scoring, experiment.progress
     probes = all_probes(experiment.snapshot.questions, experiment.snapshot.sentences, scoring)
+    if experiment.further_probes is not None:
+        probes = pa.concat_tables([probes, experiment.further_probes])
     if scoring.processes > 1:
         progress(f"scoring: {probes.num_rows} probes in {scoring.processes} processes")
     scores = evaluate(model, tokenizer, probes, scoring, store, progress, _shard_scorer(experiment, adapter), before)

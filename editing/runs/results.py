@@ -63,6 +63,8 @@ class Experiment:
     """The unfinished run folder."""
     progress: Callable[[str], None] = lambda line: None
     run_shards: ShardRunner = run_in_processes
+    further_probes: pa.Table | None = None
+    """`PROBES` about dates, beside those of the questions."""
 
 
 @dataclass(frozen=True)

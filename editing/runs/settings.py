@@ -158,6 +158,7 @@ def _check_mode(settings: ExperimentSettings) -> None:
             ("--load", saved),
             ("sweep", settings.run.sweep),
             ("scoring.processes", settings.scoring.processes > 1),
+            ("scoring.dates", settings.scoring.dates > 0),
         ):
             if given:
                 raise BadInput(

@@ -1,8 +1,8 @@
 """The probes of a snapshot: one row each, with all that decides its score and all that a score is grouped by.
 
-There are five kinds (`way`): `ask` (one wording of a question), `think` (a question after worked examples of a chain of
-thought), `walk` (a chain hop by hop, with the model's own answers), `write` (free generation, for fluency) and `read`
-(a text, for perplexity).
+There are six kinds (`way`): `ask` (one wording of a question), `compare` (two answers by their likelihood alone),
+`think` (a question after worked examples of a chain of thought), `walk` (a chain hop by hop, with the model's own
+answers), `write` (free generation, for fluency) and `read` (a text, for perplexity).
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ import pyarrow as pa
 
 from chronofacts.editing.models.context_facts import render_fact
 from chronofacts.editing.models.encoding import form_of
+from chronofacts.editing.scoring.dates import DATE_KINDS, DateProbe
 from chronofacts.editing.scoring.pressure import name_aliases, pair_questions, press, put_past
 from chronofacts.editing.scoring.prompt_prefixes import CHAIN_OF_THOUGHT, FEW_SHOT, write_day
 from chronofacts.editing.scoring.score_tables import PROBES
 from chronofacts.editing.scoring.settings import ScoringSettings
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["all_probes", "direct_probes"]
+__all__ = ["all_probes", "direct_probes", "probes_of_dates"]
 
 DECISIVE = ("way", "text", "form", "prefix", "answer", "names", "answer_before", "names_before", "values", "steps")
 """Columns that a probe's score depends on."""
@@ -31,6 +32,8 @@ ANY_WORDING = ("multi_hop",)
 """Kinds of question that are right if any wording is: only of these the other wordings are probes, too."""
 OF_CHAINS = ("multi_hop", "hop_by_hop", "chain_of_thought", "alias_multi_hop")
 """Kinds of probe that walk a chain of facts."""
+NOBODY = "nobody"
+"""The answer whose likelihood is measured where nobody can be named; what counts is `dates.refuses`."""
 KEPT_ROLES = ("stable", "history")
 """Roles of sentences that are as true after the edits as before."""
 
@@ -64,6 +67,22 @@ def all_probes(questions: pa.Table, sentences: pa.Table, settings: ScoringSettin
     extra += _write(rows, settings)
     extra += _read(sentences, settings)
     return pa.concat_tables([direct, _make_table(extra)])
+
+
+def probes_of_dates(found: Iterable[DateProbe]) -> pa.Table:
+    """Date probes as `PROBES`: a right date against a wrong one, or a question; of a refusal nobody is the answer."""
+    rows = []
+    for one in found:
+        answer, names = (one.answer, list(one.names)) if one.kind in DATE_KINDS else (NOBODY, [NOBODY])
+        rows.append(
+            dict.fromkeys(PROBES.names)
+            | {"way": "ask" if one.wrong is None else "compare", "question_id": one.question_id, "kind": one.kind}
+            | {"phrasing": one.phrasing, "relation": one.relation, "hops": 1, "edited_hops": 1, "fact": one.fact}
+            | {"asked_on": one.asked_on, "text": one.text, "form": form_of(one.text), "prefix": "", "answer": answer}
+            | {"names": names, "answer_before": one.wrong, "names_before": [one.wrong] if one.wrong else []}
+            | {"values": [], "steps": []}
+        )
+    return _make_table(rows)
 
 
 def _old_answer(row: Mapping[str, Any]) -> str | None:
