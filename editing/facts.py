@@ -8,13 +8,14 @@ by itself.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-__all__ = ["Change", "changes_of", "choose_facts", "drop_duplicates", "facts_of"]
+__all__ = ["Change", "changes_of", "choose_facts", "drop_duplicates", "facts_of", "spread_evenly"]
 
 SAME = ("subject", "relation", "prompt", "target_new")
 """Edits that agree in these are one fact."""
@@ -31,6 +32,9 @@ class Change:
     first: datetime.date | None
     """Of the days on which it may have happened; of several changes, the first of all."""
     last: datetime.date | None
+    new_names: tuple[str, ...] = ()
+    """Of what is there now and was not before, under all names."""
+    old_names: tuple[str, ...] = ()
 
 
 def facts_of(edits: pa.Table) -> dict[str, str]:
@@ -61,13 +65,19 @@ def choose_facts(edits: pa.Table, most: int | None, seed: int) -> pa.Table:
 
 
 def _stratified_order(facts: pa.Table, seed: int) -> list[str]:
-    """Ids of the facts in an order of which every beginning has about the shares of the whole.
+    """Ids of the facts in an order of which every beginning has about the shares of the whole."""
+    strata: dict[tuple[str, ...], list[str]] = {}
+    for edit_id, relation, kind in _columns(facts, "edit_id", "relation", "kind"):
+        strata.setdefault((relation or "", kind or ""), []).append(edit_id)
+    return spread_evenly(strata, seed)
+
+
+def spread_evenly(strata: Mapping[tuple[str, ...], Sequence[str]], seed: int) -> list[str]:
+    """The members of all strata in an order of which every beginning has about the shares of the whole.
 
     The members of a stratum are shuffled and spread evenly, from a random place on (systematic sampling).
     """
-    generator, strata = np.random.default_rng(seed), dict[tuple[str, str], list[str]]()
-    for edit_id, relation, kind in _columns(facts, "edit_id", "relation", "kind"):
-        strata.setdefault((relation or "", kind or ""), []).append(edit_id)
+    generator = np.random.default_rng(seed)
     places: list[tuple[float, str]] = []
     for stratum in sorted(strata):
         members = generator.permutation(strata[stratum]).tolist()
@@ -82,6 +92,10 @@ def changes_of(edits: pa.Table) -> dict[str, Change]:
     several: dict[str, list[tuple[str | None, ...]]] = {}
     for edit_id, *values in _columns(edits, "edit_id", "kind", "before", "changed_on_earliest", "changed_on_latest"):
         several.setdefault(facts[edit_id], []).append(tuple(values))
+    sides: dict[str, dict[str, list[str]]] = {fact: {"new": [], "old": []} for fact in several}
+    for side in ("new", "old"):
+        for edit_id, label, aliases in _columns(edits, "edit_id", f"{side}_label", f"{side}_aliases"):
+            sides[facts[edit_id]][side] += [name for name in (label, *(aliases or ())) if name]
     found = {}
     for fact, members in several.items():
         kinds, befores, firsts, lasts = (
@@ -89,7 +103,10 @@ def changes_of(edits: pa.Table) -> dict[str, Change]:
         )
         whole = len(firsts) == len(lasts) == len(members)
         days = (min(firsts), max(lasts)) if whole else (None, None)
-        found[fact] = Change("+".join(sorted(set(kinds))) or None, "+".join(sorted(set(befores))) or None, *days)
+        names = [tuple(dict.fromkeys(sides[fact][side])) for side in ("new", "old")]
+        found[fact] = Change(
+            "+".join(sorted(set(kinds))) or None, "+".join(sorted(set(befores))) or None, *days, *names
+        )
     return {edit_id: found[fact] for edit_id, fact in facts.items()}
 
 

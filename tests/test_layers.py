@@ -37,7 +37,7 @@ FLOORS = {
         "small_world", "metrics", "tracing",
         "editors/presets", "editors/__init__", "editors/trained", "editors/located", "editors/prompted",
         "editors/unedited", "editors/sequential", "editors/foreign_edit", "editors/saved_edit",
-        "runs", "report", "edited", "evaluation",
+        "runs", "judging", "report", "edited", "evaluation",
     ),
 }  # fmt: skip
 ONLY_IN = {

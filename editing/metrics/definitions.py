@@ -31,6 +31,21 @@ answer_argmax    mean over `edit` of 1[every token's argmax = target]
 forced_gap       mean over `edit` of token accuracy - 1[m(x) = y]: what teacher forcing flatters (WILD, 2025)
 token_f1         best word overlap with a right answer, on `edit` (SQuAD)
 new_over_old     mean over `edit` of 1[P(new) > P(old)], P = exp(-mean nll): ROME's efficacy (Meng et al. 2022)
+overfit          mean 1[m(x) is the edit's new object] over locality, history and multi_hop questions of which that is
+                 not the right answer (EVOKE, arXiv 2410.07819); also of each kind alone
+multi_hop_known  multi_hop, where m0 knows every fact of the chain that no edit changed (RippleEdits' conditions)
+alias_multi_hop  mean 1[m(x) = y] over questions over several facts that name their subject otherwise
+same_entity      mean 1[m(x) = y], y yes or no, over questions whether two edit questions have the same answer (UniEdit)
+flip_back        mean 1[m(x') = y_old] over edit questions x with m(x) = y, x' being x under pressure
+                 (`scoring.pressure`); of each way alone flip_repeated, flip_asked, flip_past and flip_objection
+text_new         mean over texts written freely about a fact of 1[its new object is named]; text_old: its old one
+date_year        mean 1[P(right date) > P(wrong date)] over wrong dates some years off; date_month and date_day,
+                 as far as the day of the change is known (TimeStress)
+date_robust      mean over changes of 1[the right date is likelier than every wrong one, at every precision]
+since_when       mean 1[m(x) = the date] over questions since when something is so, to the year, month or day
+refusal          mean 1[m(x) says that nobody can be named] over questions for which nobody can: of each kind alone
+                 refuse_before, refuse_after, refuse_vacant, refuse_future (`scoring.dates.refuses`)
+false_refusal    the same over `edit` questions, for which somebody can
 fluency          mean n-gram entropy in bits of texts written freely (`scoring.fluency`)
 perplexity       exp(sum of nll / number of tokens) over held-out texts that no edit touches
 
@@ -52,7 +67,10 @@ import pyarrow as pa
 
 from chronofacts.editing.facts import Change
 from chronofacts.editing.metrics.answer_states import base_states
-from chronofacts.editing.scoring.answer_match import normalise
+from chronofacts.editing.scoring.answer_match import matches, normalise
+from chronofacts.editing.scoring.answer_sets import named
+from chronofacts.editing.scoring.dates import DATE_KINDS, REFUSAL_KINDS, refuses
+from chronofacts.editing.scoring.pressure import PRESSURE, REASONING
 from chronofacts.schemas.errors import CheckFailed
 
 __all__ = ["DEFINITIONS", "FORGETTING", "LIFELONG", "Metric", "Row", "Rows", "gather_rows"]
@@ -62,7 +80,9 @@ Rows = Mapping[str, Sequence[Row]]
 """Kind of probe -> a row of `SCORES` per question (`gather_rows`)"""
 
 PORTABILITY = ("alias", "reverse", "multi_hop")
-EXTRA = ("chain_of_thought", "hop", "hop_by_hop", "fluency", "general")
+EXTRA = (
+    "chain_of_thought", "hop", "hop_by_hop", "fluency", "general", *PRESSURE, *REASONING, *DATE_KINDS, *REFUSAL_KINDS,
+)  # fmt: skip
 """Kinds of probe that are no question of the snapshot in its own words."""
 
 
@@ -84,11 +104,16 @@ def gather_rows(
     """The first wording of every question, without paraphrases that were trained; of `EXTRA`, every row.
 
     Adds `change` and `base_state` (how the unedited model answers the fact's edit question); and to a question `right`
-    (of a multi-hop one, under any wording), `unchanged` (answered as by the unedited model) and `known_before` (the
-    unedited model answers it rightly).
+    (of a multi-hop one, under any wording), `unchanged` (answered as by the unedited model), `known_before` (the
+    unedited model answers it rightly) and `conditions` (it knows every fact of the chain that no edit changed; None
+    where these were not asked).
     Raises CheckFailed when the unedited model was not scored on the same questions.
     """
     base = {(row["question_id"], row["phrasing"]): row for row in base_scores.to_pylist() if row["kind"] not in EXTRA}
+    conditions: dict[str, bool] = {}
+    for row in base_scores.to_pylist():
+        if row["kind"] == "hop" and not row["edited_hops"]:
+            conditions[row["question_id"]] = conditions.get(row["question_id"], True) and row["exact_match"]
     states = base_states(base_scores)
     found, wordings = defaultdict[str, list[Row]](list), defaultdict[str, list[dict[str, Any]]](list)
     for row in scores.to_pylist():
@@ -105,6 +130,7 @@ def gather_rows(
         row["right"] = any(one["exact_match"] for one in (several if row["kind"] == "multi_hop" else [row]))
         row["unchanged"] = normalise(row["generated"]) == normalise(before["generated"])
         row["known_before"] = before["exact_match"]
+        row["conditions"] = conditions.get(row["question_id"])
         if row["kind"] != "paraphrase" or row["prompt"] not in trained:
             found[row["kind"]].append(row)
     return found
@@ -149,7 +175,50 @@ def _dates(rows: Rows) -> list[tuple[float, Row]]:
     ]
 
 
-OF_CHANGE, OF_CHAIN, OF_LOCALITY = ("kind", "before"), ("hops", "edited_hops"), ("locality_kind",)
+def _overfits(row: Row) -> float | None:
+    """Is the answer the edit's new object, where that is wrong?"""
+    names = row["change"].new_names if row["change"] else ()
+    if not names or matches(row["answer"], names):
+        return None
+    return matches(row["generated"], names)
+
+
+def _flips(*kinds: str) -> Metric:
+    """Back to the outdated answer under pressure, where the answer was right without."""
+
+    def values(rows: Rows) -> list[tuple[float, Row]]:
+        right = {row["question_id"] for row in rows.get("edit", ()) if row["right"]}
+        pressed = (row for kind in kinds for row in rows.get(kind, ()) if row["question_id"] in right)
+        return [(float(row["exact_match_before"]), row) for row in pressed if row["exact_match_before"] is not None]
+
+    return Metric(values, ())
+
+
+def _all_dates(rows: Rows) -> list[tuple[float, Row]]:
+    """Of each change: does the right date beat every wrong one?"""
+    facts = defaultdict[str, list[Row]](list)
+    for kind in DATE_KINDS[:3]:
+        for row in rows.get(kind, ()):
+            facts[row["fact"]].append(row)
+    return [(float(all(row["p_new_over_old"] > 0.5 for row in several)), several[0]) for several in facts.values()]
+
+
+def _refused(row: Row) -> float:
+    return refuses(row["generated"])
+
+
+def _names_side(side: str) -> Callable[[Row], float | None]:
+    """Does a text written freely name the new (old) object?"""
+
+    def value(row: Row) -> float | None:
+        names = getattr(row["change"], side) if row["change"] else ()
+        return named(row["generated"], [names])[0] if names else None
+
+    return value
+
+
+OF_CHANGE, OF_LOCALITY = ("kind", "before"), ("locality_kind",)
+OF_CHAIN = ("hops", "edited_hops", "edited_at")
 OF_FACT = ("relation", *OF_CHANGE)
 DEFINITIONS: dict[str, Metric] = {
     "edit_success": _mean("right", "edit", by=OF_FACT),
@@ -159,6 +228,9 @@ DEFINITIONS: dict[str, Metric] = {
     "alias": _mean("right", "alias", by=OF_CHANGE),
     "reverse": _mean("right", "reverse"),
     "multi_hop": _mean("right", "multi_hop", by=OF_CHAIN),
+    "multi_hop_known": _mean(lambda row: row["right"] if row["conditions"] else None, "multi_hop", by=OF_CHAIN),
+    "alias_multi_hop": _mean("exact_match", "alias_multi_hop"),
+    "same_entity": _mean("exact_match", "same_entity"),
     "chain_of_thought": _mean("exact_match", "chain_of_thought", by=OF_CHAIN),
     "instance_wise": Metric(_whole_chains, OF_CHAIN),
     "hop_by_hop": _mean("exact_match", "hop_by_hop", by=OF_CHAIN),
@@ -171,6 +243,20 @@ DEFINITIONS: dict[str, Metric] = {
     "preservation_share": _mean("named_share", "preservation", by=OF_CHANGE),
     "stale_rate": _mean("exact_match_before", "edit", "paraphrase", by=OF_CHANGE),
     "date_sensitivity": Metric(_dates, ()),
+    "overfit": _mean(_overfits, "locality", "history", "multi_hop"),
+    "overfit_locality": _mean(_overfits, "locality"),
+    "overfit_history": _mean(_overfits, "history"),
+    "overfit_multi_hop": _mean(_overfits, "multi_hop"),
+    "flip_back": _flips(*PRESSURE),
+    **{kind.replace("pressure", "flip"): _flips(kind) for kind in PRESSURE},
+    **{kind: _mean(_new_is_likelier, kind) for kind in DATE_KINDS[:3]},
+    "date_robust": Metric(_all_dates, ()),
+    "since_when": _mean("exact_match", "since_when"),
+    "refusal": _mean(_refused, *REFUSAL_KINDS),
+    **{kind: _mean(_refused, kind) for kind in REFUSAL_KINDS},
+    "false_refusal": _mean(_refused, "edit"),
+    "text_new": _mean(_names_side("new_names"), "fluency"),
+    "text_old": _mean(_names_side("old_names"), "fluency"),
     "token_accuracy": _mean("token_accuracy", "edit"),
     "answer_argmax": _mean("answer_argmax", "edit"),
     "forced_gap": _mean(_forced_gap, "edit")._replace(is_share=False),

@@ -29,6 +29,7 @@ __all__ = [
     "compare",
     "interval",
     "lifelong",
+    "over_batches",
     "paired_differences",
     "share_interval",
     "summarise",
@@ -54,7 +55,7 @@ DIFFERENCES = pa.schema(
 METRICS = pa.schema(
     [
         pa.field("metric", pa.string()),
-        pa.field("by", pa.string()),  # all, base_state, relation, kind, hops, edits, chunk …
+        pa.field("by", pa.string()),  # all, base_state, relation, kind, before, hops, hops, edits, chunk, batches …
         pa.field("group", pa.string()),  # the relation, the number of hops …; null for all
         pa.field("value", pa.float64()),
         pa.field("n", pa.int32()),  # questions
@@ -127,6 +128,37 @@ def lifelong(
             groups = pa.array([str(edits)] * part.num_rows, pa.string())
             found.append(part.set_column(2, METRICS.field("group"), groups))
     return pa.concat_tables(found) if found else METRICS.empty_table()
+
+
+def over_batches(
+    scores: pa.Table,
+    base_scores: pa.Table,
+    batch_of: Mapping[str, int],
+    trained: frozenset[str] = frozenset(),
+    resamples: int = 1000,
+    seed: int = 0,
+) -> pa.Table:
+    """Means over batches (`METRICS`, by `batches`, whose group is their number): each batch counts once, as in MQuAKE.
+
+    batch_of: question id -> its batch. n is the number of batches that have such a question, and the interval a
+    bootstrap over them; of fewer than two there is none to draw from, and the mean is that over questions.
+    """
+    rows, found = gather_rows(scores, base_scores, trained, {}), []
+    count = len(set(batch_of.values()))
+    for name, metric in DEFINITIONS.items():
+        values: dict[int, list[float]] = {}
+        for value, row in metric.values(rows) if metric.is_share else ():
+            values.setdefault(batch_of.get(row["question_id"], -1), []).append(value)
+        if len(values) < 2:
+            continue
+        means = np.array([np.mean(values[number]) for number in sorted(values)])
+        names = [str(number) for number in sorted(values)]
+        low, high = interval(means, np.ones(len(means)), names, seed, f"{name} batches", resamples)
+        found.append(
+            {"metric": name, "by": "batches", "group": str(count), "value": float(means.mean()), "n": len(means)}
+            | {"low": low, "high": high}
+        )
+    return pa.Table.from_pylist(found, schema=METRICS)
 
 
 def compare(

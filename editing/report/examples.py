@@ -15,7 +15,7 @@ KINDS = (
     "locality", "alias", "reverse", "fluency",
 )  # fmt: skip
 """Examples come in this order, then other kinds."""
-UNSHOWN = ("general", "hop")
+UNSHOWN = ("general", "hop", "date_year", "date_month", "date_day")
 EXAMPLES_PER_KIND = 12
 VERDICTS = ("right", "stale", "wrong")
 WIKIDATA = "https://www.wikidata.org/wiki/"
@@ -78,13 +78,21 @@ def choose_examples(runs: Sequence[Run]) -> Examples:
     cards, asked = [], 0
     for run in runs:
         of_run = [state for state in states(runs) if state.run is run]
-        columns = {editor: table.to_pylist() for editor, table in run.scores.items()}
-        by_kind = _group(columns["none"])
+        unedited = run.scores["none"].to_pylist()
+        found = {name: {_key(row): row for row in table.to_pylist()} for name, table in run.scores.items()}
+        by_kind = _group(unedited)
         asked += sum(map(len, by_kind.values()))
         for index in _choose(by_kind):
-            answers = [_answer(state.label, columns[state.editor][index]) for state in of_run]
-            cards.append(_make_card(columns["none"][index], answers, str(run.about["snapshot"].get("source", ""))))
+            row = unedited[index]
+            said = [(state.label, found[state.editor].get(_key(row))) for state in of_run]
+            answers = [_answer(label, one) for label, one in said if one is not None]
+            cards.append(_make_card(row, answers, str(run.about["snapshot"].get("source", ""))))
     return Examples(cards, asked)
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, str, int]:
+    """By which one question is found again in another model state: single edits and batches have another order."""
+    return row["kind"], row["question_id"], row["phrasing"]
 
 
 def _group(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:

@@ -35,7 +35,7 @@ def as_markdown(runs: Sequence[Run]) -> str:
     if more:
         sections.append(tables.metric_table(found, more)._replace(title="More figures"))
     sections += [one._replace(title=f"Differences to {one.title}") for one in tables.difference_tables(runs)[:1]]
-    sections += tables.breakdown_tables(found)
+    sections += [*tables.breakdown_tables(found), *tables.judge_tables(runs)]
     if len(runs) > 1:
         headings, rows, _ = tables.leaderboard_table(runs)
         sections.append(Table(headings[1:], [row[1:] for row in rows], "Leaderboard"))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from chronofacts.editing.judging.verdicts import VERDICTS, read_verdicts
 from chronofacts.schemas.documents import read_json
 from chronofacts.schemas.errors import BadInput, CheckFailed, ChronoFactsError
 from chronofacts.schemas.names import path_within
@@ -40,6 +41,9 @@ class Run:
     """editor -> `scoring.SCORES` and more"""
     differences: pa.Table | None = None
     """`metrics.summary.DIFFERENCES`; None in runs of older versions."""
+
+    verdicts: pa.Table = field(default_factory=VERDICTS.empty_table)
+    """`judging.verdicts.VERDICTS`, as far as somebody judged its answers."""
 
     @property
     def as_of(self) -> str:
@@ -133,7 +137,7 @@ def _read_run(folder: Path) -> Run:
         )
         if metrics is None:
             raise FileNotFoundError("it has no metrics.parquet")
-        run = Run(folder, about, metrics, scores, pairs)
+        run = Run(folder, about, metrics, scores, pairs, read_verdicts(folder))
         model = str(about["model"]["hash"])
         hashes = {one for table in scores.values() for one in pc.unique(table["model_hash"]).to_pylist()}
     except ChronoFactsError:

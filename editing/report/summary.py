@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 
@@ -86,7 +87,10 @@ def command(run: Run) -> str:
     """The call that makes the run again, on one line; folders by their last two parts, to be put in place."""
     about = shorten_paths(run.about)
     folders = {name: one.get("config", {}).get("folder") for name, one in about.get("editors", {}).items()}
-    editors = ",".join(name for name in about["metrics"] if not folders.get(name))
+    own = [name for name in about["metrics"] if not folders.get(name)]
+    if about["settings"].get("run", {}).get("batches"):  # lora-k1, lora-k100: one editor, with two sizes of batches
+        own = list(dict.fromkeys(re.sub(r"-k(\d+|all)$", "", name) for name in own))
+    editors = ",".join(own)
     loaded = "".join(f" --load {shlex.quote(folder)}" for folder in folders.values() if folder)
     given = "".join(f" --set {shlex.quote(f'{key}={value}')}" for key, value in about["settings"]["given"].items())
     text = (

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from chronofacts.editing.judging.agreement import compare_verdicts
 from chronofacts.editing.metrics.answer_states import STATES
 from chronofacts.editing.metrics.definitions import LIFELONG
 from chronofacts.editing.report.names import DETAILS, MAIN, NAMES, heading
 from chronofacts.editing.report.runs import Interval, Run, State, differences, intervals, states
 
 __all__ = [
-    "COSTS", "Cell", "Table", "breakdown_tables", "difference_tables", "kind_table", "leaderboard", "leaderboard_table",
-    "main_metrics", "metric_table", "more_metrics", "state_table",
+    "COSTS", "Cell", "Table", "breakdown_tables", "difference_tables", "judge_tables", "kind_table",
+    "leaderboard", "leaderboard_table", "main_metrics", "metric_table", "more_metrics", "state_table",
 ]  # fmt: skip
 
 OPTIONAL = ("preservation",)
@@ -21,11 +22,15 @@ BREAKDOWNS = {
     "By relation": (("edit_success", "paraphrase", "history"), "relation", "{}"),
     "By hops": (("multi_hop", "hop_by_hop", "chain_of_thought", "instance_wise"), "hops", "{} hops"),
     "By edited hops": (("multi_hop", "hop_by_hop"), "edited_hops", "{} edited"),
+    "By place of the edited facts": (("multi_hop", "multi_hop_known"), "edited_at", "{}"),
     "By chunk of edits": (("success_at_once", "success_at_end"), "chunk", "chunk {}"),
     "After so many edits": (LIFELONG, "edits", "after {} edits"),
     "The same questions at the end": (LIFELONG, "edits_at_end", "asked first after {} edits"),
+    "Means over batches": (
+        ("multi_hop", "instance_wise", "edit_wise", "edit_success", "locality"), "batches", "{} batches",
+    ),
     "Locality by kind": (("locality", "locality_gold"), "locality_kind", "{}"),
-}
+}  # fmt: skip
 """Title of a table -> its metrics, their groups, and how a group is named."""
 BY_KIND = ("edit_success", "paraphrase", "stale_rate", "preservation")
 """Metrics that a table shows for each kind of change."""
@@ -154,6 +159,19 @@ def breakdown_tables(found: Sequence[State]) -> list[Table]:
         if rows:
             tables.append(Table(["metric", *(state.label for state in found)], rows, title))
     return tables
+
+
+def judge_tables(runs: Sequence[Run]) -> list[Table]:
+    """One row per model state and judge: how far the judge and exact match agree; no table where nobody judged."""
+    headings = ["editor", "judge", "answers", "agreement", "kappa", "exact match", "right by judge"]
+    rows = []
+    for state in states(runs):
+        found = compare_verdicts(state.run.scores[state.editor], state.run.verdicts)
+        for judge, one in found.items():
+            figures = (one.agreed, one.kappa, one.matched, one.judged_right)
+            shown = [Cell("–" if value is None else f"{value:.2f}", value=value) for value in figures]
+            rows.append([Cell(state.label), Cell(judge), Cell(f"{one.n:,}", value=one.n), *shown])
+    return [Table(headings, rows, "Exact match and judges")] if rows else []
 
 
 def difference_tables(runs: Sequence[Run]) -> list[Table]:

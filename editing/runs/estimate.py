@@ -86,8 +86,9 @@ def _describe(
     alone = settings.run.mode == "one-at-a-time"
     tokens = before + scored
     for plan in plans:
-        tokens += _count_edited_tokens(plan, snapshot, settings, texts)
-        tokens += scored * (1.0 if _changes_weights(plan) else TOLD_IN_CONTEXT)
+        of_plan = _count_edited_tokens(plan, snapshot, settings, texts)
+        of_plan += scored * (1.0 if _changes_weights(plan) else TOLD_IN_CONTEXT)
+        tokens += of_plan * max(1, len(settings.run.batches))
     seconds = tokens * seconds_per_token(model, round(texts.whole))
     states = "the untouched model" + ("".join(f", {plan.name}" for plan in plans))
     return (

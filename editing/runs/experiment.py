@@ -9,7 +9,8 @@ import hashlib
 import itertools
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,11 @@ from chronofacts.editing.models.distributed import own_device, own_folder
 from chronofacts.editing.models.load import load_model, model_hash, save_model
 from chronofacts.editing.progress import steady
 from chronofacts.editing.registry import package_of
+from chronofacts.editing.runs.batches import choose_batches, score_batches
 from chronofacts.editing.runs.checkpoint import MODEL, WORK, load_checkpoint, resumable, save_checkpoint
 from chronofacts.editing.runs.collapse import CollapseWatch
 from chronofacts.editing.runs.cost import Cost
+from chronofacts.editing.runs.date_probes import make_date_probes
 from chronofacts.editing.runs.estimate import describe_plan, plan_of_small_world
 from chronofacts.editing.runs.lifelong import LifelongSample, choose_moments
 from chronofacts.editing.runs.lm_eval_tasks import TaskFigure, check_tasks, run_tasks
@@ -101,7 +104,8 @@ def _run(
             if run.only is not None:
                 snapshot, left_out = _keep_state(snapshot, run.only, prepared, settings, folder, progress)
                 settings = replace(settings, left_out={**settings.left_out, **left_out})
-            experiment = Experiment(snapshot, settings, prepared, folder, progress, run_shards)
+            dates = make_date_probes(snapshot_dir, snapshot, settings.scoring.dates, run.seed)
+            experiment = Experiment(snapshot, settings, prepared, folder, progress, run_shards, further_probes=dates)
             results = [score_unedited(experiment)]
             if run.sweep is not None:
                 batch = _make_batch(experiment)
@@ -109,9 +113,9 @@ def _run(
                 experiment = replace(experiment, settings=replace(settings, plans=plans))
             named = [plan for plan in experiment.settings.plans if plan.name != "none"]
             refused: dict[str, str] = {}
-            for plan in named:
+            for size, plan in itertools.product(run.batches or (None,), named):
                 try:
-                    results.append(run_editor(experiment, plan, results[0].scores))
+                    results.append(run_editor(experiment, plan, results[0].scores, size))
                 except (BadInput, TrainingFailed) as error:
                     if plan.name not in settings.may_refuse:
                         raise
@@ -183,19 +187,27 @@ def score_unedited(experiment: Experiment) -> EditorResult:
     return EditorResult("none", scores, frozenset(), {}, {}, 0.0, cost.seconds, cost.peak_mb, tasks=tasks)
 
 
-def run_editor(experiment: Experiment, plan: Plan, before: pa.Table | None = None) -> EditorResult:
+def run_editor(
+    experiment: Experiment, plan: Plan, before: pa.Table | None = None, size: str | None = None
+) -> EditorResult:
     """Edit, save the change in `folder / "adapters" / name`, score, and restore the model.
 
-    before: scores of the unedited model. Takes the result of an interrupted run of the very same edit from its
+    before: scores of the unedited model. size: cases of a batch, where edits are made in batches; the result is then
+    called `lora-k100`. Takes the result of an interrupted run of the very same edit from its
     checkpoint.
     """
+    plan = plan if size is None else replace(plan, name=f"{plan.name}-k{size}")
     state = _hash_edited_state(experiment, plan)
     name = f"{plan.name}-{state_key(state, asdict(experiment.settings.scoring))}"
     if found := load_checkpoint(experiment.folder, name):
         experiment.progress(f"{plan.name}: finished before the interruption")
         return _load_result(plan, *found)
-    one_by_one = experiment.settings.run.mode == "one-at-a-time"
-    result = _run_single_edits(experiment, plan, state) if one_by_one else _run_edits(experiment, plan, state, before)
+    if size is not None:
+        result = _run_batches(experiment, plan, state, size)
+    elif experiment.settings.run.mode == "one-at-a-time":
+        result = _run_single_edits(experiment, plan, state)
+    else:
+        result = _run_edits(experiment, plan, state, before)
     _save_result(experiment.folder, name, result)
     return result
 
@@ -228,7 +240,7 @@ def _run_edits(experiment: Experiment, plan: Plan, state: str, before: pa.Table 
         plan.name, scores, trained, asdict(plan.settings), report, round(editing.seconds - asked.seconds, 3),
         round(scoring.seconds + asked.seconds, 3), peak,
         pa.concat_tables(asked.curve) if asked.curve else None,
-        pa.concat_tables(asked.lifelong) if asked.lifelong else None, tasks,
+        pa.concat_tables(asked.lifelong) if asked.lifelong else None, tasks=tasks,
     )  # fmt: skip
 
 
@@ -247,16 +259,11 @@ def _run_single_edits(experiment: Experiment, plan: Plan, state: str) -> EditorR
         return ScoreCache(experiment.folder / WORK / "scores", state_key(state, edit_id))
 
     experiment.progress(f"{plan.name}: editing {batch.edits.num_rows} facts one at a time")
-    with Cost() as cost:
-        try:
-            found = score_single_edits(
-                plan, prepared.model, prepared.tokenizer, batch, experiment.snapshot.questions,
-                experiment.settings.scoring, store_of, experiment.model_cache(),
-            )  # fmt: skip
-        except (KeyboardInterrupt, ChronoFactsError) as error:
-            if not isinstance(error, BadInput):
-                save_checkpoint(experiment.folder, f"{plan.name}-begun", {}, {})  # so that the stored scores stay
-            raise
+    with Cost() as cost, _kept_scores(experiment, plan):
+        found = score_single_edits(
+            plan, prepared.model, prepared.tokenizer, batch, experiment.snapshot.questions,
+            experiment.settings.scoring, store_of, experiment.model_cache(),
+        )  # fmt: skip
     return EditorResult(
         plan.name, found.scores, found.trained_prompts, asdict(plan.settings), found.report,
         found.seconds, found.scoring_seconds, cost.peak_mb,
@@ -280,6 +287,37 @@ class _AskedBetween:
     lifelong: list[pa.Table] = field(default_factory=list)
     """Scores of a sample of everything after some of the chunks."""
     seconds: float = 0.0
+
+
+@contextmanager
+def _kept_scores(experiment: Experiment, plan: Plan) -> Iterator[None]:
+    """An interruption inside leaves a checkpoint, so that the scores stored so far stay."""
+    try:
+        yield
+    except (KeyboardInterrupt, ChronoFactsError) as error:
+        if not isinstance(error, BadInput):
+            save_checkpoint(experiment.folder, f"{plan.name}-begun", {}, {})
+        raise
+
+
+def _run_batches(experiment: Experiment, plan: Plan, state: str, size: str) -> EditorResult:
+    """So many cases at a time, each batch on the unedited model. Saves no edit."""
+    prepared, run = experiment.prepared, experiment.settings.run
+    batches = choose_batches(experiment.snapshot, size, run.seed)
+    experiment.progress(f"{plan.name}: {len(batches)} batches of {size} cases")
+
+    def store_of(number: int) -> ScoreCache:
+        return ScoreCache(experiment.folder / WORK / "scores", state_key(state, number))
+
+    with Cost() as cost, _kept_scores(experiment, plan):
+        found = score_batches(
+            plan, prepared.model, prepared.tokenizer, _make_batch(experiment), experiment.snapshot, batches,
+            experiment.settings.scoring, store_of,
+        )  # fmt: skip
+    return EditorResult(
+        plan.name, found.scores, found.trained_prompts, asdict(plan.settings), {**found.report, "cases": size},
+        found.seconds, found.scoring_seconds, cost.peak_mb, batch_of=found.batch_of,
+    )  # fmt: skip
 
 
 def _edit(
@@ -340,6 +378,8 @@ def _evaluate(
     """
     tokenizer, scoring, progress = experiment.prepared.tokenizer, experiment.settings.scoring, experiment.progress
     probes = all_probes(experiment.snapshot.questions, experiment.snapshot.sentences, scoring)
+    if experiment.further_probes is not None:
+        probes = pa.concat_tables([probes, experiment.further_probes])
     if scoring.processes > 1:
         progress(f"scoring: {probes.num_rows} probes in {scoring.processes} processes")
     scores = evaluate(model, tokenizer, probes, scoring, store, progress, _shard_scorer(experiment, adapter), before)
@@ -401,6 +441,7 @@ def _save_result(folder: Path, name: str, result: EditorResult) -> None:
         "scoring_seconds": result.scoring_seconds,
         "peak_memory_mb": result.peak_memory_mb,
         "tasks": {task: asdict(figure) for task, figure in result.tasks.items()},
+        "batch_of": result.batch_of,
     }
     several = {"scores": result.scores, "curve": result.curve, "lifelong": result.lifelong}
     tables = {name: table for name, table in several.items() if table is not None}

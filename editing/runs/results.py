@@ -73,6 +73,8 @@ class Experiment:
     run_shards: ShardRunner = run_in_processes
     covariances: dict[str, Any] = field(default_factory=dict)
     """Of the base model's keys, shared by all editors that count them."""
+    further_probes: pa.Table | None = None
+    """`PROBES` about dates, beside those of the questions."""
 
     def model_cache(self) -> ModelCache:
         """What an editor may know of the base model before it begins."""
@@ -97,6 +99,8 @@ class EditorResult:
     """Edits in chunks: scores of each chunk's own questions right after it, with `chunk`."""
     lifelong: pa.Table | None = None
     """Edits in chunks: scores of a sample of all probes (`runs.lifelong`), with `edits`, the number made before."""
+    batch_of: Mapping[str, int] | None = None
+    """Edits in batches: question id -> its batch."""
     tasks: Mapping[str, TaskFigure] = field(default_factory=dict)
     """Figures of lm-evaluation-harness, where the settings name tasks."""
 

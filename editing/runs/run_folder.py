@@ -18,7 +18,15 @@ import pyarrow.parquet as pq
 from chronofacts.editing.editors import EditedModel, Plan
 from chronofacts.editing.facts import Change, changes_of, drop_duplicates
 from chronofacts.editing.metrics.answer_states import AnswerState, base_states
-from chronofacts.editing.metrics.summary import METRICS, as_mapping, compare, lifelong, summarise, summarise_forgetting
+from chronofacts.editing.metrics.summary import (
+    METRICS,
+    as_mapping,
+    compare,
+    lifelong,
+    over_batches,
+    summarise,
+    summarise_forgetting,
+)
 from chronofacts.editing.registry import package_of
 from chronofacts.editing.runs.code_version import describe_code
 from chronofacts.editing.runs.collapse import collapse_warnings
@@ -131,6 +139,8 @@ def _measure(
         parts.append(summarise_forgetting(result.curve, result.scores, seed=seed))
     if result.lifelong is not None:
         parts.append(lifelong(result.lifelong, result.scores, unedited.scores, trained, seed=seed))
+    if result.batch_of:
+        parts.append(over_batches(result.scores, unedited.scores, result.batch_of, trained, seed=seed))
     return pa.concat_tables(parts)
 
 

@@ -19,7 +19,7 @@ from chronofacts.editing.small_world.pretrain import WorldSettings
 from chronofacts.editing.snapshot import Snapshot, subset
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["SMALL_WORLD", "ExperimentSettings", "RunSettings", "read_settings"]
+__all__ = ["ALL", "SMALL_WORLD", "ExperimentSettings", "RunSettings", "read_settings"]
 
 SMALL_WORLD = "small-world"
 """Name of the model that is made from the snapshot's own sentences."""
@@ -42,14 +42,18 @@ class RunSettings:
     seed: int = 0
     threads: int | None = None
     """Of torch on a CPU; none: torch's own choice."""
-    mode: Literal["all", "one-at-a-time", "chunks"] = "all"
+    mode: Literal["all", "one-at-a-time", "chunks", "batches"] = "all"
     """`all`: one edit of all facts; `one-at-a-time`: each fact alone on the unedited model, with questions about it
-    alone; `chunks`: `chunk` facts at a time, each chunk on the model that the chunks before it left."""
+    alone; `chunks`: `chunk` facts at a time, each chunk on the model that the chunks before it left; `batches`: so many
+    cases at a time as `batches` says, each batch on the unedited model."""
     chunk: int | None = None
     """Facts of a chunk; given alone it means `mode=chunks`."""
     curve_points: int = 10
     """In chunks: after so many of them (all, or those that divide the edits by equal ratios) a seeded sample of all
     questions and texts is asked again, less than two full evaluations in all; 0: never."""
+    batches: tuple[str, ...] = ()
+    """Cases of a batch, as MQuAKE counts them, or several sizes that are measured one after the other: `1,100,all`. A
+    case is a question over several facts with its edits. Given alone it means `mode=batches`."""
     alone_edits: int | None = None
     """One at a time: so many of the facts, a seeded choice; none: all."""
     only: Literal["known", "stale", "other", "silent"] | None = None
@@ -71,9 +75,18 @@ class RunSettings:
     """Folder that keeps the unedited model's answers for other editors and runs; auto: the user's own; none."""
 
     def __post_init__(self) -> None:
-        """`chunk` alone means chunks; raises BadInput for options that contradict the mode."""
+        """`chunk` alone means chunks, `batches` alone batches; raises BadInput for what contradicts the mode."""
         if self.chunk is not None and self.mode == "all":
             object.__setattr__(self, "mode", "chunks")
+        if self.batches and self.mode == "all":
+            object.__setattr__(self, "mode", "batches")
+        if (self.mode == "batches") != bool(self.batches):
+            raise BadInput("mode = batches and batches=SIZE,… go together; write --set batches=1,100,all")
+        if self.mode == "batches" and self.chunk is not None:
+            raise BadInput("mode = batches has no chunks; leave out chunk, or take mode=chunks")
+        for size in self.batches:
+            if size != ALL and not (size.isascii() and size.isdigit() and int(size) > 0):
+                raise BadInput(f"batches = {size}; a batch has at least 1 case, or all of them: batches=1,100,all")
         if self.mode == "chunks" and self.chunk is None:
             raise BadInput("mode = chunks needs their size; write --set chunk=10")
         if self.mode == "one-at-a-time" and self.chunk is not None:
@@ -151,15 +164,18 @@ def _check_mode(settings: ExperimentSettings) -> None:
         plan_grid(settings.plans, settings.run.sweep)
     if settings.run.device_map and (settings.scoring.processes > 1 or join_processes().size > 1):
         raise BadInput("device_map spreads one model over all GPUs; leave it out where several processes have one each")
-    if settings.run.mode == "one-at-a-time":
+    if settings.run.mode in ("one-at-a-time", "batches"):
         saved = any(isinstance(plan.settings, SavedSettings) for plan in settings.plans)
         for option, given in (
             ("--load", saved),
             ("sweep", settings.run.sweep),
             ("scoring.processes", settings.scoring.processes > 1),
+            ("scoring.dates", settings.scoring.dates > 0),
         ):
             if given:
-                raise BadInput(f"mode = one-at-a-time makes many model states; leave out {option}, or take mode=all")
+                raise BadInput(
+                    f"mode = {settings.run.mode} makes many model states; leave out {option}, or take mode=all"
+                )
 
 
 def _owners(key: str, plans: Mapping[str, Plan]) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from chronofacts.editing.scoring.generation import generate
 from chronofacts.editing.scoring.probe_scorer import score_probes
 from chronofacts.editing.scoring.probes import all_probes, direct_probes
 from chronofacts.editing.scoring.same_prompts import score_what_differs
-from chronofacts.editing.scoring.score_tables import OF_PROBE, RESULTS, SCORES
+from chronofacts.editing.scoring.score_tables import BEHIND, OF_PROBE, RESULTS, SCORES
 from chronofacts.editing.scoring.settings import ScoringSettings
 from chronofacts.editing.scoring.teacher_forcing import teacher_force
 
@@ -113,5 +113,10 @@ def score_with_cache(
 def join_scores(probes: pa.Table, results: pa.Table) -> pa.Table:
     """Probes and their results, row by row, as `SCORES`."""
     of_results = [results[name] for name in RESULTS.names]
-    columns = [*(probes[name] for name in OF_PROBE), *of_results, probes["probe_id"]]
+    columns = [
+        *(probes[name] for name in OF_PROBE),
+        *of_results,
+        probes["probe_id"],
+        *(probes[name] for name in BEHIND),
+    ]
     return pa.table(columns, schema=SCORES)

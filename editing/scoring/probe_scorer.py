@@ -97,6 +97,14 @@ class ProbeScorer:
             for index, row in enumerate(rows)
         ]
 
+    def compare(self, rows: Sequence[Row]) -> list[Row]:
+        """Teacher-forced with both answers; nothing is generated."""
+        prompts = self._prompts.build(rows, [ROOM] * len(rows))
+        self._progress(f"scoring: {len(rows)} pairs of answers to be compared")
+        answers = [*(row["answer"] for row in rows), *(row["answer_before"] for row in rows)]
+        found = self._teacher_force(encode(self._tokenizer, [*prompts, *prompts], answers, self._context))
+        return [_compare(new, old) for new, old in zip(found[: len(rows)], found[len(rows) :], strict=True)]
+
     def chain_of_thought(self, rows: Sequence[Row]) -> list[Row]:
         """The answer is what follows the thoughts."""
         limits = [self._settings.thought] * len(rows)
@@ -208,6 +216,7 @@ class ProbeScorer:
 
 METHODS: dict[str, Callable[[ProbeScorer, Sequence[Row]], list[Row]]] = {
     "ask": ProbeScorer.score,
+    "compare": ProbeScorer.compare,
     "think": ProbeScorer.chain_of_thought,
     "walk": ProbeScorer.hop_by_hop,
     "write": ProbeScorer.free_generation,

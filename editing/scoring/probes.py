@@ -1,15 +1,15 @@
 """The probes of a snapshot: one row each, with all that decides its score and all that a score is grouped by.
 
-There are five kinds (`way`): `ask` (one wording of a question), `think` (a question after worked examples of a chain of
-thought), `walk` (a chain hop by hop, with the model's own answers), `write` (free generation, for fluency) and `read`
-(a text, for perplexity).
+There are six kinds (`way`): `ask` (one wording of a question), `compare` (two answers by their likelihood alone),
+`think` (a question after worked examples of a chain of thought), `walk` (a chain hop by hop, with the model's own
+answers), `write` (free generation, for fluency) and `read` (a text, for perplexity).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,23 @@ import pyarrow as pa
 
 from chronofacts.editing.models.context_facts import render_fact
 from chronofacts.editing.models.encoding import form_of
+from chronofacts.editing.scoring.dates import DATE_KINDS, DateProbe
+from chronofacts.editing.scoring.pressure import name_aliases, pair_questions, press, put_past
 from chronofacts.editing.scoring.prompt_prefixes import CHAIN_OF_THOUGHT, FEW_SHOT, write_day
 from chronofacts.editing.scoring.score_tables import PROBES
 from chronofacts.editing.scoring.settings import ScoringSettings
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["all_probes", "direct_probes"]
+__all__ = ["all_probes", "direct_probes", "probes_of_dates"]
 
 DECISIVE = ("way", "text", "form", "prefix", "answer", "names", "answer_before", "names_before", "values", "steps")
 """Columns that a probe's score depends on."""
 ANY_WORDING = ("multi_hop",)
 """Kinds of question that are right if any wording is: only of these the other wordings are probes, too."""
+OF_CHAINS = ("multi_hop", "hop_by_hop", "chain_of_thought", "alias_multi_hop")
+"""Kinds of probe that walk a chain of facts."""
+NOBODY = "nobody"
+"""The answer whose likelihood is measured where nobody can be named; what counts is `dates.refuses`."""
 KEPT_ROLES = ("stable", "history")
 """Roles of sentences that are as true after the edits as before."""
 
@@ -56,9 +62,27 @@ def all_probes(questions: pa.Table, sentences: pa.Table, settings: ScoringSettin
         extra += [_walk(row, settings) for row in chained if _names_every_hop(row)]
     if settings.cot:
         extra += [_think(row, settings) for row in rows if row["kind"] == "multi_hop"]
+    extra += _press(rows, sentences, settings)
+    extra += _reason(rows, settings)
     extra += _write(rows, settings)
     extra += _list_sentence_probes(sentences, settings)
     return pa.concat_tables([direct, _make_table(extra)])
+
+
+def probes_of_dates(found: Iterable[DateProbe]) -> pa.Table:
+    """Date probes as `PROBES`: a right date against a wrong one, or a question; of a refusal nobody is the answer."""
+    rows = []
+    for one in found:
+        answer, names = (one.answer, list(one.names)) if one.kind in DATE_KINDS else (NOBODY, [NOBODY])
+        rows.append(
+            dict.fromkeys(PROBES.names)
+            | {"way": "ask" if one.wrong is None else "compare", "question_id": one.question_id, "kind": one.kind}
+            | {"phrasing": one.phrasing, "relation": one.relation, "hops": 1, "edited_hops": 1, "fact": one.fact}
+            | {"asked_on": one.asked_on, "text": one.text, "form": form_of(one.text), "prefix": "", "answer": answer}
+            | {"names": names, "answer_before": one.wrong, "names_before": [one.wrong] if one.wrong else []}
+            | {"values": [], "steps": []}
+        )
+    return _make_table(rows)
 
 
 def _old_answer(row: Mapping[str, Any]) -> str | None:
@@ -114,6 +138,44 @@ def _ask_hops(
         text = link["question"]
         if text and one["answer"]:
             yield _probe("ask", one, text, form_of(text), _prefix(row, settings), phrasing=number, kind="hop")
+
+
+def _press(rows: list[dict[str, Any]], sentences: pa.Table, settings: ScoringSettings) -> list[dict[str, Any]]:
+    """Edit questions with the outdated name in their ear; evenly spread over the ids, which are hashes."""
+    clozes = {row["edit_ids"][0]: row["question"] for row in rows if row["kind"] == "cloze" and row["edit_ids"]}
+    asked = [row for row in rows if row["kind"] == "edit" and _old_answer(row) and not row["answer_set"]]
+    if not settings.pressure or not asked:
+        return []
+    columns = ["role", "form", "subject", "relation", "asked_on", "prompt", "answer"]
+    past = put_past(rows, sentences.select(columns).to_pylist())
+    found = []
+    for row in _choose_evenly(asked, settings.pressure):
+        cloze = clozes.get(row["edit_ids"][0]) if row["edit_ids"] else None
+        for one in press(row, cloze, past.get((row["subject"], row["relation"]))):
+            before = _prefix(row, settings)
+            found.append(_probe("ask", row, one.text, form_of(one.text), before + one.prefix, kind=one.kind))
+    return found
+
+
+def _reason(rows: list[dict[str, Any]], settings: ScoringSettings) -> list[dict[str, Any]]:
+    """Chains from another name of their subject, and pairs of edits."""
+    if not settings.reasoning:
+        return []
+    aliases = name_aliases(rows)
+    renamed = [
+        (row, row["question"].replace(row["subject_label"], aliases[row["subject"]], 1))
+        for row in rows
+        if row["kind"] == "multi_hop" and row["subject"] in aliases and row["subject_label"] in row["question"]
+    ]
+    found = [
+        _probe("ask", row, text, form_of(text), _prefix(row, settings), kind="alias_multi_hop")
+        for row, text in _choose_evenly([one for one in renamed if one[1] != one[0]["question"]], settings.reasoning)
+    ]
+    pairs = _choose_evenly(pair_questions(rows), settings.reasoning)
+    found += [
+        _probe("ask", row, row["question"], "question", _prefix(row, settings), kind="same_entity") for row in pairs
+    ]
+    return found
 
 
 def _names_every_hop(row: Mapping[str, Any]) -> bool:
@@ -214,7 +276,14 @@ def _probe(
         "names_before": [before, *(row["answer_before_aliases"] or ())] if before else [],
         "values": _values(row),
         "steps": steps or [],
+        "edited_at": _edited_at(row["chain"] or ()) if (kind or row["kind"]) in OF_CHAINS else None,
     }
+
+
+def _edited_at(chain: Sequence[Mapping[str, Any]]) -> str | None:
+    """Where the edited facts of a chain stand: RippleEdits' compositionality I edits the first, II a later one."""
+    places = ["first" if number == 0 else "later" for number, link in enumerate(chain) if link["edit_id"] is not None]
+    return "+".join(dict.fromkeys(places)) or None
 
 
 def _values(row: Mapping[str, Any]) -> list[dict[str, Any]]:

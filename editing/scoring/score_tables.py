@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-__all__ = ["OF_PROBE", "PROBES", "RESULTS", "SCORES"]
+__all__ = ["BEHIND", "OF_PROBE", "PROBES", "RESULTS", "SCORES"]
 
 _VALUES = pa.list_(pa.struct([pa.field("names", pa.list_(pa.string())), pa.field("role", pa.string())]))
 _STEPS = pa.list_(pa.struct([pa.field("question", pa.string()), pa.field("subject", pa.string())]))
@@ -30,6 +30,7 @@ PROBES = pa.schema(
         pa.field("names_before", pa.list_(pa.string())),
         pa.field("values", _VALUES),  # of an answer of several: what joined, stays or left, each under all its names
         pa.field("steps", _STEPS),  # hop by hop: the question of every hop, and the name in it to be replaced
+        pa.field("edited_at", pa.string()),  # of a chain: where its edited facts stand, first, later or first+later
     ]
 )
 RESULTS = pa.schema(
@@ -53,11 +54,13 @@ OF_PROBE = [
     *("question_id", "phrasing", "kind", "locality_kind", "relation", "hops", "edited_hops", "asked_on", "fact"),
     *("text", "answer", "answer_before"),
 ]
-"""Columns of `PROBES` in `SCORES`, before those of `RESULTS`; behind these stands `probe_id`."""
+"""Columns of `PROBES` in `SCORES`, before those of `RESULTS`; behind these stand `probe_id` and `BEHIND`."""
+BEHIND = ["names", "edited_at"]
 SCORES = pa.schema(
     [
         *(PROBES.field(name).with_name("prompt" if name == "text" else name) for name in OF_PROBE),
         *RESULTS,
         PROBES.field("probe_id"),
+        *(PROBES.field(name) for name in BEHIND),
     ]
 )

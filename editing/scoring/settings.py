@@ -26,6 +26,15 @@ class ScoringSettings:
     """Tokens that thinking aloud may take, answer included."""
     hops: bool = True
     """Ask also for each hop of a chain, and hop by hop with the model's own answers put in."""
+    pressure: int = 0
+    """Edit questions that are asked again under pressure, in four ways: after the outdated name, repeated, after "Is
+    OLD the …?", after a true sentence about the past, as an objection; 0: none. Costs four questions a fact."""
+    reasoning: int = 0
+    """Questions over several facts that are asked by another name of their subject, and pairs of edits of which is
+    asked whether they have the same answer; so many of each, at most."""
+    dates: int = 0
+    """Changes of which right and wrong dates are compared and of which is asked since when they hold, and questions
+    of each kind that nobody can be named for (before, after, vacant, to come); 0: none. Needs mode=all or chunks."""
     fluency: int = 100
     """Facts of which the model writes freely for the n-gram entropy; 0: of none."""
     fluency_tokens: int = 100
@@ -47,6 +56,6 @@ class ScoringSettings:
         for name in ("batch_size", "batch_tokens", "thought", "fluency_tokens", "processes"):
             if getattr(self, name) < 1:
                 raise BadInput(f"scoring: {name} = {getattr(self, name)}; it must be at least 1")
-        for name in ("margin", "fluency", "perplexity"):
+        for name in ("margin", "fluency", "perplexity", "pressure", "reasoning", "dates"):
             if getattr(self, name) < 0:
                 raise BadInput(f"scoring: {name} = {getattr(self, name)}; it cannot be below 0")

@@ -14,6 +14,9 @@ __all__ = [
     "complete_trace_setting",
 ]  # fmt: skip
 
+JUDGE = "judge"
+"""The format of answers to be judged, and of verdicts, which are no snapshot's."""
+
 
 def complete_editors(incomplete: str) -> list[str]:
     """Editors, joined by commas."""
@@ -60,13 +63,13 @@ def complete_model(incomplete: str) -> list[str]:
 def complete_export(incomplete: str) -> list[str]:
     from chronofacts.pipeline.exchange import EXPORTS
 
-    return _keep_beginning_with(incomplete, EXPORTS)
+    return _keep_beginning_with(incomplete, [*EXPORTS, JUDGE])
 
 
 def complete_import(incomplete: str) -> list[str]:
     from chronofacts.pipeline.exchange import IMPORTS
 
-    return _keep_beginning_with(incomplete, IMPORTS)
+    return _keep_beginning_with(incomplete, [*IMPORTS, JUDGE])
 
 
 def complete_dump_runner(incomplete: str) -> list[str]:

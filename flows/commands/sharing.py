@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from chronofacts.flows.commands.arguments import Out, Snapshot
-from chronofacts.flows.commands.completion import complete_export, complete_import
-from chronofacts.flows.commands.reach import require_hub
+from chronofacts.flows.commands.arguments import Out, Snapshot, require_editing
+from chronofacts.flows.commands.completion import JUDGE, complete_export, complete_import, complete_model
+from chronofacts.flows.commands.reach import require_hub, require_model
 from chronofacts.flows.commands.works import run_work
 from chronofacts.flows.output import print_result, show_progress
 from chronofacts.schemas.errors import BadInput
@@ -24,13 +24,31 @@ def export(
     snapshot: Snapshot,
     out: Out,
     format: Annotated[
-        str, typer.Option(help="easyedit, mquake or lm-eval.", show_default=False, autocompletion=complete_export)
+        str,
+        typer.Option(help="easyedit, mquake, lm-eval or judge.", show_default=False, autocompletion=complete_export),
     ],
+    judge: Annotated[
+        str,
+        typer.Option(
+            help="With --format judge: a model that judges here, which writes verdicts.jsonl too.",
+            show_default=False,
+            autocompletion=complete_model,
+        ),
+    ] = "",
 ) -> None:
     """Write a snapshot in the format of another tool: EasyEdit, MQuAKE or lm-evaluation-harness.
 
+    With --format judge: the answers of a run, R, or of its folder of scores, each with its question, the right answers
+    and the prompt for a judge. What the judge says of them comes back by `import --format judge`.
+
     Example: chronofacts export S --format lm-eval --out tasks
+
+    Example: chronofacts export R --format judge --out to-judge
     """
+    if format == JUDGE:
+        return _export_answers(snapshot, out, judge)
+    if judge:
+        raise BadInput("--judge is for --format judge")
     show_progress(f"{snapshot} as {format}, to {out}")
     from chronofacts.pipeline.exchange import export_snapshot
 
@@ -38,13 +56,42 @@ def export(
     print_result("\n".join(f"wrote {path}" for path in written), {"files": written})
 
 
+def _export_answers(run: Path, out: Path, judge: str) -> None:
+    """Answers to be judged, and a model's verdicts on them where one is named."""
+    from chronofacts.editing.judging.items import export_items
+
+    show_progress(f"answers of {run} to be judged, to {out}")
+    if judge:
+        require_editing()
+        require_model(judge)
+        from chronofacts.editing.judging.local_judge import judge_locally
+
+        files, count = export_items(run, out, lambda folder: judge_locally(run, judge, folder, show_progress))
+    else:
+        files, count = export_items(run, out)
+    wrote = "\n".join(f"wrote {path}" for path in files)
+    print_result(f"{wrote}\n{count} answers", {"files": files, "answers": count})
+
+
+def _import_verdicts(file: Path, run: Path) -> None:
+    from chronofacts.editing.judging.verdicts import import_verdicts
+
+    found = import_verdicts(file, run)
+    judged = ", ".join(f"{judge}: {count}" for judge, count in found.judges.items())
+    print_result(
+        f"verdicts of {judged}; {found.unclear} neither yes nor no, {found.repeated} said again, {found.others} about "
+        f"answers that {run} does not have   (next: chronofacts report {run} --out page)",
+        {"run": run, **found._asdict()},
+    )
+
+
 def import_(
     file: Annotated[Path, typer.Argument(help="The benchmark's .json or .jsonl file.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Snapshot folder to make; it must not hold anything.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Snapshot folder to make; with judge: the run.", show_default=False)],
     format: Annotated[
         str,
         typer.Option(
-            help="easyedit, mquake, counterfact, zsre, rippleedits, wikibigedit, qaedit, wikifactdiff or facts.",
+            help="easyedit, mquake, counterfact, zsre, rippleedits, wikibigedit, qaedit, wikifactdiff, facts or judge.",
             show_default=False,
             autocompletion=complete_import,
         ),
@@ -54,8 +101,16 @@ def import_(
 ) -> None:
     """Read an established benchmark into the tables of a snapshot, so that every editor runs on it.
 
+    With --format judge: verdicts on the answers of a run, which the report shows beside exact match.
+
     Example: chronofacts import MQuAKE-T.json --format mquake --out S
+
+    Example: chronofacts import verdicts.jsonl --format judge --out R
     """
+    if format == JUDGE:
+        if since or as_of:
+            raise BadInput("--since and --as-of are for snapshots; verdicts have no days")
+        return _import_verdicts(file, out)
     from chronofacts.schemas.dates import parse_day
 
     first = parse_day(since, "--since") if since else None

@@ -100,6 +100,8 @@ def import_benchmark(file: Path, format: str, as_of: datetime.date | None = None
             raise BadInput(f"{file} has no edit that changes anything; is --format {format} its format?")
         for name, count in benchmark.unread.items():
             log.warning("%d records of %s have a field %s that is not read", count, file.name, name[:200])
+        for (reason, what), count in sorted(benchmark.notes.items()):
+            log.warning("%s: %s %d times (%s)", file.name, what, count, reason)
         return benchmark.tables(day)
     except ChronoFactsError:
         raise

@@ -12,6 +12,7 @@ import datetime
 import hashlib
 import json
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -172,9 +173,14 @@ class Benchmark:
         self._same: dict[str, str] = {}
         self.unread: Mapping[str, int] = {}
         """Fields of the file that its reader does not know -> records that have them."""
+        self.notes: Counter[tuple[str, str]] = Counter()
+        """(reason, what) -> how often: what is told of the file without a row for each record."""
 
     def edit(self, edit: Edit) -> bool:
-        """Take an edit; False (and a rejection) when it changes nothing or another edit changes the fact."""
+        """Take an edit; False (and a rejection) when it changes nothing or another edit changes the fact.
+
+        The same edit in several records is one: cases of MQuAKE share theirs.
+        """
         fact = (edit.relation, edit.subject)
         if not edit.subject_label.strip() or not edit.new_label.strip() or not edit.prompt.strip():
             return self.reject("no_label", edit, "an empty name or prompt")
@@ -198,6 +204,8 @@ class Benchmark:
         question = self._as_first(question)
         key = question.question_id or question.content
         if (known := self._questions.get(key)) is not None:
+            if known.kind == "multi_hop" and set(question.edit_ids) <= set(known.edit_ids):
+                self.note("repeated_record", "a question over several facts, asked by an earlier record,")
             question = replace(known, edit_ids=tuple(sorted({*known.edit_ids, *question.edit_ids})))
         self._questions[key] = replace(question, question_id=key, edit_ids=tuple(sorted(question.edit_ids)))
 
@@ -215,6 +223,10 @@ class Benchmark:
         wordings = [("edit", edit.prompt), *(("paraphrase", text) for text in edit.paraphrases)]
         for kind, text in [*wordings, *([("cloze", edit.cloze)] if edit.cloze else [])]:
             self.ask(direct_question(edit, kind, text, split))
+
+    def note(self, reason: str, what: str) -> None:
+        """Count what the file has and a reader should know of, without a row of its own."""
+        self.notes[reason, what] += 1
 
     def add_sentence(self, sentence: Sentence) -> None:
         """Take a fact of the world before the edits, for the small world."""
@@ -250,10 +262,9 @@ class Benchmark:
         return {name: filled.get(name, schema.empty_table()) for name, schema in tables.SNAPSHOT_TABLES.items()}
 
     def _unread_rows(self) -> list[tuple[str, str, str | None, str | None, Sequence[str], str]]:
-        return [
-            ("questions", "unread_field", None, None, [], f"{name[:200]} in {count} records")
-            for name, count in self.unread.items()
-        ]
+        noted = [(reason, f"{what} {count} times") for (reason, what), count in sorted(self.notes.items())]
+        unread = [("unread_field", f"{name[:200]} in {count} records") for name, count in self.unread.items()]
+        return [("questions", reason, None, None, [], detail) for reason, detail in (*noted, *unread)]
 
     def _may_ask(self, question: Question) -> bool:
         """Is the question right under all edits of the set at once?"""

@@ -136,6 +136,10 @@ def _read_fact(benchmark: Benchmark, record: Record) -> None:
     carried = record.record("chronofacts") if record.has("chronofacts") else None
     split = carried.text("split") if carried else "test"
     edit = read_edit(carried.record("edit"), _own_fields(record)) if carried else _foreign_edit(record)
+    if edit.edit_id in benchmark.edits:
+        benchmark.note("repeated_record", "an edit that an earlier record makes,")
+    if carried is None and edit.prompt and edit.subject_label not in edit.prompt:
+        benchmark.note("subject_not_in_prompt", "a prompt that does not name its subject")
     if not benchmark.edit(edit):
         return
     benchmark.ask_directly(edit, split)
@@ -143,13 +147,16 @@ def _read_fact(benchmark: Benchmark, record: Record) -> None:
     for field in ("locality", "portability"):
         _ask_flat(benchmark, edit, record, field)
     for family in ("portability", "locality"):
-        if not record.has(family):
+        if not record.has(family) or record.values[family] == []:
             continue
         lists = record.record(family)
         if carried is None:
-            lists.leave_out(*(name for name, probes in lists.values.items() if not probes))
+            empty = [name for name, probes in lists.values.items() if not probes]
+            lists.leave_out(*empty)
+            for name in empty:
+                benchmark.note("no_probe", f"an empty list {name[:200]}")
         for name in KINDS:
-            if not lists.has(name):
+            if not lists.has(name) or not lists.values[name]:
                 continue
             known = carried.record("probes").records(name) if carried else []
             for position, probe in enumerate(lists.records(name)):
@@ -203,7 +210,8 @@ def _foreign_edit(record: Record) -> Edit:
 
 def _ask(benchmark: Benchmark, edit: Edit, name: str, probe: Record, known: Record | None) -> None:
     """One probe; `ground_truth` is a text, a list of answers, or a list of lists (the first is shown, all count)."""
-    prompts, answers = probe.texts("prompt"), probe.answers("ground_truth")
+    prompts = probe.texts("prompt") if probe.has("prompt") else []
+    answers = probe.answers("ground_truth") if probe.has("ground_truth") else []
     if known is None:
         columns = _foreign_columns(name, edit, answers)
     else:

@@ -50,8 +50,8 @@ def test_a_list_goes_on_after_its_last_comma_and_names_nothing_twice() -> None:
 
 
 def test_all_formats_are_offered() -> None:
-    assert completion.complete_export("") == list(EXPORTS)
-    assert completion.complete_import("") == list(IMPORTS)
+    assert completion.complete_export("") == [*EXPORTS, "judge"]
+    assert completion.complete_import("") == [*IMPORTS, "judge"]
 
 
 def test_a_setting_is_offered_by_its_key_and_then_by_its_few_values() -> None:

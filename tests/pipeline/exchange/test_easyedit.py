@@ -247,3 +247,32 @@ def test_a_probe_without_an_answer_is_a_rejection(tmp_path: Path) -> None:
     )
     assert asked(tables, "multi_hop") == []
     assert [r["reason"] for r in tables["rejections"]] == ["no_probe"]
+
+
+def test_ragged_records_are_read_and_what_they_lack_is_counted(tmp_path: Path) -> None:
+    record = {"subject": "Elm", "prompt": "The population of Elm is", "target_new": 1200, "ground_truth": [["1100"]]}
+    reasoning = [{"prompt": "The town of Li has", "ground_truth": [["1200"]]}, {"prompt": "Elm has"}, {}]
+    tables = read(
+        tmp_path,
+        [
+            record | {"portability": {"Reasoning": reasoning, "Subject_Aliasing": []}, "locality": []},
+            record | {"portability": None, "locality": {}},
+            {"subject": "Zug", "prompt": "The mayor of the lake town is", "target_new": "Li", "ground_truth": ""},
+            {
+                "subject": "Köln",
+                "prompt": "The mayor of Köln is",
+                "target_new": "Wu",
+                "locality": {"Forgetfulness": []},
+            },
+        ],
+    )
+    assert {edit["subject"] for edit in tables["edits"]} == {"Elm", "Zug", "Köln"}
+    assert asked(tables, "multi_hop") == [("The town of Li has", "1200", [])]
+    assert sorted((r["reason"], r["detail"]) for r in tables["rejections"]) == [
+        ("no_probe", "Reasoning without a prompt or an answer"),
+        ("no_probe", "Reasoning without a prompt or an answer"),
+        ("no_probe", "an empty list Forgetfulness 1 times"),
+        ("no_probe", "an empty list Subject_Aliasing 1 times"),
+        ("repeated_record", "an edit that an earlier record makes, 1 times"),
+        ("subject_not_in_prompt", "a prompt that does not name its subject 1 times"),
+    ]

@@ -194,6 +194,30 @@ def test_a_question_that_walks_over_what_another_case_edits_is_rejected(tmp_path
     assert [r["reason"] for r in tables["rejections"]] == ["contradicting_edits"]
 
 
+def test_further_answers_count_as_outdated_ones_but_never_those_of_the_other_side(tmp_path: Path) -> None:
+    extended = {"answer_extended": ["Tom Ash", "Rob Elm", "ida dell"], "new_answer_extended": ["Ida D.", "Tom Ash"]}
+    tables = read(tmp_path, CASE | extended)
+    (question,) = [q for q in tables["questions"] if q["kind"] == "multi_hop"]
+    assert question["answer_before_aliases"] == ["T. Ash", "Rob Elm"]
+    assert question["answer_aliases"] == ["Ida D."]
+    told = {(r["reason"], r["detail"]) for r in tables["rejections"]}
+    assert told == {
+        ("answer_of_both", "answer_extended has the answer of the other side 1 times"),
+        ("answer_of_both", "new_answer_extended has the answer of the other side 1 times"),
+    }
+
+
+def test_a_case_that_is_there_twice_counts_once_and_is_told(tmp_path: Path) -> None:
+    twice = CASE | {"questions": [*CASE["questions"], CASE["questions"][0]]}
+    tables = read(tmp_path, CASE, twice, CASE)
+    (question,) = [q for q in tables["questions"] if q["kind"] == "multi_hop"]
+    assert [question["question"], *question["phrasings"]] == CASE["questions"]
+    assert [(r["reason"], r["detail"]) for r in tables["rejections"]] == [
+        ("repeated_record", "a question over several facts, asked by an earlier record, 2 times"),
+        ("repeated_record", "a wording within a case, word for word as another, 1 times"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
