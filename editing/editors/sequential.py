@@ -62,10 +62,10 @@ def edit_in_chunks(
     keys are counted on it once, before the first chunk. Raises BadInput for a size below what the editor bears and
     for p-tuning, whose vectors stand before every prompt. At any error the model is restored.
     """
-    fewest = getattr(plan.editor, "fewest_in_chunk", 1)
-    if size < fewest:
-        why = f": {plan.name} cannot edit fewer facts at a time" if fewest > 1 else ""
-        raise BadInput(f"chunk = {size}; it must be at least {fewest}{why}")
+    if size < 1:
+        raise BadInput(f"chunk = {size}; it must be at least 1")
+    if size < batch.edits.num_rows and hasattr(plan.editor, "check_chunk"):
+        plan.editor.check_chunk(size, plan.settings)
     edited, total = SequentialEdits(model, model), batch.edits.num_rows
     cache = replace(cache or ModelCache(covariances={}), earlier_chunks={})
     with undo_on_error(edited):

@@ -9,7 +9,8 @@ margin that parts the edits (x_e) from other texts (x_i), L = -log p(y | x_e) + 
 
 Only a random share of W' learns (eq. 7, `mask`). So many facts are a shard, with a mask of its own; shards are merged
 into one memory by TIES (eq. 8; Yadav et al. 2023), or stay apart, and the one with the largest a(x) answers
-(`merge=none`). ε is a share of the least a(x_e) of all taught texts, and never below α.
+(`merge=none`). ε is a share of the least a(x_e) of all taught texts, but not below the middle of α and β: one fact that
+was not learnt would else open the side memory to everything.
 
 The paper takes the mean of a(x) over a query's tokens and decides once for the whole query. Here each token decides for
 itself, by what enters the matrix there: a cached, packed or freely written text, with a chat template or without, is
@@ -59,10 +60,13 @@ __all__ = ["Wise", "WiseSettings"]
 
 LAYER = 0.85
 """Share of the depth at which the paper edits: 27 of Llama 2's 32."""
+PAPERS_MASK = 0.2
 FEWEST_OTHERS = 64
 POSITIONS = 20_000
 """Of other texts, at most, whose input is kept; and so many of them are compared in a step."""
 COMPARED = 2048
+TEACHINGS = 20
+"""Of one shard, at most."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class WiseSettings:
     paraphrases: int = 2
     epochs: int = 100
     """Passes over a shard's texts, at most; they end when all is learnt."""
-    batch: int = 64
+    batch: int = 32
     """Texts of a step."""
     optimizer: Literal["adam", "sgd"] = "adam"
     """The paper has SGD."""
@@ -83,8 +87,8 @@ class WiseSettings:
     """Of Adam: the share of `unit` by which a step moves what the matrix gives; of SGD the rate itself."""
     stop_loss: float = 0.02
     """A shard is learnt when the loss of a pass, margins included, is below."""
-    mask: float = 0.5
-    """Share of the matrix that learns; the paper's matrices are larger, and have room enough in 0.2."""
+    mask: float | None = None
+    """Share of the matrix that learns; none: all of it where one shard holds all facts, else the paper's 0.2."""
     norm: float | None = None
     """No entry moves further than this; the paper: 1."""
     alpha: float = 0.25
@@ -107,12 +111,21 @@ class WiseSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.shard, self.batch, self.epochs) < 1 or not 0 < self.mask <= 1 or not 0 < self.density <= 1:
+        shares = (self.density, 1.0 if self.mask is None else self.mask)
+        if min(self.shard, self.batch, self.epochs) < 1 or not all(0 < share <= 1 for share in shares):
             raise BadInput("editor wise: shard, batch and epochs must be at least 1, mask and density within 0 and 1")
 
 
 class Wise:
     Settings = WiseSettings
+
+    def check_chunk(self, size: int, settings: WiseSettings) -> None:
+        """Raises BadInput for chunks so small that a shard would be taught again more than `TEACHINGS` times."""
+        if size * TEACHINGS < settings.shard:
+            raise BadInput(
+                f"chunk = {size}: each chunk teaches wise's unfinished shard of {settings.shard} facts again; take at "
+                f"least {-(-settings.shard // TEACHINGS)} facts, or --set wise.shard={size * TEACHINGS}"
+            )
 
     def edit(
         self, model: Any, tokenizer: Any, batch: EditBatch, settings: WiseSettings, cache: ModelCache | None = None
@@ -176,7 +189,7 @@ class _Trainer:
         settings, taught = self.settings, [*(opened.texts if opened else ()), *texts]
         shape, device = tuple(matrix_of(self.module).shape), next(self.model.parameters()).device
         chance = torch.Generator().manual_seed(settings.seed * 1_000_003 + number)
-        mask = (torch.rand(shape, generator=chance) < settings.mask).float().to(device)
+        mask = (torch.rand(shape, generator=chance) < self._share()).float().to(device)
         outside = self._outside(taught, others, number)
         self.unit = self._unit(taught) if settings.unit == "output" else 1.0
         start = opened.change if opened else torch.zeros(shape, device=device)
@@ -192,7 +205,7 @@ class _Trainer:
         else:
             changes = [merge_shards([shard.change for shard in shards], settings.density)]
             parts = [tuple(text for shard in shards for text in shard.texts)]
-        floor = settings.alpha * self.unit
+        floor = 0.5 * (settings.alpha + settings.beta) * self.unit
         least = [
             max(floor, settings.ratio * float(_activation(self._inside(texts), change).min()))
             for change, texts in zip(changes, parts, strict=True)
@@ -206,11 +219,14 @@ class _Trainer:
         """Until all is learnt, or for `epochs` passes."""
         settings, chance = self.settings, np.random.default_rng([self.settings.seed, number])
         optimizer = self._optimizer(change, texts)
+        highest = optimizer.param_groups[0]["lr"]
         by_length = sorted(texts, key=lambda text: len(text.ids))
         sample = list(dict.fromkeys([by_length[0], by_length[-1]]))
         passes = Progress(self.batch.progress, f"wise: shard {number + 1}, {len(texts)} texts, pass", settings.epochs)
         with open_partial_forward(self.model, sample, lowest=self.layer) as forward:
             for done in range(settings.epochs):
+                if settings.optimizer == "adam":
+                    optimizer.param_groups[0]["lr"] = highest * (1 - 0.9 * done / settings.epochs)
                 order, losses = chance.permutation(len(texts)).tolist(), []
                 for begin in range(0, len(order), settings.batch):
                     few = [texts[index] for index in order[begin : begin + settings.batch]]
@@ -251,6 +267,12 @@ class _Trainer:
         unit, margins = self.unit, self.settings
         inside, other = active[-1] / unit, _activation(outside, change) / unit
         return loss + margin_loss(inside, other, margins.alpha, margins.beta, margins.gamma)
+
+    def _share(self) -> float:
+        """Of the matrix that a shard learns in."""
+        whole = self.batch.edits if self.batch.whole is None else self.batch.whole
+        alone = 1.0 if whole.num_rows <= self.settings.shard else PAPERS_MASK
+        return alone if self.settings.mask is None else self.settings.mask
 
     def _optimizer(self, change: torch.Tensor, texts: Sequence[Encoded]) -> torch.optim.Optimizer:
         if self.settings.optimizer == "sgd":

@@ -31,7 +31,7 @@ QUICK = {
     "alphaedit": {"value_steps": "3"},
     "ultraedit": {},
     "grace": {"value_steps": "3"},
-    "wise": {"epochs": "60", "unit": "one", "mask": "1"},
+    "wise": {"epochs": "60", "unit": "one", "mask": "1", "shard": "20"},
     "in-context": {},
     "memory": {},
     "mello": {"room": "4", "hops": "0", "check": "false", "embedder": "letters"},

@@ -11,8 +11,6 @@ import pyarrow as pa
 import pytest
 import torch
 
-from chronofacts.editing.editors import make_plan
-from chronofacts.editing.editors.sequential import edit_in_chunks
 from chronofacts.editing.report.markdown import as_markdown
 from chronofacts.editing.report.runs import read_runs
 from chronofacts.editing.runs.collapse import TIMES, CollapseWatch, collapse_warnings, perplexity_of
@@ -20,10 +18,7 @@ from chronofacts.editing.runs.experiment import run_experiment
 from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.scoring import ScoringSettings, all_probes, evaluate
 from chronofacts.editing.snapshot import Snapshot
-from chronofacts.schemas.errors import BadInput
 from tests.editing.conftest import Experiment
-from tests.editing.editors.made_edits import made_batch
-from tests.editing.models.families import tiny, tiny_tokenizer
 
 SCORING = ScoringSettings(perplexity=80, fluency=0, hops=False)
 
@@ -84,10 +79,3 @@ def test_a_run_that_collapses_ends_and_its_report_warns(experiment: Experiment, 
     (warning,) = about["warnings"]
     assert warning.startswith("freeze: the model collapsed within the first 6 edits")
     assert "collapsed within the first 6 edits" in as_markdown(read_runs([tmp_path / "R"]))
-
-
-def test_a_chunk_smaller_than_an_editor_bears_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = make_plan("ultraedit", {}, 0)
-    monkeypatch.setattr(type(plan.editor), "fewest_in_chunk", 3, raising=False)
-    with pytest.raises(BadInput, match="chunk = 2; it must be at least 3: ultraedit cannot"):
-        edit_in_chunks(plan, tiny("llama"), tiny_tokenizer(), made_batch(), 2)
