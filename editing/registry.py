@@ -56,7 +56,7 @@ RECORDS: Mapping[str, EditorRecord] = {
         f"{_HOME}.trained.lora_merge:LoraMerge", "Thede et al. 2025, arXiv 2503.05683", "weights", ("training",), 0.145
     ),
     "p-tuning": EditorRecord(
-        f"{_HOME}.trained.prompt_tuning:PromptTuning", "Liu et al. 2021, arXiv 2110.07602", "vectors", ("training",)
+        f"{_HOME}.trained.prompt_tuning:PromptTuning", "Liu et al. 2021, arXiv 2103.10385", "vectors", ("training",)
     ),
     "freeze": EditorRecord(
         f"{_HOME}.trained.freeze:Freeze", "Ge et al. 2024, arXiv 2406.04496", "weights", ("training",)

@@ -42,7 +42,7 @@ def test_the_shell_is_offered_values_without_what_edits_or_a_database(words: str
 
 def test_a_list_goes_on_after_its_last_comma_and_names_nothing_twice() -> None:
     assert completion.complete_editors("") == [*editor_names(), "all"]
-    assert completion.complete_editors("rome,me") == ["rome,memit", "rome,memory"]
+    assert completion.complete_editors("rome,me") == ["rome,memit", "rome,memory", "rome,mello"]
     assert "lora,lora" not in completion.complete_editors("lora,")
     relations = load_catalogue().relations
     assert completion.complete_relations(f"{relations[0].id},{relations[1].id[:-1]}")[0].endswith(relations[1].id)

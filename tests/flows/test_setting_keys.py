@@ -107,7 +107,7 @@ def test_a_name_without_settings_is_wrong_use_and_a_name_with_them_is_listed() -
     [
         (["lora"], {"memit.layers": "1"}, "put memit into --editor, or write lora.layers"),
         (["lora", "freeze"], {"rome.value_steps": "3"}, "put rome into --editor"),
-        (["lora"], {"value_steps": "3"}, "it is a setting of rome, memit, grace"),
+        (["lora"], {"value_steps": "3"}, "it is a setting of rome, memit, alphaedit and others"),
         (["rome"], {"stepss": "3"}, "did you mean"),
         (["lora"], {"radius": "1"}, "it is a setting of grace"),
         (["memory"], {"rank": "4"}, "it is a setting of lora, lora-merge"),

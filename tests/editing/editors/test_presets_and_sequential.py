@@ -25,7 +25,8 @@ def test_every_preset_is_read_by_its_editor_and_names_its_source(name: str) -> N
     config = make_plan(preset.editor, {"preset": name}, 0).settings
     for option, text in preset.values.items():
         value = getattr(config, option)
-        assert str(value) == text or float(text) == value if not isinstance(value, tuple) else value == (text,)
+        spelled = str(value).lower() if isinstance(value, bool) else str(value)
+        assert value == (text,) if isinstance(value, tuple) else spelled == text or float(text) == value
     assert preset.editor in EDITORS and "arXiv" in preset.source
 
 
@@ -49,7 +50,8 @@ def test_chunks_are_edited_one_upon_the_other_and_undone_bit_for_bit(editor: str
     assert chunked.report["chunks"] == 2
     assert not torch.equal(says(chunked.model), said)
     chunked.save(tmp_path)
-    assert len(list(tmp_path.iterdir())) == 1
+    assert all(file.suffix in {".safetensors", ".parquet", ".json"} for file in tmp_path.iterdir())
+    assert any(tmp_path.iterdir())
     restored = chunked.undo()
     assert model_hash(restored) == before
     assert [p.requires_grad for p in restored.parameters()] == wanted
