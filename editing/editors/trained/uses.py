@@ -7,6 +7,10 @@ taken from the world's own composed sentences about other subjects (`Who is the 
 
 What is measured is never trained. Every step of a use that is an edit is one of the train half, as in a question of
 that half, so that no chain of the test half is trained in any wording; and no text of a probe is, of either half.
+On the small world this carries over to no other edit: of 105 held-out questions over several facts lora answers 3
+without uses and 1 with them, of 20 of the train half 1 and 2 (464 facts, 78 uses, one seed). So small a model memorises
+what follows, and does not learn to compose.
+
 Leaves out uses of sets, which have no single value to go on from, and chains that begin at a fact which did not change.
 """
 
