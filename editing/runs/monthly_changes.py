@@ -76,17 +76,41 @@ def load_months(folders: Sequence[Path], limit: int | None, seed: int) -> list[M
 
 
 def as_one_snapshot(months: Sequence[Month], limited: bool, seed: int) -> Snapshot:
-    """All edits and questions, and the world before the first month: what a small world is made from."""
+    """All edits and questions, and the world before the first month: what a small world is made from.
+
+    A snapshot's sentences are about what stands near its own changes. So those of the later months are added that state
+    what a fact was before it changed for the first time: nothing changed it since the first month began.
+    """
     first = months[0].snapshot
     whole = replace(
         first,
         edits=pa.concat_tables([month.snapshot.edits for month in months]),
         questions=pa.concat_tables([month.snapshot.questions for month in months]),
+        sentences=pa.concat_tables([first.sentences, *_first_states(months)]),
     )
     if not limited:
         return whole
     most = max(FEWEST_SENTENCES, SENTENCES_PER_FACT * whole.edits.num_rows)
     return replace(whole, sentences=nearest_sentences(whole, most, seed))
+
+
+def _first_states(months: Sequence[Month]) -> list[pa.Table]:
+    """Of each month after the first: its sentences about facts that no earlier month changed, in texts not yet said."""
+    said, changed = set(months[0].snapshot.sentences["prompt"].to_pylist()), set(months[0].facts)
+    found = []
+    for month in months[1:]:
+        sentences = month.snapshot.sentences
+        edits = month.snapshot.edits
+        fresh = {one for key, one in zip(_keys(edits), edits["edit_id"].to_pylist(), strict=True) if key not in changed}
+        columns = (sentences[name].to_pylist() for name in ("role", "prompt", "edit_ids"))
+        kept = [
+            role == "current" and prompt not in said and bool(ids) and set(ids) <= fresh
+            for role, prompt, ids in zip(*columns, strict=True)
+        ]
+        found.append(sentences.filter(pa.array(kept, pa.bool_())))
+        said |= set(found[-1]["prompt"].to_pylist())
+        changed |= set(month.facts)
+    return found
 
 
 def edits_so_far(months: Sequence[Month]) -> pa.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from chronofacts.editing.metrics.following import FOLLOWED, flipped_back, measur
 from chronofacts.editing.models.load import save_model
 from chronofacts.editing.runs import follow as follow_module
 from chronofacts.editing.runs.follow import run_follow
-from chronofacts.editing.runs.monthly_changes import asked_probes, edits_so_far, load_months
+from chronofacts.editing.runs.monthly_changes import as_one_snapshot, asked_probes, edits_so_far, load_months
 from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.scoring import ScoringSettings
 from chronofacts.editing.snapshot import Snapshot
@@ -74,6 +75,16 @@ def test_fewer_than_two_months_and_two_of_one_day_are_refused(months: list[Path]
         load_months(months[:1], None, 0)
     with pytest.raises(BadInput, match="two of the snapshots are of 2024-02-01"):
         load_months([months[0], months[0]], None, 0)
+
+
+def test_the_world_before_all_months_knows_what_later_months_change(months: list[Path]) -> None:
+    loaded = load_months(months, limit=None, seed=0)
+    without = replace(loaded[0].snapshot, sentences=loaded[0].snapshot.sentences.slice(0, 0))
+    whole = as_one_snapshot([replace(loaded[0], snapshot=without), *loaded[1:]], limited=False, seed=0)
+    stated = whole.sentences.to_pylist()
+    first = {edit_id for month in loaded[1:] for key, edit_id in month.facts.items() if key not in loaded[0].facts}
+    assert stated and {edit for one in stated for edit in one["edit_ids"]} == first
+    assert len({one["prompt"] for one in stated}) == len(stated)
 
 
 def row(month: datetime.date, after: datetime.date, fact: str, said: str, ask: str = "now") -> dict[str, Any]:
