@@ -6,9 +6,9 @@ position, and the value v* what must come out so that the model speaks the answe
     W' = W + v uᵀ,   u = C⁻¹ k*,   v = (v* - W k*) / (uᵀ k*)
 
 so that W' k* = v* exactly, with the least change in the norm that C, the keys' covariance over text, gives. Facts that
-are written one after the other into one matrix undo one another (Gupta et al. 2024, arXiv 2401.07453): here the key of
-each written fact joins the text, C + m k kᵀ, so that later facts leave it as it is (`memory`; 0 is the paper's ROME,
-and a large m comes to the equality constraints of EMMET, arXiv 2403.14236). The layer is an option: by the depth, by a
+are written one after the other into one matrix undo one another (Gupta et al. 2024, arXiv 2401.07453). With `memory` the
+key of each written fact joins the text, C + m k kᵀ, so that later facts leave it as it is (a large m comes to the
+equality constraints of EMMET, arXiv 2403.14236); the paper's ROME has none. The layer is an option: by the depth, by a
 causal trace (`traced_layers`), or a number.
 """
 
@@ -58,8 +58,9 @@ class RomeSettings(LocatedSettings):
     one fact after the other all the same."""
     passes: int = 2
     """The papers write each fact once; a second pass writes again those that later facts overwrote."""
-    memory: float = 1.0
-    """m: how many tokens of text the key of a written fact counts for, of all that C is the mean of; the paper: 0."""
+    memory: float = 0.0
+    """m: how many tokens of text the key of a written fact counts for, of all that C is the mean of. 1 holds what was
+    written to the last per cent, and moves other tokens the more: on a model of 576 dimensions more was lost by it."""
     ridge: float = 1e-5
     """Added to C's diagonal, relative to its mean: directions that no text uses would else move without end."""
 
