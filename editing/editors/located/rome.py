@@ -6,8 +6,8 @@ position, and the value v* what must come out so that the model speaks the answe
     W' = W + v uᵀ,   u = C⁻¹ k*,   v = (v* - W k*) / (uᵀ k*)
 
 so that W' k* = v* exactly, with the least change in the norm that C, the keys' covariance over text, gives. Facts that
-are written one after the other into one matrix undo one another (Gupta et al. 2024, arXiv 2401.07453). With `memory` the
-key of each written fact joins the text, C + m k kᵀ, so that later facts leave it as it is (a large m comes to the
+are written one after the other into one matrix undo one another (Gupta et al. 2024, arXiv 2401.07453). With `memory`
+the key of each written fact joins the text, C + m k kᵀ, so that later facts leave it as it is (a large m comes to the
 equality constraints of EMMET, arXiv 2403.14236); the paper's ROME has none. The layer is an option: by the depth, by a
 causal trace (`traced_layers`), or a number.
 """
