@@ -42,7 +42,7 @@ def _lora(targets: str) -> Preset:
 def _rome(layer: str) -> Preset:
     values = {
         "layer": layer, "site": "subject", "value_steps": "20", "value_rate": "0.5", "kl_factor": "0.0625",
-        "decay": "0.5", "clamp": "4", "passes": "1", "facts_at_once": "1",
+        "decay": "0.5", "clamp": "4", "passes": "1", "facts_at_once": "1", "memory": "0",
     }  # fmt: skip
     return Preset("rome", values, ROME)
 

@@ -58,9 +58,9 @@ class RomeSettings(LocatedSettings):
     one fact after the other all the same."""
     passes: int = 2
     """The papers write each fact once; a second pass writes again those that later facts overwrote."""
-    memory: float = 0.0
-    """m: how many tokens of text the key of a written fact counts for, of all that C is the mean of. 1 holds what was
-    written to the last per cent, and moves other tokens the more: on a model of 576 dimensions more was lost by it."""
+    memory: float = 0.003
+    """m: the weight of a written fact's key beside C, which is a mean: as if three of a thousand tokens of the text were
+    it; the paper: 0. A large one holds what was written to the last per cent, and moves other tokens the more."""
     ridge: float = 1e-5
     """Added to C's diagonal, relative to its mean: directions that no text uses would else move without end."""
 
