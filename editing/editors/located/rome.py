@@ -59,8 +59,8 @@ class RomeSettings(LocatedSettings):
     passes: int = 2
     """The papers write each fact once; a second pass writes again those that later facts overwrote."""
     memory: float = 0.003
-    """m: the weight of a written fact's key beside C, which is a mean: as if three of a thousand tokens of the text were
-    it; the paper: 0. A large one holds what was written to the last per cent, and moves other tokens the more."""
+    """m: the weight of a written fact's key beside C, which is a mean: as if three of a thousand tokens of the text
+    were it; the paper: 0. A large one holds what was written to the last per cent, and moves other tokens the more."""
     ridge: float = 1e-5
     """Added to C's diagonal, relative to its mean: directions that no text uses would else move without end."""
 
