@@ -125,7 +125,7 @@ def test_taught_answers_are_written_and_read_alike_in_any_batch(
 
 def test_what_was_taught_in_a_conversation_is_said_in_one() -> None:
     model = decided()
-    Wise().edit(model, CHAT, made_batch(), SETTINGS)
+    Wise().edit(model, CHAT, made_batch(), replace(SETTINGS, learning_rate=0.2))
     prompts = encode(CHAT, [f"Q: Who is the mayor of {town}? A:" for town, _ in FACTS], ["x"] * len(FACTS))
     assert generate(model, CHAT, [one.prompt for one in prompts], 20) == [mayor for _, mayor in FACTS]
 
