@@ -51,46 +51,100 @@ _HOME = "chronofacts.editing.editors"
 _HU = "Hu et al. 2021, arXiv 2106.09685"
 RECORDS: Mapping[str, EditorRecord] = {
     "none": EditorRecord(f"{_HOME}.unedited:Unedited", "", "nothing", (), 0.0),
-    "lora": EditorRecord(f"{_HOME}.trained.lora:Lora", _HU, "adapter", ("training",), 0.139),
+    "lora": EditorRecord(f"{_HOME}.trained.lora:Lora", _HU, "adapter", ("training",), seconds_per_fact=0.102),
     "lora-merge": EditorRecord(
-        f"{_HOME}.trained.lora_merge:LoraMerge", "Thede et al. 2025, arXiv 2503.05683", "weights", ("training",), 0.145
+        f"{_HOME}.trained.lora_merge:LoraMerge",
+        "Thede et al. 2025, arXiv 2503.05683",
+        "weights",
+        ("training",),
+        seconds_per_fact=0.099,
     ),
     "p-tuning": EditorRecord(
-        f"{_HOME}.trained.prompt_tuning:PromptTuning", "Liu et al. 2021, arXiv 2103.10385", "vectors", ("training",)
+        f"{_HOME}.trained.prompt_tuning:PromptTuning",
+        "Liu et al. 2021, arXiv 2103.10385",
+        "vectors",
+        ("training",),
+        seconds_per_fact=0.082,
     ),
     "freeze": EditorRecord(
-        f"{_HOME}.trained.freeze:Freeze", "Ge et al. 2024, arXiv 2406.04496", "weights", ("training",)
+        f"{_HOME}.trained.freeze:Freeze",
+        "Ge et al. 2024, arXiv 2406.04496",
+        "weights",
+        ("training",),
+        seconds_per_fact=0.046,
     ),
     "finetune": EditorRecord(
-        f"{_HOME}.trained.finetune:Finetune", "Zhu et al. 2020, arXiv 2012.00363", "weights", ("training",)
+        f"{_HOME}.trained.finetune:Finetune",
+        "Zhu et al. 2020, arXiv 2012.00363",
+        "weights",
+        ("training",),
+        seconds_per_fact=0.027,
     ),
     "rome": EditorRecord(
-        f"{_HOME}.located.rome:Rome", "Meng et al. 2022, arXiv 2202.05262", "weights", ("subjects", "text")
+        f"{_HOME}.located.rome:Rome",
+        "Meng et al. 2022, arXiv 2202.05262",
+        "weights",
+        ("subjects", "text"),
+        seconds_per_fact=0.09,
     ),
     "memit": EditorRecord(
-        f"{_HOME}.located.memit:Memit", "Meng et al. 2023, arXiv 2210.07229", "weights", ("subjects", "text")
+        f"{_HOME}.located.memit:Memit",
+        "Meng et al. 2023, arXiv 2210.07229",
+        "weights",
+        ("subjects", "text"),
+        seconds_per_fact=0.066,
     ),
     "alphaedit": EditorRecord(
-        f"{_HOME}.located.alphaedit:AlphaEdit", "Fang et al. 2025, arXiv 2410.02355", "weights", ("subjects", "text")
+        f"{_HOME}.located.alphaedit:AlphaEdit",
+        "Fang et al. 2025, arXiv 2410.02355",
+        "weights",
+        ("subjects", "text"),
+        seconds_per_fact=0.118,
     ),
-    "ultraedit": EditorRecord(f"{_HOME}.located.ultraedit:UltraEdit", "Gu et al. 2025, arXiv 2505.14679", "weights"),
-    "grace": EditorRecord(f"{_HOME}.located.grace:Grace", "Hartvigsen et al. 2023, arXiv 2211.11031", "codebook"),
+    "ultraedit": EditorRecord(
+        f"{_HOME}.located.ultraedit:UltraEdit", "Gu et al. 2025, arXiv 2505.14679", "weights", seconds_per_fact=0.026
+    ),
+    "grace": EditorRecord(
+        f"{_HOME}.located.grace:Grace", "Hartvigsen et al. 2023, arXiv 2211.11031", "codebook", seconds_per_fact=0.034
+    ),
     "wise": EditorRecord(
-        f"{_HOME}.located.wise:Wise", "Wang et al. 2024, arXiv 2405.14768", "codebook", ("text", "training")
+        f"{_HOME}.located.wise:Wise",
+        "Wang et al. 2024, arXiv 2405.14768",
+        "codebook",
+        ("text", "training"),
+        seconds_per_fact=0.084,
     ),
     "in-context": EditorRecord(
-        f"{_HOME}.prompted.in_context:InContext", "Zheng et al. 2023, arXiv 2305.12740", "prompt", ("subjects",)
+        f"{_HOME}.prompted.in_context:InContext",
+        "Zheng et al. 2023, arXiv 2305.12740",
+        "prompt",
+        ("subjects",),
+        seconds_per_fact=0.0003,
     ),
     "memory": EditorRecord(
-        f"{_HOME}.prompted.memory:Memory", "Zhong et al. 2023, arXiv 2305.14795", "prompt", ("subjects",)
+        f"{_HOME}.prompted.memory:Memory",
+        "Zhong et al. 2023, arXiv 2305.14795",
+        "prompt",
+        ("subjects",),
+        seconds_per_fact=0.0003,
     ),
     "ike": EditorRecord(
-        f"{_HOME}.prompted.ike:Ike", "Zheng et al. 2023, arXiv 2305.12740", "prompt", ("subjects", "text")
+        f"{_HOME}.prompted.ike:Ike",
+        "Zheng et al. 2023, arXiv 2305.12740",
+        "prompt",
+        ("subjects", "text"),
+        seconds_per_fact=0.001,
     ),
     "mello": EditorRecord(
-        f"{_HOME}.prompted.mello:Mello", "Zhong et al. 2023, arXiv 2305.14795", "prompt", ("subjects",)
+        f"{_HOME}.prompted.mello:Mello",
+        "Zhong et al. 2023, arXiv 2305.14795",
+        "prompt",
+        ("subjects",),
+        seconds_per_fact=0.0003,
     ),
-    "rag": EditorRecord(f"{_HOME}.prompted.rag:Rag", "Thede et al. 2025, arXiv 2503.05683", "prompt"),
+    "rag": EditorRecord(
+        f"{_HOME}.prompted.rag:Rag", "Thede et al. 2025, arXiv 2503.05683", "prompt", seconds_per_fact=0.002
+    ),
 }
 """Ours, in the order of the list."""
 EDITORS: Mapping[str, str] = {name: record.home for name, record in RECORDS.items()}
