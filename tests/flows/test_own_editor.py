@@ -254,4 +254,5 @@ def test_every_editor_of_ours_has_every_field(name: str) -> None:
     assert "arXiv" in record.paper or name == "none"
     assert record.changes != "nothing" or name == "none"
     assert record.home and isinstance(record.needs, tuple)
+    assert record.seconds_per_fact is not None and record.seconds_per_fact >= 0
     assert setting_keys.describe_editor(name)
