@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["Out", "Snapshot", "parse_settings", "require_editing", "require_report", "split_names"]
+__all__ = ["Out", "Snapshot", "parse_settings", "require_editing", "require_report", "settings_option", "split_names"]
 
 Snapshot = Annotated[Path, typer.Argument(help="A snapshot folder, made by `refresh`.", show_default=False)]
 Out = Annotated[Path, typer.Option(help="Folder to make; it must not hold anything.", show_default=False)]
+
+
+def settings_option(command: str, help_: str, complete: Callable[[str], list[str]] | None = None) -> Any:
+    """`--set` of a command, which its own variable in the environment also gives."""
+    return typer.Option("--set", help=help_, envvar=f"CHRONOFACTS_{command.upper()}_SET", autocompletion=complete)
 
 
 def parse_settings(words: list[str]) -> dict[str, str]:

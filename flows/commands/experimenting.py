@@ -14,6 +14,7 @@ from chronofacts.flows.commands.arguments import (
     parse_settings,
     require_editing,
     require_report,
+    settings_option,
     split_names,
 )
 from chronofacts.flows.commands.completion import (
@@ -60,7 +61,7 @@ def edit(
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="key=value of the editor: rank=8.", envvar="CHRONOFACTS_EDIT_SET"),
+        settings_option("edit", "key=value of the editor: rank=8."),
     ] = None,
 ) -> None:
     """Teach a model facts of your own, and show what it answers before and after.
@@ -164,12 +165,7 @@ def experiment(
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            help="key=value, for the run or for editors: lora.rank=8.",
-            envvar="CHRONOFACTS_EXPERIMENT_SET",
-            autocompletion=complete_setting,
-        ),
+        settings_option("experiment", "key=value, for the run or for editors: lora.rank=8.", complete_setting),
     ] = None,
 ) -> None:
     """Edit a model with a snapshot's changes, and measure what was learnt, what spread and what broke.
@@ -222,11 +218,8 @@ def trace(
     out: Out,
     set_: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            help="key=value: facts=50, draws=10, noise=3, window=10, dtype=bfloat16.",
-            autocompletion=complete_trace_setting,
-            envvar="CHRONOFACTS_TRACE_SET",
+        settings_option(
+            "trace", "key=value: facts=50, draws=10, noise=3, window=10, dtype=bfloat16.", complete_trace_setting
         ),
     ] = None,
 ) -> None:

@@ -13,6 +13,7 @@ from chronofacts.flows.commands.arguments import (
     parse_settings,
     require_editing,
     require_report,
+    settings_option,
     split_names,
 )
 from chronofacts.flows.commands.completion import complete_editors, complete_model, complete_setting
@@ -50,12 +51,7 @@ def stale(
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            help="key=value: dtype=bfloat16, chat=no, scoring.prefix=dated.",
-            envvar="CHRONOFACTS_STALE_SET",
-            autocompletion=complete_setting,
-        ),
+        settings_option("stale", "key=value: dtype=bfloat16, chat=no, scoring.prefix=dated.", complete_setting),
     ] = None,
 ) -> None:
     """Ask a model what changed: what does it believe that is no longer true, and since when?
@@ -117,12 +113,7 @@ def follow(
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            help="key=value, for the run or for editors: lora.rank=8.",
-            envvar="CHRONOFACTS_FOLLOW_SET",
-            autocompletion=complete_setting,
-        ),
+        settings_option("follow", "key=value, for the run or for editors: lora.rank=8.", complete_setting),
     ] = None,
 ) -> None:
     """Teach one model month after month, and ask after each month what it still knows of all before.

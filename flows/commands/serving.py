@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from chronofacts.flows.commands.arguments import parse_settings
+from chronofacts.flows.commands.arguments import parse_settings, settings_option
 from chronofacts.flows.output import print_result
 from chronofacts.flows.prefect_server import require_prefect
 from chronofacts.schemas.addresses import hide, is_address
@@ -19,9 +19,7 @@ def serve(
     cron: Annotated[str, typer.Option(help="When to run: minute, hour, day, month, weekday (UTC).")] = "0 4 3 * *",
     set_: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", help="key=value, a parameter of the monthly flow: repo=ORG/NAME.", envvar="CHRONOFACTS_SERVE_SET"
-        ),
+        settings_option("serve", "key=value, a parameter of the monthly flow: repo=ORG/NAME."),
     ] = None,
     webhook: Annotated[
         str, typer.Option(help="Address that gets a JSON message when a run fails.", envvar="CHRONOFACTS_WEBHOOK")

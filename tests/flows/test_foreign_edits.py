@@ -40,7 +40,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     edited = plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
     edited.model.peft_config["default"].base_model_name_or_path = str(place / "M")
     edited.save(place / "adapter")  # without a card, as PEFT would
-    torch.save(says(edited.model), place / "said.pt")
+    save_file({"said": says(edited.model)}, place / "said.safetensors")
     merged = merge_edit(edited)
     save_model(merged.model, TOKENIZER, place / "merged")
     now = {name: p.detach().clone() for name, p in merged.model.named_parameters()}
@@ -87,7 +87,7 @@ def test_all_three_are_scored_against_the_base_marked_and_saved(place: Path, tmp
 
 
 def test_each_says_what_it_said_where_it_was_made_and_is_undone_bit_for_bit(place: Path) -> None:
-    wanted = torch.load(place / "said.pt", weights_only=True)
+    wanted = load_file(place / "said.safetensors")["said"]
     for load in loads(place).values():
         model, _ = load_model(str(place / "M"))
         before, edited = model_hash(model), edit(model, load)
@@ -117,7 +117,8 @@ def test_an_adapters_configuration_names_no_code(place: Path, tmp_path: Path) ->
     config |= {"auto_mapping": {"parent_library": "a_module_of_theirs", "base_model_class": "X"}}
     (folder / "adapter_config.json").write_text(json.dumps(config))
     model, _ = load_model(str(place / "M"))
-    assert torch.allclose(says(edit(model, str(folder)).model), torch.load(place / "said.pt"), atol=1e-4)
+    wanted = load_file(place / "said.safetensors")["said"]
+    assert torch.allclose(says(edit(model, str(folder)).model), wanted, atol=1e-4)
 
 
 @pytest.mark.parametrize("odd", ["a name of none", "another size", "no number", "whole numbers"])
