@@ -1,4 +1,4 @@
-"""What ROME, MEMIT and what builds on them share: where the model looks a fact up (the key), and what it should find there (the value).
+"""What located editors share: where the model looks a fact up (the key), and what it should find there (the value).
 
 Symbols as in Meng et al. 2022 (ROME, arXiv 2202.05262) and 2023 (MEMIT, arXiv 2210.07229). All vectors of a batch are
 optimised at once, one row of the batch and one vector per fact; the optimiser works elementwise, so that the result is
