@@ -21,7 +21,7 @@ from chronofacts.editing.forward.prompt_prefix_cache import read_common_prefix
 from chronofacts.editing.forward.row_beginnings import read_beginnings
 from chronofacts.editing.models.architecture import share_of_depth
 from chronofacts.editing.models.blocks import find_blocks
-from chronofacts.editing.models.encoding import Batch, Encoded, encode, pad
+from chronofacts.editing.models.encoding import Batch, Encoded, batches_by_length, encode, pad
 from chronofacts.editing.models.gradients import only_trained
 from chronofacts.editing.models.hooks import AfterHook, hidden_of, hooked, in_rows, with_hidden
 from chronofacts.editing.models.key_value_cache import reading
@@ -55,6 +55,8 @@ DEEP = 6
 
 KL_PROMPT = "{} is a"
 """The next token after it must stay as it was (the KL term of both papers)."""
+READ_AT_ONCE = 16
+"""Facts whose texts a CPU reads side by side: beside more of them, shorter ones are padded to the longest."""
 ENOUGH = 0.05
 """A fact's vector is found when its loss is below, whatever else is in the batch."""
 
@@ -212,20 +214,25 @@ def optimise_deltas(
     left = torch.ones(len(facts), dtype=torch.bool, device=device)
     steps_done = Progress(progress, f"finding {len(facts)} values: step", settings.value_steps)
     with _speed_up_reading(model, device):
-        objective = _Objective.build(model, module, facts)
+        groups = _group(model, module, facts)
         held = torch.zeros_like(delta)  # the gradient of the KL terms, which changes slowly
         for step in range(settings.value_steps):
             steps_done.update(step)
-            now = torch.nonzero(left)[:, 0]
-            nll = objective.nll(delta, now)
-            weight = (delta[now].norm(dim=1) / norms[now]) ** 2
-            going = ~(nll < enough)  # what is no number goes on, and is noticed
-            left[now] = going
-            if not bool(going.any()):
+            weight = (delta.norm(dim=1) / norms) ** 2
+            (gradient,) = torch.autograd.grad(settings.decay * weight.sum(), delta)
+            for members, objective in groups:
+                if not len(now := torch.nonzero(left[members])[:, 0]):
+                    continue
+                nll = objective.nll(delta[members], now)
+                going = ~(nll < enough)  # what is no number goes on, and is noticed
+                left[members[now]] = going
+                if bool(going.any()):
+                    gradient += torch.autograd.grad(nll[going].sum(), delta)[0]
+                    if settings.kl_factor and step % settings.kl_every == 0:
+                        kl = settings.kl_factor * objective.kl(delta[members], now[going]).sum()
+                        held[members] = torch.autograd.grad(kl, delta)[0][members]
+            if not bool(left.any()):
                 break
-            (gradient,) = torch.autograd.grad((nll + settings.decay * weight)[going].sum(), delta)
-            if settings.kl_factor and step % settings.kl_every == 0:
-                (held,) = torch.autograd.grad(settings.kl_factor * objective.kl(delta, now[going]).sum(), delta)
             delta.grad = gradient + held
             before = delta.detach().clone()
             optimizer.step()
@@ -234,6 +241,16 @@ def optimise_deltas(
                 delta.mul_(longest.clamp_max(1.0)[:, None])
                 delta[~left] = before[~left]
     return delta.detach()
+
+
+def _group(model: Any, module: Any, facts: Sequence[Fact]) -> list[tuple[torch.Tensor, _Objective]]:
+    """The facts in groups of texts of like length, so that little is padded: numbers of facts, and their objective."""
+    device = next(model.parameters()).device
+    read = [max(len(one.ids) - at for one, at in zip(fact.contexts, fact.lookups, strict=True)) for fact in facts]
+    return [
+        (torch.tensor(members, device=device), _Objective.build(model, module, [facts[index] for index in members]))
+        for members in batches_by_length(read, READ_AT_ONCE if device.type == "cpu" else len(facts))
+    ]
 
 
 @contextmanager

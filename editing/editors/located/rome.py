@@ -61,7 +61,7 @@ class RomeSettings(LocatedSettings):
     memory: float = 0.003
     """m: the weight of a written fact's key beside C, which is a mean: as if three of a thousand tokens of the text
     were it; the paper: 0. A large one holds what was written to the last per cent, and moves other tokens the more."""
-    ridge: float = 1e-5
+    ridge: float = 0.3
     """Added to C's diagonal, relative to its mean: directions that no text uses would else move without end."""
 
 
