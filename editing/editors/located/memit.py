@@ -28,11 +28,11 @@ from chronofacts.editing.editors.located.key_covariance import find_covariances,
 from chronofacts.editing.editors.located.key_value import (
     Fact,
     LocatedSettings,
+    are_said,
     capture,
     choose_layers,
     choose_position,
     find_facts,
-    is_said,
     optimise_deltas,
 )
 from chronofacts.editing.editors.located.traced_layers import AUTO, trace_layers
@@ -139,7 +139,7 @@ def edit_layers(
                 missing = (z - capture(model, block, facts, inputs=False)).T / (len(layers) - done)
                 matrix_of(module).add_(solvers[names[layer]](keys, missing).to(module.weight.dtype))
                 batch.progress(f"{editor}: layer {layer} written")
-            left = [index for index, fact in enumerate(facts) if not is_said(model, fact)]
+            left = [index for index, said in enumerate(are_said(model, facts)) if not said]
             if not left:
                 break
         for name in names.values():

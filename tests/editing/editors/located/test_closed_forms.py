@@ -27,7 +27,9 @@ from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer
 from tests.editing.models.test_chat import tuned
 
 TOKENIZER = tiny_tokenizer()
-QUICK_ROME = RomeSettings(layer=1, site="subject", value_steps=4, passes=1, facts_at_once=1, clamp=2.0, memory=0.0)
+QUICK_ROME = RomeSettings(
+    layer=1, site="subject", value_steps=4, passes=1, facts_at_once=1, clamp=2.0, memory=0.0, ridge=1e-5
+)
 QUICK_MEMIT = MemitSettings(
     layers="0-1", site="subject", wordings=("prompt",), value_steps=4, covariance_weight=10, passes=1
 )
