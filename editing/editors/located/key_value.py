@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -185,8 +186,12 @@ def capture(model: Any, module: Any, facts: Sequence[Fact], inputs: bool, rows: 
 
 def are_said(model: Any, facts: Sequence[Fact]) -> list[bool]:
     """Of each fact, does the model now say the whole answer and its end, under every wording?"""
-    found = iter(teacher_force(model, [context for fact in facts for context in fact.contexts], SAID_AT_ONCE))
-    return [all([next(found).greedy_match for _ in fact.contexts]) for fact in facts]
+    found = teacher_force(model, [context for fact in facts for context in fact.contexts], SAID_AT_ONCE)
+    ends = accumulate(len(fact.contexts) for fact in facts)
+    return [
+        all(one.greedy_match for one in found[end - len(fact.contexts) : end])
+        for fact, end in zip(facts, ends, strict=True)
+    ]
 
 
 class _Caught(Exception):
@@ -311,11 +316,12 @@ class _Objective:
         owners = torch.tensor([row for row, fact in enumerate(facts) for _ in fact.contexts], device=device)
         skipped, kl_skipped = (torch.tensor(one.skipped, device=device) for one in (before, before_kl))
         last = torch.tensor([one.start - 1 for one in asked], device=device) - kl_skipped
+        kl_lookups = torch.tensor([fact.kl_lookup for fact in facts], device=device) - kl_skipped
         with torch.no_grad():
             known = _predict_next(model, prompts.ids, last, before_kl, torch.arange(len(facts), device=device))
         return cls(
-            model, module, contexts, owners, torch.tensor(lookups, device=device) - skipped, prompts,
-            torch.tensor([fact.kl_lookup for fact in facts], device=device) - kl_skipped, last, known, before, before_kl,
+            model, module, contexts, owners, torch.tensor(lookups, device=device) - skipped, prompts, kl_lookups, last,
+            known, before, before_kl,
         )  # fmt: skip
 
     @property

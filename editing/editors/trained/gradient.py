@@ -73,8 +73,9 @@ class TrainedSettings:
     prefix_mb: int = 2048
     """How much of what the frozen layers below give is kept instead of computed each time."""
     stop_loss: float = 0.005
-    """Training ends when the mean loss of the last pass is below: the facts are learnt. Where the model's own answers are
-    rehearsed, the edits' alone: it never knew the past of their subjects, of which one question has many answers."""
+    """Training ends when the mean loss of the last pass is below: the facts are learnt. Where the model's own answers
+    are rehearsed, the edits' alone: it never knew the past of their subjects, and one question of it may have many
+    answers."""
     wordings: tuple[Wording, ...] = ("prompt", "paraphrases", "cloze")
     paraphrases: int = 2
     """How many paraphrases of an edit are trained; at least one never is."""

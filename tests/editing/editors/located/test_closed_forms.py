@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from chronofacts.editing.editors.located import key_value
+from chronofacts.editing.editors.located import key_value, rome
 from chronofacts.editing.editors.located.key_covariance import compute_covariances, read_texts, regularise
 from chronofacts.editing.editors.located.key_value import LocatedSettings, capture, find_facts, optimise_deltas
 from chronofacts.editing.editors.located.memit import Memit, MemitSettings, solve_update
@@ -139,6 +139,19 @@ def test_a_fact_that_rome_wrote_keeps_its_value_when_others_are_written_after_it
         moved[memory] = float((among - alone).norm() / (alone - before).norm())
 
     assert moved[1.0] < 0.1 * moved[0.0]
+
+
+def test_a_pass_of_rome_after_which_no_fact_more_is_said_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model says one fact after the first pass, and still one after the second: that leaves no trace."""
+    changed = {}
+    for passes in (1, 3):
+        said = iter([[True, False, False, False], [False, True, False, False]])
+        monkeypatch.setattr(rome, "are_said", lambda _model, _facts, said=said: next(said))
+        model, material, settings = tiny("llama"), made_batch(), replace(QUICK_ROME, passes=passes)
+        edited = Rome().edit(model, TOKENIZER, material, settings)
+        changed[passes] = matrix_of(dict(model.named_modules())[output_matrices(model)[1]]).clone()
+        assert edited.report["overwritten"] == 3
+    assert torch.equal(changed[1], changed[3])
 
 
 def test_a_kept_covariance_is_read_back_and_another_models_is_not(tmp_path: Any) -> None:
