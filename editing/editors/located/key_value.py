@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
 import torch
@@ -43,6 +43,7 @@ __all__ = [
     "choose_position",
     "find_facts",
     "optimise_deltas",
+    "settings_of_pass",
 ]
 
 LookupPosition = Literal["auto", "subject", "prompt"]
@@ -58,6 +59,7 @@ KL_PROMPT = "{} is a"
 """The next token after it must stay as it was (the KL term of both papers)."""
 READ_AT_ONCE = 16
 """Facts whose texts a CPU reads side by side: beside more of them, shorter ones are padded to the longest."""
+LATER_RATE = 0.1
 SAID_AT_ONCE = 128
 """Texts that are asked together whether they are said."""
 ENOUGH = 0.05
@@ -107,6 +109,14 @@ class Fact:
     kl_lookup: int
     named: bool
     """False where a wording does not name the subject: its last token stands in."""
+
+
+Located = TypeVar("Located", bound=LocatedSettings)
+
+
+def settings_of_pass(settings: Located, number: int) -> Located:
+    """With short steps after the first pass (0): what is nearly said lacks little, and Adam begins with full steps."""
+    return replace(settings, value_rate=min(settings.value_rate, LATER_RATE)) if number else settings
 
 
 def choose_position(model: Any, position: LookupPosition, layer: int) -> str:

@@ -34,6 +34,7 @@ from chronofacts.editing.editors.located.key_value import (
     choose_position,
     find_facts,
     optimise_deltas,
+    settings_of_pass,
 )
 from chronofacts.editing.editors.located.traced_layers import AUTO, trace_layers
 from chronofacts.editing.editors.trained.examples import make_examples
@@ -130,9 +131,9 @@ def edit_layers(
     block = parts[block_names(model)[layers[-1]]]
     with undo_on_error(edited):
         left = list(range(len(facts)))
-        for _ in range(settings.passes):
-            z = capture(model, block, facts, inputs=False)
-            z[left] += compute_deltas(editor, model, block, [facts[index] for index in left], settings, batch)
+        for number in range(settings.passes):
+            z, chosen = capture(model, block, facts, inputs=False), settings_of_pass(settings, number)
+            z[left] += compute_deltas(editor, model, block, [facts[index] for index in left], chosen, batch)
             for done, layer in enumerate(layers):
                 module = parts[names[layer]]
                 keys = capture(model, module, facts, inputs=True).T  # (in, facts)

@@ -15,7 +15,7 @@ causal trace (`traced_layers`), or a number.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -32,6 +32,7 @@ from chronofacts.editing.editors.located.key_value import (
     choose_position,
     find_facts,
     optimise_deltas,
+    settings_of_pass,
 )
 from chronofacts.editing.editors.located.traced_layers import AUTO, trace_layers
 from chronofacts.editing.editors.trained.examples import trained_prompts
@@ -44,8 +45,6 @@ from chronofacts.editing.training import TrainingFailed
 
 RIDGES = {"subject": 0.3, "prompt": 1e-5}
 """By the position at which keys are read."""
-LATER = 0.2
-"""Of `value_rate`, after the first pass: what is nearly said lacks little, and Adam begins with full steps."""
 
 __all__ = ["Rome", "RomeSettings", "rank_one_update"]
 
@@ -99,7 +98,7 @@ class Rome:
         covariance = regularise(found[name], ridge)
         with undo_on_error(edited):
             for number in range(settings.passes):
-                chosen = replace(settings, value_rate=LATER * settings.value_rate) if number else settings
+                chosen = settings_of_pass(settings, number)
                 written, before = Progress(batch.progress, "rome: facts written,", len(left)), matrix_of(module).clone()
                 for begin in range(0, len(left), settings.facts_at_once):
                     written.update(begin)
