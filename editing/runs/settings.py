@@ -59,6 +59,9 @@ class RunSettings:
     only: Literal["known", "stale", "other", "silent"] | None = None
     """Only the edits to which the unedited model, which is asked first, gives the new answer (known), the old one
     (stale), another one or none (silent); none: all."""
+    across: str | None = None
+    """Folder of a snapshot of the same dates in another language: its questions about the same edits are asked too, and
+    nothing of it is taught. A small world of such a run knows both languages."""
     sweep: str | None = None
     """A grid of settings of the first editor that trains, `rank=4,8 layers=all,1`; it then edits with the best."""
     dtype: str = "float32"
@@ -171,6 +174,7 @@ def _check_mode(settings: ExperimentSettings) -> None:
             ("sweep", settings.run.sweep),
             ("scoring.processes", settings.scoring.processes > 1),
             ("scoring.dates", settings.scoring.dates > 0),
+            ("across", settings.run.across is not None),
         ):
             if given:
                 raise BadInput(
