@@ -10,6 +10,7 @@ import json
 import tempfile
 from pathlib import Path
 
+from benchmarks.claims import claim
 from chronofacts.editing.report import terminal_table, write_report
 from chronofacts.editing.runs.experiment import run_experiment
 from chronofacts.editing.runs.settings import read_settings
@@ -38,6 +39,10 @@ def main() -> None:
             print(f"{name:14}", {key: value for key, value in editor.items() if key != "config"})
         print("total   ", about["seconds"], "s")
         print(terminal_table([run]))
+        for name, editor in about["editors"].items():
+            if name != "none":
+                success = editor["metrics"]["edit_success"]
+                claim(f"small world, {name}: edit success", "at least 0.9", f"{success:.2f}", success >= 0.9)
 
 
 if __name__ == "__main__":
