@@ -254,6 +254,7 @@ def _run_edits(experiment: Experiment, plan: Plan, state: str, before: pa.Table 
         round(scoring.seconds + asked.seconds, 3), peak,
         pa.concat_tables(asked.curve) if asked.curve else None,
         pa.concat_tables(asked.lifelong) if asked.lifelong else None, tasks=tasks,
+        task_curve={**asked.tasks, batch.edits.num_rows: tasks} if any(asked.tasks.values()) else {},
     )  # fmt: skip
 
 
@@ -299,6 +300,8 @@ class _AskedBetween:
     """Scores of each chunk's own questions right after it."""
     lifelong: list[pa.Table] = field(default_factory=list)
     """Scores of a sample of everything after some of the chunks."""
+    tasks: dict[int, Mapping[str, TaskFigure]] = field(default_factory=dict)
+    """Figures of lm-evaluation-harness after the same chunks, by the number of edits made."""
     seconds: float = 0.0
 
 
@@ -358,6 +361,9 @@ def _edit(
             scores = evaluate(part.model, tokenizer, sample.after(frozenset(taught)), settings.scoring)
             number = pa.array([len(set(taught))] * scores.num_rows, pa.int32())
             asked.lifelong.append(scores.append_column("edits", number))
+            if len(set(taught)) < batch.edits.num_rows:  # at the end they are run anyway
+                found = run_tasks(part.model, plain_tokenizer(tokenizer), settings.scoring, experiment.progress)
+                asked.tasks[len(set(taught))] = found
         own = questions.filter(pc.is_in(facts, edits["edit_id"].combine_chunks()))
         if own.num_rows:
             scores = score(part.model, tokenizer, own, settings.scoring)
@@ -454,6 +460,10 @@ def _save_result(folder: Path, name: str, result: EditorResult) -> None:
         "scoring_seconds": result.scoring_seconds,
         "peak_memory_mb": result.peak_memory_mb,
         "tasks": {task: asdict(figure) for task, figure in result.tasks.items()},
+        "task_curve": {
+            edits: {task: asdict(figure) for task, figure in found.items()}
+            for edits, found in result.task_curve.items()
+        },
         "batch_of": result.batch_of,
     }
     several = {"scores": result.scores, "curve": result.curve, "lifelong": result.lifelong}
@@ -465,6 +475,10 @@ def _load_result(plan: Plan, facts: Mapping[str, Any], tables: Mapping[str, pa.T
     typed = {
         "trained_prompts": frozenset(facts["trained_prompts"]),
         "tasks": {task: TaskFigure(**figure) for task, figure in facts["tasks"].items()},
+        "task_curve": {
+            int(edits): {task: TaskFigure(**figure) for task, figure in found.items()}
+            for edits, found in facts["task_curve"].items()
+        },
     }
     return EditorResult(plan.name, config=asdict(plan.settings), **{**facts, **typed}, **tables)
 

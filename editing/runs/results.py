@@ -103,6 +103,8 @@ class EditorResult:
     """Edits in batches: question id -> its batch."""
     tasks: Mapping[str, TaskFigure] = field(default_factory=dict)
     """Figures of lm-evaluation-harness, where the settings name tasks."""
+    task_curve: Mapping[int, Mapping[str, TaskFigure]] = field(default_factory=dict)
+    """Edits in chunks: number of edits made before -> those figures then."""
 
 
 @dataclass(frozen=True)

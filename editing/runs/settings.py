@@ -50,7 +50,8 @@ class RunSettings:
     """Facts of a chunk; given alone it means `mode=chunks`."""
     curve_points: int = 10
     """In chunks: after so many of them (all, or those that divide the edits by equal ratios) a seeded sample of all
-    questions and texts is asked again, less than two full evaluations in all; 0: never."""
+    questions and texts is asked again, less than two full evaluations in all, and tasks of lm-evaluation-harness
+    (scoring.lm_eval) are run; 0: never."""
     batches: tuple[str, ...] = ()
     """Cases of a batch, as MQuAKE counts them, or several sizes that are measured one after the other: `1,100,all`. A
     case is a question over several facts with its edits. Given alone it means `mode=batches`."""
