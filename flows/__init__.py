@@ -1,6 +1,6 @@
 """The command line, and the same work as Prefect flows.
 
-`cli` and `commands` are the command line. `refresh`, `publish`, `demo` and `months` are the work: plain functions over
+`program` is the program, `cli` and `commands` its command line. `refresh`, `publish`, `demo` and `months` are the work: plain functions over
 `pipeline` and `editing`, which one command runs in its own process, `dump` the parts of a dump; an experiment is
 `editing.runs.experiment` itself.
 `settings` and `setting_keys` are what a user may set, `configuration` where options come from; `output`, `progress`,
