@@ -126,9 +126,9 @@ sys.meta_path[:] = [Hiding(finder) for finder in sys.meta_path]
 STARTS = """
 import chronofacts.editing.runs.experiment, chronofacts.editing.report, chronofacts.editing.runs.trace_run
 import benchmarks.gpu.run, benchmarks.gpu.section, benchmarks.gpu.shapes, benchmarks.gpu.as_trained
-from chronofacts.editing.editors import EDITORS, make_plan
+from chronofacts.editing.editors import EDITORS, read_editor_settings
 for name in EDITORS:
-    make_plan(name, {}, 0)
+    read_editor_settings(name, {}, 0)
 """
 
 
