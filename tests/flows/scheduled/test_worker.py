@@ -25,7 +25,7 @@ from tests.flows.webhook import webhook
 from tests.pipeline.sources.sample_world import sample_as_of
 from tests.pipeline.sources.sparql.endpoint_server import serving
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 AGENT = "month-test/1.0 (https://months.test)"
 
 
