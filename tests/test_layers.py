@@ -222,6 +222,12 @@ def test_help_loads_none_of_the_heavy_libraries() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_what_several_tests_use_lies_in_no_test() -> None:
+    files = [file for folder in ("tests", "benchmarks", "docs") for file in (ROOT / folder).rglob("*.py")]
+    borrowed = {str(file.relative_to(ROOT)) for file in files for name in imported(file) if ".test_" in name}
+    assert len(files) > 200 and borrowed == set()
+
+
 def test_the_data_side_loads_neither_torch_nor_prefect() -> None:
     code = (
         "import sys; import chronofacts.flows.refresh, chronofacts.pipeline.snapshots.verify; "

@@ -25,8 +25,7 @@ from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.scoring import generate
 from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.schemas.errors import BadInput
-from tests.editing.editors.made_edits import made_batch, made_edits
-from tests.editing.editors.test_every_editor import QUICK
+from tests.editing.editors.made_edits import QUICK, made_batch, made_edits
 from tests.editing.invented_world import write_invented
 from tests.editing.models.families import tiny, tiny_tokenizer
 

@@ -19,8 +19,7 @@ from chronofacts.editing.editors.saved_edit import merge_edit, read_saved_editor
 from chronofacts.editing.models.load import load_model, model_hash, save_model
 from chronofacts.flows.cli import app
 from chronofacts.schemas.errors import BadInput, CheckFailed
-from tests.editing.editors.made_edits import made_batch
-from tests.editing.editors.test_every_editor import says
+from tests.editing.editors.made_edits import made_batch, says
 from tests.editing.invented_world import write_invented
 from tests.editing.models.families import tiny, tiny_tokenizer
 

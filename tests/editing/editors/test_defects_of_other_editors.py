@@ -14,10 +14,9 @@ from chronofacts.editing.models.blocks import find_blocks
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.scoring import generate, teacher_force
 from chronofacts.editing.training import TrainingSettings, train
-from tests.editing.editors.made_edits import FACTS, made_batch
-from tests.editing.editors.test_every_editor import QUICK, says
+from tests.editing.editors.made_edits import FACTS, QUICK, made_batch, says
 from tests.editing.models.families import tiny, tiny_tokenizer
-from tests.editing.test_training import EXAMPLES, adapted
+from tests.editing.training_examples import EXAMPLES, adapted
 
 TOKENIZER = tiny_tokenizer()
 ASKED = [f"Q: Who is the mayor of {town}? A:" for town, _ in FACTS]

@@ -16,37 +16,8 @@ from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.training import TrainingFailed, TrainingSettings, train
 from chronofacts.schemas.errors import BadInput, CheckFailed
-from tests.editing.editors.made_edits import made_batch
-from tests.editing.models.families import tiny, tiny_tokenizer
-
-TOKENIZER = tiny_tokenizer()
-QUICK = {
-    "lora": {"steps": "3"},
-    "lora-merge": {"steps": "3"},
-    "p-tuning": {"steps": "3", "vectors": "4"},
-    "freeze": {"steps": "3"},
-    "finetune": {"steps": "3"},
-    "rome": {"value_steps": "3", "passes": "1"},
-    "memit": {"value_steps": "3"},
-    "alphaedit": {"value_steps": "3"},
-    "ultraedit": {},
-    "grace": {"value_steps": "3"},
-    "wise": {"epochs": "60", "unit": "one", "mask": "1", "shard": "20"},
-    "in-context": {},
-    "memory": {},
-    "mello": {"room": "4", "hops": "0", "check": "false", "embedder": "letters"},
-    "rag": {"room": "4", "facts": "1", "embedder": "letters"},
-    "ike": {"demonstrations": "1", "room": "4"},
-}
-PROMPT = "Q: Who is the mayor of Linz? A:"
-
-
-def says(model: Any) -> torch.Tensor:
-    """Logits after a prompt, asked as scoring asks."""
-    prompt = model.rewrite([PROMPT])[0] if hasattr(model, "rewrite") else PROMPT
-    ids = torch.tensor([TOKENIZER(prompt, return_token_type_ids=False)["input_ids"]])
-    with torch.no_grad():
-        return model(input_ids=ids).logits[0, -1]
+from tests.editing.editors.made_edits import QUICK, TOKENIZER, made_batch, says
+from tests.editing.models.families import tiny
 
 
 def test_every_editor_is_tested_here() -> None:

@@ -12,8 +12,7 @@ from chronofacts.editing.editors.presets import PRESETS
 from chronofacts.editing.editors.sequential import edit_in_chunks, edit_singly
 from chronofacts.editing.models.load import model_hash
 from chronofacts.schemas.errors import BadInput
-from tests.editing.editors.made_edits import FACTS, made_batch
-from tests.editing.editors.test_every_editor import QUICK, says
+from tests.editing.editors.made_edits import FACTS, QUICK, made_batch, says
 from tests.editing.models.families import tiny, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()

@@ -18,8 +18,7 @@ from chronofacts.editing.runs.experiment import run_experiment
 from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.schemas.errors import BadInput, CheckFailed
-from tests.editing.editors.made_edits import made_batch
-from tests.editing.editors.test_every_editor import QUICK, says
+from tests.editing.editors.made_edits import QUICK, made_batch, says
 from tests.editing.invented_world import write_invented
 from tests.editing.models.families import tiny, tiny_tokenizer
 

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
-from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 import torch
-import transformers as t
-from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
-from tokenizers.models import BPE
 
 from chronofacts.editing.editors import read_editor_settings
 from chronofacts.editing.models.chat import ChatTokenizer, plain_tokenizer, with_chat
@@ -27,38 +22,13 @@ from chronofacts.editing.scoring.prompt_prefixes import FEW_SHOT, PromptBuilder
 from chronofacts.schemas.errors import BadInput
 from tests.editing.editors.made_edits import FACTS, made_batch
 from tests.editing.invented_world import write_invented
+from tests.editing.models.conversations import CHAT, QUESTION, TEMPLATE, tuned, turns
 from tests.editing.models.families import tiny
 
-TEMPLATE = (
-    "{{ bos_token }}{% for turn in messages %}<|{{ turn.role }}|>\n{{ turn.content | trim }}<|end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
-)
 SPACED = (
     "{{ bos_token }}{% for turn in messages %}{% if turn.role == 'user' %}[INST] {{ turn.content }} [/INST]"
     "{% else %} {{ turn.content }}{{ eos_token }}{% endif %}{% endfor %}"
 )
-SPECIAL = ["<pad>", "<s>", "</s>", "<|user|>", "<|assistant|>", "<|end|>"]
-QUESTION = "Q: Who is the mayor of Linz? A:"
-
-
-def tuned(template: str = TEMPLATE) -> Any:
-    """A tokenizer of 320 tokens whose turns end with a token that is not the end of a text."""
-    bpe = Tokenizer(BPE(unk_token=None))
-    bpe.pre_tokenizer, bpe.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=320, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
-    )
-    bpe.train_from_iterator(["Who is the mayor of the town? The mayor of the town is"], trainer)
-    made = t.PreTrainedTokenizerFast(
-        tokenizer_object=bpe, bos_token="<s>", eos_token="</s>", pad_token="<pad>",
-        additional_special_tokens=SPECIAL[3:],
-    )  # fmt: skip
-    made.chat_template = template
-    return made
-
-
-CHAT = ChatTokenizer(tuned())
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +38,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny("llama").save_pretrained(place)
     tuned().save_pretrained(place)
     return place
-
-
-def turns(*said: str) -> list[dict[str, str]]:
-    return [{"role": role, "content": text} for role, text in zip(cycle(("user", "assistant")), said, strict=False)]
 
 
 @pytest.mark.parametrize("template", [TEMPLATE, SPACED])

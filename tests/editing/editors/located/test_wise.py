@@ -31,8 +31,8 @@ from chronofacts.editing.snapshot import Snapshot
 from chronofacts.editing.training import TrainingFailed
 from chronofacts.schemas.errors import BadInput
 from tests.editing.editors.made_edits import FACTS, made_batch
+from tests.editing.models.conversations import CHAT
 from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer
-from tests.editing.models.test_chat import CHAT
 
 TOKENIZER = tiny_tokenizer()
 SETTINGS = WiseSettings(mask=1.0, unit="one", wordings=("prompt",), epochs=300)

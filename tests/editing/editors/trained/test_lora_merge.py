@@ -14,8 +14,7 @@ from chronofacts.editing.editors.sequential import edit_in_chunks
 from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.runs.single_edits import batch_settings
 from chronofacts.schemas.errors import BadInput
-from tests.editing.editors.made_edits import made_batch
-from tests.editing.editors.test_every_editor import says
+from tests.editing.editors.made_edits import made_batch, says
 from tests.editing.models.families import tiny, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()

@@ -13,8 +13,8 @@ from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.scoring import generate
 from chronofacts.editing.training import TrainingSettings, train
 from tests.editing.editors.made_edits import made_batch
+from tests.editing.models.conversations import CHAT
 from tests.editing.models.families import tiny
-from tests.editing.models.test_chat import CHAT
 
 
 def settings(**options: str) -> Any:
