@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.claims import claim
-from chronofacts.editing.editors import EditBatch, make_plan
+from chronofacts.editing.editors import EditBatch, read_editor_settings
 from chronofacts.editing.models.load import load_model
 from chronofacts.editing.registry import EDITORS
 from chronofacts.editing.runs.cost import describe_machine
@@ -34,9 +34,9 @@ def measure(snapshot: Path, world: Path, names: list[str]) -> dict[str, float]:
     batch = EditBatch(part.edits, part.sentences)
     found = {}
     for name in names:
-        plan = make_plan(name, {}, 0)
+        chosen = read_editor_settings(name, {}, 0)
         begun = time.process_time()
-        edited = plan.editor.edit(model, tokenizer, batch, plan.settings)
+        edited = chosen.method.edit(model, tokenizer, batch, chosen.settings)
         found[name] = (time.process_time() - begun) / batch.edits.num_rows
         model = edited.undo()
         print(f"{name}: {found[name]:.3g} s for each of {batch.edits.num_rows} facts", flush=True)

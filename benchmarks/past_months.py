@@ -18,7 +18,7 @@ from benchmarks.machine import MACHINE
 from chronofacts.flows.scheduled.server import start_server
 from chronofacts.pipeline.snapshots.store import open_store
 from tests.flows.conftest import free_port
-from tests.flows.test_worker import ROOT, prefect, worker
+from tests.flows.scheduled.workers import ROOT, prefect, worker
 from tests.pipeline.publishing.local_hub import TOKEN, local_hub
 
 MONTHS = ("2024-10-31", "2024-11-30", "2024-12-31")

@@ -33,7 +33,7 @@ if __package__ in (None, ""):  # started as a file
 from benchmarks.claims import claim
 from benchmarks.machine import MACHINE, ROOT
 from tests.editing.invented_world import write_invented
-from tests.flows.test_same_result import COSTS, TINY
+from tests.flows.tiny_runs import COSTS, TINY
 from tests.pipeline.publishing.local_hub import TOKEN, LocalHub, local_hub
 from tests.pipeline.publishing.small_snapshot import make_snapshot
 from tests.pipeline.sources.rdf_world import offices

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from chronofacts.editing.editors import EditedModel, Plan
+from chronofacts.editing.editors import EditedModel, EditorSettings
 from chronofacts.editing.facts import Change, changes_of, drop_duplicates
 from chronofacts.editing.metrics.answer_states import AnswerState, base_states
 from chronofacts.editing.metrics.summary import (
@@ -85,15 +85,15 @@ def write_run(
     return figures
 
 
-def describe_edit(experiment: Experiment, plan: Plan, edited: EditedModel) -> dict[str, Any]:
+def describe_edit(experiment: Experiment, editor: EditorSettings, edited: EditedModel) -> dict[str, Any]:
     """The card of a saved edit: its facts, where they are from, and how it was made on which weights."""
     prepared, snapshot = experiment.prepared, experiment.snapshot
-    package = package_of(plan.name)
+    package = package_of(editor.name)
     return {
-        "editor": plan.name,
+        "editor": editor.name,
         **({"package": package} if package else {}),
         **({"foreign": edited.report["foreign"]} if "foreign" in edited.report else {}),
-        "config": asdict(plan.settings),
+        "config": asdict(editor.settings),
         "report": dict(edited.report),
         "run": asdict(experiment.settings.run),
         "base_model": prepared.name,
