@@ -120,7 +120,7 @@ def _watch(heard: int) -> None:
                 tell = _Program.tell
                 if tell is None:  # it has told, and is leaving
                     time.sleep(LEAVING_S)
-                _end(number, tell(_name(number)) if tell else "")
+                _end(number, "" if tell is None else tell(_name(number)))
 
 
 def _end(number: int, line: str) -> None:
