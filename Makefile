@@ -61,7 +61,7 @@ docs: env
 
 # Some hours; the table of benchmarks/README.md is made anew. Some alone: python -m benchmarks NAME ...
 bench: env
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check qwikidata==0.4.2
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check qwikidata==0.4.2 -e '.[lm-eval]'
 	$(RUN)/python -m benchmarks
 
 # What strangers may send, each try bounded; and commands killed at moments drawn by chance.

@@ -37,6 +37,7 @@ COMMANDS: dict[str, Sequence[str]] = {
     "editing_speed": [],
     "evaluation_speed": [],
     "real_model_speed": [],
+    "harness_speed": [SNAPSHOT],
     "busy_cores": [],
     "editing_small_world": [SNAPSHOT],
     "editors_cost": [SNAPSHOT, WORLD],

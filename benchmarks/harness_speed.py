@@ -66,7 +66,8 @@ def main() -> None:
     shares = [sum(pair[0] > pair[1] for pair in several) / len(several) for several in (one, other)]
     print(
         f"{len(documents)} documents, two answers each: the harness {them:.2f} s, ours {us:.2f} s, "
-        f"{them / us:.1f} times as fast; log-likelihoods differ by {gap:.0e}; accuracies {shares[0]:.3f}, {shares[1]:.3f}"
+        f"{them / us:.1f} times as fast; log-likelihoods differ by {gap:.0e}; "
+        f"accuracies {shares[0]:.3f}, {shares[1]:.3f}"
     )
     faster = them / us
     claim("two answers weighed: times as fast as lm-eval", f"{RATIO}", f"{faster:.1f}", faster >= RATIO and gap < 1e-2)
@@ -106,7 +107,9 @@ def weigh(model: Any, tokenizer: Any, documents: list[dict[str, Any]]) -> list[l
     """The same by our scoring: of each document the sums over its answers' tokens."""
     prompts = [f"Q: {one['question']} A:" for one in documents for _ in one["choices"]]
     rows = encode(tokenizer, prompts, [choice for one in documents for choice in one["choices"]])
-    found = [-forced.nll * (row.end - row.start) for row, forced in zip(rows, teacher_force(model, rows, 64), strict=True)]
+    found = [
+        -forced.nll * (row.end - row.start) for row, forced in zip(rows, teacher_force(model, rows, 64), strict=True)
+    ]
     pairs = iter(found)
     return [[next(pairs) for _ in one["choices"]] for one in documents]
 
