@@ -160,8 +160,12 @@ def _as_page(found: Staleness) -> str:
     plot = Plot(
         f"How stale is {found.model}, month by month?",
         plots.staleness(found.months, found.cutoff, "0"),
-        "Its answers to what changed in each month; larger points are more facts. The line is the day at which its "
-        "knowledge seems to end, the band its 95 % interval.",
+        "Its answers to what changed in each month; larger points are more facts."
+        + (
+            " The line is the day at which its knowledge seems to end, the band its 95 % interval."
+            if found.cutoff
+            else ""
+        ),
     )
     relations = Plot(
         "By relation",
