@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import datetime
 import fcntl
+import hashlib
 import logging
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,30 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
             make(shared / f"{name}.partial")
             (shared / f"{name}.partial").rename(shared / name)
     return shared / name
+
+
+def kept_between_runs(name: str, depends_on: Iterable[object], make: Callable[[Path], object]) -> Path:
+    """A folder of this environment, made anew where what it depends on is another than when it was made.
+
+    For what takes longer than all tests of it, and is the same in every run. depends_on: files, of which the content
+    counts, and values, as they are written. `make clean` removes it with the environment.
+    """
+    told = hashlib.sha256()
+    for one in depends_on:
+        told.update(one.read_bytes() if isinstance(one, Path) else repr(one).encode())
+    kept = Path(sys.prefix) / "made-for-tests"
+    kept.mkdir(exist_ok=True)
+    folder = kept / f"{name}-{told.hexdigest()[:16]}"
+    with (kept / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            for old in kept.glob(f"{name}-*"):
+                if time.time() - old.stat().st_mtime > 86400:  # of another tree that is tested at this moment, perhaps
+                    shutil.rmtree(old)
+            make(kept / f"{name}-partial")
+            (kept / f"{name}-partial").rename(folder)
+        os.utime(folder)
+    return folder
 
 
 @pytest.fixture(autouse=True)

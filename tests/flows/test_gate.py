@@ -110,7 +110,7 @@ def test_the_artifact_tells_what_was_set_aside(prefect_server: str, tmp_path: Pa
     from chronofacts.flows.scheduled.artifacts import show_set_aside
     from chronofacts.schemas.manifest import read_manifest
     from tests.pipeline.publishing.small_snapshot import make_snapshot
-    from tests.pipeline.snapshots.test_gate import written
+    from tests.pipeline.snapshots.damage import written
 
     small = make_snapshot(tmp_path / "small")
     made, _ = written(small, ["UPDATE edits SET new_label = new_object WHERE subject = 'Q11'"], tmp_path)

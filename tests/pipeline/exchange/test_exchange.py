@@ -20,10 +20,8 @@ from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
-from tests.pipeline.exchange.test_counterfact import RECORD as COUNTERFACT
-from tests.pipeline.exchange.test_mquake import CASE as MQUAKE
-from tests.pipeline.exchange.test_relatives import QAEDIT, RIPPLE, WIKIBIGEDIT, WIKIFACTDIFF
-from tests.pipeline.exchange.test_zsre import RECORD as ZSRE
+from tests.pipeline.exchange.records import CASE as MQUAKE
+from tests.pipeline.exchange.records import COUNTERFACT, QAEDIT, RIPPLE, WIKIBIGEDIT, WIKIFACTDIFF, ZSRE
 
 PUBLISHED = {
     "counterfact": COUNTERFACT,

@@ -23,8 +23,8 @@ from chronofacts.editing.models.subject_tokens import subject_end
 from chronofacts.editing.scoring import teacher_force
 from chronofacts.editing.training import TrainingFailed
 from tests.editing.editors.made_edits import made_batch, made_edits
+from tests.editing.models.conversations import tuned
 from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer
-from tests.editing.models.test_chat import tuned
 
 TOKENIZER = tiny_tokenizer()
 QUICK_ROME = RomeSettings(

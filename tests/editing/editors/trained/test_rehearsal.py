@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chronofacts.editing.editors import make_plan
+from chronofacts.editing.editors import read_editor_settings
 from chronofacts.editing.editors.trained import gradient
 from chronofacts.editing.editors.trained.examples import OWN_TOKENS, answer_as_before, choose_replay, encode_examples
 from chronofacts.editing.editors.trained.gradient import choose_texts, train_on_texts
@@ -15,12 +15,12 @@ from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.scoring import generate
 from chronofacts.editing.training import TrainingSettings, train
 from tests.editing.editors.made_edits import made_batch
+from tests.editing.models.conversations import CHAT
 from tests.editing.models.families import tiny
-from tests.editing.models.test_chat import CHAT
 
 
 def settings(**options: str) -> Any:
-    return make_plan("lora+replay", options, 0).settings
+    return read_editor_settings("lora+replay", options, 0).settings
 
 
 def test_what_no_edit_touches_is_answered_as_the_model_answers_it() -> None:
