@@ -15,11 +15,12 @@ import transformers as t
 from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 
-__all__ = ["FAMILIES", "WINDOW", "make_model", "make_tokenizer", "save_family"]
+__all__ = ["CONTEXT", "FAMILIES", "WINDOW", "make_model", "make_tokenizer", "save_family"]
 
 VOCABULARY = 320
 SIZES = {"vocab_size": VOCABULARY, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 CONTEXT = 384
+"""Tokens that a model of a family with a bound can read."""
 WINDOW = 24
 """Tokens that a sliding window holds: fewer than a prompt of the benchmark has."""
 HEADS = {"num_attention_heads": 4, "num_hidden_layers": 4, "hidden_size": 32}
