@@ -12,6 +12,7 @@ from benchmarks.model_families import QUICK, largest_difference
 from benchmarks.tiny_families import CONTEXT, FAMILIES, WINDOW, make_model, make_tokenizer
 from chronofacts.editing.editors import make_plan
 from chronofacts.editing.models.adapters import base_name, is_adapter
+from chronofacts.editing.models.architecture import output_matrices
 from chronofacts.editing.models.blocks import find_blocks, find_linears
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.models.key_value_cache import cache_use, window_of
@@ -29,7 +30,9 @@ KINDS = {
     "mpt": ("lora", "memit", "mello"),
     "opt": ("rome", "ultraedit"),
     "falcon_h1": ("lora",),
-    "gemma3n_text": ("p-tuning",),
+    "gemma3n_text": ("p-tuning", "grace"),
+    "gemma4_text": ("rome",),
+    "granitemoehybrid": ("wise",),
     "deepseek_v3": ("p-tuning", "lora-merge"),
     "llama4_text": ("lora", "memory", "ultraedit"),
     "gpt_oss": ("lora", "in-context"),
@@ -98,6 +101,12 @@ def test_the_text_is_read_by_the_stack_that_a_text_runs_through() -> None:
         name, blocks = find_blocks(make_model(family))
         assert "language_model" in name and len(blocks) == layers
     assert len(find_blocks(make_model("nemotron_h"))[1]) == 4  # of four classes
+
+
+def test_a_path_beside_the_feed_forward_part_is_not_taken_for_it() -> None:
+    ends = {"gemma3n_text": "mlp.down_proj", "gemma4_text": "mlp.down_proj", "granitemoehybrid": "output_linear"}
+    for family, end in ends.items():
+        assert all(name.endswith(end) for name in output_matrices(make_model(family)).values()), family
 
 
 def test_what_weighs_experts_is_no_matrix() -> None:
