@@ -33,7 +33,7 @@ GROUPS = {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_g
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2}
 LOCAL_EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
 LINEAR = {"linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 8, "linear_value_head_dim": 8}
-SSM = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8}
+SSM = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8, "mamba_chunk_size": 32}
 VISION = {"hidden_size": 48, "intermediate_size": 96, "num_attention_heads": 4, "image_size": 56, "patch_size": 14}
 
 

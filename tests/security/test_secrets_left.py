@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,6 @@ CALLS = {
     "demo": ["--quick --out full"],
     "refresh": [f"{DAYS} --source {NOWHERE} --out new1", f"--since model:{NOWHERE} --as-of 2005-06-01 --out new2"],
     "backfill": [
-        f"--months 2004-12 --source {NOWHERE} --store store1 --relations office_holder",
         f"--months 2004-12 --source sample --store {BUCKET}",
         f"--months 2004-12 --source sample --store store2 --repo org/x --endpoint {NOWHERE}",
     ],
@@ -77,8 +77,9 @@ ALL_FAIL = ("demo", "refresh", "backfill", "inspect", "diff", "publish", "trace"
 and in a model that knows nothing there is nothing to trace."""
 
 
-def call(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    """A command as a user calls it, in a folder that holds all that it leaves."""
+def call(folder: Path, *words: str, stop_at: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """A command as a user calls it, in a folder that holds all that it leaves. stop_at: in a line on standard error,
+    at which it is stopped."""
     own = {name: str(folder / name) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "HF_HOME", "PREFECT_HOME")}
     for path in own.values():
         Path(path).mkdir(parents=True, exist_ok=True)
@@ -87,7 +88,18 @@ def call(folder: Path, *words: str, **environment: str) -> subprocess.CompletedP
     planted |= {"HF_ENDPOINT": NOWHERE, "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "ignore", "-m", "chronofacts.flows.cli", *words]
     everything = {**kept, **own, **planted, **environment, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=folder, env=everything, capture_output=True, check=False, timeout=300)
+    with subprocess.Popen(
+        command, cwd=folder, env=everything, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        first = list[bytes]()
+        while stop_at and (not first or stop_at not in first[-1]):
+            first.append(process.stderr.readline())
+            assert first[-1], first
+        if stop_at:
+            process.send_signal(signal.SIGTERM)
+        said, error = process.communicate(timeout=300)
+        return subprocess.CompletedProcess(command, process.returncode, said, b"".join(first) + error)
 
 
 def assert_nothing_is_left(folder: Path, *said: subprocess.CompletedProcess[bytes]) -> None:
@@ -137,17 +149,19 @@ def test_a_reading_of_an_endpoint_keeps_its_address_without_user_and_key(tmp_pat
         assert done.returncode == 0, done.stderr.decode()
         again = call(tmp_path, "refresh", "--source", source, *days, "--out", "S2", "--update", "S")
         assert again.returncode == 0, again.stderr.decode()
-        months = ("--months", "2004-12", "--relations", "office_holder", "--store", "store", "--raw", "raw")
-        filled = call(tmp_path, "backfill", "--source", source, *months)
+        months = ("--months", "2004-12", "--relations", "office_holder", "--raw", "raw")
+        filled = call(tmp_path, "backfill", "--source", source, *months, "--store", "store")
         assert filled.returncode == 0, filled.stderr.decode()
         assert list((tmp_path / "store").rglob("*.parquet")) and list((tmp_path / "raw").rglob("*.*"))
+    tired = call(tmp_path, "backfill", "--source", NOWHERE, *months, "--store", "empty", stop_at=b"gave no answer")
+    assert tired.returncode == 128 + signal.SIGTERM
     away = call(tmp_path, "refresh", "--source", NOWHERE, *days, "--out", "S3")
     late = call(tmp_path, "refresh", "--source", source, "--since", "2003-06-01", "--as-of", "x", "--out", "S3")
     odd = call(tmp_path, "refresh", "--source", HIDDEN.format("[::1"), *days, "--out", "S3")
     assert (away.returncode, late.returncode, odd.returncode) == (1, 2, 2)
     assert all(one.stderr.count(b"Traceback") == 0 for one in (away, late, odd))
     assert b"127.0.0.1" in (tmp_path / "S" / "manifest.json").read_bytes()
-    assert_nothing_is_left(tmp_path, done, again, filled, away, late, odd)
+    assert_nothing_is_left(tmp_path, done, again, filled, tired, away, late, odd)
 
 
 def test_publishing_and_looking_live_leave_no_secret_either(hub: LocalHub, snapshot: Path, tmp_path: Path) -> None:
@@ -217,6 +231,12 @@ def test_a_flow_on_a_server_writes_no_secret_into_its_database(own_prefect_home:
     assert_nothing_is_left(tmp_path)
 
 
+def deployed(home: Path) -> list[tuple[str]]:
+    """The parameters of every deployment in Prefect's database."""
+    with sqlite3.connect(home / "prefect.db", timeout=60) as connection:
+        return connection.execute("SELECT parameters FROM deployment").fetchall()
+
+
 def test_serving_leaves_no_secret_in_what_it_prints_and_in_its_database(own_prefect_home: Path, tmp_path: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PREFECT_", "CHRONO"))}
     environment = {**kept, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(own_prefect_home), "HF_TOKEN": PLANTED[2]}
@@ -232,12 +252,14 @@ def test_serving_leaves_no_secret_in_what_it_prints_and_in_its_database(own_pref
             line = process.stdout.readline()
             assert line, said.decode()
             said += line
+        until = time.monotonic() + 120
+        while not (stored := deployed(own_prefect_home)) and time.monotonic() < until:
+            time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
         said += process.stdout.read()
         code = process.wait(timeout=60)
     assert code == 128 + signal.SIGTERM and said.splitlines()[-1].startswith(b"chronofacts serve: stopped by SIGTERM")
-    with sqlite3.connect(own_prefect_home / "prefect.db") as connection:
-        ((parameters,),) = connection.execute("SELECT parameters FROM deployment").fetchall()
+    ((parameters,),) = stored
     assert json.loads(parameters)["source"] == "http://127.0.0.1:9/sparql"
     assert_nothing_is_left(own_prefect_home)
     assert_nothing_is_left(tmp_path, subprocess.CompletedProcess([], code, bytes(said), b""))
