@@ -24,8 +24,9 @@ from tests.editing.editors.made_edits import FACTS, made_batch
 
 TOKENIZER = make_tokenizer()
 KINDS = {
-    "mamba": ("lora", "rome"),
+    "mamba": ("lora", "rome", "ultraedit"),
     "rwkv": ("finetune",),
+    "zamba2": ("lora-merge",),
     "qwen3_next": ("lora", "p-tuning"),
     "mpt": ("lora", "memit", "mello"),
     "opt": ("rome", "ultraedit"),
