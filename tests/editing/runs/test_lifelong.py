@@ -19,6 +19,7 @@ from chronofacts.editing.runs.lifelong import LifelongSample, choose_moments
 from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.scoring import ScoringSettings, all_probes
 from chronofacts.editing.snapshot import Snapshot
+from tests.editing.invented_world import write_invented
 from tests.editing.models.families import tiny, tiny_tokenizer
 
 
@@ -61,17 +62,18 @@ def test_only_what_was_edited_is_tested_and_what_must_not_move_is_asked_from_the
 
 
 @pytest.fixture(scope="module")
-def runs(invented: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The same edits in three chunks, with the curve and without."""
     place = tmp_path_factory.mktemp("lifelong")
+    world = write_invented(place / "S", facts=18, edits=9, people=10)
     save_model(tiny("llama"), tiny_tokenizer(), place / "model")
     made = {}
     for name, points in (("with", "10"), ("without", "0")):
         words = {
-            "chunk": "10", "curve_points": points, "steps": "3", "cache": "none", "scoring.fluency": "6",
-            "scoring.perplexity": "20", "scoring.fluency_tokens": "8",
+            "chunk": "3", "curve_points": points, "steps": "3", "cache": "none", "scoring.fluency": "9",
+            "scoring.perplexity": "10", "scoring.fluency_tokens": "12",
         }  # fmt: skip
-        run_experiment(invented, str(place / "model"), read_settings(["freeze"], words), place / name)
+        run_experiment(world, str(place / "model"), read_settings(["freeze"], words), place / name)
         made[name] = place / name
     return made
 
@@ -80,12 +82,12 @@ def test_each_moment_has_every_metric_right_then_and_at_the_end(runs: dict[str, 
     rows = pq.read_table(runs["with"] / "metrics.parquet").to_pylist()
     then = {(r["metric"], r["group"]): r for r in rows if r["by"] == "edits"}
     end = {(r["metric"], r["group"]): r for r in rows if r["by"] == "edits_at_end"}
-    assert {edits for _, edits in then} == {"10", "20", "30"} and then.keys() == end.keys()
+    assert {edits for _, edits in then} == {"3", "6", "9"} and then.keys() == end.keys()
     assert {metric for metric, _ in then} == set(LIFELONG) - {"preservation"}
     assert all(r["low"] - 1e-6 <= r["value"] <= r["high"] + 1e-6 for r in then.values())
     assert all(r["n"] == end[key]["n"] for key, r in then.items() if key[0] != "fluency")  # a text may be too short
     for metric in {metric for metric, _ in then}:  # at the last moment both are the same answers
-        assert then[metric, "30"]["value"] == pytest.approx(end[metric, "30"]["value"], abs=1e-4)
+        assert then[metric, "9"]["value"] == pytest.approx(end[metric, "9"]["value"], abs=1e-4)
     page = write_report([runs["with"]], tmp_path / "page").read_text()
     assert page.count("<figure><h3>After so many edits: ") == len({metric for metric, _ in then})
     assert "The same questions at the end" in page
@@ -96,4 +98,4 @@ def test_asking_in_between_changes_no_score(runs: dict[str, Path]) -> None:
     assert one.equals(other)
     assert not (runs["without"] / "lifelong").exists()
     curve = pq.read_table(runs["with"] / "lifelong" / "freeze.parquet")
-    assert set(curve["edits"].to_pylist()) == {10, 20, 30} and pa.types.is_int32(curve["edits"].type)
+    assert set(curve["edits"].to_pylist()) == {3, 6, 9} and pa.types.is_int32(curve["edits"].type)
