@@ -4,7 +4,7 @@ VENV ?= .venv
 RUN := $(VENV)/bin
 OSV_URL ?= https://api.osv.dev/v1/query
 
-.PHONY: env demo test check audit docs bench attacks soak fuzz sample lock release clean
+.PHONY: env demo test test-fast check audit docs bench attacks soak fuzz sample lock release clean
 
 # Without an NVIDIA GPU a CPU build of torch does, which is a fraction of the one with CUDA; empty: the registry's own.
 TORCH_INDEX ?= $(if $(shell command -v nvidia-smi 2>/dev/null),,https://download.pytorch.org/whl/cpu)
@@ -45,6 +45,10 @@ $(VENV)/.smollm2: $(VENV)/.ready
 test: env $(VENV)/.smollm2
 	$(RUN)/python -m pytest -n 2 --dist loadgroup
 
+# The inner loop: what takes less than a tenth of a second each, by tests/slow.txt.
+test-fast: env
+	$(RUN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+
 check: env
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
@@ -59,8 +63,10 @@ docs: env
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	$(RUN)/mkdocs build --strict
 
+# Some hours; the table of benchmarks/README.md is made anew. Some alone: python -m benchmarks NAME ...
 bench: env
-	@for file in $(filter-out soak,$(notdir $(basename $(wildcard benchmarks/*.py)))); do echo "== $$file"; $(RUN)/python -m benchmarks.$$file || exit 1; done
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check qwikidata==0.4.2 -e '.[lm-eval]'
+	$(RUN)/python -m benchmarks
 
 # What strangers may send, each try bounded; and commands killed at moments drawn by chance.
 attacks: env

@@ -27,8 +27,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks.tiny_families import make_model, make_tokenizer
-from chronofacts.editing.editors import EditBatch, make_plan
-from chronofacts.editing.editors.saved_edit import load_edit, saved_plans
+from chronofacts.editing.editors import EditBatch, read_editor_settings
+from chronofacts.editing.editors.saved_edit import load_edit, read_saved_editors
 from chronofacts.editing.models.load import load_model, model_hash
 from chronofacts.schemas.errors import ChronoFactsError
 from chronofacts.schemas.tables import SENTENCES
@@ -78,8 +78,8 @@ def make_bases(place: Path) -> Bases:
     options = {"lora": {"steps": "1", "rank": "2"}, "freeze": {"steps": "1"}, "memory": {},
                "p-tuning": {"steps": "1", "vectors": "2"}}  # fmt: skip
     for editor, values in options.items():
-        plan, base = make_plan(editor, values, 0), model_hash(loaded)
-        edited = plan.editor.edit(loaded, speaking, batch, plan.settings)
+        chosen, base = read_editor_settings(editor, values, 0), model_hash(loaded)
+        edited = chosen.method.edit(loaded, speaking, batch, chosen.settings)
         edits[editor] = place / editor
         edited.save(place / editor)
         card = {
@@ -119,7 +119,7 @@ def outcome(one: Try, bases: Bases, place: Path) -> str:
         if one.name.startswith("model: "):
             load_model(str(named))
             return "loads"
-        saved_plans([named])
+        read_saved_editors([named])
         model, tokenizer = load_model(str(bases.model))
         before = model_hash(model)
         try:

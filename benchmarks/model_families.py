@@ -28,7 +28,7 @@ import transformers
 
 from benchmarks.tiny_families import FAMILIES, save_family
 from chronofacts.editing.edited import edit
-from chronofacts.editing.editors import EDITORS, make_plan
+from chronofacts.editing.editors import EDITORS, read_editor_settings
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.models.load import load_model, model_hash
 from chronofacts.editing.runs.experiment import run_experiment
@@ -164,8 +164,8 @@ def edit_and_undo(editor: str, folder: Path, snapshot: Path) -> None:
     """Raises RuntimeError where the weights are not the same afterwards, bit for bit."""
     model, tokenizer = load_model(str(folder))
     tables, before = load_snapshot(snapshot), model_hash(model)
-    plan = make_plan(editor, QUICK[editor], 0)
-    with edit(model, tokenizer, tables.edits, plan, sentences=tables.sentences) as edited:
+    chosen = read_editor_settings(editor, QUICK[editor], 0)
+    with edit(model, tokenizer, tables.edits, chosen, sentences=tables.sentences) as edited:
         edited.generate("Who is the mayor?", 4)
     if model_hash(model) != before:
         raise RuntimeError("undo does not restore the weights bit for bit")

@@ -21,7 +21,7 @@ from typing import Any, Self, overload
 
 import pyarrow as pa
 
-from chronofacts.editing.editors import REPLAY, EditBatch, EditedModel, Plan, make_plan
+from chronofacts.editing.editors import REPLAY, EditBatch, EditedModel, EditorSettings, read_editor_settings
 from chronofacts.editing.editors.presets import with_preset
 from chronofacts.editing.editors.saved_edit import CARD, load_edit, merge_edit, read_card
 from chronofacts.editing.models.chat import Chat, ChatTokenizer, spoken, with_chat
@@ -36,7 +36,7 @@ from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.files import check_out, create_folder
 from chronofacts.schemas.tables import SENTENCES
 
-__all__ = ["Edited", "answer", "edit", "load", "plan_of", "prompt_text"]
+__all__ = ["Edited", "answer", "edit", "load", "prompt_text", "resolve_editor"]
 
 MAX_TOKENS = 32
 
@@ -136,22 +136,22 @@ def edit(
 ) -> Edited:
     """Teach a model some edits, and hand it back edited.
 
-    edits: `tables.EDITS`. editor: its name (`lora`, `lora+replay`), its settings (`LoraSettings(rank=8)`) or a plan.
-    sentences: `tables.SENTENCES`, which replay needs. chat: whether prompts go through the tokenizer's chat template;
-    auto: where it has one. Raises BadInput for an unknown editor and for edits that it cannot make; then the model is
-    as before.
+    edits: `tables.EDITS`. editor: its name (`lora`, `lora+replay`), its settings (`LoraSettings(rank=8)`), or both in
+    `EditorSettings`. sentences: `tables.SENTENCES`, which replay needs. chat: whether prompts go through the
+    tokenizer's chat template; auto: where it has one. Raises BadInput for an unknown editor and for edits that it
+    cannot make; then the model is as before.
     """
-    plan, speaking = plan_of(editor, seed), speaking_tokenizer(tokenizer, chat, model)
+    chosen, speaking = resolve_editor(editor, seed), speaking_tokenizer(tokenizer, chat, model)
     base = {"base_model_hash": model_hash(model), "base_model": str(getattr(model.config, "_name_or_path", ""))}
     batch = EditBatch(edits, SENTENCES.empty_table() if sentences is None else sentences, progress=progress)
     about = {
         "edit_ids": edits["edit_id"].to_pylist(),
         "edits": edits.select(["edit_id", "prompt", "target_new", "target_old"]).to_pylist(),
     }
-    change = plan.editor.edit(model.eval(), speaking, batch, plan.settings)
+    change = chosen.method.edit(model.eval(), speaking, batch, chosen.settings)
     card = {
-        "editor": plan.name,
-        "config": asdict(plan.settings),
+        "editor": chosen.name,
+        "config": asdict(chosen.settings),
         "report": dict(change.report),
         **base,
         "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
@@ -195,12 +195,12 @@ def speaking_tokenizer(tokenizer: Any, chat: Chat, model: Any = None) -> Any:
     return with_chat(tokenizer, chat, str(getattr(tokenizer, "name_or_path", "")), turn_ends(model))
 
 
-def plan_of(editor: str | Any, seed: int = 0) -> Plan:
+def resolve_editor(editor: str | Any, seed: int = 0) -> EditorSettings:
     """An editor by its name or by its settings. Raises BadInput where nothing has such a name or such settings."""
-    if isinstance(editor, Plan):
+    if isinstance(editor, EditorSettings):
         return editor
     if isinstance(editor, str):
-        return make_plan(editor, {}, seed)
+        return read_editor_settings(editor, {}, seed)
     for name, home in all_editors().items():
         module = home.partition(":")[0]
         if not type(editor).__module__.startswith(module.rpartition(".")[0] or module):
@@ -208,7 +208,7 @@ def plan_of(editor: str | Any, seed: int = 0) -> Plan:
         found = load_editor(name)()
         if type(editor) is found.Settings:
             settings = _fill_preset(name, editor)
-            return Plan(f"{name}{REPLAY}" if getattr(settings, "replay", False) else name, found, settings)
+            return EditorSettings(f"{name}{REPLAY}" if getattr(settings, "replay", False) else name, found, settings)
     raise BadInput(
         f"{editor!r} is neither the name of an editor nor its settings; names are {', '.join(all_editors())}"
     )

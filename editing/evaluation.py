@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from chronofacts.editing.edited import Edited, plan_of, speaking_tokenizer
-from chronofacts.editing.editors import Plan
+from chronofacts.editing.edited import Edited, resolve_editor, speaking_tokenizer
+from chronofacts.editing.editors import EditorSettings
 from chronofacts.editing.facts import Change
 from chronofacts.editing.metrics.summary import summarise
 from chronofacts.editing.models.chat import Chat
@@ -141,17 +141,17 @@ def experiment(
     if unknown := sorted(set(run) - set(option_names(RunSettings))):
         raise BadInput(f"the run has no option {unknown[0]!r}{nearest(unknown[0], option_names(RunSettings))}")
     settings = RunSettings(**run)
-    plans = [plan_of(editor, settings.seed) for editor in several]
-    read = read_settings([plan.name for plan in plans], {"seed": str(settings.seed)})
+    resolved = [resolve_editor(editor, settings.seed) for editor in several]
+    read = read_settings([editor.name for editor in resolved], {"seed": str(settings.seed)})
     run_words = {name: _spell(value) for name, value in run.items()}
-    numbered = _number(plans)
+    numbered = _number(resolved)
     editor_words: dict[str, str] = {}
-    for plan in numbered:
-        editor_words |= _list_chosen(plan.name, plan.settings, type(plan.settings)())
+    for editor in numbered:
+        editor_words |= _list_chosen(editor.name, editor.settings, type(editor.settings)())
     chosen = replace(
         read,
         run=settings,
-        plans=numbered,
+        editors=numbered,
         scoring=scoring or read.scoring,
         world=world or read.world,
         given=run_words
@@ -183,13 +183,13 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
     return Run(Path(folder))
 
 
-def _number(plans: Iterable[Plan]) -> tuple[Plan, ...]:
+def _number(editors: Iterable[EditorSettings]) -> tuple[EditorSettings, ...]:
     """Editors of one name get numbers: lora, lora-2."""
     counts: dict[str, int] = {}
     named = []
-    for plan in plans:
-        counts[plan.name] = count = counts.get(plan.name, 0) + 1
-        named.append(plan if count == 1 else replace(plan, name=f"{plan.name}-{count}"))
+    for editor in editors:
+        counts[editor.name] = count = counts.get(editor.name, 0) + 1
+        named.append(editor if count == 1 else replace(editor, name=f"{editor.name}-{count}"))
     return tuple(named)
 
 

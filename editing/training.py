@@ -139,10 +139,10 @@ def train(
     stop: asked every `check_every` steps with (steps, loss). after_step: called after each step, to hold the weights
     within bounds. cache: what frozen blocks gave for these texts before, when several trainings of one base model share
     it. known: so many of the last examples are trained but do not count in the loss that is reported and ends the
-    training, since the model says them already. preference: the answers that are to become less likely; the loss that
-    is reported stays that of the answers. The same seed, examples and machine give the same weights. No examples, no
-    change. Raises TrainingFailed at the first loss that is not finite, before it reaches a weight, and BadInput when
-    not even one example fits the memory.
+    training, since nothing waits for the model to learn them. preference: the answers that are to become less likely;
+    the loss that is reported stays that of the answers. The same seed, examples and machine give the same weights. No
+    examples, no change. Raises TrainingFailed at the first loss that is not finite, before it reaches a weight, and
+    BadInput when not even one example fits the memory.
     """
     begun, parameters = time.perf_counter(), [p for p in model.parameters() if p.requires_grad]
     model.eval()

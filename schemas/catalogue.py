@@ -13,7 +13,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +81,16 @@ def load_catalogue(path: Path | None = None) -> Catalogue:
     path = path or CATALOGUE_PATH
     try:
         raw = path.read_bytes()
-        text = raw.decode("utf-8")
-        tables = parse_toml(raw)
     except OSError as error:
         raise BadInput(f"cannot read the relation catalogue {path}: {error.strerror}; give an existing file") from error
+    return _parse(path, raw)
+
+
+@lru_cache(maxsize=4)  # each command asks several times, and checking every wording takes a third of a second
+def _parse(path: Path, raw: bytes) -> Catalogue:
+    try:
+        text = raw.decode("utf-8")
+        tables = parse_toml(raw)
     except ValueError as error:
         raise BadInput(f"{path} is not TOML in UTF-8: {error}") from error
     file = Entry(str(path), text)

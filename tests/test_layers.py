@@ -126,9 +126,9 @@ sys.meta_path[:] = [Hiding(finder) for finder in sys.meta_path]
 STARTS = """
 import chronofacts.editing.runs.experiment, chronofacts.editing.report, chronofacts.editing.runs.trace_run
 import benchmarks.gpu.run, benchmarks.gpu.section, benchmarks.gpu.shapes, benchmarks.gpu.as_trained
-from chronofacts.editing.editors import EDITORS, make_plan
+from chronofacts.editing.editors import EDITORS, read_editor_settings
 for name in EDITORS:
-    make_plan(name, {}, 0)
+    read_editor_settings(name, {}, 0)
 """
 
 
@@ -220,6 +220,12 @@ def test_help_loads_none_of_the_heavy_libraries() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_several_tests_use_lies_in_no_test() -> None:
+    files = [file for folder in ("tests", "benchmarks", "docs") for file in (ROOT / folder).rglob("*.py")]
+    borrowed = {str(file.relative_to(ROOT)) for file in files for name in imported(file) if ".test_" in name}
+    assert len(files) > 200 and borrowed == set()
 
 
 def test_the_data_side_loads_neither_torch_nor_prefect() -> None:

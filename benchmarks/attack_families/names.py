@@ -77,11 +77,11 @@ def _run(folder: Path, editor: str) -> str:
 
 
 def _card(folder: Path, editor: str) -> str:
-    from chronofacts.editing.editors.saved_edit import saved_plans
+    from chronofacts.editing.editors.saved_edit import read_saved_editors
 
     folder.mkdir()
     (folder / "card.json").write_text(json.dumps({"editor": editor, "base_model_hash": "0"}))
-    return expect_refused(lambda: saved_plans([folder]))
+    return expect_refused(lambda: read_saved_editors([folder]))
 
 
 def _day(folder: Path, day: str) -> str:

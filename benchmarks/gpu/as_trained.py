@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks.gpu.facts import make_tokenizer
 from benchmarks.gpu.record import Recorder
-from chronofacts.editing.editors import Plan
+from chronofacts.editing.editors import EditorSettings
 from chronofacts.editing.models.load import save_model
 from chronofacts.editing.runs.experiment import prepare_model, run_editor, score_unedited
 from chronofacts.editing.runs.results import EditorResult, Experiment
@@ -48,13 +48,13 @@ def measure_editors(snapshot: Snapshot, model: Path, record: Recorder, folder: P
         states.append(score_unedited(experiment))
         return _figures(experiment, [states[0]])
 
-    def edited(plan: Plan) -> dict[str, Any]:
-        return _figures(experiment, [states[0], run_editor(experiment, plan)])
+    def edited(editor: EditorSettings) -> dict[str, Any]:
+        return _figures(experiment, [states[0], run_editor(experiment, editor)])
 
     record.measure("none", unedited)
-    for plan in settings.plans:
-        if plan.name != "none" and states:
-            record.measure(plan.name, lambda plan=plan: edited(plan))
+    for editor in settings.editors:
+        if editor.name != "none" and states:
+            record.measure(editor.name, lambda editor=editor: edited(editor))
 
 
 def write_random_model(snapshot: Snapshot, folder: Path) -> Path:

@@ -24,7 +24,16 @@ from chronofacts.schemas.errors import BadInput
 if TYPE_CHECKING:
     from chronofacts.editing.forward.hidden_state_cache import HiddenStateCache
 
-__all__ = ["EDITORS", "EditBatch", "EditedModel", "Editor", "ModelCache", "Plan", "make_plan", "undo_on_error"]
+__all__ = [
+    "EDITORS",
+    "EditBatch",
+    "EditedModel",
+    "Editor",
+    "EditorSettings",
+    "ModelCache",
+    "read_editor_settings",
+    "undo_on_error",
+]
 
 REPLAY = "+replay"
 """After a trained editor's name: train facts that must stay together with the new ones."""
@@ -125,15 +134,16 @@ class Editor(Protocol):
 
 
 @dataclass(frozen=True)
-class Plan:
+class EditorSettings:
     """One editor with its settings, under the name it has in a report."""
 
     name: str
-    editor: Editor
+    method: Editor
     settings: Any
+    """Of `method.Settings`."""
 
 
-def make_plan(name: str, values: Mapping[str, str], seed: int) -> Plan:
+def read_editor_settings(name: str, values: Mapping[str, str], seed: int) -> EditorSettings:
     """The editor called `name` (`lora`, `lora+replay`) with settings from text.
 
     values: options of this editor. Raises BadInput for an unknown editor, option or value, naming the nearest.
@@ -155,4 +165,4 @@ def make_plan(name: str, values: Mapping[str, str], seed: int) -> Plan:
         settings = replace(settings, replay=True)
     if "seed" in options and "seed" not in values:
         settings = replace(settings, seed=seed)
-    return Plan(name, editor, settings)
+    return EditorSettings(name, editor, settings)

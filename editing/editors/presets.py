@@ -43,6 +43,7 @@ def _rome(layer: str) -> Preset:
     values = {
         "layer": layer, "site": "subject", "value_steps": "20", "value_rate": "0.5", "kl_factor": "0.0625",
         "decay": "0.5", "clamp": "4", "passes": "1", "facts_at_once": "1", "memory": "0",
+        "kl_every": "1", "ridge": "1e-5",
     }  # fmt: skip
     return Preset("rome", values, ROME)
 
@@ -50,7 +51,8 @@ def _rome(layer: str) -> Preset:
 def _memit(layers: str, weight: str) -> Preset:
     values = {
         "layers": layers, "site": "subject", "wordings": "cloze", "value_steps": "25", "value_rate": "0.5",
-        "kl_factor": "0.0625", "decay": "0.5", "clamp": "0.75", "passes": "1", "covariance_weight": weight,
+        "kl_factor": "0.0625", "kl_every": "1", "decay": "0.5", "clamp": "0.75", "passes": "1",
+        "covariance_weight": weight,
     }  # fmt: skip
     return Preset("memit", values, MEMIT)
 
@@ -58,7 +60,8 @@ def _memit(layers: str, weight: str) -> Preset:
 def _alphaedit(layers: str, steps: str, rate: str) -> Preset:
     values = {
         "layers": layers, "site": "subject", "wordings": "cloze", "value_steps": steps, "value_rate": rate,
-        "kl_factor": "0.0625", "decay": "0.5", "clamp": "0.75", "passes": "1", "null_space": "threshold",
+        "kl_factor": "0.0625", "kl_every": "1", "decay": "0.5", "clamp": "0.75", "passes": "1",
+        "null_space": "threshold",
         "threshold": "0.02", "beta": "10",
     }  # fmt: skip
     return Preset("alphaedit", values, ALPHAEDIT)

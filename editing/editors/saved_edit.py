@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 import torch
 from safetensors.torch import load_file
 
-from chronofacts.editing.editors import EditBatch, EditedModel, ModelCache, Plan, make_plan
+from chronofacts.editing.editors import EditBatch, EditedModel, EditorSettings, ModelCache, read_editor_settings
 from chronofacts.editing.editors.foreign_edit import (
     Foreign,
     ForeignEdit,
@@ -50,12 +50,12 @@ __all__ = [
     "SavedSettings",
     "base_of",
     "check_base",
-    "check_plan",
+    "check_editor",
     "editor_name",
     "load_edit",
     "merge_edit",
     "read_card",
-    "saved_plans",
+    "read_saved_editors",
 ]
 
 CARD = "card.json"
@@ -163,12 +163,12 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
-def check_plan(plan: Plan, model: str, base_model_hash: str) -> None:
+def check_editor(editor: EditorSettings, model: str, base_model_hash: str) -> None:
     """Raises CheckFailed where a saved edit, ours or others', belongs to another base model than this."""
-    if isinstance(plan.editor, Foreign):
-        check_foreign(plan.editor.foreign, model, base_model_hash)
-    elif isinstance(plan.settings, SavedSettings):
-        check_base(Path(plan.settings.folder), base_model_hash)
+    if isinstance(editor.method, Foreign):
+        check_foreign(editor.method.foreign, model, base_model_hash)
+    elif isinstance(editor.settings, SavedSettings):
+        check_base(Path(editor.settings.folder), base_model_hash)
 
 
 def base_of(folder: Path) -> str:
@@ -187,12 +187,12 @@ def base_of(folder: Path) -> str:
     return name
 
 
-def saved_plans(folders: Sequence[Path], taken: Sequence[str] = ()) -> tuple[Plan, ...]:
-    """Each saved edit as a plan of an experiment, under names (`saved-lora`, `foreign-alpaca`) of which none is taken.
+def read_saved_editors(folders: Sequence[Path], taken: Sequence[str] = ()) -> tuple[EditorSettings, ...]:
+    """Each saved edit as an editor of an experiment, under a name (`saved-lora`, `foreign-alpaca`) that is not taken.
 
     Raises BadInput for a folder that holds no saved edit, CheckFailed for one whose card is damaged.
     """
-    plans, names = list[Plan](), set(taken)
+    editors, names = list[EditorSettings](), set(taken)
     for folder in folders:
         foreign = _of_others(folder)
         stem = foreign.name if foreign else f"{PREFIX}{editor_name(read_card(folder), folder)}"
@@ -200,10 +200,12 @@ def saved_plans(folders: Sequence[Path], taken: Sequence[str] = ()) -> tuple[Pla
         name = next(name for name in itertools.chain([stem], numbered) if name not in names)
         names.add(name)
         if foreign:
-            plans.append(Plan(name, Foreign(foreign), SavedSettings(str(folder), foreign.content_hash(), True)))
+            editors.append(
+                EditorSettings(name, Foreign(foreign), SavedSettings(str(folder), foreign.content_hash(), True))
+            )
         else:
-            plans.append(Plan(name, Saved(), SavedSettings(str(folder), _content_hash(folder))))
-    return tuple(plans)
+            editors.append(EditorSettings(name, Saved(), SavedSettings(str(folder), _content_hash(folder))))
+    return tuple(editors)
 
 
 def _of_others(path: Path) -> ForeignEdit | None:
@@ -242,12 +244,12 @@ def _load_store(model: Any, tokenizer: Any, folder: Path, card: dict[str, Any]) 
     if name not in STORED:
         raise CheckFailed(f"{folder} holds a store of facts, which the editor {name} has none of; make the edit again")
     values = {option: _as_text(value) for option, value in card.get("config", {}).items() if value is not None}
-    plan = make_plan(name, values, seed=0)
+    editor = read_editor_settings(name, values, seed=0)
     batch = EditBatch(conform(pq.read_table(folder / STORE), EDITS, "edits"), SENTENCES.empty_table())
-    load = getattr(plan.editor, "load", None)  # of an editor that saves more than the edits
+    load = getattr(editor.method, "load", None)  # of an editor that saves more than the edits
     if load is not None:
-        return load(model, tokenizer, folder, batch, plan.settings)  # type: ignore[no-any-return]
-    return plan.editor.edit(model, tokenizer, batch, plan.settings)
+        return load(model, tokenizer, folder, batch, editor.settings)  # type: ignore[no-any-return]
+    return editor.method.edit(model, tokenizer, batch, editor.settings)
 
 
 def _as_text(value: Any) -> str:

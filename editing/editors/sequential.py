@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from chronofacts.editing.editors import EditBatch, EditedModel, ModelCache, Plan, undo_on_error
+from chronofacts.editing.editors import EditBatch, EditedModel, EditorSettings, ModelCache, undo_on_error
 from chronofacts.editing.editors.trained.gradient import WeightEdit, merge_edit
 from chronofacts.schemas.errors import BadInput
 
@@ -47,7 +47,7 @@ class SequentialEdits(EditedModel):
 
 
 def edit_in_chunks(
-    plan: Plan,
+    editor: EditorSettings,
     model: Any,
     tokenizer: Any,
     batch: EditBatch,
@@ -64,28 +64,28 @@ def edit_in_chunks(
     """
     if size < 1:
         raise BadInput(f"chunk = {size}; it must be at least 1")
-    if size < batch.edits.num_rows and hasattr(plan.editor, "check_chunk"):
-        plan.editor.check_chunk(size, plan.settings)
+    if size < batch.edits.num_rows and hasattr(editor.method, "check_chunk"):
+        editor.method.check_chunk(size, editor.settings)
     edited, total = SequentialEdits(model, model), batch.edits.num_rows
     cache = replace(cache or ModelCache(covariances={}), earlier_chunks={})
     with undo_on_error(edited):
         for begin in range(0, max(1, total), size):
             chunk, so_far = batch.part(begin, size), batch.part(0, begin + size)
-            part = edit_next(plan, model, tokenizer, chunk, so_far, cache)
+            part = edit_next(editor, model, tokenizer, chunk, so_far, cache)
             edited.parts.append(part)
             edited.model, edited.trained_prompts = part.model, edited.trained_prompts | part.trained_prompts
             after(part, batch.edits.slice(begin, size))
-            batch.progress(f"{plan.name}: {min(begin + size, total)} facts edited")
+            batch.progress(f"{editor.name}: {min(begin + size, total)} facts edited")
     edited.report = {"chunks": len(edited.parts), "chunk": size}
     return edited
 
 
 @contextmanager
 def edit_singly(
-    plan: Plan, model: Any, tokenizer: Any, batch: EditBatch, edit: int, cache: ModelCache | None = None
+    editor: EditorSettings, model: Any, tokenizer: Any, batch: EditBatch, edit: int, cache: ModelCache | None = None
 ) -> Iterator[EditedModel]:
     """The model with one of the edits alone; restored at the end. edit: its number in the batch."""
-    edited = plan.editor.edit(model, tokenizer, batch.part(edit, 1), plan.settings, cache)
+    edited = editor.method.edit(model, tokenizer, batch.part(edit, 1), editor.settings, cache)
     try:
         yield edited
     finally:
@@ -93,18 +93,18 @@ def edit_singly(
 
 
 def edit_next(
-    plan: Plan, model: Any, tokenizer: Any, part: EditBatch, so_far: EditBatch, cache: ModelCache
+    editor: EditorSettings, model: Any, tokenizer: Any, part: EditBatch, so_far: EditBatch, cache: ModelCache
 ) -> EditedModel:
     """The next edits on a model that earlier ones left.
 
     so_far: all edits up to now that still hold, which a store of edits answers with. cache: with `earlier_chunks`, the
     same for all parts. Adapters are merged into the weights. Raises BadInput for p-tuning.
     """
-    if plan.name.startswith("p-tuning"):
+    if editor.name.startswith("p-tuning"):
         raise BadInput("p-tuning cannot edit in chunks: its vectors stand before every prompt; edit all at once")
-    edited = plan.editor.edit(model, tokenizer, part, plan.settings, cache)
+    edited = editor.method.edit(model, tokenizer, part, editor.settings, cache)
     if hasattr(edited.model, "merge_and_unload"):
         return merge_edit(edited)
     if edited.model is not model:  # a store: the model answers with all edits so far
-        return plan.editor.edit(model, tokenizer, so_far, plan.settings, cache)
+        return editor.method.edit(model, tokenizer, so_far, editor.settings, cache)
     return edited

@@ -16,7 +16,17 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-__all__ = ["CacheUse", "after_cache", "cache_of", "cache_use", "copy_rows", "reading", "select_rows", "window_of"]
+__all__ = [
+    "CacheUse",
+    "after_cache",
+    "cache_of",
+    "cache_use",
+    "copy_rows",
+    "near",
+    "reading",
+    "select_rows",
+    "window_of",
+]
 
 log = logging.getLogger("chronofacts.models")
 
@@ -99,7 +109,7 @@ def _try(model: Any) -> CacheUse:
             break
         try:
             expected = model(input_ids=ids, use_cache=False).logits[:, -1]
-            found.append(_equal(read_on(model, ids), expected))
+            found.append(near(read_on(model, ids), expected))
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # whatever a family does with a cache that it cannot read on from
@@ -136,7 +146,7 @@ def _begin(model: Any, ids: torch.Tensor) -> Any:
     return cache_of(model(input_ids=ids, use_cache=True, **after_cache(model, None)))
 
 
-def _equal(found: torch.Tensor, expected: torch.Tensor) -> bool:
+def near(found: torch.Tensor, expected: torch.Tensor) -> bool:
     """But for the order in which floats were added; what is no number is noticed where it counts."""
     tolerance = 1e-3 if expected.dtype == torch.float32 else 5e-2
     apart = (found - expected).abs().max()

@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from chronofacts.editing.editors import EditBatch, ModelCache, Plan
+from chronofacts.editing.editors import EditBatch, EditorSettings, ModelCache
 from chronofacts.editing.editors.trained.examples import trained_prompts
 from chronofacts.editing.facts import facts_of, spread_evenly
 from chronofacts.editing.registry import ALL
@@ -66,7 +66,7 @@ def choose_batches(snapshot: Snapshot, size: str, seed: int) -> list[CaseBatch]:
 
 
 def score_batches(
-    plan: Plan,
+    editor: EditorSettings,
     model: Any,
     tokenizer: Any,
     batch: EditBatch,
@@ -91,19 +91,19 @@ def score_batches(
         probes = whole.filter(pa.array([name in asked for name in names], pa.bool_()))
         rows = pa.array([row for row, edit_id in enumerate(ids) if edit_id in one.facts], pa.int64())
         part = replace(batch, edits=batch.edits.take(rows), whole=batch.edits, progress=lambda line: None)
-        trained |= trained_prompts(part.edits, plan.settings)
+        trained |= trained_prompts(part.edits, editor.settings)
         store, begun = store_of(number), time.perf_counter()
         if _has_scores(store, probes, settings):
             tables.append(evaluate(model, tokenizer, probes, settings, store))
             continue
-        edited = plan.editor.edit(model, tokenizer, part, plan.settings, cache)
+        edited = editor.method.edit(model, tokenizer, part, editor.settings, cache)
         try:
             made = time.perf_counter()
             tables.append(evaluate(edited.model, tokenizer, probes, settings, store))
             edited_s, scored_s = edited_s + made - begun, scored_s + time.perf_counter() - made
         finally:
             edited.undo()
-        batch.progress(f"{plan.name}: {number + 1} of {len(batches)} batches edited and asked about")
+        batch.progress(f"{editor.name}: {number + 1} of {len(batches)} batches edited and asked about")
     batch_of = {question: number for number, one in enumerate(batches) for question in one.questions}
     facts = [len(one.facts) for one in batches]
     report = {

@@ -15,14 +15,14 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from chronofacts.editing.editors import EditBatch, Plan
+from chronofacts.editing.editors import EditBatch, EditorSettings
 from chronofacts.editing.editors.located.key_value import LocatedSettings
 from chronofacts.editing.editors.trained.examples import make_examples
 from chronofacts.editing.editors.trained.gradient import TrainedSettings
 from chronofacts.editing.models.encoding import encode, render
 from chronofacts.editing.progress import duration
 from chronofacts.editing.runs.settings import ExperimentSettings
-from chronofacts.editing.runs.sweep import plan_grid
+from chronofacts.editing.runs.sweep import find_grid
 from chronofacts.editing.scoring import ScoringSettings, all_probes
 from chronofacts.editing.small_world.pretrain import PASSES, blank_model
 from chronofacts.editing.snapshot import Snapshot
@@ -81,16 +81,16 @@ def _describe(
     snapshot: Snapshot, settings: ExperimentSettings, name: str, model: Any, texts: _Texts, before: float
 ) -> str:
     probes = all_probes(snapshot.questions, snapshot.sentences, settings.scoring)
-    plans = [plan for plan in settings.plans if plan.name != "none"]
+    editors = [editor for editor in settings.editors if editor.name != "none"]
     scored = _count_scored_tokens(probes, texts, settings.scoring)
     alone = settings.run.mode == "one-at-a-time"
     tokens = before + scored
-    for plan in plans:
-        of_plan = _count_edited_tokens(plan, snapshot, settings, texts)
-        of_plan += scored * (1.0 if _changes_weights(plan) else TOLD_IN_CONTEXT)
-        tokens += of_plan * max(1, len(settings.run.batches))
+    for editor in editors:
+        of_editor = _count_edited_tokens(editor, snapshot, settings, texts)
+        of_editor += scored * (1.0 if _changes_weights(editor) else TOLD_IN_CONTEXT)
+        tokens += of_editor * max(1, len(settings.run.batches))
     seconds = tokens * seconds_per_token(model, round(texts.whole))
-    states = "the untouched model" + ("".join(f", {plan.name}" for plan in plans))
+    states = "the untouched model" + ("".join(f", {editor.name}" for editor in editors))
     return (
         f"the plan: {name}, {_count(model.num_parameters())} parameters; {snapshot.edits.num_rows:,} facts"
         f"{', each alone' if alone else ''}; {probes.num_rows:,} probes of {states}; about {duration(seconds)} in all"
@@ -140,9 +140,11 @@ def _count_scored_tokens(probes: pa.Table, texts: _Texts, scoring: ScoringSettin
     return read + written * WRITTEN
 
 
-def _count_edited_tokens(plan: Plan, snapshot: Snapshot, settings: ExperimentSettings, texts: _Texts) -> float:
+def _count_edited_tokens(
+    editor: EditorSettings, snapshot: Snapshot, settings: ExperimentSettings, texts: _Texts
+) -> float:
     """What an editor trains, in tokens read; 0 of an editor that trains nothing."""
-    batch, given, mode = EditBatch(snapshot.edits, snapshot.sentences), plan.settings, settings.run.mode
+    batch, given, mode = EditBatch(snapshot.edits, snapshot.sentences), editor.settings, settings.run.mode
     wordings = len(make_examples(batch.edits, given.wordings, given.paraphrases)) if hasattr(given, "wordings") else 0
     facts, parts = batch.edits.num_rows, 1.0
     if mode == "one-at-a-time":
@@ -154,23 +156,23 @@ def _count_edited_tokens(plan: Plan, snapshot: Snapshot, settings: ExperimentSet
         examples = max(1, round(wordings * (1 + kept) / parts))
         steps = given.steps if given.steps is not None else given.steps_for(examples)
         read = min(steps * min(examples, given.batch_for(examples)), MOST_PASSES * examples)
-        return parts * read * texts.whole * TRAINED * _members(plan, settings)
+        return parts * read * texts.whole * TRAINED * _members(editor, settings)
     if isinstance(given, LocatedSettings):
         values = wordings * given.value_steps * texts.whole * TRAINED
         return values * getattr(given, "passes", 1) + parts * given.statistics_texts * texts.whole
     return 0.0
 
 
-def _members(plan: Plan, settings: ExperimentSettings) -> int:
+def _members(editor: EditorSettings, settings: ExperimentSettings) -> int:
     """How often the first editor that trains is trained: a sweep tries every combination, then takes the best."""
     if settings.run.sweep is None:
         return 1
-    grid = plan_grid(settings.plans, settings.run.sweep)
-    return len(grid) + 1 if grid[0].plan.name == plan.name else 1
+    grid = find_grid(settings.editors, settings.run.sweep)
+    return len(grid) + 1 if grid[0].editor.name == editor.name else 1
 
 
-def _changes_weights(plan: Plan) -> bool:
-    return isinstance(plan.settings, TrainedSettings | LocatedSettings)
+def _changes_weights(editor: EditorSettings) -> bool:
+    return isinstance(editor.settings, TrainedSettings | LocatedSettings)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -19,14 +19,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from chronofacts.editing.editors import EditBatch, EditedModel, Plan
-from chronofacts.editing.editors.saved_edit import CARD, SavedSettings, check_plan, read_card
+from chronofacts.editing.editors import EditBatch, EditedModel, EditorSettings
+from chronofacts.editing.editors.saved_edit import CARD, SavedSettings, check_editor, read_card
 from chronofacts.editing.editors.sequential import edit_in_chunks
 from chronofacts.editing.models.chat import plain_tokenizer
 from chronofacts.editing.models.distributed import own_device, own_folder
 from chronofacts.editing.models.load import load_model, model_hash, save_model
 from chronofacts.editing.progress import steady
 from chronofacts.editing.registry import package_of
+from chronofacts.editing.runs.across_languages import load_across, probes_across, read_both
 from chronofacts.editing.runs.batches import choose_batches, score_batches
 from chronofacts.editing.runs.checkpoint import MODEL, WORK, load_checkpoint, resumable, save_checkpoint
 from chronofacts.editing.runs.collapse import CollapseWatch
@@ -90,40 +91,52 @@ def _run(
     if run.mode == "one-at-a-time":
         snapshot, left_out = choose_single_edits(snapshot, run.alone_edits, run.seed)
         settings = replace(settings, left_out=left_out)
-    with own_folder(out) as own, resumable(own, _identify(snapshot, model, settings), progress) as folder:
+    other = None if run.across is None else load_across(Path(run.across), snapshot, run.seed)
+    read = snapshot if other is None else read_both(snapshot, other)
+    with own_folder(out) as own, resumable(own, _identify(read, model, settings), progress) as folder:
         with Cost() as cost:
             if model == SMALL_WORLD:
-                progress(plan_of_small_world(snapshot, settings))
-            prepared = prepare_model(snapshot, model, folder, settings, progress)
+                progress(plan_of_small_world(read, settings))
+            prepared = prepare_model(read, model, folder, settings, progress)
             if model != SMALL_WORLD:
-                progress(describe_plan(snapshot, settings, model, prepared.model, prepared.tokenizer))
+                progress(describe_plan(read, settings, model, prepared.model, prepared.tokenizer))
             for warning in prepared.warnings:
                 log.warning("%s", warning)
-            for plan in settings.plans:
-                check_plan(plan, prepared.name, prepared.hash)
+            for editor in settings.editors:
+                check_editor(editor, prepared.name, prepared.hash)
             if run.only is not None:
                 snapshot, left_out = _keep_state(snapshot, run.only, prepared, settings, folder, progress)
                 settings = replace(settings, left_out={**settings.left_out, **left_out})
-            dates = make_date_probes(snapshot_dir, snapshot, settings.scoring.dates, run.seed)
-            experiment = Experiment(snapshot, settings, prepared, folder, progress, run_shards, further_probes=dates)
+            further = _further_probes(snapshot_dir, snapshot, settings)
+            experiment = Experiment(snapshot, settings, prepared, folder, progress, run_shards, further_probes=further)
             results = [score_unedited(experiment)]
             if run.sweep is not None:
                 batch = _make_batch(experiment)
-                plans = choose_best(settings.plans, run.sweep, prepared.model, prepared.tokenizer, batch, folder)
-                experiment = replace(experiment, settings=replace(settings, plans=plans))
-            named = [plan for plan in experiment.settings.plans if plan.name != "none"]
+                editors = choose_best(settings.editors, run.sweep, prepared.model, prepared.tokenizer, batch, folder)
+                experiment = replace(experiment, settings=replace(settings, editors=editors))
+            named = [editor for editor in experiment.settings.editors if editor.name != "none"]
             refused: dict[str, str] = {}
-            for size, plan in itertools.product(run.batches or (None,), named):
+            for size, editor in itertools.product(run.batches or (None,), named):
                 try:
-                    results.append(run_editor(experiment, plan, results[0].scores, size))
+                    results.append(run_editor(experiment, editor, results[0].scores, size))
                 except (BadInput, TrainingFailed) as error:
-                    if plan.name not in settings.may_refuse:
+                    if editor.name not in settings.may_refuse:
                         raise
-                    refused[plan.name] = str(error)
-                    log.warning("%s is left out: %s", plan.name, error)
+                    refused[editor.name] = str(error)
+                    log.warning("%s is left out: %s", editor.name, error)
         peak = max([cost.peak_mb, prepared.peak_memory_mb, *(result.peak_memory_mb for result in results)])
         figures = write_run(experiment, results, cost.seconds, refused)
     return RunSummary(out, figures, cost.seconds, peak)
+
+
+def _further_probes(folder: Path, snapshot: Snapshot, settings: ExperimentSettings) -> pa.Table | None:
+    """`PROBES` beside those of the questions: about dates, and in another language."""
+    run, scoring = settings.run, settings.scoring
+    found = [make_date_probes(folder, snapshot, scoring.dates, run.seed)]
+    if run.across is not None:
+        found.append(probes_across(load_across(Path(run.across), snapshot, run.seed), scoring))
+    tables = [table for table in found if table is not None]
+    return pa.concat_tables(tables) if tables else None
 
 
 def _keep_state(
@@ -188,7 +201,7 @@ def score_unedited(experiment: Experiment) -> EditorResult:
 
 
 def run_editor(
-    experiment: Experiment, plan: Plan, before: pa.Table | None = None, size: str | None = None
+    experiment: Experiment, editor: EditorSettings, before: pa.Table | None = None, size: str | None = None
 ) -> EditorResult:
     """Edit, save the change in `folder / "adapters" / name`, score, and restore the model.
 
@@ -196,36 +209,36 @@ def run_editor(
     called `lora-k100`. Takes the result of an interrupted run of the very same edit from its
     checkpoint.
     """
-    plan = plan if size is None else replace(plan, name=f"{plan.name}-k{size}")
-    state = _hash_edited_state(experiment, plan)
-    name = f"{plan.name}-{state_key(state, asdict(experiment.settings.scoring))}"
+    editor = editor if size is None else replace(editor, name=f"{editor.name}-k{size}")
+    state = _hash_edited_state(experiment, editor)
+    name = f"{editor.name}-{state_key(state, asdict(experiment.settings.scoring))}"
     if found := load_checkpoint(experiment.folder, name):
-        experiment.progress(f"{plan.name}: finished before the interruption")
-        return _load_result(plan, *found)
+        experiment.progress(f"{editor.name}: finished before the interruption")
+        return _load_result(editor, *found)
     if size is not None:
-        result = _run_batches(experiment, plan, state, size)
+        result = _run_batches(experiment, editor, state, size)
     elif experiment.settings.run.mode == "one-at-a-time":
-        result = _run_single_edits(experiment, plan, state)
+        result = _run_single_edits(experiment, editor, state)
     else:
-        result = _run_edits(experiment, plan, state, before)
+        result = _run_edits(experiment, editor, state, before)
     _save_result(experiment.folder, name, result)
     return result
 
 
-def _run_edits(experiment: Experiment, plan: Plan, state: str, before: pa.Table | None) -> EditorResult:
+def _run_edits(experiment: Experiment, editor: EditorSettings, state: str, before: pa.Table | None) -> EditorResult:
     """All edits at once or in chunks."""
     batch = _make_batch(experiment)
-    experiment.progress(f"{plan.name}: editing {batch.edits.num_rows} facts")
-    asked, watch = _AskedBetween(), _watch_collapse(experiment, plan, before)
+    experiment.progress(f"{editor.name}: editing {batch.edits.num_rows} facts")
+    asked, watch = _AskedBetween(), _watch_collapse(experiment, editor, before)
     with Cost() as editing:
-        edited = _edit(experiment, plan, batch, asked, watch)
+        edited = _edit(experiment, editor, batch, asked, watch)
     try:
-        folder = experiment.folder / "adapters" / plan.name
+        folder = experiment.folder / "adapters" / editor.name
         edited.save(folder)
         if folder.is_dir():
-            given = plan.settings
+            given = editor.settings
             ours = isinstance(given, SavedSettings) and not given.foreign  # a saved edit keeps its own card
-            card = read_card(Path(given.folder)) if ours else describe_edit(experiment, plan, edited)
+            card = read_card(Path(given.folder)) if ours else describe_edit(experiment, editor, edited)
             write_json(folder / CARD, card)
         with Cost() as scoring:
             store = ScoreCache(experiment.folder / WORK / "scores", state)
@@ -234,48 +247,51 @@ def _run_edits(experiment: Experiment, plan: Plan, state: str, before: pa.Table 
         trained, report = edited.trained_prompts, {**edited.report, **watch.report}
     finally:
         edited.undo()
-    _check_restored(experiment, plan)
+    _check_restored(experiment, editor)
     peak = max(editing.peak_mb, scoring.peak_mb)
     return EditorResult(
-        plan.name, scores, trained, asdict(plan.settings), report, round(editing.seconds - asked.seconds, 3),
+        editor.name, scores, trained, asdict(editor.settings), report, round(editing.seconds - asked.seconds, 3),
         round(scoring.seconds + asked.seconds, 3), peak,
         pa.concat_tables(asked.curve) if asked.curve else None,
         pa.concat_tables(asked.lifelong) if asked.lifelong else None, tasks=tasks,
+        task_curve={**asked.tasks, batch.edits.num_rows: tasks} if any(asked.tasks.values()) else {},
     )  # fmt: skip
 
 
-def _check_restored(experiment: Experiment, plan: Plan) -> None:
+def _check_restored(experiment: Experiment, editor: EditorSettings) -> None:
     """Raises CheckFailed where an editor of another package did not leave the model as it was: all later figures of
     this run would be wrong."""
-    if (package := package_of(plan.name)) and model_hash(experiment.prepared.model) != experiment.prepared.hash:
-        raise CheckFailed(f"the editor {plan.name} of {package} did not restore the model: its undo leaves it changed")
+    if (package := package_of(editor.name)) and model_hash(experiment.prepared.model) != experiment.prepared.hash:
+        raise CheckFailed(
+            f"the editor {editor.name} of {package} did not restore the model: its undo leaves it changed"
+        )
 
 
-def _run_single_edits(experiment: Experiment, plan: Plan, state: str) -> EditorResult:
+def _run_single_edits(experiment: Experiment, editor: EditorSettings, state: str) -> EditorResult:
     """Each edit alone; stores the scores of each as soon as they are known. Saves no edit."""
     prepared, batch = experiment.prepared, _make_batch(experiment)
 
     def store_of(edit_id: str) -> ScoreCache:
         return ScoreCache(experiment.folder / WORK / "scores", state_key(state, edit_id))
 
-    experiment.progress(f"{plan.name}: editing {batch.edits.num_rows} facts one at a time")
-    with Cost() as cost, _kept_scores(experiment, plan):
+    experiment.progress(f"{editor.name}: editing {batch.edits.num_rows} facts one at a time")
+    with Cost() as cost, _kept_scores(experiment, editor):
         found = score_single_edits(
-            plan, prepared.model, prepared.tokenizer, batch, experiment.snapshot.questions,
+            editor, prepared.model, prepared.tokenizer, batch, experiment.snapshot.questions,
             experiment.settings.scoring, store_of, experiment.model_cache(),
         )  # fmt: skip
     return EditorResult(
-        plan.name, found.scores, found.trained_prompts, asdict(plan.settings), found.report,
+        editor.name, found.scores, found.trained_prompts, asdict(editor.settings), found.report,
         found.seconds, found.scoring_seconds, cost.peak_mb,
     )  # fmt: skip
 
 
-def _watch_collapse(experiment: Experiment, plan: Plan, before: pa.Table | None) -> CollapseWatch:
+def _watch_collapse(experiment: Experiment, editor: EditorSettings, before: pa.Table | None) -> CollapseWatch:
     scoring, snapshot = experiment.settings.scoring, experiment.snapshot
     probes = all_probes(snapshot.questions, snapshot.sentences, scoring)
     if before is None:
         probes, before = probes.slice(0, 0), SCORES.empty_table()
-    return CollapseWatch(plan.name, experiment.prepared.tokenizer, probes, before, scoring)
+    return CollapseWatch(editor.name, experiment.prepared.tokenizer, probes, before, scoring)
 
 
 @dataclass
@@ -286,48 +302,50 @@ class _AskedBetween:
     """Scores of each chunk's own questions right after it."""
     lifelong: list[pa.Table] = field(default_factory=list)
     """Scores of a sample of everything after some of the chunks."""
+    tasks: dict[int, Mapping[str, TaskFigure]] = field(default_factory=dict)
+    """Figures of lm-evaluation-harness after the same chunks, by the number of edits made."""
     seconds: float = 0.0
 
 
 @contextmanager
-def _kept_scores(experiment: Experiment, plan: Plan) -> Iterator[None]:
+def _kept_scores(experiment: Experiment, editor: EditorSettings) -> Iterator[None]:
     """An interruption inside leaves a checkpoint, so that the scores stored so far stay."""
     try:
         yield
     except (KeyboardInterrupt, ChronoFactsError) as error:
         if not isinstance(error, BadInput):
-            save_checkpoint(experiment.folder, f"{plan.name}-begun", {}, {})
+            save_checkpoint(experiment.folder, f"{editor.name}-begun", {}, {})
         raise
 
 
-def _run_batches(experiment: Experiment, plan: Plan, state: str, size: str) -> EditorResult:
+def _run_batches(experiment: Experiment, editor: EditorSettings, state: str, size: str) -> EditorResult:
     """So many cases at a time, each batch on the unedited model. Saves no edit."""
     prepared, run = experiment.prepared, experiment.settings.run
     batches = choose_batches(experiment.snapshot, size, run.seed)
-    experiment.progress(f"{plan.name}: {len(batches)} batches of {size} cases")
+    experiment.progress(f"{editor.name}: {len(batches)} batches of {size} cases")
 
     def store_of(number: int) -> ScoreCache:
         return ScoreCache(experiment.folder / WORK / "scores", state_key(state, number))
 
-    with Cost() as cost, _kept_scores(experiment, plan):
+    with Cost() as cost, _kept_scores(experiment, editor):
         found = score_batches(
-            plan, prepared.model, prepared.tokenizer, _make_batch(experiment), experiment.snapshot, batches,
+            editor, prepared.model, prepared.tokenizer, _make_batch(experiment), experiment.snapshot, batches,
             experiment.settings.scoring, store_of,
         )  # fmt: skip
     return EditorResult(
-        plan.name, found.scores, found.trained_prompts, asdict(plan.settings), {**found.report, "cases": size},
+        editor.name, found.scores, found.trained_prompts, asdict(editor.settings), {**found.report, "cases": size},
         found.seconds, found.scoring_seconds, cost.peak_mb, batch_of=found.batch_of,
     )  # fmt: skip
 
 
 def _edit(
-    experiment: Experiment, plan: Plan, batch: EditBatch, asked: _AskedBetween, watch: CollapseWatch
+    experiment: Experiment, editor: EditorSettings, batch: EditBatch, asked: _AskedBetween, watch: CollapseWatch
 ) -> EditedModel:
     """All at once, or in chunks and asked in between."""
     model, tokenizer = experiment.prepared.model, experiment.prepared.tokenizer
     settings, questions = experiment.settings, experiment.snapshot.questions
-    if settings.run.chunk is None or isinstance(plan.settings, SavedSettings):
-        return plan.editor.edit(model, tokenizer, batch, plan.settings, experiment.model_cache())
+    if settings.run.chunk is None or isinstance(editor.settings, SavedSettings):
+        return editor.method.edit(model, tokenizer, batch, editor.settings, experiment.model_cache())
     questions = questions.filter(pc.equal(questions["kind"], "edit"))
     ids = (several[0] if several else "" for several in questions["edit_ids"].to_pylist())
     facts = pa.array([batch.facts.get(edit_id) for edit_id in ids], pa.string())
@@ -345,6 +363,9 @@ def _edit(
             scores = evaluate(part.model, tokenizer, sample.after(frozenset(taught)), settings.scoring)
             number = pa.array([len(set(taught))] * scores.num_rows, pa.int32())
             asked.lifelong.append(scores.append_column("edits", number))
+            if len(set(taught)) < batch.edits.num_rows:  # at the end they are run anyway
+                found = run_tasks(part.model, plain_tokenizer(tokenizer), settings.scoring, experiment.progress)
+                asked.tasks[len(set(taught))] = found
         own = questions.filter(pc.is_in(facts, edits["edit_id"].combine_chunks()))
         if own.num_rows:
             scores = score(part.model, tokenizer, own, settings.scoring)
@@ -352,7 +373,7 @@ def _edit(
             asked.curve.append(scores.append_column("chunk", number))
         asked.seconds += time.perf_counter() - begun
 
-    return edit_in_chunks(plan, model, tokenizer, batch, size, score_chunk, experiment.model_cache())
+    return edit_in_chunks(editor, model, tokenizer, batch, size, score_chunk, experiment.model_cache())
 
 
 def _sample_of_everything(experiment: Experiment, batch: EditBatch, moments: int) -> LifelongSample:
@@ -419,17 +440,17 @@ def _hash_content(snapshot: Snapshot) -> str:
     return digest.hexdigest()[:16]
 
 
-def _hash_edited_state(experiment: Experiment, plan: Plan) -> str:
+def _hash_edited_state(experiment: Experiment, editor: EditorSettings) -> str:
     """A hash of the edited model, known before it is made: the base, the facts, the editor and its settings."""
     run = {name: value for name, value in asdict(experiment.settings.run).items()
            if name not in ("cache", "threads", "device")}  # fmt: skip
     return state_key(
         experiment.prepared.hash,
         _hash_content(experiment.snapshot),
-        plan.name,
-        asdict(plan.settings),
+        editor.name,
+        asdict(editor.settings),
         run,
-        *filter(None, [package_of(plan.name)]),
+        *filter(None, [package_of(editor.name)]),
     )
 
 
@@ -441,6 +462,10 @@ def _save_result(folder: Path, name: str, result: EditorResult) -> None:
         "scoring_seconds": result.scoring_seconds,
         "peak_memory_mb": result.peak_memory_mb,
         "tasks": {task: asdict(figure) for task, figure in result.tasks.items()},
+        "task_curve": {
+            edits: {task: asdict(figure) for task, figure in found.items()}
+            for edits, found in result.task_curve.items()
+        },
         "batch_of": result.batch_of,
     }
     several = {"scores": result.scores, "curve": result.curve, "lifelong": result.lifelong}
@@ -448,12 +473,16 @@ def _save_result(folder: Path, name: str, result: EditorResult) -> None:
     save_checkpoint(folder, name, facts, tables)
 
 
-def _load_result(plan: Plan, facts: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> EditorResult:
+def _load_result(editor: EditorSettings, facts: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> EditorResult:
     typed = {
         "trained_prompts": frozenset(facts["trained_prompts"]),
         "tasks": {task: TaskFigure(**figure) for task, figure in facts["tasks"].items()},
+        "task_curve": {
+            int(edits): {task: TaskFigure(**figure) for task, figure in found.items()}
+            for edits, found in facts["task_curve"].items()
+        },
     }
-    return EditorResult(plan.name, config=asdict(plan.settings), **{**facts, **typed}, **tables)
+    return EditorResult(editor.name, config=asdict(editor.settings), **{**facts, **typed}, **tables)
 
 
 def _make_batch(experiment: Experiment) -> EditBatch:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from safetensors.torch import load_file
 
-from chronofacts.editing.editors import EditBatch, ModelCache, Plan, undo_on_error
+from chronofacts.editing.editors import EditBatch, EditorSettings, ModelCache, undo_on_error
 from chronofacts.editing.editors.saved_edit import SavedSettings
 from chronofacts.editing.editors.sequential import SequentialEdits, edit_next
 from chronofacts.editing.editors.trained.gradient import DELTA, WeightEdit, change_weights
@@ -93,9 +93,9 @@ def run_follow(
             prepared = prepare_model(whole, model, folder, settings, steadied)
             following = _Following(months, settings, prepared, folder, steadied)
             answers, costs = [_ask_unedited(following)], dict[str, dict[str, Any]]()
-            for plan in settings.plans:
-                if plan.name != "none":
-                    of_editor, costs[plan.name] = _follow(following, plan)
+            for editor in settings.editors:
+                if editor.name != "none":
+                    of_editor, costs[editor.name] = _follow(following, editor)
                     answers.append(of_editor)
             followed = _write(following, pa.concat_tables(answers), costs, time.perf_counter() - began)
     return replace(followed, out=out)
@@ -105,13 +105,14 @@ def _check_settings(settings: ExperimentSettings) -> None:
     run = settings.run
     for option, given in (
         ("mode and chunk", run.mode != "all"), ("sweep", run.sweep is not None), ("only", run.only is not None),
+        ("across", run.across is not None),
         ("scoring.processes", settings.scoring.processes > 1),
     ):  # fmt: skip
         if given:
             raise BadInput(f"follow teaches month by month; leave out {option}")
-    for plan in settings.plans:
-        if isinstance(plan.settings, SavedSettings) or plan.name.startswith("p-tuning"):
-            raise BadInput(f"{plan.name} cannot be taught on top of the month before; leave it out")
+    for editor in settings.editors:
+        if isinstance(editor.settings, SavedSettings) or editor.name.startswith("p-tuning"):
+            raise BadInput(f"{editor.name} cannot be taught on top of the month before; leave it out")
 
 
 def _ask_unedited(following: _Following) -> pa.Table:
@@ -122,37 +123,39 @@ def _ask_unedited(following: _Following) -> pa.Table:
     return _ask(following, following.prepared.model, probes, "none", None, cache)
 
 
-def _follow(following: _Following, plan: Plan) -> tuple[pa.Table, dict[str, Any]]:
+def _follow(following: _Following, editor: EditorSettings) -> tuple[pa.Table, dict[str, Any]]:
     """One editor through all months; restores the model. The answers (`FOLLOWED`), and what editing cost."""
     model, months = following.prepared.model, following.months
     edited, cache = SequentialEdits(model, model), ModelCache(earlier_chunks={})
-    done = _finished(following, plan)
+    done = _finished(following, editor)
     answers, seconds = [tables["answers"] for _, tables in done], [facts["seconds"] for facts, _ in done]
     peak = max([0.0, *(facts["peak_memory_mb"] for facts, _ in done)])
     with undo_on_error(edited):
         if done:
-            following.progress(f"{plan.name}: {months[len(done) - 1].day} and before finished before the interruption")
-            _restore(following, plan, edited, months[: len(done)], cache)
+            following.progress(
+                f"{editor.name}: {months[len(done) - 1].day} and before finished before the interruption"
+            )
+            _restore(following, editor, edited, months[: len(done)], cache)
         for number in range(len(done) + 1, len(months) + 1):
             month = months[number - 1]
-            following.progress(f"{plan.name}: teaching {month.snapshot.edits.num_rows} edits of {month.day}")
+            following.progress(f"{editor.name}: teaching {month.snapshot.edits.num_rows} edits of {month.day}")
             with Cost() as cost:
-                _teach(following, plan, edited, months[:number], cache)
+                _teach(following, editor, edited, months[:number], cache)
             probes = asked_probes(months[:number], following.settings.scoring)
-            following.progress(f"{plan.name}: asking {probes.num_rows} questions after {month.day}")
-            answers.append(_ask(following, edited.model, probes, plan.name, month.day, None))
+            following.progress(f"{editor.name}: asking {probes.num_rows} questions after {month.day}")
+            answers.append(_ask(following, edited.model, probes, editor.name, month.day, None))
             seconds.append(cost.seconds)
             peak = max(peak, cost.peak_mb)
-            _save_weights(following, plan, edited, cache)
+            _save_weights(following, editor, edited, cache)
             facts = {"seconds": cost.seconds, "peak_memory_mb": cost.peak_mb}
-            save_checkpoint(following.folder, _name_of(following, plan, number), facts, {"answers": answers[-1]})
-        costs = {"seconds": seconds, "peak_memory_mb": peak, "config": asdict(plan.settings)}
+            save_checkpoint(following.folder, _name_of(following, editor, number), facts, {"answers": answers[-1]})
+        costs = {"seconds": seconds, "peak_memory_mb": peak, "config": asdict(editor.settings)}
     edited.undo()
     return pa.concat_tables(answers), costs
 
 
 def _teach(
-    following: _Following, plan: Plan, edited: SequentialEdits, months: Sequence[Month], cache: ModelCache
+    following: _Following, editor: EditorSettings, edited: SequentialEdits, months: Sequence[Month], cache: ModelCache
 ) -> None:
     """The last month's edits, on the model that those before it left."""
     month = months[-1].snapshot
@@ -160,7 +163,7 @@ def _teach(
     part = EditBatch(month.edits, month.sentences, probes, following.progress)
     so_far = EditBatch(edits_so_far(months), month.sentences, probes, following.progress)
     model = following.prepared.model
-    made = edit_next(plan, model, following.prepared.tokenizer, part, so_far, cache)
+    made = edit_next(editor, model, following.prepared.tokenizer, part, so_far, cache)
     edited.parts.append(made)
     edited.model = made.model
 
@@ -174,10 +177,10 @@ def _texts(months: Sequence[Month]) -> frozenset[str]:
 
 
 def _restore(
-    following: _Following, plan: Plan, edited: SequentialEdits, months: Sequence[Month], cache: ModelCache
+    following: _Following, editor: EditorSettings, edited: SequentialEdits, months: Sequence[Month], cache: ModelCache
 ) -> None:
     """The model as the last of some months left it: from its weights, or by making all edits again."""
-    model, file = following.prepared.model, _weights_of(following, plan, len(months)) / DELTA
+    model, file = following.prepared.model, _weights_of(following, editor, len(months)) / DELTA
     if file.is_file():
         values = load_file(file)
         weights = change_weights(model, list(values))
@@ -185,36 +188,36 @@ def _restore(
         edited.parts.append(weights)
         return
     for number in range(1, len(months) + 1):
-        _teach(following, plan, edited, months[:number], cache)
+        _teach(following, editor, edited, months[:number], cache)
 
 
-def _save_weights(following: _Following, plan: Plan, edited: SequentialEdits, cache: ModelCache) -> None:
+def _save_weights(following: _Following, editor: EditorSettings, edited: SequentialEdits, cache: ModelCache) -> None:
     """Keep the weights as they are now in place of those of the month before, where they are all that there is."""
-    number = len(_finished(following, plan)) + 1
-    shutil.rmtree(_weights_of(following, plan, number), ignore_errors=True)
+    number = len(_finished(following, editor)) + 1
+    shutil.rmtree(_weights_of(following, editor, number), ignore_errors=True)
     if not cache.earlier_chunks and all(isinstance(part, WeightEdit) for part in edited.parts):
-        edited.save(_weights_of(following, plan, number))
-        shutil.rmtree(_weights_of(following, plan, number - 2), ignore_errors=True)
+        edited.save(_weights_of(following, editor, number))
+        shutil.rmtree(_weights_of(following, editor, number - 2), ignore_errors=True)
 
 
-def _finished(following: _Following, plan: Plan) -> list[tuple[dict[str, Any], dict[str, pa.Table]]]:
+def _finished(following: _Following, editor: EditorSettings) -> list[tuple[dict[str, Any], dict[str, pa.Table]]]:
     """The checkpoints of the first months, as far as they go without a gap."""
     found = []
     for number in range(1, len(following.months) + 1):
-        checkpoint = load_checkpoint(following.folder, _name_of(following, plan, number))
+        checkpoint = load_checkpoint(following.folder, _name_of(following, editor, number))
         if checkpoint is None:
             break
         found.append(checkpoint)
     return found
 
 
-def _name_of(following: _Following, plan: Plan, number: int) -> str:
-    state = state_key(following.prepared.hash, plan.name, asdict(plan.settings))
-    return f"{plan.name}-{state}-{following.months[number - 1].day}"
+def _name_of(following: _Following, editor: EditorSettings, number: int) -> str:
+    state = state_key(following.prepared.hash, editor.name, asdict(editor.settings))
+    return f"{editor.name}-{state}-{following.months[number - 1].day}"
 
 
-def _weights_of(following: _Following, plan: Plan, number: int) -> Path:
-    name = _name_of(following, plan, number) if number > 0 else "none"
+def _weights_of(following: _Following, editor: EditorSettings, number: int) -> Path:
+    name = _name_of(following, editor, number) if number > 0 else "none"
     return following.folder / WORK / "weights" / name
 
 

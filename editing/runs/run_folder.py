@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from chronofacts.editing.editors import EditedModel, Plan
+from chronofacts.editing.editors import EditedModel, EditorSettings
 from chronofacts.editing.facts import Change, changes_of, drop_duplicates
 from chronofacts.editing.metrics.answer_states import AnswerState, base_states
 from chronofacts.editing.metrics.summary import (
@@ -85,15 +85,15 @@ def write_run(
     return figures
 
 
-def describe_edit(experiment: Experiment, plan: Plan, edited: EditedModel) -> dict[str, Any]:
+def describe_edit(experiment: Experiment, editor: EditorSettings, edited: EditedModel) -> dict[str, Any]:
     """The card of a saved edit: its facts, where they are from, and how it was made on which weights."""
     prepared, snapshot = experiment.prepared, experiment.snapshot
-    package = package_of(plan.name)
+    package = package_of(editor.name)
     return {
-        "editor": plan.name,
+        "editor": editor.name,
         **({"package": package} if package else {}),
         **({"foreign": edited.report["foreign"]} if "foreign" in edited.report else {}),
-        "config": asdict(plan.settings),
+        "config": asdict(editor.settings),
         "report": dict(edited.report),
         "run": asdict(experiment.settings.run),
         "base_model": prepared.name,
@@ -139,15 +139,16 @@ def _measure(
         parts.append(summarise_forgetting(result.curve, result.scores, seed=seed))
     if result.lifelong is not None:
         parts.append(lifelong(result.lifelong, result.scores, unedited.scores, trained, seed=seed))
+    parts += [_tabulate_tasks(found, "edits", str(edits)) for edits, found in result.task_curve.items()]
     if result.batch_of:
         parts.append(over_batches(result.scores, unedited.scores, result.batch_of, trained, seed=seed))
     return pa.concat_tables(parts)
 
 
-def _tabulate_tasks(tasks: Mapping[str, TaskFigure]) -> pa.Table:
+def _tabulate_tasks(tasks: Mapping[str, TaskFigure], by: str = "all", group: str | None = None) -> pa.Table:
     """Figures of lm-evaluation-harness, its standard error as an interval."""
     rows = [
-        {"metric": name, "by": "all", "group": None, "value": one.value, "n": one.n}
+        {"metric": name, "by": by, "group": group, "value": one.value, "n": one.n}
         | {"low": one.value - NORMAL * (one.stderr or 0.0), "high": one.value + NORMAL * (one.stderr or 0.0)}
         for name, one in tasks.items()
     ]

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from chronofacts.editing.editors import Plan, make_plan
-from chronofacts.editing.editors.saved_edit import SavedSettings, saved_plans
+from chronofacts.editing.editors import EditorSettings, read_editor_settings
+from chronofacts.editing.editors.saved_edit import SavedSettings, read_saved_editors
 from chronofacts.editing.models.chat import Chat
 from chronofacts.editing.models.distributed import join_processes
 from chronofacts.editing.options import nearest, option_names, parse_options
 from chronofacts.editing.registry import ALL, expand_names
-from chronofacts.editing.runs.sweep import plan_grid
+from chronofacts.editing.runs.sweep import find_grid
 from chronofacts.editing.scoring import ScoringSettings
 from chronofacts.editing.small_world.pretrain import WorldSettings
 from chronofacts.editing.snapshot import Snapshot, subset
@@ -50,7 +50,8 @@ class RunSettings:
     """Facts of a chunk; given alone it means `mode=chunks`."""
     curve_points: int = 10
     """In chunks: after so many of them (all, or those that divide the edits by equal ratios) a seeded sample of all
-    questions and texts is asked again, less than two full evaluations in all; 0: never."""
+    questions and texts is asked again, less than two full evaluations in all, and tasks of lm-evaluation-harness
+    (scoring.lm_eval) are run; 0: never."""
     batches: tuple[str, ...] = ()
     """Cases of a batch, as MQuAKE counts them, or several sizes that are measured one after the other: `1,100,all`. A
     case is a question over several facts with its edits. Given alone it means `mode=batches`."""
@@ -59,6 +60,9 @@ class RunSettings:
     only: Literal["known", "stale", "other", "silent"] | None = None
     """Only the edits to which the unedited model, which is asked first, gives the new answer (known), the old one
     (stale), another one or none (silent); none: all."""
+    across: str | None = None
+    """Folder of a snapshot of the same dates in another language: its questions about the same edits are asked too, and
+    nothing of it is taught. A small world of such a run knows both languages."""
     sweep: str | None = None
     """A grid of settings of the first editor that trains, `rank=4,8 layers=all,1`; it then edits with the best."""
     dtype: str = "float32"
@@ -121,7 +125,7 @@ class ExperimentSettings:
     run: RunSettings
     world: WorldSettings
     scoring: ScoringSettings
-    plans: tuple[Plan, ...]
+    editors: tuple[EditorSettings, ...]
     given: Mapping[str, str] = field(default_factory=dict)
     """The `--set` words as the user wrote them."""
     may_refuse: frozenset[str] = frozenset()
@@ -141,7 +145,7 @@ def read_settings(editors: Sequence[str], values: Mapping[str, str], load: Seque
         raise BadInput("no editor was named; take none, lora or lora+replay")
     names = expand_names(editors)
     run = parse_options(RunSettings, {k: v for k, v in values.items() if k in option_names(RunSettings)}, "the run")
-    blank = {name: make_plan(name, {}, run.seed) for name in names}
+    blank = {name: read_editor_settings(name, {}, run.seed) for name in names}
     owned: dict[str, dict[str, str]] = {"world": {}, "scoring": {}, **{name: {} for name in names}}
     for key, text in values.items():
         for owner, option in _owners(key, blank):
@@ -150,7 +154,10 @@ def read_settings(editors: Sequence[str], values: Mapping[str, str], load: Seque
         run=run,
         world=_world_settings({"seed": str(run.seed), **owned["world"]}, names),
         scoring=parse_options(ScoringSettings, owned["scoring"], "scoring"),
-        plans=(*(make_plan(name, owned[name], run.seed) for name in names), *saved_plans(load, names)),
+        editors=(
+            *(read_editor_settings(name, owned[name], run.seed) for name in names),
+            *read_saved_editors(load, names),
+        ),
         given=dict(values),
         may_refuse=frozenset(names) - set(editors) if ALL in editors else frozenset(),
     )
@@ -161,16 +168,17 @@ def read_settings(editors: Sequence[str], values: Mapping[str, str], load: Seque
 def _check_mode(settings: ExperimentSettings) -> None:
     """Raises BadInput for an editor that cannot be swept, and for options that contradict each other."""
     if settings.run.sweep is not None:
-        plan_grid(settings.plans, settings.run.sweep)
+        find_grid(settings.editors, settings.run.sweep)
     if settings.run.device_map and (settings.scoring.processes > 1 or join_processes().size > 1):
         raise BadInput("device_map spreads one model over all GPUs; leave it out where several processes have one each")
     if settings.run.mode in ("one-at-a-time", "batches"):
-        saved = any(isinstance(plan.settings, SavedSettings) for plan in settings.plans)
+        saved = any(isinstance(editor.settings, SavedSettings) for editor in settings.editors)
         for option, given in (
             ("--load", saved),
             ("sweep", settings.run.sweep),
             ("scoring.processes", settings.scoring.processes > 1),
             ("scoring.dates", settings.scoring.dates > 0),
+            ("across", settings.run.across is not None),
         ):
             if given:
                 raise BadInput(
@@ -178,22 +186,25 @@ def _check_mode(settings: ExperimentSettings) -> None:
                 )
 
 
-def _owners(key: str, plans: Mapping[str, Plan]) -> list[tuple[str, str]]:
+def _owners(key: str, editors: Mapping[str, EditorSettings]) -> list[tuple[str, str]]:
     """The (owner, option) pairs of a key; none for the run's own. Raises BadInput for a key that nobody has."""
     if key in option_names(RunSettings):
         return []
     owner, dot, option = key.rpartition(".")
     if dot:
-        stems = {name.partition("+")[0] for name in plans}
-        if owner not in {"world", "scoring", *plans, *stems}:
+        stems = {name.partition("+")[0] for name in editors}
+        if owner not in {"world", "scoring", *editors, *stems}:
             raise BadInput(
-                f"--set {key}: nothing here is called {owner!r}{nearest(owner, ['world', 'scoring', *plans])}"
+                f"--set {key}: nothing here is called {owner!r}{nearest(owner, ['world', 'scoring', *editors])}"
             )
-        named = [name for name in plans if owner in (name, name.partition("+")[0])]
+        named = [name for name in editors if owner in (name, name.partition("+")[0])]
         return [(name, option) for name in named] or [(owner, option)]
-    having = [(name, key) for name, plan in plans.items() if key in option_names(type(plan.settings))]
+    having = [(name, key) for name, editor in editors.items() if key in option_names(type(editor.settings))]
     if not having:
-        known = {*option_names(RunSettings), *(o for plan in plans.values() for o in option_names(type(plan.settings)))}
+        known = {
+            *option_names(RunSettings),
+            *(o for editor in editors.values() for o in option_names(type(editor.settings))),
+        }
         raise BadInput(f"--set {key}: there is no such option{nearest(key, known)}")
     return having
 

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chronofacts.editing.editors import EditBatch, ModelCache, Plan
+from chronofacts.editing.editors import EditBatch, EditorSettings, ModelCache
 from chronofacts.editing.editors.sequential import edit_singly
 from chronofacts.editing.editors.trained.examples import trained_prompts
 from chronofacts.editing.editors.trained.lora import LoraSettings
@@ -91,7 +91,7 @@ def batch_settings(config: Any, model: Any) -> LoraBatchSettings | None:
 
 
 def score_single_edits(
-    plan: Plan,
+    editor: EditorSettings,
     model: Any,
     tokenizer: Any,
     batch: EditBatch,
@@ -108,12 +108,12 @@ def score_single_edits(
     ids, probes = batch.edits["edit_id"].to_pylist(), _split_probes(batch, questions, settings)
     stores = {edit: store_of(ids[edit]) for edit in probes}
     missing = [edit for edit in probes if not _has_scores(stores[edit], probes[edit], settings)]
-    options = batch_settings(plan.settings, model)
-    watch = _Stopwatch(plan.name, len(missing), options.facts_at_once if options else 1, batch.progress)
+    options = batch_settings(editor.settings, model)
+    watch = _Stopwatch(editor.name, len(missing), options.facts_at_once if options else 1, batch.progress)
     tables = {
         edit: evaluate(model, tokenizer, probes[edit], settings, stores[edit]) for edit in probes.keys() - set(missing)
     }
-    with closing(_edit_each(plan, model, tokenizer, batch, missing, options, cache)) as states:
+    with closing(_edit_each(editor, model, tokenizer, batch, missing, options, cache)) as states:
         for edit, edited in watch.measure(states):
             tables[edit] = evaluate(edited, tokenizer, probes[edit], settings, stores[edit])
     report = {"mode": "one-at-a-time", "edits": len(probes), "in_one_pass": options is not None}
@@ -121,7 +121,7 @@ def score_single_edits(
         report |= {"steps": options.steps, "learning_rate": options.learning_rate}
     return SingleEditScores(
         pa.concat_tables([tables[edit] for edit in sorted(tables)]),
-        trained_prompts(batch.edits.take(pa.array(sorted(tables))), plan.settings),
+        trained_prompts(batch.edits.take(pa.array(sorted(tables))), editor.settings),
         report,
         round(watch.edited_s, 3),
         round(watch.scored_s, 3),
@@ -150,7 +150,7 @@ def _has_scores(store: ScoreCache | None, probes: pa.Table, settings: ScoringSet
 
 
 def _edit_each(
-    plan: Plan,
+    editor: EditorSettings,
     model: Any,
     tokenizer: Any,
     batch: EditBatch,
@@ -162,7 +162,7 @@ def _edit_each(
     if options is None:
         quiet, cache = replace(batch, progress=lambda line: None), cache or ModelCache(covariances={})
         for edit in edits:
-            with edit_singly(plan, model, tokenizer, quiet, edit, cache) as edited:
+            with edit_singly(editor, model, tokenizer, quiet, edit, cache) as edited:
                 yield edit, edited.model
         return
     for begin in range(0, len(edits), options.facts_at_once):

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from chronofacts.editing.editors import EditBatch, ModelCache, Plan, make_plan
+from chronofacts.editing.editors import EditBatch, EditorSettings, ModelCache, read_editor_settings
 from chronofacts.editing.editors.trained.examples import (
     TrainingExample,
     choose_replay,
@@ -32,7 +32,7 @@ from chronofacts.editing.runs.cost import Cost
 from chronofacts.editing.training import TrainingFailed, find_recalled, share_recalled
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
-__all__ = ["SWEEP", "Member", "choose_best", "format_sweep", "plan_grid", "read_grid", "sweep"]
+__all__ = ["SWEEP", "Member", "choose_best", "find_grid", "format_sweep", "read_grid", "sweep"]
 
 MEASURES = {
     "edits": "share of the edits' main questions answered with the new value",
@@ -61,51 +61,51 @@ class Member:
 
     words: str
     """Its own settings, as `key=value` words."""
-    plan: Plan
+    editor: EditorSettings
 
 
-def read_grid(text: str, plan: Plan) -> tuple[Member, ...]:
-    """Every combination of `key=a,b,c` words, each on top of the plan's settings.
+def read_grid(text: str, editor: EditorSettings) -> tuple[Member, ...]:
+    """Every combination of `key=a,b,c` words, each on top of the editor's own settings.
 
     Raises BadInput for a word that is no list, and for an option or value that the editor does not have.
     """
-    known, axes = option_names(type(plan.settings)), dict[str, list[str]]()
+    known, axes = option_names(type(editor.settings)), dict[str, list[str]]()
     for word in text.split():
         key, sign, values = word.partition("=")
         axes[key] = [value for value in values.split(",") if value]
         if not sign or not axes[key]:
             raise BadInput(f"sweep: {word!r} is no key=value,value; {EXAMPLE}")
         if key not in known:
-            raise BadInput(f"sweep: {plan.name} has no option {key!r}{nearest(key, known)}")
+            raise BadInput(f"sweep: {editor.name} has no option {key!r}{nearest(key, known)}")
     if not axes:
         raise BadInput(f"sweep is empty; {EXAMPLE}")
     members = []
     for chosen in itertools.product(*axes.values()):
         point = dict(zip(axes, chosen, strict=True))
-        read = make_plan(plan.name, point, seed=0).settings
-        config = replace(plan.settings, **{key: getattr(read, key) for key in point})
+        read = read_editor_settings(editor.name, point, seed=0).settings
+        config = replace(editor.settings, **{key: getattr(read, key) for key in point})
         words = " ".join(f"{key}={value}" for key, value in point.items())
-        members.append(Member(words, replace(plan, settings=config)))
+        members.append(Member(words, replace(editor, settings=config)))
     return tuple(members)
 
 
-def plan_grid(plans: Sequence[Plan], text: str) -> tuple[Member, ...]:
+def find_grid(editors: Sequence[EditorSettings], text: str) -> tuple[Member, ...]:
     """The grid of the first editor that trains. Raises BadInput as `read_grid`, and when none trains."""
-    for plan in plans:
-        if {"learning_rate", "wordings"} <= set(option_names(type(plan.settings))):
-            return read_grid(text, plan)
+    for editor in editors:
+        if {"learning_rate", "wordings"} <= set(option_names(type(editor.settings))):
+            return read_grid(text, editor)
     raise BadInput("sweep: no editor of this run trains anything; name lora, freeze, finetune or p-tuning")
 
 
 def choose_best(
-    plans: Sequence[Plan], text: str, model: Any, tokenizer: Any, batch: EditBatch, out: Path
-) -> tuple[Plan, ...]:
-    """The plans with the best member in place of the first that trains; writes `out / "sweep.parquet"`.
+    editors: Sequence[EditorSettings], text: str, model: Any, tokenizer: Any, batch: EditBatch, out: Path
+) -> tuple[EditorSettings, ...]:
+    """The editors with the best member in place of the first that trains; writes `out / "sweep.parquet"`.
 
     The table of an interrupted run is read instead of made again.
     """
-    grid, path = plan_grid(plans, text), out / "sweep.parquet"
-    swept = grid[0].plan.name
+    grid, path = find_grid(editors, text), out / "sweep.parquet"
+    swept = grid[0].editor.name
     if path.is_file():
         table = pq.read_table(path)
     else:
@@ -114,8 +114,8 @@ def choose_best(
         pq.write_table(table, path)
     for line in format_sweep(table).splitlines():
         batch.progress(line)
-    best = grid[table["best"].to_pylist().index(True)].plan
-    return tuple(best if plan.name == swept else plan for plan in plans)
+    best = grid[table["best"].to_pylist().index(True)].editor
+    return tuple(best if editor.name == swept else editor for editor in editors)
 
 
 def sweep(
@@ -130,7 +130,7 @@ def sweep(
     samples = _draw_samples(model, tokenizer, batch, grid)
     rows: list[dict[str, Any]] = []
     for number, member in enumerate(grid):
-        figures = _try(member.plan, model, tokenizer, batch, samples, cache)
+        figures = _try(member.editor, model, tokenizer, batch, samples, cache)
         blank = dict.fromkeys(SWEEP.names) | {"member": number, "settings": member.words, "score": 0.0, "best": False}
         rows.append(blank | figures)
         batch.progress(f"sweep {number + 1} of {len(grid)}: {member.words}, score {rows[-1]['score']:.2f}")
@@ -153,7 +153,7 @@ def format_sweep(table: pa.Table) -> str:
 
 
 def _try(
-    plan: Plan,
+    editor: EditorSettings,
     model: Any,
     tokenizer: Any,
     batch: EditBatch,
@@ -164,7 +164,7 @@ def _try(
     quiet = replace(batch, progress=lambda line: None)
     with Cost() as cost:
         try:
-            edited = plan.editor.edit(model, tokenizer, quiet, plan.settings, cache)
+            edited = editor.method.edit(model, tokenizer, quiet, editor.settings, cache)
         except TrainingFailed:
             edited = None
     if edited is None:
@@ -187,7 +187,7 @@ def _draw_samples(model: Any, tokenizer: Any, batch: EditBatch, grid: Sequence[M
     `kept` holds only what the unedited model knows: nobody can keep the rest.
     """
     edits = batch.edits.slice(0, SAMPLE)
-    configs = [member.plan.settings for member in grid]
+    configs = [member.editor.settings for member in grid]
     trained = {text for config in configs for text in trained_prompts(edits, config)}
     unseen = [
         TrainingExample(others[-1], form_of(others[-1]), answer)  # the last paraphrase is never trained

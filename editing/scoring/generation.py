@@ -19,7 +19,9 @@ from chronofacts.editing.models.load import context_length, keeps_some_logits
 __all__ = ["generate"]
 
 APART = 8
-"""Tokens by which the prompts of a batch may differ in length: each costs the batch a step."""
+"""Tokens by which the prompts of a batch may differ in length, at least: each costs the batch a step."""
+PART = 4
+"""Of long texts, so many times fewer than are to be written: another batch costs a step for every one of those."""
 
 
 @torch.inference_mode()
@@ -49,7 +51,8 @@ def generate(
     texts: dict[int, str] = {}
     for start in group_by_prefix(model, prompts, [len(prompt) - 1 for prompt in prompts], share):
         lengths, own_limits = [len(prompts[row]) for row in start.rows], [limits[row] for row in start.rows]
-        for indices in batches_by_length(lengths, batch_size, batch_tokens, APART, own_limits):
+        apart = max(APART, min(own_limits) // PART)
+        for indices in batches_by_length(lengths, batch_size, batch_tokens, apart, own_limits):
             rows = [start.rows[index] for index in indices]
             rests = [prompts[row][start.length :] for row in rows]
             before, most = sum(limits[row] for row in texts), [limits[row] for row in rows]

@@ -83,10 +83,12 @@ def edit(
     show_progress(f"{editor}: teaching {len(several)} facts to {model}; loading torch")
     require_model(model)
     from chronofacts.editing.edited import answer, edit
-    from chronofacts.editing.editors import make_plan
+    from chronofacts.editing.editors import read_editor_settings
     from chronofacts.editing.models.load import load_model
 
-    plan = make_plan(editor, {key.removeprefix(f"{editor}."): value for key, value in words.items()}, seed=0)
+    chosen = read_editor_settings(
+        editor, {key.removeprefix(f"{editor}."): value for key, value in words.items()}, seed=0
+    )
     log.info("loading %s", model)
     loaded, tokenizer = load_model(model)
     wanted = {fact.prompt: fact.target for fact in several} | {
@@ -95,8 +97,8 @@ def edit(
     prompts = list(dict.fromkeys([*wanted, *(ask or ())]))
     log.info("asking %d questions before the edit", len(prompts))
     before = answer(loaded, tokenizer, prompts)
-    log.info("%s: teaching %d facts", plan.name, len(several))
-    with edit(loaded, tokenizer, tables["edits"], plan, progress=log.info) as edited:
+    log.info("%s: teaching %d facts", chosen.name, len(several))
+    with edit(loaded, tokenizer, tables["edits"], chosen, progress=log.info) as edited:
         after = edited.generate(prompts)
         if out is not None:
             edited.save(out)

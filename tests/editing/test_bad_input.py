@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
-from chronofacts.editing.editors import make_plan
+from chronofacts.editing.editors import read_editor_settings
 from chronofacts.editing.editors.located.key_value import LocatedSettings, find_facts, optimise_deltas
 from chronofacts.editing.models.architecture import output_matrices
 from chronofacts.editing.models.encoding import encode
@@ -25,8 +25,7 @@ from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.scoring import generate
 from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.schemas.errors import BadInput
-from tests.editing.editors.made_edits import made_batch, made_edits
-from tests.editing.editors.test_every_editor import QUICK
+from tests.editing.editors.made_edits import QUICK, made_batch, made_edits
 from tests.editing.invented_world import write_invented
 from tests.editing.models.families import tiny, tiny_tokenizer
 
@@ -44,8 +43,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def learn(tokenizer: Any, town: str, mayor: str) -> str:
     """What a model says about the town after it was taught its mayor."""
-    plan = make_plan("finetune", LEARN, 0)
-    edited = plan.editor.edit(tiny("llama"), tokenizer, made_batch([(town, mayor)]), plan.settings)
+    chosen = read_editor_settings("finetune", LEARN, 0)
+    edited = chosen.method.edit(tiny("llama"), tokenizer, made_batch([(town, mayor)]), chosen.settings)
     (asked,) = encode(tokenizer, [f"Q: Who is the mayor of {town}? A:"], ["x"])
     return generate(edited.model, tokenizer, [asked.prompt], 24)[0]
 
@@ -60,10 +59,10 @@ def test_a_snapshot_without_edits_is_told(tmp_path: Path, folder: Path) -> None:
 
 @pytest.mark.parametrize("editor", ["lora", "finetune", "freeze", "p-tuning", "rome", "memit"])
 def test_an_edit_longer_than_the_context_is_named_and_the_base_restored(editor: str) -> None:
-    model, plan = tiny("llama"), make_plan(editor, QUICK[editor], 0)
+    model, chosen = tiny("llama"), read_editor_settings(editor, QUICK[editor], 0)
     before, wanted = model_hash(model), [parameter.requires_grad for parameter in model.parameters()]
     with pytest.raises(BadInput, match=r"mayor of Linz.* more than the model's context of \d+"):
-        plan.editor.edit(model, TOKENIZER, made_batch([("Linz", "Ada " * 60)]), plan.settings)
+        chosen.method.edit(model, TOKENIZER, made_batch([("Linz", "Ada " * 60)]), chosen.settings)
     assert model_hash(model) == before
     assert [parameter.requires_grad for parameter in model.parameters()] == wanted
 
@@ -108,8 +107,8 @@ def test_a_model_without_a_pad_token_is_edited_as_one_with_it(folder: Path, tmp_
     assert tokenizer.pad_token == "</s>"
     weights = []
     for base, words in ((model, tokenizer), load_model(str(folder))):
-        plan = make_plan("lora", {"steps": "4"}, 0)
-        edited = plan.editor.edit(base, words, made_batch(), plan.settings)
+        chosen = read_editor_settings("lora", {"steps": "4"}, 0)
+        edited = chosen.method.edit(base, words, made_batch(), chosen.settings)
         weights.append(torch.cat([p.flatten() for p in edited.model.parameters() if p.requires_grad]))
     assert torch.equal(*weights)
 
@@ -165,8 +164,8 @@ def test_type_and_devices_are_as_asked_for(folder: Path) -> None:
     model, _ = load_model(str(folder), dtype="bfloat16", device_map="auto")
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
     assert {parameter.device.type for parameter in model.parameters()} <= {"cpu", "cuda"}
-    plan = make_plan("lora", {"steps": "2"}, 0)
-    edited = plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
+    chosen = read_editor_settings("lora", {"steps": "2"}, 0)
+    edited = chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings)
     assert edited.report["steps"] == 2 and not any(parameter.is_meta for parameter in edited.model.parameters())
 
 

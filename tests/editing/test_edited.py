@@ -87,18 +87,18 @@ def test_a_saved_edit_answers_as_it_did_and_a_merged_one_is_an_ordinary_model(mo
 
 
 def test_settings_choose_their_editor_and_a_preset_fills_what_they_leave_at_its_default() -> None:
-    from chronofacts.editing.edited import plan_of
+    from chronofacts.editing.edited import resolve_editor
 
-    assert [plan_of(settings).name for settings in (cf.Lora(replay=True), cf.Rome(), cf.Memory())] == [
+    assert [resolve_editor(settings).name for settings in (cf.Lora(replay=True), cf.Rome(), cf.Memory())] == [
         "lora+replay",
         "rome",
         "memory",
     ]
-    filled = plan_of(cf.Lora(preset="chronoedit-lora-attn", rank=2)).settings
+    filled = resolve_editor(cf.Lora(preset="chronoedit-lora-attn", rank=2)).settings
     assert (filled.targets, filled.rank, filled.epochs) == ("attention", 2, 20)
     for wrong in (cf.Scoring(), 3, "lorra"):
         with pytest.raises(cf.ChronoFactsError):
-            plan_of(wrong)
+            resolve_editor(wrong)
 
 
 def test_an_evaluation_counts_its_questions_and_compares_with_the_model_before(model: Any) -> None:

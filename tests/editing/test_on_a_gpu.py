@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from chronofacts.editing.editors import make_plan
+from chronofacts.editing.editors import read_editor_settings
 from chronofacts.editing.editors.trained.lora_batched import LoraBatchSettings, edit_in_parallel
 from chronofacts.editing.models.encoding import Encoded, encode
 from chronofacts.editing.models.load import model_hash
@@ -52,9 +52,9 @@ def probes() -> list[Encoded]:
 def test_bfloat16_weights_are_taught_by_float32_adapters_and_come_back_bit_for_bit() -> None:
     losses = {}
     for kind in KINDS:
-        model, plan = on_device(kind), make_plan("lora", {"steps": "40", "learning_rate": "1e-2"}, 0)
+        model, chosen = on_device(kind), read_editor_settings("lora", {"steps": "40", "learning_rate": "1e-2"}, 0)
         before = model_hash(model)
-        edited = plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
+        edited = chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings)
         adapters = {p.dtype for name, p in edited.model.named_parameters() if "lora" in name}
         base = {p.dtype for name, p in edited.model.named_parameters() if "lora" not in name}
         assert adapters == {torch.float32} and base == {kind}
@@ -68,9 +68,9 @@ def test_bfloat16_weights_are_taught_by_float32_adapters_and_come_back_bit_for_b
 @pytest.mark.parametrize("name", ["lora", "finetune", "freeze", "p-tuning", "rome", "memit"])
 def test_an_edit_is_undone_bit_for_bit(name: str) -> None:
     model = on_device()
-    before, plan = model_hash(model), make_plan(name, OPTIONS.get(name, {"steps": "3"}), 0)
+    before, chosen = model_hash(model), read_editor_settings(name, OPTIONS.get(name, {"steps": "3"}), 0)
     said = logits(model)
-    edited = plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
+    edited = chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings)
     assert name == "p-tuning" or not torch.equal(logits(edited.model), said)
     restored = edited.undo()
     assert torch.equal(logits(restored), said)

@@ -8,20 +8,20 @@ from chronofacts.schemas.errors import BadInput
 
 
 def test_an_option_alone_goes_to_every_editor_that_has_it() -> None:
-    plans = read_settings(["none", "lora", "lora+replay"], {"rank": "4", "lora+replay.epochs": "3"}).plans
-    assert [plan.settings.rank for plan in plans[1:]] == [4, 4]
-    assert [plan.settings.epochs for plan in plans[1:]] == [LoraSettings().epochs, 3]
+    editors = read_settings(["none", "lora", "lora+replay"], {"rank": "4", "lora+replay.epochs": "3"}).editors
+    assert [chosen.settings.rank for chosen in editors[1:]] == [4, 4]
+    assert [chosen.settings.epochs for chosen in editors[1:]] == [LoraSettings().epochs, 3]
 
 
 def test_the_suffix_turns_replay_on() -> None:
-    naive, replay = read_settings(["lora", "lora+replay"], {}).plans
+    naive, replay = read_settings(["lora", "lora+replay"], {}).editors
     assert not naive.settings.replay and replay.settings.replay
 
 
 def test_the_run_seed_reaches_the_world_and_the_editors_unless_they_have_their_own() -> None:
     settings = read_settings(["lora"], {"seed": "7"})
-    assert (settings.world.seed, settings.plans[0].settings.seed) == (7, 7)
-    assert read_settings(["lora"], {"seed": "7", "lora.seed": "1"}).plans[0].settings.seed == 1
+    assert (settings.world.seed, settings.editors[0].settings.seed) == (7, 7)
+    assert read_settings(["lora"], {"seed": "7", "lora.seed": "1"}).editors[0].settings.seed == 1
 
 
 @pytest.mark.parametrize(

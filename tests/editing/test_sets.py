@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from chronofacts.editing.editors import EditBatch, make_plan
+from chronofacts.editing.editors import EditBatch, read_editor_settings
 from chronofacts.editing.editors.prompted.memory import MemorySettings, _Store
 from chronofacts.editing.facts import changes_of, choose_facts, drop_duplicates, facts_of
 from chronofacts.editing.models.encoding import encode, render
@@ -152,8 +152,8 @@ def test_a_right_answer_of_several_always_has_room(sets: Snapshot, experiment: E
 def test_the_given_answer_of_a_plural_question_is_right(sets: Snapshot, experiment: Experiment) -> None:
     """Behind a store that speaks the new answer every question of the facts is answered rightly."""
     model, tokenizer = load_model(str(experiment.run / "model"))
-    plan = make_plan("memory", {"weight": "0.999", "paraphrases": "4"}, seed=0)
-    edited = plan.editor.edit(model, tokenizer, EditBatch(sets.edits, sets.sentences), plan.settings)
+    chosen = read_editor_settings("memory", {"weight": "0.999", "paraphrases": "4"}, seed=0)
+    edited = chosen.method.edit(model, tokenizer, EditBatch(sets.edits, sets.sentences), chosen.settings)
     asked = sets.questions.filter(
         pc.and_(pc.equal(sets.questions["relation"], "member"), pc.equal(sets.questions["kind"], "edit"))
     )
@@ -227,8 +227,8 @@ def test_told_facts_leave_room_for_the_longest_answer() -> None:
     model.config.max_position_embeddings = 160
     material = made_batch(long_answers(16))
     longest = max(len(tokenizer(answer)["input_ids"]) for answer in material.edits["target_new"].to_pylist())
-    plan = make_plan("in-context", {"facts": "4", "choice": "similar"}, seed=0)
-    asked = plan.editor.edit(model, tokenizer, material, plan.settings).model
+    chosen = read_editor_settings("in-context", {"facts": "4", "choice": "similar"}, seed=0)
+    asked = chosen.method.edit(model, tokenizer, material, chosen.settings).model
     (prompt,) = asked.rewrite(["Q: Who is the mayor of Linz? A:"])
     assert longest > 48 and len(tokenizer(prompt)["input_ids"]) + longest < 160
     assert prompt.count("Q:") == 2

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from torch import nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -23,42 +22,13 @@ from chronofacts.editing.forward.block_range import lowest_trained
 from chronofacts.editing.forward.hidden_state_cache import HiddenStateCache
 from chronofacts.editing.forward.packing import pack_in_rows
 from chronofacts.editing.forward.partial import open_partial_forward
-from chronofacts.editing.models.blocks import find_linears
-from chronofacts.editing.models.encoding import Encoded, encode
 from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.training import TrainingFailed, TrainingReport, TrainingSettings, train
 from chronofacts.schemas.errors import BadInput
-from tests.editing.editors.made_edits import FACTS
-from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer
+from tests.editing.models.families import CONFIGS, tiny
+from tests.editing.training_examples import EXAMPLES, SETTINGS, adapted, run, trained
 
 ROOT = Path(__file__).parents[2]
-TOKENIZER = tiny_tokenizer()
-PROMPTS = ["Q: Who is the mayor of {}? A:", "The mayor of {} is", "Q: Who runs {}? A:"]
-EXAMPLES = encode(
-    TOKENIZER,
-    [prompt.format(town) for prompt in PROMPTS for town, _ in FACTS],
-    [name for _ in PROMPTS for _, name in FACTS],
-)
-SETTINGS = TrainingSettings(
-    steps=6, batch_size=len(EXAMPLES), learning_rate=1e-2, weight_decay=0.0,
-    autocast=False,  # what is the same but for the order of sums is so in float32; processors differ in bfloat16
-)  # fmt: skip
-
-
-def adapted(family: str = "llama", layers: range | None = None) -> Any:
-    model = tiny(family)
-    torch.manual_seed(0)
-    wanted = LoraConfig(r=4, lora_alpha=8, target_modules=find_linears(model, "all", layers), task_type="CAUSAL_LM")
-    return get_peft_model(model, wanted)
-
-
-def trained(model: Any) -> torch.Tensor:
-    return torch.cat([p.detach().flatten() for _, p in sorted(model.named_parameters()) if p.requires_grad])
-
-
-def run(model: Any, examples: list[Encoded] = EXAMPLES, cache: HiddenStateCache | None = None, **changed: Any) -> Any:
-    report = train(model, examples, TrainingSettings(**{**vars(SETTINGS), **changed}), cache=cache)
-    return report, trained(model)
 
 
 @pytest.mark.parametrize("family", list(CONFIGS))
@@ -298,7 +268,7 @@ WORKER = """
 import sys, torch
 from safetensors.torch import save_file
 from chronofacts.editing.models.distributed import join_processes
-from tests.editing.test_training import adapted, run
+from tests.editing.training_examples import adapted, run
 report, weights = run(adapted(), batch_size=5)
 group = join_processes()
 save_file({"weights": weights, "size": torch.tensor(group.size)}, f"{sys.argv[1]}/{group.rank}.safetensors")

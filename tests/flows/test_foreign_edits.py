@@ -13,14 +13,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from chronofacts.editing.editors import make_plan
+from chronofacts.editing.editors import read_editor_settings
 from chronofacts.editing.editors.foreign_edit import check_foreign, find_foreign
-from chronofacts.editing.editors.saved_edit import merge_edit, saved_plans
+from chronofacts.editing.editors.saved_edit import merge_edit, read_saved_editors
 from chronofacts.editing.models.load import load_model, model_hash, save_model
 from chronofacts.flows.cli import app
 from chronofacts.schemas.errors import BadInput, CheckFailed
-from tests.editing.editors.made_edits import made_batch
-from tests.editing.editors.test_every_editor import says
+from tests.editing.editors.made_edits import made_batch, says
 from tests.editing.invented_world import write_invented
 from tests.editing.models.families import tiny, tiny_tokenizer
 
@@ -36,8 +35,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_model(tiny("llama"), TOKENIZER, place / "M")
     write_invented(place / "S", facts=12, edits=4, people=10)
     model, _ = load_model(str(place / "M"))
-    plan = make_plan("lora", {"steps": "30", "learning_rate": "1e-2"}, 0)
-    edited = plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
+    chosen = read_editor_settings("lora", {"steps": "30", "learning_rate": "1e-2"}, 0)
+    edited = chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings)
     edited.model.peft_config["default"].base_model_name_or_path = str(place / "M")
     edited.save(place / "adapter")  # without a card, as PEFT would
     save_file({"said": says(edited.model)}, place / "said.safetensors")
@@ -62,8 +61,8 @@ def experiment(place: Path, *words: object) -> Any:
 
 
 def edit(model: Any, load: str) -> Any:
-    (plan,) = saved_plans([Path(load)])
-    return plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
+    (chosen,) = read_saved_editors([Path(load)])
+    return chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings)
 
 
 def test_all_three_are_scored_against_the_base_marked_and_saved(place: Path, tmp_path: Path) -> None:

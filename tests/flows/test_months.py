@@ -16,7 +16,7 @@ from chronofacts.flows.commands.checks import last_days
 from chronofacts.flows.months import backfill, choose_since, endpoint_settings
 from chronofacts.pipeline.snapshots.store import open_store
 from chronofacts.schemas.errors import BadInput
-from tests.pipeline.snapshots.test_store import snapshot_of
+from tests.pipeline.snapshots.stored import snapshot_of
 
 MONTHS = some.dates(datetime.date(1990, 1, 1), datetime.date(2090, 12, 31))
 

@@ -10,20 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.editing.invented_world import write_invented
-
-COSTS = {"seconds", "scoring_seconds", "peak_memory_mb", "written_at"}
-TINY = {
-    "cache": "none",
-    "scoring.hops": "false",
-    "scoring.fluency": "2",
-    "scoring.fluency_tokens": "8",
-    "scoring.perplexity": "8",
-    "world.vocabulary": "400",
-    "world.hidden": "32",
-    "world.feed_forward": "64",
-    "world.steps": "20",
-    "lora.epochs": "1",
-}
+from tests.flows.tiny_runs import COSTS, TINY
 
 
 def test_two_runs_in_other_folders_and_with_other_hash_seeds_are_byte_equal_and_warn_alike(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from chronofacts.schemas.manifest import read_manifest
 from tests.flows.two_months import FIRST, REPO, SECOND, Forks, Installation, Month, make_model
 from tests.pipeline.publishing.local_hub import LocalHub, local_hub
-from tests.pipeline.publishing.test_hub import run_datasets
+from tests.pipeline.publishing.sending import run_datasets
 from tests.pipeline.sources.sample_world import sample_as_of
 from tests.pipeline.sources.sparql.endpoint_server import serving
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyoxigraph
 
-from chronofacts.editing.editors.saved_edit import base_of, check_base, saved_plans
+from chronofacts.editing.editors.saved_edit import base_of, check_base, read_saved_editors
 from chronofacts.pipeline.exchange import IMPORTS, import_benchmark
 from chronofacts.pipeline.sources.dump.entities import EntityReader, NameRows
 from chronofacts.pipeline.sources.dump.parts import PartSettings, extract_part
@@ -111,7 +111,7 @@ def manifest(data: bytes) -> None:
 def card(data: bytes) -> None:
     """The card of a saved edit."""
     _write("card.json", data)
-    for read in (base_of, lambda folder: check_base(folder, "0"), lambda folder: saved_plans([folder])):
+    for read in (base_of, lambda folder: check_base(folder, "0"), lambda folder: read_saved_editors([folder])):
         with suppress(ChronoFactsError):
             read(_FOLDER)
 

@@ -23,7 +23,7 @@ from chronofacts.pipeline.sources.sparql.client import QueryTooBig
 from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
 from chronofacts.schemas.errors import CheckFailed, ChronoFactsError
 from tests.pipeline.publishing.local_hub import LocalHub
-from tests.pipeline.publishing.test_hub import REPO, TAG, send
+from tests.pipeline.publishing.sending import REPO, TAG, send
 from tests.pipeline.sources.sparql.endpoint_server import FakeTime, endpoint_at
 
 ROOT = Path(__file__).resolve().parents[2]

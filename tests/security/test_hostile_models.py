@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.hostile_models import BOMB, Bases, hostile_edits, hostile_models, make_bases, outcome
-from chronofacts.editing.editors.saved_edit import saved_plans
+from chronofacts.editing.editors.saved_edit import read_saved_editors
 from chronofacts.schemas.errors import CheckFailed
 
 SLOW = ("template:", "= 900", "'vit'", "1000000")
@@ -39,7 +39,7 @@ def test_a_folder_of_a_stranger_is_loaded_or_told_in_a_line_and_opens_no_pickle(
 
 
 def test_a_saved_edit_is_written_nowhere_but_under_the_name_of_an_editor(bases: Bases) -> None:
-    assert [plan.name for plan in saved_plans([bases.edits["lora"]])] == ["saved-lora"]
+    assert [chosen.name for chosen in read_saved_editors([bases.edits["lora"]])] == ["saved-lora"]
     with pytest.raises(CheckFailed, match="no plain name"):
         (bases.edits["memory"] / "card.json").write_text('{"editor": "/../../../../PWNED"}')
-        saved_plans([bases.edits["memory"]])
+        read_saved_editors([bases.edits["memory"]])

@@ -21,8 +21,8 @@ from chronofacts.pipeline.snapshots.store import open_store
 from chronofacts.pipeline.snapshots.verify import verify
 from chronofacts.schemas.errors import BadInput, ChronoFactsError
 from tests.pipeline.publishing.local_hub import TOKEN, LocalHub
+from tests.pipeline.publishing.sending import REPO
 from tests.pipeline.publishing.small_snapshot import make_snapshot
-from tests.pipeline.publishing.test_hub import REPO
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTSIDE = ("edits/../../outside.parquet", "/etc/passwd", "..\\outside.parquet", "edits/\x00.parquet", "~/x.parquet")

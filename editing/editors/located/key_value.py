@@ -9,37 +9,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
 import torch
 from torch.nn import functional
 
 from chronofacts.editing.editors.trained.examples import Wording, encode_examples, make_examples
-from chronofacts.editing.forward.prompt_prefix_cache import PromptPrefix, read_common_prefix
+from chronofacts.editing.forward.prompt_prefix_cache import read_common_prefix
+from chronofacts.editing.forward.row_beginnings import read_beginnings
 from chronofacts.editing.models.architecture import share_of_depth
 from chronofacts.editing.models.blocks import find_blocks
-from chronofacts.editing.models.encoding import Batch, Encoded, encode, pad
+from chronofacts.editing.models.encoding import Batch, Encoded, batches_by_length, encode, pad
 from chronofacts.editing.models.gradients import only_trained
 from chronofacts.editing.models.hooks import AfterHook, hidden_of, hooked, in_rows, with_hidden
 from chronofacts.editing.models.key_value_cache import reading
-from chronofacts.editing.models.load import answer_logits, keeps_some_logits
+from chronofacts.editing.models.load import call_keeping
 from chronofacts.editing.models.subject_tokens import subject_end
 from chronofacts.editing.progress import Progress
 from chronofacts.editing.scoring import teacher_force
 from chronofacts.editing.training import frozen_in_bfloat16, has_bfloat16
+from chronofacts.schemas.errors import BadInput
 
 __all__ = [
     "Fact",
     "LocatedSettings",
     "LookupPosition",
+    "are_said",
     "capture",
     "choose_layers",
     "choose_position",
     "find_facts",
-    "is_said",
     "optimise_deltas",
+    "settings_of_pass",
 ]
 
 LookupPosition = Literal["auto", "subject", "prompt"]
@@ -53,6 +57,11 @@ DEEP = 6
 
 KL_PROMPT = "{} is a"
 """The next token after it must stay as it was (the KL term of both papers)."""
+READ_AT_ONCE = 16
+"""Facts whose texts a CPU reads side by side: beside more of them, shorter ones are padded to the longest."""
+LATER_RATE = 0.1
+SAID_AT_ONCE = 128
+"""Texts that are asked together whether they are said."""
 ENOUGH = 0.05
 """A fact's vector is found when its loss is below, whatever else is in the batch."""
 
@@ -73,6 +82,8 @@ class LocatedSettings:
     value_rate: float = 0.5
     """Of Adam, constant: with longer steps the vectors are longer, and what is written disturbs other tokens more."""
     kl_factor: float = 0.0625
+    kl_every: int = 4
+    """Steps for which one gradient of the KL term serves; the papers: 1. It is nearly half of the work."""
     decay: float = 0.0
     """Of the vector's squared norm, relative to that of what it is added to. The papers' toolkits use 0.5 for models of
     billions; a small one needs its whole width."""
@@ -98,6 +109,14 @@ class Fact:
     kl_lookup: int
     named: bool
     """False where a wording does not name the subject: its last token stands in."""
+
+
+Located = TypeVar("Located", bound=LocatedSettings)
+
+
+def settings_of_pass(settings: Located, number: int) -> Located:
+    """With short steps after the first pass (0): what is nearly said lacks little, and Adam begins with full steps."""
+    return replace(settings, value_rate=min(settings.value_rate, LATER_RATE)) if number else settings
 
 
 def choose_position(model: Any, position: LookupPosition, layer: int) -> str:
@@ -175,9 +194,14 @@ def capture(model: Any, module: Any, facts: Sequence[Fact], inputs: bool, rows: 
     return torch.stack([part.mean(0) for part in torch.cat(taken).split(sizes)])
 
 
-def is_said(model: Any, fact: Fact) -> bool:
-    """Does the model now say the whole answer and its end, under every wording?"""
-    return all(one.greedy_match for one in teacher_force(model, fact.contexts, len(fact.contexts)))
+def are_said(model: Any, facts: Sequence[Fact]) -> list[bool]:
+    """Of each fact, does the model now say the whole answer and its end, under every wording?"""
+    found = teacher_force(model, [context for fact in facts for context in fact.contexts], SAID_AT_ONCE)
+    ends = accumulate(len(fact.contexts) for fact in facts)
+    return [
+        all(one.greedy_match for one in found[end - len(fact.contexts) : end])
+        for fact, end in zip(facts, ends, strict=True)
+    ]
 
 
 class _Caught(Exception):
@@ -196,8 +220,10 @@ def optimise_deltas(
 
     Returns (facts, width). Minimises the mean over wordings of the answer's negative log-likelihood (end included),
     plus KL of the next token after "{subject} is a", plus decay (ROME, eq. 4), with Adam, from zero. A vector is final
-    once its fact's likelihood term is below `enough`.
+    once its fact's likelihood term is below `enough`. Raises BadInput for `kl_every` below 1.
     """
+    if settings.kl_every < 1:
+        raise BadInput(f"kl_every = {settings.kl_every}; it must be at least 1")
     device = next(model.parameters()).device
     norms = capture(model, module, facts, inputs=False).float().norm(dim=1).to(device)  # (facts,)
     width = model.get_input_embeddings().weight.shape[1]
@@ -206,18 +232,26 @@ def optimise_deltas(
     left = torch.ones(len(facts), dtype=torch.bool, device=device)
     steps_done = Progress(progress, f"finding {len(facts)} values: step", settings.value_steps)
     with _speed_up_reading(model, device):
-        objective = _Objective.build(model, module, facts)
+        groups = _group(model, module, facts)
+        held = torch.zeros_like(delta)  # the gradient of the KL terms, which changes slowly
         for step in range(settings.value_steps):
             steps_done.update(step)
-            now = torch.nonzero(left)[:, 0]
-            nll, kl = objective.nll(delta, now), objective.kl(delta, now)
-            weight = (delta[now].norm(dim=1) / norms[now]) ** 2
-            going = ~(nll < enough)  # what is no number goes on, and is noticed
-            left[now] = going
-            if not bool(going.any()):
+            weight = (delta.norm(dim=1) / norms) ** 2
+            (gradient,) = torch.autograd.grad(settings.decay * weight.sum(), delta)
+            for members, objective in groups:
+                if not len(now := torch.nonzero(left[members])[:, 0]):
+                    continue
+                nll = objective.nll(delta[members], now)
+                going = ~(nll < enough)  # what is no number goes on, and is noticed
+                left[members[now]] = going
+                if bool(going.any()):
+                    gradient += torch.autograd.grad(nll[going].sum(), delta)[0]
+                    if settings.kl_factor and step % settings.kl_every == 0:
+                        kl = settings.kl_factor * objective.kl(delta[members], now[going]).sum()
+                        held[members] = torch.autograd.grad(kl, delta)[0][members]
+            if not bool(left.any()):
                 break
-            loss = nll + settings.kl_factor * kl + settings.decay * weight
-            (delta.grad,) = torch.autograd.grad(loss[going].sum(), delta)
+            delta.grad = gradient + held
             before = delta.detach().clone()
             optimizer.step()
             with torch.no_grad():
@@ -225,6 +259,16 @@ def optimise_deltas(
                 delta.mul_(longest.clamp_max(1.0)[:, None])
                 delta[~left] = before[~left]
     return delta.detach()
+
+
+def _group(model: Any, module: Any, facts: Sequence[Fact]) -> list[tuple[torch.Tensor, _Objective]]:
+    """The facts in groups of texts of like length, so that little is padded: numbers of facts, and their objective."""
+    device = next(model.parameters()).device
+    read = [max(len(one.ids) - at for one, at in zip(fact.contexts, fact.lookups, strict=True)) for fact in facts]
+    return [
+        (torch.tensor(members, device=device), _Objective.build(model, module, [facts[index] for index in members]))
+        for members in batches_by_length(read, READ_AT_ONCE if device.type == "cpu" else len(facts))
+    ]
 
 
 @contextmanager
@@ -237,6 +281,16 @@ def _speed_up_reading(model: Any, device: torch.device) -> Iterator[None]:
         torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast),
     ):
         yield
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What is read once, since no vector changes what the model makes of it."""
+
+    skipped: list[int]
+    """Tokens of each text."""
+    reading: Callable[[torch.Tensor, int], dict[str, Any]]
+    """Texts, and how many tokens more of each -> with which named arguments the model reads these."""
 
 
 @dataclass(frozen=True)
@@ -255,27 +309,29 @@ class _Objective:
     """The last token of each KL prompt."""
     kl_before: torch.Tensor
     """The unedited model's log-probabilities after it."""
-    prefix: PromptPrefix
-    """What all texts begin with, before any lookup: no vector changes what the model makes of it (a system prompt)."""
-    kl_prefix: PromptPrefix
+    before: _Before
+    before_kl: _Before
 
     @classmethod
     def build(cls, model: Any, module: Any, facts: Sequence[Fact]) -> _Objective:
         device = next(model.parameters()).device
         whole = [context for fact in facts for context in fact.contexts]
         lookups = [lookup for fact in facts for lookup in fact.lookups]
-        prefix = _read_before(model, whole, lookups)
-        kl_prefix = _read_before(model, [fact.kl_prompt for fact in facts], [fact.kl_lookup for fact in facts])
-        contexts = pad([context.after(prefix.length) for context in whole], True, device)
+        asked = [Encoded(one.prompt, one.start, one.start) for one in (fact.kl_prompt for fact in facts)]
+        before, before_kl = (
+            _read_before(model, whole, lookups), _read_before(model, asked, [fact.kl_lookup for fact in facts])
+        )  # fmt: skip
+        contexts = _pad_after(whole, before, device)
+        prompts = _pad_after(asked, before_kl, device)
         owners = torch.tensor([row for row, fact in enumerate(facts) for _ in fact.contexts], device=device)
-        prompts = pad([fact.kl_prompt.after(kl_prefix.length) for fact in facts], True, device, with_end=False)
-        kl_lookups = torch.tensor([fact.kl_lookup for fact in facts], device=device) - kl_prefix.length
-        last = torch.tensor([fact.kl_prompt.start - 1 for fact in facts], device=device) - kl_prefix.length
+        skipped, kl_skipped = (torch.tensor(one.skipped, device=device) for one in (before, before_kl))
+        last = torch.tensor([one.start - 1 for one in asked], device=device) - kl_skipped
+        kl_lookups = torch.tensor([fact.kl_lookup for fact in facts], device=device) - kl_skipped
         with torch.no_grad():
-            before = _predict_next(model, prompts.ids, last, kl_prefix)
+            known = _predict_next(model, prompts.ids, last, before_kl, torch.arange(len(facts), device=device))
         return cls(
-            model, module, contexts, owners, torch.tensor(lookups, device=device) - prefix.length,
-            prompts, kl_lookups, last, before, prefix, kl_prefix,
+            model, module, contexts, owners, torch.tensor(lookups, device=device) - skipped, prompts, kl_lookups, last,
+            known, before, before_kl,
         )  # fmt: skip
 
     @property
@@ -285,11 +341,12 @@ class _Objective:
     def nll(self, delta: torch.Tensor, facts: torch.Tensor) -> torch.Tensor:
         """(facts,): mean over each one's wordings. facts: which ones, ascending."""
         rows = torch.nonzero(torch.isin(self.owners, facts))[:, 0]
-        owners = self.owners[rows]
+        owners, ids, first = self.owners[rows], self.contexts.ids[rows], self.contexts.first
+        wanted = torch.arange(first - 1, ids.shape[1] - 1, device=self.device)
         with hooked([(self.module, _add_at(delta[owners], self.lookups[rows]))]):
-            cache = self.prefix.cache_for(len(rows))
-            logits = answer_logits(self.model, self.contexts.ids[rows], self.contexts.first, cache).float()
-        labels = self.contexts.labels[rows, self.contexts.first :]
+            given = self.before.reading(rows, ids.shape[1] - 1)  # the last token predicts nothing
+            logits = call_keeping(self.model, wanted, input_ids=ids[:, :-1], **given).logits.float()
+        labels = self.contexts.labels[rows, first:]
         losses = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100, reduction="none")
         per_wording = losses.sum(1) / (labels != -100).sum(1)
         wordings = torch.bincount(self.owners, minlength=len(delta)).float()
@@ -297,25 +354,33 @@ class _Objective:
 
     def kl(self, delta: torch.Tensor, facts: torch.Tensor) -> torch.Tensor:
         with hooked([(self.module, _add_at(delta[facts], self.kl_lookups[facts]))]):
-            after = _predict_next(self.model, self.kl_prompts.ids[facts], self.kl_last[facts], self.kl_prefix)
+            after = _predict_next(self.model, self.kl_prompts.ids[facts], self.kl_last[facts], self.before_kl, facts)
         return functional.kl_div(after, self.kl_before[facts], log_target=True, reduction="none").sum(1)
 
 
 @torch.no_grad()
-def _read_before(model: Any, texts: Sequence[Encoded], lookups: Sequence[int]) -> PromptPrefix:
-    """What all texts begin with, up to the first of the lookup positions and the token before any answer."""
+def _read_before(model: Any, texts: Sequence[Encoded], lookups: Sequence[int]) -> _Before:
+    """What stands before each text's lookup position; of a model that cannot be read so, what all texts begin with."""
+    rows = [text.ids for text in texts]
+    if own := read_beginnings(model, rows, lookups):
+        return _Before(list(lookups), own.reading)
     limit = min(*lookups, *(text.start - 1 for text in texts)) if texts else 0
-    return read_common_prefix(model, [text.ids for text in texts], limit)
+    common = read_common_prefix(model, rows, limit)
+    return _Before([common.length] * len(rows), lambda few, _: reading(model, common.cache_for(len(few))))
 
 
-def _predict_next(model: Any, ids: torch.Tensor, last: torch.Tensor, prefix: PromptPrefix) -> torch.Tensor:
-    """Log-probabilities (rows, vocabulary) of what follows position `last` of each row, read after the prefix."""
+def _pad_after(texts: Sequence[Encoded], before: _Before, device: torch.device) -> Batch:
+    """What is still to be read of each text."""
+    return pad([text.after(skipped) for text, skipped in zip(texts, before.skipped, strict=True)], True, device)
+
+
+def _predict_next(
+    model: Any, ids: torch.Tensor, last: torch.Tensor, before: _Before, rows: torch.Tensor
+) -> torch.Tensor:
+    """Log-probabilities (rows, vocabulary) of what follows position `last` of each row. rows: which texts these are."""
     wanted, index = torch.unique(last, return_inverse=True)
-    only = {"logits_to_keep": wanted} if keeps_some_logits(model) else {}
-    cache = prefix.cache_for(len(ids))
-    read = reading(model, cache)
-    logits = model(input_ids=ids, **only, **read).logits
-    chosen = logits[torch.arange(len(ids), device=ids.device), index if only else last]
+    logits = call_keeping(model, wanted, input_ids=ids, **before.reading(rows, ids.shape[1])).logits
+    chosen = logits[torch.arange(len(ids), device=ids.device), index]
     return chosen.float().log_softmax(-1)  # type: ignore[no-any-return]
 
 

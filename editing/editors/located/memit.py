@@ -28,12 +28,13 @@ from chronofacts.editing.editors.located.key_covariance import find_covariances,
 from chronofacts.editing.editors.located.key_value import (
     Fact,
     LocatedSettings,
+    are_said,
     capture,
     choose_layers,
     choose_position,
     find_facts,
-    is_said,
     optimise_deltas,
+    settings_of_pass,
 )
 from chronofacts.editing.editors.located.traced_layers import AUTO, trace_layers
 from chronofacts.editing.editors.trained.examples import make_examples
@@ -130,16 +131,16 @@ def edit_layers(
     block = parts[block_names(model)[layers[-1]]]
     with undo_on_error(edited):
         left = list(range(len(facts)))
-        for _ in range(settings.passes):
-            z = capture(model, block, facts, inputs=False)
-            z[left] += compute_deltas(editor, model, block, [facts[index] for index in left], settings, batch)
+        for number in range(settings.passes):
+            z, chosen = capture(model, block, facts, inputs=False), settings_of_pass(settings, number)
+            z[left] += compute_deltas(editor, model, block, [facts[index] for index in left], chosen, batch)
             for done, layer in enumerate(layers):
                 module = parts[names[layer]]
                 keys = capture(model, module, facts, inputs=True).T  # (in, facts)
                 missing = (z - capture(model, block, facts, inputs=False)).T / (len(layers) - done)
                 matrix_of(module).add_(solvers[names[layer]](keys, missing).to(module.weight.dtype))
                 batch.progress(f"{editor}: layer {layer} written")
-            left = [index for index, fact in enumerate(facts) if not is_said(model, fact)]
+            left = [index for index, said in enumerate(are_said(model, facts)) if not said]
             if not left:
                 break
         for name in names.values():

@@ -26,12 +26,13 @@ from chronofacts.editing.editors.located.key_covariance import find_covariances,
 from chronofacts.editing.editors.located.key_value import (
     Fact,
     LocatedSettings,
+    are_said,
     capture,
     choose_layers,
     choose_position,
     find_facts,
-    is_said,
     optimise_deltas,
+    settings_of_pass,
 )
 from chronofacts.editing.editors.located.traced_layers import AUTO, trace_layers
 from chronofacts.editing.editors.trained.examples import trained_prompts
@@ -41,6 +42,9 @@ from chronofacts.editing.models.out_of_memory import in_parts
 from chronofacts.editing.models.subject_tokens import check_fast
 from chronofacts.editing.progress import Progress
 from chronofacts.editing.training import TrainingFailed
+
+RIDGES = {"subject": 0.3, "prompt": 1e-5}
+"""By the position at which keys are read."""
 
 __all__ = ["Rome", "RomeSettings", "rank_one_update"]
 
@@ -53,16 +57,20 @@ class RomeSettings(LocatedSettings):
     """None: at 0.17 of the depth, near the papers' choice (5 of Llama 2's 32), a shallow model's last; auto: where a
     causal trace says that this model looks its old facts up."""
     clamp: float = 2.0
-    facts_at_once: int = 16
+    facts_at_once: int = 128
     """Values optimised together, each on the matrix as the facts before these left it; the papers: 1. The matrix takes
     one fact after the other all the same."""
-    passes: int = 2
-    """The papers write each fact once; a second pass writes again those that later facts overwrote."""
+    passes: int = 4
+    """At most; the papers write each fact once. Every further pass finds another value for those that are not said, and
+    writes it; one after which no fact more is said is taken back, and is the last."""
     memory: float = 0.003
     """m: the weight of a written fact's key beside C, which is a mean: as if three of a thousand tokens of the text
     were it; the paper: 0. A large one holds what was written to the last per cent, and moves other tokens the more."""
-    ridge: float = 1e-5
-    """Added to C's diagonal, relative to its mean: directions that no text uses would else move without end."""
+    ridge: float | None = None
+    """Added to C's diagonal, relative to its mean, since what some thousand texts do not use would else move without
+    end; none: 0.3 where keys are read at the subject, so that each fact disturbs the others less, and 1e-5 where they
+    are read at the prompt's end, where the keys of all prompts are so alike that little but such directions tells them
+    apart."""
 
 
 class Rome:
@@ -86,15 +94,23 @@ class Rome:
         if not facts:
             return edited
         found = find_covariances(model, tokenizer, [name], batch, settings, cache)
-        covariance = regularise(found[name], settings.ridge)
+        ridge = RIDGES[position] if settings.ridge is None else settings.ridge
+        covariance = regularise(found[name], ridge)
         with undo_on_error(edited):
-            for _ in range(settings.passes):
-                written = Progress(batch.progress, "rome: facts written,", len(left))
+            for number in range(settings.passes):
+                chosen = settings_of_pass(settings, number)
+                written, before = Progress(batch.progress, "rome: facts written,", len(left)), matrix_of(module).clone()
                 for begin in range(0, len(left), settings.facts_at_once):
                     written.update(begin)
                     together = left[begin : begin + settings.facts_at_once]
-                    covariance = _write_facts(model, module, together, covariance, settings, batch)
-                left = [fact for fact in facts if not is_said(model, fact)]
+                    covariance = _write_facts(model, module, together, covariance, chosen, batch)
+                missing = [fact for fact, said in zip(facts, are_said(model, facts), strict=True) if not said]
+                if len(missing) >= len(left) < len(facts):  # what a further pass wrote cost more than it brought
+                    matrix_of(module).copy_(before)
+                    break
+                left = missing
+                if not left:
+                    break
         edited.report = {
             "layer": layer,
             "matrix": name,

@@ -73,7 +73,9 @@ class TrainedSettings:
     prefix_mb: int = 2048
     """How much of what the frozen layers below give is kept instead of computed each time."""
     stop_loss: float = 0.005
-    """Training ends when the mean loss of the last pass, without rehearsed texts, is below: the facts are learnt."""
+    """Training ends when the mean loss of the last pass is below: the facts are learnt. Where the model's own answers
+    are rehearsed, the edits' alone: it never knew the past of their subjects, and one question of it may have many
+    answers."""
     wordings: tuple[Wording, ...] = ("prompt", "paraphrases", "cloze")
     paraphrases: int = 2
     """How many paraphrases of an edit are trained; at least one never is."""
@@ -192,10 +194,12 @@ def train_on_texts(
         cache_bytes=settings.prefix_mb << 20,
         seed=settings.seed,
     )
-    states, known = cache.hidden_states if cache else None, len(texts.rehearsed)
+    states, rehearsed = cache.hidden_states if cache else None, len(texts.rehearsed)
+    # what is rehearsed is said already; a model that answers for itself never knew the past, nor need it be waited for
+    known = rehearsed + len(texts.replayed) if rehearsed else 0
     report = train(model, examples, chosen, None, after_step, batch.progress, states, known, texts.preference)
     counts = {"trained_parameters": trained, "edit_wordings": len(texts.edits), "replayed": len(texts.replayed)}
-    counts["rehearsed"] = known
+    counts["rehearsed"] = rehearsed
     if texts.preference:
         counts["rejected"] = len(texts.preference.rejected)
     return asdict(report) | counts

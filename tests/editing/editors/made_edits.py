@@ -1,11 +1,15 @@
-"""A handful of edits as a table, without a world around them."""
+"""A handful of edits as a table, without a world around them, and each editor's settings for them."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
+import torch
 
 from chronofacts.editing.editors import EditBatch
 from chronofacts.schemas.tables import EDITS, SENTENCES
+from tests.editing.models.families import tiny_tokenizer
 
 FACTS = [("Linz", "Ada Moor"), ("Graz", "Bob Tann"), ("Wels", "Cyd Rook"), ("Enns", "Dan Ware")]
 
@@ -42,3 +46,35 @@ def made_batch(facts: list[tuple[str, str]] | None = None) -> EditBatch:
         for n, text in enumerate(said)
     ]
     return EditBatch(made_edits(facts), pa.Table.from_pylist(rows, schema=SENTENCES))
+
+
+TOKENIZER = tiny_tokenizer()
+
+QUICK = {
+    "lora": {"steps": "3"},
+    "lora-merge": {"steps": "3"},
+    "p-tuning": {"steps": "3", "vectors": "4"},
+    "freeze": {"steps": "3"},
+    "finetune": {"steps": "3"},
+    "rome": {"value_steps": "3", "passes": "1"},
+    "memit": {"value_steps": "3"},
+    "alphaedit": {"value_steps": "3"},
+    "ultraedit": {},
+    "grace": {"value_steps": "3"},
+    "wise": {"epochs": "60", "unit": "one", "mask": "1", "shard": "20"},
+    "in-context": {},
+    "memory": {},
+    "mello": {"room": "4", "hops": "0", "check": "false", "embedder": "letters"},
+    "rag": {"room": "4", "facts": "1", "embedder": "letters"},
+    "ike": {"demonstrations": "1", "room": "4"},
+}
+
+PROMPT = "Q: Who is the mayor of Linz? A:"
+
+
+def says(model: Any) -> torch.Tensor:
+    """Logits after a prompt, asked as scoring asks."""
+    prompt = model.rewrite([PROMPT])[0] if hasattr(model, "rewrite") else PROMPT
+    ids = torch.tensor([TOKENIZER(prompt, return_token_type_ids=False)["input_ids"]])
+    with torch.no_grad():
+        return model(input_ids=ids).logits[0, -1]

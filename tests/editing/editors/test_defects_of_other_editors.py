@@ -8,24 +8,23 @@ from typing import Any
 import pytest
 import torch
 
-from chronofacts.editing.editors import make_plan
+from chronofacts.editing.editors import read_editor_settings
 from chronofacts.editing.forward.hidden_state_cache import HiddenStateCache
 from chronofacts.editing.models.blocks import find_blocks
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.scoring import generate, teacher_force
 from chronofacts.editing.training import TrainingSettings, train
-from tests.editing.editors.made_edits import FACTS, made_batch
-from tests.editing.editors.test_every_editor import QUICK, says
+from tests.editing.editors.made_edits import FACTS, QUICK, made_batch, says
 from tests.editing.models.families import tiny, tiny_tokenizer
-from tests.editing.test_training import EXAMPLES, adapted
+from tests.editing.training_examples import EXAMPLES, adapted
 
 TOKENIZER = tiny_tokenizer()
 ASKED = [f"Q: Who is the mayor of {town}? A:" for town, _ in FACTS]
 
 
 def edit(editor: str, options: dict[str, str], model: Any, tokenizer: Any = TOKENIZER) -> Any:
-    plan = make_plan(editor, options, 0)
-    return plan.editor.edit(model, tokenizer, made_batch(), plan.settings)
+    chosen = read_editor_settings(editor, options, 0)
+    return chosen.method.edit(model, tokenizer, made_batch(), chosen.settings)
 
 
 def test_the_default_adapter_can_be_built_and_holds_all_facts_of_one_edit() -> None:
@@ -97,9 +96,9 @@ def test_the_last_and_smaller_batch_is_trained_too() -> None:
 @pytest.mark.parametrize("editor", ["lora", "freeze", "finetune"])
 def test_a_pass_over_fewer_wordings_than_a_batch_holds_is_a_whole_one(editor: str) -> None:
     """So that one fact alone is trained as often as each of many."""
-    plan = make_plan(editor, {"epochs": "3", "stop_loss": "0", "batch": "64"}, 0)
-    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_batch(FACTS[:1]), plan.settings)
-    assert edited.report["edit_wordings"] < plan.settings.batch and edited.report["steps"] == 3
+    chosen = read_editor_settings(editor, {"epochs": "3", "stop_loss": "0", "batch": "64"}, 0)
+    edited = chosen.method.edit(tiny("llama"), TOKENIZER, made_batch(FACTS[:1]), chosen.settings)
+    assert edited.report["edit_wordings"] < chosen.settings.batch and edited.report["steps"] == 3
 
 
 @pytest.mark.parametrize("editor", QUICK)

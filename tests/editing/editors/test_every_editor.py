@@ -10,43 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from chronofacts.editing.editors import EDITORS, make_plan
+from chronofacts.editing.editors import EDITORS, read_editor_settings
 from chronofacts.editing.editors.saved_edit import load_edit
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.training import TrainingFailed, TrainingSettings, train
 from chronofacts.schemas.errors import BadInput, CheckFailed
-from tests.editing.editors.made_edits import made_batch
-from tests.editing.models.families import tiny, tiny_tokenizer
-
-TOKENIZER = tiny_tokenizer()
-QUICK = {
-    "lora": {"steps": "3"},
-    "lora-merge": {"steps": "3"},
-    "p-tuning": {"steps": "3", "vectors": "4"},
-    "freeze": {"steps": "3"},
-    "finetune": {"steps": "3"},
-    "rome": {"value_steps": "3", "passes": "1"},
-    "memit": {"value_steps": "3"},
-    "alphaedit": {"value_steps": "3"},
-    "ultraedit": {},
-    "grace": {"value_steps": "3"},
-    "wise": {"epochs": "60", "unit": "one", "mask": "1", "shard": "20"},
-    "in-context": {},
-    "memory": {},
-    "mello": {"room": "4", "hops": "0", "check": "false", "embedder": "letters"},
-    "rag": {"room": "4", "facts": "1", "embedder": "letters"},
-    "ike": {"demonstrations": "1", "room": "4"},
-}
-PROMPT = "Q: Who is the mayor of Linz? A:"
-
-
-def says(model: Any) -> torch.Tensor:
-    """Logits after a prompt, asked as scoring asks."""
-    prompt = model.rewrite([PROMPT])[0] if hasattr(model, "rewrite") else PROMPT
-    ids = torch.tensor([TOKENIZER(prompt, return_token_type_ids=False)["input_ids"]])
-    with torch.no_grad():
-        return model(input_ids=ids).logits[0, -1]
+from tests.editing.editors.made_edits import QUICK, TOKENIZER, made_batch, says
+from tests.editing.models.families import tiny
 
 
 def test_every_editor_is_tested_here() -> None:
@@ -55,9 +26,9 @@ def test_every_editor_is_tested_here() -> None:
 
 @pytest.mark.parametrize("editor", QUICK)
 def test_undo_restores_weights_and_flags_bit_for_bit(editor: str) -> None:
-    model, plan = tiny("llama"), make_plan(editor, QUICK[editor], 0)
+    model, chosen = tiny("llama"), read_editor_settings(editor, QUICK[editor], 0)
     before, said, wanted = model_hash(model), says(model), [p.requires_grad for p in model.parameters()]
-    edited = plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
+    edited = chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings)
     assert not torch.equal(says(edited.model), said)
     assert not edited.model.training
     restored = edited.undo()
@@ -68,20 +39,20 @@ def test_undo_restores_weights_and_flags_bit_for_bit(editor: str) -> None:
 
 @pytest.mark.parametrize("editor", QUICK)
 def test_no_edits_leave_every_logit_as_it_was(editor: str) -> None:
-    model, plan = tiny("llama"), make_plan(editor, QUICK[editor], 0)
+    model, chosen = tiny("llama"), read_editor_settings(editor, QUICK[editor], 0)
     said = says(model)
-    edited = plan.editor.edit(model, TOKENIZER, made_batch([]), plan.settings)
+    edited = chosen.method.edit(model, TOKENIZER, made_batch([]), chosen.settings)
     assert torch.equal(says(edited.model), said)
 
 
 @pytest.mark.parametrize("editor", QUICK)
 def test_a_saved_edit_comes_back_as_it_was_and_only_on_its_base(editor: str, tmp_path: Path) -> None:
-    model, plan = tiny("llama"), make_plan(editor, QUICK[editor], 0)
+    model, chosen = tiny("llama"), read_editor_settings(editor, QUICK[editor], 0)
     base = model_hash(model)
-    edited = plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
+    edited = chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings)
     said = says(edited.model)
     edited.save(tmp_path)
-    card = {"editor": editor, "base_model_hash": base, "config": vars(plan.settings)}
+    card = {"editor": editor, "base_model_hash": base, "config": vars(chosen.settings)}
     (tmp_path / "card.json").write_text(json.dumps(card))
     assert not list(tmp_path.glob("*.bin"))
     loaded = load_edit(tiny("llama"), TOKENIZER, tmp_path)
@@ -94,9 +65,9 @@ def test_a_saved_edit_comes_back_as_it_was_and_only_on_its_base(editor: str, tmp
 def test_a_saved_change_holds_only_the_weights_that_changed(tmp_path: Path) -> None:
     from safetensors import safe_open
 
-    model, plan = tiny("llama"), make_plan("rome", QUICK["rome"], 0)
+    model, chosen = tiny("llama"), read_editor_settings("rome", QUICK["rome"], 0)
     base = model_hash(model)
-    plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings).save(tmp_path)
+    chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings).save(tmp_path)
     with safe_open(tmp_path / "delta.safetensors", framework="pt") as file:
         assert list(file.keys()) == ["model.layers.2.mlp.down_proj.weight"]
         assert file.metadata()["base_model_hash"] == base
@@ -111,8 +82,8 @@ def test_a_norm_constraint_holds_every_weight_within_its_box() -> None:
     model = tiny("llama")
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     values = {"constraint": "norm", "epsilon": "0.003", "steps": "12", "learning_rate": "0.01"}
-    plan = make_plan("finetune", values, 0)
-    edited = plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
+    chosen = read_editor_settings("finetune", values, 0)
+    edited = chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings)
     moved = max(float((p - before[name]).abs().max()) for name, p in model.named_parameters())
     assert 0.0029 < moved <= 0.003 + 1e-6
     edited.undo()
@@ -121,8 +92,8 @@ def test_a_norm_constraint_holds_every_weight_within_its_box() -> None:
 def test_freeze_trains_the_chosen_layers_and_nothing_else() -> None:
     model = tiny("llama")
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    plan = make_plan("freeze", {"steps": "3", "layers": "1", "targets": "mlp-out"}, 0)
-    plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
+    chosen = read_editor_settings("freeze", {"steps": "3", "layers": "1", "targets": "mlp-out"}, 0)
+    chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings)
     changed = [name for name, p in model.named_parameters() if not torch.equal(p, before[name])]
     assert changed == ["model.layers.1.mlp.down_proj.weight"]
 
@@ -131,9 +102,9 @@ def test_freeze_trains_the_chosen_layers_and_nothing_else() -> None:
 def test_a_loss_that_is_no_number_stops_and_restores(editor: str) -> None:
     model = tiny("llama")
     before = model_hash(model)
-    plan = make_plan(editor, {"steps": "5", "learning_rate": "1e30"}, 0)
+    chosen = read_editor_settings(editor, {"steps": "5", "learning_rate": "1e30"}, 0)
     with pytest.raises(TrainingFailed, match="lower learning_rate"):
-        plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
+        chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings)
     assert model_hash(model) == before
     assert all(parameter.requires_grad for parameter in model.parameters())
 

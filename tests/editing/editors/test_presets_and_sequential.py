@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from chronofacts.editing.editors import EDITORS, make_plan
+from chronofacts.editing.editors import EDITORS, read_editor_settings
 from chronofacts.editing.editors.presets import PRESETS
 from chronofacts.editing.editors.sequential import edit_in_chunks, edit_singly
 from chronofacts.editing.models.load import model_hash
 from chronofacts.schemas.errors import BadInput
-from tests.editing.editors.made_edits import FACTS, made_batch
-from tests.editing.editors.test_every_editor import QUICK, says
+from tests.editing.editors.made_edits import FACTS, QUICK, made_batch, says
 from tests.editing.models.families import tiny, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
@@ -22,7 +21,7 @@ TOKENIZER = tiny_tokenizer()
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_read_by_its_editor_and_names_its_source(name: str) -> None:
     preset = PRESETS[name]
-    config = make_plan(preset.editor, {"preset": name}, 0).settings
+    config = read_editor_settings(preset.editor, {"preset": name}, 0).settings
     for option, text in preset.values.items():
         value = getattr(config, option)
         spelled = str(value).lower() if isinstance(value, bool) else str(value)
@@ -31,22 +30,22 @@ def test_every_preset_is_read_by_its_editor_and_names_its_source(name: str) -> N
 
 
 def test_what_is_set_beside_a_preset_wins() -> None:
-    config = make_plan("lora", {"preset": "chronoedit-lora-attn", "rank": "4"}, 0).settings
+    config = read_editor_settings("lora", {"preset": "chronoedit-lora-attn", "rank": "4"}, 0).settings
     assert (config.targets, config.rank, config.alpha) == ("attention", 4, 32.0)
 
 
 def test_an_unknown_preset_and_another_editors_are_refused_with_the_mend() -> None:
     with pytest.raises(BadInput, match="chronoedit-lora"):
-        make_plan("lora", {"preset": "chronoedit-lorra"}, 0)
+        read_editor_settings("lora", {"preset": "chronoedit-lorra"}, 0)
     with pytest.raises(BadInput, match=r"rome\.preset=rome-gpt-j"):
-        make_plan("memit", {"preset": "rome-gpt-j"}, 0)
+        read_editor_settings("memit", {"preset": "rome-gpt-j"}, 0)
 
 
 @pytest.mark.parametrize("editor", [name for name in QUICK if name != "p-tuning"])
 def test_chunks_are_edited_one_upon_the_other_and_undone_bit_for_bit(editor: str, tmp_path: Path) -> None:
-    model, plan = tiny("llama"), make_plan(editor, QUICK[editor], 0)
+    model, chosen = tiny("llama"), read_editor_settings(editor, QUICK[editor], 0)
     before, said, wanted = model_hash(model), says(model), [p.requires_grad for p in model.parameters()]
-    chunked = edit_in_chunks(plan, model, TOKENIZER, made_batch(), 3)
+    chunked = edit_in_chunks(chosen, model, TOKENIZER, made_batch(), 3)
     assert chunked.report["chunks"] == 2
     assert not torch.equal(says(chunked.model), said)
     chunked.save(tmp_path)
@@ -58,16 +57,16 @@ def test_chunks_are_edited_one_upon_the_other_and_undone_bit_for_bit(editor: str
 
 
 def test_one_chunk_of_all_edits_is_all_at_once() -> None:
-    model, plan = tiny("llama"), make_plan("freeze", QUICK["freeze"], 0)
-    chunked = edit_in_chunks(plan, model, TOKENIZER, made_batch(), 99)
+    model, chosen = tiny("llama"), read_editor_settings("freeze", QUICK["freeze"], 0)
+    chunked = edit_in_chunks(chosen, model, TOKENIZER, made_batch(), 99)
     said = says(chunked.model)
-    edited = plan.editor.edit(chunked.undo(), TOKENIZER, made_batch(), plan.settings)
+    edited = chosen.method.edit(chunked.undo(), TOKENIZER, made_batch(), chosen.settings)
     assert torch.equal(says(edited.model), said)
 
 
 def test_a_store_in_chunks_remembers_the_first_ones() -> None:
-    plan = make_plan("memory", {}, 0)
-    chunked = edit_in_chunks(plan, tiny("llama"), TOKENIZER, made_batch(), 1)
+    chosen = read_editor_settings("memory", {}, 0)
+    chunked = edit_in_chunks(chosen, tiny("llama"), TOKENIZER, made_batch(), 1)
     (prompt,) = chunked.model.rewrite([f"Q: Who is the mayor of {FACTS[0][0]}? A:"])
     ids = torch.tensor([TOKENIZER(f"{prompt} {FACTS[0][1]}")["input_ids"]])
     with torch.no_grad():
@@ -77,14 +76,14 @@ def test_a_store_in_chunks_remembers_the_first_ones() -> None:
 def test_chunks_of_nothing_and_of_vectors_are_refused() -> None:
     for editor, size in (("freeze", 0), ("p-tuning", 2)):
         with pytest.raises(BadInput):
-            edit_in_chunks(make_plan(editor, QUICK[editor], 0), tiny("llama"), TOKENIZER, made_batch(), size)
+            edit_in_chunks(read_editor_settings(editor, QUICK[editor], 0), tiny("llama"), TOKENIZER, made_batch(), size)
 
 
 def test_an_edit_alone_is_the_edit_without_the_others() -> None:
-    model, plan = tiny("llama"), make_plan("freeze", QUICK["freeze"], 0)
+    model, chosen = tiny("llama"), read_editor_settings("freeze", QUICK["freeze"], 0)
     before = model_hash(model)
-    with edit_singly(plan, model, TOKENIZER, made_batch(), 1) as edited:
+    with edit_singly(chosen, model, TOKENIZER, made_batch(), 1) as edited:
         said = says(edited.model)
     assert model_hash(model) == before
-    plan.editor.edit(model, TOKENIZER, made_batch([FACTS[1]]), plan.settings)
+    chosen.method.edit(model, TOKENIZER, made_batch([FACTS[1]]), chosen.settings)
     assert torch.equal(says(model), said)

@@ -11,15 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from chronofacts.editing.editors import make_plan
+from chronofacts.editing.editors import read_editor_settings
 from chronofacts.editing.editors.saved_edit import base_of, load_edit, merge_edit, read_card
 from chronofacts.editing.models.load import load_model, model_hash, save_model
 from chronofacts.editing.runs.experiment import run_experiment
 from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.schemas.errors import BadInput, CheckFailed
-from tests.editing.editors.made_edits import made_batch
-from tests.editing.editors.test_every_editor import QUICK, says
+from tests.editing.editors.made_edits import QUICK, made_batch, says
 from tests.editing.invented_world import write_invented
 from tests.editing.models.families import tiny, tiny_tokenizer
 
@@ -82,14 +81,14 @@ def test_another_run_asks_saved_edits_and_finds_what_the_first_did(run: Path, tm
 
 def test_two_saved_edits_of_one_editor_have_names_of_their_own(run: Path) -> None:
     lora = run / "adapters" / "lora"
-    assert [plan.name for plan in read_settings([], {}, [lora, lora]).plans] == ["saved-lora", "saved-lora-2"]
+    assert [chosen.name for chosen in read_settings([], {}, [lora, lora]).editors] == ["saved-lora", "saved-lora-2"]
 
 
 def test_an_edit_that_changed_is_not_taken_for_the_one_before(run: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(run / "adapters" / "lora", tmp_path / "lora"))
-    (first,) = read_settings([], {}, [folder]).plans
+    (first,) = read_settings([], {}, [folder]).editors
     shutil.copyfile(run / "adapters" / "freeze" / "delta.safetensors", folder / "adapter_model.safetensors")
-    assert read_settings([], {}, [folder]).plans != (first,)
+    assert read_settings([], {}, [folder]).editors != (first,)
 
 
 def test_another_base_model_is_refused_and_nothing_is_left_behind(run: Path, tmp_path: Path) -> None:
@@ -133,8 +132,8 @@ def test_a_merged_edit_is_an_ordinary_model_and_still_undone_bit_for_bit(
 
 
 def test_dora_is_merged_as_it_is_asked() -> None:
-    model, plan = tiny("llama"), make_plan("lora", QUICK["lora"] | {"dora": "true"}, 0)
-    before, edited = model_hash(model), plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
+    model, chosen = tiny("llama"), read_editor_settings("lora", QUICK["lora"] | {"dora": "true"}, 0)
+    before, edited = model_hash(model), chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings)
     said = says(edited.model)
     merged = merge_edit(edited)
     assert torch.allclose(says(merged.model), said, atol=1e-5)

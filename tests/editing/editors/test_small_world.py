@@ -5,11 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 
-from chronofacts.editing.editors import EditBatch, make_plan
 from chronofacts.editing.editors.saved_edit import load_edit
 from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.runs.experiment import run_editor
@@ -17,20 +14,7 @@ from chronofacts.editing.runs.results import Experiment, PreparedModel
 from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.scoring import score
 from chronofacts.editing.snapshot import Snapshot
-
-KINDS = ("edit", "history", "multi_hop")
-
-
-def shares(editor: str, values: dict[str, str], model: Any, tokenizer: Any, snapshot: Snapshot) -> dict[str, float]:
-    """Share of right answers by kind after the edit, which is then undone."""
-    before, plan = model_hash(model), make_plan(editor, values, 0)
-    material = EditBatch(snapshot.edits, snapshot.sentences, frozenset(snapshot.questions["question"].to_pylist()))
-    edited = plan.editor.edit(model, tokenizer, material, plan.settings)
-    asked = snapshot.questions.filter(pc.is_in(snapshot.questions["kind"], pa.array(KINDS)))
-    scores = score(edited.model, tokenizer, asked)
-    edited.undo()
-    assert model_hash(model) == before
-    return {kind: pc.mean(scores.filter(pc.equal(scores["kind"], kind))["exact_match"]).as_py() for kind in KINDS}
+from tests.editing.editors.answered import shares
 
 
 @pytest.mark.parametrize("editor", ["finetune", "freeze", "rome", "memit", "memory"])
@@ -61,11 +45,11 @@ def test_an_experiment_edits_in_chunks_when_asked(model_and_tokenizer: Any, snap
     model, tokenizer = model_and_tokenizer
     settings = read_settings(["memory", "freeze"], {"chunk": "10", "freeze.steps": "4"})
     prepared = PreparedModel(model, tokenizer, "small", model_hash(model), {}, 0.0, 0.0)
-    for plan in settings.plans:
-        result = run_editor(Experiment(snapshot, settings, prepared, tmp_path), plan)
+    for chosen in settings.editors:
+        result = run_editor(Experiment(snapshot, settings, prepared, tmp_path), chosen)
         assert result.report["chunks"] == 3
         assert model_hash(model) == prepared.hash
-        loaded = load_edit(model, tokenizer, tmp_path / "adapters" / plan.name)
+        loaded = load_edit(model, tokenizer, tmp_path / "adapters" / chosen.name)
         told = [row for row in result.scores.to_pylist() if row["generated"] is not None]
         then = {row["prompt"]: row["generated"] for row in reversed(told)}  # free writing comes after the questions
         for row in score(loaded.model, tokenizer, snapshot.questions).to_pylist():

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
-from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 import torch
-import transformers as t
-from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
-from tokenizers.models import BPE
 
-from chronofacts.editing.editors import make_plan
+from chronofacts.editing.editors import read_editor_settings
 from chronofacts.editing.models.chat import ChatTokenizer, plain_tokenizer, with_chat
 from chronofacts.editing.models.encoding import encode, pad
 from chronofacts.editing.models.load import load_model
@@ -27,38 +22,13 @@ from chronofacts.editing.scoring.prompt_prefixes import FEW_SHOT, PromptBuilder
 from chronofacts.schemas.errors import BadInput
 from tests.editing.editors.made_edits import FACTS, made_batch
 from tests.editing.invented_world import write_invented
+from tests.editing.models.conversations import CHAT, QUESTION, TEMPLATE, tuned, turns
 from tests.editing.models.families import tiny
 
-TEMPLATE = (
-    "{{ bos_token }}{% for turn in messages %}<|{{ turn.role }}|>\n{{ turn.content | trim }}<|end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
-)
 SPACED = (
     "{{ bos_token }}{% for turn in messages %}{% if turn.role == 'user' %}[INST] {{ turn.content }} [/INST]"
     "{% else %} {{ turn.content }}{{ eos_token }}{% endif %}{% endfor %}"
 )
-SPECIAL = ["<pad>", "<s>", "</s>", "<|user|>", "<|assistant|>", "<|end|>"]
-QUESTION = "Q: Who is the mayor of Linz? A:"
-
-
-def tuned(template: str = TEMPLATE) -> Any:
-    """A tokenizer of 320 tokens whose turns end with a token that is not the end of a text."""
-    bpe = Tokenizer(BPE(unk_token=None))
-    bpe.pre_tokenizer, bpe.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=320, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
-    )
-    bpe.train_from_iterator(["Who is the mayor of the town? The mayor of the town is"], trainer)
-    made = t.PreTrainedTokenizerFast(
-        tokenizer_object=bpe, bos_token="<s>", eos_token="</s>", pad_token="<pad>",
-        additional_special_tokens=SPECIAL[3:],
-    )  # fmt: skip
-    made.chat_template = template
-    return made
-
-
-CHAT = ChatTokenizer(tuned())
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +38,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny("llama").save_pretrained(place)
     tuned().save_pretrained(place)
     return place
-
-
-def turns(*said: str) -> list[dict[str, str]]:
-    return [{"role": role, "content": text} for role, text in zip(cycle(("user", "assistant")), said, strict=False)]
 
 
 @pytest.mark.parametrize("template", [TEMPLATE, SPACED])
@@ -144,8 +110,8 @@ def test_a_template_for_one_question_takes_the_examples_into_it() -> None:
 
 
 def test_what_is_taught_in_a_conversation_is_said_in_one_by_transformers_own_generation() -> None:
-    plan = make_plan("finetune", {"steps": "120", "learning_rate": "3e-3"}, 0)
-    edited = plan.editor.edit(tiny("llama"), CHAT, made_batch(), plan.settings)
+    chosen = read_editor_settings("finetune", {"steps": "120", "learning_rate": "3e-3"}, 0)
+    edited = chosen.method.edit(tiny("llama"), CHAT, made_batch(), chosen.settings)
     for town, mayor in FACTS:
         asked = CHAT.plain.apply_chat_template(
             turns(f"Who is the mayor of {town}?"), add_generation_prompt=True, return_tensors="pt", return_dict=True
@@ -158,12 +124,12 @@ def test_what_is_taught_in_a_conversation_is_said_in_one_by_transformers_own_gen
 
 
 def test_a_store_and_a_context_are_read_through_the_template() -> None:
-    plan = make_plan("memory", {}, 0)
-    edited = plan.editor.edit(tiny("llama"), CHAT, made_batch(), plan.settings)
+    chosen = read_editor_settings("memory", {}, 0)
+    edited = chosen.method.edit(tiny("llama"), CHAT, made_batch(), chosen.settings)
     (one,) = encode(CHAT, edited.model.rewrite([QUESTION]), ["x"])
     assert generate(edited.model, CHAT, [one.prompt], 20) == ["Ada Moor"]
-    plan = make_plan("in-context", {"facts": "1", "room": "4"}, 0)
-    told = plan.editor.edit(tiny("llama"), CHAT, made_batch(), plan.settings).model.rewrite([QUESTION])
+    chosen = read_editor_settings("in-context", {"facts": "1", "room": "4"}, 0)
+    told = chosen.method.edit(tiny("llama"), CHAT, made_batch(), chosen.settings).model.rewrite([QUESTION])
     (one,) = encode(CHAT, told, ["x"])
     said = CHAT.decode(one.prompt)
     assert said.startswith("<s><|user|>\n") and said.endswith("<|end|>\n<|assistant|>\n") and "Ada Moor" in said
@@ -172,10 +138,10 @@ def test_a_store_and_a_context_are_read_through_the_template() -> None:
 def test_facts_are_told_as_far_as_the_template_leaves_room_in_the_context() -> None:
     model = tiny("llama")
     (one,) = encode(CHAT, [QUESTION], ["x"])
-    plan = make_plan("in-context", {"facts": "1", "room": "4"}, 0)
+    chosen = read_editor_settings("in-context", {"facts": "1", "room": "4"}, 0)
     for context in range(one.start + 4, one.start + 80, 5):
         model.config.max_position_embeddings = context
-        told = plan.editor.edit(model, CHAT, made_batch(), plan.settings).model.rewrite([QUESTION])
+        told = chosen.method.edit(model, CHAT, made_batch(), chosen.settings).model.rewrite([QUESTION])
         (read,) = encode(CHAT, told, ["x"])
         assert read.start + 4 <= context
     assert "Ada Moor" in told[0]
@@ -201,8 +167,8 @@ def test_rome_finds_the_subject_inside_the_template() -> None:
     (one,) = encode(CHAT, ["Q: Who is the mayor of User? A:"], ["Ada"])
     end, named = subject_end(CHAT, "Q: Who is the mayor of User? A:", one, ["User"])
     assert named and CHAT.decode(one.ids[: end + 1]).endswith("mayor of User")
-    plan = make_plan("rome", {"value_steps": "3", "passes": "1", "site": "subject", "layer": "1"}, 0)
-    edited = plan.editor.edit(tiny("llama"), CHAT, made_batch(), plan.settings)
+    chosen = read_editor_settings("rome", {"value_steps": "3", "passes": "1", "site": "subject", "layer": "1"}, 0)
+    edited = chosen.method.edit(tiny("llama"), CHAT, made_batch(), chosen.settings)
     assert edited.report["subject_not_named"] == 0
 
 

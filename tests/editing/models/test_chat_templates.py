@@ -18,8 +18,8 @@ from chronofacts.editing.models.chat_rendering import LONGEST_TEMPLATE, render_c
 from chronofacts.editing.models.control_tokens import control_tokens
 from chronofacts.editing.models.encoding import encode, marks_of
 from chronofacts.schemas.errors import BadInput
+from tests.editing.models.conversations import QUESTION, TEMPLATE, tuned, turns
 from tests.editing.models.families import tiny_tokenizer
-from tests.editing.models.test_chat import QUESTION, TEMPLATE, tuned, turns
 
 DATED = "{{ bos_token }}<|user|>\nToday is {{ strftime_now('%d %B %Y') }}.<|end|>\n" + TEMPLATE
 THINKING = TEMPLATE.replace("<|assistant|>\n{% endif %}", "<|assistant|>\n<think>\n{% endif %}")

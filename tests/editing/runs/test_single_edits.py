@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from chronofacts.editing.editors import make_plan
+from chronofacts.editing.editors import read_editor_settings
 from chronofacts.editing.editors.located.key_covariance import compute_covariances
 from chronofacts.editing.editors.sequential import edit_singly
 from chronofacts.editing.models.load import model_hash
@@ -39,7 +39,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     place = tmp_path_factory.mktemp("single")
     tiny("llama").save_pretrained(place / "model")
     TOKENIZER.save_pretrained(place / "model")
-    return write_invented(place / "S", facts=12, edits=4, people=10), str(place / "model")
+    return write_invented(place / "S", facts=9, edits=3, people=8), str(place / "model")
 
 
 def with_one_edit(snapshot: Path, edit_id: str, out: Path) -> Path:
@@ -102,23 +102,23 @@ def test_an_interrupted_run_goes_on_with_the_edits_that_are_left(world: tuple[Pa
     settings = ALONE | STEPS["freeze"]
 
     def interrupt(line: str) -> None:
-        if line.startswith("freeze: 1 of 4"):
+        if line.startswith("freeze: 1 of 3"):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run_experiment(snapshot, model, read_settings(["freeze"], settings), tmp_path / "run", interrupt)
     said: list[str] = []
     run_experiment(snapshot, model, read_settings(["freeze"], settings), tmp_path / "run", said.append)
-    assert any(line.startswith("freeze: 3 of 3") for line in said)
+    assert any(line.startswith("freeze: 2 of 2") for line in said)
     run_experiment(snapshot, model, read_settings(["freeze"], settings), tmp_path / "whole")
     assert answers(tmp_path / "run", "freeze") == answers(tmp_path / "whole", "freeze")
 
 
 def test_questions_are_scored_under_their_own_edit_and_those_about_several_are_left_out() -> None:
     for editor, options in (("memory", {}), ("lora", {"steps": "80", "rank": "8", "learning_rate": "0.01"})):
-        model, plan = tiny("llama"), make_plan(editor, options, 0)
+        model, chosen = tiny("llama"), read_editor_settings(editor, options, 0)
         before = model_hash(model)
-        alone = score_single_edits(plan, model, TOKENIZER, made_batch(), asked())
+        alone = score_single_edits(chosen, model, TOKENIZER, made_batch(), asked())
         scores = alone.scores.filter(pc.equal(alone.scores["kind"], "edit"))
         assert scores["question_id"].to_pylist() == ["q0", "q1", "q2", "q3"]
         assert all(scores["exact_match"].to_pylist())
@@ -128,7 +128,9 @@ def test_questions_are_scored_under_their_own_edit_and_those_about_several_are_l
 @pytest.mark.parametrize("editor", ["lora+replay", "rome"])
 def test_what_cannot_be_done_in_one_pass_is_done_one_by_one(editor: str) -> None:
     options = {"steps": "2"} if editor.startswith("lora") else {"value_steps": "2", "passes": "1"}
-    alone = score_single_edits(make_plan(editor, options, 0), tiny("llama"), TOKENIZER, made_batch(), asked())
+    alone = score_single_edits(
+        read_editor_settings(editor, options, 0), tiny("llama"), TOKENIZER, made_batch(), asked()
+    )
     assert not alone.report["in_one_pass"]
     assert alone.scores.num_rows >= len(FACTS) and alone.seconds > 0
 
@@ -144,11 +146,11 @@ def test_keys_are_counted_once_for_all_single_edits(
         return compute_covariances(*given)
 
     monkeypatch.setattr("chronofacts.editing.editors.located.key_covariance.compute_covariances", counting)
-    plan, model = make_plan(editor, options | {"value_steps": "3"}, 0), tiny("llama")
-    alone = score_single_edits(plan, model, TOKENIZER, made_batch(), asked()).scores
+    chosen, model = read_editor_settings(editor, options | {"value_steps": "3"}, 0), tiny("llama")
+    alone = score_single_edits(chosen, model, TOKENIZER, made_batch(), asked()).scores
     assert len(counted) == 1
     for number in range(len(FACTS)):
-        with edit_singly(plan, model, TOKENIZER, made_batch(), number) as edited:
+        with edit_singly(chosen, model, TOKENIZER, made_batch(), number) as edited:
             mine = asked().slice(number, 1)
             expected = score(edited.model, TOKENIZER, mine)["nll_answer"][0].as_py()
         found = alone.filter(pc.and_(pc.equal(alone["question_id"], f"q{number}"), pc.equal(alone["kind"], "edit")))

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from chronofacts.editing.editors import EditBatch, make_plan
+from chronofacts.editing.editors import EditBatch, read_editor_settings
 from chronofacts.editing.forward.hidden_state_cache import HiddenStateCache
 from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.runs.experiment import run_experiment
@@ -20,20 +20,20 @@ from chronofacts.editing.snapshot import Snapshot
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.editing.conftest import Experiment
 
-LORA = make_plan("lora", {"steps": "40", "batch": "64"}, seed=0)
+LORA = read_editor_settings("lora", {"steps": "40", "batch": "64"}, seed=0)
 
 
 def material(snapshot: Snapshot) -> EditBatch:
     return EditBatch(snapshot.edits, snapshot.sentences, frozenset(snapshot.questions["question"].to_pylist()))
 
 
-def test_a_grid_is_every_combination_on_top_of_what_was_planned() -> None:
+def test_a_grid_is_every_combination_on_top_of_the_editors_own_settings() -> None:
     grid = read_grid("rank=4,8 layers=all,1", LORA)
     assert [member.words for member in grid] == [
         "rank=4 layers=all", "rank=4 layers=1", "rank=8 layers=all", "rank=8 layers=1",
     ]  # fmt: skip
-    assert [(member.plan.settings.rank, member.plan.settings.layers) for member in grid][1] == (4, "1")
-    assert {member.plan.settings.steps for member in grid} == {40}
+    assert [(member.editor.settings.rank, member.editor.settings.layers) for member in grid][1] == (4, "1")
+    assert {member.editor.settings.steps for member in grid} == {40}
 
 
 @pytest.mark.parametrize(
@@ -75,10 +75,10 @@ def test_members_share_what_the_frozen_layers_give(
         lambda limit: stores.append(HiddenStateCache(limit)) or stores[-1],
     )
     few = replace(material(snapshot), edits=snapshot.edits.slice(0, 6))
-    plan = make_plan("lora", {"steps": "4", "layers": "1"}, seed=0)
-    sweep(read_grid("rank=2,4,8", plan), *model_and_tokenizer, few)
+    chosen = read_editor_settings("lora", {"steps": "4", "layers": "1"}, seed=0)
+    sweep(read_grid("rank=2,4,8", chosen), *model_and_tokenizer, few)
     wordings = stores[0].computed
-    sweep(read_grid("rank=2", plan), *model_and_tokenizer, few)
+    sweep(read_grid("rank=2", chosen), *model_and_tokenizer, few)
     assert 0 < wordings == stores[1].computed
     assert stores[0].found > stores[1].found
 

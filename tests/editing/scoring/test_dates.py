@@ -23,7 +23,7 @@ from chronofacts.schemas.errors import BadInput, CheckFailed
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
 from tests.editing.invented_world import AS_OF, write_invented
 from tests.editing.models.families import tiny, tiny_tokenizer
-from tests.editing.scoring.test_pressure import figures, scored
+from tests.editing.scoring.pressed import figures, scored
 
 EDIT: dict[str, Any] = {
     "edit_id": "e1", "kind": "modification", "relation": "mayor", "cloze": "The mayor of Elm is", "new_label": "Li",

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chronofacts.editing.models.key_value_cache import cache_use
 from chronofacts.editing.scoring import generate
 from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer
 
@@ -61,3 +62,13 @@ def test_a_batch_holds_no_more_tokens_than_it_may(tokenizer: Any) -> None:
     generate(model, tokenizer, prompts, 4, batch_tokens=100)
     watch.remove()
     assert max(seen) * (4 + min(map(len, prompts))) <= 100 + max(map(len, prompts)) + 4
+
+
+def test_long_texts_after_prompts_of_unlike_length_are_written_together(tokenizer: Any) -> None:
+    """Another batch costs a step for every token that is written, and a longer prompt one for each of its own."""
+    model, steps = tiny("llama"), list[int]()
+    cache_use(model)  # its own trial is no step
+    watch = model.model.register_forward_pre_hook(lambda *_: steps.append(1))
+    generate(model, tokenizer, [(5,) * 4, (5,) * 20], 64, to_the_end=True)
+    watch.remove()
+    assert len(steps) == 64 + 16

@@ -18,6 +18,7 @@ from chronofacts.editing.snapshot import Snapshot, load_snapshot
 from chronofacts.schemas.errors import BadInput
 from tests.editing.invented_world import write_invented
 from tests.editing.models.families import tiny, tiny_tokenizer
+from tests.editing.scoring.pressed import figures, scored
 
 PRESSED = ScoringSettings(pressure=4, reasoning=6, hops=False, fluency=0, perplexity=0)
 
@@ -95,22 +96,6 @@ def test_a_model_can_be_asked_all_of_it(world: Snapshot) -> None:
     scores = evaluate(model, tokenizer, short, PRESSED)
     figures = as_mapping(summarise(scores, scores, changes=changes_of(few.edits)))
     assert "edit_success" in figures and "flip_back" not in figures, "nothing was right, so nothing can flip"
-
-
-def scored(kind: str, question: str, generated: str, answer: str = "Li", old: str | None = "Wu", **more: Any) -> Any:
-    row = dict.fromkeys(SCORES.names) | {
-        "question_id": question, "phrasing": 0, "kind": kind, "fact": "e1", "prompt": question, "answer": answer,
-        "answer_before": old, "generated": generated, "exact_match": generated == answer,
-        "exact_match_before": None if old is None else generated == old, "hops": 2, "edited_hops": 1,
-    }  # fmt: skip
-    return row | more
-
-
-def figures(*rows: Any, base: Any = ()) -> dict[str, float]:
-    change = Change("modification", "known", None, None, ("Li", "L. Li"), ("Wu",))
-    table = pa.Table.from_pylist(list(rows), schema=SCORES)
-    before = pa.Table.from_pylist(list(base) or list(rows), schema=SCORES)
-    return as_mapping(summarise(table, before, changes={"e1": change}))
 
 
 def test_only_what_was_right_can_flip_back() -> None:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from chronofacts.editing.editors import EditBatch, make_plan
+from chronofacts.editing.editors import EditBatch, read_editor_settings
 from chronofacts.editing.scoring import ScoringSettings, all_probes, evaluate
 from chronofacts.editing.scoring.same_prompts import score_what_differs
 from chronofacts.editing.scoring.score_tables import RESULTS
@@ -22,9 +22,9 @@ FEW = ScoringSettings(fluency=2, fluency_tokens=4, perplexity=2, margin=1)
 def test_scores_are_those_of_reading_every_prompt_again(editor: str, snapshot: Snapshot) -> None:
     model, tokenizer = tiny("llama"), tiny_tokenizer()
     model.config.max_position_embeddings = 2048  # room for facts
-    plan = make_plan(editor, {}, 0)
-    edited = plan.editor.edit(
-        model, tokenizer, EditBatch(snapshot.edits.slice(0, 5), snapshot.sentences), plan.settings
+    chosen = read_editor_settings(editor, {}, 0)
+    edited = chosen.method.edit(
+        model, tokenizer, EditBatch(snapshot.edits.slice(0, 5), snapshot.sentences), chosen.settings
     )
     every = all_probes(snapshot.questions, snapshot.sentences, FEW)
     probes = every.take(list(range(0, every.num_rows, max(1, every.num_rows // 60))))

@@ -15,7 +15,7 @@ from chronofacts.editing.small_world.context_examples import invented_contexts, 
 from chronofacts.editing.small_world.pretrain import PASSES, WorldSettings, pretrain
 from chronofacts.editing.snapshot import Snapshot
 from chronofacts.editing.training import share_recalled
-from tests.editing.editors.test_small_world import shares
+from tests.editing.editors.answered import shares
 
 READERS: dict[str, dict[str, str]] = {
     "in-context": {},

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from chronofacts.editing.editors import EditBatch, make_plan
+from chronofacts.editing.editors import EditBatch, read_editor_settings
 from chronofacts.editing.editors.sequential import edit_in_chunks
 from chronofacts.editing.models.encoding import encode, render
 from chronofacts.editing.models.load import save_model
@@ -133,8 +133,8 @@ def test_layer_auto_edits_where_the_trace_points_and_the_report_says_so(
     model, tokenizer = model_and_tokenizer
     quick = {"value_steps": "3", "statistics_texts": "50"} | ({"passes": "1"} if editor == "rome" else {})
     material = EditBatch(snapshot.edits.slice(0, 5), snapshot.sentences)
-    plan = make_plan(editor, quick | {option: "auto"}, 0)
-    edited = plan.editor.edit(model, tokenizer, material, plan.settings)
+    chosen = read_editor_settings(editor, quick | {option: "auto"}, 0)
+    edited = chosen.method.edit(model, tokenizer, material, chosen.settings)
     report, after = dict(edited.report), {name: value.clone() for name, value in model.state_dict().items()}
     edited.undo()
     averages = average(
@@ -144,8 +144,8 @@ def test_layer_auto_edits_where_the_trace_points_and_the_report_says_so(
     assert report[option] == (suggested[0] if editor == "rome" else suggested)
     assert report["traced_facts"] >= 3 and report["traced_at"] == report["site"].replace("prompt", "last token")
     there = str(suggested[0]) if len(suggested) == 1 else f"{suggested[0]}-{suggested[-1]}"
-    named = make_plan(editor, quick | {option: there}, 0)
-    named.editor.edit(model, tokenizer, material, named.settings)
+    named = read_editor_settings(editor, quick | {option: there}, 0)
+    named.method.edit(model, tokenizer, material, named.settings)
     assert all(torch.equal(after[name], value) for name, value in model.state_dict().items())
 
 
@@ -154,20 +154,22 @@ def test_chunks_are_edited_in_the_layer_that_was_traced_before_any(
 ) -> None:
     said: list[str] = []
     material = EditBatch(snapshot.edits.slice(0, 3), snapshot.sentences, progress=said.append)
-    plan = make_plan("rome", {"layer": "auto", "value_steps": "2", "passes": "1", "statistics_texts": "50"}, 0)
-    chunked = edit_in_chunks(plan, *model_and_tokenizer, material, 1)
+    chosen = read_editor_settings(
+        "rome", {"layer": "auto", "value_steps": "2", "passes": "1", "statistics_texts": "50"}, 0
+    )
+    chunked = edit_in_chunks(chosen, *model_and_tokenizer, material, 1)
     assert len([line for line in said if line.startswith("tracing")]) == 1
     assert len({part.report["layer"] for part in chunked.parts}) == 1
 
 
 @pytest.mark.parametrize(("editor", "option"), [("rome", "layer"), ("memit", "layers")])
 def test_layer_auto_on_a_model_that_knows_nothing_is_told_with_the_mend(editor: str, option: str) -> None:
-    plan = make_plan(editor, {option: "auto"}, 0)
+    chosen = read_editor_settings(editor, {option: "auto"}, 0)
     with pytest.raises(BadInput, match=rf"{editor}: {option} = auto: .*name the layers yourself"):
-        plan.editor.edit(tiny("llama"), tiny_tokenizer(), made_batch(), plan.settings)
+        chosen.method.edit(tiny("llama"), tiny_tokenizer(), made_batch(), chosen.settings)
 
 
 def test_a_layer_that_is_neither_a_number_nor_auto_is_told() -> None:
-    assert make_plan("rome", {"layer": "5"}, 0).settings.layer == 5
+    assert read_editor_settings("rome", {"layer": "5"}, 0).settings.layer == 5
     with pytest.raises(BadInput, match="no whole number, nor auto"):
-        make_plan("rome", {"layer": "autoo"}, 0)
+        read_editor_settings("rome", {"layer": "autoo"}, 0)

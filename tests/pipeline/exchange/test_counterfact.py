@@ -8,23 +8,7 @@ from typing import Any
 
 from chronofacts.pipeline.exchange.counterfact import read_counterfact
 from tests.pipeline.exchange.invented_set import AS_OF
-
-# An invented record in the published shape.
-RECORD: dict[str, Any] = {
-    "case_id": 0,
-    "pararel_idx": 12,
-    "requested_rewrite": {
-        "prompt": "The mother tongue of {} is",
-        "relation_id": "P103",
-        "target_new": {"str": "Veldic", "id": "Q11"},
-        "target_true": {"str": "Orlish", "id": "Q12"},
-        "subject": "Mira Quell",
-    },
-    "paraphrase_prompts": ["He left early. Mira Quell spoke the language", "Mira Quell, a native"],
-    "neighborhood_prompts": ["The mother tongue of Tom Ash is", "Ida Dell, a native"],
-    "attribute_prompts": ["The mother tongue of Bo Crane is"],
-    "generation_prompts": ["Mira Quell lives in"],
-}
+from tests.pipeline.exchange.records import COUNTERFACT
 
 
 def read(folder: Path, *records: dict[str, Any]) -> dict[str, Any]:
@@ -34,17 +18,17 @@ def read(folder: Path, *records: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_rewrite_is_an_edit_by_its_cloze(tmp_path: Path) -> None:
-    (edit,) = read(tmp_path, RECORD)["edits"]
+    (edit,) = read(tmp_path, COUNTERFACT)["edits"]
     assert (edit["subject_label"], edit["relation"], edit["property"]) == ("Mira Quell", "P103", "P103")
     assert (edit["old_object"], edit["old_label"], edit["new_object"], edit["new_label"]) == (
         "Q12", "Orlish", "Q11", "Veldic",
     )  # fmt: skip
     assert edit["prompt"] == edit["cloze"] == "The mother tongue of Mira Quell is"
-    assert edit["paraphrases"] == RECORD["paraphrase_prompts"]
+    assert edit["paraphrases"] == COUNTERFACT["paraphrase_prompts"]
 
 
 def test_neighbours_keep_the_old_answer_and_attributes_the_new_one(tmp_path: Path) -> None:
-    questions = [q for q in read(tmp_path, RECORD)["questions"] if q["kind"] == "locality"]
+    questions = [q for q in read(tmp_path, COUNTERFACT)["questions"] if q["kind"] == "locality"]
     assert {(q["question"], q["locality_kind"], q["answer"], q["answer_before_id"]) for q in questions} == {
         ("The mother tongue of Tom Ash is", "relation", "Orlish", "Q12"),
         ("Ida Dell, a native", "relation", "Orlish", "Q12"),
@@ -53,14 +37,16 @@ def test_neighbours_keep_the_old_answer_and_attributes_the_new_one(tmp_path: Pat
 
 
 def test_a_second_edit_of_a_fact_is_a_rejection(tmp_path: Path) -> None:
-    second = RECORD | {"requested_rewrite": RECORD["requested_rewrite"] | {"target_new": {"str": "Low", "id": "Q13"}}}
-    tables = read(tmp_path, RECORD, second)
+    second = COUNTERFACT | {
+        "requested_rewrite": COUNTERFACT["requested_rewrite"] | {"target_new": {"str": "Low", "id": "Q13"}}
+    }
+    tables = read(tmp_path, COUNTERFACT, second)
     assert [edit["target_new"] for edit in tables["edits"]] == ["Veldic"]
     assert [r["reason"] for r in tables["rejections"]] == ["contradicting_edits"]
 
 
 def test_json_lines_are_read_too(tmp_path: Path) -> None:
-    other = RECORD | {"requested_rewrite": RECORD["requested_rewrite"] | {"subject": "Gil Hart"}}
+    other = COUNTERFACT | {"requested_rewrite": COUNTERFACT["requested_rewrite"] | {"subject": "Gil Hart"}}
     file = tmp_path / "counterfact.jsonl"
-    file.write_text("\n".join(json.dumps(record) for record in (RECORD, other)) + "\n")
+    file.write_text("\n".join(json.dumps(record) for record in (COUNTERFACT, other)) + "\n")
     assert {edit.subject for edit in read_counterfact(file).edits.values()} == {"Mira Quell", "Gil Hart"}

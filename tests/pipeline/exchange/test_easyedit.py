@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from chronofacts.pipeline.exchange.collector import plain
 from chronofacts.pipeline.exchange.easyedit import read_knowedit, write_knowedit
 from tests.pipeline.exchange.invented_set import AS_OF, CHAIR, PREMIER, contents, multi_hop, renamed
+from tests.pipeline.exchange.records import NAME
 
 
 def records(folder: Path, *edits: Any) -> list[dict[str, Any]]:
@@ -101,9 +102,6 @@ def test_a_question_that_needs_two_edits_is_left_out(tmp_path: Path) -> None:
     question["edit_ids"] = sorted([PREMIER.edit_id, CHAIR.edit_id])
     write_knowedit(both, tmp_path)
     assert [r["portability"] for r in json.loads((tmp_path / "test.json").read_text())] == [{}, {}]
-
-
-NAME = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=12).filter(plain)
 
 
 @settings(max_examples=25, deadline=None)

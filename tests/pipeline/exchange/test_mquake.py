@@ -16,47 +16,7 @@ from chronofacts.pipeline.exchange.mquake import read_mquake
 from chronofacts.pipeline.exchange.mquake_cases import write_mquake
 from chronofacts.schemas.errors import BadInput
 from tests.pipeline.exchange.invented_set import AS_OF, CHAIR, PREMIER, contents, multi_hop, renamed
-from tests.pipeline.exchange.test_easyedit import NAME
-
-# An invented case in the shape of MQuAKE-T.
-CASE: dict[str, Any] = {
-    "case_id": 1,
-    "requested_rewrite": [
-        {
-            "prompt": "The premier of {} is",
-            "relation_id": "P6",
-            "target_new": {"str": "Bo Crane", "id": "Q3"},
-            "target_true": {"str": "Ana Brill", "id": "Q2"},
-            "subject": "Veldor",
-            "question": "Who is the premier of Veldor?",
-        }
-    ],
-    "questions": ["Who is the spouse of Veldor's premier?", "Whom did Veldor's premier marry?", "Veldor's first pair?"],
-    "answer": "Tom Ash",
-    "answer_alias": ["T. Ash"],
-    "new_answer": "Ida Dell",
-    "new_answer_alias": [],
-    "answer_extended": ["Tom Ash"],
-    "single_hops": [
-        {"question": "Who is the premier of Veldor?", "cloze": "The premier of Veldor is", "answer": "Ana Brill",
-         "answer_alias": ["A. Brill"]},
-        {"question": "Who is the spouse of Ana Brill?", "cloze": "The spouse of Ana Brill is", "answer": "Tom Ash",
-         "answer_alias": ["T. Ash"]},
-    ],
-    "new_single_hops": [
-        {"question": "Who is the premier of Veldor?", "cloze": "The premier of Veldor is", "answer": "Bo Crane",
-         "answer_alias": ["Robert Crane"]},
-        {"question": "Who is the spouse of Bo Crane?", "cloze": "The spouse of Bo Crane is", "answer": "Ida Dell",
-         "answer_alias": []},
-    ],
-    "orig": {
-        "triples": [["Q1", "P6", "Q2"], ["Q2", "P26", "Q4"]],
-        "triples_labeled": [["Veldor", "head of government", "Ana Brill"], ["Ana Brill", "spouse", "Tom Ash"]],
-        "new_triples": [["Q1", "P6", "Q3"], ["Q3", "P26", "Q5"]],
-        "new_triples_labeled": [["Veldor", "head of government", "Bo Crane"], ["Bo Crane", "spouse", "Ida Dell"]],
-        "edit_triples": [["Q1", "P6", "Q3"]],
-    },
-}  # fmt: skip
+from tests.pipeline.exchange.records import CASE, NAME
 
 
 def other_case(subject: str, start: str, old: tuple[str, str], new: tuple[str, str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 from chronofacts.pipeline.exchange import import_snapshot
 from chronofacts.pipeline.snapshots.verify import verify
 from chronofacts.pipeline.snapshots.write import read_table
+from tests.pipeline.exchange.records import QAEDIT, RIPPLE, WIKIBIGEDIT, WIKIFACTDIFF
 
 FLAT = {
     "case_id": 0, "prompt": "The mother tongue of Ada is", "target_new": "Dutch", "subject": "Ada",
@@ -23,51 +24,6 @@ ZSRE = {
     "subject": "Elm Tower", "src": "Who designed Elm Tower?", "pred": "Wu", "rephrase": "Whose design is Elm Tower?",
     "alt": "Li", "answers": ["Wu"], "loc": "nq question: who sings", "loc_ans": "Ann", "cond": "Wu >> Li",
     "portability": {"Recalled Relation": "(Li, born in, Zug)", "New Question": "Where?", "New Answer": "Zug"},
-}  # fmt: skip
-WIKIBIGEDIT = {
-    "tag": "new", "subject": "Elm", "update": "Who is the mayor of Elm?", "rephrase": "Who leads Elm?", "ans": "Li",
-    "personas": "Ahoy, who be mayor of Elm?", "loc": "Who is the mayor of Zug?", "loc_ans": "Wu",
-    "mhop": "Where was the mayor of Elm born?", "mhop_ans": "Zug",
-}  # fmt: skip
-QAEDIT = {
-    "id": 1, "source": "NQ", "prompt": "who wrote Elm?", "target": "Li", "subject": "Elm", "rephrase": "Elm is whose?",
-    "locality": [{"loc": "who sings", "loc_ans": "Ann"}, {"loc": "who reads", "loc_ans": "Bob"}],
-}  # fmt: skip
-
-
-def ripple_query(prompt: str, answer: str) -> dict[str, Any]:
-    query = {"prompt": prompt, "answers": [{"value": answer, "aliases": [f"{answer}y"]}], "query_type": "regular"}
-    return {"test_queries": [query], "test_condition": "OR", "condition_queries": []}
-
-
-RIPPLE = {
-    "example_type": "recent",
-    "edit": {
-        "prompt": "The name of the head of government of Elm is Li Wei.", "subject_id": "Q91", "relation": "HEAD",
-        "target_id": "Q92",
-        "original_fact": {
-            "prompt": "The name of the head of government of Elm is Lin Wu.", "subject_id": "Q91", "relation": "HEAD",
-            "target_id": "Q93",
-        },
-    },
-    "Relation_Specificity": [ripple_query("The continent of Elm is", "Norland")],
-    "Compositionality_I": [ripple_query("The birthplace of the head of government of Elm is", "Zug")],
-    "Subject_Aliasing": [ripple_query("The head of government of Elmland is", "Li Wei")],
-    "Forgetfulness": [],
-}  # fmt: skip
-WIKIFACTDIFF = {
-    "subject": {"id": "Q91", "label": "Elm", "description": "a land", "popularity": 5},
-    "relation": {"id": "P6", "label": "head of government"},
-    "is_replace": True,
-    "objects": [
-        {"id": "Q92", "label": "Li", "description": "x", "decision": "new"},
-        {"id": "Q93", "label": "Wu", "description": "x", "decision": "obsolete"},
-    ],
-    "update_prompt": "The head of government of Elm is ____",
-    "generalization_prompts": ["Elm is led by ____"],
-    "neighborhood": [
-        {"subject": {"id": "Q81"}, "prompt": "Oak is led by ____", "object": {"id": "Q82", "label": "Jo"}, "dist": 1}
-    ],
 }  # fmt: skip
 
 

@@ -8,19 +8,7 @@ from typing import Any
 
 from chronofacts.pipeline.exchange.zsre import read_zsre
 from tests.pipeline.exchange.invented_set import AS_OF
-
-# An invented record in the published shape.
-RECORD: dict[str, Any] = {
-    "subject": "Tulle Hall",
-    "src": "Who designed Tulle Hall?",
-    "pred": "Gil Hart",
-    "rephrase": "By whom was Tulle Hall designed?",
-    "alt": "Bo Crane",
-    "answers": ["Ana Brill", "A. Brill"],
-    "loc": "nq question: when was the orlo bridge opened",
-    "loc_ans": "1931",
-    "cond": "Gil Hart >> Bo Crane || Who designed Tulle Hall?",
-}
+from tests.pipeline.exchange.records import ZSRE
 
 
 def read(folder: Path, *records: dict[str, Any]) -> dict[str, Any]:
@@ -30,7 +18,7 @@ def read(folder: Path, *records: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_alt_is_taught_in_place_of_the_true_answer(tmp_path: Path) -> None:
-    (edit,) = read(tmp_path, RECORD)["edits"]
+    (edit,) = read(tmp_path, ZSRE)["edits"]
     assert (edit["prompt"], edit["target_new"], edit["target_old"]) == (
         "Who designed Tulle Hall?",
         "Bo Crane",
@@ -41,12 +29,12 @@ def test_alt_is_taught_in_place_of_the_true_answer(tmp_path: Path) -> None:
 
 
 def test_the_unrelated_question_is_written_as_a_question_and_must_not_move(tmp_path: Path) -> None:
-    (question,) = [q for q in read(tmp_path, RECORD)["questions"] if q["kind"] == "locality"]
+    (question,) = [q for q in read(tmp_path, ZSRE)["questions"] if q["kind"] == "locality"]
     assert question["question"] == "when was the orlo bridge opened?"
     assert (question["answer"], question["answer_before"]) == ("1931", "1931")
 
 
 def test_a_record_without_an_answer_to_teach_is_a_rejection(tmp_path: Path) -> None:
-    tables = read(tmp_path, RECORD, RECORD | {"subject": "Orlo Hall", "alt": ""})
+    tables = read(tmp_path, ZSRE, ZSRE | {"subject": "Orlo Hall", "alt": ""})
     assert len(tables["edits"]) == 1
     assert [r["reason"] for r in tables["rejections"]] == ["no_label"]

@@ -3,9 +3,6 @@
 import datetime
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,22 +13,15 @@ from huggingface_hub import HfApi
 
 from chronofacts.pipeline.publishing.download import download_snapshot
 from chronofacts.pipeline.publishing.errors import HubUnavailable
-from chronofacts.pipeline.publishing.hub import Published, PublishSettings, publish
+from chronofacts.pipeline.publishing.hub import PublishSettings, publish
 from chronofacts.pipeline.snapshots.card import configs
 from chronofacts.schemas.errors import BadInput, CheckFailed, ChronoFactsError
 from chronofacts.schemas.manifest import read_manifest
 from tests.pipeline.publishing.local_hub import LocalHub
+from tests.pipeline.publishing.sending import NEXT, REPO, TAG, run_datasets, send
 from tests.pipeline.publishing.small_snapshot import make_snapshot
 
-REPO, TAG, NEXT = "org/what-changed", "2025-01-01", datetime.date(2025, 2, 1)
 ROOT = Path(__file__).resolve().parents[3]
-
-
-def send(hub: LocalHub, snapshot: Path, waits: list[float] | None = None, **settings) -> Published:
-    """Publish without waiting; what was made here is verified once, when it is made."""
-    waited: list[float] = [] if waits is None else waits
-    endpoint = PublishSettings(endpoint=hub.url, **settings)
-    return publish(snapshot, REPO, endpoint, check=lambda folder: None, wait=waited.append)
 
 
 def commits(hub: LocalHub) -> int:
@@ -50,15 +40,6 @@ def test_a_snapshot_becomes_one_commit_under_its_day(hub: LocalHub, snapshot: Pa
     for name, entry in read_manifest(snapshot).files.items():
         assert hashlib.sha256(hub.content(REPO, TAG, name)).hexdigest() == entry.sha256
     assert hub.tokens_at_storage == 0
-
-
-def run_datasets(hub: LocalHub, code: str, home: Path) -> list[str]:
-    """Lines that a fresh process prints which uses `datasets` with this Hub as its own."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    environment |= {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(home)}
-    code = f"import json\nfrom datasets import load_dataset\nREPO = {REPO!r}\n{code}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
-    return done.stdout.strip().splitlines()
 
 
 def test_both_months_load_by_their_tags(hub: LocalHub, snapshot: Path, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from chronofacts.pipeline.publishing.contents import ExperimentReport
 from chronofacts.pipeline.publishing.hub import Published, PublishSettings, publish
 from tests.pipeline.publishing.local_hub import LocalHub
+from tests.pipeline.publishing.sending import REPO, TAG
 from tests.pipeline.publishing.small_snapshot import make_snapshot
-from tests.pipeline.publishing.test_hub import REPO, TAG
 
 PATH = f"reports/{TAG}-small-world.html"
 

@@ -8,8 +8,15 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
+
+from chronofacts.pipeline.snapshots.write import write_valid
+from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
+from chronofacts.schemas.tables import SNAPSHOT_TABLES
+from tests.pipeline.snapshots.defects import plant
 
 __all__ = ["ENTITY_DAMAGES", "STATEMENT_DAMAGES", "damage_statement", "statements_of"]
 
@@ -198,3 +205,11 @@ def damage_statement(entity: Json, chance: random.Random) -> str:
     row["qualifiers"] = row.get("qualifiers") or {}
     of_row(row, entity, chance)
     return f"{entity['id']}: {of_row.__name__} of {row.get('id')}"
+
+
+def written(snapshot: Path, changes: Sequence[str], tmp_path: Path) -> tuple[SnapshotManifest, Path]:
+    """A snapshot damaged by SQL, and written through the gate."""
+    damaged = Path(shutil.copytree(snapshot, tmp_path / f"damaged-{len(list(tmp_path.iterdir()))}"))
+    plant(damaged, changes)
+    out = tmp_path / "out"
+    return write_valid({name: damaged / name for name in SNAPSHOT_TABLES}, read_manifest(damaged), out), out

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,10 +15,11 @@ from chronofacts.pipeline.snapshots.summary import summarise
 from chronofacts.pipeline.snapshots.verify import verify
 from chronofacts.pipeline.snapshots.write import read_table, write_valid
 from chronofacts.schemas.errors import CheckFailed
-from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
+from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
 from tests.pipeline.publishing.small_snapshot import make_snapshot
-from tests.pipeline.snapshots.test_verify import DEFECTS, EDIT, plant, question
+from tests.pipeline.snapshots.damage import written
+from tests.pipeline.snapshots.defects import DEFECTS, EDIT, question
 from tests.snapshots import iterate_everything
 
 pytestmark = pytest.mark.sets_aside
@@ -28,14 +28,6 @@ WRONG_EDIT = [f"UPDATE edits SET old_label = upper(new_label) WHERE {EDIT}"]
 WRONG_QUESTION = [f"UPDATE questions SET answer_before_id = 'Q99999999' WHERE {question('locality')}"]
 WRONG_EDIT_QUESTION = [f"UPDATE questions SET answer_before = answer WHERE {question('edit')}"]
 NOBODY_ANSWERS = DEFECTS["every statement_id is unique"][0]
-
-
-def written(snapshot: Path, changes: Sequence[str], tmp_path: Path) -> tuple[SnapshotManifest, Path]:
-    """A snapshot damaged by SQL, and written through the gate."""
-    damaged = Path(shutil.copytree(snapshot, tmp_path / f"damaged-{len(list(tmp_path.iterdir()))}"))
-    plant(damaged, changes)
-    out = tmp_path / "out"
-    return write_valid({name: damaged / name for name in SNAPSHOT_TABLES}, read_manifest(damaged), out), out
 
 
 def ids(snapshot: Path, table: str) -> set[str]:

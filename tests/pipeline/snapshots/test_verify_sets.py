@@ -12,7 +12,7 @@ from chronofacts.pipeline.snapshots.set_invariants import SET_INVARIANTS
 from chronofacts.pipeline.snapshots.verify import verify
 from chronofacts.schemas.promises import PROMISES
 from tests.pipeline.membership_world import snapshot_of, unions
-from tests.pipeline.snapshots.test_verify import plant
+from tests.pipeline.snapshots.defects import plant
 
 ASKED = "kind = 'edit' AND subject = 'Q33'"
 ONE_MORE = "{'id': 'Q1748', 'label': 'Copenhagen', 'aliases': [], 'role': 'stays'}"

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronofacts.editing.editors import EditBatch, ModelCache, make_plan
+from chronofacts.editing.editors import EditBatch, ModelCache, read_editor_settings
 from chronofacts.editing.editors.located import key_covariance
 from chronofacts.editing.editors.located.alphaedit import (
     AlphaEdit,
@@ -160,7 +160,7 @@ def matrices(model: Any) -> list[torch.Tensor]:
 
 def test_chunks_are_written_as_the_equations_say_with_the_keys_of_the_chunks_before() -> None:
     model, reference, whole = tiny("llama"), tiny("llama"), batch_beside_other_towns()
-    edit_in_chunks(make_plan("alphaedit", options_of(QUICK), 0), model, TOKENIZER, whole, 2)
+    edit_in_chunks(read_editor_settings("alphaedit", options_of(QUICK), 0), model, TOKENIZER, whole, 2)
     spaces = find_null_spaces(reference, TOKENIZER, list(output_matrices(reference, [0, 1]).values()), whole, QUICK)
     memory = {name: np.zeros((len(space.basis),) * 2) for name, space in spaces.items()}
 
@@ -179,7 +179,7 @@ def test_chunks_are_written_as_the_equations_say_with_the_keys_of_the_chunks_bef
 def test_memit_adds_the_keys_of_the_chunks_before_to_the_covariance_where_it_is_to_remember(remembers: bool) -> None:
     model, reference, whole = tiny("llama"), tiny("llama"), batch_beside_other_towns()
     settings = replace(QUICK_MEMIT, memory=remembers)
-    edit_in_chunks(make_plan("memit", options_of(settings), 0), model, TOKENIZER, whole, 2)
+    edit_in_chunks(read_editor_settings("memit", options_of(settings), 0), model, TOKENIZER, whole, 2)
     names = list(output_matrices(reference, [0, 1]).values())
     counted = find_covariances(reference, TOKENIZER, names, whole, settings)
     memory = {name: np.zeros(tuple(c.shape)) for name, c in counted.items()}
@@ -243,8 +243,8 @@ def test_keys_are_counted_once_for_all_chunks_and_on_the_base_model(monkeypatch:
     monkeypatch.setattr(key_covariance, "compute_covariances", counting)
     model = tiny("llama")
     for editor in ("alphaedit", "memit"):
-        plan = make_plan(editor, {"value_steps": "2", "passes": "1"}, 0)
-        edit_in_chunks(plan, model, TOKENIZER, batch_beside_other_towns(), 1).undo()
+        chosen = read_editor_settings(editor, {"value_steps": "2", "passes": "1"}, 0)
+        edit_in_chunks(chosen, model, TOKENIZER, batch_beside_other_towns(), 1).undo()
     assert counted == [model_hash(tiny("llama"))] * 2
 
 
@@ -265,5 +265,5 @@ def test_what_cannot_be_solved_or_means_nothing_is_told() -> None:
     with pytest.raises(TrainingFailed, match="value_rate"):
         AlphaEdit().edit(model, TOKENIZER, whole, replace(QUICK, decay=float("nan")))
     with pytest.raises(BadInput, match="trace_share between 0 and 1"):
-        make_plan("alphaedit", {"trace_share": "1"}, 0)
+        read_editor_settings("alphaedit", {"trace_share": "1"}, 0)
     assert model_hash(model) == before

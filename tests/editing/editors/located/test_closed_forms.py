@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from chronofacts.editing.editors.located import key_value, rome
 from chronofacts.editing.editors.located.key_covariance import compute_covariances, read_texts, regularise
 from chronofacts.editing.editors.located.key_value import LocatedSettings, capture, find_facts, optimise_deltas
 from chronofacts.editing.editors.located.memit import Memit, MemitSettings, solve_update
@@ -22,11 +23,13 @@ from chronofacts.editing.models.subject_tokens import subject_end
 from chronofacts.editing.scoring import teacher_force
 from chronofacts.editing.training import TrainingFailed
 from tests.editing.editors.made_edits import made_batch, made_edits
+from tests.editing.models.conversations import tuned
 from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer
-from tests.editing.models.test_chat import tuned
 
 TOKENIZER = tiny_tokenizer()
-QUICK_ROME = RomeSettings(layer=1, site="subject", value_steps=4, passes=1, facts_at_once=1, clamp=2.0, memory=0.0)
+QUICK_ROME = RomeSettings(
+    layer=1, site="subject", value_steps=4, passes=1, facts_at_once=1, clamp=2.0, memory=0.0, ridge=1e-5
+)
 QUICK_MEMIT = MemitSettings(
     layers="0-1", site="subject", wordings=("prompt",), value_steps=4, covariance_weight=10, passes=1
 )
@@ -138,6 +141,19 @@ def test_a_fact_that_rome_wrote_keeps_its_value_when_others_are_written_after_it
     assert moved[1.0] < 0.1 * moved[0.0]
 
 
+def test_a_pass_of_rome_after_which_no_fact_more_is_said_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model says one fact after the first pass, and still one after the second: that leaves no trace."""
+    changed = {}
+    for passes in (1, 3):
+        said = iter([[True, False, False, False], [False, True, False, False]])
+        monkeypatch.setattr(rome, "are_said", lambda _model, _facts, said=said: next(said))
+        model, material, settings = tiny("llama"), made_batch(), replace(QUICK_ROME, passes=passes)
+        edited = Rome().edit(model, TOKENIZER, material, settings)
+        changed[passes] = matrix_of(dict(model.named_modules())[output_matrices(model)[1]]).clone()
+        assert edited.report["overwritten"] == 3
+    assert torch.equal(changed[1], changed[3])
+
+
 def test_a_kept_covariance_is_read_back_and_another_models_is_not(tmp_path: Any) -> None:
     texts = read_texts(made_batch().sentences, None, 5)
     model, other = tiny("llama"), tiny("llama", seed=1)
@@ -195,6 +211,26 @@ def test_values_found_together_are_those_found_one_by_one() -> None:
     alone = torch.cat([optimise_deltas(model, module, [fact], settings, enough=0.0) for fact in facts])
     assert torch.allclose(together, alone, atol=1e-4)
     assert float((together[0] - together[1]).abs().max()) > 1e-3
+
+
+def test_one_gradient_of_the_kl_term_serves_several_steps() -> None:
+    """Measured at each second step, it is that of the step before at the others, as in steps of our own."""
+    model = tiny("llama")
+    module = dict(model.named_modules())[output_matrices(model)[0]]
+    settings = LocatedSettings(value_steps=4, value_rate=0.1, kl_factor=5.0, kl_every=2, clamp=1e4)
+    facts = find_facts(model, TOKENIZER, made_edits(), settings, apart=False, position="subject")[:1]
+    delta = torch.zeros((1, model.config.hidden_size), requires_grad=True)
+    optimizer, held = torch.optim.Adam([delta], lr=0.1), torch.zeros_like(delta)
+    objective = key_value._Objective.build(model, module, facts)
+    for step in range(4):
+        (gradient,) = torch.autograd.grad(objective.nll(delta, torch.tensor([0])).sum(), delta)
+        if step % 2 == 0:
+            (held,) = torch.autograd.grad(5.0 * objective.kl(delta, torch.tensor([0])).sum(), delta)
+        delta.grad = gradient + held
+        optimizer.step()
+    assert torch.allclose(optimise_deltas(model, module, facts, settings, enough=0.0), delta, atol=1e-5)
+    every = optimise_deltas(model, module, facts, replace(settings, kl_every=1), enough=0.0)
+    assert not torch.allclose(every, delta, atol=1e-3)
 
 
 def test_a_value_makes_the_answer_likelier_and_stays_within_its_clamp() -> None:

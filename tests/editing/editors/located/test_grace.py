@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronofacts.editing.editors import EditBatch, ModelCache, make_plan
+from chronofacts.editing.editors import EditBatch, ModelCache, read_editor_settings
 from chronofacts.editing.editors.located.grace import Codebook, Grace, GraceEdit, GraceSettings, load_grace
 from chronofacts.editing.editors.sequential import edit_in_chunks
 from chronofacts.editing.editors.trained.examples import encode_examples, make_examples
@@ -124,8 +124,11 @@ def test_one_fact_is_forgotten_alone(snapshot: Snapshot, model_and_tokenizer: tu
 
 
 def test_chunks_fill_one_codebook_which_is_saved_whole_and_undone(tmp_path: Path) -> None:
-    model, plan = tiny("llama"), make_plan("grace", {"layer": "0", "radius": "0.001", "value_steps": "60"}, 0)
-    chunked = edit_in_chunks(plan, model, TOKENIZER, made_batch(), 1)
+    model, chosen = (
+        tiny("llama"),
+        read_editor_settings("grace", {"layer": "0", "radius": "0.001", "value_steps": "60"}, 0),
+    )
+    chunked = edit_in_chunks(chosen, model, TOKENIZER, made_batch(), 1)
     chunked.save(tmp_path)
     loaded = load_grace(tiny("llama"), tmp_path, frozenset())
     assert [entry["answer"] for entry in loaded.entries()] == [mayor for _, mayor in FACTS]

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronofacts.editing.editors import ModelCache, make_plan
+from chronofacts.editing.editors import ModelCache, read_editor_settings
 from chronofacts.editing.editors.located import ultraedit
 from chronofacts.editing.editors.located.ultraedit import (
     FeatureStatistics,
@@ -105,12 +105,12 @@ def test_a_matrix_moves_as_one_computes_it_from_its_features() -> None:
 
 
 def test_chunks_go_on_with_the_statistics_of_the_chunks_before() -> None:
-    plan = make_plan("ultraedit", {"targets": "mlp-out", "turn": "1", "passes": "1"}, 0)
+    chosen = read_editor_settings("ultraedit", {"targets": "mlp-out", "turn": "1", "passes": "1"}, 0)
     chunked, at_once, forgetful = tiny("llama"), tiny("llama"), tiny("llama")
-    edit_in_chunks(plan, chunked, TOKENIZER, made_batch(), 1)
-    plan.editor.edit(at_once, TOKENIZER, made_batch(), plan.settings)
+    edit_in_chunks(chosen, chunked, TOKENIZER, made_batch(), 1)
+    chosen.method.edit(at_once, TOKENIZER, made_batch(), chosen.settings)
     for number in range(made_batch().edits.num_rows):
-        plan.editor.edit(forgetful, TOKENIZER, made_batch().part(number, 1), plan.settings, ModelCache())
+        chosen.method.edit(forgetful, TOKENIZER, made_batch().part(number, 1), chosen.settings, ModelCache())
     assert model_hash(chunked) == model_hash(at_once) != model_hash(forgetful)
 
 

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronofacts.editing.editors import EditBatch, make_plan
+from chronofacts.editing.editors import EditBatch, read_editor_settings
 from chronofacts.editing.editors.located.side_memory import (
     SideMemory,
     WiseEdit,
@@ -31,8 +31,8 @@ from chronofacts.editing.snapshot import Snapshot
 from chronofacts.editing.training import TrainingFailed
 from chronofacts.schemas.errors import BadInput
 from tests.editing.editors.made_edits import FACTS, made_batch
+from tests.editing.models.conversations import CHAT
 from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer
-from tests.editing.models.test_chat import CHAT
 
 TOKENIZER = tiny_tokenizer()
 SETTINGS = WiseSettings(mask=1.0, unit="one", wordings=("prompt",), epochs=300)
@@ -173,7 +173,7 @@ def test_the_threshold_is_a_share_of_the_least_activation_of_what_was_taught() -
 def test_chunks_fill_shards_which_are_saved_merged_and_undone(tmp_path: Path) -> None:
     options = {"mask": "1", "unit": "one", "wordings": "prompt", "epochs": "60", "shard": "3"}
     model, rows = decided(), rows_and_answers(made_batch(), tiny("llama"), TOKENIZER)[0]
-    chunked = edit_in_chunks(make_plan("wise", options, 0), model, TOKENIZER, made_batch(), 1)
+    chunked = edit_in_chunks(read_editor_settings("wise", options, 0), model, TOKENIZER, made_batch(), 1)
     last = chunked.parts[-1]
     assert isinstance(last, WiseEdit) and last.report["shards"] == 2 and last.report["facts"] == 4
     assert len(memory_of(last).changes) == 1  # merged
@@ -208,10 +208,10 @@ def test_what_means_nothing_or_does_not_fit_is_told(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="does not fit this model"):
         load_wise(tiny("gpt2"), tmp_path, frozenset())
     with pytest.raises(BadInput, match="mask and density"):
-        make_plan("wise", {"mask": "0"}, 0)
+        read_editor_settings("wise", {"mask": "0"}, 0)
     model = tiny("llama")
     with pytest.raises(TrainingFailed, match="lower learning_rate"):
         Wise().edit(model, TOKENIZER, made_batch(), replace(SETTINGS, learning_rate=math.inf))
     with pytest.raises(BadInput, match=r"chunk = 2: .* at least 5 facts, or --set wise.shard=40"):
-        edit_in_chunks(make_plan("wise", {"shard": "100"}, 0), model, TOKENIZER, made_batch(), 2)
+        edit_in_chunks(read_editor_settings("wise", {"shard": "100"}, 0), model, TOKENIZER, made_batch(), 2)
     assert not dict(model.named_modules())["model.layers.1.mlp.down_proj"]._forward_hooks

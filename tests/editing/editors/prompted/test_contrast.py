@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from chronofacts.editing.editors import make_plan
+from chronofacts.editing.editors import read_editor_settings
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.scoring import generate, teacher_force
 from chronofacts.schemas.errors import BadInput
@@ -24,8 +24,8 @@ def edited(family: str = "llama", alpha: float = 0.1, deck: str = "true") -> Any
     model = tiny(family)
     if family != "gpt2":
         model.config.max_position_embeddings = 512
-    plan = make_plan("in-context", {"deck": deck, "deck_alpha": str(alpha), "facts": "1", "room": "4"}, 0)
-    return plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings).model
+    chosen = read_editor_settings("in-context", {"deck": deck, "deck_alpha": str(alpha), "facts": "1", "room": "4"}, 0)
+    return chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings).model
 
 
 def ids(prompt: str) -> list[int]:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
-from chronofacts.editing.editors import EditBatch, make_plan
+from chronofacts.editing.editors import EditBatch, read_editor_settings
 from chronofacts.editing.editors.prompted.demonstrations import GENERAL, DemonstrationPool, sentence_demonstrations
 from chronofacts.editing.editors.prompted.ike import FILE
 from chronofacts.editing.editors.prompted.retrieval import Retriever
@@ -38,8 +38,8 @@ def roomy(length: int = 4096) -> Any:
 
 
 def rewritten(batch: EditBatch, prompt: str, values: dict[str, str], model: Any = None) -> list[str]:
-    plan = make_plan("ike", values, 0)
-    edited = plan.editor.edit(model or roomy(), TOKENIZER, batch, plan.settings)
+    chosen = read_editor_settings("ike", values, 0)
+    edited = chosen.method.edit(model or roomy(), TOKENIZER, batch, chosen.settings)
     return edited.model.rewrite([prompt])[0].split("\n")
 
 
@@ -127,18 +127,18 @@ def test_general_facts_serve_where_there_are_no_sentences_and_each_kind_is_answe
 def test_a_chat_shows_each_demonstration_as_an_earlier_turn() -> None:
     plain = tiny_tokenizer()
     plain.chat_template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}</s>{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"  # noqa: E501
-    tokenizer, plan = ChatTokenizer(plain), make_plan("ike", {"demonstrations": "2", "room": "4"}, 0)
-    edited = plan.editor.edit(roomy(), tokenizer, made_batch(), plan.settings)
+    tokenizer, chosen = ChatTokenizer(plain), read_editor_settings("ike", {"demonstrations": "2", "room": "4"}, 0)
+    edited = chosen.method.edit(roomy(), tokenizer, made_batch(), chosen.settings)
     text = plain.decode(tokenizer.tokens(edited.model.rewrite([ASKED]), [""])[0])
     assert text.count("[user]") == 3 and text.count("[assistant]") == 3
     assert "[user]The mayor of Linz is Ada Moor.\nWho is the mayor of Linz?" in text
 
 
 def test_a_saved_edit_keeps_its_demonstrations_without_the_sentences(snapshot: Snapshot, tmp_path: Path) -> None:
-    model, plan = roomy(), make_plan("ike", {}, 0)
-    edited = plan.editor.edit(model, TOKENIZER, of(snapshot), plan.settings)
+    model, chosen = roomy(), read_editor_settings("ike", {}, 0)
+    edited = chosen.method.edit(model, TOKENIZER, of(snapshot), chosen.settings)
     edited.save(tmp_path)
-    card = {"editor": "ike", "base_model_hash": model_hash(model), "config": dataclasses.asdict(plan.settings)}
+    card = {"editor": "ike", "base_model_hash": model_hash(model), "config": dataclasses.asdict(chosen.settings)}
     write_json(tmp_path / "card.json", card)
     asked = [f"Q: {prompt} A:" for prompt in snapshot.edits["prompt"].to_pylist()]
     assert load_edit(model, TOKENIZER, tmp_path).model.rewrite(asked) == edited.model.rewrite(asked)
@@ -149,6 +149,6 @@ def test_a_saved_edit_keeps_its_demonstrations_without_the_sentences(snapshot: S
 
 def test_numbers_that_mean_nothing_are_refused() -> None:
     for option, value in (("demonstrations", "-1"), ("facts", "0")):
-        plan = make_plan("ike", {option: value}, 0)
+        chosen = read_editor_settings("ike", {option: value}, 0)
         with pytest.raises(BadInput, match=option):
-            plan.editor.edit(tiny("llama"), TOKENIZER, made_batch(), plan.settings)
+            chosen.method.edit(tiny("llama"), TOKENIZER, made_batch(), chosen.settings)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chronofacts.editing.editors import make_plan
+from chronofacts.editing.editors import read_editor_settings
 from chronofacts.editing.editors.prompted.mello import CHAINS, NOTHING, _Memory, _Walker
 from chronofacts.editing.editors.prompted.told_facts import Context
 from chronofacts.editing.models.chat import ChatTokenizer
@@ -47,7 +47,7 @@ class Reader:
 
 
 def rewritten(reader: Reader, prompt: str, length: int = 16384, **values: str) -> str:
-    settings = make_plan("mello", {"embedder": "letters", **values}, 0).settings
+    settings = read_editor_settings("mello", {"embedder": "letters", **values}, 0).settings
     rows = made_batch().edits.to_pylist()
     context = Context.of(roomy(length), TOKENIZER, rows, 4, "\n")
     (found,) = _Walker(_Memory(rows, settings), context, TOKENIZER, settings, reader).rewrite([prompt])
@@ -127,17 +127,17 @@ def test_a_context_that_does_not_hold_the_examples_is_asked_for_no_chain() -> No
 
 
 def test_a_real_model_writes_the_same_alone_and_in_company_and_asks_each_text_once() -> None:
-    plan = make_plan("mello", {"room": "4", "embedder": "letters", "hops": "2"}, 0)
+    chosen = read_editor_settings("mello", {"room": "4", "embedder": "letters", "hops": "2"}, 0)
     asked = [f"Q: {text} A:" for text in (HOPS, "Who is the mayor of Graz?", "Who runs Wels?", "What is it?")]
-    together = plan.editor.edit(roomy(), TOKENIZER, made_batch(), plan.settings).model.rewrite(asked)
-    alone = plan.editor.edit(roomy(), TOKENIZER, made_batch(), plan.settings).model
+    together = chosen.method.edit(roomy(), TOKENIZER, made_batch(), chosen.settings).model.rewrite(asked)
+    alone = chosen.method.edit(roomy(), TOKENIZER, made_batch(), chosen.settings).model
     assert [alone.rewrite([prompt])[0] for prompt in reversed(asked)] == together[::-1]
 
 
 def test_a_chat_takes_the_examples_as_earlier_turns() -> None:
     plain = tiny_tokenizer()
     plain.chat_template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}</s>{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"  # noqa: E501
-    tokenizer, settings = ChatTokenizer(plain), make_plan("mello", {"embedder": "letters"}, 0).settings
+    tokenizer, settings = ChatTokenizer(plain), read_editor_settings("mello", {"embedder": "letters"}, 0).settings
     rows, reader = made_batch().edits.to_pylist(), Reader({}, {})
     walker = _Walker(
         _Memory(rows, settings), Context.of(roomy(), tokenizer, rows, 4, "\n"), tokenizer, settings, reader
@@ -150,6 +150,6 @@ def test_a_chat_takes_the_examples_as_earlier_turns() -> None:
 
 
 def test_a_number_of_hops_below_none_is_refused() -> None:
-    plan = make_plan("mello", {"hops": "-1"}, 0)
+    chosen = read_editor_settings("mello", {"hops": "-1"}, 0)
     with pytest.raises(BadInput, match="hops"):
-        plan.editor.edit(tiny("llama"), TOKENIZER, made_batch(), plan.settings)
+        chosen.method.edit(tiny("llama"), TOKENIZER, made_batch(), chosen.settings)

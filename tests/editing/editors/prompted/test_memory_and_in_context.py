@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from chronofacts.editing.editors import make_plan
+from chronofacts.editing.editors import read_editor_settings
 from chronofacts.editing.editors.prompted.english_cues import Cue
 from chronofacts.editing.editors.prompted.memory import MemorySettings, _Rewriter, _Store
 from chronofacts.editing.editors.prompted.retrieval import Retriever
@@ -82,8 +82,8 @@ def test_a_hop_that_leads_to_no_edit_leaves_the_question_as_it_was() -> None:
 
 
 def test_a_stored_answer_is_spoken_with_and_without_a_cache() -> None:
-    model, plan = tiny("llama"), make_plan("memory", {}, 0)
-    edited = plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
+    model, chosen = tiny("llama"), read_editor_settings("memory", {}, 0)
+    edited = chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings)
     asked = ["Q: Who is the mayor of Linz? A:", "Q: Who is the mayor of Graz? A:", "Q: Who is the baker of Bonn? A:"]
     prompts = edited.model.rewrite(asked)
     encoded = encode(TOKENIZER, prompts, ["Ada Moor", "Bob Tann", "Nobody"])
@@ -95,8 +95,8 @@ def test_a_stored_answer_is_spoken_with_and_without_a_cache() -> None:
 
 
 def test_probabilities_with_a_store_still_add_up_to_one() -> None:
-    model, plan = tiny("llama"), make_plan("memory", {}, 0)
-    edited = plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
+    model, chosen = tiny("llama"), read_editor_settings("memory", {}, 0)
+    edited = chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings)
     (prompt,) = edited.model.rewrite(["Q: Who is the mayor of Linz? A:"])
     ids = torch.tensor([encode(TOKENIZER, [prompt], ["x"])[0].prompt])
     with torch.no_grad():
@@ -107,24 +107,24 @@ def test_probabilities_with_a_store_still_add_up_to_one() -> None:
 
 
 def test_in_context_puts_the_named_subjects_edit_next_to_the_question() -> None:
-    plan = make_plan("in-context", {"facts": "1", "room": "4"}, 0)
-    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_batch(), plan.settings)
+    chosen = read_editor_settings("in-context", {"facts": "1", "room": "4"}, 0)
+    edited = chosen.method.edit(tiny("llama"), TOKENIZER, made_batch(), chosen.settings)
     lines = edited.model.rewrite(["Q: Where was the mayor of Graz born? A:"])[0].split("\n")
     assert lines == ["Q: Who is the mayor of Graz? A: Bob Tann", "Q: Where was the mayor of Graz born? A:"]
 
 
 def test_in_context_never_fills_the_context() -> None:
-    plan = make_plan("in-context", {"facts": "4", "room": "20"}, 0)
-    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_batch(), plan.settings)
+    chosen = read_editor_settings("in-context", {"facts": "4", "room": "20"}, 0)
+    edited = chosen.method.edit(tiny("llama"), TOKENIZER, made_batch(), chosen.settings)
     for prompt in edited.model.rewrite(["Q: Who is the mayor of Linz? A:", "Q: " + "Who? " * 8 + "A:"]):
         assert len(TOKENIZER(prompt)["input_ids"]) <= 96 - 20
 
 
 def test_wrong_options_are_refused() -> None:
     for editor, values in (("in-context", {"facts": "0"}), ("memory", {"weight": "1"})):
-        plan = make_plan(editor, values, 0)
+        chosen = read_editor_settings(editor, values, 0)
         with pytest.raises(BadInput, match=next(iter(values))):
-            plan.editor.edit(tiny("llama"), TOKENIZER, made_batch(), plan.settings)
+            chosen.method.edit(tiny("llama"), TOKENIZER, made_batch(), chosen.settings)
 
 
 def test_a_text_is_nearest_to_itself_and_a_stranger_to_none() -> None:

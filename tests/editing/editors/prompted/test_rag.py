@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, pre_tokenizers, processors
 from tokenizers.models import WordLevel
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from chronofacts.editing.editors import make_plan
+from chronofacts.editing.editors import read_editor_settings
 from chronofacts.editing.editors.prompted import embedding
 from chronofacts.editing.editors.prompted.embedding import Embedder, find_embedder, load_embedder
 from chronofacts.editing.editors.prompted.rag import FILE
@@ -68,9 +68,9 @@ def encode_alone(folder: Path, text: str, first: bool = False) -> np.ndarray:
 
 
 def edit(values: dict[str, str], facts: list[tuple[str, str]] | None = None) -> Any:
-    plan, model = make_plan("rag", {"room": "4", **values}, 0), tiny("llama")
+    chosen, model = read_editor_settings("rag", {"room": "4", **values}, 0), tiny("llama")
     model.config.max_position_embeddings = 2048
-    return plan.editor.edit(model, TOKENIZER, made_batch(facts), plan.settings)
+    return chosen.method.edit(model, TOKENIZER, made_batch(facts), chosen.settings)
 
 
 @pytest.mark.parametrize("pooling", ["mean_tokens", "cls_token"])
@@ -151,7 +151,7 @@ def test_a_saved_store_is_refused_with_another_embedder(tmp_path: Path) -> None:
     one, other = write_encoder(tmp_path / "one"), write_encoder(tmp_path / "other", seed=1)
     edited = edit({"embedder": str(one)})
     edited.save(tmp_path / "saved")
-    settings = dataclasses.asdict(make_plan("rag", {"embedder": str(one), "room": "4"}, 0).settings)
+    settings = dataclasses.asdict(read_editor_settings("rag", {"embedder": str(one), "room": "4"}, 0).settings)
     card = {"editor": "rag", "base_model_hash": model_hash(tiny("llama")), "config": settings}
     write_json(tmp_path / "saved" / "card.json", card)
     asked = ["Q: Who is the mayor of Linz? A:"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from chronofacts.editing.editors import make_plan
+from chronofacts.editing.editors import read_editor_settings
 from chronofacts.editing.editors.trained.examples import encode_examples, make_examples
 from chronofacts.editing.editors.trained.gradient import choose_texts
 from chronofacts.editing.models.encoding import Encoded
@@ -38,14 +38,14 @@ def pair(model: Any) -> tuple[Encoded, Encoded]:
 
 def test_the_reference_is_the_base_model_and_the_old_answer_is_the_rejected_one() -> None:
     model = tiny("llama")
-    settings = make_plan("lora", {"dpo": "0.3", "wordings": "prompt"}, 0).settings
+    settings = read_editor_settings("lora", {"dpo": "0.3", "wordings": "prompt"}, 0).settings
     new, old = pair(model)
     preference = choose_texts(model, TOKENIZER, made_batch(), settings).preference
     assert preference is not None and preference.rejected[new].example == old
     with torch.no_grad():
         margin = float(log_probability(model, new) - log_probability(model, old))
     assert preference.rejected[new].margin == pytest.approx(margin, abs=1e-4)
-    assert choose_texts(model, TOKENIZER, made_batch(), make_plan("lora", {}, 0).settings).preference is None
+    assert choose_texts(model, TOKENIZER, made_batch(), read_editor_settings("lora", {}, 0).settings).preference is None
 
 
 def test_the_loss_is_that_of_the_formula() -> None:
@@ -80,8 +80,8 @@ def test_the_old_answer_loses_more_than_without_it(editor: str) -> None:
     for dpo in ("0", "0.9"):
         model = tiny("llama")
         before, (new, old) = model_hash(model), pair(model)
-        plan = make_plan(editor, {**STEPS[editor], "dpo": dpo, "beta": "1"}, 0)
-        edited = plan.editor.edit(model, TOKENIZER, made_batch(), plan.settings)
+        chosen = read_editor_settings(editor, {**STEPS[editor], "dpo": dpo, "beta": "1"}, 0)
+        edited = chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings)
         with torch.no_grad():
             margins[dpo] = float(log_probability(edited.model, new) - log_probability(edited.model, old))
         assert ("rejected" in edited.report) == (dpo != "0")
@@ -91,10 +91,10 @@ def test_the_old_answer_loses_more_than_without_it(editor: str) -> None:
 
 @pytest.mark.parametrize("words", [{"dpo": "1.5"}, {"dpo": "-1"}, {"dpo": "0.1", "beta": "0"}])
 def test_a_share_or_beta_that_is_none_is_refused(words: dict[str, str]) -> None:
-    plan = make_plan("lora", words, 0)
+    chosen = read_editor_settings("lora", words, 0)
     with pytest.raises(BadInput, match="between 0 and 1"):
-        plan.editor.edit(tiny("llama"), TOKENIZER, made_batch(), plan.settings)
+        chosen.method.edit(tiny("llama"), TOKENIZER, made_batch(), chosen.settings)
 
 
 def test_single_edits_with_it_are_made_one_after_the_other() -> None:
-    assert batch_settings(make_plan("lora", {"dpo": "0.1"}, 0).settings, tiny("llama")) is None
+    assert batch_settings(read_editor_settings("lora", {"dpo": "0.1"}, 0).settings, tiny("llama")) is None

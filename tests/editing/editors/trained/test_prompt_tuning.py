@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from chronofacts.editing.editors import make_plan
+from chronofacts.editing.editors import read_editor_settings
 from chronofacts.editing.forward.packing import label_logits, pad_rows
 from chronofacts.editing.forward.partial import open_partial_forward
 from chronofacts.editing.models.encoding import Encoded
@@ -22,8 +22,8 @@ TOKENIZER = tiny_tokenizer()
 @pytest.fixture(params=[("llama", "input"), ("llama", "all"), ("gpt2", "input"), ("gpt2", "all"), ("qwen", "all")])
 def prompted(request: pytest.FixtureRequest) -> Any:
     family, depth = request.param
-    plan = make_plan("p-tuning", {"steps": "3", "vectors": "5", "depth": depth}, 0)
-    return plan.editor.edit(tiny(family), TOKENIZER, made_batch(), plan.settings).model
+    chosen = read_editor_settings("p-tuning", {"steps": "3", "vectors": "5", "depth": depth}, 0)
+    return chosen.method.edit(tiny(family), TOKENIZER, made_batch(), chosen.settings).model
 
 
 @torch.no_grad()
@@ -64,26 +64,26 @@ def test_the_vectors_take_their_room_from_the_context(prompted: Any) -> None:
 
 
 def test_the_model_itself_is_never_trained() -> None:
-    plan = make_plan("p-tuning", {"steps": "3", "vectors": "5"}, 0)
-    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_batch(), plan.settings)
+    chosen = read_editor_settings("p-tuning", {"steps": "3", "vectors": "5"}, 0)
+    edited = chosen.method.edit(tiny("llama"), TOKENIZER, made_batch(), chosen.settings)
     base = tiny("llama").state_dict()
     assert all(torch.equal(value, base[name]) for name, value in edited.base.state_dict().items())
     assert edited.report["kept_parameters"] == 5 * 3 * 2 * 2 * 8
 
 
 def test_a_short_context_gives_half_of_itself_to_the_vectors() -> None:
-    plan = make_plan("p-tuning", {"steps": "1"}, 0)
-    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_batch(), plan.settings)
+    chosen = read_editor_settings("p-tuning", {"steps": "1"}, 0)
+    edited = chosen.method.edit(tiny("llama"), TOKENIZER, made_batch(), chosen.settings)
     assert context_length(edited.model) == 96 - 48
 
 
 def test_an_encoder_may_make_the_vectors() -> None:
-    plan = make_plan("p-tuning", {"steps": "2", "vectors": "5", "encoder": "16"}, 0)
-    edited = plan.editor.edit(tiny("llama"), TOKENIZER, made_batch(), plan.settings)
+    chosen = read_editor_settings("p-tuning", {"steps": "2", "vectors": "5", "encoder": "16"}, 0)
+    edited = chosen.method.edit(tiny("llama"), TOKENIZER, made_batch(), chosen.settings)
     assert edited.report["kept_parameters"] == 5 * 3 * 2 * 2 * 8 < edited.report["trained_parameters"]
 
 
 def test_more_vectors_than_context_are_refused() -> None:
-    plan = make_plan("p-tuning", {"vectors": "200"}, 0)
+    chosen = read_editor_settings("p-tuning", {"vectors": "200"}, 0)
     with pytest.raises(BadInput, match="vectors = 200"):
-        plan.editor.edit(tiny("llama"), TOKENIZER, made_batch(), plan.settings)
+        chosen.method.edit(tiny("llama"), TOKENIZER, made_batch(), chosen.settings)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from chronofacts.editing.editors import make_plan
+from chronofacts.editing.editors import read_editor_settings
+from chronofacts.editing.editors.trained import gradient
 from chronofacts.editing.editors.trained.examples import OWN_TOKENS, answer_as_before, choose_replay, encode_examples
-from chronofacts.editing.editors.trained.gradient import choose_texts
+from chronofacts.editing.editors.trained.gradient import choose_texts, train_on_texts
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.scoring import generate
 from chronofacts.editing.training import TrainingSettings, train
 from tests.editing.editors.made_edits import made_batch
+from tests.editing.models.conversations import CHAT
 from tests.editing.models.families import tiny
-from tests.editing.models.test_chat import CHAT
 
 
 def settings(**options: str) -> Any:
-    return make_plan("lora+replay", options, 0).settings
+    return read_editor_settings("lora+replay", options, 0).settings
 
 
 def test_what_no_edit_touches_is_answered_as_the_model_answers_it() -> None:
@@ -55,3 +57,21 @@ def test_the_loss_that_ends_a_training_is_that_of_what_is_new(rows: int) -> None
     of_new, of_all = train(model, examples[:2], still).loss, train(model, examples, still).loss
     assert train(model, examples, still, known=len(examples) - 2).loss == pytest.approx(of_new, rel=2e-5)
     assert of_all != pytest.approx(of_new, rel=1e-4)
+
+
+def test_beside_rehearsed_answers_training_ends_by_the_loss_of_the_edits_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The past of their subjects is taught as well, and one of its questions may have many answers."""
+    model, batch, given = tiny("llama"), made_batch(), list[tuple[int, int]]()
+
+    def watched(model: Any, examples: Any, *others: Any) -> Any:
+        given.append((len(examples), others[5]))
+        return train(model, examples, *others)
+
+    monkeypatch.setattr(gradient, "train", watched)
+    texts = choose_texts(model, CHAT, batch, settings())
+    past = [replace(one, answer="Ed Zimm") for one in texts.edits[:3]]
+    for rehearsed in (texts.rehearsed, []):
+        both = replace(texts, replayed=past, rehearsed=rehearsed)
+        train_on_texts(model, CHAT, both, settings(steps="1", learning_rate="0"), batch)
+    counted = [examples - known for examples, known in given]
+    assert counted == [len(texts.edits), len(texts.edits) + 3]

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from chronofacts.editing.editors import EditBatch, make_plan
+from chronofacts.editing.editors import EditBatch, read_editor_settings
 from chronofacts.editing.editors.trained.gradient import choose_texts
 from chronofacts.editing.editors.trained.uses import make_uses
 from chronofacts.editing.runs.single_edits import batch_settings
@@ -88,8 +88,8 @@ def test_only_so_many_uses_of_an_edit_are_trained() -> None:
 
 
 def test_lora_trains_them_beside_the_edits_and_says_so() -> None:
-    model, plain = tiny("llama"), make_plan("lora", {}, 0).settings
-    settings = make_plan("lora", {"uses": "true"}, 0).settings
+    model, plain = tiny("llama"), read_editor_settings("lora", {}, 0).settings
+    settings = read_editor_settings("lora", {"uses": "true"}, 0).settings
     texts = choose_texts(model, tiny_tokenizer(), batch(), settings)
     added = {one.text for one in texts.edits} - {
         one.text for one in choose_texts(model, tiny_tokenizer(), batch(), plain).edits

@@ -16,7 +16,7 @@ from chronofacts.flows.scheduled.flows import publish
 from chronofacts.flows.scheduled.monthly import monthly
 from chronofacts.flows.scheduled.retention import forget_old_runs
 from chronofacts.pipeline.snapshots.store import open_store
-from tests.pipeline.snapshots.test_store import snapshot_of
+from tests.pipeline.snapshots.stored import snapshot_of
 
 FEW = ("capital",)
 TODAY = datetime.date(2025, 3, 31)

@@ -20,7 +20,7 @@ import pytest
 from tests.flows.conftest import free_port
 
 SCHEDULED = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def ask(address: str, path: str, body: dict, login: str = "") -> Any:

@@ -12,7 +12,7 @@ from prefect.client.orchestration import get_client
 
 from chronofacts.flows.scheduled.assets import publication_key, run_key, show_run, snapshot_key
 from chronofacts.flows.scheduled.monthly import monthly
-from tests.flows.test_monthly import FEW, FIRST, SINCE
+from tests.flows.scheduled.months import FEW, FIRST, SINCE
 from tests.pipeline.publishing.local_hub import LocalHub
 
 REPO = "org/what-changed"

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,12 +16,12 @@ from prefect.client.schemas.objects import FlowRun
 
 from chronofacts.pipeline.snapshots.store import open_store
 from chronofacts.schemas.manifest import read_manifest
+from tests.flows.scheduled.workers import ROOT, prefect, worker
 from tests.flows.two_months import FIRST
 from tests.flows.webhook import webhook
 from tests.pipeline.sources.sample_world import sample_as_of
 from tests.pipeline.sources.sparql.endpoint_server import serving
 
-ROOT = Path(__file__).resolve().parents[2]
 AGENT = "month-test/1.0 (https://months.test)"
 
 
@@ -81,37 +77,6 @@ def test_months_run_by_a_worker_are_validated_named_read_and_told(prefect_server
         said = [line.message for line in client.read_logs() if line.name == "chronofacts.refresh"]
         assert any("statements of" in line for line in said)
         assert not (tmp_path / "other").exists()
-
-
-class worker:
-    """A worker of the pool until the end of the block; its log is shown where something is not as it should be."""
-
-    def __init__(self, environment: dict[str, str]) -> None:
-        words = [sys.executable, "-W", "ignore", "-m", "prefect", "worker", "start", "--pool", "chronofacts"]
-        self._process = subprocess.Popen(
-            words, cwd=ROOT, env={**environment, "PREFECT_WORKER_QUERY_SECONDS": "1"},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        self.log: list[str] = []
-        threading.Thread(target=lambda: self.log.extend(self._process.stdout or ()), daemon=True).start()
-
-    def __enter__(self) -> worker:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):  # how long Prefect takes to stop is no matter of ours
-            self._process.wait(30)
-        self._process.kill()
-        self._process.wait()
-
-
-def prefect(environment: dict[str, str], *words: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "prefect", *words],
-        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def pid_of(run: FlowRun) -> int:

@@ -17,7 +17,7 @@ from chronofacts.flows.scheduled.server import start_server
 from chronofacts.schemas.errors import CheckFailed
 from tests.flows.conftest import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 COMMAND = """
 import sys, time
 from chronofacts.flows.scheduled.server import start_server

@@ -14,11 +14,9 @@ from chronofacts.flows.scheduled.monthly import monthly
 from chronofacts.flows.scheduled.parameters import read_parameters
 from chronofacts.pipeline.snapshots.store import open_store
 from chronofacts.schemas.errors import BadInput
+from tests.flows.scheduled.months import FEW, FIRST, SECOND, SINCE
 from tests.flows.webhook import webhook
-from tests.pipeline.snapshots.test_store import snapshot_of
-
-FEW = ("head_of_state",)
-SINCE, FIRST, SECOND = (datetime.date.fromisoformat(day) for day in ("2021-01-01", "2024-11-30", "2024-12-31"))
+from tests.pipeline.snapshots.stored import snapshot_of
 
 
 def run(folder: Path, day: datetime.date, **more: object) -> dict:
