@@ -4,7 +4,7 @@ VENV ?= .venv
 RUN := $(VENV)/bin
 OSV_URL ?= https://api.osv.dev/v1/query
 
-.PHONY: env demo test check audit docs bench attacks soak fuzz sample lock release clean
+.PHONY: env demo test test-fast check audit docs bench attacks soak fuzz sample lock release clean
 
 # Without an NVIDIA GPU a CPU build of torch does, which is a fraction of the one with CUDA; empty: the registry's own.
 TORCH_INDEX ?= $(if $(shell command -v nvidia-smi 2>/dev/null),,https://download.pytorch.org/whl/cpu)
@@ -44,6 +44,10 @@ $(VENV)/.smollm2: $(VENV)/.ready
 
 test: env $(VENV)/.smollm2
 	$(RUN)/python -m pytest -n 2 --dist loadgroup
+
+# The inner loop: what takes less than a tenth of a second each, by tests/slow.txt.
+test-fast: env
+	$(RUN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
 check: env
 	$(RUN)/ruff check .

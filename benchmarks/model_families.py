@@ -6,8 +6,8 @@ Each edit is made in memory and undone: the weights must be the same bit for bit
 function runs with the editors that were not refused, on an invented snapshot with a handful of facts: the model is
 loaded from a folder, scored, edited, scored again and restored. Whatever is no error of ours with a reason counts as a
 failure, and the program ends with 1. Beside the editors: whether scores and texts are the same in any batch, of models
-whose far tokens matter and with windows shorter than the prompts. Offline, one thread, some ten minutes of an idle
-core.
+whose far tokens matter and with windows shorter than the prompts. Offline, one thread, some forty minutes of an
+idle core.
 """
 
 from __future__ import annotations

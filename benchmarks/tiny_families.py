@@ -15,11 +15,12 @@ import transformers as t
 from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 
-__all__ = ["FAMILIES", "WINDOW", "make_model", "make_tokenizer", "save_family"]
+__all__ = ["CONTEXT", "FAMILIES", "WINDOW", "make_model", "make_tokenizer", "save_family"]
 
 VOCABULARY = 320
 SIZES = {"vocab_size": VOCABULARY, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 CONTEXT = 384
+"""Tokens that a model of a family with a bound can read."""
 WINDOW = 24
 """Tokens that a sliding window holds: fewer than a prompt of the benchmark has."""
 HEADS = {"num_attention_heads": 4, "num_hidden_layers": 4, "hidden_size": 32}
@@ -32,7 +33,7 @@ GROUPS = {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_g
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2}
 LOCAL_EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
 LINEAR = {"linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 8, "linear_value_head_dim": 8}
-SSM = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8}
+SSM = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8, "mamba_chunk_size": 32}
 VISION = {"hidden_size": 48, "intermediate_size": 96, "num_attention_heads": 4, "image_size": 56, "patch_size": 14}
 
 

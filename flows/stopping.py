@@ -116,11 +116,15 @@ def _watch(heard: int) -> None:
     while True:
         for number in os.read(heard, 64):
             if number in STOPS and _Program.tell is not None:
-                time.sleep(GRACE_S)
-                tell = _Program.tell
-                if tell is None:  # it has told, and is leaving
-                    time.sleep(LEAVING_S)
-                _end(number, "" if tell is None else tell(_name(number)))
+                _end_in_time(number)
+
+
+def _end_in_time(number: int) -> None:
+    time.sleep(GRACE_S)
+    tell = _Program.tell
+    if tell is None:  # it has told, and is leaving
+        time.sleep(LEAVING_S)
+    _end(number, tell(_name(number)) if tell else "")
 
 
 def _end(number: int, line: str) -> None:

@@ -16,6 +16,7 @@ _SECRET = re.compile(
     r"hf_[A-Za-z0-9_]{4,}"
     r"|(?<=Bearer )[^\s,'\"]+|(?<=Basic )[A-Za-z0-9+/=]{6,}"
     r"|(?<=://)[^/\s@]+(?=@)"
+    r"|(?<=:/)[^/\s@]+(?=@)"  # an address that was taken for a path
 )
 _IN_A_QUERY = re.compile(
     r"([?&][\w.-]*(?:key|token|secret|password|passwd|pwd|auth|sig(?:nature)?|credential)[\w.-]*=)[^&\s'\"<>)]+", re.I

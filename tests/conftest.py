@@ -7,12 +7,15 @@ import fcntl
 import hashlib
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +41,11 @@ os.environ["CHRONOFACTS_CACHE"] = _KEPT.name
 
 TESTS = Path(__file__).parent
 SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
-TOGETHER = ("tests/editing/", "tests/flows/")
-"""Folders whose tests share something costly in memory (a pretrained model, a Prefect server)."""
+SLOW = TESTS / "slow.txt"
+"""What is slow, one a line: test functions, fixtures whose tests are all slow, files, folders. `pytest --measure-slow`
+writes the functions and fixtures that run anew."""
+SLOW_S = 0.1
+"""Seconds of a core, its own processes included, from which on a test or a fixture is slow."""
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
@@ -113,9 +119,9 @@ def _write_sample_snapshot(out: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prefect_home() -> Path:
     """A folder for PREFECT_HOME to be copied: migrating a new database takes longer than most tests."""
-    return made_once(tmp_path_factory, "prefect-home", _migrate_prefect)
+    return kept_between_runs("prefect-home", (version(name) for name in ("prefect", "sqlalchemy")), _migrate_prefect)
 
 
 @pytest.fixture
@@ -130,22 +136,104 @@ def _migrate_prefect(home: Path) -> None:
     subprocess.run(command, env={**kept, "PREFECT_HOME": str(home)}, capture_output=True, check=True)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--measure-slow", action="store_true", help=f"write {SLOW.name} anew for the tests that run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("measure_slow") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Measured())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    begun = os.times()
+    try:
+        return (yield)
+    finally:
+        tell_cost(item, item.nodeid.partition("[")[0], begun)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Iterator[None]:
+    begun = os.times()
+    try:
+        return (yield)
+    finally:
+        if fixturedef.baseid.startswith("tests"):
+            tell_cost(request._pyfuncitem, f"{fixturedef.baseid}::{fixturedef.argname}", begun)
+
+
+def tell_cost(item: pytest.Item, name: str, begun: os.times_result) -> None:
+    """What a test or a fixture took of a core goes with the test's report, also from a worker."""
+    item.user_properties.append((name, sum(os.times()[:4]) - sum(begun[:4])))
+
+
+class Measured:
+    """Whether each function and fixture that ran was slow in one of its cases."""
+
+    def __init__(self) -> None:
+        self.is_slow: dict[str, bool] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for name, seconds in report.user_properties if report.when == "call" else ():
+            self.is_slow[name] = self.is_slow.get(name, False) or seconds >= SLOW_S
+
+    def pytest_sessionfinish(self) -> None:
+        found = {name for name, is_slow in self.is_slow.items() if is_slow}
+        lines = found | (listed_as_slow() - set(self.is_slow))
+        SLOW.write_text("".join(f"{line}\n" for line in sorted(lines)), encoding="utf-8")
+
+
+@cache
+def listed_as_slow() -> frozenset[str]:
+    return frozenset(SLOW.read_text(encoding="utf-8").split())
+
+
+def is_slow(item: pytest.Function) -> bool:
+    function = item.nodeid.partition("[")[0]
+    file = function.partition("::")[0]
+    fixtures = item._fixtureinfo.name2fixturedefs.values()
+    names = {f"{several[-1].baseid}::{several[-1].argname}" for several in fixtures}
+    return bool((names | {function, file, *(f"{folder}/" for folder in Path(file).parents)}) & listed_as_slow())
+
+
+SHARED = {
+    "a Prefect server": ("prefect_server", "prefect_address"),
+    "the small world": ("experiment", "model_and_tokenizer"),
+}
+"""What each worker would make for itself in many seconds -> the fixtures that bring it."""
+
+
+@cache
+def group_of(file: str) -> str:
+    """What a file's tests share of `SHARED`, or the file itself."""
+    text = (TESTS.parent / file).read_text(encoding="utf-8")
+    found = (
+        name for name, fixtures in SHARED.items() if any(re.search(rf"\b{one}\b[\":,)]", text) for one in fixtures)
+    )
+    return next(found, file)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Files go to the workers whole, and the folders of `TOGETHER` as one; in the order of collection.
+    """Files go to the workers whole, and all that share something costly as one; in the order of collection.
 
     As `--dist loadgroup` would, whose mark has no effect with pytest 9.2 and pytest-xdist 3.8.
     """
     from xdist.scheduler import LoadScopeScheduling
 
-    class ByFile(LoadScopeScheduling):
+    class ByGroup(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return next((folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid.partition("::")[0])
+            return group_of(nodeid.partition("::")[0])
 
     config.option.loadscopereorder = False
-    return ByFile(config, log)
+    return ByGroup(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, so that the other worker has the rest meanwhile."""
-    items.sort(key=lambda item: not item.nodeid.startswith(TOGETHER))
+    """Marks what `SLOW` lists; and the longest first, so that the other worker has the rest meanwhile."""
+    for item in items:
+        if isinstance(item, pytest.Function) and is_slow(item):
+            item.add_marker("slow")
+    items.sort(key=lambda item: group_of(item.nodeid.partition("::")[0]) not in SHARED)

@@ -1,8 +1,8 @@
 """Where a causal LM stores facts, found by structure and not by name: the matrix that ends each feed-forward part.
 
 Holds for GPT-2 (whose Conv1D keeps its matrix transposed), GPT-NeoX, GPT-J, Llama, Mistral, Qwen, Gemma, Falcon and
-others of their build; in a state-space layer it is the matrix that ends the layer. Leaves out mixtures of experts,
-which have many such matrices in a block.
+others of their build; in a state-space layer without a feed-forward part it is the matrix that ends the layer. Leaves
+out mixtures of experts, which have many such matrices in a block.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ def block_names(model: Any) -> list[str]:
 def output_matrices(model: Any, layers: Sequence[int] | None = None) -> dict[int, str]:
     """Layer -> full name of the module whose matrix takes the feed-forward part back to the hidden size.
 
-    It is the one matrix outside attention whose output is as wide as the embeddings and whose input is not. Raises
-    BadInput where a block has none or several, where it has experts, and for a layer that the model does not have.
+    It is the one matrix outside attention whose output is as wide as the embeddings and whose input is not; of several
+    the one that comes from a wider layer. Raises BadInput where a block has none or several, where it has experts, and
+    for a layer that the model does not have.
     """
     _, blocks = find_blocks(model)
     wanted = range(len(blocks)) if layers is None else layers
@@ -48,17 +49,24 @@ def output_matrices(model: Any, layers: Sequence[int] | None = None) -> dict[int
         names = find_linears(model, "mlp", range(layer, layer + 1), needed=False)
         back = [name for name in names if matrix_of(parts[name]).shape[0] == hidden]
         narrowing = [name for name in back if matrix_of(parts[name]).shape[1] != hidden]
-        back = narrowing or back[-1:]
+        back = _without_side_paths(narrowing, parts, hidden) if len(narrowing) > 1 else narrowing or back[-1:]
         if len(back) != 1:
             raise BadInput(_refusal(model, layer, f"{len(back)} matrices could end its feed-forward part"))
         found[layer] = back[0]
     return found
 
 
+def _without_side_paths(names: list[str], parts: dict[str, Any], hidden: int) -> list[str]:
+    """Of several matrices those that come from a wider layer and end no recurrence: some families add to the
+    feed-forward part a path through a few numbers (Gemma 3n) or a state-space part (hybrids)."""
+    wide = [name for name in names if matrix_of(parts[name]).shape[1] > hidden] or names
+    return [name for name in wide if not hasattr(parts[name.rpartition(".")[0]], "A_log")] or wide
+
+
 def _refusal(model: Any, layer: int, reason: str) -> str:
     return (
         f"{type(model).__name__}, layer {layer}: {reason}; "
-        "rome and memit need exactly one matrix there, so use lora, freeze or finetune"
+        "this editor needs exactly one matrix there, so use lora, freeze or finetune"
     )
 
 

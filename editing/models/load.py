@@ -214,10 +214,15 @@ def model_hash(model: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
+CONTEXT_NAMES = ("max_position_embeddings", "max_seq_len")
+"""What families call the number of positions; the second is MPT's."""
+
+
 def context_length(model: Any) -> int | None:
     """How many tokens the model can read; None where it does not say."""
-    length = getattr(model.config, "max_position_embeddings", None)
-    return int(length) if length else None
+    configs = [model.config, *([model.config.get_text_config()] if hasattr(model.config, "get_text_config") else [])]
+    lengths = (getattr(config, name, None) for config in configs for name in CONTEXT_NAMES)
+    return next((int(length) for length in lengths if length), None)
 
 
 def answer_logits(model: Any, ids: torch.Tensor, first: int, cache: Any = None) -> torch.Tensor:

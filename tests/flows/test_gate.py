@@ -3,57 +3,47 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from chronofacts.flows import refresh
 from chronofacts.flows.cli import app
 
-ROOT = Path(__file__).resolve().parents[2]
-
-# The program itself, with a fault planted in the stage that builds the tables: every edit numbered below `count` in the
-# order of its id gets an old value with the name of the new one.
-PROGRAM = """
-import runpy, sys
-from pathlib import Path
-import duckdb
-import pyarrow.parquet as pq
-import chronofacts.pipeline.build
-
-whole = chronofacts.pipeline.build.build_files
-
-def build_files(*inputs):
-    files = whole(*inputs)
-    edits = pq.read_table(files["edits"])
-    damaged = duckdb.sql("SELECT * REPLACE (CASE WHEN row_number() OVER (ORDER BY edit_id) <= {count} "
-        "THEN upper(new_label) ELSE old_label END AS old_label) FROM edits ORDER BY edit_id").to_arrow_table()
-    pq.write_table(damaged.cast(edits.schema), files["edits"])
-    return files
-
-chronofacts.pipeline.build.build_files = build_files
-sys.argv[0] = "chronofacts"
-runpy.run_module("chronofacts.flows.cli", run_name="__main__")
-"""
-
-
-Program = Callable[..., "subprocess.CompletedProcess[str]"]
+Program = Callable[..., Result]
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Program:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    environment = {**kept, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(tmp_path / "prefect")}
+def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Program:
+    """The command with a fault planted in the stage that builds the tables, in which so many edits, by the order of
+    their ids, get an old value with the name of the new one. The source is read, and the stage runs, once."""
+    stage, build, built = refresh.stage_source, refresh.build_files, dict[str, Path]()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(refresh, "stage_source", lambda *inputs: None if built else stage(*inputs))
 
-    def run(damaged_edits: int, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", PROGRAM.format(count=damaged_edits), *words]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    def run(damaged_edits: int, *words: str) -> Result:
+        def build_files(*inputs: Any) -> dict[str, Path]:
+            if not built:
+                (tmp_path / "built").mkdir()
+                files = build(*inputs)
+                built.update((name, Path(shutil.move(file, tmp_path / "built"))) for name, file in files.items())
+            edits = pq.read_table(built["edits"])
+            damaged = duckdb.sql(
+                f"SELECT * REPLACE (CASE WHEN row_number() OVER (ORDER BY edit_id) <= {damaged_edits} "
+                "THEN upper(new_label) ELSE old_label END AS old_label) FROM edits ORDER BY edit_id"
+            ).to_arrow_table()
+            pq.write_table(damaged.cast(edits.schema), tmp_path / "damaged.parquet")
+            return built | {"edits": tmp_path / "damaged.parquet"}
+
+        monkeypatch.setattr(refresh, "build_files", build_files)
+        return told_by(*words)
 
     return run
 
@@ -76,11 +66,12 @@ REFRESH = (
 )
 
 
+@pytest.mark.sets_aside
 def test_a_damaged_row_is_set_aside_with_a_warning_and_a_fault_of_the_program_is_kept_beside(
     program: Program, tmp_path: Path
 ) -> None:
     done = program(2, *REFRESH)
-    assert done.returncode == 0 and done.stdout.strip() == "snapshot: S", done.stderr
+    assert done.exit_code == 0 and done.stdout.strip() == "snapshot: S", done.stderr
     (warning,) = done.stderr.splitlines()
     assert "2 edits" in warning and "values_differ" in warning and "stage verify" in warning
     assert told_by("verify", tmp_path / "S").exit_code == 0
@@ -90,7 +81,7 @@ def test_a_damaged_row_is_set_aside_with_a_warning_and_a_fault_of_the_program_is
 
     (tmp_path / "S").rename(tmp_path / "T")
     done = program(30, *REFRESH)
-    assert done.returncode == 1 and not (tmp_path / "S").exists()
+    assert done.exit_code == 1 and not (tmp_path / "S").exists()
     (line,) = done.stderr.splitlines()
     assert "30 of" in line and "more than 1%" in line and "S.broken" in line
     checked = told_by("verify", tmp_path / "S.broken")

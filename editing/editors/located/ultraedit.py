@@ -168,13 +168,22 @@ def _shift(
 def _find_features(
     model: Any, names: Sequence[str], texts: Sequence[Encoded], size: int, batch: EditBatch
 ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """Matrix -> what enters it, and the loss's gradient at what leaves it: (positions, width), float64, on the CPU."""
+    """Matrix -> what enters it, and the loss's gradient at what leaves it: (positions, width), float64, on the CPU.
+
+    Leaves out matrices that a layer reads past their module, as those of state-space layers. Raises BadInput where none
+    is left.
+    """
     found: dict[str, tuple[list[torch.Tensor], list[torch.Tensor]]] = {name: ([], []) for name in names}
     for part in in_parts(lambda few: [_read_texts(model, names, few)], texts, size, "text", batch.progress):
         for name, (entering, gradients) in part[0].items():
             found[name][0].append(entering)
             found[name][1].append(gradients)
-    return {name: (torch.cat(entering), torch.cat(gradients)) for name, (entering, gradients) in found.items()}
+    seen = {
+        name: (torch.cat(entering), torch.cat(gradients)) for name, (entering, gradients) in found.items() if entering
+    }
+    if not seen:
+        raise BadInput(f"ultraedit: {type(model).__name__} reads none of the chosen matrices by itself; take freeze")
+    return seen
 
 
 def _read_texts(

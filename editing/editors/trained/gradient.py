@@ -282,10 +282,21 @@ def merge_edit(edited: EditedModel) -> EditedModel:
     adapted = {
         name: part for name, part in edited.model.get_base_model().named_modules() if hasattr(part, "base_layer")
     }
-    before = {f"{name}.weight": part.base_layer.weight.detach().clone() for name, part in adapted.items()}
+    first: dict[int, tuple[str, torch.Tensor]] = {}  # blocks that share their weights (Zamba 2) have them once
+    for name, part in adapted.items():
+        found = _without_adapter(name, part)
+        first.setdefault(id(found[1]), found)
+    before = {name: weight.detach().clone() for name, weight in first.values()}
     merged = edited.model.merge_and_unload().eval()
     restore_gradient_flags(merged, getattr(edited, "gradient_flags", {}))
     return WeightEdit(merged, merged, edited.trained_prompts, edited.report, before)
+
+
+def _without_adapter(name: str, part: Any) -> tuple[str, torch.Tensor]:
+    """Name and weights below an adapter: a module's matrix, or one of the blocks of numbers in which some
+    families keep their experts, whose adapters wrap the module one around the other."""
+    own = getattr(part, "parameter_name", "weight")
+    return f"{name.replace('.base_layer', '')}.{own}", getattr(part.get_base_layer(), own)
 
 
 def parse_layers(text: str, editor: str) -> range | None:

@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from benchmarks.model_families import QUICK, largest_difference
-from benchmarks.tiny_families import FAMILIES, WINDOW, make_model, make_tokenizer
+from benchmarks.tiny_families import CONTEXT, FAMILIES, WINDOW, make_model, make_tokenizer
 from chronofacts.editing.editors import read_editor_settings
 from chronofacts.editing.models.adapters import base_name, is_adapter
+from chronofacts.editing.models.architecture import output_matrices
 from chronofacts.editing.models.blocks import find_blocks, find_linears
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.models.key_value_cache import cache_use, window_of
-from chronofacts.editing.models.load import load_model, model_hash, save_model
+from chronofacts.editing.models.load import context_length, load_model, model_hash, save_model
 from chronofacts.editing.models.subject_tokens import subject_span
 from chronofacts.editing.scoring import generate
 from chronofacts.schemas.errors import BadInput
@@ -23,15 +24,18 @@ from tests.editing.editors.made_edits import FACTS, made_batch
 
 TOKENIZER = make_tokenizer()
 KINDS = {
-    "mamba": ("lora", "rome"),
+    "mamba": ("lora", "rome", "ultraedit"),
     "rwkv": ("finetune",),
+    "zamba2": ("lora-merge",),
     "qwen3_next": ("lora", "p-tuning"),
-    "mpt": ("lora", "memit"),
+    "mpt": ("lora", "memit", "mello"),
     "opt": ("rome", "ultraedit"),
     "falcon_h1": ("lora",),
-    "gemma3n_text": ("p-tuning",),
-    "deepseek_v3": ("p-tuning",),
-    "llama4_text": ("lora", "memory"),
+    "gemma3n_text": ("p-tuning", "grace"),
+    "gemma4_text": ("rome",),
+    "granitemoehybrid": ("wise",),
+    "deepseek_v3": ("p-tuning", "lora-merge"),
+    "llama4_text": ("lora", "memory", "ultraedit"),
     "gpt_oss": ("lora", "in-context"),
     "openai-gpt": ("rome", "memory"),
     "gemma3 (small text, deep vision)": ("freeze",),
@@ -64,6 +68,12 @@ def test_what_a_cache_is_good_for_is_tried_on_the_model() -> None:
     assert cache_use(make_model("rwkv")) == (False, False)
 
 
+def test_a_context_is_read_by_whatever_name_a_family_gives_it() -> None:
+    for family in ("llama", "gpt2", "mpt", "gemma3 (small text, deep vision)"):
+        assert context_length(make_model(family)) == CONTEXT
+    assert context_length(make_model("bloom")) is None
+
+
 def test_generation_without_a_cache_says_what_transformers_does() -> None:
     model = make_model("rwkv")
     rows = [one.prompt for one in encode(TOKENIZER, ["Q: Who? A:", "The mayor of Linz is"], ["x", "y"])]
@@ -92,6 +102,12 @@ def test_the_text_is_read_by_the_stack_that_a_text_runs_through() -> None:
         name, blocks = find_blocks(make_model(family))
         assert "language_model" in name and len(blocks) == layers
     assert len(find_blocks(make_model("nemotron_h"))[1]) == 4  # of four classes
+
+
+def test_a_path_beside_the_feed_forward_part_is_not_taken_for_it() -> None:
+    ends = {"gemma3n_text": "mlp.down_proj", "gemma4_text": "mlp.down_proj", "granitemoehybrid": "output_linear"}
+    for family, end in ends.items():
+        assert all(name.endswith(end) for name in output_matrices(make_model(family)).values()), family
 
 
 def test_what_weighs_experts_is_no_matrix() -> None:

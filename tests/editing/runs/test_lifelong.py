@@ -22,6 +22,7 @@ from chronofacts.editing.runs.lm_eval_tasks import TaskFigure
 from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.scoring import ScoringSettings, all_probes
 from chronofacts.editing.snapshot import Snapshot
+from tests.editing.invented_world import write_invented
 from tests.editing.models.families import tiny, tiny_tokenizer
 
 
@@ -64,17 +65,18 @@ def test_only_what_was_edited_is_tested_and_what_must_not_move_is_asked_from_the
 
 
 @pytest.fixture(scope="module")
-def runs(invented: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The same edits in three chunks, with the curve and without."""
     place = tmp_path_factory.mktemp("lifelong")
+    world = write_invented(place / "S", facts=18, edits=9, people=10)
     save_model(tiny("llama"), tiny_tokenizer(), place / "model")
     made = {}
     for name, points in (("with", "10"), ("without", "0")):
         words = {
-            "chunk": "10", "curve_points": points, "steps": "3", "cache": "none", "scoring.fluency": "6",
-            "scoring.perplexity": "20", "scoring.fluency_tokens": "8",
+            "chunk": "3", "curve_points": points, "steps": "3", "cache": "none", "scoring.fluency": "9",
+            "scoring.perplexity": "10", "scoring.fluency_tokens": "12",
         }  # fmt: skip
-        run_experiment(invented, str(place / "model"), read_settings(["freeze"], words), place / name)
+        run_experiment(world, str(place / "model"), read_settings(["freeze"], words), place / name)
         made[name] = place / name
     return made
 
@@ -83,16 +85,14 @@ def test_each_moment_has_every_metric_right_then_and_at_the_end(runs: dict[str, 
     rows = pq.read_table(runs["with"] / "metrics.parquet").to_pylist()
     then = {(r["metric"], r["group"]): r for r in rows if r["by"] == "edits"}
     end = {(r["metric"], r["group"]): r for r in rows if r["by"] == "edits_at_end"}
-    assert {edits for _, edits in then} == {"10", "20", "30"}
+    assert {edits for _, edits in then} == {"3", "6", "9"}
     assert {metric for metric, _ in then} == set(LIFELONG) - {"preservation"}
     assert all(r["low"] - 1e-6 <= r["value"] <= r["high"] + 1e-6 for r in then.values())
-    of_answers = {
-        key for key in then if key[0] != "fluency"
-    }  # a text may be too short for a figure, then or at the end
+    of_answers = {key for key in then if key[0] != "fluency"}  # a text may be too short for a figure
     assert of_answers == {key for key in end if key[0] != "fluency"}
     assert all(then[key]["n"] == end[key]["n"] for key in of_answers)
-    for metric, _ in (key for key in then.keys() & end.keys() if key[1] == "30"):  # both are the same answers
-        assert then[metric, "30"]["value"] == pytest.approx(end[metric, "30"]["value"], abs=1e-4)
+    for metric, _ in (key for key in then.keys() & end.keys() if key[1] == "9"):  # both are the same answers
+        assert then[metric, "9"]["value"] == pytest.approx(end[metric, "9"]["value"], abs=1e-4)
     page = write_report([runs["with"]], tmp_path / "page").read_text()
     assert page.count("<figure><h3>After so many edits: ") == len({metric for metric, _ in then})
     assert "The same questions at the end" in page
@@ -103,11 +103,11 @@ def test_asking_in_between_changes_no_score(runs: dict[str, Path]) -> None:
     assert one.equals(other)
     assert not (runs["without"] / "lifelong").exists()
     curve = pq.read_table(runs["with"] / "lifelong" / "freeze.parquet")
-    assert set(curve["edits"].to_pylist()) == {10, 20, 30} and pa.types.is_int32(curve["edits"].type)
+    assert set(curve["edits"].to_pylist()) == {3, 6, 9} and pa.types.is_int32(curve["edits"].type)
 
 
 def test_tasks_of_the_harness_are_followed_too(
-    invented: Path, runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The harness is no part of the tests' environment: its figure here is the length of the model's first weights."""
 
@@ -117,16 +117,18 @@ def test_tasks_of_the_harness_are_followed_too(
 
     monkeypatch.setattr(experiment, "run_tasks", run_tasks)
     model = str(runs["with"].parent / "model")
-    words = {"chunk": "10", "steps": "3", "cache": "none", "scoring.fluency": "0", "scoring.perplexity": "0"}
-    figures = experiment.run_experiment(invented, model, read_settings(["freeze"], words), tmp_path / "run").metrics
+    words = {"chunk": "3", "steps": "3", "cache": "none", "scoring.fluency": "0", "scoring.perplexity": "0"}
+    figures = experiment.run_experiment(
+        runs["with"].parent / "S", model, read_settings(["freeze"], words), tmp_path / "run"
+    ).metrics
     rows = pq.read_table(tmp_path / "run" / "metrics.parquet").to_pylist()
     found = {
         int(row["group"]): row["value"]
         for row in rows
         if (row["metric"], row["by"], row["editor"]) == ("lm_eval:task:acc", "edits", "freeze")
     }
-    assert list(found) == [10, 20, 30]
-    assert found[30] == figures["freeze"]["lm_eval:task:acc"]
+    assert list(found) == [3, 6, 9]
+    assert found[9] == figures["freeze"]["lm_eval:task:acc"]
     write_report([tmp_path / "run"], tmp_path / "page")
     page = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
     assert "After so many edits: lm eval:task:acc" in page

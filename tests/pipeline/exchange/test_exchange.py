@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,13 +40,23 @@ def test_every_format_is_tried_here_but_ones_own_facts() -> None:
     assert set(PUBLISHED) == set(IMPORTS) - {"facts"}, "facts has no days of its own: test_own_facts"
 
 
-@pytest.fixture
-def published(tmp_path: Path) -> dict[str, Path]:
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """format -> a file with one record in its published shape."""
-    files = {format: tmp_path / f"{format}.json" for format in PUBLISHED}
+    folder = tmp_path_factory.mktemp("published")
+    files = {format: folder / f"{format}.json" for format in PUBLISHED}
     for format, file in files.items():
         file.write_text(json.dumps([PUBLISHED[format]]), encoding="utf-8")
     return files
+
+
+@pytest.fixture(scope="module")
+def imported(published: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """format -> the snapshot that its file becomes."""
+    folder = tmp_path_factory.mktemp("imported")
+    for format, file in published.items():
+        import_snapshot(file, format, folder / format)
+    return {format: folder / format for format in published}
 
 
 def rows(snapshot: Path, table: str, key: str) -> dict[str, dict[str, Any]]:
@@ -82,19 +93,21 @@ def test_the_sample_exported_and_imported_has_the_same_rows(
 
 @pytest.mark.parametrize("format", sorted(PUBLISHED))
 def test_an_imported_benchmark_is_a_sound_snapshot_that_says_where_it_is_from(
-    published: dict[str, Path], tmp_path: Path, format: str
+    imported: dict[str, Path], format: str
 ) -> None:
-    written = import_snapshot(published[format], format, tmp_path / "out")
-    assert verify(tmp_path / "out") == []
+    snapshot = imported[format]
+    assert verify(snapshot) == []
+    written = read_manifest(snapshot)
     assert (written.origin, written.since, written.as_of) == (format, IMPORTS[format].since, IMPORTS[format].as_of)
-    assert "license: other" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    assert {name for name in SNAPSHOT_TABLES if read_table(tmp_path / "out", name).num_rows} >= {"edits", "questions"}
+    assert "license: other" in (snapshot / "README.md").read_text(encoding="utf-8")
+    assert {name for name in SNAPSHOT_TABLES if read_table(snapshot, name).num_rows} >= {"edits", "questions"}
 
 
 @pytest.mark.parametrize("format", sorted(PUBLISHED))
-def test_the_same_file_gives_the_same_bytes(published: dict[str, Path], tmp_path: Path, format: str) -> None:
-    first, second = (import_snapshot(published[format], format, tmp_path / name) for name in ("one", "two"))
-    assert first == second
+def test_the_same_file_gives_the_same_bytes(
+    published: dict[str, Path], imported: dict[str, Path], tmp_path: Path, format: str
+) -> None:
+    assert import_snapshot(published[format], format, tmp_path / "again") == read_manifest(imported[format])
 
 
 def test_what_is_said_of_wikidata_is_checked_of_wikidata_only(sample_snapshot: Path) -> None:
@@ -111,11 +124,11 @@ def test_what_is_said_of_wikidata_is_checked_of_wikidata_only(sample_snapshot: P
         assert set(invariants_for(replace(manifest, origin=origin, files=files))) == checked
 
 
-def test_an_imported_file_that_was_changed_is_found(published: dict[str, Path], tmp_path: Path) -> None:
-    import_snapshot(published["zsre"], "zsre", tmp_path / "out")
-    file = tmp_path / "out" / "edits" / "edits-test.parquet"
+def test_an_imported_file_that_was_changed_is_found(imported: dict[str, Path], tmp_path: Path) -> None:
+    changed = Path(shutil.copytree(imported["zsre"], tmp_path / "changed"))
+    file = changed / "edits" / "edits-test.parquet"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
-    assert [problem.check for problem in verify(tmp_path / "out")] == ["every file is the one that was written"]
+    assert [problem.check for problem in verify(changed)] == ["every file is the one that was written"]
 
 
 def test_days_given_are_the_days_of_the_snapshot(published: dict[str, Path], tmp_path: Path) -> None:
@@ -156,9 +169,8 @@ def test_a_file_that_is_no_text_or_not_there_is_named(tmp_path: Path) -> None:
             import_benchmark(tmp_path / name, "mquake")
 
 
-def test_a_spoiled_own_export_is_refused_and_not_a_traceback(published: dict[str, Path], tmp_path: Path) -> None:
-    import_snapshot(published["mquake"], "mquake", tmp_path / "S")
-    (file, *_) = export_snapshot(tmp_path / "S", "easyedit", tmp_path / "out")
+def test_a_spoiled_own_export_is_refused_and_not_a_traceback(imported: dict[str, Path], tmp_path: Path) -> None:
+    (file, *_) = export_snapshot(imported["mquake"], "easyedit", tmp_path / "out")
     records = json.loads(file.read_text())
     records[0]["chronofacts"]["edit"]["sitelinks"] = "many"
     file.write_text(json.dumps(records))

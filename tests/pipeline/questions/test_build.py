@@ -6,7 +6,6 @@ import dataclasses
 import re
 from collections import Counter
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -119,9 +118,8 @@ def test_an_alias_that_names_another_subject_is_not_asked() -> None:
     assert not of_kind(made, "alias")
 
 
-@pytest.mark.parametrize(
-    ("subject", "old", "new", "reason"),
-    [
+def test_a_name_that_cannot_be_asked_is_rejected_with_its_reason() -> None:
+    cases = [
         (None, "Ada Old", "Bea New", "no_label"),
         ("Redland", None, "Bea New", "no_label"),
         ("Q1", "Ada Old", "Bea New", "unusable_label"),
@@ -130,17 +128,17 @@ def test_an_alias_that_names_another_subject_is_not_asked() -> None:
         ("Red{s}land", "Ada Old", "Bea New", "unusable_label"),
         ("ארץ אדומה", "Ada Old", "Bea New", "unusable_label"),
         ("Red\u202eland", "Ada Old", "Bea New", "unusable_label"),
-        ("Redland", "Ada Same", "Ada Same", "same_name"),
+        ("Blueland", "Ada Same", "Ada Same", "same_name"),
         ("Ada Company", "Zed Old", "Ada Company", "answer_in_question"),
-    ],
-)
-def test_a_name_that_cannot_be_asked_is_rejected_with_its_reason(
-    subject: str | None, old: str | None, new: str | None, reason: str
-) -> None:
-    told = world().named("Q1", subject).person("Q2", old).person("Q3", new)
-    made = told.changed("ceo", "Q1", "Q2", "Q3").questions()
+    ]
+    told = world()
+    for number, (subject, old, new, _) in enumerate(cases):
+        told.named(f"Q1{number}", subject).person(f"Q2{number}", old).person(f"Q3{number}", new)
+        told.changed("ceo", f"Q1{number}", f"Q2{number}", f"Q3{number}")
+    made = told.questions()
     assert made.edits.num_rows == 0
-    assert reasons(made) == {reason: 1}
+    found = sorted((row["subject"], row["reason"]) for row in made.rejections.to_pylist())
+    assert found == [(f"Q1{number}", reason) for number, (*_, reason) in enumerate(cases)]
 
 
 def test_two_subjects_of_one_name_are_rejected_as_ambiguous() -> None:
@@ -149,13 +147,13 @@ def test_two_subjects_of_one_name_are_rejected_as_ambiguous() -> None:
     assert reasons(made)["ambiguous_name"] == 1 and made.edits.num_rows == 0
 
 
-@pytest.mark.parametrize(
-    "subject", ['Philip "Brave" Land', "O'Brien's Co", "100% Land $1", "Ünïted Çaña", "C++ & Sons"]
-)
-def test_a_name_with_quotes_or_signs_stands_in_the_question_as_it_is(subject: str) -> None:
-    told = world().named("Q1", subject).person("Q2", "Ada Old").person("Q3", "Bea New")
-    made = told.changed("ceo", "Q1", "Q2", "Q3").questions()
-    assert of_kind(made, "edit")[0]["question"] == f"Who is the chief executive officer of {subject}?"
+def test_a_name_with_quotes_or_signs_stands_in_the_question_as_it_is() -> None:
+    subjects = ['Philip "Brave" Land', "O'Brien's Co", "100% Land $1", "Ünïted Çaña", "C++ & Sons"]
+    told = world().person("Q2", "Ada Old").person("Q3", "Bea New")
+    for number, subject in enumerate(subjects):
+        told.named(f"Q1{number}", subject).changed("ceo", f"Q1{number}", "Q2", "Q3")
+    asked = {row["question"] for row in of_kind(told.questions(), "edit")}
+    assert asked == {f"Who is the chief executive officer of {subject}?" for subject in subjects}
 
 
 def test_an_answer_that_is_a_year_is_not_asked_about_that_year() -> None:

@@ -82,7 +82,7 @@ def test_of_two_people_of_one_name_neither_begins_a_chain() -> None:
     assert departures(made) == []
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)  # two seconds of a core each
 @given(
     ends=st.lists(
         st.tuples(st.sampled_from([OFFICE, OTHER]), st.dates(datetime.date(2009, 1, 1), datetime.date(2009, 3, 1))),
