@@ -63,8 +63,10 @@ docs: env
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	$(RUN)/mkdocs build --strict
 
+# Some hours; the table of benchmarks/README.md is made anew. Some alone: python -m benchmarks NAME ...
 bench: env
-	@for file in $(filter-out soak,$(notdir $(basename $(wildcard benchmarks/*.py)))); do echo "== $$file"; $(RUN)/python -m benchmarks.$$file || exit 1; done
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check qwikidata==0.4.2 -e '.[lm-eval]'
+	$(RUN)/python -m benchmarks
 
 # What strangers may send, each try bounded; and commands killed at moments drawn by chance.
 attacks: env

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from benchmarks.claims import claim
 from benchmarks.machine import MACHINE, peak_gib, run_alone
 from chronofacts.pipeline.sources.dump.lines import BLOCK, decompress
 from chronofacts.pipeline.sources.dump.parts import PartSettings, extract_part
@@ -220,6 +221,16 @@ def report(path: Path) -> None:
             f"| {name} | {size / 1e6 / seconds:.0f} | {seconds / limit:.2f} | {seconds / own:.2f} "
             f"| {seconds:.2f} | {wall:.2f} | {peak} | {rows} |"
         )
+    kind, speed = path.suffix, size / 1e6 / own
+    if kind == ".gz":
+        claim("dump, .gz: MB/s of JSON a core", "600", f"{speed:.0f}", speed >= 600)
+        claim("dump, .gz: times decompression alone", "at most 1.7", f"{own / limit:.2f}", own / limit <= 1.7)
+        for name, times in (("gzip + json loop", 3), ("qwikidata", 10)):
+            if name in found:
+                faster = found[name].seconds / own
+                claim(f"dump, .gz: times as fast as {name}", str(times), f"{faster:.1f}", faster >= times)
+    else:
+        claim(f"dump, {kind}: times decompression alone", "", f"{own / limit:.2f}")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import json
 import tempfile
 from pathlib import Path
 
+from benchmarks.claims import claim
 from chronofacts.editing.report import terminal_table, write_report
 from chronofacts.editing.runs.experiment import run_experiment
 from chronofacts.editing.runs.settings import read_settings
@@ -26,9 +27,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         out = arguments.out or Path(scratch)
         run = out / "run"
-        run_experiment(
+        figures = run_experiment(
             arguments.snapshot, "small-world", read_settings(arguments.editors.split(","), given), run, print
-        )
+        ).metrics
         write_report([run], out / "report")
         about = json.loads((run / "run.json").read_text(encoding="utf-8"))
         print(json.dumps(about["machine"]), json.dumps(given))
@@ -38,6 +39,10 @@ def main() -> None:
             print(f"{name:14}", {key: value for key, value in editor.items() if key != "config"})
         print("total   ", about["seconds"], "s")
         print(terminal_table([run]))
+        for name, found in figures.items():
+            if name != "none":
+                success = found["edit_success"]
+                claim(f"small world, {name}: edit success", "at least 0.9", f"{success:.2f}", success >= 0.9)
 
 
 if __name__ == "__main__":

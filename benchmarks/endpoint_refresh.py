@@ -24,6 +24,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyoxigraph
 
+from benchmarks.claims import claim
 from benchmarks.machine import MACHINE, peak_gib
 from chronofacts.pipeline.incremental import UpdatedSource, from_tables
 from chronofacts.pipeline.sources.sparql import source as sparql
@@ -149,6 +150,9 @@ def measure_refresh(people: int, folder: Path) -> None:
         print(f"full refresh     {full.statements.num_rows} statements, {full.labels.num_rows} entities")
         print(f"                 {wall:.1f} s ({here:.1f} s of CPU here, {there:.1f} s in the endpoint)")
         print(f"                 peak {peak_gib() * 1024:.0f} MB, {requests_full} requests")
+        most = peak_gib() * 1024
+        claim(f"endpoint, {people:,} statements: seconds", "under 60", f"{wall:.0f}", wall < 60)
+        claim(f"endpoint, {people:,} statements: MB", "under 500", f"{most:.0f}", most < 500)
         ask(pipe, f"change {people // 100}")
         source = opened(url, folder / "update")
         statements = pa.concat_tables([full.statements, full.lifecycle])
@@ -158,6 +162,8 @@ def measure_refresh(people: int, folder: Path) -> None:
         wall, requests = time.perf_counter() - began, requests_of(source)
         ratio = 100 * requests / requests_full
         print(f"1 % changed      {wall:.1f} s, {requests} requests, {ratio:.1f} % of the full refresh's")
+        what = "endpoint, update after 1 % changed: share of a full refresh's requests"
+        claim(what, "at most 5 %", f"{ratio:.1f} %", ratio <= 5)
         expected = stage(opened(url, folder / "again"), catalogue)
         print(f"                 equal to a full refresh: {same(updated, expected)}")
 

@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.claims import claim
 from benchmarks.editing_speed import WORDINGS, Fact, make_facts, make_model, take_turns
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.runs.cost import describe_machine
@@ -60,6 +61,9 @@ def compare_forcing(model: Any, kinds: dict[str, Any], tokenizer: Any, facts: li
         theirs, mine = turns(
             lambda: peer_accuracy(model, tokenizer, facts), lambda ours=ours: our_accuracy(ours, tokenizer, facts)
         )
+        if name == "float32":
+            share = mine / theirs
+            claim("256 probes, teacher-forced: share of the peer's time", "at most 0.25", f"{share:.2f}", share <= 0.25)
         print(f"teacher forcing, {name}: peer {theirs:.3f} s, ours {mine:.3f} s, ratio {mine / theirs:.3f}")
     print(f"  (in float32 the accuracies differ by {gap:.0e})")
 
@@ -73,6 +77,9 @@ def compare_generation(model: Any, kinds: dict[str, Any], tokenizer: Any, facts:
         )
         what = f"generation of {NEW_TOKENS} tokens from {len(prompts)} prompts, {name}"
         print(f"{what}: peer {theirs:.3f} s, ours {mine:.3f} s, {theirs / mine:.1f} times as fast")
+        if name == "float32":
+            faster = theirs / mine
+            claim("16 tokens written for 64 prompts: times as fast as the peer", "12", f"{faster:.1f}", faster >= 12)
 
 
 def compare_prefix(model: Any, tokenizer: Any, facts: list[Fact], turns: Turns) -> Any:

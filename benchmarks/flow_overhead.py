@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.claims import claim
 from benchmarks.machine import MACHINE
 from tests.pipeline.publishing.local_hub import TOKEN, local_hub
 
@@ -94,6 +95,9 @@ def show(what: str, rounds: list[tuple[float, dict[str, float]]]) -> None:
     print(
         f"{what}: {whole:.2f} s, work {work:.2f} s, the flow itself {own:.2f} s = {100 * own / work:.1f} % of the work"
     )
+    if what.endswith("with an experiment"):
+        share = 100 * own / work
+        claim(f"{what}: the flow's own share of the work", "under 5 %", f"{share:.1f} %", share < 5)
     for part in sorted({part for _, parts in rounds for part in parts} - {"work"}):
         print(f"  {statistics.median(parts.get(part, 0.0) for _, parts in rounds):6.2f} s  {part}")
     rest = statistics.median(seconds - sum(parts.values()) for seconds, parts in rounds)

@@ -9,12 +9,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["MACHINE", "ROOT", "peak_gib", "processor_seconds", "run_alone"]
+__all__ = ["MACHINE", "ROOT", "describe", "peak_gib", "processor_seconds", "run_alone"]
 
 ROOT = Path(__file__).resolve().parents[1]
-MACHINE = (
-    f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.0f}, Python {platform.python_version()}"
-)
+
+
+def describe() -> str:
+    """Of this moment: processor, cores, load, Python."""
+    names = Path("/proc/cpuinfo")
+    found = [line for line in names.read_text().splitlines() if line.startswith("model name")] if names.exists() else []
+    name = found[0].partition(":")[2].strip() if found else platform.machine()
+    return f"{name}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.0f}, Python {platform.python_version()}"
+
+
+MACHINE = describe()
 
 
 def run_alone(benchmark: str, *arguments: str) -> str:

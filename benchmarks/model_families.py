@@ -43,13 +43,21 @@ __all__ = ["QUICK", "Cell", "attempt", "edit_and_undo", "experiment", "largest_d
 QUICK: dict[str, dict[str, str]] = {
     "none": {},
     "lora": {"steps": "3"},
+    "lora-merge": {"steps": "3"},
     "p-tuning": {"steps": "3", "vectors": "4"},
     "freeze": {"steps": "3"},
     "finetune": {"steps": "3"},
     "rome": {"value_steps": "3", "passes": "1", "statistics_texts": "20"},
     "memit": {"value_steps": "3", "statistics_texts": "20"},
+    "alphaedit": {"value_steps": "3", "statistics_texts": "20"},
+    "ultraedit": {"passes": "1"},
+    "grace": {"value_steps": "3"},
+    "wise": {"epochs": "2"},
     "in-context": {"facts": "1"},
     "memory": {},
+    "ike": {"demonstrations": "1"},
+    "mello": {"hops": "1", "embedder": "letters"},
+    "rag": {"embedder": "letters"},
 }
 """Enough to pass every line of an editor, and too little to learn anything."""
 SCORING = {

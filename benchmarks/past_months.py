@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.claims import claim
 from benchmarks.machine import MACHINE
 from chronofacts.flows.scheduled.server import start_server
 from chronofacts.pipeline.snapshots.store import open_store
@@ -55,6 +56,7 @@ def main() -> None:
         print(f"in the store: {', '.join(days)}; tags on the Hub: {', '.join(tags)}")
         if days != [*MONTHS] or tags != [*MONTHS]:
             sys.exit("not all months were made")
+        claim("past months run by a deployment", f"{len(MONTHS)}", f"{len(days)}", met=True)
 
 
 def measure(what: str, environment: dict[str, str], *words: str) -> None:

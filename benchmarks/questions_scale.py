@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.claims import claim
 from benchmarks.machine import MACHINE, peak_gib, processor_seconds, run_alone
 from chronofacts.pipeline.changes import CHANGES
 from chronofacts.pipeline.questions.build import QuestionInputs, QuestionSettings, build_questions
@@ -199,6 +200,9 @@ def measure(changes: int, folder: Path) -> None:
     seconds = time.perf_counter() - began
     print(f"{processor_seconds() - before:.0f} s of processor time, ", end="")
     print(f"{seconds:.1f} s ({seconds / changes * 1e5:.1f} s per 100,000 changes), peak {peak_gib():.2f} GiB, {kinds}")
+    if changes == 1_000_000:
+        claim("questions for a million changes: seconds", "at most 300", f"{seconds:.0f}", seconds <= 300)
+        claim("questions for a million changes: GiB", "at most 4", f"{peak_gib():.2f}", peak_gib() <= 4)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from peft import LoraConfig, get_peft_model
 
+from benchmarks.claims import claim
 from benchmarks.editing_peer import edit_all, edit_each_alone
 from benchmarks.editing_speed import Facts, first_choices, make_facts, queries_and_values, take_turns
 from benchmarks.evaluation_speed import peer_accuracy
@@ -96,6 +97,7 @@ def compare_editing(model: Any, tokenizer: Any, facts: Facts, examples: list[lis
 
     them, us = take_turns(theirs, ours, undo, runs)
     print(f"editing by LoRA: peer {them:.1f} s, ours {us:.1f} s, ratio {us / them:.2f}", flush=True)
+    claim("SmolLM2, LoRA: share of the peer's time", "at most 0.4", f"{us / them:.2f}", us / them <= 0.4)
 
 
 def compare_single_edits(model: Any, tokenizer: Any, facts: Facts, examples: list[list[Encoded]], runs: int) -> None:

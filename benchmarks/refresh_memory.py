@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from benchmarks.claims import claim
 from benchmarks.machine import peak_gib
 from benchmarks.synthetic_bulk import measure_sizes
 from chronofacts.pipeline.build import SnapshotSettings, build_files
@@ -115,6 +116,8 @@ def main() -> None:
         print(f"{millions} million statements: {found['rows']}")
         for stage, (seconds, gib) in found["stages"].items():
             print(f"  {stage:9} after {seconds:6.1f} s, peak {gib:.2f} GiB")
+        most = max(gib for _, gib in found["stages"].values())
+        claim(f"statements to snapshot, {millions:g} million: GiB", "at most 1.5", f"{most:.2f}", most <= 1.5)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.claims import claim
 from benchmarks.machine import peak_gib, processor_seconds
 from benchmarks.synthetic_bulk import measure_sizes
 from chronofacts.pipeline.changes import find_changes
@@ -50,6 +51,9 @@ def main() -> None:
     for millions, found in measure_sizes("timelines_scale", __doc__, [1, 3, 10], measure, heading):
         seconds, used, gib = found["stages"]["changes"]
         print(f"| {millions} | {found['changes']} | {seconds:.0f} | {used:.0f} | {used / millions:.1f} | {gib:.2f} |")
+        if millions == 10:
+            claim("timelines of 10 million statements: seconds", "at most 300", f"{seconds:.0f}", seconds <= 300)
+            claim("timelines of 10 million statements: GiB", "at most 4", f"{gib:.2f}", gib <= 4)
         shares = ", ".join(f"{stage} {cpu:.0f} s ({peak:.2f} GiB)" for stage, (_, cpu, peak) in found["stages"].items())
         print(f"  of the processor, up to the end of: {shares}", file=sys.stderr)
 

@@ -22,7 +22,7 @@ from typer.core import TyperGroup
 from chronofacts.flows.commands import experimenting, listing, making, over_time, reading, serving, sharing
 from chronofacts.flows.configuration import PREFIX, read_configuration, unread_variables
 from chronofacts.flows.output import mode, print_error, stop_progress
-from chronofacts.flows.stopping import Stopped, stoppable
+from chronofacts.flows.stopping import Stopped, end_on_signal, leave, listen, stoppable
 from chronofacts.schemas.addresses import PASSED
 from chronofacts.schemas.errors import ChronoFactsError
 from chronofacts.schemas.redact import redact
@@ -94,6 +94,8 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
 
 RESUMED = ("refresh", "backfill", "experiment", "follow", "publish", "serve")
 """Commands that go on from what a stopped one left."""
+TAKES_ITS_TIME = ("serve",)
+"""Commands that are not ended where they are: this one ends a server and the runs that are at work."""
 
 Quiet = Annotated[
     bool,
@@ -105,18 +107,21 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.", envvar=f"{PR
 def _guard(name: str, body: Callable[..., None]) -> Callable[..., None]:
     """The command, which also takes --quiet and --json, and whose errors become one line and an exit code."""
 
+    def tell(by: str) -> str:
+        again = "; the same command again goes on from what is done" if name in RESUMED else ""
+        return f"chronofacts {name}: stopped by {by}{again}"
+
     @wraps(body)
     def guarded(*args: Any, quiet: bool, as_json: bool, **kwargs: Any) -> None:
         mode.quiet, mode.as_json = quiet, as_json
         try:
-            with stoppable():
+            with stoppable(None if name in TAKES_ITS_TIME else tell):
                 body(*args, **kwargs)
         except ChronoFactsError as error:
             print_error(f"chronofacts {name}: {error}")
             raise typer.Exit(error.exit_code) from None
         except Stopped as stop:
-            again = "; the same command again goes on from what is done" if name in RESUMED else ""
-            print_error(f"chronofacts {name}: stopped by {stop.name}{again}")
+            print_error(tell(stop.name))
             raise typer.Exit(stop.exit_code) from None
         finally:
             stop_progress()
@@ -195,8 +200,16 @@ def variables_of(commands: Mapping[str, Any]) -> set[str]:
 
 
 def main() -> None:
+    listen()
     sys.excepthook = _print_fault
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        if isinstance(end.code, int) and end.code > 128:  # stopped
+            leave(end.code)
+        raise
+    finally:
+        end_on_signal()
 
 
 def _print_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

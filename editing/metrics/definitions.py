@@ -46,6 +46,8 @@ since_when       mean 1[m(x) = the date] over questions since when something is 
 refusal          mean 1[m(x) says that nobody can be named] over questions for which nobody can: of each kind alone
                  refuse_before, refuse_after, refuse_vacant, refuse_future (`scoring.dates.refuses`)
 false_refusal    the same over `edit` questions, for which somebody can
+across_edit      edit_success over questions of another language, of which nothing was taught (`--set across`); likewise
+                 across_paraphrase, across_multi_hop, across_locality, across_history, and across_stale of stale_rate
 fluency          mean n-gram entropy in bits of texts written freely (`scoring.fluency`)
 perplexity       exp(sum of nll / number of tokens) over held-out texts that no edit touches
 
@@ -127,7 +129,8 @@ def gather_rows(
     for several in wordings.values():
         row = min(several, key=itemgetter("phrasing"))
         before = base[row["question_id"], row["phrasing"]]
-        row["right"] = any(one["exact_match"] for one in (several if row["kind"] == "multi_hop" else [row]))
+        any_wording = row["kind"] in ("multi_hop", "across_multi_hop")
+        row["right"] = any(one["exact_match"] for one in (several if any_wording else [row]))
         row["unchanged"] = normalise(row["generated"]) == normalise(before["generated"])
         row["known_before"] = before["exact_match"]
         row["conditions"] = conditions.get(row["question_id"])
@@ -255,6 +258,12 @@ DEFINITIONS: dict[str, Metric] = {
     "refusal": _mean(_refused, *REFUSAL_KINDS),
     **{kind: _mean(_refused, kind) for kind in REFUSAL_KINDS},
     "false_refusal": _mean(_refused, "edit"),
+    "across_edit": _mean("right", "across_edit", by=OF_FACT),
+    "across_paraphrase": _mean("right", "across_paraphrase"),
+    "across_multi_hop": _mean("right", "across_multi_hop", by=OF_CHAIN),
+    "across_locality": _mean("unchanged", "across_locality", by=OF_LOCALITY),
+    "across_history": _mean("right", "across_history"),
+    "across_stale": _mean("exact_match_before", "across_edit", "across_paraphrase"),
     "text_new": _mean(_names_side("new_names"), "fluency"),
     "text_old": _mean(_names_side("old_names"), "fluency"),
     "token_accuracy": _mean("token_accuracy", "edit"),

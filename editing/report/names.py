@@ -87,6 +87,16 @@ DETAILS = {
     "refuse_vacant": Name("the same, in a vacancy", "↑"),
     "refuse_future": Name("the same, in a year that is to come", "↑"),
     "false_refusal": Name("an edit question is answered that nobody can be named", "↓"),
+    "across_edit": Name(
+        "taught in one language, the new fact is given in another", "↑", "cross-lingual reliability (Wang et al. 2023)"
+    ),
+    "across_paraphrase": Name("the same in other wordings", "↑", "cross-lingual generality"),
+    "across_multi_hop": Name("the same over several facts", "↑", "cross-lingual portability"),
+    "across_locality": Name(
+        "in the other language, what did not change is answered as before", "↑", "cross-lingual locality"
+    ),
+    "across_history": Name("in the other language, the past is known", "↑"),
+    "across_stale": Name("in the other language, the outdated answer is still given", "↓"),
     "text_new": Name("texts written freely about a fact name the new object", "↑"),
     "text_old": Name("texts written freely about a fact name the outdated object", "↓"),
     "token_accuracy": Name(

@@ -73,12 +73,15 @@ def _plot_lifelong(edited: Sequence[State]) -> list[Plot]:
     """One plot a metric, by the number of edits that were made."""
     by_state = {state.label: (_by_edits(state, "edits"), _by_edits(state, "edits_at_end")) for state in edited}
     drawn = []
-    for metric in LIFELONG:
+    tasks = sorted({metric for then, _ in by_state.values() for metric in then} - set(LIFELONG))
+    for metric in (*LIFELONG, *tasks):
         lines = [(name, then.get(metric, []), end.get(metric, [])) for name, (then, end) in by_state.items()]
-        svg = plots.lifelong(lines, metric, DEFINITIONS[metric].is_share)
+        svg = plots.lifelong(lines, metric, metric in DEFINITIONS and DEFINITIONS[metric].is_share)
         caption = (
-            "A sample of the questions, asked when so many edits were made (whole lines, with 95 % intervals); dashed: "
-            "the same questions at the end."
+            "A task of lm-evaluation-harness, run when so many edits were made, with 95 % intervals."
+            if metric in tasks
+            else "A sample of the questions, asked when so many edits were made (whole lines, with 95 % intervals); "
+            "dashed: the same questions at the end."
         )
         drawn.append(Plot(f"After so many edits: {label(metric)}", svg, caption))
     return drawn

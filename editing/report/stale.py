@@ -62,6 +62,7 @@ def stale_as_json(found: Staleness) -> dict[str, Any]:
         "by_month": groups["month"],
         "by_relation": groups["relation"],
         "by_popularity": groups["popularity"] or None,
+        "in_sentences": dict(found.in_sentences),
         "most_embarrassing": [asdict(one) for one in found.embarrassing],
     }
 
@@ -99,6 +100,11 @@ def _unsaid(found: Staleness) -> str:
     if found.with_old_answer < asked:
         without = asked - found.with_old_answer
         lines.append(f"Of {without} facts no old answer is known (injections, updates): none of them can be stale.")
+    if any(found.in_sentences.values()):
+        lines.append(
+            f"Of the other answers {found.in_sentences['new']} name the new answer within a sentence, and "
+            f"{found.in_sentences['old']} the old one: exact match counts neither."
+        )
     if not any(row["by"] == "popularity" for row in found.shares.to_pylist()):
         lines.append("The snapshot does not say how popular its subjects are (sitelinks), so nothing is told by it.")
     return " ".join(lines)
@@ -154,8 +160,12 @@ def _as_page(found: Staleness) -> str:
     plot = Plot(
         f"How stale is {found.model}, month by month?",
         plots.staleness(found.months, found.cutoff, "0"),
-        "Its answers to what changed in each month; larger points are more facts. The line is the day at which its "
-        "knowledge seems to end, the band its 95 % interval.",
+        "Its answers to what changed in each month; larger points are more facts."
+        + (
+            " The line is the day at which its knowledge seems to end, the band its 95 % interval."
+            if found.cutoff
+            else ""
+        ),
     )
     relations = Plot(
         "By relation",

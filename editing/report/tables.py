@@ -146,6 +146,8 @@ def breakdown_tables(found: Sequence[State]) -> list[Table]:
     tables = []
     for title, (metrics, by, name) in BREAKDOWNS.items():
         of = [intervals(state, by) for state in found]
+        if by == "edits":
+            metrics = (*metrics, *sorted({name for one in of for name, _ in one} - set(metrics)))
         groups = {key for one in of for key in one if key[0] in metrics}
         rows = []
         for metric, group in sorted(groups, key=lambda key: (metrics.index(key[0]), _natural(str(key[1])))):
@@ -222,7 +224,7 @@ def _show(found: Interval | None, signed: bool = False) -> Cell:
 
 def _best(metric: str, values: Sequence[float | None]) -> float | None:
     """The best of several; None where there is nothing to choose from."""
-    found, better = [value for value in values if value is not None], NAMES[metric].better
+    found, better = [value for value in values if value is not None], NAMES[metric].better if metric in NAMES else ""
     if len(found) < 2 or not better:
         return None
     return max(found) if better == "↑" else min(found)

@@ -27,6 +27,7 @@ from chronofacts.editing.models.distributed import own_device, own_folder
 from chronofacts.editing.models.load import load_model, model_hash, save_model
 from chronofacts.editing.progress import steady
 from chronofacts.editing.registry import package_of
+from chronofacts.editing.runs.across_languages import load_across, probes_across, read_both
 from chronofacts.editing.runs.batches import choose_batches, score_batches
 from chronofacts.editing.runs.checkpoint import MODEL, WORK, load_checkpoint, resumable, save_checkpoint
 from chronofacts.editing.runs.collapse import CollapseWatch
@@ -90,13 +91,15 @@ def _run(
     if run.mode == "one-at-a-time":
         snapshot, left_out = choose_single_edits(snapshot, run.alone_edits, run.seed)
         settings = replace(settings, left_out=left_out)
-    with own_folder(out) as own, resumable(own, _identify(snapshot, model, settings), progress) as folder:
+    other = None if run.across is None else load_across(Path(run.across), snapshot, run.seed)
+    read = snapshot if other is None else read_both(snapshot, other)
+    with own_folder(out) as own, resumable(own, _identify(read, model, settings), progress) as folder:
         with Cost() as cost:
             if model == SMALL_WORLD:
-                progress(plan_of_small_world(snapshot, settings))
-            prepared = prepare_model(snapshot, model, folder, settings, progress)
+                progress(plan_of_small_world(read, settings))
+            prepared = prepare_model(read, model, folder, settings, progress)
             if model != SMALL_WORLD:
-                progress(describe_plan(snapshot, settings, model, prepared.model, prepared.tokenizer))
+                progress(describe_plan(read, settings, model, prepared.model, prepared.tokenizer))
             for warning in prepared.warnings:
                 log.warning("%s", warning)
             for editor in settings.editors:
@@ -104,8 +107,8 @@ def _run(
             if run.only is not None:
                 snapshot, left_out = _keep_state(snapshot, run.only, prepared, settings, folder, progress)
                 settings = replace(settings, left_out={**settings.left_out, **left_out})
-            dates = make_date_probes(snapshot_dir, snapshot, settings.scoring.dates, run.seed)
-            experiment = Experiment(snapshot, settings, prepared, folder, progress, run_shards, further_probes=dates)
+            further = _further_probes(snapshot_dir, snapshot, settings)
+            experiment = Experiment(snapshot, settings, prepared, folder, progress, run_shards, further_probes=further)
             results = [score_unedited(experiment)]
             if run.sweep is not None:
                 batch = _make_batch(experiment)
@@ -124,6 +127,16 @@ def _run(
         peak = max([cost.peak_mb, prepared.peak_memory_mb, *(result.peak_memory_mb for result in results)])
         figures = write_run(experiment, results, cost.seconds, refused)
     return RunSummary(out, figures, cost.seconds, peak)
+
+
+def _further_probes(folder: Path, snapshot: Snapshot, settings: ExperimentSettings) -> pa.Table | None:
+    """`PROBES` beside those of the questions: about dates, and in another language."""
+    run, scoring = settings.run, settings.scoring
+    found = [make_date_probes(folder, snapshot, scoring.dates, run.seed)]
+    if run.across is not None:
+        found.append(probes_across(load_across(Path(run.across), snapshot, run.seed), scoring))
+    tables = [table for table in found if table is not None]
+    return pa.concat_tables(tables) if tables else None
 
 
 def _keep_state(
@@ -241,6 +254,7 @@ def _run_edits(experiment: Experiment, editor: EditorSettings, state: str, befor
         round(scoring.seconds + asked.seconds, 3), peak,
         pa.concat_tables(asked.curve) if asked.curve else None,
         pa.concat_tables(asked.lifelong) if asked.lifelong else None, tasks=tasks,
+        task_curve={**asked.tasks, batch.edits.num_rows: tasks} if any(asked.tasks.values()) else {},
     )  # fmt: skip
 
 
@@ -288,6 +302,8 @@ class _AskedBetween:
     """Scores of each chunk's own questions right after it."""
     lifelong: list[pa.Table] = field(default_factory=list)
     """Scores of a sample of everything after some of the chunks."""
+    tasks: dict[int, Mapping[str, TaskFigure]] = field(default_factory=dict)
+    """Figures of lm-evaluation-harness after the same chunks, by the number of edits made."""
     seconds: float = 0.0
 
 
@@ -347,6 +363,9 @@ def _edit(
             scores = evaluate(part.model, tokenizer, sample.after(frozenset(taught)), settings.scoring)
             number = pa.array([len(set(taught))] * scores.num_rows, pa.int32())
             asked.lifelong.append(scores.append_column("edits", number))
+            if len(set(taught)) < batch.edits.num_rows:  # at the end they are run anyway
+                found = run_tasks(part.model, plain_tokenizer(tokenizer), settings.scoring, experiment.progress)
+                asked.tasks[len(set(taught))] = found
         own = questions.filter(pc.is_in(facts, edits["edit_id"].combine_chunks()))
         if own.num_rows:
             scores = score(part.model, tokenizer, own, settings.scoring)
@@ -443,6 +462,10 @@ def _save_result(folder: Path, name: str, result: EditorResult) -> None:
         "scoring_seconds": result.scoring_seconds,
         "peak_memory_mb": result.peak_memory_mb,
         "tasks": {task: asdict(figure) for task, figure in result.tasks.items()},
+        "task_curve": {
+            edits: {task: asdict(figure) for task, figure in found.items()}
+            for edits, found in result.task_curve.items()
+        },
         "batch_of": result.batch_of,
     }
     several = {"scores": result.scores, "curve": result.curve, "lifelong": result.lifelong}
@@ -454,6 +477,10 @@ def _load_result(editor: EditorSettings, facts: Mapping[str, Any], tables: Mappi
     typed = {
         "trained_prompts": frozenset(facts["trained_prompts"]),
         "tasks": {task: TaskFigure(**figure) for task, figure in facts["tasks"].items()},
+        "task_curve": {
+            int(edits): {task: TaskFigure(**figure) for task, figure in found.items()}
+            for edits, found in facts["task_curve"].items()
+        },
     }
     return EditorResult(editor.name, config=asdict(editor.settings), **{**facts, **typed}, **tables)
 

@@ -105,6 +105,7 @@ def _check_settings(settings: ExperimentSettings) -> None:
     run = settings.run
     for option, given in (
         ("mode and chunk", run.mode != "all"), ("sweep", run.sweep is not None), ("only", run.only is not None),
+        ("across", run.across is not None),
         ("scoring.processes", settings.scoring.processes > 1),
     ):  # fmt: skip
         if given:

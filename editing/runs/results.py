@@ -74,7 +74,7 @@ class Experiment:
     covariances: dict[str, Any] = field(default_factory=dict)
     """Of the base model's keys, shared by all editors that count them."""
     further_probes: pa.Table | None = None
-    """`PROBES` about dates, beside those of the questions."""
+    """`PROBES` about dates and in another language, beside those of the questions."""
 
     def model_cache(self) -> ModelCache:
         """What an editor may know of the base model before it begins."""
@@ -103,6 +103,8 @@ class EditorResult:
     """Edits in batches: question id -> its batch."""
     tasks: Mapping[str, TaskFigure] = field(default_factory=dict)
     """Figures of lm-evaluation-harness, where the settings name tasks."""
+    task_curve: Mapping[int, Mapping[str, TaskFigure]] = field(default_factory=dict)
+    """Edits in chunks: number of edits made before -> those figures then."""
 
 
 @dataclass(frozen=True)

@@ -139,15 +139,16 @@ def _measure(
         parts.append(summarise_forgetting(result.curve, result.scores, seed=seed))
     if result.lifelong is not None:
         parts.append(lifelong(result.lifelong, result.scores, unedited.scores, trained, seed=seed))
+    parts += [_tabulate_tasks(found, "edits", str(edits)) for edits, found in result.task_curve.items()]
     if result.batch_of:
         parts.append(over_batches(result.scores, unedited.scores, result.batch_of, trained, seed=seed))
     return pa.concat_tables(parts)
 
 
-def _tabulate_tasks(tasks: Mapping[str, TaskFigure]) -> pa.Table:
+def _tabulate_tasks(tasks: Mapping[str, TaskFigure], by: str = "all", group: str | None = None) -> pa.Table:
     """Figures of lm-evaluation-harness, its standard error as an interval."""
     rows = [
-        {"metric": name, "by": "all", "group": None, "value": one.value, "n": one.n}
+        {"metric": name, "by": by, "group": group, "value": one.value, "n": one.n}
         | {"low": one.value - NORMAL * (one.stderr or 0.0), "high": one.value + NORMAL * (one.stderr or 0.0)}
         for name, one in tasks.items()
     ]

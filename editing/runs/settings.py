@@ -50,7 +50,8 @@ class RunSettings:
     """Facts of a chunk; given alone it means `mode=chunks`."""
     curve_points: int = 10
     """In chunks: after so many of them (all, or those that divide the edits by equal ratios) a seeded sample of all
-    questions and texts is asked again, less than two full evaluations in all; 0: never."""
+    questions and texts is asked again, less than two full evaluations in all, and tasks of lm-evaluation-harness
+    (scoring.lm_eval) are run; 0: never."""
     batches: tuple[str, ...] = ()
     """Cases of a batch, as MQuAKE counts them, or several sizes that are measured one after the other: `1,100,all`. A
     case is a question over several facts with its edits. Given alone it means `mode=batches`."""
@@ -59,6 +60,9 @@ class RunSettings:
     only: Literal["known", "stale", "other", "silent"] | None = None
     """Only the edits to which the unedited model, which is asked first, gives the new answer (known), the old one
     (stale), another one or none (silent); none: all."""
+    across: str | None = None
+    """Folder of a snapshot of the same dates in another language: its questions about the same edits are asked too, and
+    nothing of it is taught. A small world of such a run knows both languages."""
     sweep: str | None = None
     """A grid of settings of the first editor that trains, `rank=4,8 layers=all,1`; it then edits with the best."""
     dtype: str = "float32"
@@ -174,6 +178,7 @@ def _check_mode(settings: ExperimentSettings) -> None:
             ("sweep", settings.run.sweep),
             ("scoring.processes", settings.scoring.processes > 1),
             ("scoring.dates", settings.scoring.dates > 0),
+            ("across", settings.run.across is not None),
         ):
             if given:
                 raise BadInput(

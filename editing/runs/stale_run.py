@@ -1,7 +1,9 @@
 """How stale is a model, as no editor has touched it: its answers to what changed, and the oldest and best-known of its
 stale ones.
 
-The edit questions alone are asked, as an experiment asks them, so that answers once given are kept for both.
+The edit questions alone are asked. A model in conversation likes to answer in sentences, which exact match cannot
+count: it is shown other questions with bare answers first, unless the settings say what stands before a question.
+Answers that name somebody within a sentence all the same are counted beside.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from chronofacts.editing.progress import steady
 from chronofacts.editing.runs.results import PreparedModel
 from chronofacts.editing.runs.settings import ExperimentSettings
 from chronofacts.editing.runs.unedited import ask_edits, make_base_answers, unedited_cache
+from chronofacts.editing.scoring.answer_sets import named
 from chronofacts.editing.snapshot import Snapshot, load_snapshot
 from chronofacts.schemas.manifest import SnapshotManifest
 
@@ -72,6 +75,8 @@ class Staleness:
     months: Sequence[Month]
     cutoff: Cutoff | None
     embarrassing: Sequence[StaleAnswer]
+    in_sentences: Mapping[str, int]
+    """Answers of the state `other` that name the `new` answer, and those that name the `old` one instead."""
     base_answers: pa.Table
     """`schemas.base_answers.BASE_ANSWERS` of the edit questions."""
 
@@ -93,8 +98,13 @@ def run_stale(
         steadied(f"loading {model}")
         loaded, tokenizer = load_model(model, run.dtype, run.device, run.revision, run.device_map, run.chat)
         prepared = PreparedModel(loaded, tokenizer, model, model_hash(loaded), {}, 0.0, 0.0)
+        scoring = settings.scoring
+        if prepared.chats and not {"prefix", "scoring.prefix"} & set(settings.given):
+            steadied("its chat template makes sentences of answers: other questions with bare answers come first "
+                     "(--set scoring.prefix=none leaves them out)")  # fmt: skip
+            scoring = replace(scoring, prefix="few-shot")
         cache = unedited_cache(prepared, run)
-        scores = ask_edits(snapshot.questions, prepared, settings.scoring, cache, steadied)
+        scores = ask_edits(snapshot.questions, prepared, scoring, cache, steadied)
     return summarise_staleness(snapshot, scores, prepared.public_name, prepared.hash, run.seed)
 
 
@@ -116,6 +126,7 @@ def summarise_staleness(snapshot: Snapshot, scores: pa.Table, model: str, hash_:
         months(scores),
         estimate_cutoff(scores, seed),
         _most_embarrassing(rows, snapshot),
+        _count_in_sentences(rows, edits),
         make_base_answers(scores, model, hash_),
     )
 
@@ -134,6 +145,18 @@ def _groups(row: Mapping[str, Any], edit: Mapping[str, Any]) -> dict[str, Any]:
 def _popularity(sitelinks: int) -> str:
     at = max(number for number, begin in enumerate(POPULAR) if sitelinks >= begin or not number)
     return f"{POPULAR[at]}–{POPULAR[at + 1] - 1} pages" if at + 1 < len(POPULAR) else f"{POPULAR[at]} or more pages"
+
+
+def _count_in_sentences(rows: Sequence[Mapping[str, Any]], edits: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    counts = {"new": 0, "old": 0}
+    for row in rows:
+        edit = edits.get(row["fact"], {})
+        new, old = ([edit.get(f"{side}_label"), *(edit.get(f"{side}_aliases") or ())] for side in ("new", "old"))
+        if row["state"] == "other":
+            says_new, says_old = named(row["generated"] or "", [new, old])
+            counts["new"] += says_new
+            counts["old"] += says_old and not says_new
+    return counts
 
 
 def _most_embarrassing(rows: Sequence[Mapping[str, Any]], snapshot: Snapshot) -> list[StaleAnswer]:

@@ -14,7 +14,9 @@ PROBES = pa.schema(
         pa.field("way", pa.string()),  # ask, think, walk, write or read: see `probe_scorer`
         pa.field("question_id", pa.string()),
         pa.field("phrasing", pa.int8()),  # 0 is the question itself, then its phrasings; of kind hop: the hop's number
-        pa.field("kind", pa.string()),  # the question's; chain_of_thought, hop, hop_by_hop, fluency or general
+        pa.field(
+            "kind", pa.string()
+        ),  # the question's; across_edit …, chain_of_thought, hop, hop_by_hop, fluency, general
         pa.field("locality_kind", pa.string()),
         pa.field("relation", pa.string()),
         pa.field("hops", pa.int8()),

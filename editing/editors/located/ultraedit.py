@@ -28,7 +28,7 @@ from chronofacts.editing.models.architecture import matrix_of, output_matrices, 
 from chronofacts.editing.models.blocks import find_blocks, find_linears
 from chronofacts.editing.models.encoding import Encoded, pad
 from chronofacts.editing.models.gradients import only_trained
-from chronofacts.editing.models.hooks import AfterHook, hooked
+from chronofacts.editing.models.hooks import AfterHook, hooked, in_rows
 from chronofacts.editing.models.load import answer_logits
 from chronofacts.editing.models.out_of_memory import in_parts
 from chronofacts.editing.training import TrainingFailed, find_recalled
@@ -188,8 +188,12 @@ def _read_texts(
         loss = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100, reduction="sum")
         gradients = torch.autograd.grad(loss, [leaf for _, leaf in watched.values()])
     scored = (rows.labels != -100).roll(-1, 1)  # the position before a token predicts it
+
+    def at_scored(part: torch.Tensor) -> torch.Tensor:
+        return in_rows(part, len(texts))[scored].double().cpu()
+
     return {
-        name: (entering[scored].double().cpu(), gradient[scored].double().cpu())
+        name: (at_scored(entering), at_scored(gradient))
         for (name, (entering, _)), gradient in zip(watched.items(), gradients, strict=True)
     }
 

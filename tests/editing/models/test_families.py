@@ -27,7 +27,7 @@ KINDS = {
     "rwkv": ("finetune",),
     "qwen3_next": ("lora", "p-tuning"),
     "mpt": ("lora", "memit"),
-    "opt": ("rome",),
+    "opt": ("rome", "ultraedit"),
     "falcon_h1": ("lora",),
     "gemma3n_text": ("p-tuning",),
     "deepseek_v3": ("p-tuning",),

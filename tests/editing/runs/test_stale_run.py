@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chronofacts.editing.metrics.answer_states import STATES, judge_answer
 from chronofacts.editing.metrics.state_shares import share_states
+from chronofacts.editing.models.load import save_model
 from chronofacts.editing.report.stale import stale_as_json, stale_as_text
+from chronofacts.editing.runs import stale_run
+from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.runs.stale_run import summarise_staleness
+from chronofacts.editing.scoring import ScoringSettings
 from chronofacts.editing.scoring.score_tables import SCORES
 from chronofacts.editing.snapshot import Snapshot
+from tests.editing.models.families import tiny, tiny_tokenizer
 
 ANSWERS = st.tuples(st.booleans(), st.sampled_from([None, True, False]), st.sampled_from(["Jane", "", " ?", "."]))
 
@@ -88,3 +95,37 @@ def test_popularity_is_told_where_the_snapshot_has_it_and_said_to_be_missing_els
 def test_a_terminal_shows_all_shares_and_numbers_the_answers(snapshot: Snapshot) -> None:
     text = stale_as_text(summarise_staleness(*asked(snapshot), "a/model", "hash", seed=0))
     assert text.count("\n 1. ") == 1 and "100%" in text
+
+
+def test_names_within_a_sentence_are_counted_beside_and_change_no_state(snapshot: Snapshot) -> None:
+    made, scores = asked(snapshot)
+    rows = scores.to_pylist()
+    edits = {edit["edit_id"]: edit for edit in made.edits.to_pylist()}
+    texts = ["It is {new_label}, I think.", "That is {old_label}.", "Not {old_label} but {new_label}", "I do not know."]
+    for row, text in zip(rows, texts, strict=False):
+        row |= {"generated": text.format(**edits[row["fact"]]), "exact_match_before": False}
+    found = summarise_staleness(made, pa.Table.from_pylist(rows, schema=SCORES), "m", "h", 0)
+    assert found.in_sentences == {"new": 2, "old": 1} == stale_as_json(found)["in_sentences"]
+    assert "2 name the new answer within a sentence, and 1 the old one" in stale_as_text(found)
+    told = stale_as_json(found)["answers"]["other"]
+    assert round(told["value"] * told["n"]) == len(texts)
+
+
+def test_a_chat_model_is_shown_bare_answers_first_unless_told_otherwise(
+    invented: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}<assistant>"
+    save_model(tiny("llama"), tokenizer, tmp_path / "model")
+    prefixes: list[str] = []
+    real = stale_run.ask_edits
+
+    def ask(questions: pa.Table, prepared: Any, scoring: ScoringSettings, *rest: Any) -> pa.Table:
+        prefixes.append(scoring.prefix)
+        return real(questions, prepared, scoring, *rest)
+
+    monkeypatch.setattr(stale_run, "ask_edits", ask)
+    for words in ({}, {"scoring.prefix": "none"}, {"scoring.prefix": "dated"}, {"chat": "no"}):
+        settings = read_settings(["none"], {"limit": "2", "cache": "none", **words})
+        stale_run.run_stale(invented, str(tmp_path / "model"), settings)
+    assert prefixes == ["few-shot", "none", "dated", "none"]
