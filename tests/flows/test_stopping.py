@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.editing.invented_world import write_invented
-from tests.flows.test_same_result import TINY
+from tests.flows.tiny_runs import TINY
 
 ROOT = Path(__file__).resolve().parents[2]
 INSTALLED = str(Path(sysconfig.get_path("scripts")) / "chronofacts")
