@@ -4,9 +4,8 @@
 
 S: a snapshot. `chronofacts export --format lm-eval` gives the harness a task that weighs the new answer of every edit
 question against the old one; the same documents are scored by `teacher_force`. One thread, both sides by turns, the
-median of five; processor seconds. The harness gets batches of
-`--batch-size`. Prints both times, the ratio, the greatest difference of a log-likelihood, and both accuracies.
-Needs the extra `lm-eval`.
+median of five; processor seconds. The harness gets batches of `--batch-size`. Prints both
+times, the ratio, the greatest difference of a log-likelihood, and both accuracies. Needs the extra `lm-eval`.
 """
 
 from __future__ import annotations

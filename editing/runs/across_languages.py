@@ -39,8 +39,7 @@ def load_across(folder: Path, own: Snapshot, seed: int) -> Snapshot:
             f"across = {folder}: it is of {theirs.since} to {theirs.as_of}, and the edits are of {mine.since} to "
             f"{mine.as_of}; refresh it with the same dates"
         )
-    shared = pc.is_in(other.edits["edit_id"], own.edits["edit_id"].combine_chunks())
-    part = keep_edits(other, other.edits.filter(shared))
+    part = _keep_shared(other, own)
     asked = part.questions.filter(pc.is_in(part.questions["kind"], pa.array(ASKED)))
     if not asked.num_rows:
         raise BadInput(
@@ -60,8 +59,16 @@ def read_both(own: Snapshot, other: Snapshot) -> Snapshot:
     )
 
 
-def probes_across(other: Snapshot, settings: ScoringSettings) -> pa.Table:
-    """`PROBES` of the other language's questions, each kind with `across_` before its name."""
-    probes = direct_probes(other.questions, settings)
+def probes_across(other: Snapshot, own: Snapshot, settings: ScoringSettings) -> pa.Table:
+    """`PROBES` of the other language's questions about the edits of `own`, each kind with `across_` before its name.
+
+    Raises BadInput where there are none.
+    """
+    probes = direct_probes(_keep_shared(other, own).questions, settings)
     kinds = pa.array([f"across_{kind}" for kind in probes["kind"].to_pylist()], pa.string())
     return probes.set_column(probes.schema.get_field_index("kind"), probes.schema.field("kind"), kinds)
+
+
+def _keep_shared(other: Snapshot, own: Snapshot) -> Snapshot:
+    shared = pc.is_in(other.edits["edit_id"], own.edits["edit_id"].combine_chunks())
+    return keep_edits(other, other.edits.filter(shared))

@@ -107,7 +107,7 @@ def _run(
             if run.only is not None:
                 snapshot, left_out = _keep_state(snapshot, run.only, prepared, settings, folder, progress)
                 settings = replace(settings, left_out={**settings.left_out, **left_out})
-            further = _further_probes(snapshot_dir, snapshot, settings)
+            further = _further_probes(snapshot_dir, snapshot, other, settings)
             experiment = Experiment(snapshot, settings, prepared, folder, progress, run_shards, further_probes=further)
             results = [score_unedited(experiment)]
             if run.sweep is not None:
@@ -129,12 +129,13 @@ def _run(
     return RunSummary(out, figures, cost.seconds, peak)
 
 
-def _further_probes(folder: Path, snapshot: Snapshot, settings: ExperimentSettings) -> pa.Table | None:
+def _further_probes(
+    folder: Path, snapshot: Snapshot, other: Snapshot | None, settings: ExperimentSettings
+) -> pa.Table | None:
     """`PROBES` beside those of the questions: about dates, and in another language."""
-    run, scoring = settings.run, settings.scoring
-    found = [make_date_probes(folder, snapshot, scoring.dates, run.seed)]
-    if run.across is not None:
-        found.append(probes_across(load_across(Path(run.across), snapshot, run.seed), scoring))
+    found = [make_date_probes(folder, snapshot, settings.scoring.dates, settings.run.seed)]
+    if other is not None:
+        found.append(probes_across(other, snapshot, settings.scoring))
     tables = [table for table in found if table is not None]
     return pa.concat_tables(tables) if tables else None
 

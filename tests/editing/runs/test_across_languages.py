@@ -48,7 +48,7 @@ def test_the_other_language_asks_about_the_same_edits_alone(own: Path, tmp_path:
     few = keep_edits(snapshot, snapshot.edits.slice(0, 2))
     other = load_across(other_folder, few, 0)
     assert other.edits["edit_id"].to_pylist() == few.edits["edit_id"].to_pylist()
-    probes = probes_across(other, ScoringSettings()).to_pylist()
+    probes = probes_across(other, few, ScoringSettings()).to_pylist()
     kinds = {probe["kind"] for probe in probes}
     assert {"across_edit", "across_paraphrase", "across_history"} <= kinds
     assert all(kind.startswith("across_") for kind in kinds)

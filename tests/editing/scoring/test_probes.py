@@ -22,15 +22,10 @@ from chronofacts.pipeline.exchange import import_snapshot
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.tables import QUESTIONS
 from tests.editing.conftest import Experiment
+from tests.pipeline.exchange.records import COUNTERFACT
 
-COUNTERFACT = {
-    "requested_rewrite": {
-        "prompt": "The mother tongue of {} is",
-        "relation_id": "P103",
-        "target_new": {"str": "Veldic", "id": "Q11"},
-        "target_true": {"str": "Orlish", "id": "Q12"},
-        "subject": "Mira Quell",
-    },
+FEW_PROBES = {
+    "requested_rewrite": COUNTERFACT["requested_rewrite"],
     "paraphrase_prompts": ["He left early. Mira Quell, a native"],
     "neighborhood_prompts": ["The mother tongue of Tom Ash is"],
     "attribute_prompts": [],
@@ -60,7 +55,7 @@ def chained() -> pa.Table:
 @pytest.fixture
 def counterfact(tmp_path: Path) -> Snapshot:
     file = tmp_path / "counterfact.json"
-    file.write_text(json.dumps([COUNTERFACT]), encoding="utf-8")
+    file.write_text(json.dumps([FEW_PROBES]), encoding="utf-8")
     import_snapshot(file, "counterfact", tmp_path / "S")
     return load_snapshot(tmp_path / "S")
 
