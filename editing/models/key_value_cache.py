@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
+from transformers.cache_utils import DynamicLayer
 
 __all__ = [
     "CacheUse",
@@ -22,6 +23,7 @@ __all__ = [
     "cache_of",
     "cache_use",
     "copy_rows",
+    "make_room",
     "near",
     "reading",
     "select_rows",
@@ -40,6 +42,8 @@ class CacheUse(NamedTuple):
     """Read on with several tokens at once, after rows that were copied."""
 
 
+ROOM = 32
+"""Tokens for which keys and values have room before all of them are copied."""
 LENGTH, READ, TOKENS = 12, 6, 97
 """Of the trial: how many tokens its texts have beyond a sliding window, how many are read after a cache, and how many
 different ones there are."""
@@ -88,6 +92,54 @@ def copy_rows(cache: Any, rows: int, device: torch.device | None) -> Any:
     made = copy.deepcopy(cache)
     select_rows(made, [0] * rows, device)
     return made
+
+
+def make_room(cache: Any) -> None:
+    """Let each step of a text that is being written copy one token; by itself a cache copies all that it holds.
+
+    Layers of other kinds (windows, recurrences, a family's own) stay as they are.
+    """
+    layers = getattr(cache, "layers", None)
+    for index, layer in enumerate(layers if isinstance(layers, list) else ()):
+        if type(layer) is DynamicLayer and layer.is_initialized:
+            layers[index] = _RoomyLayer(layer)
+
+
+class _RoomyLayer(DynamicLayer):
+    """`keys` and `values` are the beginnings of larger tensors, of which the ends are free."""
+
+    def __init__(self, layer: DynamicLayer) -> None:
+        super().__init__()
+        self.device, self.is_initialized = layer.device, True
+        self.keys, self.values = layer.keys, layer.values
+        self._room = (layer.keys, layer.values)
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        old = self.get_seq_length()
+        new = old + key_states.shape[-2]
+        if new > self._room[0].shape[-2]:
+            self._room = (_extend(self.keys, new + ROOM), _extend(self.values, new + ROOM))
+        for whole, states in zip(self._room, (key_states, value_states), strict=True):
+            whole[..., old:new, :] = states
+        self._show(new)
+        return self.keys, self.values
+
+    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
+        length, rows = self.get_seq_length(), beam_idx.to(self.device)
+        self._room = (self._room[0].index_select(0, rows), self._room[1].index_select(0, rows))
+        self._show(length)
+
+    def _show(self, length: int) -> None:
+        self.keys, self.values = (whole[..., :length, :] for whole in self._room)
+
+
+def _extend(tensor: torch.Tensor, length: int) -> torch.Tensor:
+    """(rows, heads, length, width): the tensor, and behind it what is yet to be written."""
+    whole = tensor.new_empty((*tensor.shape[:-2], length, tensor.shape[-1]))
+    whole[..., : tensor.shape[-2], :] = tensor
+    return whole
 
 
 def cache_use(model: Any) -> CacheUse:

@@ -13,7 +13,7 @@ import torch
 
 from chronofacts.editing.forward.prompt_prefix_cache import group_by_prefix
 from chronofacts.editing.models.encoding import batches_by_length
-from chronofacts.editing.models.key_value_cache import after_cache, cache_of, cache_use, select_rows
+from chronofacts.editing.models.key_value_cache import after_cache, cache_of, cache_use, make_room, select_rows
 from chronofacts.editing.models.load import context_length, keeps_some_logits
 
 __all__ = ["generate"]
@@ -87,6 +87,7 @@ class _Writer:
             read = {"use_cache": True, **after_cache(self._model, cache)} if self._cached else {"use_cache": False}
             output = self._model(input_ids=ids, **read, **self._only_last)
             cache, chosen = cache_of(output) if self._cached else None, self._choose(output.logits[:, -1])
+            make_room(cache)
             keep, following = [], []
             for index, (row, token) in enumerate(zip(going, chosen, strict=True)):
                 if position < len(prompts[row]):  # the model still reads its prompt

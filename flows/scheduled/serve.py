@@ -7,11 +7,12 @@ import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from chronofacts.flows.prefect_server import use_named_server
 from chronofacts.flows.scheduled.server import OwnServer, start_server
+from chronofacts.flows.stopping import Stopped
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
 __all__ = ["serve_monthly", "use_server"]
@@ -27,7 +28,7 @@ def serve_monthly(
 ) -> None:
     """Serve until stopped; show is called once with the address, the parameters, and the login of a server of our own.
 
-    Raises BadInput for words that are no parameters and for a schedule that is none, CheckFailed when a server of our
+    Raises Stopped, BadInput for words that are no parameters and for a schedule that is none, CheckFailed when a server of our
     own does not start or dies.
     """
     from prefect.client.schemas.schedules import construct_schedule
@@ -45,13 +46,22 @@ def serve_monthly(
     if (named := use_named_server()) is not None:
         with _places(parameters):
             show(named.api.removesuffix("/api"), parameters, "")
-            monthly.serve(name="monthly", cron=cron, parameters=parameters, limit=1)
+            _serve_until_stopped(cron, parameters)
         return
     login = os.environ.get(_LOGIN) or f"chronofacts:{secrets.token_urlsafe(24)}"
     with start_server(port, login) as server, use_server(server.api, login), _places(parameters):
         show(server.address, parameters, login)
         with _ending_with(server):
-            monthly.serve(name="monthly", cron=cron, parameters=parameters, limit=1)
+            _serve_until_stopped(cron, parameters)
+
+
+def _serve_until_stopped(cron: str, parameters: dict[str, Any]) -> None:
+    """Raises Stopped: serving has no end of its own, and Prefect, once it has taken the signals, ends without a word."""
+    from chronofacts.flows.scheduled.monthly import monthly
+
+    with suppress(SystemExit):  # of a SIGTERM that comes while Prefect starts
+        monthly.serve(name="monthly", cron=cron, parameters=parameters, limit=1)
+    raise Stopped(signal.SIGTERM)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from chronofacts.flows.scheduled.server import start_server
 from tests.flows.conftest import free_port
 
 SCHEDULED = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
@@ -103,6 +104,41 @@ def test_the_next_month_is_scheduled_behind_a_login_and_at_its_own_places_until_
             assert len(told) == 1 and "start `chronofacts serve` again" in told[0]
         finally:
             serving.kill()
+
+
+def wait_until_polled(api: str, login: str) -> None:
+    """The runner asks the server for runs: it has started, and the signals are its own."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        found = ask(api.removesuffix("/api"), "deployments/filter", {}, login)
+        if [one["status"] for one in found] == ["READY"]:
+            return
+        time.sleep(0.2)
+    raise AssertionError("nobody asks for runs")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_that_is_stopped_while_it_waits_for_a_run_says_so_and_exits_with_the_signals_code(
+    number: signal.Signals, own_prefect_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(own_prefect_home))
+    login = "name:password"
+    with start_server(free_port(), login) as server:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_API")}
+        named = {"PREFECT_API_URL": server.api, "PREFECT_API_AUTH_STRING": login, "PYTHONPATH": str(ROOT)}
+        with subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "chronofacts.flows.cli", "serve"],
+            cwd=tmp_path, env=kept | named, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        ) as serving:  # fmt: skip
+            try:
+                wait_until_polled(server.api, login)
+                serving.send_signal(number)
+                assert serving.wait(timeout=60) == 128 + number
+            finally:
+                serving.kill()
+            assert serving.stderr is not None
+            by = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+            assert serving.stderr.read().splitlines()[-1].startswith(f"chronofacts serve: stopped by {by}")
 
 
 def test_a_wrong_parameter_is_told_before_anything_is_served(tmp_path: Path) -> None:
