@@ -19,7 +19,7 @@ from chronofacts.editing.models.encoding import common_length
 from chronofacts.editing.models.key_value_cache import after_cache, cache_of, cache_use, copy_rows, select_rows
 from chronofacts.editing.models.load import keeps_some_logits
 
-__all__ = ["PromptPrefix", "extend_prefix", "group_by_prefix", "read_common_prefix"]
+__all__ = ["SHORTEST", "PromptPrefix", "extend_prefix", "group_by_prefix", "read_common_prefix"]
 
 SHORTEST = 24
 """Tokens in common below which sharing is not worth a pass of its own."""

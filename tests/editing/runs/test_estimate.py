@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from chronofacts.editing.runs.estimate import plan_of_small_world
+from chronofacts.editing.models.chat import ChatTokenizer
+from chronofacts.editing.models.key_value_cache import CacheUse
+from chronofacts.editing.runs.estimate import describe_plan, plan_of_small_world
 from chronofacts.editing.runs.experiment import run_experiment
 from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.scoring import all_probes
 from chronofacts.editing.small_world.pretrain import blank_model
 from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.schemas.errors import ChronoFactsError
+from tests.editing.models.conversations import TEMPLATE, tuned
+from tests.editing.models.families import tiny
 
 UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
@@ -50,6 +54,23 @@ def test_more_work_is_told_to_take_longer(
     snapshot = load_snapshot(invented)
     usual = seconds_of(plan_of_small_world(snapshot, read_settings(("none", "lora"), {})))
     assert seconds_of(plan_of_small_world(snapshot, read_settings(editors, words))) > usual
+
+
+def test_a_template_that_every_prompt_begins_with_is_counted_once(
+    invented: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chronofacts.editing.runs.estimate.seconds_per_token", lambda model, length: 1e-2)
+    snapshot, settings, model = load_snapshot(invented), read_settings(("none", "lora", "rome"), {}), tiny("llama")
+    plans = {}
+    for system in ("", "You answer every question as briefly as you can. " * 8):
+        tokenizer = ChatTokenizer(tuned(TEMPLATE.replace("{% for", f"{system}{{% for", 1)))
+        for texts in (True, False):
+            monkeypatch.setattr(
+                "chronofacts.editing.runs.estimate.cache_use", lambda _, texts=texts: CacheUse(1, texts)
+            )
+            plans[bool(system), texts] = seconds_of(describe_plan(snapshot, settings, "tuned", model, tokenizer))
+    assert plans[True, True] == pytest.approx(plans[False, True], rel=0.1)
+    assert plans[True, False] > 2 * plans[True, True]
 
 
 def test_the_plan_comes_before_the_model_is_made(invented: Path, tmp_path: Path) -> None:
