@@ -21,7 +21,8 @@ from chronofacts.schemas.errors import CheckFailed
 __all__ = ["OwnServer", "start_server"]
 
 _PATIENCE_S = 180.0  # a first start migrates a new database
-_GRACE_S = 5.0
+_GRACE_S = 1.0
+"""Within which a server ends by itself; one that still starts does not, and its database bears being killed."""
 
 
 class OwnServer(NamedTuple):
