@@ -82,6 +82,8 @@ def prepared(folder: Path) -> Iterator[dict[str, Command]]:
     benchmark.write_text("".join(json.dumps(_fact(number)) + "\n" for number in range(3000)))
     given = [word for key, value in TINY.items() for word in ("--set", f"{key}={value}")]
     tree = lambda out: lambda at: digests(at / out)  # noqa: E731
+    months = ["backfill", "--months", "2024-11..2024-12", "--source", "sample", "--relations", "capital,head_of_state"]
+    run(Command(lambda at: [*months, "--store", "store"], lambda at: {}), folder / "months")
     with serving(offices().store()) as endpoint, local_hub() as hub:
         os.environ["HF_TOKEN"] = TOKEN
         yield {
@@ -111,7 +113,12 @@ def prepared(folder: Path) -> Iterator[dict[str, Command]]:
             ),
             "experiment": Command(
                 lambda at: ["experiment", str(world), "--editor", "none,lora", "--out", "R", *given],
-                lambda at: _without_costs(at / "R"),
+                lambda at: _without_costs(at / "R", "run.json"),
+            ),
+            "backfill": Command(lambda at: [*months, "--store", "store"], tree("store")),
+            "follow": Command(
+                lambda at: ["follow", str(folder / "months/store"), "--editor", "lora", "--out", "F", *given],
+                lambda at: _without_costs(at / "F", "follow.json"),
             ),
             "serve": Command(
                 lambda at: ["serve", "--port", str(_free_port()), "--set", "source=sample"], lambda at: {}, ends=False
@@ -257,14 +264,11 @@ def _without_moments(snapshot: Path) -> dict[str, str]:
     return found
 
 
-def _without_costs(run_folder: Path) -> dict[str, str]:
-    """All files of a run, `run.json` without seconds and memory."""
-    found = digests(run_folder)
-    found.pop("run.json", None)
-    about = json.loads((run_folder / "run.json").read_text())
-    found["run.json"] = hashlib.sha256(json.dumps(_cut(about), sort_keys=True).encode()).hexdigest()
-    for name in [name for name in found if name.endswith("card.json")]:
-        text = json.loads((run_folder / name).read_text())
+def _without_costs(made: Path, about: str) -> dict[str, str]:
+    """All files of a run; `about` and the cards of edits without seconds and memory, and no page: it shows them."""
+    found = {name: digest for name, digest in digests(made).items() if not name.endswith(".html")}
+    for name in [name for name in found if name == about or name.endswith("card.json")]:
+        text = json.loads((made / name).read_text())
         found[name] = hashlib.sha256(json.dumps(_cut(text), sort_keys=True).encode()).hexdigest()
     return found
 
