@@ -2,33 +2,72 @@
 
 Waiting: torch's threads wait for one another after every product, many thousand times a second in a small model. By
 default they spin meanwhile, and where another program wants the cores, it is the spinning that gets them: with six
-others at work on two cores, a training of 4 s took 118. Threads that sleep instead wake up within microseconds.
+others at work on two cores, a training of 4 s took 118. Threads that sleep at once are woken up too late on cores that
+nobody else wants: a model of 135 million parameters takes a sixth longer. So they spin a little, then sleep.
 
 Number: as many as the cores that the scheduler's affinity and the control group's quota leave; OpenMP knows the first
-alone, and of a container with two cores of 64 would make 64 threads. How busy the machine is does not count: the order
-in which floats are added may depend on the number of threads, and results must not depend on what else runs.
+alone, and of a container with two cores of 64 would make 64 threads. A model whose products take microseconds has one
+(`fit_threads`). How busy the machine is does not count: the order in which floats are added may depend on the number of
+threads, and results must not depend on what else runs. Figures: `benchmarks/busy_cores.md`.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["SLEEPING", "count_cores", "prepare_threads"]
+__all__ = ["SMALL", "WAITING", "count_cores", "fit_threads", "prepare_threads", "threads_restored"]
 
-SLEEPING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
-"""OpenMP's word for it, which GCC's library obeys (the one in torch's wheels), and that of Intel's and LLVM's."""
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
+"""OpenMP's word for sleeping, how long threads of GCC's library (the one in torch's wheels) spin before it, some 50
+microseconds, and the word of Intel's and LLVM's, which counts in milliseconds."""
+SMALL = 20_000_000
+"""Parameters below which a second thread costs more than it brings."""
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
 def prepare_threads() -> None:
     """Set what torch's threads read when it is imported; what the environment says already stays."""
-    for name, value in SLEEPING.items():
-        os.environ.setdefault(name, value)
+    _Given.number = "OMP_NUM_THREADS" in os.environ
+    if "OMP_WAIT_POLICY" not in os.environ:
+        for name, value in WAITING.items():
+            os.environ.setdefault(name, value)
     cores = count_cores()
     if cores < _count_scheduled_cores():  # else OpenMP finds the same number
         os.environ.setdefault("OMP_NUM_THREADS", str(cores))
+
+
+class _Given:
+    number = False
+    """Whether the environment says how many threads there shall be."""
+
+
+def fit_threads(parameters: int, wanted: int | None = None) -> None:
+    """Let torch work with as many threads as a model of that size is worth.
+
+    wanted: so many; None: one for a small model, unless the environment says a number, and else torch's own choice.
+    """
+    import torch
+
+    if wanted:
+        torch.set_num_threads(wanted)
+    elif parameters < SMALL and not _Given.number:
+        torch.set_num_threads(1)
+
+
+@contextmanager
+def threads_restored() -> Iterator[None]:
+    """Afterwards torch has as many threads as before: a notebook goes on with other work."""
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def count_cores(groups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int:

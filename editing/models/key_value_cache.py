@@ -99,40 +99,40 @@ def make_room(cache: Any) -> None:
 
     Layers of other kinds (windows, recurrences, a family's own) stay as they are.
     """
-    layers = getattr(cache, "layers", None)
+    layers: Any = getattr(cache, "layers", None)
     for index, layer in enumerate(layers if isinstance(layers, list) else ()):
-        if type(layer) is DynamicLayer and layer.is_initialized:
-            layers[index] = _RoomyLayer(layer)
+        if type(layer) is DynamicLayer and layer.keys is not None and layer.values is not None:
+            layers[index] = _RoomyLayer(layer.keys, layer.values)
 
 
 class _RoomyLayer(DynamicLayer):
     """`keys` and `values` are the beginnings of larger tensors, of which the ends are free."""
 
-    def __init__(self, layer: DynamicLayer) -> None:
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
         super().__init__()
-        self.device, self.is_initialized = layer.device, True
-        self.keys, self.values = layer.keys, layer.values
-        self._room = (layer.keys, layer.values)
+        self.device, self.is_initialized = keys.device, True
+        self.keys, self.values = self._room = (keys, values)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         old = self.get_seq_length()
         new = old + key_states.shape[-2]
-        if new > self._room[0].shape[-2]:
-            self._room = (_extend(self.keys, new + ROOM), _extend(self.values, new + ROOM))
-        for whole, states in zip(self._room, (key_states, value_states), strict=True):
-            whole[..., old:new, :] = states
-        self._show(new)
-        return self.keys, self.values
+        keys, values = self._room
+        if new > keys.shape[-2]:
+            keys, values = self._room = (_extend(keys, new + ROOM), _extend(values, new + ROOM))
+        keys[..., old:new, :], values[..., old:new, :] = key_states, value_states
+        return self._show(new)
 
     def reorder_cache(self, beam_idx: torch.Tensor) -> None:
         length, rows = self.get_seq_length(), beam_idx.to(self.device)
         self._room = (self._room[0].index_select(0, rows), self._room[1].index_select(0, rows))
         self._show(length)
 
-    def _show(self, length: int) -> None:
-        self.keys, self.values = (whole[..., :length, :] for whole in self._room)
+    def _show(self, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+        shown = (self._room[0][..., :length, :], self._room[1][..., :length, :])
+        self.keys, self.values = shown
+        return shown
 
 
 def _extend(tensor: torch.Tensor, length: int) -> torch.Tensor:

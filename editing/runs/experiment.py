@@ -17,7 +17,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 
 from chronofacts.editing.editors import EditBatch, EditedModel, EditorSettings
 from chronofacts.editing.editors.saved_edit import CARD, SavedSettings, check_editor, read_card
@@ -45,8 +44,9 @@ from chronofacts.editing.runs.sweep import choose_best
 from chronofacts.editing.runs.unedited import ask_edits, keep_state, unedited_cache
 from chronofacts.editing.scoring import SCORES, ScoreCache, ScoringSettings, all_probes, evaluate, score
 from chronofacts.editing.scoring.cache import state_key
-from chronofacts.editing.small_world.pretrain import pretrain
+from chronofacts.editing.small_world.pretrain import blank_model, pretrain
 from chronofacts.editing.snapshot import Snapshot, load_snapshot
+from chronofacts.editing.threads import fit_threads, threads_restored
 from chronofacts.editing.training import TrainingFailed
 from chronofacts.schemas.errors import BadInput, CheckFailed, ChronoFactsError
 
@@ -71,7 +71,7 @@ def run_experiment(
     when an interrupted run of another model or snapshot stands in the way.
     """
     check_tasks(settings.scoring)
-    with steady(progress) as steadied:
+    with steady(progress) as steadied, threads_restored():
         return _run(snapshot_dir, model, settings, out, steadied, run_shards)
 
 
@@ -85,8 +85,6 @@ def _run(
 ) -> RunSummary:
     progress(f"reading {snapshot_dir}")
     snapshot, run = load_snapshot(snapshot_dir), settings.run
-    if run.threads:
-        torch.set_num_threads(run.threads)
     snapshot = run.cut(snapshot)
     if run.mode == "one-at-a-time":
         snapshot, left_out = choose_single_edits(snapshot, run.alone_edits, run.seed)
@@ -161,7 +159,7 @@ def _keep_state(
 def prepare_model(
     snapshot: Snapshot, name: str, folder: Path, settings: ExperimentSettings, progress: Callable[[str], None]
 ) -> PreparedModel:
-    """Load the model, or pretrain the small world and save it in `folder / "model"`.
+    """Load the model, or pretrain the small world and save it in `folder / "model"`; torch has threads for its size.
 
     Takes the small world of an interrupted run from there, unless its weights changed.
     """
@@ -171,11 +169,13 @@ def prepare_model(
         device = "auto" if run.device_map else own_device(run.device)
         with Cost() as cost:
             model, tokenizer = load_model(name, run.dtype, device, run.revision, run.device_map, run.chat)
+        fit_threads(model.num_parameters(), run.threads)
         return PreparedModel(model, tokenizer, name, model_hash(model), {}, cost.seconds, cost.peak_mb, name)
     if settings.run.chat == "yes":
         raise BadInput(
             "the small world has no chat template; take --set chat=auto, or a --model tuned for conversation"
         )
+    fit_threads(blank_model(settings.world).num_parameters(), settings.run.threads)
     location = folder / "model"
     if found := load_checkpoint(folder, MODEL):
         model, tokenizer = load_model(str(location), device="cpu")

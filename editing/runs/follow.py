@@ -40,6 +40,7 @@ from chronofacts.editing.runs.unedited import unedited_cache
 from chronofacts.editing.scoring import ScoreCache, evaluate
 from chronofacts.editing.scoring.cache import state_key
 from chronofacts.editing.scoring.score_tables import PROBES
+from chronofacts.editing.threads import threads_restored
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Followed", "run_follow"]
@@ -83,7 +84,7 @@ def run_follow(
     and as `load_months` and `load_model`.
     """
     _check_settings(settings)
-    with steady(progress) as steadied:
+    with steady(progress) as steadied, threads_restored():
         months = load_months(folders, settings.run.limit, settings.run.seed)
         hashes = [snapshot_hash(month.snapshot) for month in months]
         identity = {"snapshots": hashes, "model": model, "settings": {**settings.given, "seed": settings.run.seed}}

@@ -28,6 +28,7 @@ from chronofacts.editing.runs.settings import ExperimentSettings
 from chronofacts.editing.runs.unedited import ask_edits, make_base_answers, unedited_cache
 from chronofacts.editing.scoring.answer_sets import named
 from chronofacts.editing.snapshot import Snapshot, load_snapshot
+from chronofacts.editing.threads import fit_threads, threads_restored
 from chronofacts.schemas.manifest import SnapshotManifest
 
 __all__ = ["StaleAnswer", "Staleness", "run_stale"]
@@ -92,11 +93,12 @@ def run_stale(
     Raises BadInput as `load_snapshot` and `load_model`.
     """
     run = settings.run
-    with steady(progress) as steadied:
+    with steady(progress) as steadied, threads_restored():
         steadied(f"reading {snapshot_dir}")
         snapshot = run.cut(load_snapshot(snapshot_dir))
         steadied(f"loading {model}")
         loaded, tokenizer = load_model(model, run.dtype, run.device, run.revision, run.device_map, run.chat)
+        fit_threads(loaded.num_parameters(), run.threads)
         prepared = PreparedModel(loaded, tokenizer, model, model_hash(loaded), {}, 0.0, 0.0)
         scoring = settings.scoring
         if prepared.chats and not {"prefix", "scoring.prefix"} & set(settings.given):

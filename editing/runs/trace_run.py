@@ -14,6 +14,7 @@ from chronofacts.editing.options import option_names, parse_options
 from chronofacts.editing.progress import steady
 from chronofacts.editing.runs.settings import RunSettings
 from chronofacts.editing.snapshot import load_snapshot
+from chronofacts.editing.threads import fit_threads, threads_restored
 from chronofacts.editing.tracing.heat_map import draw_heat_map
 from chronofacts.editing.tracing.layers import MEMIT_LAYERS, average, suggest_layers
 from chronofacts.editing.tracing.trace import TraceSettings, trace
@@ -48,10 +49,11 @@ def run_trace(
     of_run = {key: text for key, text in settings.items() if key in option_names(RunSettings)}
     of_trace = {key: text for key, text in settings.items() if key not in of_run}
     run, chosen = parse_options(RunSettings, of_run, "the run"), parse_options(TraceSettings, of_trace, "the trace")
-    with steady(progress) as steadied:
+    with steady(progress) as steadied, threads_restored():
         steadied(f"loading {model_name}")
         snapshot = run.cut(load_snapshot(snapshot_dir))
         model, tokenizer = load_model(model_name, run.dtype, run.device, run.revision, run.device_map, run.chat)
+        fit_threads(model.num_parameters(), run.threads)
         effects = trace(model, tokenizer, snapshot.edits, chosen, steadied)
     averages = average(effects, chosen.seed)
     facts = len(set(effects["edit_id"].to_pylist()))

@@ -85,12 +85,14 @@ def edit(
     from chronofacts.editing.edited import answer, edit
     from chronofacts.editing.editors import read_editor_settings
     from chronofacts.editing.models.load import load_model
+    from chronofacts.editing.threads import fit_threads
 
     chosen = read_editor_settings(
         editor, {key.removeprefix(f"{editor}."): value for key, value in words.items()}, seed=0
     )
     log.info("loading %s", model)
     loaded, tokenizer = load_model(model)
+    fit_threads(loaded.num_parameters())
     wanted = {fact.prompt: fact.target for fact in several} | {
         text: fact.target for fact in several for text in fact.paraphrases
     }

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-_GRACE_S = 5.0
+_GRACE_S = 2.0
 
 
 def end_with_parent() -> None:

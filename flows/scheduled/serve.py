@@ -28,8 +28,8 @@ def serve_monthly(
 ) -> None:
     """Serve until stopped; show is called once with the address, the parameters, and the login of a server of our own.
 
-    Raises Stopped, BadInput for words that are no parameters and for a schedule that is none, CheckFailed when a server of our
-    own does not start or dies.
+    Raises Stopped, BadInput for words that are no parameters and for a schedule that is none, CheckFailed when a server
+    of our own does not start or dies.
     """
     from prefect.client.schemas.schedules import construct_schedule
 
@@ -56,7 +56,7 @@ def serve_monthly(
 
 
 def _serve_until_stopped(cron: str, parameters: dict[str, Any]) -> None:
-    """Raises Stopped: serving has no end of its own, and Prefect, once it has taken the signals, ends without a word."""
+    """Raises Stopped: serving has no end of its own, and Prefect, once the signals are its own, ends without a word."""
     from chronofacts.flows.scheduled.monthly import monthly
 
     with suppress(SystemExit):  # of a SIGTERM that comes while Prefect starts

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from chronofacts.editing.threads import SLEEPING, count_cores
+from chronofacts.editing.threads import SMALL, WAITING, count_cores, fit_threads, threads_restored
 
 ROOT = Path(__file__).resolve().parents[2]
 MINE = len(os.sched_getaffinity(0))
@@ -71,7 +72,7 @@ def environment(given: dict[str, str]) -> dict[str, str]:
     """What the environment says before torch is there."""
     imports = "import json, os, sys, chronofacts.editing"
     code = f"{imports}; assert 'torch' not in sys.modules; print(json.dumps(dict(os.environ)))"
-    names = {*SLEEPING, "OMP_NUM_THREADS"}
+    names = {*WAITING, "OMP_NUM_THREADS"}
     clean = {key: value for key, value in os.environ.items() if key not in names}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=clean | given, capture_output=True, text=True, check=True
@@ -81,6 +82,33 @@ def environment(given: dict[str, str]) -> dict[str, str]:
 
 
 def test_idle_threads_sleep_unless_the_environment_says_otherwise() -> None:
-    assert environment({}).items() >= SLEEPING.items()
-    assert environment({"OMP_WAIT_POLICY": "ACTIVE"})["OMP_WAIT_POLICY"] == "ACTIVE"
+    assert environment({}).items() >= WAITING.items()
+    assert environment({"OMP_WAIT_POLICY": "ACTIVE"}) == {"OMP_WAIT_POLICY": "ACTIVE"}
     assert environment({"OMP_NUM_THREADS": "7"})["OMP_NUM_THREADS"] == "7"
+
+
+def test_a_small_model_has_one_thread_and_a_larger_one_all_until_the_work_is_done() -> None:
+    with threads_restored():
+        torch.set_num_threads(2)
+        with threads_restored():
+            fit_threads(SMALL)
+            assert torch.get_num_threads() == 2
+            fit_threads(SMALL - 1)
+            assert torch.get_num_threads() == 1
+            fit_threads(SMALL - 1, 2)
+            assert torch.get_num_threads() == 2
+            fit_threads(SMALL, 1)
+        assert torch.get_num_threads() == 2
+
+
+def test_a_number_of_threads_in_the_environment_goes_before_the_models_size() -> None:
+    code = (
+        "from chronofacts.editing.threads import fit_threads; import chronofacts.editing, torch; fit_threads(1); "
+        "print(torch.get_num_threads())"
+    )
+    clean = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    for given, threads in (({"OMP_NUM_THREADS": "2"}, 2), ({}, 1)):
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=clean | given, capture_output=True, text=True, check=True
+        )
+        assert int(done.stdout) == threads

@@ -1,10 +1,10 @@
 """Training texts: the edits in some of their wordings, and sentences that the model must not forget.
 
 The last paraphrases of an edit are never trained, so that the paraphrase metric measures generalization:
-`paraphrases=n` trains the first n, and leaves out at least one. Replay follows recipe D of `reference/ecosystem.md`
-(history at 0.97): past facts of the edited subjects, and facts that no edit touches. It never repeats a probe. What no
-edit touches may be answered as the model itself answers it (`answer_as_before`): a model that knows other facts, and
-answers in sentences, would else be taught both anew.
+`paraphrases=n` trains the first n, and leaves out at least one. Replay is of past facts of the edited subjects and of
+facts that no edit touches: with both, history stayed at 0.97. It never repeats a probe. What no edit touches may be
+answered as the model itself answers it (`answer_as_before`): a model that knows other facts, and answers in sentences,
+would else be taught both anew.
 """
 
 from __future__ import annotations
