@@ -92,7 +92,7 @@ def test_the_sample_is_refreshed_from_an_empty_folder(python: str, empty: Path) 
 def test_the_program_is_named_chronofacts_and_explains_itself(installed: Path, python: str, empty: Path) -> None:
     entry = next((installed / "venv").glob("lib/python*/site-packages/chronofacts-*/entry_points.txt"))
     assert "chronofacts = chronofacts.flows.program:main" in entry.read_text(encoding="utf-8")
-    assert "--quick" in run(empty, python, "-m", "chronofacts.flows.cli", "demo", "--help")
+    assert "--quick" in run(empty, python, "-m", "chronofacts", "demo", "--help")
 
 
 def test_a_source_distribution_can_be_built_into_the_same_wheel(installed: Path, tmp_path: Path) -> None:
