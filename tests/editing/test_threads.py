@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from chronofacts.editing import threads
 from chronofacts.editing.threads import SMALL, WAITING, count_cores, fit_threads, threads_restored
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,7 +88,10 @@ def test_idle_threads_sleep_unless_the_environment_says_otherwise() -> None:
     assert environment({"OMP_NUM_THREADS": "7"})["OMP_NUM_THREADS"] == "7"
 
 
-def test_a_small_model_has_one_thread_and_a_larger_one_all_until_the_work_is_done() -> None:
+def test_a_small_model_has_one_thread_and_a_larger_one_all_until_the_work_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threads._Given, "number", False)
     with threads_restored():
         torch.set_num_threads(2)
         with threads_restored():
@@ -107,8 +111,8 @@ def test_a_number_of_threads_in_the_environment_goes_before_the_models_size() ->
         "print(torch.get_num_threads())"
     )
     clean = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
-    for given, threads in (({"OMP_NUM_THREADS": "2"}, 2), ({}, 1)):
+    for given, number in (({"OMP_NUM_THREADS": "2"}, 2), ({}, 1)):
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=ROOT, env=clean | given, capture_output=True, text=True, check=True
         )
-        assert int(done.stdout) == threads
+        assert int(done.stdout) == number
