@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-__all__ = ["GRACE_S", "Stopped", "end_on_signal", "leave", "listen", "stoppable"]
+__all__ = ["GRACE_S", "Stopped", "end_on_signal", "heard", "leave", "listen", "stoppable"]
 
 GRACE_S = 1.4
 """From the signal on; with what is left the program ends within two seconds."""
@@ -44,6 +44,8 @@ class _Program:
     listens = False
     tell: Tell | None = None
     """Of the command that runs; None: there is none, it has told already, or it takes its own time."""
+    heard: int | None = None
+    """The last signal that was to stop the program, whoever has taken it."""
 
 
 def listen() -> None:
@@ -58,6 +60,11 @@ def listen() -> None:
     # Python's own handlers wait for the main thread, which may be in a library; this pipe is written to at once.
     signal.set_wakeup_fd(told, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(heard,), daemon=True).start()
+
+
+def heard() -> int | None:
+    """The signal by which the program was told to stop, also where a library has taken it; None: none yet."""
+    return _Program.heard
 
 
 @contextmanager
@@ -115,8 +122,10 @@ def _watch(heard: int) -> None:
     """Wait for a signal, then for the command's own end, and end the process where that does not come."""
     while True:
         for number in os.read(heard, 64):
-            if number in STOPS and _Program.tell is not None:
-                _end_in_time(number)
+            if number in STOPS:
+                _Program.heard = number
+                if _Program.tell is not None:
+                    _end_in_time(number)
 
 
 def _end_in_time(number: int) -> None:

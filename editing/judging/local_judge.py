@@ -14,6 +14,7 @@ from chronofacts.editing.judging.items import Item, list_items, read_scores, wri
 from chronofacts.editing.models.encoding import encode, render
 from chronofacts.editing.models.load import context_length, load_model, model_hash
 from chronofacts.editing.scoring.teacher_forcing import teacher_force
+from chronofacts.editing.threads import fit_threads
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["judge_locally"]
@@ -35,6 +36,7 @@ def judge_locally(
             items.setdefault(item.prompt_hash, item)
     progress(f"judge: loading {model}")
     loaded, tokenizer = load_model(model)
+    fit_threads(loaded.num_parameters())
     judge = f"{Path(model).name} {model_hash(loaded)}"
     several = list(items.values())
     prompts = [render(write_prompt(item.question, item.gold, item.answer), "question") for item in several]

@@ -129,6 +129,12 @@ class _RoomyLayer(DynamicLayer):
         self._room = (self._room[0].index_select(0, rows), self._room[1].index_select(0, rows))
         self._show(length)
 
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        self.reorder_cache(torch.arange(len(self._room[0]))[indices.cpu()])
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        self.reorder_cache(torch.arange(len(self._room[0])).repeat_interleave(repeats))
+
     def _show(self, length: int) -> tuple[torch.Tensor, torch.Tensor]:
         shown = (self._room[0][..., :length, :], self._room[1][..., :length, :])
         self.keys, self.values = shown

@@ -46,7 +46,7 @@ from chronofacts.editing.scoring import SCORES, ScoreCache, ScoringSettings, all
 from chronofacts.editing.scoring.cache import state_key
 from chronofacts.editing.small_world.pretrain import blank_model, pretrain
 from chronofacts.editing.snapshot import Snapshot, load_snapshot
-from chronofacts.editing.threads import fit_threads, threads_restored
+from chronofacts.editing.threads import SMALL, fit_threads, threads_restored
 from chronofacts.editing.training import TrainingFailed
 from chronofacts.schemas.errors import BadInput, CheckFailed, ChronoFactsError
 
@@ -93,6 +93,7 @@ def _run(
     read = snapshot if other is None else read_both(snapshot, other)
     with own_folder(out) as own, resumable(own, _identify(read, model, settings), progress) as folder:
         with Cost() as cost:
+            _fit_threads(model, settings)
             if model == SMALL_WORLD:
                 progress(plan_of_small_world(read, settings))
             prepared = prepare_model(read, model, folder, settings, progress)
@@ -163,6 +164,7 @@ def prepare_model(
 
     Takes the small world of an interrupted run from there, unless its weights changed.
     """
+    _fit_threads(name, settings)
     if name != SMALL_WORLD:
         progress(f"loading {name}")
         run = settings.run
@@ -175,7 +177,6 @@ def prepare_model(
         raise BadInput(
             "the small world has no chat template; take --set chat=auto, or a --model tuned for conversation"
         )
-    fit_threads(blank_model(settings.world).num_parameters(), settings.run.threads)
     location = folder / "model"
     if found := load_checkpoint(folder, MODEL):
         model, tokenizer = load_model(str(location), device="cpu")
@@ -190,6 +191,12 @@ def prepare_model(
     facts: dict[str, Any] = {"hash": model_hash(model), "report": asdict(report), **costs}
     save_checkpoint(folder, MODEL, facts, {})
     return PreparedModel(model, tokenizer, name, location=str(location), **facts)
+
+
+def _fit_threads(name: str, settings: ExperimentSettings) -> None:
+    """Before the model is there: of one that is yet to be loaded, its size is not known."""
+    parameters = blank_model(settings.world).num_parameters() if name == SMALL_WORLD else SMALL
+    fit_threads(parameters, settings.run.threads)
 
 
 def score_unedited(experiment: Experiment) -> EditorResult:

@@ -48,6 +48,8 @@ class Shard:
     probes: Path
     out: Path
     number: int
+    threads: int
+    """Of the process that shares the work; each part has its part of them."""
 
 
 ShardRunner = Callable[[Callable[[Shard], Path], Sequence[Shard]], Sequence[Path]]
@@ -69,7 +71,7 @@ def score_in_shards(
     for number, part in enumerate(parts):
         source, out = folder / f"probes-{number}.parquet", folder / f"results-{number}.parquet"
         pq.write_table(probes.take(part), source)
-        shards.append(Shard(model, settings, source, out, number))
+        shards.append(Shard(model, settings, source, out, number, torch.get_num_threads()))
     results = pa.concat_tables([pq.read_table(path) for path in run_shards(score_shard, shards)])
     back = pa.compute.sort_indices(pa.concat_arrays(parts))
     return results.take(back).cast(RESULTS)
@@ -77,7 +79,7 @@ def score_in_shards(
 
 def score_shard(shard: Shard) -> Path:
     """Load the model state and write its results on the shard's probes; returns their file."""
-    torch.set_num_threads(max(1, torch.get_num_threads() // shard.settings.processes))
+    torch.set_num_threads(max(1, shard.threads // shard.settings.processes))
     ref = shard.model
     model, tokenizer = load_model(ref.name, ref.dtype, _choose_device(shard), ref.revision, chat=ref.chat)
     if ref.adapter is not None:

@@ -41,7 +41,8 @@ class RunSettings:
     and perplexity); none: 25 for each fact, and at least 1,500."""
     seed: int = 0
     threads: int | None = None
-    """Of torch on a CPU; none: torch's own choice."""
+    """Of torch on a CPU; none: what OMP_NUM_THREADS says, else one for a model of less than 5 million parameters, and
+    for others as many as there are cores."""
     mode: Literal["all", "one-at-a-time", "chunks", "batches"] = "all"
     """`all`: one edit of all facts; `one-at-a-time`: each fact alone on the unedited model, with questions about it
     alone; `chunks`: `chunk` facts at a time, each chunk on the model that the chunks before it left; `batches`: so many

@@ -12,7 +12,7 @@ from typing import Any
 
 from chronofacts.flows.prefect_server import use_named_server
 from chronofacts.flows.scheduled.server import OwnServer, start_server
-from chronofacts.flows.stopping import Stopped
+from chronofacts.flows.stopping import Stopped, heard
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
 __all__ = ["serve_monthly", "use_server"]
@@ -59,9 +59,13 @@ def _serve_until_stopped(cron: str, parameters: dict[str, Any]) -> None:
     """Raises Stopped: serving has no end of its own, and Prefect, once the signals are its own, ends without a word."""
     from chronofacts.flows.scheduled.monthly import monthly
 
-    with suppress(SystemExit):  # of a SIGTERM that comes while Prefect starts
-        monthly.serve(name="monthly", cron=cron, parameters=parameters, limit=1)
-    raise Stopped(signal.SIGTERM)
+    try:
+        with suppress(SystemExit):  # of a SIGTERM that comes while Prefect starts
+            monthly.serve(name="monthly", cron=cron, parameters=parameters, limit=1)
+    except Exception:  # whatever Prefect meets on its way out, as a server that was stopped together with us
+        if heard() is None:
+            raise
+    raise Stopped(heard() or signal.SIGTERM)
 
 
 @contextmanager
@@ -102,18 +106,26 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _ending_with(server: OwnServer) -> Iterator[None]:
-    """Raises CheckFailed once the server has died: without one nothing would ever run again."""
+    """Raises CheckFailed once the server has died: without one nothing would ever run again.
+
+    One that dies of what stops us, as where a service manager ends a whole group of processes, is no fault.
+    """
     died, done = threading.Event(), threading.Event()
 
     def watch() -> None:
         while not done.wait(_LOOK_S):
-            if server.process.poll() is not None:
+            if server.process.poll() is None:
+                continue
+            stopped = heard()
+            if stopped is None:
                 died.set()
                 os.kill(os.getpid(), signal.SIGTERM)
-                if not done.wait(_GRACE_S):  # what serves waits for a server that is not there
-                    os.write(2, _told(server).encode() + b"\n")
-                    os._exit(1)
-                return
+            if not done.wait(_GRACE_S):  # what serves waits for a server that is not there
+                os.write(
+                    2, (f"stopped by {signal.Signals(stopped).name}" if stopped else _told(server)).encode() + b"\n"
+                )
+                os._exit(128 + stopped if stopped else 1)
+            return
 
     threading.Thread(target=watch, daemon=True).start()
     try:

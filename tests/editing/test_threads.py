@@ -6,14 +6,22 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from chronofacts.editing import threads
+from chronofacts.editing.models.load import save_model
+from chronofacts.editing.runs.experiment import run_experiment
+from chronofacts.editing.runs.settings import read_settings
+from chronofacts.editing.runs.stale_run import run_stale
 from chronofacts.editing.threads import SMALL, WAITING, count_cores, fit_threads, threads_restored
+from tests.editing.models.families import tiny, tiny_tokenizer
+from tests.flows.tiny_runs import TINY
 
+WORLD = {key: value for key, value in TINY.items() if not key.startswith("lora")}
 ROOT = Path(__file__).resolve().parents[2]
 MINE = len(os.sched_getaffinity(0))
 
@@ -84,7 +92,8 @@ def environment(given: dict[str, str]) -> dict[str, str]:
 
 def test_idle_threads_sleep_unless_the_environment_says_otherwise() -> None:
     assert environment({}).items() >= WAITING.items()
-    assert environment({"OMP_WAIT_POLICY": "ACTIVE"}) == {"OMP_WAIT_POLICY": "ACTIVE"}
+    told = environment({"OMP_WAIT_POLICY": "ACTIVE"})
+    assert told["OMP_WAIT_POLICY"] == "ACTIVE" and told.keys().isdisjoint(WAITING.keys() - {"OMP_WAIT_POLICY"})
     assert environment({"OMP_NUM_THREADS": "7"})["OMP_NUM_THREADS"] == "7"
 
 
@@ -116,3 +125,34 @@ def test_a_number_of_threads_in_the_environment_goes_before_the_models_size() ->
             [sys.executable, "-c", code], cwd=ROOT, env=clean | given, capture_output=True, text=True, check=True
         )
         assert int(done.stdout) == number
+
+
+def _experiment(snapshot: Path, model: Path, words: dict[str, str], out: Path, say: Callable[[str], None]) -> None:
+    run_experiment(snapshot, str(model), read_settings(["none"], words), out, say)
+
+
+def _small_world(snapshot: Path, model: Path, words: dict[str, str], out: Path, say: Callable[[str], None]) -> None:
+    run_experiment(snapshot, "small-world", read_settings(["none"], words | WORLD), out, say)
+
+
+def _stale(snapshot: Path, model: Path, words: dict[str, str], out: Path, say: Callable[[str], None]) -> None:
+    run_stale(snapshot, str(model), read_settings(["none"], words), say)
+
+
+@pytest.mark.parametrize("run", [_experiment, _small_world, _stale])
+def test_a_run_has_the_threads_that_its_settings_say_and_gives_them_back(
+    run: Callable[..., None], invented: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_model(tiny("llama"), tiny_tokenizer(), tmp_path / "model")
+    monkeypatch.setattr(threads._Given, "number", False)
+    few = {"limit": "4", "limit_sentences": "8", "cache": "none", "scoring.fluency": "0", "scoring.hops": "false"}
+    for words, number in (({"threads": "2"}, 2), ({}, 1)):
+        used: list[int] = []
+
+        def say(line: str, used: list[int] = used) -> None:
+            used.append(torch.get_num_threads())
+
+        with threads_restored():
+            torch.set_num_threads(3)
+            run(invented, tmp_path / "model", few | words, tmp_path / f"R{number}", say)
+            assert used[-1] == number and torch.get_num_threads() == 3

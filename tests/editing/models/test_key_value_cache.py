@@ -50,6 +50,22 @@ def test_a_copy_of_a_cache_with_room_is_written_to_alone() -> None:
     torch.testing.assert_close(read, model(input_ids=ids[:1, :5]).logits[:, -1:])
 
 
+@torch.inference_mode()
+def test_rows_may_be_chosen_and_repeated_in_every_way_that_a_cache_knows() -> None:
+    model, ids = tiny("llama"), torch.arange(24).view(3, 8)
+    for choose, rows in (
+        (lambda cache: cache.batch_select_indices(torch.tensor([True, False, True])), [0, 2]),
+        (lambda cache: cache.batch_select_indices(torch.tensor([2, 1])), [2, 1]),
+        (lambda cache: cache.batch_repeat_interleave(2), [0, 0, 1, 1, 2, 2]),
+    ):
+        cache = cache_of(model(input_ids=ids[:, :6], use_cache=True, **after_cache(model, None)))
+        make_room(cache)
+        model(input_ids=ids[:, 6:7], use_cache=True, **after_cache(model, cache))
+        choose(cache)
+        read = model(input_ids=ids[rows, 7:], use_cache=True, **after_cache(model, cache)).logits
+        torch.testing.assert_close(read, model(input_ids=ids[rows]).logits[:, -1:])
+
+
 def test_what_is_no_cache_of_ours_is_left_alone() -> None:
     make_room(None)
     make_room(((torch.zeros(1), torch.zeros(1)),))

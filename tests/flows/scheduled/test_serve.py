@@ -141,6 +141,28 @@ def test_one_that_is_stopped_while_it_waits_for_a_run_says_so_and_exits_with_the
             assert serving.stderr.read().splitlines()[-1].startswith(f"chronofacts serve: stopped by {by}")
 
 
+def test_one_that_is_stopped_together_with_its_own_server_says_by_what(own_prefect_home: Path, tmp_path: Path) -> None:
+    """As a service manager does, which signals every process of a service."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment = {**kept, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(own_prefect_home), "PYTHONUNBUFFERED": "1"}
+    port = free_port()
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "chronofacts.flows.cli", "serve", "--port", str(port), "--json"],
+        cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as serving:  # fmt: skip
+        try:
+            wait_until_polled(f"http://127.0.0.1:{port}", result_of(serving)["login"])
+            for process in (server_of(serving.pid), serving.pid):
+                os.kill(process, signal.SIGTERM)
+            assert serving.stderr is not None
+            told = serving.stderr.read().splitlines()
+            assert serving.wait(timeout=60) == 128 + signal.SIGTERM
+        finally:
+            serving.kill()
+        assert told[-1].startswith("chronofacts serve: stopped by SIGTERM")
+        assert not any("Traceback" in line for line in told)
+
+
 def test_a_wrong_parameter_is_told_before_anything_is_served(tmp_path: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     done = subprocess.run(
