@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 __all__ = ["fold", "matches", "normalise", "plain_words", "token_f1"]
 
@@ -17,8 +18,11 @@ NUMBER = re.compile(r"\d+(?:[.,]\d+)+")
 THOUSANDS = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
 POINT = "\ue000"
 """Stands for the point in a number until all punctuation is gone; no text has it."""
+REMEMBERED = 1 << 14
+"""Texts of which the normalised one is kept: every metric compares the same answers and names again."""
 
 
+@lru_cache(REMEMBERED)
 def normalise(text: str) -> str:
     """Case, accents of Latin letters, punctuation, spaces and a leading article removed.
 
