@@ -41,7 +41,7 @@ COMMANDS: dict[str, Sequence[str]] = {
     "busy_cores": [],
     "editing_small_world": [SNAPSHOT],
     "editors_cost": [SNAPSHOT, WORLD],
-    "months": ["{out}/months", "--limit", "6"],
+    "months": ["{out}/months"],
     "model_families": [],
     "attacks": [],
     "soak": [],
