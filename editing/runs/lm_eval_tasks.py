@@ -17,6 +17,10 @@ from chronofacts.schemas.errors import BadInput
 __all__ = ["TaskFigure", "check_tasks", "run_tasks"]
 
 
+RESAMPLES = 100
+"""Of figures that have no closed form of their error; with none, the harness tells the error of no figure at all."""
+
+
 @dataclass(frozen=True)
 class TaskFigure:
     """One metric of one task."""
@@ -67,7 +71,7 @@ def run_tasks(
         model=harness,
         tasks=list(settings.lm_eval),
         limit=settings.lm_eval_limit,
-        bootstrap_iters=0,
+        bootstrap_iters=RESAMPLES,
         log_samples=False,
         task_manager=_tasks(settings),
     )

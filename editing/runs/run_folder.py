@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -24,6 +25,7 @@ from chronofacts.editing.metrics.summary import (
     compare,
     lifelong,
     over_batches,
+    share_interval,
     summarise,
     summarise_forgetting,
 )
@@ -43,6 +45,8 @@ __all__ = ["describe_edit", "snapshot_hash", "write_json", "write_run"]
 
 NORMAL = 1.96
 """Standard errors on both sides of 95 % of a normal distribution."""
+SHARES_OF_TASKS = ("acc", "acc_norm", "exact_match")
+"""Metrics of the harness that are right or wrong for each document."""
 
 
 def write_run(
@@ -146,13 +150,24 @@ def _measure(
 
 
 def _tabulate_tasks(tasks: Mapping[str, TaskFigure], by: str = "all", group: str | None = None) -> pa.Table:
-    """Figures of lm-evaluation-harness, its standard error as an interval."""
-    rows = [
-        {"metric": name, "by": by, "group": group, "value": one.value, "n": one.n}
-        | {"low": one.value - NORMAL * (one.stderr or 0.0), "high": one.value + NORMAL * (one.stderr or 0.0)}
-        for name, one in tasks.items()
-    ]
+    """Figures of lm-evaluation-harness with an interval."""
+    rows = []
+    for name, one in tasks.items():
+        low, high = _task_interval(name, one)
+        rows.append(
+            {"metric": name, "by": by, "group": group, "value": one.value, "n": one.n, "low": low, "high": high}
+        )
     return pa.Table.from_pylist(rows, schema=METRICS)
+
+
+def _task_interval(name: str, figure: TaskFigure) -> tuple[float, float]:
+    """Of a share of documents as of every share here, since an error of 0 at 0 and 1 claims certainty; else by
+    its error."""
+    if name.rpartition(":")[2] in SHARES_OF_TASKS and 0 <= figure.value <= 1 and figure.n:
+        right = (np.arange(figure.n) < round(figure.value * figure.n)).astype(float)
+        return share_interval(right, [str(document) for document in range(figure.n)])
+    apart = NORMAL * (figure.stderr or 0.0)
+    return figure.value - apart, figure.value + apart
 
 
 def _label(

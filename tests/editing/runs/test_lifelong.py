@@ -113,7 +113,10 @@ def test_tasks_of_the_harness_are_followed_too(
 
     def run_tasks(model: Any, *_: object) -> dict[str, TaskFigure]:
         norm = float(next(model.parameters()).detach().norm())
-        return {"lm_eval:task:acc": TaskFigure(norm, 0.1, 20)}
+        return {
+            "lm_eval:task:acc": TaskFigure(norm / (1 + norm), None, 20),
+            "lm_eval:task:sure": TaskFigure(0.0, 0.1, 20),
+        }
 
     monkeypatch.setattr(experiment, "run_tasks", run_tasks)
     model = str(runs["with"].parent / "model")
@@ -128,6 +131,8 @@ def test_tasks_of_the_harness_are_followed_too(
         if (row["metric"], row["by"], row["editor"]) == ("lm_eval:task:acc", "edits", "freeze")
     }
     assert list(found) == [3, 6, 9]
+    of_tasks = [row for row in rows if row["metric"].startswith("lm_eval:")]
+    assert of_tasks and all(row["low"] < row["value"] < row["high"] for row in of_tasks)
     assert found[9] == figures["freeze"]["lm_eval:task:acc"]
     write_report([tmp_path / "run"], tmp_path / "page")
     page = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")

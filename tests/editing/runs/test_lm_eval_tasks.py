@@ -66,6 +66,7 @@ def test_a_task_gives_a_figure_with_its_error(model_and_tokenizer: Any, tasks: P
     figures = run_tasks(*model_and_tokenizer, settings)
     figure = figures[f"lm_eval:{TASK}:acc"]
     assert isinstance(figure, TaskFigure) and 0 <= figure.value <= 1 and figure.n == 10
+    assert figure.stderr is not None
     json.dumps({name: one.value for name, one in figures.items()})
 
 
