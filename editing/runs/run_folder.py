@@ -161,8 +161,7 @@ def _tabulate_tasks(tasks: Mapping[str, TaskFigure], by: str = "all", group: str
 
 
 def _task_interval(name: str, figure: TaskFigure) -> tuple[float, float]:
-    """Of a share of documents as of every share here, since an error of 0 at 0 and 1 claims certainty; else by
-    its error."""
+    """95 %: of a share as of every share here, since the harness's error of 0 at 0 and 1 claims certainty."""
     if name.rpartition(":")[2] in SHARES_OF_TASKS and 0 <= figure.value <= 1 and figure.n:
         right = (np.arange(figure.n) < round(figure.value * figure.n)).astype(float)
         return share_interval(right, [str(document) for document in range(figure.n)])

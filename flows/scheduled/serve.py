@@ -116,15 +116,16 @@ def _ending_with(server: OwnServer) -> Iterator[None]:
         while not done.wait(_LOOK_S):
             if server.process.poll() is None:
                 continue
-            stopped = heard()
-            if stopped is None:
+            line, code = _told(server), 1
+            if (by := heard()) is not None:
+                stop = Stopped(by)
+                line, code = f"chronofacts serve: stopped by {stop.name}", stop.exit_code
+            else:
                 died.set()
                 os.kill(os.getpid(), signal.SIGTERM)
             if not done.wait(_GRACE_S):  # what serves waits for a server that is not there
-                os.write(
-                    2, (f"stopped by {signal.Signals(stopped).name}" if stopped else _told(server)).encode() + b"\n"
-                )
-                os._exit(128 + stopped if stopped else 1)
+                os.write(2, line.encode() + b"\n")
+                os._exit(code)
             return
 
     threading.Thread(target=watch, daemon=True).start()
