@@ -163,7 +163,8 @@ def _count_in_sentences(rows: Sequence[Mapping[str, Any]], edits: Mapping[str, M
 
 def _most_embarrassing(rows: Sequence[Mapping[str, Any]], snapshot: Snapshot) -> list[StaleAnswer]:
     """The stale answers with the greatest product of the days since the change, the logarithm of the questions that
-    rest on the fact, and that of its subject's popularity, where it is known."""
+    rest on the fact, and that of its subject's popularity, where it is known. One event that is asked about as two
+    facts (who governs Oregon, and who is its governor) is told once."""
     facts, day = facts_of(snapshot.edits), snapshot.manifest.as_of
     asked = Counter(facts.get(one, one) for ids in snapshot.questions["edit_ids"].to_pylist() for one in set(ids or ()))
     found = []
@@ -178,4 +179,7 @@ def _most_embarrassing(rows: Sequence[Mapping[str, Any]], snapshot: Snapshot) ->
             row["sitelinks"], count,
         )  # fmt: skip
         found.append((-weight, row["fact"], answer))
-    return [answer for _, _, answer in sorted(found, key=lambda one: one[:2])[:SHOWN]]
+    events: dict[tuple[str, ...], StaleAnswer] = {}
+    for _, _, answer in sorted(found, key=lambda one: one[:2]):
+        events.setdefault((answer.generated, answer.answer, answer.changed_on), answer)
+    return list(events.values())[:SHOWN]

@@ -82,6 +82,22 @@ def test_ten_stale_answers_are_shown_and_the_oldest_come_first(snapshot: Snapsho
     assert all(one.questions > 1 for one in found.embarrassing)
 
 
+def test_one_event_that_two_facts_ask_about_is_shown_once(snapshot: Snapshot) -> None:
+    made, scores = asked(snapshot)
+    edits, rows = made.edits.to_pylist(), scores.to_pylist()
+    first, second = edits[:2]
+    second |= {name: first[name] for name in ("changed_on_earliest", "changed_on_latest")}
+    of = {row["fact"]: row for row in rows}
+    of[second["edit_id"]] |= {name: of[first["edit_id"]][name] for name in ("generated", "answer")}
+    both = Snapshot(
+        pa.Table.from_pylist(edits, schema=made.edits.schema), made.questions, made.sentences, made.manifest
+    )
+    found = summarise_staleness(both, pa.Table.from_pylist(rows, schema=SCORES), "m", "h", seed=0).embarrassing
+    events = [(one.generated, one.answer, one.changed_on) for one in found]
+    assert len(events) == len(set(events)) == 10
+    assert of[first["edit_id"]]["generated"] in {generated for generated, _, _ in events}
+
+
 def test_popularity_is_told_where_the_snapshot_has_it_and_said_to_be_missing_elsewhere(snapshot: Snapshot) -> None:
     without = summarise_staleness(*asked(snapshot), "a/model", "hash", seed=0)
     assert stale_as_json(without)["by_popularity"] is None
