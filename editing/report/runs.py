@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from chronofacts.editing.judging.verdicts import VERDICTS, read_verdicts
+from chronofacts.editing.report.run_document import check_differences, check_document, check_metrics, check_scores
 from chronofacts.schemas.documents import read_json
 from chronofacts.schemas.errors import BadInput, CheckFailed, ChronoFactsError
 from chronofacts.schemas.names import path_within
@@ -127,6 +128,7 @@ def _read_run(folder: Path) -> Run:
         raise BadInput(f"{folder} is not a run (it has no run.json); make one with `chronofacts experiment`")
     try:
         about = read_json(file)
+        check_document(about)
         scores = {
             name: _read_table(path_within(folder / "scores", f"{name}.parquet", f"an editor of {file}"))
             for name in about["metrics"]
@@ -138,6 +140,11 @@ def _read_run(folder: Path) -> Run:
         if metrics is None:
             raise FileNotFoundError("it has no metrics.parquet")
         run = Run(folder, about, metrics, scores, pairs, read_verdicts(folder))
+        for table in scores.values():
+            check_scores(table)
+        check_metrics(metrics)
+        if pairs is not None:
+            check_differences(pairs)
         model = str(about["model"]["hash"])
         hashes = {one for table in scores.values() for one in pc.unique(table["model_hash"]).to_pylist()}
     except ChronoFactsError:

@@ -21,7 +21,7 @@ def summarise(runs: Sequence[Run]) -> list[str]:
     for run in runs:
         snapshot, figures = run.about["snapshot"], run.about["metrics"]
         before = figures["none"]
-        facts = snapshot.get("facts", snapshot["edits"])  # runs of older versions count the edits alone
+        facts = snapshot.get("facts", snapshot.get("edits"))  # runs of older versions count the edits alone
         lines.append(
             f"Between {snapshot['since']} and {snapshot['as_of']}, {facts} facts changed about which the "
             f"model {run.model} was asked. Unedited, it gave the new answer to "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -209,7 +210,7 @@ def experiment(
 
     table = terminal_table([out])
     print_result(
-        f"\n{table}\n\nrun: {out}   (next: chronofacts report {out} --out page)",
+        f"\n{table}\n\nrun: {out}   (next: chronofacts report {shlex.quote(str(out))} --out page)",
         {"run": out, "metrics": summary.metrics, "warnings": run_warnings([out])},
     )
 
