@@ -26,6 +26,7 @@ SNAPSHOT, WORLD = "{out}/S", "{out}/R/model"
 COMMANDS: dict[str, Sequence[str]] = {
     "first_hour": ["--demo"],
     "dump_extraction": ["--gigabytes", "2"],
+    "dump_projection": [],
     "endpoint_refresh": [],
     "timelines_scale": ["--millions", "1", "10"],
     "questions_scale": ["1000000"],

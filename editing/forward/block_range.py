@@ -12,7 +12,7 @@ Blocks are skipped by a `forward` of their own on each block, since a hook can c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,7 +21,7 @@ from torch import nn
 
 from chronofacts.editing.models.blocks import find_blocks, has_blocks
 
-__all__ = ["BlockRange", "lowest_trained"]
+__all__ = ["BlockRange", "lowest_block", "lowest_trained"]
 
 
 class BlockRange:
@@ -75,6 +75,17 @@ class BlockRange:
             return leaving
 
         return forward
+
+
+def lowest_block(model: nn.Module, names: Iterable[str]) -> int:
+    """The lowest block that holds one of the named modules or parameters; 0 where one is outside of the blocks."""
+    if not has_blocks(model):
+        return 0
+    prefix = f"{find_blocks(model)[0]}."
+    return min(
+        (int(name.removeprefix(prefix).partition(".")[0]) if name.startswith(prefix) else 0 for name in names),
+        default=0,
+    )
 
 
 def lowest_trained(model: nn.Module) -> int:

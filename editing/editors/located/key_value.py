@@ -30,7 +30,7 @@ from chronofacts.editing.models.load import call_keeping
 from chronofacts.editing.models.subject_tokens import subject_end
 from chronofacts.editing.progress import Progress
 from chronofacts.editing.scoring import teacher_force
-from chronofacts.editing.training import frozen_in_bfloat16, has_bfloat16
+from chronofacts.editing.training import frozen_in_bfloat16, has_bfloat16, in_bfloat16
 from chronofacts.schemas.errors import BadInput
 
 __all__ = [
@@ -231,7 +231,8 @@ def optimise_deltas(
     optimizer = torch.optim.Adam([delta], lr=settings.value_rate)
     left = torch.ones(len(facts), dtype=torch.bool, device=device)
     steps_done = Progress(progress, f"finding {len(facts)} values: step", settings.value_steps)
-    with _speed_up_reading(model, device):
+    longest_text = max(len(context.ids) for fact in facts for context in fact.contexts)
+    with _speed_up_reading(model, device, longest_text):
         groups = _group(model, module, facts)
         held = torch.zeros_like(delta)  # the gradient of the KL terms, which changes slowly
         for step in range(settings.value_steps):
@@ -272,13 +273,16 @@ def _group(model: Any, module: Any, facts: Sequence[Fact]) -> list[tuple[torch.T
 
 
 @contextmanager
-def _speed_up_reading(model: Any, device: torch.device) -> Iterator[None]:
-    """Nothing of the model requires a gradient while inside, and it computes in bfloat16 where that is faster."""
+def _speed_up_reading(model: Any, device: torch.device, length: int) -> Iterator[None]:
+    """Nothing of the model requires a gradient while inside, and it computes in bfloat16 where that is faster.
+
+    length: of the longest text, in tokens.
+    """
     fast = has_bfloat16(device)
     with (
         only_trained(model),
         frozen_in_bfloat16(model, fast),
-        torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast),
+        in_bfloat16(device, fast, length),
     ):
         yield
 

@@ -6,16 +6,17 @@ mean and variance of all turns so far (ĥ, ĝ; "lifelong normalisation"), and wi
 
     v = -η |ĥ|² ĝ,    W' = W + Xᵀ,    (HᵀH + I) X = HᵀV
 
-so that each h moves its output against the gradient, with the least change of W. |ĥ|² is about the width of h, so that
+so that each h moves its output against the gradient, with the least change of W; in a second pass, v = 0 for texts that
+are said already, so that their outputs stay. |ĥ|² is about the width of h, so that
 η is stated as a `step` divided by that width: the paper's 1e-6 at 14,336 is a step of 0.014. Positions are those from
 which the model predicts the answer and its end. Leaves out sharing statistics between matrices of one shape.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -23,19 +24,26 @@ from torch.nn import functional
 
 from chronofacts.editing.editors import EditBatch, ModelCache, undo_on_error
 from chronofacts.editing.editors.trained.examples import Wording, encode_examples, make_examples
-from chronofacts.editing.editors.trained.gradient import WeightEdit, change_weights, parse_layers
+from chronofacts.editing.editors.trained.gradient import BASE_WIDTH, WeightEdit, change_weights, parse_layers
+from chronofacts.editing.forward.block_range import lowest_block
+from chronofacts.editing.forward.hidden_state_cache import HiddenStateCache
+from chronofacts.editing.forward.packing import label_logits
+from chronofacts.editing.forward.partial import PartialForward, open_partial_forward
 from chronofacts.editing.models.architecture import matrix_of, output_matrices, share_of_depth
 from chronofacts.editing.models.blocks import find_blocks, find_linears
-from chronofacts.editing.models.encoding import Encoded, pad
+from chronofacts.editing.models.encoding import Encoded
 from chronofacts.editing.models.gradients import only_trained
 from chronofacts.editing.models.hooks import AfterHook, hooked, in_rows
-from chronofacts.editing.models.load import answer_logits
 from chronofacts.editing.models.out_of_memory import in_parts
 from chronofacts.editing.training import TrainingFailed, find_recalled
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["FeatureStatistics", "UltraEdit", "UltraEditSettings", "solve_shift"]
 
+BASE_STEP = 0.06
+"""At a width of `BASE_WIDTH`."""
+KEPT_BYTES = 2 << 30
+"""Of what frozen blocks below the chosen matrices give."""
 TINY = 1e-12
 """Below this a variance is none: the entry says nothing, and becomes 0."""
 
@@ -51,16 +59,20 @@ class UltraEditSettings:
     or `0-1`."""
     wordings: tuple[Wording, ...] = ("prompt",)
     paraphrases: int = 2
-    step: float = 0.1
-    """η times the width of what enters the matrix. The paper's 0.014 is for models of billions; on one pass over a
-    small model it writes next to nothing."""
+    step: float | None = None
+    """η times the width of what enters the matrix; none: 0.06 at a width of the hidden states of 128, and less by the
+    root of it in a wider model: 0.028 at 576, 0.011 at 4,096 (the paper's: 0.014). Longer steps overshoot."""
     turn: int = 500
     """Texts that are solved for together; the paper's is 100."""
-    batch: int = 10
+    batch: int = 32
     """Texts whose gradient is taken at once; halved when the memory does not hold them."""
     passes: int = 25
-    """The paper edits each fact once; here, passes over all of them follow until the model says them all. A model of
-    few layers needs a dozen. (A pass over those alone that are not said yet unlearns the others.)"""
+    """The paper edits each fact once; here, passes over all of them follow until the model says them all, in which what
+    is said already shall stay as it is. (A pass over the others alone would unlearn it.)"""
+
+    def step_for(self, width: int) -> float:
+        """width: of the hidden states."""
+        return BASE_STEP * (BASE_WIDTH / width) ** 0.5 if self.step is None else self.step
 
 
 @dataclass
@@ -112,16 +124,42 @@ class UltraEdit:
         memory: dict[str, Any] = {} if cache is None or cache.earlier_chunks is None else cache.earlier_chunks
         statistics: dict[str, FeatureStatistics] = memory.setdefault("ultraedit", {})
         with undo_on_error(edited), only_trained(model):
-            left = done = 0
-            for done in range(1, settings.passes + 1):
-                batch.progress(f"ultraedit: pass {done} of at most {settings.passes}")
-                for begin in range(0, len(texts), settings.turn):
-                    _write_turn(model, names, texts[begin : begin + settings.turn], settings, batch, statistics)
-                left = len(texts) - sum(find_recalled(model, texts))
-                if not left:
-                    break
-        edited.report = {"matrices": len(names), "texts": len(texts), "passes": done, "not_said": left}
+            with _open_reader(model, names, texts, batch.progress) as reader:
+                passes = _write_passes(reader, texts, settings, statistics)
+            left = len(texts) - sum(find_recalled(model, texts)) if passes == settings.passes else 0
+        edited.report = {"matrices": len(names), "texts": len(texts), "passes": passes, "not_said": left}
         return edited
+
+
+def _write_passes(
+    reader: _Reader,
+    texts: Sequence[Encoded],
+    settings: UltraEditSettings,
+    statistics: dict[str, FeatureStatistics],
+) -> int:
+    """Turn after turn, pass after pass, until no turn has a text that is not said; how many passes wrote something."""
+    parts = dict(reader.model.named_modules())
+    step = settings.step_for(reader.model.get_input_embeddings().weight.shape[1])
+    for done in range(settings.passes):
+        reader.progress(f"ultraedit: pass {done + 1} of at most {settings.passes}")
+        said, wrote = 0, False
+        for begin in range(0, len(texts), settings.turn):
+            together = texts[begin : begin + settings.turn]
+            features, said_here = reader.read(together, settings.batch)
+            said += sum(said_here)
+            if all(said_here):
+                continue
+            wrote = True
+            stays = torch.cat(
+                [torch.full((_count_scored(text),), one) for text, one in zip(together, said_here, strict=True)]
+            )
+            for name, (entering, gradients) in features.items():
+                matrix = matrix_of(parts[name])
+                matrix.add_(_shift(name, entering, gradients, stays, statistics, step).T.to(matrix))
+        reader.progress(f"ultraedit: {said} of {len(texts)} texts are said")
+        if not wrote:
+            return done
+    return settings.passes
 
 
 def solve_shift(keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
@@ -136,25 +174,97 @@ def solve_shift(keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     return torch.linalg.solve(keys.T @ keys + torch.eye(width).to(keys), keys.T @ values)  # type: ignore[no-any-return]
 
 
-def _write_turn(
-    model: Any,
-    names: Sequence[str],
-    texts: Sequence[Encoded],
-    settings: UltraEditSettings,
-    batch: EditBatch,
-    statistics: dict[str, FeatureStatistics],
-) -> None:
-    """One turn: the gradients of these texts, and what every matrix gains by them."""
-    parts = dict(model.named_modules())
-    for name, (entering, gradients) in _find_features(model, names, texts, settings.batch, batch).items():
-        matrix = matrix_of(parts[name])
-        matrix.add_(_shift(name, entering, gradients, statistics, settings.step).T.to(matrix))
+@dataclass
+class _Reader:
+    """What enters the chosen matrices and the loss's gradient at what leaves them, at the positions that are scored."""
+
+    model: Any
+    names: Sequence[str]
+    forward: PartialForward
+    progress: Callable[[str], None]
+    states: HiddenStateCache = field(default_factory=lambda: HiddenStateCache(KEPT_BYTES))
+    """What blocks below the chosen ones give, which no turn changes."""
+
+    def read(
+        self, texts: Sequence[Encoded], size: int
+    ) -> tuple[dict[str, tuple[torch.Tensor, torch.Tensor]], list[bool]]:
+        """Matrix -> (what enters it, the gradient at what leaves it), (positions, width) float64 on the CPU, in the
+        order of the texts; and of each text, whether the model says the answer to its end.
+
+        size: texts at once. Leaves out matrices that a layer reads past their module, as those of state-space layers.
+        Raises BadInput where none is left.
+        """
+        found: dict[str, tuple[list[torch.Tensor], list[torch.Tensor]]] = {name: ([], []) for name in self.names}
+        said = list[bool]()
+        for parts in in_parts(self._read_few, texts, size, "text", self.progress):
+            for features, said_here in parts:
+                said += said_here
+                for name, (entering, gradient) in features.items():
+                    found[name][0].append(entering)
+                    found[name][1].append(gradient)
+        seen = {name: (torch.cat(all_in), torch.cat(slopes)) for name, (all_in, slopes) in found.items() if all_in}
+        if not seen:
+            kind = type(self.model).__name__
+            raise BadInput(f"ultraedit: {kind} reads none of the chosen matrices by itself; take freeze")
+        return seen, said
+
+    def _read_few(
+        self, texts: Sequence[Encoded]
+    ) -> list[tuple[dict[str, tuple[torch.Tensor, torch.Tensor]], list[bool]]]:
+        """One forward and backward pass over a few texts; more where two of them are scored at one token."""
+        layout, start = self.forward.layout, self.forward.lowest
+        batch = layout(texts, True, self.forward.device)
+        if batch.logit_index is not None:
+            half = len(texts) // 2
+            return self._read_few(texts[:half]) + self._read_few(texts[half:])
+        states = self.states.lookup(self.forward, start, batch, texts, layout) if start else None
+        with torch.enable_grad(), _watch(self.model, self.names) as watched:
+            logits = label_logits(batch, self.forward.logits(batch, states, start)).float()
+            loss = functional.cross_entropy(logits, batch.labels, reduction="sum")
+            gradients = torch.autograd.grad(loss, [leaf for _, leaf in watched.values()])
+
+        def at_scored(part: torch.Tensor) -> torch.Tensor:
+            in_order = in_rows(part, len(batch.ids)).flatten(0, 1)
+            return in_order.index_select(0, batch.scored_positions.flatten()).double().cpu()
+
+        features = {
+            name: (at_scored(entering), at_scored(gradient))
+            for (name, (entering, _)), gradient in zip(watched.items(), gradients, strict=True)
+        }
+        right = (logits.argmax(-1) == batch.labels).split([_count_scored(text) for text in texts])
+        return [(features, [bool(of_text.all()) for of_text in right])]
+
+
+@contextmanager
+def _open_reader(
+    model: Any, names: Sequence[str], texts: Sequence[Encoded], progress: Callable[[str], None]
+) -> Iterator[_Reader]:
+    """The model made ready to be read: texts packed, and blocks below the chosen matrices read once."""
+    by_length = sorted(texts, key=lambda text: len(text.ids))
+    sample = list(dict.fromkeys([by_length[0], by_length[-1]]))
+    lowest = lowest_block(model, names)
+    # not only the answers count to the trial: parts of the last block are watched where they are read whole
+    with open_partial_forward(model, sample, answer_only=False, lowest=lowest) as forward:
+        yield _Reader(model, names, forward, progress)
+
+
+def _count_scored(text: Encoded) -> int:
+    """Of its answer and end."""
+    return len(text.ids) - text.start
 
 
 def _shift(
-    name: str, entering: torch.Tensor, gradients: torch.Tensor, statistics: dict[str, FeatureStatistics], step: float
+    name: str,
+    entering: torch.Tensor,
+    gradients: torch.Tensor,
+    stays: torch.Tensor,
+    statistics: dict[str, FeatureStatistics],
+    step: float,
 ) -> torch.Tensor:
-    """What the matrix gains, transposed: (in, out). Adds the features to the matrix's statistics first."""
+    """What the matrix gains, transposed: (in, out). Adds the features to the matrix's statistics first.
+
+    stays: (positions,) bool, where nothing is to change.
+    """
     width, joined = entering.shape[1], torch.cat([entering, gradients], 1)
     if not bool(torch.isfinite(joined).all()):
         raise TrainingFailed("ultraedit: a gradient is no longer a number; lower step")
@@ -162,49 +272,8 @@ def _shift(
     known.add(joined)
     normal = known.normalise(joined)
     own, slope = normal[:, :width], normal[:, width:]
-    return solve_shift(entering, -(step / width) * (own**2).sum(1, keepdim=True) * slope)
-
-
-def _find_features(
-    model: Any, names: Sequence[str], texts: Sequence[Encoded], size: int, batch: EditBatch
-) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """Matrix -> what enters it, and the loss's gradient at what leaves it: (positions, width), float64, on the CPU.
-
-    Leaves out matrices that a layer reads past their module, as those of state-space layers. Raises BadInput where none
-    is left.
-    """
-    found: dict[str, tuple[list[torch.Tensor], list[torch.Tensor]]] = {name: ([], []) for name in names}
-    for part in in_parts(lambda few: [_read_texts(model, names, few)], texts, size, "text", batch.progress):
-        for name, (entering, gradients) in part[0].items():
-            found[name][0].append(entering)
-            found[name][1].append(gradients)
-    seen = {
-        name: (torch.cat(entering), torch.cat(gradients)) for name, (entering, gradients) in found.items() if entering
-    }
-    if not seen:
-        raise BadInput(f"ultraedit: {type(model).__name__} reads none of the chosen matrices by itself; take freeze")
-    return seen
-
-
-def _read_texts(
-    model: Any, names: Sequence[str], texts: Sequence[Encoded]
-) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """One forward and backward pass over a few texts."""
-    rows = pad(texts, True, next(model.parameters()).device)
-    labels = rows.labels[:, rows.first :]
-    with torch.enable_grad(), _watch(model, names) as watched:
-        logits = answer_logits(model, rows.ids, rows.first).float()
-        loss = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100, reduction="sum")
-        gradients = torch.autograd.grad(loss, [leaf for _, leaf in watched.values()])
-    scored = (rows.labels != -100).roll(-1, 1)  # the position before a token predicts it
-
-    def at_scored(part: torch.Tensor) -> torch.Tensor:
-        return in_rows(part, len(texts))[scored].double().cpu()
-
-    return {
-        name: (at_scored(entering), at_scored(gradient))
-        for (name, (entering, _)), gradient in zip(watched.items(), gradients, strict=True)
-    }
+    wanted = -(step / width) * (own**2).sum(1, keepdim=True) * slope
+    return solve_shift(entering, wanted.masked_fill(stays[:, None], 0.0))
 
 
 @contextmanager

@@ -47,6 +47,7 @@ __all__ = [
 
 DELTA = "delta.safetensors"
 BASE_WIDTH = 128
+CHAT_LEARNT_LOSS = 0.03
 FEWEST_IN_BATCH, BATCHES_OF_PASS = 8, 16
 """Where the settings name no batch: few facts are learnt in many small batches, at a fraction of the cost."""
 
@@ -58,6 +59,7 @@ class TrainedSettings:
     base_rate: ClassVar[float] = 1e-3
     """Learning rate at a width of 128."""
     largest_batch: ClassVar[int] = 64
+    learnt_loss: ClassVar[float] = 0.005
     preset: str | None = None
     """Settings of a paper, by name (`presets`)."""
     learning_rate: float | None = None
@@ -72,10 +74,11 @@ class TrainedSettings:
     """Examples that go through the model at once, their gradients added up to a batch's; none: the whole batch."""
     prefix_mb: int = 2048
     """How much of what the frozen layers below give is kept instead of computed each time."""
-    stop_loss: float = 0.005
+    stop_loss: float | None = None
     """Training ends when the mean loss of the last pass is below: the facts are learnt. Where the model's own answers
     are rehearsed, the edits' alone: it never knew the past of their subjects, and one question of it may have many
-    answers."""
+    answers. None: 0.005 (lora: 0.01), but 0.03 of a model that chats: it says every fact by then, and a third of the
+    steps would follow."""
     wordings: tuple[Wording, ...] = ("prompt", "paraphrases", "cloze")
     paraphrases: int = 2
     """How many paraphrases of an edit are trained; at least one never is."""
@@ -102,6 +105,12 @@ class TrainedSettings:
         if self.batch is not None:
             return self.batch
         return min(self.largest_batch, max(FEWEST_IN_BATCH, math.ceil(examples / BATCHES_OF_PASS)))
+
+    def stop_below(self, chats: bool) -> float:
+        """Mean loss of a pass at which training ends."""
+        if self.stop_loss is not None:
+            return self.stop_loss
+        return CHAT_LEARNT_LOSS if chats else self.learnt_loss
 
     def most_uses(self) -> int:
         """Uses of each edit that are trained beside it; 0: none."""
@@ -189,7 +198,7 @@ def train_on_texts(
         batch_size=settings.batch_for(len(examples)),
         learning_rate=settings.rate_for(width),
         weight_decay=0.0,
-        stop_loss=settings.stop_loss,
+        stop_loss=settings.stop_below(isinstance(tokenizer, ChatTokenizer)),
         rows_at_once=settings.rows_at_once,
         cache_bytes=settings.prefix_mb << 20,
         seed=settings.seed,

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from peft import LoraConfig, get_peft_model
+from peft.helpers import disable_input_dtype_casting
 
 from chronofacts.editing.editors import EditBatch, EditedModel, ModelCache, undo_on_error
 from chronofacts.editing.editors.trained.gradient import (
@@ -34,9 +35,9 @@ __all__ = ["Lora", "LoraSettings", "load_lora"]
 class LoraSettings(TrainedSettings):
     base_rate: ClassVar[float] = 1.5e-3
     largest_batch: ClassVar[int] = 32
+    learnt_loss: ClassVar[float] = 0.01
     epochs: int | None = None  # type: ignore[assignment]  # wider than in the other editors
     """Passes over all texts, at most; None: five, and more where few edits would make fewer than 200 batches."""
-    stop_loss: float = 0.01
     paraphrases: int = 3
     replay_history: float = 0.6
     replay_neighbours: float = 0.8
@@ -97,7 +98,10 @@ class Lora:
         texts, flags = choose_texts(model, tokenizer, batch, settings), gradient_flags(model)
         edited = LoraEdit(_add_adapters(model, targets, settings), model, texts.prompts, gradient_flags=flags)
         with undo_on_error(edited):
-            edited.report = train_on_texts(edited.model, tokenizer, texts, settings, batch, cache)
+            # of two matrices in float32 PEFT's own casts are for nothing, and of what autocast made bfloat16 cost twice
+            is_float32 = model.get_input_embeddings().weight.dtype == torch.float32
+            with disable_input_dtype_casting(edited.model, active=is_float32):
+                edited.report = train_on_texts(edited.model, tokenizer, texts, settings, batch, cache)
         return edited
 
 

@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
 import torch
 from torch.nn import functional
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from chronofacts.editing.editors.trained.examples import Wording, encode_examples, make_examples
 from chronofacts.editing.editors.trained.gradient import parse_layers
@@ -34,16 +33,12 @@ from chronofacts.editing.models.encoding import Encoded
 from chronofacts.editing.models.gradients import only_trained
 from chronofacts.editing.models.hooks import AfterHook, hooked
 from chronofacts.editing.models.out_of_memory import in_parts
-from chronofacts.editing.training import TrainingFailed, frozen_in_bfloat16, has_bfloat16
+from chronofacts.editing.training import TrainingFailed, frozen_in_bfloat16, has_bfloat16, in_bfloat16
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["LoraBatchSettings", "SingleEdits", "edit_in_parallel", "train_side_by_side"]
 
 Adapters = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
-
-SHORT_ROW = 128
-"""Tokens up to which the CPU attends faster by plain products than by torch's fused kernel, whose way back in bfloat16
-takes five times that of float32 (16 rows of 48 tokens: 24 ms against 12 by products; four of 200: 27 against 32)."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +168,7 @@ class _Facts:
 
     def losses(self) -> torch.Tensor:
         """(facts,): mean over the scored tokens of each fact's own wordings."""
-        with _in_bfloat16(self.forward.device, self.low_precision, self.batch.ids.shape[1]):
+        with in_bfloat16(self.forward.device, self.low_precision, self.batch.ids.shape[1]):
             logits = self.forward.logits(self.batch, self.states, self.forward.lowest).float()
         labels = self.batch.labels
         if self.owners is None:
@@ -207,21 +202,10 @@ def _open(model: Any, adapters: Adapters, examples: Sequence[Sequence[Encoded]],
             batch = pad_rows(flat, True, device)
             owners = several.repeat_interleave(torch.tensor([len(t.ids) - t.start for t in flat], device=device))
             rows.owners, forward = several, PartialForward(model)  # rows that share an adapter are read whole
-        with _in_bfloat16(device, low_precision, batch.ids.shape[1]):  # as each step reads them
+        with in_bfloat16(device, low_precision, batch.ids.shape[1]):  # as each step reads them
             states = forward.states(batch, forward.lowest) if forward.lowest else None
         rows.active = True
         yield _Facts(forward, batch, states, owners, count, low_precision)
-
-
-@contextmanager
-def _in_bfloat16(device: torch.device, wanted: bool, length: int) -> Iterator[None]:
-    """Arithmetic in bfloat16, where that is wanted. length: of the rows, in tokens."""
-    with ExitStack() as stack:
-        if wanted:
-            stack.enter_context(torch.autocast(device.type, dtype=torch.bfloat16))
-            if device.type == "cpu" and length <= SHORT_ROW:
-                stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        yield
 
 
 def _lowest(model: Any, adapters: Adapters) -> int:

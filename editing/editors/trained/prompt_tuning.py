@@ -46,7 +46,7 @@ class PromptTuningSettings(TrainedSettings):
     steps: int | None = 1200
     batch: int | None = 64
     """All vectors answer every question: of few at a time they learn little (0.47 of 30 facts by eights)."""
-    stop_loss: float = 0.05
+    stop_loss: float | None = 0.05
     # What the vectors hold is little: fewer wordings of a fact leave room for more facts.
     wordings: tuple[Wording, ...] = ("prompt", "paraphrases")
     paraphrases: int = 1

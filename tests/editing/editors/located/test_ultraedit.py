@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,14 +23,20 @@ from chronofacts.editing.editors.sequential import edit_in_chunks
 from chronofacts.editing.editors.trained.examples import encode_examples, make_examples
 from chronofacts.editing.models.architecture import matrix_of, output_matrices
 from chronofacts.editing.models.encoding import pad
+from chronofacts.editing.models.gradients import only_trained
 from chronofacts.editing.models.load import model_hash
-from chronofacts.editing.training import TrainingFailed
+from chronofacts.editing.training import TrainingFailed, find_recalled
 from chronofacts.schemas.errors import BadInput
 from tests.editing.editors.made_edits import made_batch
 from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
 SETTINGS = UltraEditSettings(targets="mlp-out", turn=2, batch=2)
+
+
+def read(model: Any, names: list[str], texts: Any, size: int) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    with only_trained(model), ultraedit._open_reader(model, names, texts, lambda line: None) as reader:
+        return reader.read(texts, size)[0]
 
 
 def texts_of(batch: Any, model: Any) -> Any:
@@ -66,7 +73,7 @@ def test_features_make_up_the_weight_gradient_of_the_last_matrix(family: str) ->
     model, batch = tiny(family), made_batch()
     name = list(output_matrices(model).values())[-1]
     texts = texts_of(batch, model)
-    entering, gradients = ultraedit._find_features(model, [name], texts, 2, batch)[name]
+    entering, gradients = read(model, [name], texts, 2)[name]
     rows = pad(texts, True, "cpu")
     weight = dict(model.named_parameters())[f"{name}.weight"]
     logits = model(input_ids=rows.ids).logits[:, :-1]
@@ -80,7 +87,7 @@ def test_features_make_up_the_weight_gradient_of_the_last_matrix(family: str) ->
 def test_features_do_not_depend_on_the_batch() -> None:
     model, batch = tiny("llama"), made_batch()
     names, texts = list(output_matrices(model).values()), texts_of(batch, tiny("llama"))
-    together, alone = (ultraedit._find_features(model, names, texts, size, batch) for size in (len(texts), 1))
+    together, alone = (read(model, names, texts, size) for size in (len(texts), 1))
     for name in names:
         for one, other in zip(together[name], alone[name], strict=True):
             assert torch.allclose(one, other, atol=1e-5)
@@ -90,18 +97,41 @@ def test_a_matrix_moves_as_one_computes_it_from_its_features() -> None:
     model, batch = tiny("llama"), made_batch()
     settings = UltraEditSettings(targets="mlp-out", layers="1", turn=100, passes=1)
     name = output_matrices(model, [1])[1]
-    entering, gradients = (part.numpy() for part in ultraedit._find_features(
-        model, [name], texts_of(batch, model), 10, batch)[name])  # fmt: skip
+    entering, gradients = (part.numpy() for part in read(model, [name], texts_of(batch, model), 10)[name])
     joined = np.concatenate([entering, gradients], 1)
     spread = joined.std(0)
     normal = np.divide(joined - joined.mean(0), spread, out=np.zeros_like(joined), where=spread > 1e-6)
     width = entering.shape[1]
-    values = -(settings.step / width) * (normal[:, :width] ** 2).sum(1, keepdims=True) * normal[:, width:]
+    values = -(settings.step_for(32) / width) * (normal[:, :width] ** 2).sum(1, keepdims=True) * normal[:, width:]
     expected = np.linalg.solve(entering.T @ entering + np.eye(width), entering.T @ values).T
     before = dict(model.named_parameters())[f"{name}.weight"].detach().clone()
     UltraEdit().edit(model, TOKENIZER, batch, settings)
     moved = dict(model.named_parameters())[f"{name}.weight"].detach() - before
     assert np.allclose(moved.numpy(), expected, atol=1e-6)
+
+
+def test_texts_that_differ_in_their_first_answered_token_alone_have_their_own_gradients() -> None:
+    model = tiny("llama")
+    name = list(output_matrices(model).values())[-1]
+    text = texts_of(made_batch(), model)[0]
+    other = replace(text, ids=(*text.ids[: text.start], text.ids[text.start] + 1, *text.ids[text.start + 1 :]))
+    together = read(model, [name], [text, other], 2)[name]
+    alone = [
+        torch.cat(parts) for parts in zip(*(read(model, [name], [one], 1)[name] for one in (text, other)), strict=True)
+    ]
+    for one, expected in zip(together, alone, strict=True):
+        assert torch.allclose(one, expected, atol=1e-6)
+
+
+def test_what_is_said_already_is_not_written_again() -> None:
+    model, batch = tiny("llama"), made_batch().part(0, 1)
+    settings = UltraEditSettings(passes=60)
+    edited = UltraEdit().edit(model, TOKENIZER, batch, settings)
+    assert edited.report["not_said"] == 0
+    assert find_recalled(model, texts_of(batch, model)) == [True] * len(texts_of(batch, model))
+    before = model_hash(model)
+    assert UltraEdit().edit(model, TOKENIZER, batch, settings).report["passes"] == 0
+    assert model_hash(model) == before
 
 
 def test_chunks_go_on_with_the_statistics_of_the_chunks_before() -> None:
