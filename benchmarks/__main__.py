@@ -42,6 +42,7 @@ COMMANDS: dict[str, Sequence[str]] = {
     "busy_cores": [],
     "editing_small_world": [SNAPSHOT],
     "editors_cost": [SNAPSHOT, WORLD],
+    "long_runs": [],
     "months": ["{out}/months"],
     "model_families": [],
     "attacks": [],

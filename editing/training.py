@@ -74,6 +74,9 @@ class TrainingSettings:
     answer_only: bool = True
     stop_loss: float = 0.0
     """Stop when the mean loss of the last pass over the examples is below; 0: never."""
+    stop_said: float | None = None
+    """Stop when this share of the examples of the last pass was said, token by token to their end, as they were read;
+    None: whatever is said. What was missed early in a pass is mostly said by its end."""
     check_every: int = 50
     """Steps between two calls of `stop`."""
     autocast: bool = True
@@ -123,7 +126,7 @@ class TrainingReport:
     tokens: int
     """That went through the model."""
     stopped: str
-    """Why: steps, loss or target."""
+    """Why: steps, loss, said or target."""
     tokens_given: int = 0
     """Of the texts themselves: more than `tokens` where shared beginnings were read once."""
     kept_layers: int = 0
@@ -159,6 +162,7 @@ def train(
         parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98), fused=True
     )
     losses: list[float | None] = []
+    missed: list[int] = []
     steps_done = Progress(progress, "training: step", settings.steps)
     stopped, one_pass = "steps", max(1, math.ceil(len(examples) / settings.batch_size))
     learnt = len(examples) - known
@@ -177,11 +181,18 @@ def train(
             if after_step:
                 after_step()
             losses.append(reader.learnt_loss)
+            missed.append(reader.missed)
             last = [loss for loss in losses[-one_pass:] if loss is not None]
             recent = sum(last) / len(last) if last else math.inf
             steps_done.update(len(losses), f", loss {recent:.2f}")
             if len(losses) >= one_pass and recent < settings.stop_loss:
                 stopped = "loss"
+            elif (
+                settings.stop_said is not None
+                and len(losses) >= one_pass
+                and sum(missed[-one_pass:]) <= (1 - settings.stop_said) * learnt
+            ):
+                stopped = "said"
             elif stop and len(losses) % settings.check_every == 0 and stop(len(losses), recent):
                 stopped = "target"
             if stopped != "steps" or len(losses) == settings.steps:
@@ -250,6 +261,8 @@ class _Reader:
     preference: Preference | None = None
     learnt_loss: float | None = None
     """Of the last batch's examples that are to be learnt; None: it had none."""
+    missed: int = 0
+    """Examples of the last batch that are to be learnt and were not said to their end."""
 
     def set_gradients(self, batch: Sequence[Encoded], counted: int | None = None) -> float:
         """Leave the gradients of the mean loss over the batch's scored tokens, and return that loss.
@@ -272,41 +285,48 @@ class _Reader:
         )
         totals = self.group.all_reduce_sum(totals)
         self.group.all_reduce_gradients(self.trained)
-        whole, of_learnt = totals.tolist()
+        whole, of_learnt, missed = totals.tolist()
+        self.missed = round(missed)
         self.learnt_loss = whole if counted == len(batch) else of_learnt * scored / learnt if learnt else None
         return float(whole)
 
     def _backward(self, mine: list[Encoded], counted: int, scored: int, pairs: int, rows: int) -> torch.Tensor:
-        """The summed loss by `scored` of the examples and of the first `counted`, with the gradients of the former.
+        """The summed loss by `scored` of the examples and of the first `counted`, with the gradients of the former; and
+        how many of the first `counted` are not said to their end.
 
         In parts of so many rows. pairs: how many examples of the whole batch have a rejected answer.
         """
         for parameter in self.trained:
             parameter.grad = None  # of a try that did not fit the memory
-        totals = torch.zeros(2, device=self.forward.device)
+        totals = torch.zeros(3, device=self.forward.device)
         for begin in range(0, len(mine), rows):
-            losses, objective = self._objective(mine[begin : begin + rows], scored, pairs)
+            learnt = max(0, counted - begin)
+            losses, said, objective = self._objective(mine[begin : begin + rows], scored, pairs)
             objective.backward()  # type: ignore[no-untyped-call]
-            totals += torch.stack([losses.sum(), losses[: max(0, counted - begin)].sum()]).detach()
+            totals += torch.stack([losses.sum(), losses[:learnt].sum(), (~said[:learnt]).sum()]).detach()
         return totals
 
-    def _objective(self, part: list[Encoded], scored: int, pairs: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(examples,): of each, its loss by `scored`; and what is trained, their sum or that with `Preference`."""
+    def _objective(
+        self, part: list[Encoded], scored: int, pairs: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(examples,): of each, its loss by `scored`, and whether it is said to its end; and what is trained, the sum
+        of the losses or that with `Preference`."""
         wanted = self.preference
         if wanted is None:
-            losses = self._losses(part, self.forward.device) / scored
-            return losses, losses.sum()
+            each, said = self._losses(part, self.forward.device)
+            losses = each / scored
+            return losses, said, losses.sum()
         having = [index for index, one in enumerate(part) if one in wanted.rejected]
         others = [wanted.rejected[part[index]] for index in having]
-        both = self._losses([*part, *(one.example for one in others)], self.forward.device)
+        both, said = self._losses([*part, *(one.example for one in others)], self.forward.device)
         losses = both[: len(part)]
         margins = both.new_tensor([one.margin for one in others])
         preferred = preference_losses(-losses[having], -both[len(part) :], margins, wanted.beta)
         whole = (1 - wanted.weight) * losses.sum() / scored + wanted.weight * preferred.sum() / max(1, pairs)
-        return losses / scored, whole
+        return losses / scored, said[: len(part)], whole
 
-    def _losses(self, examples: list[Encoded], device: torch.device) -> torch.Tensor:
-        """(examples,): of each, summed over its scored tokens."""
+    def _losses(self, examples: list[Encoded], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """(examples,): of each, summed over its scored tokens; and whether each of these is the likeliest."""
         layout, start = self.forward.layout, self.forward.lowest
         batch = layout(examples, self.settings.answer_only, device)
         self.tokens += batch.ids.numel()
@@ -316,7 +336,9 @@ class _Reader:
             logits = label_logits(batch, self.forward.logits(batch, states, start))
         losses = functional.cross_entropy(logits.float(), batch.labels, reduction="none")
         lengths = [len(one.ids) - (one.start if self.settings.answer_only else 1) for one in examples]
-        return torch.stack([part.sum() for part in losses.split(lengths)])
+        right = logits.detach().argmax(-1) == batch.labels
+        said = torch.stack([part.all() for part in right.split(lengths)])
+        return torch.stack([part.sum() for part in losses.split(lengths)]), said
 
 
 @contextmanager

@@ -27,6 +27,18 @@ class SequentialEdits(EditedModel):
     """A model after several edits, each on what the one before it left."""
 
     parts: list[EditedModel] = field(default_factory=list)
+    kept: set[str] = field(default_factory=set)
+    """Weights of which a part holds the oldest values."""
+
+    def add(self, part: EditedModel) -> None:
+        """The next edit. Its copies of weights that an earlier one changed are let go: undoing takes the oldest, and a
+        thousand edits of one matrix would keep it a thousand times."""
+        if isinstance(part, WeightEdit):
+            for name in self.kept & part.before.keys():
+                del part.before[name]
+            self.kept |= part.before.keys()
+        self.parts.append(part)
+        self.model, self.trained_prompts = part.model, self.trained_prompts | part.trained_prompts
 
     def save(self, folder: Path) -> None:
         """One change for all chunks: the weights as they are now, or the last store of edits."""
@@ -36,7 +48,7 @@ class SequentialEdits(EditedModel):
         before: dict[str, Any] = {}
         for part in self.parts:
             if isinstance(part, WeightEdit):
-                before = {**part.before, **before}  # of a weight changed twice, the older value
+                before |= part.before
         WeightEdit(self.model, self.model, before=before).save(folder)
 
     def undo(self) -> Any:
@@ -72,8 +84,7 @@ def edit_in_chunks(
         for begin in range(0, max(1, total), size):
             chunk, so_far = batch.part(begin, size), batch.part(0, begin + size)
             part = edit_next(editor, model, tokenizer, chunk, so_far, cache)
-            edited.parts.append(part)
-            edited.model, edited.trained_prompts = part.model, edited.trained_prompts | part.trained_prompts
+            edited.add(part)
             after(part, batch.edits.slice(begin, size))
             batch.progress(f"{editor.name}: {min(begin + size, total)} facts edited")
     edited.report = {"chunks": len(edited.parts), "chunk": size}

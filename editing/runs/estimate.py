@@ -20,6 +20,7 @@ from chronofacts.editing.editors.located.key_value import LocatedSettings
 from chronofacts.editing.editors.trained.examples import make_examples
 from chronofacts.editing.editors.trained.gradient import TrainedSettings
 from chronofacts.editing.forward.prompt_prefix_cache import SHORTEST
+from chronofacts.editing.models.chat import ChatTokenizer
 from chronofacts.editing.models.encoding import common_length, encode, render
 from chronofacts.editing.models.key_value_cache import cache_use
 from chronofacts.editing.progress import duration
@@ -35,8 +36,9 @@ WRITTEN, TRAINED = 5.0, 4.0
 """What a token that is written, or trained, costs in tokens that are read (`benchmarks/experiment_estimate.md`)."""
 GENERATED = 0.5
 """Share of the probes whose answer is written: of the others the greedy answer shows while they are read."""
-MOST_PASSES = 40
-"""Of an editor's training, before its loss usually ends it."""
+MOST_PASSES, CHAT_PASSES = 40, 6
+"""Of an editor's training, before its loss usually ends it; and of a model that chats, which is trained until it says
+its facts (lora of 60 facts of SmolLM2: 5.4)."""
 LEARNT_AFTER = 0.5
 """Share of its steps after which a small world usually knows its sentences."""
 CHARACTERS = 5.0
@@ -59,6 +61,7 @@ class _Texts:
     prompt: float
     """Without the beginning that all prompts share (a chat template's), which is read once."""
     answer: float
+    chats: bool = False
 
     @property
     def whole(self) -> float:
@@ -129,7 +132,11 @@ def _measure_text(snapshot: Snapshot, tokenizer: Any, model: Any = None) -> _Tex
     encoded = encode(tokenizer, prompts, [row["answer"] or "?" for row in rows])
     shared = common_length([one.ids[: one.start] for one in encoded])
     read_once = shared if model is not None and shared >= SHORTEST and cache_use(model).texts else 0
-    return _Texts(_mean([one.start - read_once for one in encoded]), _mean([one.end - one.start for one in encoded]))
+    return _Texts(
+        _mean([one.start - read_once for one in encoded]),
+        _mean([one.end - one.start for one in encoded]),
+        isinstance(tokenizer, ChatTokenizer),
+    )
 
 
 def _count_scored_tokens(probes: pa.Table, texts: _Texts, scoring: ScoringSettings) -> float:
@@ -165,7 +172,8 @@ def _count_edited_tokens(
         kept = (given.replay_history + given.replay_neighbours) if given.replay else 0.0
         examples = max(1, round(wordings * (1 + kept) / parts))
         steps = given.steps if given.steps is not None else given.steps_for(examples)
-        read = min(steps * min(examples, given.batch_for(examples)), MOST_PASSES * examples)
+        passes = CHAT_PASSES if texts.chats and given.stop_loss is None else MOST_PASSES
+        read = min(steps * min(examples, given.batch_for(examples)), passes * examples)
         return parts * read * texts.whole * TRAINED * _members(editor, settings)
     if isinstance(given, LocatedSettings):
         values = wordings * given.value_steps * texts.whole * TRAINED

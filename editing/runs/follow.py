@@ -165,8 +165,7 @@ def _teach(
     so_far = EditBatch(edits_so_far(months), month.sentences, probes, following.progress)
     model = following.prepared.model
     made = edit_next(editor, model, following.prepared.tokenizer, part, so_far, cache)
-    edited.parts.append(made)
-    edited.model = made.model
+    edited.add(made)
 
 
 def _texts(months: Sequence[Month]) -> frozenset[str]:
@@ -186,7 +185,7 @@ def _restore(
         values = load_file(file)
         weights = change_weights(model, list(values))
         weights.write(values)
-        edited.parts.append(weights)
+        edited.add(weights)
         return
     for number in range(1, len(months) + 1):
         _teach(following, editor, edited, months[:number], cache)

@@ -214,6 +214,27 @@ def test_bfloat16_is_for_frozen_matrices_alone_and_the_base_is_afterwards_the_sa
     assert model_hash(model.unload()) == before
 
 
+def test_a_head_that_shares_the_embedding_has_a_matrix_of_its_own_in_bfloat16_and_shares_it_again() -> None:
+    model = tiny("gpt2")
+    ids, shared = torch.tensor([[5, 6, 7]]), model.lm_head.weight
+    assert shared is model.get_input_embeddings().weight
+    before = model(input_ids=ids).logits
+    with training.frozen_in_bfloat16(model.requires_grad_(False), True):
+        assert model.lm_head.weight.dtype == torch.bfloat16
+        assert model.get_input_embeddings().weight is shared and shared.dtype == torch.float32
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert model(input_ids=ids).logits.float() == pytest.approx(before.detach(), abs=0.05)
+    assert model.lm_head.weight is shared
+    assert torch.equal(model(input_ids=ids).logits, before)
+
+
+def test_a_head_that_is_trained_with_the_embedding_goes_on_sharing_it() -> None:
+    model = tiny("gpt2")
+    with training.frozen_in_bfloat16(model, True):
+        assert model.lm_head.weight is model.get_input_embeddings().weight
+        assert model.lm_head.weight.dtype == torch.float32
+
+
 def test_dropout_of_the_base_is_off_while_training() -> None:
     model = adapted("gpt2")  # its config has dropout of 0.1
     assert any(part.p for part in model.modules() if isinstance(part, torch.nn.Dropout))

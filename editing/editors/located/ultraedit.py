@@ -6,8 +6,8 @@ mean and variance of all turns so far (ĥ, ĝ; "lifelong normalisation"), and wi
 
     v = -η |ĥ|² ĝ,    W' = W + Xᵀ,    (HᵀH + I) X = HᵀV
 
-so that each h moves its output against the gradient, with the least change of W; in a second pass, v = 0 for texts that
-are said already, so that their outputs stay. |ĥ|² is about the width of h, so that
+so that each h moves its output against the gradient, with the least change of W; of texts that the model says
+already v = 0, so that their outputs stay. |ĥ|² is about the width of h, so that
 η is stated as a `step` divided by that width: the paper's 1e-6 at 14,336 is a step of 0.014. Positions are those from
 which the model predicts the answer and its end. Leaves out sharing statistics between matrices of one shape.
 """

@@ -47,7 +47,11 @@ __all__ = [
 
 DELTA = "delta.safetensors"
 BASE_WIDTH = 128
-CHAT_LEARNT_LOSS = 0.03
+SAID = 0.95
+"""Share of a pass."""
+OWN_ANSWERS = 0.5
+"""Of the sentences that no edit touches, how many are rehearsed where their answers are the model's own, which have
+three times the tokens."""
 FEWEST_IN_BATCH, BATCHES_OF_PASS = 8, 16
 """Where the settings name no batch: few facts are learnt in many small batches, at a fraction of the cost."""
 
@@ -77,8 +81,8 @@ class TrainedSettings:
     stop_loss: float | None = None
     """Training ends when the mean loss of the last pass is below: the facts are learnt. Where the model's own answers
     are rehearsed, the edits' alone: it never knew the past of their subjects, and one question of it may have many
-    answers. None: 0.005 (lora: 0.01), but 0.03 of a model that chats: it says every fact by then, and a third of the
-    steps would follow."""
+    answers. None: 0.005 (lora: 0.01), and of a model that chats also when it said 0.95 of what it was taught in a whole
+    pass: those that it missed are said by its end, and as many steps more would follow."""
     wordings: tuple[Wording, ...] = ("prompt", "paraphrases", "cloze")
     paraphrases: int = 2
     """How many paraphrases of an edit are trained; at least one never is."""
@@ -86,7 +90,8 @@ class TrainedSettings:
     replay_history: float = 0.5
     """Sentences about the edited subjects' past per trained wording of an edit."""
     replay_neighbours: float = 1.0
-    """Sentences that no edit touches per trained wording of an edit."""
+    """Sentences that no edit touches per trained wording of an edit; half as many where the answers are the model's
+    own, which are long."""
     replay_answers: Literal["auto", "own", "snapshot"] = "auto"
     """Of those that no edit touches: the model's own, or the snapshot's; auto: its own where it chats. A model that was
     made from the snapshot knows its answers, and any other would learn them."""
@@ -105,12 +110,6 @@ class TrainedSettings:
         if self.batch is not None:
             return self.batch
         return min(self.largest_batch, max(FEWEST_IN_BATCH, math.ceil(examples / BATCHES_OF_PASS)))
-
-    def stop_below(self, chats: bool) -> float:
-        """Mean loss of a pass at which training ends."""
-        if self.stop_loss is not None:
-            return self.stop_loss
-        return CHAT_LEARNT_LOSS if chats else self.learnt_loss
 
     def most_uses(self) -> int:
         """Uses of each edit that are trained beside it; 0: none."""
@@ -149,9 +148,13 @@ def choose_texts(model: Any, tokenizer: Any, batch: EditBatch, settings: Trained
         return TrainingTexts(edits, [], preference=preference)
     if not batch.sentences.num_rows:
         raise BadInput("the snapshot has no sentences to replay; use the editor without +replay")
-    history, neighbours = round(len(edits) * settings.replay_history), round(len(edits) * settings.replay_neighbours)
-    past, others = choose_replay(batch, history, neighbours, settings.seed)
-    if settings.replay_answers == "own" or (settings.replay_answers == "auto" and isinstance(tokenizer, ChatTokenizer)):
+    chats = isinstance(tokenizer, ChatTokenizer)
+    own = settings.replay_answers == "own" or (settings.replay_answers == "auto" and chats)
+    neighbours = settings.replay_neighbours * (OWN_ANSWERS if own else 1.0)
+    past, others = choose_replay(
+        batch, round(len(edits) * settings.replay_history), round(len(edits) * neighbours), settings.seed
+    )
+    if own:
         return TrainingTexts(
             edits, past, answer_as_before(model, tokenizer, others, batch.progress), preference=preference
         )
@@ -198,7 +201,8 @@ def train_on_texts(
         batch_size=settings.batch_for(len(examples)),
         learning_rate=settings.rate_for(width),
         weight_decay=0.0,
-        stop_loss=settings.stop_below(isinstance(tokenizer, ChatTokenizer)),
+        stop_loss=settings.learnt_loss if settings.stop_loss is None else settings.stop_loss,
+        stop_said=SAID if settings.stop_loss is None and isinstance(tokenizer, ChatTokenizer) else None,
         rows_at_once=settings.rows_at_once,
         cache_bytes=settings.prefix_mb << 20,
         seed=settings.seed,

@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from peft import PromptEncoder, PromptEncoderConfig
@@ -46,7 +46,7 @@ class PromptTuningSettings(TrainedSettings):
     steps: int | None = 1200
     batch: int | None = 64
     """All vectors answer every question: of few at a time they learn little (0.47 of 30 facts by eights)."""
-    stop_loss: float | None = 0.05
+    learnt_loss: ClassVar[float] = 0.05
     # What the vectors hold is little: fewer wordings of a fact leave room for more facts.
     wordings: tuple[Wording, ...] = ("prompt", "paraphrases")
     paraphrases: int = 1

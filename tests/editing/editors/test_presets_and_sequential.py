@@ -10,6 +10,7 @@ import torch
 from chronofacts.editing.editors import EDITORS, read_editor_settings
 from chronofacts.editing.editors.presets import PRESETS
 from chronofacts.editing.editors.sequential import edit_in_chunks, edit_singly
+from chronofacts.editing.editors.trained.gradient import WeightEdit
 from chronofacts.editing.models.load import model_hash
 from chronofacts.schemas.errors import BadInput
 from tests.editing.editors.made_edits import FACTS, QUICK, made_batch, says
@@ -54,6 +55,14 @@ def test_chunks_are_edited_one_upon_the_other_and_undone_bit_for_bit(editor: str
     restored = chunked.undo()
     assert model_hash(restored) == before
     assert [p.requires_grad for p in restored.parameters()] == wanted
+
+
+@pytest.mark.parametrize("editor", ["lora", "freeze", "rome", "memit", "ultraedit"])
+def test_edits_one_after_the_other_keep_the_weights_as_they_were_once_and_not_each_time(editor: str) -> None:
+    model, chosen = tiny("llama"), read_editor_settings(editor, QUICK[editor], 0)
+    chunked = edit_in_chunks(chosen, model, TOKENIZER, made_batch(), 1)
+    held = [name for part in chunked.parts if isinstance(part, WeightEdit) for name in part.before]
+    assert len(chunked.parts) > 2 and held and len(held) == len(set(held))
 
 
 def test_one_chunk_of_all_edits_is_all_at_once() -> None:

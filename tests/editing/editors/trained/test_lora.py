@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from chronofacts.editing.editors import EditBatch
 from chronofacts.editing.editors.saved_edit import load_edit
+from chronofacts.editing.editors.trained import lora
 from chronofacts.editing.editors.trained.examples import choose_replay, encode_examples, make_examples
 from chronofacts.editing.editors.trained.lora import Lora, LoraSettings
 from chronofacts.editing.models.blocks import find_linears
@@ -170,3 +173,22 @@ def test_the_list_of_modules_of_a_saved_adapter_is_sorted(
     edited.undo()
     named = json.loads((tmp_path / "adapter_config.json").read_text(encoding="utf-8"))["target_modules"]
     assert len(named) > 3 and named == sorted(named)
+
+
+def test_what_autocast_converts_is_not_converted_by_the_adapters_too_and_learns_the_same(
+    model_and_tokenizer: Any, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokenizer = model_and_tokenizer
+    monkeypatch.setattr("chronofacts.editing.training.has_bfloat16", lambda device: True)
+
+    def learn() -> dict[str, torch.Tensor]:
+        edited = Lora().edit(model, tokenizer, material(snapshot), SHORT)
+        weights = {name: value.clone() for name, value in edited.model.named_parameters() if "lora_" in name}
+        assert all(part.cast_input_dtype_enabled for part in edited.model.modules() if isinstance(part, BaseTunerLayer))
+        edited.undo()
+        return weights
+
+    once = learn()
+    monkeypatch.setattr(lora, "disable_input_dtype_casting", lambda model, active: nullcontext())
+    twice = learn()
+    assert once.keys() == twice.keys() and all(torch.equal(once[name], twice[name]) for name in once)

@@ -13,7 +13,7 @@ from chronofacts.editing.editors.trained.examples import OWN_TOKENS, answer_as_b
 from chronofacts.editing.editors.trained.gradient import choose_texts, train_on_texts
 from chronofacts.editing.models.encoding import encode
 from chronofacts.editing.scoring import generate
-from chronofacts.editing.training import TrainingSettings, train
+from chronofacts.editing.training import TrainingSettings, find_recalled, train
 from tests.editing.editors.made_edits import made_batch
 from tests.editing.models.conversations import CHAT
 from tests.editing.models.families import tiny
@@ -75,3 +75,31 @@ def test_beside_rehearsed_answers_training_ends_by_the_loss_of_the_edits_alone(m
         train_on_texts(model, CHAT, both, settings(steps="1", learning_rate="0"), batch)
     counted = [examples - known for examples, known in given]
     assert counted == [len(texts.edits), len(texts.edits) + 3]
+
+
+@pytest.mark.parametrize("tokenizer", [CHAT, CHAT.plain])
+def test_a_model_that_chats_is_trained_until_its_facts_are_said_and_no_longer(
+    monkeypatch: pytest.MonkeyPatch, tokenizer: Any
+) -> None:
+    model, batch, given = tiny("llama"), made_batch(), list[tuple[float, float | None]]()
+
+    def watched(model: Any, examples: Any, chosen: TrainingSettings, *others: Any) -> Any:
+        given.append((chosen.stop_loss, chosen.stop_said))
+        return train(model, examples, chosen, *others)
+
+    monkeypatch.setattr(gradient, "train", watched)
+    texts = choose_texts(model, tokenizer, batch, settings())
+    for options in ({}, {"stop_loss": "0"}, {"stop_loss": "0.5"}):
+        train_on_texts(model, tokenizer, texts, settings(steps="1", learning_rate="0", **options), batch)
+    assert given == [(0.01, 0.95 if tokenizer is CHAT else None), (0.0, None), (0.5, None)]
+
+
+def test_training_ends_with_the_pass_in_which_what_is_new_was_said() -> None:
+    model, batch = tiny("llama"), made_batch()
+    texts = choose_texts(model, CHAT, batch, settings())
+    examples = encode_examples(model, CHAT, texts.edits[:6] + texts.rehearsed[:2])
+    chosen = TrainingSettings(steps=400, batch_size=4, learning_rate=1e-2, weight_decay=0.0, stop_said=1.0)
+    report = train(model, examples, chosen, known=2)
+    assert report.stopped == "said" and report.steps < 400
+    assert sum(find_recalled(model, examples[:6])) >= 5
+    assert train(model, examples[:6], replace(chosen, stop_said=0.0)).steps == 2  # of a whole pass, whatever is said
