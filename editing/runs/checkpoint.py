@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from chronofacts.editing.runs.code_version import describe_code
 from chronofacts.schemas.documents import read_json
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.files import check_out, lock_file
@@ -26,6 +27,8 @@ WORK = ".work"
 """Folder in the unfinished run folder; a complete run has none."""
 MODEL = "model"
 """Name of the model's checkpoint."""
+CODE = "version of chronofacts"
+"""In the identity of a run: half of its results by one version and half by another are not results of either."""
 
 
 @contextmanager
@@ -34,10 +37,10 @@ def resumable(
 ) -> Iterator[Path]:
     """A folder beside out to write into, renamed to out at the end.
 
-    identity: what all results in it depend on. After a crash the checkpoints stay, and the next run of the same
-    identity gets the same folder. After wrong use (BadInput) they stay when there are more than the model. Raises
-    BadInput as `check_out` does, when another run is at work in the folder, and when the folder holds an interrupted
-    run of another identity.
+    identity: what all results in it depend on, beside the code. After a crash the checkpoints stay, and the next run of
+    the same identity and code gets the same folder. After wrong use (BadInput) they stay when there are more than the
+    model. Raises BadInput as `check_out` does, when another run is at work in the folder, and when the folder holds an
+    interrupted run of another identity or code.
     """
     check_out(out)
     folder = out.absolute().parent / f".{out.name}.partial"
@@ -51,7 +54,7 @@ def resumable(
             ) from error
         except OSError as error:
             raise BadInput(f"--out {out} cannot be written ({error.strerror})") from error
-        _check_identity(folder, identity, out)
+        _check_identity(folder, {**identity, CODE: describe_code()}, out)
         if _has_checkpoints(folder):
             progress(f"going on with the interrupted run in {folder}")
         try:
@@ -103,7 +106,7 @@ def _check_identity(folder: Path, identity: Mapping[str, Any], out: Path) -> Non
     if before != wanted and _has_checkpoints(folder):
         changed = sorted(name for name in {*before, *wanted} if before.get(name) != wanted.get(name))
         raise BadInput(
-            f"{folder} holds an interrupted run of another {' and '.join(changed)}; finish it with the options it was "
-            f"begun with, remove it, or name another folder than --out {out}"
+            f"{folder} holds an interrupted run of another {' and '.join(changed)}; finish it as it was begun, "
+            f"remove it, or name another folder than --out {out}"
         )
     file.write_text(json.dumps(wanted, ensure_ascii=False), encoding="utf-8")

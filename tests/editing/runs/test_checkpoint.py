@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from chronofacts.editing.runs import checkpoint
 from chronofacts.editing.runs.checkpoint import WORK, load_checkpoint, resumable, save_checkpoint
 from chronofacts.editing.runs.experiment import run_experiment
 from chronofacts.editing.runs.settings import read_settings
@@ -80,6 +81,21 @@ def test_an_interrupted_run_of_another_model_is_refused_by_name(experiment: Expe
     with resumable(out, {"model": "one", "snapshot": "s"}) as folder:
         assert load_checkpoint(folder, "model") == ({"hash": "x"}, {})
     assert out.is_dir()
+
+
+def test_an_interrupted_run_of_another_version_of_the_program_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of its results would be by one version and half by the other, under the name of the other alone."""
+    with pytest.raises(KeyboardInterrupt), resumable(tmp_path / "run", {}) as folder:
+        save_checkpoint(folder, "lora-1", {}, {})
+        raise KeyboardInterrupt
+    monkeypatch.setattr(checkpoint, "describe_code", lambda: {"version": "9.9.9", "commit": None})
+    with pytest.raises(BadInput, match=r"another version of chronofacts; .*remove it"), resumable(tmp_path / "run", {}):
+        raise AssertionError
+    monkeypatch.undo()
+    with resumable(tmp_path / "run", {}) as folder:
+        assert load_checkpoint(folder, "lora-1") == ({}, {})
 
 
 def test_an_error_before_anything_is_finished_leaves_nothing(tmp_path: Path) -> None:
