@@ -47,7 +47,7 @@ __all__ = [
 
 DELTA = "delta.safetensors"
 BASE_WIDTH = 128
-SAID = 0.95
+SAID = 0.98
 """Share of a pass."""
 OWN_ANSWERS = 0.5
 """Of the sentences that no edit touches, how many are rehearsed where their answers are the model's own, which have
@@ -81,7 +81,7 @@ class TrainedSettings:
     stop_loss: float | None = None
     """Training ends when the mean loss of the last pass is below: the facts are learnt. Where the model's own answers
     are rehearsed, the edits' alone: it never knew the past of their subjects, and one question of it may have many
-    answers. None: 0.005 (lora: 0.01), and of a model that chats also when it said 0.95 of what it was taught in a whole
+    answers. None: 0.005 (lora: 0.01), and of a model that chats also when it said 0.98 of what it was taught in a whole
     pass: those that it missed are said by its end, and as many steps more would follow."""
     wordings: tuple[Wording, ...] = ("prompt", "paraphrases", "cloze")
     paraphrases: int = 2
