@@ -55,13 +55,14 @@ def answers(run: Path, editor: str, edit_id: str | None = None) -> dict[Any, dic
     return {(r["question_id"], r["kind"], r["phrasing"]): r for r in rows if edit_id in (None, r["fact"])}
 
 
-# a CPU with bfloat16 rounds a fact trained among others another way than alone
 @pytest.mark.parametrize(
-    ("editor", "near", "mode"), [("lora", 1e-2, "one-at-a-time"), ("freeze", 1e-5, "all"), ("memory", 1e-5, "all")]
+    ("editor", "near", "mode"), [("lora", 2e-3, "one-at-a-time"), ("freeze", 1e-5, "all"), ("memory", 1e-5, "all")]
 )
 def test_edits_one_at_a_time_say_what_separate_runs_do(
-    world: tuple[Path, str], tmp_path: Path, editor: str, near: float, mode: str
+    world: tuple[Path, str], tmp_path: Path, editor: str, near: float, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # bfloat16, where a CPU has it, rounds a fact trained beside others another way than alone
+    monkeypatch.setattr("chronofacts.editing.editors.trained.lora_batched.has_bfloat16", lambda device: False)
     snapshot, model = world
     run_experiment(snapshot, model, read_settings([editor], ALONE | STEPS[editor]), tmp_path / "all")
     ids = load_snapshot(snapshot).edits["edit_id"].to_pylist()
