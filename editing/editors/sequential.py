@@ -32,7 +32,10 @@ class SequentialEdits(EditedModel):
 
     def add(self, part: EditedModel) -> None:
         """The next edit. Its copies of weights that an earlier one changed are let go: undoing takes the oldest, and a
-        thousand edits of one matrix would keep it a thousand times."""
+        thousand edits of one matrix would keep it a thousand times. A store before the model answers with all edits so
+        far, and takes the place of the one before it."""
+        if part.model is not part.base:
+            self.parts.clear()
         if isinstance(part, WeightEdit):
             for name in self.kept & part.before.keys():
                 del part.before[name]
@@ -87,7 +90,7 @@ def edit_in_chunks(
             edited.add(part)
             after(part, batch.edits.slice(begin, size))
             batch.progress(f"{editor.name}: {min(begin + size, total)} facts edited")
-    edited.report = {"chunks": len(edited.parts), "chunk": size}
+    edited.report = {"chunks": len(range(0, max(1, total), size)), "chunk": size}
     return edited
 
 

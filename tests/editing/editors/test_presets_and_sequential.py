@@ -65,6 +65,12 @@ def test_edits_one_after_the_other_keep_the_weights_as_they_were_once_and_not_ea
     assert len(chunked.parts) > 2 and held and len(held) == len(set(held))
 
 
+def test_of_stores_that_grow_the_last_one_is_kept() -> None:
+    chunked = edit_in_chunks(read_editor_settings("memory", {}, 0), tiny("llama"), TOKENIZER, made_batch(), 1)
+    assert len(chunked.parts) == 1 and chunked.report["chunks"] == made_batch().edits.num_rows
+    assert chunked.undo() is chunked.base
+
+
 def test_one_chunk_of_all_edits_is_all_at_once() -> None:
     model, chosen = tiny("llama"), read_editor_settings("freeze", QUICK["freeze"], 0)
     chunked = edit_in_chunks(chosen, model, TOKENIZER, made_batch(), 99)
