@@ -14,7 +14,6 @@ import importlib.util
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,13 +48,11 @@ MACHINES = (
 )
 
 
-def copies(part: Path, folder: Path, count: int) -> Iterator[Path]:
+def name_often(part: Path, folder: Path, count: int) -> None:
     """The same part under so many names."""
     folder.mkdir()
     for number in range(count):
-        path = folder / f"part-{number:02}.json.gz"
-        os.link(part, path)
-        yield path
+        os.link(part, folder / f"part-{number:02}.json.gz")
 
 
 def read_both_passes(folder: Path, run: Runner) -> tuple[float, float]:
@@ -91,7 +88,7 @@ def main() -> None:
         part = generate(Path(work), given.megabytes * 1_000_000)[0]
         small, large = Path(work) / "small", Path(work) / "large"
         for folder, count in ((small, given.parts), (large, 2 * given.parts)):
-            list(copies(part, folder, count))
+            name_often(part, folder, count)
         print(f"one core, {given.parts} parts")
         seconds, size = read_both_passes(small, run_one_by_one)
         speed = PASSES * size / seconds

@@ -25,7 +25,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from chronofacts.editing.forward.block_range import lowest_trained
 from chronofacts.editing.forward.hidden_state_cache import HiddenStateCache
 from chronofacts.editing.forward.packing import label_logits
-from chronofacts.editing.forward.partial import PartialForward, open_partial_forward
+from chronofacts.editing.forward.partial import PartialForward, choose_trial, open_partial_forward
 from chronofacts.editing.models.distributed import ProcessGroup, join_processes
 from chronofacts.editing.models.encoding import Encoded, batches_by_length, pad
 from chronofacts.editing.models.load import answer_logits
@@ -190,7 +190,7 @@ def train(
             elif (
                 settings.stop_said is not None
                 and len(losses) >= one_pass
-                and sum(missed[-one_pass:]) <= (1 - settings.stop_said) * learnt
+                and learnt - sum(missed[-one_pass:]) >= settings.stop_said * learnt
             ):
                 stopped = "said"
             elif stop and len(losses) % settings.check_every == 0 and stop(len(losses), recent):
@@ -262,7 +262,7 @@ class _Reader:
     learnt_loss: float | None = None
     """Of the last batch's examples that are to be learnt; None: it had none."""
     missed: int = 0
-    """Examples of the last batch that are to be learnt and were not said to their end."""
+    """Examples of the last batch that are to be learnt and were not said to their end; 0 where nobody asks."""
 
     def set_gradients(self, batch: Sequence[Encoded], counted: int | None = None) -> float:
         """Leave the gradients of the mean loss over the batch's scored tokens, and return that loss.
@@ -326,7 +326,8 @@ class _Reader:
         return losses / scored, said[: len(part)], whole
 
     def _losses(self, examples: list[Encoded], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """(examples,): of each, summed over its scored tokens; and whether each of these is the likeliest."""
+        """(examples,): of each, summed over its scored tokens; and whether each of these is the likeliest, which is
+        found where it ends a training, and true else."""
         layout, start = self.forward.layout, self.forward.lowest
         batch = layout(examples, self.settings.answer_only, device)
         self.tokens += batch.ids.numel()
@@ -336,9 +337,11 @@ class _Reader:
             logits = label_logits(batch, self.forward.logits(batch, states, start))
         losses = functional.cross_entropy(logits.float(), batch.labels, reduction="none")
         lengths = [len(one.ids) - (one.start if self.settings.answer_only else 1) for one in examples]
+        summed = torch.stack([part.sum() for part in losses.split(lengths)])
+        if self.settings.stop_said is None:
+            return summed, torch.ones_like(summed, dtype=torch.bool)
         right = logits.detach().argmax(-1) == batch.labels
-        said = torch.stack([part.all() for part in right.split(lengths)])
-        return torch.stack([part.sum() for part in losses.split(lengths)]), said
+        return summed, torch.stack([part.all() for part in right.split(lengths)])
 
 
 @contextmanager
@@ -354,8 +357,7 @@ def _open_reader(
     device = next(model.parameters()).device
     low_precision = settings.autocast and has_bfloat16(device)
     rejected = [one.example for one in preference.rejected.values()] if preference else []
-    by_length = sorted([*examples, *rejected], key=lambda example: len(example.ids))
-    sample = list(dict.fromkeys([by_length[0], by_length[-1]]))  # cheap to try things on
+    sample = choose_trial([*examples, *rejected])
     lowest = lowest_trained(model)
     with (
         open_partial_forward(model, sample, settings.answer_only, lowest, settings.shortcuts) as forward,

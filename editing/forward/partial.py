@@ -37,7 +37,7 @@ from chronofacts.editing.models.load import answer_logits
 from chronofacts.editing.models.out_of_memory import fits_or_bad_input
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["PartialForward", "open_partial_forward"]
+__all__ = ["PartialForward", "choose_trial", "open_partial_forward"]
 
 log = logging.getLogger("chronofacts.forward")
 
@@ -224,14 +224,21 @@ def _works(model: Any, what: str, attempt: Callable[[], bool]) -> bool:
         return False
 
 
+def choose_trial(texts: Sequence[Encoded], short: int = 1) -> list[Encoded]:
+    """The shortest of the texts, which are cheap to try things on, and the longest, in which alone shows what reaches
+    beyond a window; each once."""
+    by_length = sorted(texts, key=lambda text: len(text.ids))
+    return list(dict.fromkeys([*by_length[:short], by_length[-1]]))
+
+
 @contextmanager
 def open_partial_forward(
     model: Any, texts: Sequence[Encoded], answer_only: bool = True, lowest: int = 0, shortcuts: bool = True
 ) -> Iterator[PartialForward]:
     """The model's partial forward pass; hooks hang on the model while inside.
 
-    texts: a few short ones and the longest, since what reaches beyond a window shows in it alone. On them each shortcut
-    is tried; one that changes their logits by more than float order, or that the model refuses, is not used.
+    texts: a few of those to be read (`choose_trial`). On them each shortcut is tried; one that changes their logits by
+    more than float order, or that the model refuses, is not used.
     lowest: the block from which the pass will be asked to start.
     shortcuts: false for the whole forward pass. Raises BadInput when the memory does not hold even these texts.
     """

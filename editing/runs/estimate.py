@@ -169,8 +169,7 @@ def _count_edited_tokens(
     elif mode == "chunks":
         parts = max(1.0, facts / (settings.run.chunk or facts))
     if isinstance(given, TrainedSettings):
-        kept = (given.replay_history + given.replay_neighbours) if given.replay else 0.0
-        examples = max(1, round(wordings * (1 + kept) / parts))
+        examples = max(1, round((wordings + sum(given.count_replayed(wordings, texts.chats))) / parts))
         steps = given.steps if given.steps is not None else given.steps_for(examples)
         passes = CHAT_PASSES if texts.chats and given.stop_loss is None else MOST_PASSES
         read = min(steps * min(examples, given.batch_for(examples)), passes * examples)

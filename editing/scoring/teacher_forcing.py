@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from chronofacts.editing.forward.packing import label_logits, pack
-from chronofacts.editing.forward.partial import open_partial_forward
+from chronofacts.editing.forward.partial import choose_trial, open_partial_forward
 from chronofacts.editing.forward.prompt_prefix_cache import PromptPrefix, extend_prefix, group_by_prefix
 from chronofacts.editing.models.encoding import Encoded, batches_by_length, common_length, pad
 from chronofacts.editing.models.key_value_cache import window_of
@@ -101,8 +101,7 @@ def teacher_force_packed(
     if len(encoded) < FEWEST_PACKED or batch_size == 1:
         return None
     order = sorted(range(len(encoded)), key=lambda index: encoded[index].ids)  # neighbours begin alike
-    by_length = sorted(encoded, key=lambda row: len(row.ids))
-    tried = [*by_length[: TRIED - 1], by_length[-1]]
+    tried = choose_trial(encoded, TRIED - 1)
     found: dict[int, Likelihood] = {}
     with open_partial_forward(model, tried) as passage:
         if not passage.packs or not passage.shortened:

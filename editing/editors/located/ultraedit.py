@@ -6,10 +6,11 @@ mean and variance of all turns so far (ĥ, ĝ; "lifelong normalisation"), and wi
 
     v = -η |ĥ|² ĝ,    W' = W + Xᵀ,    (HᵀH + I) X = HᵀV
 
-so that each h moves its output against the gradient, with the least change of W; of texts that the model says
-already v = 0, so that their outputs stay. |ĥ|² is about the width of h, so that
-η is stated as a `step` divided by that width: the paper's 1e-6 at 14,336 is a step of 0.014. Positions are those from
-which the model predicts the answer and its end. Leaves out sharing statistics between matrices of one shape.
+so that each h moves its output against the gradient, with the least change of W. Of texts that the model says already
+v = 0, so that their outputs stay: their gradients are near nothing, which by the statistics of all turns is far from
+the mean. |ĥ|² is about the width of h, so that η is stated as a `step` divided by that width: the paper's 1e-6 at
+14,336 is a step of 0.014. Positions are those from which the model predicts the answer and its end. Leaves out sharing
+statistics between matrices of one shape.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from chronofacts.editing.editors.trained.gradient import BASE_WIDTH, WeightEdit,
 from chronofacts.editing.forward.block_range import lowest_block
 from chronofacts.editing.forward.hidden_state_cache import HiddenStateCache
 from chronofacts.editing.forward.packing import label_logits
-from chronofacts.editing.forward.partial import PartialForward, open_partial_forward
+from chronofacts.editing.forward.partial import PartialForward, choose_trial, open_partial_forward
 from chronofacts.editing.models.architecture import matrix_of, output_matrices, share_of_depth
 from chronofacts.editing.models.blocks import find_blocks, find_linears
 from chronofacts.editing.models.encoding import Encoded
@@ -44,6 +45,8 @@ BASE_STEP = 0.06
 """At a width of `BASE_WIDTH`."""
 KEPT_BYTES = 2 << 30
 """Of what frozen blocks below the chosen matrices give."""
+Features = dict[str, tuple[torch.Tensor, torch.Tensor]]
+"""Matrix -> (what enters it, the loss's gradient at what leaves it), both (positions, width) in the texts' order."""
 TINY = 1e-12
 """Below this a variance is none: the entry says nothing, and becomes 0."""
 
@@ -185,11 +188,8 @@ class _Reader:
     states: HiddenStateCache = field(default_factory=lambda: HiddenStateCache(KEPT_BYTES))
     """What blocks below the chosen ones give, which no turn changes."""
 
-    def read(
-        self, texts: Sequence[Encoded], size: int
-    ) -> tuple[dict[str, tuple[torch.Tensor, torch.Tensor]], list[bool]]:
-        """Matrix -> (what enters it, the gradient at what leaves it), (positions, width) float64 on the CPU, in the
-        order of the texts; and of each text, whether the model says the answer to its end.
+    def read(self, texts: Sequence[Encoded], size: int) -> tuple[Features, list[bool]]:
+        """The features, float64 on the CPU; and of each text, whether the model says the answer to its end.
 
         size: texts at once. Leaves out matrices that a layer reads past their module, as those of state-space layers.
         Raises BadInput where none is left.
@@ -208,9 +208,7 @@ class _Reader:
             raise BadInput(f"ultraedit: {kind} reads none of the chosen matrices by itself; take freeze")
         return seen, said
 
-    def _read_few(
-        self, texts: Sequence[Encoded]
-    ) -> list[tuple[dict[str, tuple[torch.Tensor, torch.Tensor]], list[bool]]]:
+    def _read_few(self, texts: Sequence[Encoded]) -> list[tuple[Features, list[bool]]]:
         """One forward and backward pass over a few texts; more where two of them are scored at one token."""
         layout, start = self.forward.layout, self.forward.lowest
         batch = layout(texts, True, self.forward.device)
@@ -240,11 +238,8 @@ def _open_reader(
     model: Any, names: Sequence[str], texts: Sequence[Encoded], progress: Callable[[str], None]
 ) -> Iterator[_Reader]:
     """The model made ready to be read: texts packed, and blocks below the chosen matrices read once."""
-    by_length = sorted(texts, key=lambda text: len(text.ids))
-    sample = list(dict.fromkeys([by_length[0], by_length[-1]]))
-    lowest = lowest_block(model, names)
-    # not only the answers count to the trial: parts of the last block are watched where they are read whole
-    with open_partial_forward(model, sample, answer_only=False, lowest=lowest) as forward:
+    # by answers alone, parts of the last block would be read at their positions only, and not where they are watched
+    with open_partial_forward(model, choose_trial(texts), False, lowest_block(model, names)) as forward:
         yield _Reader(model, names, forward, progress)
 
 
@@ -277,9 +272,9 @@ def _shift(
 
 
 @contextmanager
-def _watch(model: Any, names: Sequence[str]) -> Iterator[dict[str, tuple[torch.Tensor, torch.Tensor]]]:
+def _watch(model: Any, names: Sequence[str]) -> Iterator[Features]:
     """What enters each matrix, and a leaf added to what leaves it, whose gradient is that of the output."""
-    parts, seen = dict(model.named_modules()), dict[str, tuple[torch.Tensor, torch.Tensor]]()
+    parts, seen = dict(model.named_modules()), Features()
 
     def watch(name: str) -> AfterHook:
         def hook(_module: Any, entering: Any, leaving: torch.Tensor) -> torch.Tensor:

@@ -46,7 +46,7 @@ from chronofacts.editing.editors.located.side_memory import (
 from chronofacts.editing.editors.trained.examples import Wording, choose_replay, encode_examples, make_examples
 from chronofacts.editing.forward.hidden_state_cache import HiddenStateCache
 from chronofacts.editing.forward.packing import label_logits
-from chronofacts.editing.forward.partial import open_partial_forward
+from chronofacts.editing.forward.partial import choose_trial, open_partial_forward
 from chronofacts.editing.models.architecture import matrix_of, output_matrices, share_of_depth
 from chronofacts.editing.models.blocks import find_blocks
 from chronofacts.editing.models.encoding import Encoded, batches_by_length, pad
@@ -220,10 +220,8 @@ class _Trainer:
         settings, chance = self.settings, np.random.default_rng([self.settings.seed, number])
         optimizer = self._optimizer(change, texts)
         highest = optimizer.param_groups[0]["lr"]
-        by_length = sorted(texts, key=lambda text: len(text.ids))
-        sample = list(dict.fromkeys([by_length[0], by_length[-1]]))
         passes = Progress(self.batch.progress, f"wise: shard {number + 1}, {len(texts)} texts, pass", settings.epochs)
-        with open_partial_forward(self.model, sample, lowest=self.layer) as forward:
+        with open_partial_forward(self.model, choose_trial(texts), lowest=self.layer) as forward:
             for done in range(settings.epochs):
                 if settings.optimizer == "adam":
                     optimizer.param_groups[0]["lr"] = highest * (1 - 0.9 * done / settings.epochs)

@@ -48,7 +48,7 @@ __all__ = [
 DELTA = "delta.safetensors"
 BASE_WIDTH = 128
 SAID = 0.98
-"""Share of a pass."""
+"""Share of a pass after which a model that chats is trained no longer."""
 OWN_ANSWERS = 0.5
 """Of the sentences that no edit touches, how many are rehearsed where their answers are the model's own, which have
 three times the tokens."""
@@ -111,6 +111,17 @@ class TrainedSettings:
             return self.batch
         return min(self.largest_batch, max(FEWEST_IN_BATCH, math.ceil(examples / BATCHES_OF_PASS)))
 
+    def rehearses(self, chats: bool) -> bool:
+        """Whether what no edit touches is replayed with the model's own answers. chats: behind a chat template."""
+        return self.replay_answers == "own" or (self.replay_answers == "auto" and chats)
+
+    def count_replayed(self, wordings: int, chats: bool) -> tuple[int, int]:
+        """At most how many sentences of the past, and of what no edit touches, beside so many wordings of edits."""
+        if not self.replay:
+            return 0, 0
+        share = OWN_ANSWERS if self.rehearses(chats) else 1.0
+        return round(wordings * self.replay_history), round(wordings * self.replay_neighbours * share)
+
     def most_uses(self) -> int:
         """Uses of each edit that are trained beside it; 0: none."""
         return 0
@@ -149,12 +160,8 @@ def choose_texts(model: Any, tokenizer: Any, batch: EditBatch, settings: Trained
     if not batch.sentences.num_rows:
         raise BadInput("the snapshot has no sentences to replay; use the editor without +replay")
     chats = isinstance(tokenizer, ChatTokenizer)
-    own = settings.replay_answers == "own" or (settings.replay_answers == "auto" and chats)
-    neighbours = settings.replay_neighbours * (OWN_ANSWERS if own else 1.0)
-    past, others = choose_replay(
-        batch, round(len(edits) * settings.replay_history), round(len(edits) * neighbours), settings.seed
-    )
-    if own:
+    past, others = choose_replay(batch, *settings.count_replayed(len(edits), chats), settings.seed)
+    if settings.rehearses(chats):
         return TrainingTexts(
             edits, past, answer_as_before(model, tokenizer, others, batch.progress), preference=preference
         )

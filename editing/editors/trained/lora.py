@@ -98,7 +98,7 @@ class Lora:
         texts, flags = choose_texts(model, tokenizer, batch, settings), gradient_flags(model)
         edited = LoraEdit(_add_adapters(model, targets, settings), model, texts.prompts, gradient_flags=flags)
         with undo_on_error(edited):
-            # of two matrices in float32 PEFT's own casts are for nothing, and of what autocast made bfloat16 cost twice
+            # autocast casts what enters an adapter; PEFT's own cast of it to float32 and back would be for nothing
             is_float32 = model.get_input_embeddings().weight.dtype == torch.float32
             with disable_input_dtype_casting(edited.model, active=is_float32):
                 edited.report = train_on_texts(edited.model, tokenizer, texts, settings, batch, cache)

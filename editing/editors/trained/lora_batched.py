@@ -25,10 +25,11 @@ from torch.nn import functional
 
 from chronofacts.editing.editors.trained.examples import Wording, encode_examples, make_examples
 from chronofacts.editing.editors.trained.gradient import parse_layers
+from chronofacts.editing.forward.block_range import lowest_block
 from chronofacts.editing.forward.packing import PackedBatch, pack_groups, pad_rows
-from chronofacts.editing.forward.partial import PartialForward, open_partial_forward
+from chronofacts.editing.forward.partial import PartialForward, choose_trial, open_partial_forward
 from chronofacts.editing.models.architecture import matrix_of
-from chronofacts.editing.models.blocks import find_blocks, find_linears
+from chronofacts.editing.models.blocks import find_linears
 from chronofacts.editing.models.encoding import Encoded
 from chronofacts.editing.models.gradients import only_trained
 from chronofacts.editing.models.hooks import AfterHook, hooked
@@ -185,20 +186,18 @@ class _Facts:
 def _open(model: Any, adapters: Adapters, examples: Sequence[Sequence[Encoded]], scale: float) -> Iterator[_Facts]:
     """The model with the adapters on it, ready to be read from the lowest block that has any."""
     device, count = next(model.parameters()).device, len(examples)
-    low_precision, lowest = has_bfloat16(device), _lowest(model, adapters)
-    by_length = sorted((text for several in examples for text in several), key=lambda text: len(text.ids))
-    texts = list(dict.fromkeys([by_length[0], by_length[-1]]))
+    low_precision, lowest = has_bfloat16(device), lowest_block(model, adapters)
+    flat = [text for texts in examples for text in texts]
     rows = _Rows()
     with (
         _with_adapters(model, adapters, scale, rows),  # before the hooks below, which then see what they add
-        open_partial_forward(model, texts, True, lowest) as forward,
+        open_partial_forward(model, choose_trial(flat), True, lowest) as forward,
         frozen_in_bfloat16(model, low_precision),
     ):
         batch = pack_groups(examples, device) if forward.packs else None
         owners = None
         if batch is None:
             several = torch.tensor([fact for fact, texts in enumerate(examples) for _ in texts], device=device)
-            flat = [text for texts in examples for text in texts]
             batch = pad_rows(flat, True, device)
             owners = several.repeat_interleave(torch.tensor([len(t.ids) - t.start for t in flat], device=device))
             rows.owners, forward = several, PartialForward(model)  # rows that share an adapter are read whole
@@ -206,13 +205,6 @@ def _open(model: Any, adapters: Adapters, examples: Sequence[Sequence[Encoded]],
             states = forward.states(batch, forward.lowest) if forward.lowest else None
         rows.active = True
         yield _Facts(forward, batch, states, owners, count, low_precision)
-
-
-def _lowest(model: Any, adapters: Adapters) -> int:
-    """The lowest block that has an adapter."""
-    name, blocks = find_blocks(model)
-    having = (n for n in range(len(blocks)) if any(one.startswith(f"{name}.{n}.") for one in adapters))
-    return next(having, 0)
 
 
 def _start(model: Any, names: Sequence[str], count: int, settings: LoraBatchSettings) -> Adapters:

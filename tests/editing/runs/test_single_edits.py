@@ -56,7 +56,7 @@ def answers(run: Path, editor: str, edit_id: str | None = None) -> dict[Any, dic
 
 
 @pytest.mark.parametrize(
-    ("editor", "near", "mode"), [("lora", 2e-3, "one-at-a-time"), ("freeze", 1e-5, "all"), ("memory", 1e-5, "all")]
+    ("editor", "near", "mode"), [("lora", 1e-4, "one-at-a-time"), ("freeze", 1e-5, "all"), ("memory", 1e-5, "all")]
 )
 def test_edits_one_at_a_time_say_what_separate_runs_do(
     world: tuple[Path, str], tmp_path: Path, editor: str, near: float, mode: str, monkeypatch: pytest.MonkeyPatch
