@@ -21,7 +21,18 @@ from chronofacts.schemas.dates import FIRST_DAY, LAST_DAY
 from chronofacts.schemas.errors import CheckFailed, ChronoFactsError
 from chronofacts.schemas.tables import SNAPSHOT_TABLES, conform
 
-__all__ = ["check_unpacked", "check_values", "parquet_errors", "read_parquet", "read_snapshot_table", "table_files"]
+__all__ = [
+    "check_unpacked",
+    "check_values",
+    "parquet_errors",
+    "read_checked",
+    "read_parquet",
+    "read_snapshot_table",
+    "table_files",
+]
+
+MEND = "make the snapshot again"
+"""Of a damaged file of a snapshot; of others their reader says its own."""
 
 LONGEST_TEXT = 1 << 20
 """Bytes of one text; a name has a hundred."""
@@ -64,7 +75,7 @@ def table_files(snapshot: Path, name: str) -> list[Path]:
     with parquet_errors(snapshot / name):
         files = sorted(path for path in (snapshot / name).iterdir() if path.suffix == ".parquet")
     if not files:
-        raise CheckFailed(f"{snapshot / name} holds no Parquet file; make the snapshot again")
+        raise CheckFailed(f"{snapshot / name} holds no Parquet file; {MEND}")
     for path in files:
         check_unpacked(path)
         _check_columns(path, SNAPSHOT_TABLES[name])
@@ -96,24 +107,31 @@ def read_snapshot_table(snapshot: Path, name: str, columns: Sequence[str] | None
     return table.sort_by("edit_id") if name == "edits" and "edit_id" in wanted.names else table
 
 
-def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """A file as it is: nothing in its path is a partition or a pattern. Raises CheckFailed for a damaged one."""
-    with parquet_errors(path), pq.ParquetFile(path) as file:
+def read_parquet(path: Path, columns: Sequence[str] | None = None, mend: str = MEND) -> pa.Table:
+    """A file as it is: nothing in its path is a partition or a pattern. Raises CheckFailed for a damaged one, with what
+    mends it."""
+    with parquet_errors(path, mend), pq.ParquetFile(path) as file:
         return file.read(None if columns is None else list(columns))
 
 
+def read_checked(path: Path, mend: str) -> pa.Table:
+    """A file that is of no snapshot (`check_unpacked`, `read_parquet`)."""
+    check_unpacked(path, mend=mend)
+    return read_parquet(path, mend=mend)
+
+
 @contextmanager
-def parquet_errors(path: Path) -> Iterator[None]:
+def parquet_errors(path: Path, mend: str = MEND) -> Iterator[None]:
     """Whatever Arrow raises inside for a file is CheckFailed: its errors are of many kinds, and grow with it."""
     try:
         yield
     except ChronoFactsError:
         raise
     except FileNotFoundError as error:
-        raise CheckFailed(f"{path} is not there; make the snapshot again") from error
+        raise CheckFailed(f"{path} is not there; {mend}") from error
     except Exception as error:
         said = " ".join(str(error).split())[:300] or type(error).__name__
-        raise CheckFailed(f"{path} is damaged ({said}); make the snapshot again") from error
+        raise CheckFailed(f"{path} is damaged ({said}); {mend}") from error
 
 
 def check_values(table: pa.Table, name: str, path: Path) -> None:
@@ -133,10 +151,10 @@ def check_values(table: pa.Table, name: str, path: Path) -> None:
                     raise CheckFailed(f"{path}: {column.name} has a day outside of {FIRST_DAY} to {LAST_DAY}")
 
 
-def check_unpacked(path: Path, largest: int = LARGEST) -> None:
+def check_unpacked(path: Path, largest: int = LARGEST, mend: str = MEND) -> None:
     """Raises CheckFailed for a file that comes to more than its size allows when it is unpacked, or with a text that
     is longer than any; needs room for one column of one row group as it lies in the file."""
-    with parquet_errors(path):
+    with parquet_errors(path, mend):
         most = min(largest, max(FREE, RATIO * path.stat().st_size))
         with pq.ParquetFile(path) as file:
             metadata = file.metadata

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from chronofacts.schemas.files import check_out, create_folder
-from chronofacts.schemas.parquet import check_unpacked, read_parquet
+from chronofacts.schemas.parquet import read_checked
 
 __all__ = ["ITEMS", "PROMPT", "Item", "export_items", "hash_prompt", "list_items", "write_prompt"]
 
@@ -97,8 +97,7 @@ def read_scores(source: Path) -> Iterator[pa.Table]:
     if not files:
         raise BadInput(f"{source} is neither a run nor a folder of its scores; make one with `chronofacts experiment`")
     for file in files:
-        check_unpacked(file)
-        table = read_parquet(file)
+        table = read_checked(file, "run the experiment again")
         if missing := [name for name in _NEEDED if name not in table.column_names]:
             raise CheckFailed(f"{file} lacks the column {missing[0]}, so that it holds no scores of a run")
         yield table

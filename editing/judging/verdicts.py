@@ -15,7 +15,7 @@ from chronofacts.editing.judging.items import hash_prompt, list_items, read_scor
 from chronofacts.schemas.documents import Unreadable, parse_json
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.files import replace_file
-from chronofacts.schemas.parquet import check_unpacked, read_parquet
+from chronofacts.schemas.parquet import read_checked
 
 __all__ = ["FOLDER", "VERDICTS", "Imported", "import_verdicts", "read_verdicts"]
 
@@ -90,8 +90,9 @@ def read_verdicts(run: Path) -> pa.Table:
     """All verdicts that a run keeps (`VERDICTS`), maybe none. Raises CheckFailed for a damaged file."""
     parts = [VERDICTS.empty_table()]
     for file in sorted((run / FOLDER).glob("*.parquet")):
-        check_unpacked(file)
-        parts.append(read_parquet(file).select(VERDICTS.names).cast(VERDICTS))
+        parts.append(
+            read_checked(file, "remove it, and import the verdicts again").select(VERDICTS.names).cast(VERDICTS)
+        )
     return pa.concat_tables(parts)
 
 

@@ -16,7 +16,7 @@ from chronofacts.editing.report.run_document import check_differences, check_doc
 from chronofacts.schemas.documents import read_json
 from chronofacts.schemas.errors import BadInput, CheckFailed, ChronoFactsError
 from chronofacts.schemas.names import path_within
-from chronofacts.schemas.parquet import check_unpacked, read_parquet
+from chronofacts.schemas.parquet import read_checked
 
 __all__ = ["Interval", "Run", "State", "differences", "intervals", "read_runs", "shorten_paths", "states"]
 
@@ -158,5 +158,4 @@ def _read_run(folder: Path) -> Run:
 
 
 def _read_table(path: Path) -> pa.Table:
-    check_unpacked(path)
-    return read_parquet(path)
+    return read_checked(path, "run the experiment again")

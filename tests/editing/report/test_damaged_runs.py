@@ -68,6 +68,14 @@ def test_a_run_json_without_a_key_or_with_another_kind_of_value_is_refused_or_sh
 
 
 @pytest.mark.parametrize("table", ["scores/none.parquet", "metrics.parquet", "differences.parquet"])
+def test_a_table_that_was_cut_off_asks_for_another_run_and_not_for_a_snapshot(run: Path, table: str) -> None:
+    whole = (run / table).read_bytes()
+    (run / table).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckFailed, match=r"\.parquet is damaged .*; run the experiment again"):
+        read_runs([run])
+
+
+@pytest.mark.parametrize("table", ["scores/none.parquet", "metrics.parquet", "differences.parquet"])
 def test_a_table_without_a_column_of_another_type_or_without_values_is_refused_or_shown(run: Path, table: str) -> None:
     whole, refused = pq.read_table(run / table), 0
     for place, name in enumerate(whole.column_names):
