@@ -94,23 +94,28 @@ labelled AS (
         false, false, NULL, NULL, 'absent'
     FROM numbers
 ),
-cleaned AS (
-    SELECT * EXCLUDE (all_aliases),
+-- Apart from what is made of them below: an expression that is named is worked out anew wherever its name stands.
+usable AS (
+    SELECT * EXCLUDE (all_aliases), plain_words(label) AS words,
         list_sort(list_distinct(list_filter(all_aliases, lambda a: a.name IS NOT NULL AND length(a.name) >= 2
             AND NOT unusable(a.name) AND plain_words(a.name) <> plain_words(label)
             -- "Agriculture Secretary" is an office of many places.
-            AND (place_names IS NULL OR names_place(a.name, plain_words(a.name), place_names))
+            AND CASE WHEN place_names IS NULL THEN true
+                ELSE names_place(a.name, plain_words(a.name), place_names) END
             AND NOT speaks_of_holder(plain_words(a.name), plain_words(label))
             AND NOT list_has_all(getvariable('vocabulary'), string_split(trim(plain_words(a.name)), ' '))
-            )))[1:{MOST_ALIASES}] AS usable_aliases,
+            )))[1:{MOST_ALIASES}] AS usable_aliases
+    FROM labelled
+),
+cleaned AS (
+    SELECT * EXCLUDE (usable_aliases),
         list_transform(usable_aliases, lambda a: a.name) AS aliases,
         list_transform(list_filter(usable_aliases, lambda a: NOT a.foreign), lambda a: a.name) AS own_aliases,
         CASE WHEN label IS NULL OR trim(label) = '' THEN 'no_label'
-            WHEN unusable(label) OR length(trim(plain_words(label))) = 0 THEN 'unusable_label'
+            WHEN unusable(label) OR length(trim(words)) = 0 THEN 'unusable_label'
             -- A title is a word of a language as much as the question's own.
-            WHEN is_office AND fell_back THEN 'foreign_title' END AS reason,
-        plain_words(label) AS words
-    FROM labelled
+            WHEN is_office AND fell_back THEN 'foreign_title' END AS reason
+    FROM usable
 )
 SELECT c.id, c.kind, c.label, c.reason, c.fell_back, c.aliases,
     -- Not the label with an article, a surname alone, nor "Minister-president" where nothing says of what.
