@@ -25,7 +25,9 @@ WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIM
 """OpenMP's word for sleeping, how long threads of GCC's library (the one in torch's wheels) spin before it, some 50
 microseconds, and the word of Intel's and LLVM's, which counts in milliseconds."""
 SMALL = 5_000_000
-"""Parameters below which a second thread is not worth the waiting; measured at 1.3 million alone."""
+"""Parameters below which a second thread is not worth the waiting (measured at 1.3 million alone), and bfloat16 is
+slower than float32 on a CPU that has it: a step of pretraining takes 46 ms in place of 25 at 1.3 million, and 125 in
+place of 142 at 5.8."""
 OURS = "OMP_NUM_THREADS_BY_CHRONOFACTS"
 """Beside a number that is ours, so that a process which inherits it does not take it for its user's."""
 CGROUPS = Path("/sys/fs/cgroup")

@@ -31,6 +31,7 @@ from chronofacts.editing.models.encoding import Encoded, batches_by_length, pad
 from chronofacts.editing.models.load import answer_logits
 from chronofacts.editing.models.out_of_memory import halve_until_fits
 from chronofacts.editing.progress import Progress
+from chronofacts.editing.threads import SMALL
 from chronofacts.schemas.errors import ChronoFactsError
 
 __all__ = [
@@ -41,7 +42,7 @@ __all__ = [
     "TrainingSettings",
     "find_recalled",
     "frozen_in_bfloat16",
-    "has_bfloat16",
+    "gains_by_bfloat16",
     "in_bfloat16",
     "log_likelihoods",
     "preference_losses",
@@ -201,13 +202,13 @@ def train(
     return TrainingReport(len(losses), seconds, recent, reader.tokens, stopped, reader.tokens_given, kept)
 
 
-def share_recalled(model: nn.Module, examples: Sequence[Encoded], batch_size: int = 256) -> float:
+def share_recalled(model: nn.Module, examples: Sequence[Encoded], batch_size: int = 64) -> float:
     """Share of the examples that `find_recalled` finds; 0 without any."""
     return sum(find_recalled(model, examples, batch_size)) / max(1, len(examples))
 
 
 @torch.inference_mode()
-def find_recalled(model: nn.Module, examples: Sequence[Encoded], batch_size: int = 256) -> list[bool]:
+def find_recalled(model: nn.Module, examples: Sequence[Encoded], batch_size: int = 64) -> list[bool]:
     """Of each example, whether the whole answer and EOS are the model's first choice, token by token.
 
     This is exact match of greedy generation: as long as every choice agrees, the generated prefix is the answer's.
@@ -354,8 +355,7 @@ def _open_reader(
     preference: Preference | None = None,
 ) -> Iterator[_Reader]:
     """The model made ready to be trained on these examples; at the end as it was, but for what was trained."""
-    device = next(model.parameters()).device
-    low_precision = settings.autocast and has_bfloat16(device)
+    low_precision = settings.autocast and gains_by_bfloat16(model)
     rejected = [one.example for one in preference.rejected.values()] if preference else []
     sample = choose_trial([*examples, *rejected])
     lowest = lowest_trained(model)
@@ -442,9 +442,14 @@ def _shuffled_batches(examples: Sequence[Encoded], settings: TrainingSettings, b
             yield batches[index]
 
 
-def has_bfloat16(device: torch.device) -> bool:
-    """Only where bfloat16 is faster: an emulated one is slower than float32."""
+def gains_by_bfloat16(model: nn.Module) -> bool:
+    """Only where bfloat16 is faster: an emulated one is slower than float32, and so is, on a CPU, that of a model as
+    small as the small world, whose conversions take longer than its products. It comes to the same weights on a CPU
+    with bfloat16 and on one without."""
+    device, parameters = next(model.parameters()).device, sum(one.numel() for one in model.parameters())
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
+    if parameters < SMALL:
+        return False
     tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return device.type == "cpu" and any(getattr(torch.cpu, test, bool)() for test in tests)

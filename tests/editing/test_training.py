@@ -47,7 +47,7 @@ def test_computing_only_what_the_loss_needs_trains_the_same_weights(family: str,
 def test_in_bfloat16_what_is_left_out_adds_no_error_of_its_own(
     family: str, layers: range | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chronofacts.editing.training.has_bfloat16", lambda device: True)
+    monkeypatch.setattr("chronofacts.editing.training.gains_by_bfloat16", lambda model: True)
 
     def gradients(**changed: Any) -> torch.Tensor:
         model = adapted(family, layers)
@@ -201,7 +201,7 @@ def test_bfloat16_is_for_frozen_matrices_alone_and_the_base_is_afterwards_the_sa
     model, kinds = adapted(layers=range(2, 3)), set()
     before = model_hash(model.unload())
     model = adapted(layers=range(2, 3))
-    monkeypatch.setattr("chronofacts.editing.training.has_bfloat16", lambda device: True)
+    monkeypatch.setattr("chronofacts.editing.training.gains_by_bfloat16", lambda model: True)
     part = model.get_submodule("base_model.model.model.layers.2.mlp.up_proj")
     watch = part.register_forward_hook(
         lambda part, given, out: kinds.add((part.base_layer.weight.dtype, part.lora_A.default.weight.dtype))
@@ -212,6 +212,18 @@ def test_bfloat16_is_for_frozen_matrices_alone_and_the_base_is_afterwards_the_sa
     assert weights.dtype == torch.float32
     assert weights == pytest.approx(run(adapted(layers=range(2, 3)))[1], abs=0.05)
     assert model_hash(model.unload()) == before
+
+
+@pytest.mark.parametrize(("parameters", "gains"), [(1_300_000, False), (135_000_000, True)])
+def test_a_model_as_small_as_the_small_world_is_trained_alike_on_a_cpu_with_bfloat16_and_on_one_without(
+    parameters: int, gains: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = nn.Module()
+    model.weight = nn.Parameter(torch.zeros(1).expand(parameters), requires_grad=False)  # of no memory
+    for instructions in (True, False):
+        for test in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+            monkeypatch.setattr(torch.cpu, test, lambda found=instructions: found)
+        assert training.gains_by_bfloat16(model) == (gains and instructions)
 
 
 def test_a_head_that_shares_the_embedding_has_a_matrix_of_its_own_in_bfloat16_and_shares_it_again() -> None:

@@ -30,7 +30,7 @@ from chronofacts.editing.models.load import call_keeping
 from chronofacts.editing.models.subject_tokens import subject_end
 from chronofacts.editing.progress import Progress
 from chronofacts.editing.scoring import teacher_force
-from chronofacts.editing.training import frozen_in_bfloat16, has_bfloat16, in_bfloat16
+from chronofacts.editing.training import frozen_in_bfloat16, gains_by_bfloat16, in_bfloat16
 from chronofacts.schemas.errors import BadInput
 
 __all__ = [
@@ -278,7 +278,7 @@ def _speed_up_reading(model: Any, device: torch.device, length: int) -> Iterator
 
     length: of the longest text, in tokens.
     """
-    fast = has_bfloat16(device)
+    fast = gains_by_bfloat16(model)
     with (
         only_trained(model),
         frozen_in_bfloat16(model, fast),

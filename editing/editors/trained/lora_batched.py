@@ -34,7 +34,7 @@ from chronofacts.editing.models.encoding import Encoded
 from chronofacts.editing.models.gradients import only_trained
 from chronofacts.editing.models.hooks import AfterHook, hooked
 from chronofacts.editing.models.out_of_memory import in_parts
-from chronofacts.editing.training import TrainingFailed, frozen_in_bfloat16, has_bfloat16, in_bfloat16
+from chronofacts.editing.training import TrainingFailed, frozen_in_bfloat16, gains_by_bfloat16, in_bfloat16
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["LoraBatchSettings", "SingleEdits", "edit_in_parallel", "train_side_by_side"]
@@ -186,7 +186,7 @@ class _Facts:
 def _open(model: Any, adapters: Adapters, examples: Sequence[Sequence[Encoded]], scale: float) -> Iterator[_Facts]:
     """The model with the adapters on it, ready to be read from the lowest block that has any."""
     device, count = next(model.parameters()).device, len(examples)
-    low_precision, lowest = has_bfloat16(device), lowest_block(model, adapters)
+    low_precision, lowest = gains_by_bfloat16(model), lowest_block(model, adapters)
     flat = [text for texts in examples for text in texts]
     rows = _Rows()
     with (

@@ -62,7 +62,7 @@ def test_edits_one_at_a_time_say_what_separate_runs_do(
     world: tuple[Path, str], tmp_path: Path, editor: str, near: float, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # bfloat16, where a CPU has it, rounds a fact trained beside others another way than alone
-    monkeypatch.setattr("chronofacts.editing.editors.trained.lora_batched.has_bfloat16", lambda device: False)
+    monkeypatch.setattr("chronofacts.editing.editors.trained.lora_batched.gains_by_bfloat16", lambda model: False)
     snapshot, model = world
     run_experiment(snapshot, model, read_settings([editor], ALONE | STEPS[editor]), tmp_path / "all")
     ids = load_snapshot(snapshot).edits["edit_id"].to_pylist()

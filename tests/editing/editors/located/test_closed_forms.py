@@ -215,7 +215,7 @@ def test_values_found_together_are_those_found_one_by_one() -> None:
 
 def test_one_gradient_of_the_kl_term_serves_several_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measured at each second step, it is that of the step before at the others, as in steps of our own."""
-    monkeypatch.setattr(key_value, "has_bfloat16", lambda device: False)  # nor are those
+    monkeypatch.setattr(key_value, "gains_by_bfloat16", lambda model: False)  # nor are those
     model = tiny("llama")
     module = dict(model.named_modules())[output_matrices(model)[0]]
     settings = LocatedSettings(value_steps=4, value_rate=0.1, kl_factor=5.0, kl_every=2, clamp=1e4)

@@ -179,7 +179,7 @@ def test_what_autocast_converts_is_not_converted_by_the_adapters_too_and_learns_
     model_and_tokenizer: Any, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, tokenizer = model_and_tokenizer
-    monkeypatch.setattr("chronofacts.editing.training.has_bfloat16", lambda device: True)
+    monkeypatch.setattr("chronofacts.editing.training.gains_by_bfloat16", lambda model: True)
 
     def learn() -> dict[str, torch.Tensor]:
         edited = Lora().edit(model, tokenizer, material(snapshot), SHORT)

@@ -46,7 +46,7 @@ def test_edits_of_the_top_layer_are_the_same_in_bfloat16_but_for_its_precision(
     before = model_hash(model)
     for low_precision in (False, True):
         monkeypatch.setattr(
-            "chronofacts.editing.editors.trained.lora_batched.has_bfloat16", lambda device, low=low_precision: low
+            "chronofacts.editing.editors.trained.lora_batched.gains_by_bfloat16", lambda model, low=low_precision: low
         )
         losses[low_precision] = edit_in_parallel(model, TOKENIZER, made_edits(), top).losses
     assert not torch.equal(losses[True], losses[False])
