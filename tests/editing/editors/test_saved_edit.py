@@ -69,7 +69,7 @@ def test_another_run_asks_saved_edits_and_finds_what_the_first_did(run: Path, tm
             assert (one["probe_id"], one["generated"], one["trained"]) == (
                 other["probe_id"], other["generated"], other["trained"],
             )  # fmt: skip
-            assert other["nll_answer"] == pytest.approx(one["nll_answer"], abs=1e-5)
+            assert other["nll_answer"] == pytest.approx(one["nll_answer"], rel=1e-5, abs=1e-5)
         assert read_card(tmp_path / "again" / "adapters" / f"saved-{editor}") == read_card(run / "adapters" / editor)
     from chronofacts.editing.report.runs import read_runs
     from chronofacts.editing.report.summary import command

@@ -25,7 +25,7 @@ def same(one: pa.Table, other: pa.Table) -> None:
         assert one[name].to_pylist() == other[name].to_pylist(), name
     for name in ("nll_answer", "nll_answer_before", "p_new_over_old", "token_f1", "token_accuracy"):
         pairs = zip(one[name].to_pylist(), other[name].to_pylist(), strict=True)
-        assert all(a == b or a == pytest.approx(b, abs=1e-5) for a, b in pairs), name
+        assert all(a == b or a == pytest.approx(b, rel=1e-5, abs=1e-5) for a, b in pairs), name
 
 
 def test_two_processes_find_what_one_does(experiment: Experiment, snapshot: Snapshot, tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_keys_are_counted_once_for_all_single_edits(
             mine = asked().slice(number, 1)
             expected = score(edited.model, TOKENIZER, mine)["nll_answer"][0].as_py()
         found = alone.filter(pc.and_(pc.equal(alone["question_id"], f"q{number}"), pc.equal(alone["kind"], "edit")))
-        assert found["nll_answer"].to_pylist() == [pytest.approx(expected, abs=1e-5)]
+        assert found["nll_answer"].to_pylist() == [pytest.approx(expected, rel=1e-5, abs=1e-5)]
     assert len(counted) == 1 + len(FACTS)
 
 

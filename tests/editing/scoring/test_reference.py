@@ -49,14 +49,14 @@ def test_every_score_of_300_probes_agrees_with_the_slow_reference(model_and_toke
         prompt = probe["prefix"] + (probe["text"] if probe["form"] == "cloze" else f"Q: {probe['text']} A:")
         likely, wanted = likelihoods(slow, tokenizer, prompt, probe["answer"])
         nll = -likely.gather(1, wanted[:, None]).mean().item()
-        assert row["nll_answer"] == pytest.approx(nll, abs=1e-5)
+        assert row["nll_answer"] == pytest.approx(nll, rel=1e-5, abs=1e-5)
         hits = likely.argmax(-1) == wanted
         assert row["token_accuracy"] == pytest.approx(hits.double().mean().item(), abs=1e-5)
         assert row["answer_argmax"] == bool(hits.all())
         if probe["answer_before"]:
             likely, wanted = likelihoods(slow, tokenizer, prompt, probe["answer_before"])
             old = -likely.gather(1, wanted[:, None]).mean().item()
-            assert row["nll_answer_before"] == pytest.approx(old, abs=1e-5)
+            assert row["nll_answer_before"] == pytest.approx(old, rel=1e-5, abs=1e-5)
             assert row["p_new_over_old"] == pytest.approx(1 / (1 + math.exp(nll - old)), abs=1e-5)
         names = [name for name in [*probe["names"], *probe["names_before"]] if name]
         most = max(len(tokenizer(f" {name}", add_special_tokens=False)["input_ids"]) for name in names) + 8
@@ -76,4 +76,4 @@ def test_perplexity_is_that_of_one_text_at_a_time(model_and_tokenizer: Any, snap
     for probe, row in zip(read.to_pylist(), scored, strict=True):
         ids = torch.tensor([tokenizer(probe["text"])["input_ids"]])
         loss = slow(input_ids=ids, labels=ids).loss.item()
-        assert row["nll_answer"] == pytest.approx(loss, abs=1e-5) and row["tokens"] == ids.shape[1] - 1
+        assert row["nll_answer"] == pytest.approx(loss, rel=1e-5, abs=1e-5) and row["tokens"] == ids.shape[1] - 1

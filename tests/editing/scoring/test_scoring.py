@@ -33,7 +33,7 @@ def test_a_score_does_not_depend_on_its_batch(model_and_tokenizer: Any, question
         for third in (other, turned[one["question_id"], one["phrasing"]]):
             assert (one["generated"], one["exact_match"]) == (third["generated"], third["exact_match"])
             for name in FIGURES:
-                assert one[name] == (None if third[name] is None else pytest.approx(third[name], abs=1e-5))
+                assert one[name] == (None if third[name] is None else pytest.approx(third[name], rel=1e-5, abs=1e-5))
 
 
 def test_scores_agree_with_one_probe_at_a_time_in_float64(model_and_tokenizer: Any, questions: pa.Table) -> None:
@@ -122,4 +122,4 @@ def test_padding_changes_no_likelihood(model_and_tokenizer: Any) -> None:
     rows = encode(tokenizer, ["The mayor is", "Q: Who is the mayor of the very long town? A:"], ["Ann", "Bob Lee"])
     together = teacher_force(model, rows, 2)
     for row, forced in zip(rows, together, strict=True):
-        assert teacher_force(model, [row], 1)[0].nll == pytest.approx(forced.nll, abs=1e-5)
+        assert teacher_force(model, [row], 1)[0].nll == pytest.approx(forced.nll, rel=1e-5, abs=1e-5)
