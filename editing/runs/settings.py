@@ -25,7 +25,7 @@ SMALL_WORLD = "small-world"
 """Name of the model that is made from the snapshot's own sentences."""
 SENTENCES_PER_FACT, FEWEST_SENTENCES = 25, 1500
 """Of a snapshot cut by `limit`."""
-CONTEXTS_PER_SENTENCE = 0.4
+CONTEXTS_PER_SENTENCE = 0.7
 """Questions behind stated facts in the small world of a run that edits in context."""
 READERS = ("in-context", "ike", "rag", "mello")
 """Editors that put facts before a question, which a small world must have learnt to read."""

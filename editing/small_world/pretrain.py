@@ -63,7 +63,7 @@ class WorldSettings:
     answer_only: bool = True
     contexts: float | None = None
     """Questions behind stated facts, per sentence, from which the model learns to read what stands before a question;
-    None: 0.4 for a run of an editor that puts facts before questions (in-context, ike, rag, mello), which needs it;
+    None: 0.7 for a run of an editor that puts facts before questions (in-context, ike, rag, mello), which needs it;
     else 0."""
     names: float = 0.08
     """Names behind a question that they do not answer, per sentence, of which the end is learnt and not the beginning:

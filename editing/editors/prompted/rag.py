@@ -6,7 +6,7 @@ one look-up. What is told beside the fact that matters *distracts*: a model that
 question answers with it. The report counts that over the edits' own wordings.
 
 `in-context` tells a fact only where the question names its subject; this one knows no subjects, so that it also serves
-facts without one.
+facts without one. A model that chats is shown worked examples first, as there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,15 @@ from chronofacts.editing.editors.prompted.embedding import (
     name_of,
 )
 from chronofacts.editing.editors.prompted.rewritten_model import RewrittenModel, RewrittenPrompt, StoreEdit
-from chronofacts.editing.editors.prompted.told_facts import Context, FactForm, check_count, form_for, state, tell
+from chronofacts.editing.editors.prompted.told_facts import (
+    Context,
+    FactForm,
+    check_count,
+    form_for,
+    state,
+    tell,
+    worked_examples,
+)
 from chronofacts.editing.models.chat import spoken
 from chronofacts.editing.models.context_facts import SEPARATOR
 from chronofacts.schemas.documents import read_json
@@ -50,6 +58,8 @@ class RagSettings:
     """Least cosine of a fact with the question."""
     form: FactForm = "auto"
     """How a fact is told: as a question with its answer, or as a statement; auto: a statement to a model that chats."""
+    examples: int | None = None
+    """Worked examples before the facts, at most four; none: all of them for a model that chats, and no others."""
     separator: str = SEPARATOR
     room: int = 48
     """Tokens of the context that are left for the answer, at least; more where an edit's answer is longer."""
@@ -73,13 +83,14 @@ class Rag:
         context = Context.of(model, tokenizer, rows, settings.room, settings.separator)
         form = form_for(tokenizer, settings.form)
         facts = [tell(row, form, tokenizer) for row in rows]
+        shown = worked_examples(tokenizer, form, settings.examples)
         index = index_facts(embedder, [state(row) for row in rows], [row["prompt"] for row in rows])
 
         def rewrite(prompts: Sequence[str]) -> list[RewrittenPrompt]:
             found = _retrieve(index, [spoken(prompt) for prompt in prompts], settings)
             told = [[facts[number] for number in reversed(numbers)] for numbers in found]
             pairs = zip(prompts, told, strict=True)
-            return [RewrittenPrompt(context.put_before(prompt, (), several)) for prompt, several in pairs]
+            return [RewrittenPrompt(context.put_before(prompt, shown, several)) for prompt, several in pairs]
 
         rewritten = RewrittenModel(model, tokenizer, rewrite, weight=0.0).eval()
         identity = embedder.sha256 if embedder else LETTERS

@@ -19,7 +19,9 @@ from chronofacts.editing.editors import read_editor_settings
 from chronofacts.editing.editors.prompted import embedding
 from chronofacts.editing.editors.prompted.embedding import Embedder, find_embedder, load_embedder
 from chronofacts.editing.editors.prompted.rag import FILE
+from chronofacts.editing.editors.prompted.told_facts import DEMONSTRATIONS
 from chronofacts.editing.editors.saved_edit import load_edit
+from chronofacts.editing.models.chat import ChatTokenizer
 from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.runs.run_folder import write_json
 from chronofacts.schemas.errors import BadInput, CheckFailed
@@ -67,6 +69,13 @@ def encode_alone(folder: Path, text: str, first: bool = False) -> np.ndarray:
     return (pooled / pooled.square().sum().sqrt()).numpy()
 
 
+def chatting() -> ChatTokenizer:
+    plain = tiny_tokenizer()
+    turns = "{% for m in messages %}[{{ m.role }}]{{ m.content }}</s>{% endfor %}"
+    plain.chat_template = turns + "{% if add_generation_prompt %}[assistant]{% endif %}"
+    return ChatTokenizer(plain)
+
+
 def edit(values: dict[str, str], facts: list[tuple[str, str]] | None = None) -> Any:
     chosen, model = read_editor_settings("rag", {"room": "4", **values}, 0), tiny("llama")
     model.config.max_position_embeddings = 2048
@@ -107,6 +116,18 @@ def test_a_fact_that_is_too_unlike_the_question_is_not_told(tmp_path: Path) -> N
     asked = "Q: Who is the judge of Graz? A:"
     assert edit({"embedder": str(folder), "alike": "1"}).model.rewrite([asked]) == [asked]
     assert edit({"embedder": "letters"}, []).model.rewrite([asked]) == [asked]
+
+
+@pytest.mark.parametrize("name", ["in-context", "rag"])
+def test_a_model_that_chats_is_shown_how_to_answer_and_others_are_not(name: str) -> None:
+    model = tiny("llama")
+    model.config.max_position_embeddings = 8192
+    for tokenizer, expected in ((chatting(), True), (TOKENIZER, False)):
+        chosen = read_editor_settings(name, {"room": "4"}, 0)
+        edited = chosen.method.edit(model, tokenizer, made_batch(), chosen.settings)
+        (prompt,) = edited.model.rewrite(["Q: Who is the mayor of Graz? A:"])
+        assert any(question in prompt for _, question, _ in DEMONSTRATIONS) == expected
+        edited.undo()
 
 
 def test_distractors_are_told_facts_that_are_not_the_probed_one() -> None:
