@@ -81,7 +81,7 @@ def test_a_world_without_two_answers_to_a_question_has_no_contexts(snapshot: Sna
 
 
 @pytest.mark.parametrize(
-    ("editors", "share"), [(["lora", "memory"], 0.0), *((["lora", reader], 0.4) for reader in READERS)]
+    ("editors", "share"), [(["lora", "memory"], 0.0), *((["lora", reader], 0.7) for reader in READERS)]
 )
 def test_only_a_run_of_an_editor_that_tells_facts_has_a_world_with_contexts(editors: list[str], share: float) -> None:
     assert read_settings(editors, {}).world.contexts == share
