@@ -248,6 +248,8 @@ def _run_edits(experiment: Experiment, editor: EditorSettings, state: str, befor
             ours = isinstance(given, SavedSettings) and not given.foreign  # a saved edit keeps its own card
             card = read_card(Path(given.folder)) if ours else describe_edit(experiment, editor, edited)
             write_json(folder / CARD, card)
+        # Editors that walk hops or look facts up ask the model before a probe is counted, for minutes.
+        experiment.progress(f"{editor.name}: asking it what it says now")
         with Cost() as scoring:
             store = ScoreCache(experiment.folder / WORK / "scores", state)
             scores, tasks = _evaluate(experiment, edited.model, store, folder, before)
