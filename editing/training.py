@@ -444,8 +444,7 @@ def _shuffled_batches(examples: Sequence[Encoded], settings: TrainingSettings, b
 
 def gains_by_bfloat16(model: nn.Module) -> bool:
     """Only where bfloat16 is faster: an emulated one is slower than float32, and so is, on a CPU, that of a model as
-    small as the small world, whose conversions take longer than its products. It comes to the same weights on a CPU
-    with bfloat16 and on one without."""
+    small as the small world (`SMALL`), whose figures then do not depend on whether the CPU has bfloat16."""
     device, parameters = next(model.parameters()).device, sum(one.numel() for one in model.parameters())
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())

@@ -100,6 +100,7 @@ usable AS (
         list_sort(list_distinct(list_filter(all_aliases, lambda a: a.name IS NOT NULL AND length(a.name) >= 2
             AND NOT unusable(a.name) AND plain_words(a.name) <> plain_words(label)
             -- "Agriculture Secretary" is an office of many places.
+            -- CASE, since OR would work out both sides for every alias.
             AND CASE WHEN place_names IS NULL THEN true
                 ELSE names_place(a.name, plain_words(a.name), place_names) END
             AND NOT speaks_of_holder(plain_words(a.name), plain_words(label))
