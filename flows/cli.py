@@ -6,6 +6,7 @@ The commands themselves are in `flows.commands`; what is printed follows `flows.
 
 from __future__ import annotations
 
+import gc
 import inspect as introspection
 import os
 import sys
@@ -29,6 +30,9 @@ from chronofacts.schemas.redact import redact
 
 __all__ = ["COMMANDS", "app", "main", "options_of"]
 
+YOUNG = 10_000
+"""New objects after which Python looks for cycles among them. By itself it does so after some hundred, and thousands of
+times while torch and transformers are loaded: a sixth of that time."""
 UsageError: Any = typer.BadParameter.__base__
 """Typer's, of whichever click it has."""
 
@@ -201,6 +205,7 @@ def variables_of(commands: Mapping[str, Any]) -> set[str]:
 
 def main() -> None:
     listen()
+    gc.set_threshold(YOUNG)
     sys.excepthook = _print_fault
     try:
         app()
@@ -210,6 +215,7 @@ def main() -> None:
         raise
     finally:
         end_on_signal()
+        gc.freeze()  # the end of Python would look through everything for cycles: a second, once torch is loaded
 
 
 def _print_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -21,6 +21,8 @@ _LOGIN = "PREFECT_SERVER_API_AUTH_STRING"
 """`user:password` of the server, where the user has chosen one."""
 _GRACE_S = 15.0
 _LOOK_S = 2.0
+_RUN_S = 35.0
+"""Prefect gives a run that is stopped with it 30 seconds."""
 
 
 def serve_monthly(
@@ -60,12 +62,32 @@ def _serve_until_stopped(cron: str, parameters: dict[str, Any]) -> None:
     from chronofacts.flows.scheduled.monthly import monthly
 
     try:
-        with suppress(SystemExit):  # of a SIGTERM that comes while Prefect starts
+        with suppress(SystemExit), _signalled_again():  # SystemExit: of a SIGTERM that comes while Prefect starts
             monthly.serve(name="monthly", cron=cron, parameters=parameters, limit=1)
     except Exception:  # whatever Prefect meets on its way out, as a server that was stopped together with us
         if heard() is None:
             raise
     raise Stopped(heard() or signal.SIGTERM)
+
+
+@contextmanager
+def _signalled_again() -> Iterator[None]:
+    """A signal that comes just before Prefect asks for runs ends its asking and not its waiting, which has then no end:
+    it is sent once more."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_LOOK_S):
+            if (by := heard()) is not None:
+                if not done.wait(_RUN_S):
+                    os.kill(os.getpid(), by)
+                return
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 @contextmanager

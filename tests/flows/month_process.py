@@ -1,7 +1,6 @@
 """One monthly run in a process of its own, so that it can be killed: python -m tests.flows.month_process '{…}'
 
-Without an argument: any number of runs, one for each line of standard input, each in a fork of this process, which
-has imported everything by then.
+Without an argument: any number of runs in forks of this process (`tests.flows.forks`).
 The clock stands still, so that what two runs make can be compared byte by byte. The seconds of the work itself are told
 apart from those of the flow around it.
 """
@@ -11,13 +10,13 @@ from __future__ import annotations
 import datetime
 import functools
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from tests.flows.forks import asked_in_a_fork
 
 worked = 0.0
 
@@ -36,22 +35,6 @@ def timed(module: ModuleType, name: str) -> None:
             worked += time.perf_counter() - started
 
     setattr(module, name, counted)
-
-
-def asked_in_a_fork() -> dict[str, Any]:
-    """The next line of standard input, in a child; the parent tells its pid and its exit code, and goes on."""
-    for line in sys.stdin:
-        request = json.loads(line)
-        child = os.fork()
-        if child == 0:
-            os.chdir(request["folder"])
-            for place, name in ((1, "out"), (2, "errors")):
-                with Path(request[name]).open("wb") as file:
-                    os.dup2(file.fileno(), place)
-            return dict(request["asked"])
-        print(child, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-    sys.exit()
 
 
 def main() -> None:

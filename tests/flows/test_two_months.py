@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from chronofacts.schemas.manifest import read_manifest
-from tests.flows.two_months import FIRST, REPO, SECOND, Forks, Installation, Month, make_model
+from tests.flows.forks import MONTHS, Forks
+from tests.flows.two_months import FIRST, REPO, SECOND, Installation, Month, make_model
 from tests.pipeline.publishing.local_hub import LocalHub, local_hub
 from tests.pipeline.publishing.sending import run_datasets
 from tests.pipeline.sources.sample_world import sample_as_of
@@ -37,7 +38,7 @@ class Done:
 def done(prefect_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     folder = tmp_path_factory.mktemp("two-months")
     model = make_model(folder / "model")
-    with local_hub() as hub, serving(sample_as_of(FIRST)) as endpoint, Forks() as forks:
+    with local_hub() as hub, serving(sample_as_of(FIRST)) as endpoint, Forks(MONTHS) as forks:
         installation = Installation(folder / "whole", hub, endpoint, prefect_address, model=model, run=forks.run)
         first = installation.month(FIRST)
         assert first.code == 0, first.errors

@@ -11,10 +11,8 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,19 +22,18 @@ from typing import Any
 
 import pyoxigraph
 
+from tests.flows.forks import MONTHS, Arm, Ended
 from tests.pipeline.publishing.local_hub import TOKEN, LocalHub
 from tests.pipeline.sources.sample_world import sample_as_of
 from tests.pipeline.sources.sparql.endpoint_server import EndpointServer
 
-__all__ = ["FEW", "FIRST", "REPO", "SECOND", "Forks", "Installation", "Month", "make_model"]
+__all__ = ["FEW", "FIRST", "REPO", "SECOND", "Installation", "Month", "make_model"]
 
 ROOT = Path(__file__).resolve().parents[2]
 SINCE, FIRST, SECOND = (datetime.date.fromisoformat(day) for day in ("2021-01-01", "2024-12-31", "2025-01-31"))
 FEW = ("head_of_state", "capital")
 REPO = "org/what-changed"
-PROGRAM = (sys.executable, "-W", "ignore", "-m", "tests.flows.month_process")
-Arm = Callable[[Callable[[], None]], None]
-"""Is given what kills a process at once."""
+PROGRAM = (sys.executable, "-W", "ignore", "-m", MONTHS)
 SETTINGS = {
     "limit": "1",
     "limit_sentences": "10",
@@ -73,15 +70,6 @@ def make_model(folder: Path) -> Path:
     return folder
 
 
-@dataclass(frozen=True)
-class Ended:
-    """A process that ran: its exit code (negative: the signal) and what it printed."""
-
-    code: int
-    out: str
-    errors: str
-
-
 def run_alone(
     asked: dict[str, Any], environment: dict[str, str], folder: Path, kill_after: float | None, arm: Arm
 ) -> Ended:
@@ -101,40 +89,6 @@ def run_alone(
         process.kill()
         out, errors = process.communicate()
     return Ended(process.returncode, out, errors)
-
-
-class Forks:
-    """Months in forks of one process, which has imported everything: seconds less for each. Ends with the block.
-
-    All have the environment of the first.
-    """
-
-    def __init__(self) -> None:
-        self._parent: subprocess.Popen[str] | None = None
-
-    def __enter__(self) -> Forks:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._parent is not None:
-            self._parent.communicate()
-
-    def run(
-        self, asked: dict[str, Any], environment: dict[str, str], folder: Path, kill_after: float | None, arm: Arm
-    ) -> Ended:
-        if self._parent is None:
-            self._parent = subprocess.Popen(
-                PROGRAM, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
-        assert kill_after is None and self._parent.stdin is not None and self._parent.stdout is not None
-        with tempfile.TemporaryDirectory() as name:
-            out, errors = Path(name, "out"), Path(name, "errors")
-            request = {"asked": asked, "folder": str(folder), "out": str(out), "errors": str(errors)}
-            print(json.dumps(request), file=self._parent.stdin, flush=True)
-            child = int(self._parent.stdout.readline())
-            arm(lambda: os.kill(child, signal.SIGKILL))
-            code = int(self._parent.stdout.readline())
-            return Ended(code, out.read_text(), errors.read_text())
 
 
 class Installation:

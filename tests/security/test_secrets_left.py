@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from tests.editing.invented_world import write_invented
 from tests.editing.models.families import tiny, tiny_tokenizer
 from tests.editing.runs.months_of import write_months
 from tests.flows.conftest import free_port
+from tests.flows.forks import COMMANDS, Ended, Forks
 from tests.pipeline.publishing.local_hub import LocalHub
 from tests.pipeline.publishing.small_snapshot import make_snapshot
 from tests.pipeline.sources.rdf_world import offices
@@ -77,33 +79,37 @@ ALL_FAIL = ("demo", "refresh", "backfill", "inspect", "diff", "publish", "trace"
 and in a model that knows nothing there is nothing to trace."""
 
 
-def call(folder: Path, *words: str, stop_at: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
-    """A command as a user calls it, in a folder that holds all that it leaves. stop_at: in a line on standard error,
-    at which it is stopped."""
+def environment_of(folder: Path) -> dict[str, str]:
+    """With secrets; every library keeps what it keeps in the folder."""
     own = {name: str(folder / name) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "HF_HOME", "PREFECT_HOME")}
     for path in own.values():
         Path(path).mkdir(parents=True, exist_ok=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PREFECT_", "CHRONO"))}
     planted = {"HF_TOKEN": PLANTED[2], "CHRONOFACTS_WEBHOOK": f"http://127.0.0.1:9/{PLANTED[3]}"}
     planted |= {"HF_ENDPOINT": NOWHERE, "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1"}
+    return {**kept, **own, **planted, "PYTHONPATH": str(ROOT)}
+
+
+def call(folder: Path, *words: str, stop_at: str = "") -> Ended:
+    """A command as a user calls it, in a folder that holds all that it leaves. stop_at: in a line on standard error,
+    at which it is stopped."""
     command = [sys.executable, "-W", "ignore", "-m", "chronofacts.flows.cli", *words]
-    everything = {**kept, **own, **planted, **environment, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
-        command, cwd=folder, env=everything, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, cwd=folder, env=environment_of(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
-        first = list[bytes]()
+        first = list[str]()
         while stop_at and (not first or stop_at not in first[-1]):
             first.append(process.stderr.readline())
             assert first[-1], first
         if stop_at:
             process.send_signal(signal.SIGTERM)
         said, error = process.communicate(timeout=300)
-        return subprocess.CompletedProcess(command, process.returncode, said, b"".join(first) + error)
+        return Ended(process.returncode, said, "".join(first) + error)
 
 
-def assert_nothing_is_left(folder: Path, *said: subprocess.CompletedProcess[bytes]) -> None:
-    texts = {f"output {number}": one.stdout + one.stderr for number, one in enumerate(said)}
+def assert_nothing_is_left(folder: Path, *said: Ended) -> None:
+    texts = {f"output {number}": (one.out + one.errors).encode() for number, one in enumerate(said)}
     texts |= {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     texts |= {f"the name of {path}": str(path).encode() for path in folder.rglob("*")}
     assert [name for name, text in texts.items() if any(word.encode() in text for word in PLANTED)] == []
@@ -126,13 +132,20 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    with Forks(COMMANDS) as forks:
+        yield forks
+
+
 @pytest.mark.parametrize("command", CALLS)
-def test_no_command_leaves_a_secret_whether_it_ends_well_or_not(command: str, place: Path) -> None:
+def test_no_command_leaves_a_secret_whether_it_ends_well_or_not(command: str, place: Path, forks: Forks) -> None:
     lines = [words.split() for words in CALLS[command]]
-    calls = [call(place, *(words if words[:1] == ["experiment"] else [command, *words])) for words in lines]
-    told = [one.stderr.decode().splitlines()[-1:] for one in calls]
-    assert b"Traceback" not in b"".join(one.stderr for one in calls)
-    ended = {one.returncode for one in calls}
+    asked = [words if words[:1] == ["experiment"] else [command, *words] for words in lines]
+    calls = [forks.run({"words": words}, environment_of(place), place) for words in asked]
+    told = [one.errors.splitlines()[-1:] for one in calls]
+    assert "Traceback" not in "".join(one.errors for one in calls)
+    ended = {one.code for one in calls}
     assert ended <= {0, 1, 2} and (0 in ended) == (command not in ALL_FAIL), told
     assert_nothing_is_left(place, *calls)
 
@@ -146,20 +159,20 @@ def test_a_reading_of_an_endpoint_keeps_its_address_without_user_and_key(tmp_pat
         source = HIDDEN.format(f"127.0.0.1:{server.server_port}")
         days = ("--since", "2003-06-01", "--as-of", "2005-06-01", "--relations", "office_holder")
         done = call(tmp_path, "refresh", "--source", source, *days, "--out", "S")
-        assert done.returncode == 0, done.stderr.decode()
+        assert done.code == 0, done.errors
         again = call(tmp_path, "refresh", "--source", source, *days, "--out", "S2", "--update", "S")
-        assert again.returncode == 0, again.stderr.decode()
+        assert again.code == 0, again.errors
         months = ("--months", "2004-12", "--relations", "office_holder", "--raw", "raw")
         filled = call(tmp_path, "backfill", "--source", source, *months, "--store", "store")
-        assert filled.returncode == 0, filled.stderr.decode()
+        assert filled.code == 0, filled.errors
         assert list((tmp_path / "store").rglob("*.parquet")) and list((tmp_path / "raw").rglob("*.*"))
-    tired = call(tmp_path, "backfill", "--source", NOWHERE, *months, "--store", "empty", stop_at=b"gave no answer")
-    assert tired.returncode == 128 + signal.SIGTERM
+    tired = call(tmp_path, "backfill", "--source", NOWHERE, *months, "--store", "empty", stop_at="gave no answer")
+    assert tired.code == 128 + signal.SIGTERM
     away = call(tmp_path, "refresh", "--source", NOWHERE, *days, "--out", "S3")
     late = call(tmp_path, "refresh", "--source", source, "--since", "2003-06-01", "--as-of", "x", "--out", "S3")
     odd = call(tmp_path, "refresh", "--source", HIDDEN.format("[::1"), *days, "--out", "S3")
-    assert (away.returncode, late.returncode, odd.returncode) == (1, 2, 2)
-    assert all(one.stderr.count(b"Traceback") == 0 for one in (away, late, odd))
+    assert (away.code, late.code, odd.code) == (1, 2, 2)
+    assert all("Traceback" not in one.errors for one in (away, late, odd))
     assert b"127.0.0.1" in (tmp_path / "S" / "manifest.json").read_bytes()
     assert_nothing_is_left(tmp_path, done, again, filled, tired, away, late, odd)
 
@@ -169,7 +182,7 @@ def test_publishing_and_looking_live_leave_no_secret_either(hub: LocalHub, snaps
     refused = call(tmp_path, "publish", str(snapshot), "--repo", "org/x", "--endpoint", HIDDEN.format("h"), "--yes")
     live = call(tmp_path, "inspect", str(snapshot), "--why", "Q11", "--live", "--api", NOWHERE)
     # The Hub does not know the planted token; one that it takes is in test_paths_and_secrets.py.
-    assert [one.returncode for one in (sent, refused, live)] == [2, 2, 1] and b"401" in sent.stderr
+    assert [one.code for one in (sent, refused, live)] == [2, 2, 1] and "401" in sent.errors
     assert_nothing_is_left(tmp_path, sent, refused, live)
 
 
@@ -222,12 +235,14 @@ def test_a_flow_on_a_server_writes_no_secret_into_its_database(own_prefect_home:
     environment |= {"PREFECT_LOGGING_LEVEL": "INFO", "PREFECT_LOGGING_TO_API_ENABLED": "true"}
     environment.pop("PREFECT_API_URL", None)
     command = [sys.executable, "-W", "ignore", "-c", code, NOWHERE]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=180, check=False)
-    assert b"EndpointFailed" in done.stdout, done.stderr.decode()[-2000:]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=180, check=False
+    )
+    assert "EndpointFailed" in done.stdout, done.stderr[-2000:]
     database = own_prefect_home / "prefect.db"
     with sqlite3.connect(database) as connection:
         assert connection.execute("SELECT count(*) FROM flow_run").fetchone()[0] > 0
-    assert_nothing_is_left(own_prefect_home, done)
+    assert_nothing_is_left(own_prefect_home, Ended(done.returncode, done.stdout, done.stderr))
     assert_nothing_is_left(tmp_path)
 
 
@@ -262,4 +277,4 @@ def test_serving_leaves_no_secret_in_what_it_prints_and_in_its_database(own_pref
     ((parameters,),) = stored
     assert json.loads(parameters)["source"] == "http://127.0.0.1:9/sparql"
     assert_nothing_is_left(own_prefect_home)
-    assert_nothing_is_left(tmp_path, subprocess.CompletedProcess([], code, bytes(said), b""))
+    assert_nothing_is_left(tmp_path, Ended(code, said.decode(), ""))

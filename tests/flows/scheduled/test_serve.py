@@ -163,6 +163,27 @@ def test_one_that_is_stopped_together_with_its_own_server_says_by_what(own_prefe
         assert not any("Prefect server at" in line for line in told)
 
 
+def test_a_signal_that_is_lost_while_prefect_starts_is_sent_once_more(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys, time\n"
+        "from chronofacts.flows.scheduled import monthly, serve\n"
+        "from chronofacts.flows.stopping import Stopped, listen\n"
+        "serve._LOOK_S, serve._RUN_S, heard = 0.1, 0.5, []\n"
+        "class Deaf:\n"
+        "    def serve(self, **_):\n"
+        "        signal.signal(signal.SIGTERM, lambda *_: sys.exit() if heard else heard.append(1))\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        time.sleep(60)\n"
+        "listen()\n"
+        "monthly.monthly = Deaf()\n"
+        "try: serve._serve_until_stopped('0 4 3 * *', {})\n"
+        "except Stopped as stop: print(stop.name, heard)\n"
+    )
+    words = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=50)
+    assert done.stdout == "SIGTERM [1]\n", done.stderr
+
+
 def test_a_wrong_parameter_is_told_before_anything_is_served(tmp_path: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     done = subprocess.run(
