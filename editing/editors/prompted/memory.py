@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pyarrow as pa
+
 from chronofacts.editing.editors import EditBatch, ModelCache
 from chronofacts.editing.editors.prompted.english_cues import (
     Cue,
@@ -25,7 +27,7 @@ from chronofacts.editing.editors.prompted.english_cues import (
 from chronofacts.editing.editors.prompted.retrieval import Retriever
 from chronofacts.editing.editors.prompted.rewritten_model import RewrittenModel, RewrittenPrompt, StoreEdit
 from chronofacts.editing.editors.prompted.subject_index import SubjectIndex
-from chronofacts.editing.editors.trained.examples import Wording, make_examples, trained_prompts
+from chronofacts.editing.editors.trained.examples import Wording, make_examples
 from chronofacts.editing.models.encoding import encode, render
 from chronofacts.editing.scoring import generate
 from chronofacts.schemas.errors import BadInput
@@ -72,32 +74,62 @@ class Memory:
             encoded = encode(tokenizer, prompts, ["x"] * len(prompts))
             return generate(model, tokenizer, [one.prompt for one in encoded], HOP_TOKENS)
 
-        rewriter = _Rewriter(_Store(batch, settings), answer, settings)
+        store = _store_of(batch, settings, cache)
+        rewriter = _Rewriter(store, answer, settings)
         rewritten = RewrittenModel(model, tokenizer, rewriter.rewrite, settings.weight).eval()
-        report = {"facts": batch.edits.num_rows}
-        return StoreEdit(rewritten, model, trained_prompts(batch.edits, settings), report, batch.edits)
+        return StoreEdit(rewritten, model, frozenset(store.trained), {"facts": batch.edits.num_rows}, batch.edits)
+
+
+def _store_of(batch: EditBatch, settings: MemorySettings, cache: ModelCache | None) -> _Store:
+    """The store of the edits before, grown by the others, where edits come in chunks; else a new one."""
+    kept: dict[str, Any] = {} if cache is None or cache.earlier_chunks is None else cache.earlier_chunks
+    store: _Store = kept.setdefault("memory", _Store(batch.part(0, 0), settings))
+    if not store.begins(batch.edits):
+        return _Store(batch, settings)
+    store.add(batch.edits.slice(len(store.rows)))
+    return store
 
 
 class _Store:
     """The edits, by subject and by how questions ask for their relations."""
 
     def __init__(self, batch: EditBatch, settings: MemorySettings) -> None:
-        self.rows = batch.edits.to_pylist()
-        self._subjects = SubjectIndex([[row["subject_label"], *(row["subject_aliases"] or ())] for row in self.rows])
-        self._alike = settings.alike
-        masked: dict[tuple[str, str], None] = {}
-        for index, row in enumerate(self.rows):
-            for example in make_examples(batch.edits.slice(index, 1), settings.wordings, settings.paraphrases):
-                masked.setdefault((_mask(example.text, row["subject_label"]), row["relation"]), None)
+        self.rows: list[dict[str, Any]] = []
+        self.trained: set[str] = set()
+        """The texts under which the edits are stored."""
+        self._settings = settings
+        self._subjects, self._phrases = SubjectIndex([]), SubjectIndex([])
+        self._known_phrases: set[str] = set()
+        self._edit_of_phrase: list[int] = []
+        self._masked: dict[tuple[str, str], None] = {}
         self._wordings_of: dict[str, list[int]] = {}
-        for index, (_, relation) in enumerate(masked):
-            self._wordings_of.setdefault(relation, []).append(index)
-        self._wordings = Retriever([text for text, _ in masked])
-        phrases: dict[str, int] = {}
-        for index, row in enumerate(self.rows):
-            if phrase := _noun_phrase(row):
-                phrases.setdefault(phrase.casefold(), index)
-        self._phrases, self._edit_of_phrase = SubjectIndex([[phrase] for phrase in phrases]), list(phrases.values())
+        self._wordings = Retriever([])
+        self.add(batch.edits)
+
+    def add(self, edits: pa.Table) -> None:
+        """Further edits. What is known of the others stays, so that an edit costs the same however many there are."""
+        before, known = len(self.rows), len(self._masked)
+        self.rows += edits.to_pylist()
+        for index, row in enumerate(self.rows[before:]):
+            examples = make_examples(edits.slice(index, 1), self._settings.wordings, self._settings.paraphrases)
+            self.trained |= {example.text for example in examples}
+            for example in examples:
+                self._masked.setdefault((_mask(example.text, row["subject_label"]), row["relation"]), None)
+            phrase = (_noun_phrase(row) or "").casefold()
+            if phrase and phrase not in self._known_phrases:
+                self._known_phrases.add(phrase)
+                self._phrases.add([[phrase]])
+                self._edit_of_phrase.append(before + index)
+        self._subjects.add([[row["subject_label"], *(row["subject_aliases"] or ())] for row in self.rows[before:]])
+        for number, (_, relation) in enumerate(list(self._masked)[known:], known):
+            self._wordings_of.setdefault(relation, []).append(number)
+        if len(self._masked) > known:
+            self._wordings = Retriever([text for text, _ in self._masked])
+
+    def begins(self, edits: pa.Table) -> bool:
+        """Are the stored edits the first of these?"""
+        ids: list[str] = edits["edit_id"].slice(0, len(self.rows)).to_pylist()
+        return [row["edit_id"] for row in self.rows] == ids
 
     def find(self, text: str) -> int | None:
         """The edit in whose scope the question lies."""
@@ -137,7 +169,7 @@ class _Store:
         """How like this relation's wordings the question is, its subject taken out; 0 where others are more so."""
         likeness = self._wordings.likeness(masked)
         here = float(likeness[self._wordings_of[relation]].max())
-        return here if here >= self._alike and here >= RIVAL * float(likeness.max()) else 0.0
+        return here if here >= self._settings.alike and here >= RIVAL * float(likeness.max()) else 0.0
 
 
 @dataclass
@@ -205,7 +237,11 @@ class _Rewriter:
 
 
 def _mask(text: str, name: str) -> str:
-    found = re.search(re.escape(name), text, re.IGNORECASE)  # folded text may be longer, and its places others
+    low, low_name = text.lower(), name.lower()
+    if len(low) == len(text) and len(low_name) == len(name):
+        begin = low.find(low_name)
+        return text[:begin] + MASK + text[begin + len(name) :] if begin >= 0 else text
+    found = re.search(re.escape(name), text, re.IGNORECASE)  # letters that are two as small ones move the places
     return text[: found.start()] + MASK + text[found.end() :] if found else text
 
 

@@ -21,14 +21,20 @@ class SubjectIndex:
         """names: of each subject its label and aliases."""
         self._owners: dict[tuple[str, ...], list[int]] = defaultdict(list)
         self._in_any_case: set[tuple[str, int]] = set()
-        for index, several in enumerate(names):
+        self._longest = self._subjects = 0
+        self.add(names)
+
+    def add(self, names: Sequence[Sequence[str | None]]) -> None:
+        """Further subjects, numbered from where the others end."""
+        for index, several in enumerate(names, self._subjects):
             for name in several:
                 words = tuple(_words(name)) if name else ()
                 if words and index not in self._owners[words]:
                     self._owners[words].append(index)
                 if name and len(words) == 1 and not _in_capitals(name):
                     self._in_any_case.add((words[0], index))
-        self._longest = max((len(words) for words in self._owners), default=0)
+                self._longest = max(self._longest, len(words))
+        self._subjects += len(names)
 
     def find_named(self, text: str) -> list[int]:
         """Indices of the subjects that the text names, longer names first."""

@@ -152,6 +152,23 @@ def test_a_name_in_capitals_is_no_word_of_the_question() -> None:
     assert index.find_named("who runs linz?") == [2]
 
 
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_a_store_that_grew_by_chunks_finds_what_one_made_at_once_does(size: int) -> None:
+    batch, settings = made_batch(), MemorySettings()
+    whole, grown = _Store(batch, settings), _Store(batch.part(0, 0), settings)
+    for begin in range(0, batch.edits.num_rows, size):
+        assert grown.begins(batch.edits) and not (begin and grown.begins(batch.edits.slice(begin)))
+        grown.add(batch.edits.slice(begin, size))
+    towns = [row["subject_label"] for row in whole.rows]
+    asked = [
+        f"{words} {town}?" for words in ("Who is the mayor of", "Name the mayor of", "Who heads") for town in towns
+    ]
+    asked += [f"Where was the mayor of {town} born?" for town in towns]
+    assert [grown.find(text) for text in asked] == [whole.find(text) for text in asked]
+    assert [grown.replace(text) for text in asked] == [whole.replace(text) for text in asked]
+    assert {whole.find(text) for text in asked} > {0, len(towns) - 1} and grown.trained == whole.trained
+
+
 def test_a_year_in_a_subjects_own_name_is_no_past() -> None:
     facts = [("the 2032 Games", "Brisbane"), ("Linz", "Ada Moor")]
     store = _Store(made_batch(facts), MemorySettings())
