@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import fcntl
+import gc
 import hashlib
 import logging
 import os
@@ -22,6 +23,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+# As the program itself (flows.cli).
+gc.set_threshold(10_000)
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")

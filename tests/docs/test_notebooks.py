@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import chronofacts as cf
 from chronofacts.editing.models.load import save_model
 from tests.editing.models.families import tiny, tiny_tokenizer
 
@@ -16,11 +20,24 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 
 
+@pytest.fixture(scope="module")
+def refresh(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str, str], cf.Snapshot]:
+    """`chronofacts.refresh`, which makes the same snapshot once for all notebooks."""
+    place, real = tmp_path_factory.mktemp("snapshots"), cf.refresh
+
+    @cache
+    def make(since: str, as_of: str) -> cf.Snapshot:
+        return real(since, as_of, place / f"{since}-{as_of}")
+
+    return lambda since, as_of, out: cf.Snapshot(Path(shutil.copytree(make(since, as_of).path, out)))
+
+
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda file: file.stem)
 def test_a_notebook_runs_from_the_first_cell_to_the_last(
-    notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    notebook: Path, refresh: Callable[[str, str, str], cf.Snapshot], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cf, "refresh", refresh)
     save_model(tiny("llama"), tiny_tokenizer(), tmp_path / "tiny")
     names: dict[str, Any] = {}
     cells = [cell for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]

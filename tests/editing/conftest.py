@@ -19,6 +19,8 @@ from tests.editing.invented_world import write_invented
 
 SETTINGS = {
     "world.vocabulary": "1024",
+    "world.hidden": "96",
+    "world.feed_forward": "384",
     "world.steps": "900",
     "world.check_every": "50",
     "world.sample": "250",

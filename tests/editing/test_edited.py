@@ -31,7 +31,9 @@ QUICK = {
     "lora": cf.Lora(rank=8, steps=80, learning_rate=1e-2),
     "freeze": cf.Freeze(steps=60, learning_rate=5e-3),
     "finetune": cf.Finetune(steps=60, learning_rate=5e-3),
+    "lora-merge": cf.LoraMerge(steps=3),
     "p-tuning": cf.PromptTuning(steps=3),
+    "alphaedit": cf.AlphaEdit(value_steps=3),
 }
 FEW = cf.Scoring(fluency=0, perplexity=0)
 

@@ -167,7 +167,7 @@ def test_one_at_a_time_a_set_is_edited_once_and_asked_about(
 ) -> None:
     part, left_out = choose_single_edits(sets, None, seed=0)
     assert part.edits.num_rows == sets.edits.num_rows and left_out["questions about several edits"] == 0
-    settings = CHEAP | {"mode": "one-at-a-time", "lora.steps": "60"}
+    settings = CHEAP | {"mode": "one-at-a-time", "lora.steps": "40", "lora.wordings": "prompt"}
     run_experiment(world, str(experiment.run / "model"), read_settings(["lora"], settings), tmp_path / "run")
     scores = pq.read_table(tmp_path / "run" / "scores" / "lora.parquet")
     edits = scores.filter(pc.equal(scores["kind"], "edit"))

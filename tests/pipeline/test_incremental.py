@@ -75,8 +75,8 @@ class Reader:
 def world_and_reader(
     request: pytest.FixtureRequest, catalogue: Catalogue, tmp_path: Path
 ) -> Iterator[tuple[RdfWorld, Reader]]:
-    world = offices(150)
-    for person in range(150):
+    world = offices(80)
+    for person in range(80):
         world.says(f"Q{100 + person}", "P19", f"Q{1000 + person % 20}")
     for town in range(20):
         world.item(f"Q{1000 + town}", f"Town {town}", revision=30 + town, types=("Q515",)).says(

@@ -43,15 +43,15 @@ def test_a_store_answers_over_hops_and_leaves_history_alone(model_and_tokenizer:
 
 def test_an_experiment_edits_in_chunks_when_asked(model_and_tokenizer: Any, snapshot: Snapshot, tmp_path: Path) -> None:
     model, tokenizer = model_and_tokenizer
-    settings = read_settings(["memory", "freeze"], {"chunk": "10", "freeze.steps": "4"})
+    few = {"chunk": "10", "freeze.steps": "4", "scoring.fluency": "0", "scoring.perplexity": "0", "scoring.hops": "no"}
+    settings = read_settings(["memory", "freeze"], few)
     prepared = PreparedModel(model, tokenizer, "small", model_hash(model), {}, 0.0, 0.0)
     for chosen in settings.editors:
         result = run_editor(Experiment(snapshot, settings, prepared, tmp_path), chosen)
         assert result.report["chunks"] == 3
         assert model_hash(model) == prepared.hash
         loaded = load_edit(model, tokenizer, tmp_path / "adapters" / chosen.name)
-        told = [row for row in result.scores.to_pylist() if row["generated"] is not None]
-        then = {row["prompt"]: row["generated"] for row in reversed(told)}  # free writing comes after the questions
+        then = {row["prompt"]: row["generated"] for row in result.scores.to_pylist() if row["generated"] is not None}
         for row in score(loaded.model, tokenizer, snapshot.questions).to_pylist():
             assert then.get(row["prompt"], row["generated"]) == row["generated"]
         loaded.undo()

@@ -13,18 +13,32 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from chronofacts.editing.models.load import save_model
 from chronofacts.editing.report import as_json, terminal_table
 from chronofacts.editing.report.markdown import as_markdown
 from chronofacts.editing.report.runs import read_runs
+from chronofacts.editing.runs.experiment import run_experiment
+from chronofacts.editing.runs.settings import read_settings
 from chronofacts.schemas.errors import CheckFailed
-from tests.editing.conftest import Experiment
+from tests.editing.invented_world import write_invented
+from tests.editing.models.families import tiny, tiny_tokenizer
 
 KINDS: tuple[Any, ...] = (None, [1], {"x": 1}, "s", -1e300, True)
 
 
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small run of a model that says nothing."""
+    place = tmp_path_factory.mktemp("sound")
+    world = write_invented(place / "S", facts=6, edits=3, people=8)
+    save_model(tiny("llama"), tiny_tokenizer(), place / "model")
+    settings = read_settings(["memory"], {"cache": "none", "scoring.fluency": "2", "scoring.perplexity": "2"})
+    return run_experiment(world, str(place / "model"), settings, place / "run").out
+
+
 @pytest.fixture
-def run(experiment: Experiment, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(experiment.run, tmp_path / "run", ignore=shutil.ignore_patterns("model", "adapters")))
+def run(sound: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(sound, tmp_path / "run"))
 
 
 def show(run: Path) -> bool:

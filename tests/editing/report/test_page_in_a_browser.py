@@ -44,8 +44,8 @@ told.all = document.querySelectorAll('article').length
 told.first = visible().length
 document.getElementById('further').click()
 told.further = visible().length
-choose('kind', 'history')
-told.history = [visible().length, [...new Set(visible().map(card => card.dataset.kind))]]
+choose('kind', 'locality')
+told.locality = [visible().length, [...new Set(visible().map(card => card.dataset.kind))]]
 choose('editor', 'lora'); choose('verdict', 'wrong')
 told.wrong = visible().map(card => card.querySelector("[data-editor='lora']").dataset.verdict)
 choose('kind', ''); choose('editor', ''); choose('verdict', ''); choose('relation', 'coach')
@@ -112,19 +112,23 @@ def browse(page: Path, folder: Path, width: int) -> dict[str, Any]:
     return json.loads(html.unescape(told))  # type: ignore[no-any-return]
 
 
-def test_filters_and_search_show_what_they_say(page: Path, tmp_path: Path) -> None:
-    told = browse(page, tmp_path, 1280)
+@pytest.fixture(scope="module")
+def told(page: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Of a wide window."""
+    return browse(page, tmp_path_factory.mktemp("wide"), 1280)
+
+
+def test_filters_and_search_show_what_they_say(told: dict[str, Any]) -> None:
     assert told["errors"] == []
     assert told["first"] == 20 < told["further"] <= told["all"]
-    count, kinds = told["history"]
-    assert 0 < count < told["all"] and kinds == ["history"]
+    count, kinds = told["locality"]
+    assert 0 < count < told["all"] and kinds == ["locality"]
     assert told["wrong"] and set(told["wrong"]) == {"wrong"}
     assert told["relations"] == ["coach"]
     assert told["found"][0] > 0 and told["found"][1] and told["none"] == 0
 
 
-def test_tables_sort_and_differences_have_the_reference_that_was_chosen(page: Path, tmp_path: Path) -> None:
-    told = browse(page, tmp_path, 1280)
+def test_tables_sort_and_differences_have_the_reference_that_was_chosen(told: dict[str, Any]) -> None:
     order, values = told["sorted"]
     assert order == "descending" and values == sorted(values, reverse=True) and len(set(values)) > 1
     assert told["turned"] == ["ascending", sorted(values)]
@@ -132,8 +136,7 @@ def test_tables_sort_and_differences_have_the_reference_that_was_chosen(page: Pa
     assert chosen == "none" and first.endswith("− none")
 
 
-def test_the_figures_that_are_saved_are_those_of_the_run(page: Path, experiment: Experiment, tmp_path: Path) -> None:
-    told = browse(page, tmp_path, 1280)
+def test_the_figures_that_are_saved_are_those_of_the_run(told: dict[str, Any], experiment: Experiment) -> None:
     figures = json.loads(told["json"])["figures"]
     rows = list(csv.DictReader(io.StringIO(told["csv"], newline="")))
     assert len(rows) == len(figures) > 30
@@ -145,18 +148,18 @@ def test_the_figures_that_are_saved_are_those_of_the_run(page: Path, experiment:
         assert int(of["lora", "edit_success"]["n"]) == 30
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_nothing_is_wider_than_the_window_and_nothing_is_fetched(page: Path, tmp_path: Path, width: int) -> None:
-    told = browse(page, tmp_path, width)
-    inner, needed = told["width"]
-    assert needed <= inner
-    assert len(told["plots"]) >= 6 and all(100 < plot <= inner for plot in told["plots"])
-    assert all(told["alt"]) and told["letters"] > 50
-    assert told["requests"] == []
+def test_nothing_is_wider_than_the_window_and_nothing_is_fetched(
+    page: Path, told: dict[str, Any], tmp_path: Path
+) -> None:
+    for found in (told, browse(page, tmp_path, 390)):
+        inner, needed = found["width"]
+        assert needed <= inner
+        assert len(found["plots"]) >= 6 and all(100 < plot <= inner for plot in found["plots"])
+        assert all(found["alt"]) and found["letters"] > 50
+        assert found["requests"] == []
 
 
-def test_the_page_lets_no_script_run_but_its_own(page: Path, tmp_path: Path) -> None:
-    told = browse(page, tmp_path, 1280)
+def test_the_page_lets_no_script_run_but_its_own(told: dict[str, Any]) -> None:
     assert "ran" not in told and set(told["blocked"]) <= {"script-src-elem"}
 
 

@@ -20,7 +20,7 @@ from chronofacts.editing.runs.settings import read_settings
 from chronofacts.schemas.errors import BadInput, ChronoFactsError
 from tests.editing.conftest import Experiment
 
-SETTINGS = {"lora.epochs": "6", "cache": "none", "scoring.fluency": "5"}
+SETTINGS = {"limit": "6", "lora.epochs": "2", "cache": "none", "scoring.fluency": "5"}
 EDITORS = ["lora", "memory"]
 SCRIPT = """
 import sys

@@ -70,12 +70,12 @@ def test_perplexity_weighs_texts_by_their_tokens() -> None:
 
 
 def test_a_run_that_collapses_ends_and_its_report_warns(experiment: Experiment, tmp_path: Path) -> None:
-    values = {"limit": "6", "chunk": "3", "freeze.learning_rate": "30", "freeze.steps": "2", "freeze.stop_loss": "0"}
+    values = {"limit": "6", "chunk": "3", "freeze.learning_rate": "0.3", "freeze.steps": "20", "freeze.stop_loss": "0"}
     values |= {"scoring.fluency": "0", "scoring.hops": "false", "scoring.perplexity": "40", "cache": "none"}
     settings = read_settings(["none", "freeze"], values)
     run_experiment(experiment.snapshot, str(experiment.run / "model"), settings, tmp_path / "R")
     about = json.loads((tmp_path / "R" / "run.json").read_text())
-    assert about["editors"]["freeze"]["report"]["collapse"]["after_edits"] == 6
+    assert about["editors"]["freeze"]["report"]["collapse"]["after_edits"] == 3
     (warning,) = about["warnings"]
-    assert warning.startswith("freeze: the model collapsed within the first 6 edits")
-    assert "collapsed within the first 6 edits" in as_markdown(read_runs([tmp_path / "R"]))
+    assert warning.startswith("freeze: the model collapsed within the first 3 edits")
+    assert "collapsed within the first 3 edits" in as_markdown(read_runs([tmp_path / "R"]))

@@ -68,7 +68,7 @@ def test_only_what_was_edited_is_tested_and_what_must_not_move_is_asked_from_the
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The same edits in three chunks, with the curve and without."""
     place = tmp_path_factory.mktemp("lifelong")
-    world = write_invented(place / "S", facts=18, edits=9, people=10)
+    world = write_invented(place / "S", facts=12, edits=9, people=10)
     save_model(tiny("llama"), tiny_tokenizer(), place / "model")
     made = {}
     for name, points in (("with", "10"), ("without", "0")):
@@ -121,6 +121,7 @@ def test_tasks_of_the_harness_are_followed_too(
     monkeypatch.setattr(experiment, "run_tasks", run_tasks)
     model = str(runs["with"].parent / "model")
     words = {"chunk": "3", "steps": "3", "cache": "none", "scoring.fluency": "0", "scoring.perplexity": "0"}
+    words |= {"scoring.hops": "no"}
     figures = experiment.run_experiment(
         runs["with"].parent / "S", model, read_settings(["freeze"], words), tmp_path / "run"
     ).metrics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,9 +14,10 @@ from chronofacts.editing.models.encoding import encode, render
 from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.small_world.context_examples import invented_contexts, misplaced_names
 from chronofacts.editing.small_world.pretrain import PASSES, WorldSettings, pretrain
-from chronofacts.editing.snapshot import Snapshot
+from chronofacts.editing.snapshot import Snapshot, load_snapshot
 from chronofacts.editing.training import share_recalled
 from tests.editing.editors.answered import shares
+from tests.editing.invented_world import write_invented
 
 READERS: dict[str, dict[str, str]] = {
     "in-context": {},
@@ -88,11 +90,15 @@ def test_only_a_run_of_an_editor_that_tells_facts_has_a_world_with_contexts(edit
     assert read_settings(editors, {"world.contexts": "0.25"}).world.contexts == 0.25
 
 
-def test_a_world_pretrained_with_contexts_answers_nine_of_ten_edits_told_in_its_prompt(snapshot: Snapshot) -> None:
+def test_a_world_pretrained_with_contexts_answers_nine_of_ten_edits_told_in_its_prompt(tmp_path: Path) -> None:
+    snapshot = load_snapshot(write_invented(tmp_path / "S", facts=60))
     trained = snapshot.sentences.filter(pc.invert(snapshot.sentences["held_out"]))
-    settings = WorldSettings(vocabulary=1024, contexts=0.4, reading_steps=300, steps=600, sample=250, target_recall=2.0)
+    settings = WorldSettings(
+        vocabulary=1024, feed_forward=256, batch_size=16, contexts=1.0, reading_steps=200, steps=200, check_every=200,
+        sample=50, target_recall=2.0,
+    )  # fmt: skip
     model, tokenizer, report = pretrain(snapshot.sentences, snapshot.edits, snapshot.questions, settings)
-    assert report.contexts == round(PASSES * trained.num_rows * 0.4)
+    assert report.contexts == PASSES * trained.num_rows
     unseen = invented_contexts(trained, snapshot.edits, 200, 99, reading_only=True)
     assert share_recalled(model, encode(tokenizer, *zip(*unseen, strict=True))) >= 0.5
     for editor, values in READERS.items():

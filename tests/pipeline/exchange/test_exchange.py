@@ -190,20 +190,20 @@ def test_a_spoiled_own_export_is_refused_and_not_a_traceback(imported: dict[str,
     ],
 )
 def test_wrong_use_is_one_line_and_leaves_nothing(
-    sample_snapshot: Path, published: dict[str, Path], tmp_path: Path, arguments: list[str], words: list[str]
+    part_of_the_sample: Path, published: dict[str, Path], tmp_path: Path, arguments: list[str], words: list[str]
 ) -> None:
-    places = {"S": sample_snapshot, "F": published["zsre"], "new": tmp_path / "new"}
+    places = {"S": part_of_the_sample, "F": published["zsre"], "new": tmp_path / "new"}
     result = CliRunner().invoke(app, [str(places.get(argument, argument)) for argument in arguments])
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("chronofacts")]
     assert result.exit_code == 2 and all(word in line for word in words), line
     assert not (tmp_path / "new").exists()
 
 
-def test_the_commands_say_what_they_wrote(sample_snapshot: Path, published: dict[str, Path], tmp_path: Path) -> None:
+def test_the_commands_say_what_they_wrote(part_of_the_sample: Path, published: dict[str, Path], tmp_path: Path) -> None:
     runner = CliRunner()
     for format in EXPORTS:
         out = tmp_path / f"to {format}"
-        result = runner.invoke(app, ["export", str(sample_snapshot), "--format", format, "--out", str(out)])
+        result = runner.invoke(app, ["export", str(part_of_the_sample), "--format", format, "--out", str(out)])
         assert result.exit_code == 0, result.stderr
         assert all(f"wrote {path}" in result.stdout for path in out.iterdir())
     result = runner.invoke(

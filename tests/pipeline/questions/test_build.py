@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import Counter
+from functools import cache
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -73,16 +74,9 @@ def test_a_chain_probes_its_edits_in_whatever_part_they_are_put_into_words() -> 
 
 
 def test_another_seed_draws_other_probes_of_the_same_edits() -> None:
-    one, other = small_country().questions(seed=1), small_country().questions(seed=2)
+    one, other = small_questions(), small_country().questions(seed=2)
     assert one.edits.equals(other.edits)
     assert one.questions["question_id"].to_pylist() != other.questions["question_id"].to_pylist()
-
-
-def test_an_injection_has_no_answer_before() -> None:
-    told = world().named("Q1", "Kosova Institute").person("Q2", "Ada Example")
-    made = told.changed("chairperson", "Q1", None, "Q2").questions()
-    row = of_kind(made, "edit")[0]
-    assert row["answer_before"] is None and made.edits["target_old"].to_pylist() == [None]
 
 
 def test_no_changes_give_empty_tables() -> None:
@@ -147,32 +141,54 @@ def test_two_subjects_of_one_name_are_rejected_as_ambiguous() -> None:
     assert reasons(made)["ambiguous_name"] == 1 and made.edits.num_rows == 0
 
 
-def test_a_name_with_quotes_or_signs_stands_in_the_question_as_it_is() -> None:
-    subjects = ['Philip "Brave" Land', "O'Brien's Co", "100% Land $1", "Ünïted Çaña", "C++ & Sons"]
-    told = world().person("Q2", "Ada Old").person("Q3", "Bea New")
-    for number, subject in enumerate(subjects):
+SIGNS = ['Philip "Brave" Land', "O'Brien's Co", "100% Land $1", "Ünïted Çaña", "C++ & Sons"]
+
+
+@cache
+def several_changes() -> QuestionTables:
+    """Changes of several kinds that have nothing to do with each other, in one world."""
+    told = world().person("Q2", "Ada Old").person("Q3", "Bea New").named("Q4", "Kosova Institute")
+    told.changed("chairperson", "Q4", None, "Q2")
+    for number, subject in enumerate(SIGNS):
         told.named(f"Q1{number}", subject).changed("ceo", f"Q1{number}", "Q2", "Q3")
-    asked = {row["question"] for row in of_kind(told.questions(), "edit")}
-    assert asked == {f"Who is the chief executive officer of {subject}?" for subject in subjects}
+    told.named("Q5", "Redland").changed("population", "Q5", "+1234567", "+1300000")
+    told.named("Q6", "Blueland").named("Q7", "2017").named("Q8", "Newtown").held("capital", "Q6", "Q8")
+    told.changed("anthem", "Q6", "Q7", "Q8")
+    told.named("Q20", "Minister of Education").named("Q21", "Philippines").held("jurisdiction", "Q20", "Q21")
+    return told.changed("office_holder", "Q20", "Q2", "Q3").questions(history_per_edit=9)
+
+
+def about(made: QuestionTables, kind: str, subject: str) -> list[dict]:
+    return [row for row in of_kind(made, kind) if row["subject"] == subject]
+
+
+def edit_of(made: QuestionTables, subject: str) -> dict:
+    (edit,) = (row for row in made.edits.to_pylist() if row["subject"] == subject)
+    return edit
+
+
+def test_an_injection_has_no_answer_before() -> None:
+    (row,) = about(several_changes(), "edit", "Q4")
+    assert row["answer_before"] is None and edit_of(several_changes(), "Q4")["target_old"] is None
+
+
+def test_a_name_with_quotes_or_signs_stands_in_the_question_as_it_is() -> None:
+    asked = {row["question"] for row in of_kind(several_changes(), "edit") if row["relation"] == "ceo"}
+    assert asked == {f"Who is the chief executive officer of {subject}?" for subject in SIGNS}
 
 
 def test_an_answer_that_is_a_year_is_not_asked_about_that_year() -> None:
-    told = world().named("Q1", "Redland").named("Q2", "2017").named("Q3", "Newtown").held("capital", "Q1", "Q3")
-    made = told.changed("anthem", "Q1", "Q2", "Q3").questions(history_per_edit=9)
-    assert all("2017" not in row["question"] for row in of_kind(made, "history"))
+    asked = {row["question"] for row in about(several_changes(), "history", "Q6")}
+    assert asked and all("2017" not in text for text in asked)
 
 
 def test_numbers_are_written_for_people_and_both_spellings_count() -> None:
-    told = world().named("Q1", "Redland").changed("population", "Q1", "+1234567", "+1300000")
-    edit = told.questions().edits.to_pylist()[0]
+    edit = edit_of(several_changes(), "Q5")
     assert (edit["target_new"], edit["new_aliases"]) == ("1,300,000", ["1300000"])
 
 
 def test_an_office_of_many_places_is_asked_with_its_place() -> None:
-    told = world().named("Q1", "Minister of Education").named("Q2", "Philippines")
-    told.person("Q3", "Ada Old").person("Q4", "Bea New").held("jurisdiction", "Q1", "Q2")
-    edit = told.changed("office_holder", "Q1", "Q3", "Q4").questions().edits.to_pylist()[0]
-    assert edit["prompt"] == "Who is the Minister of Education in the Philippines?"
+    assert edit_of(several_changes(), "Q20")["prompt"] == "Who is the Minister of Education in the Philippines?"
 
 
 def test_splits_follow_the_edited_subject_and_never_mix() -> None:
@@ -193,13 +209,13 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), min_si
 
 
 # Many worlds in one: building a set costs more than its rows.
-@settings(max_examples=5, deadline=None)
-@given(names=st.lists(NAMES, min_size=70, max_size=70))
+@settings(max_examples=4, deadline=None)
+@given(names=st.lists(NAMES, min_size=91, max_size=91))
 def test_no_question_says_its_answer_and_no_text_has_two_answers_whatever_the_names(names: list[str]) -> None:
     told = world()
-    for i in range(10):
+    for i in range(13):
         land, other, town, old, new, stays, alias = names[i * 7 : i * 7 + 7]
-        a, b, c, d, e, f = (f"Q{i}{k}" for k in range(1, 7))
+        a, b, c, d, e, f = (f"Q{10 + i}{k}" for k in range(1, 7))
         told.named(a, land, alias).named(b, other).named(c, town).person(d, old).person(e, new).person(f, stays)
         told.changed("head_of_state", a, d, e).held("capital", a, c).held("head_of_state", b, f)
         told.held("birthplace", e, c).held("birthplace", d, b).held("citizenship", f, a)

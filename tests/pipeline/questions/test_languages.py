@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -26,6 +27,7 @@ def dutch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return refresh(RefreshSettings("sample", out, SnapshotSettings(SINCE, AS_OF, "nl"), tuple(RELATIONS)))
 
 
+@functools.cache
 def dutch_questions() -> list[dict]:
     """The questions of `small_country` in Dutch, where only some things have a name in Dutch."""
     told = small_country()

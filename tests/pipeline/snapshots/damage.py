@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from chronofacts.pipeline.snapshots.write import write_valid
+from chronofacts.pipeline.snapshots.write import read_table, write_valid
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
 from tests.pipeline.snapshots.defects import plant
@@ -212,4 +212,4 @@ def written(snapshot: Path, changes: Sequence[str], tmp_path: Path) -> tuple[Sna
     damaged = Path(shutil.copytree(snapshot, tmp_path / f"damaged-{len(list(tmp_path.iterdir()))}"))
     plant(damaged, changes)
     out = tmp_path / "out"
-    return write_valid({name: damaged / name for name in SNAPSHOT_TABLES}, read_manifest(damaged), out), out
+    return write_valid({name: read_table(damaged, name) for name in SNAPSHOT_TABLES}, read_manifest(damaged), out), out

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
 
+from chronofacts.pipeline.snapshots.verify import Problem, find_broken, open_tables
 from chronofacts.schemas.files import sha256_of
+from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
 
 # The first edit and the first question of a kind; `named`: an edit with a question that names it alone.
@@ -184,15 +187,39 @@ DEFECTS: dict[str, tuple[Sequence[str], set[str]]] = {
 }  # fmt: skip
 
 
+@contextmanager
+def in_memory(snapshot: Path) -> Iterator[Callable[[Sequence[str]], dict[str, Problem]]]:
+    """What finds the broken promises, by their sentence, of a snapshot's tables with changes by SQL, each time anew."""
+    manifest = read_manifest(snapshot)
+    with open_tables(snapshot, manifest) as connection:
+        connection.execute("SET threads = 1")  # for tables so small
+        for name in SNAPSHOT_TABLES:
+            connection.execute(f"CREATE TABLE kept AS FROM {name}; DROP VIEW {name}; ALTER TABLE kept RENAME TO {name}")
+
+        def find(changes: Sequence[str]) -> dict[str, Problem]:
+            connection.begin()
+            try:
+                _change(connection, changes)
+                return {problem.check: problem for problem in find_broken(connection, manifest)}
+            finally:
+                connection.rollback()
+
+        yield find
+
+
+def _change(connection: duckdb.DuckDBPyConnection, changes: Sequence[str]) -> None:
+    for change in changes:
+        (changed,) = connection.execute(change).fetchall()[0]
+        assert changed > 0, "the defect was planted nowhere"
+
+
 def plant(snapshot: Path, changes: Sequence[str]) -> None:
     """Change the tables by SQL, and the manifest so that it vouches for the result."""
     manifest = json.loads((snapshot / "manifest.json").read_text(encoding="utf-8"))
     with duckdb.connect() as connection:
         for name in SNAPSHOT_TABLES:
             connection.execute(f"CREATE TABLE {name} AS SELECT * FROM read_parquet('{snapshot / name}/*.parquet')")
-        for change in changes:
-            (changed,) = connection.execute(change).fetchall()[0]
-            assert changed > 0, "the defect was planted nowhere"
+        _change(connection, changes)
         touched = {
             name for name in SNAPSHOT_TABLES for change in changes if change.split(" SET ")[0].split()[-1] == name
         }

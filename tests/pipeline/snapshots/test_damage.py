@@ -12,7 +12,6 @@ import gzip
 import json
 import os
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -136,22 +135,11 @@ def test_a_damaged_row_in_a_dump_of_situations_is_a_rejection_and_no_abort(dump:
         assert build_snapshot(reading, SINCE, AS_OF, folder / "out").set_aside == {}, told
 
 
-def damaged_family(damage: Callable[[Json], object], tmp_path: Path) -> tuple[int, list[str]]:
-    """(edits, reasons of rejections) of one family, whose country was damaged."""
-    members = family(0)
-    damage(members[0])
-    found = edits_of([*classes(), *members], tmp_path / "world")
-    return len(found[0]), read_table(tmp_path / "world" / "out", "rejections")["reason"].to_pylist()
-
-
-def test_a_statement_that_has_the_id_of_another_property_is_a_rejection(tmp_path: Path) -> None:
-    def damage(country: Json) -> None:
-        country["claims"]["P31"][0]["id"] = country["claims"]["P6"][1]["id"]
-
-    edits, reasons = damaged_family(damage, tmp_path)
-    assert edits == 3 and reasons.count("duplicate_statement") == 1
-
-
-def test_a_rank_that_is_none_counts_as_normal(tmp_path: Path) -> None:
-    edits, _ = damaged_family(lambda country: country["claims"]["P6"][1].update(rank=None), tmp_path)
-    assert edits == 3
+def test_an_id_of_another_property_is_a_rejection_and_a_rank_that_is_none_counts_as_normal(tmp_path: Path) -> None:
+    of_the_id, of_the_rank = family(0), family(1)
+    of_the_id[0]["claims"]["P31"][0]["id"] = of_the_id[0]["claims"]["P6"][1]["id"]
+    of_the_rank[0]["claims"]["P6"][1].update(rank=None)
+    found = edits_of([*classes(), *of_the_id, *of_the_rank], tmp_path / "world")
+    assert (len(found[0]), len(found[1])) == (3, 3)
+    rejections = read_table(tmp_path / "world" / "out", "rejections")
+    assert rejections["reason"].to_pylist().count("duplicate_statement") == 1

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,24 +14,38 @@ import pytest
 
 from chronofacts.pipeline.snapshots.invariants import INVARIANTS
 from chronofacts.pipeline.snapshots.set_invariants import SET_INVARIANTS
-from chronofacts.pipeline.snapshots.verify import require_valid, verify
+from chronofacts.pipeline.snapshots.verify import Problem, require_valid, verify
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from chronofacts.schemas.files import sha256_of
 from chronofacts.schemas.promises import PROMISES
 from chronofacts.schemas.reasons import REASONS, explain
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
-from tests.pipeline.snapshots.defects import DEFECTS, plant
+from tests.pipeline.snapshots.defects import DEFECTS, in_memory, plant
 
 
 @pytest.fixture
-def snapshot(sample_snapshot: Path, tmp_path: Path) -> Path:
+def snapshot(part_of_the_sample: Path, tmp_path: Path) -> Path:
     """A copy to be damaged."""
-    return Path(shutil.copytree(sample_snapshot, tmp_path / "snapshot"))
+    return Path(shutil.copytree(part_of_the_sample, tmp_path / "snapshot"))
+
+
+@pytest.fixture(scope="module")
+def find(part_of_the_sample: Path) -> Iterator[Callable[[Sequence[str]], dict[str, Problem]]]:
+    with in_memory(part_of_the_sample) as finding:
+        yield finding
 
 
 def test_a_finished_snapshot_breaks_no_promise(sample_snapshot: Path) -> None:
-    assert verify(sample_snapshot) == []
     require_valid(sample_snapshot)
+
+
+def test_what_is_broken_in_the_files_is_found_and_raised(snapshot: Path) -> None:
+    changes, _ = DEFECTS["every edit names its statements"]
+    plant(snapshot, changes)
+    (problem,) = verify(snapshot)
+    assert problem.check == "every edit names its statements"
+    with pytest.raises(CheckFailed, match=f"1 of its promises; first: {re.escape(str(problem))}"):
+        require_valid(snapshot)
 
 
 def test_every_promise_has_a_defect_that_breaks_it() -> None:
@@ -46,15 +61,14 @@ def test_every_promise_has_one_id_and_is_a_reason_for_a_rejection() -> None:
 
 
 @pytest.mark.parametrize("promise", DEFECTS)
-def test_a_planted_defect_is_found_by_the_name_of_the_promise_that_it_breaks(snapshot: Path, promise: str) -> None:
+def test_a_planted_defect_is_found_by_the_name_of_the_promise_that_it_breaks(
+    find: Callable[[Sequence[str]], dict[str, Problem]], promise: str
+) -> None:
     changes, implied = DEFECTS[promise]
-    plant(snapshot, changes)
-    found = {problem.check: problem for problem in verify(snapshot)}
+    found = find(changes)
     assert promise in found
     assert set(found) <= {promise} | implied
     assert found[promise].count > 0 and found[promise].examples
-    with pytest.raises(CheckFailed, match="of its promises"):
-        require_valid(snapshot)
 
 
 def flip_a_byte(snapshot: Path) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from chronofacts.pipeline.snapshots.set_invariants import SET_INVARIANTS
-from chronofacts.pipeline.snapshots.verify import verify
+from chronofacts.pipeline.snapshots.verify import Problem, verify
 from chronofacts.schemas.promises import PROMISES
 from tests.pipeline.membership_world import snapshot_of, unions
-from tests.pipeline.snapshots.defects import plant
+from tests.pipeline.snapshots.defects import in_memory
 
 ASKED = "kind = 'edit' AND subject = 'Q33'"
 ONE_MORE = "{'id': 'Q1748', 'label': 'Copenhagen', 'aliases': [], 'role': 'stays'}"
@@ -70,9 +69,14 @@ def test_every_promise_about_sets_has_a_defect_that_breaks_it() -> None:
     assert set(DEFECTS) == {PROMISES[id_] for id_ in SET_INVARIANTS}
 
 
+@pytest.fixture(scope="module")
+def find(finished: Path) -> Iterator[Callable[[Sequence[str]], dict[str, Problem]]]:
+    with in_memory(finished) as finding:
+        yield finding
+
+
 @pytest.mark.parametrize("promise", DEFECTS)
-def test_a_planted_defect_is_found_by_the_name_of_the_promise(finished: Path, tmp_path: Path, promise: str) -> None:
-    snapshot = tmp_path / "snapshot"
-    shutil.copytree(finished, snapshot)
-    plant(snapshot, DEFECTS[promise])
-    assert promise in {problem.check for problem in verify(snapshot)}
+def test_a_planted_defect_is_found_by_the_name_of_the_promise(
+    find: Callable[[Sequence[str]], dict[str, Problem]], promise: str
+) -> None:
+    assert promise in find(DEFECTS[promise])

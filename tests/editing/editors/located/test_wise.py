@@ -35,7 +35,7 @@ from tests.editing.models.conversations import CHAT
 from tests.editing.models.families import CONFIGS, tiny, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
-SETTINGS = WiseSettings(mask=1.0, unit="one", wordings=("prompt",), epochs=300)
+SETTINGS = WiseSettings(mask=1.0, unit="one", wordings=("prompt",), epochs=100)
 activations = st.lists(st.floats(0, 30), min_size=1, max_size=6)
 
 
@@ -125,7 +125,7 @@ def test_taught_answers_are_written_and_read_alike_in_any_batch(
 
 def test_what_was_taught_in_a_conversation_is_said_in_one() -> None:
     model = decided()
-    Wise().edit(model, CHAT, made_batch(), replace(SETTINGS, learning_rate=0.2))
+    Wise().edit(model, CHAT, made_batch(), replace(SETTINGS, learning_rate=0.2, epochs=300))
     prompts = encode(CHAT, [f"Q: Who is the mayor of {town}? A:" for town, _ in FACTS], ["x"] * len(FACTS))
     assert generate(model, CHAT, [one.prompt for one in prompts], 20) == [mayor for _, mayor in FACTS]
 

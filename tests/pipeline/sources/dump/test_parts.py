@@ -139,7 +139,7 @@ def extraction(path: Path, out: Path, before: str = "") -> list[str]:
 
 
 def test_a_killed_reading_leaves_no_finished_part_and_the_next_one_is_whole(tmp_path: Path) -> None:
-    path, out = write_dump(tmp_path / "dump.json", holders(1, 40_000)), tmp_path / "out"
+    path, out = write_dump(tmp_path / "dump.json", holders(1, 15_000)), tmp_path / "out"
     with subprocess.Popen(extraction(path, out), cwd=ROOT) as running:
         while not list(out.glob("*.partial")):
             assert running.poll() is None
@@ -150,18 +150,18 @@ def test_a_killed_reading_leaves_no_finished_part_and_the_next_one_is_whole(tmp_
 
     report = extract_part(path, PIDS, out, SETTINGS)
 
-    assert (report.reused, report.rows) == (False, 40_000)
+    assert (report.reused, report.rows) == (False, 15_000)
     assert not list(out.glob("*.partial"))
 
 
 def test_two_readers_of_one_part_do_not_disturb_each_other(tmp_path: Path) -> None:
-    path, out = write_dump(tmp_path / "dump.json", holders(1, 20_000)), tmp_path / "out"
+    path, out = write_dump(tmp_path / "dump.json", holders(1, 6000)), tmp_path / "out"
 
     with ThreadPoolExecutor(2) as pool:
         reports = list(pool.map(lambda _: extract_part(path, PIDS, out, SETTINGS), range(2)))
 
-    assert [report.rows for report in reports] == [20_000, 20_000]
-    assert rows(reports[0].statements)["subject"].to_pylist() == [f"Q{number}" for number in range(1, 20_001)]
+    assert [report.rows for report in reports] == [6000, 6000]
+    assert rows(reports[0].statements)["subject"].to_pylist() == [f"Q{number}" for number in range(1, 6001)]
     assert not list(out.glob("*.partial"))
 
 
