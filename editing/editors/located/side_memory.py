@@ -117,6 +117,9 @@ class WiseEdit(EditedModel):
             self.router.remove()
         return self.base.eval()
 
+    def forget_before(self) -> None:
+        self.before = None
+
 
 def margin_loss(inside: torch.Tensor, outside: torch.Tensor, alpha: float, beta: float, gamma: float) -> torch.Tensor:
     """L_a (eq. 4), each term its mean over what violates it. inside, outside: a(x) of edits and of other texts."""

@@ -65,6 +65,15 @@ def test_edits_one_after_the_other_keep_the_weights_as_they_were_once_and_not_ea
     assert len(chunked.parts) > 2 and held and len(held) == len(set(held))
 
 
+@pytest.mark.parametrize("editor", ["grace", "wise"])
+def test_of_what_lies_beside_the_model_no_edit_keeps_what_the_ones_before_it_had_made(editor: str) -> None:
+    model, chosen = tiny("llama"), read_editor_settings(editor, QUICK[editor], 0)
+    said = says(model)
+    chunked = edit_in_chunks(chosen, model, TOKENIZER, made_batch(), 1)
+    assert [part.before for part in chunked.parts] == [None] * made_batch().edits.num_rows
+    assert not torch.equal(says(model), said) and torch.equal(says(chunked.undo()), said)
+
+
 def test_of_stores_that_grow_the_last_one_is_kept() -> None:
     chunked = edit_in_chunks(read_editor_settings("memory", {}, 0), tiny("llama"), TOKENIZER, made_batch(), 1)
     assert len(chunked.parts) == 1 and chunked.report["chunks"] == made_batch().edits.num_rows
