@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronofacts.editing.editors import EditBatch, read_editor_settings
+from chronofacts.editing.editors import EditBatch, ModelCache, read_editor_settings
 from chronofacts.editing.editors.located.side_memory import (
     SideMemory,
     WiseEdit,
@@ -181,13 +181,19 @@ def test_chunks_fill_shards_which_are_saved_merged_and_undone(tmp_path: Path) ->
     at_base = teacher_force(decided(), rows, 4)
     loaded = load_wise(decided(), tmp_path, frozenset())
     assert teacher_force(loaded.model, rows, 4) == teacher_force(model, rows, 4) != at_base
-    before = chunked.parts[-2]
-    last.undo()
-    assert isinstance(before, WiseEdit) and before.router is not None
-    assert len(before.router.lessons.shards) == 1
-    for part in reversed(chunked.parts[:-1]):
-        part.undo()
+    chunked.undo()
     assert teacher_force(model, rows, 4) == at_base
+
+
+def test_a_chunk_that_is_undone_alone_leaves_what_the_ones_before_it_taught() -> None:
+    model, cache, quick = decided(), ModelCache(earlier_chunks={}), replace(SETTINGS, epochs=60, shard=1)
+    first, second = (Wise().edit(model, TOKENIZER, made_batch().part(begin, 1), quick, cache) for begin in (0, 1))
+    assert first.router is not None and len(first.router.lessons.shards) == 2
+    second.undo()
+    assert len(first.router.lessons.shards) == 1
+    first.undo()
+    rows = rows_and_answers(made_batch(), tiny("llama"), TOKENIZER)[0]
+    assert teacher_force(model, rows, 4) == teacher_force(decided(), rows, 4)
 
 
 @pytest.mark.parametrize("family", CONFIGS)
