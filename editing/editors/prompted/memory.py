@@ -107,7 +107,7 @@ class _Store:
         self.add(batch.edits)
 
     def add(self, edits: pa.Table) -> None:
-        """Further edits. What is known of the others stays, so that an edit costs the same however many there are."""
+        """Further edits. What is known of the others stays, so that an edit costs little more after many."""
         before, known = len(self.rows), len(self._masked)
         self.rows += edits.to_pylist()
         self._ids = pa.chunked_array([*self._ids.chunks, *edits["edit_id"].chunks], self._ids.type)

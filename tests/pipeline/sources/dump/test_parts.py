@@ -139,7 +139,7 @@ def extraction(path: Path, out: Path, before: str = "") -> list[str]:
 
 
 def test_a_killed_reading_leaves_no_finished_part_and_the_next_one_is_whole(tmp_path: Path) -> None:
-    path, out = write_dump(tmp_path / "dump.json", holders(1, 15_000)), tmp_path / "out"
+    path, out = write_dump(tmp_path / "dump.json", holders(1, 40_000)), tmp_path / "out"
     with subprocess.Popen(extraction(path, out), cwd=ROOT) as running:
         while not list(out.glob("*.partial")):
             assert running.poll() is None
@@ -150,7 +150,7 @@ def test_a_killed_reading_leaves_no_finished_part_and_the_next_one_is_whole(tmp_
 
     report = extract_part(path, PIDS, out, SETTINGS)
 
-    assert (report.reused, report.rows) == (False, 15_000)
+    assert (report.reused, report.rows) == (False, 40_000)
     assert not list(out.glob("*.partial"))
 
 
