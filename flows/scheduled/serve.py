@@ -6,6 +6,7 @@ import os
 import secrets
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -23,6 +24,8 @@ _GRACE_S = 15.0
 _LOOK_S = 2.0
 _RUN_S = 35.0
 """Prefect gives a run that is stopped with it 30 seconds."""
+_STARTING_S = 30.0
+"""From the beginning on; a run that has begun meanwhile is not worth more of them."""
 
 
 def serve_monthly(
@@ -74,12 +77,12 @@ def _serve_until_stopped(cron: str, parameters: dict[str, Any]) -> None:
 def _signalled_again() -> Iterator[None]:
     """A signal that comes just before Prefect asks for runs ends its asking and not its waiting, which has then no end:
     it is sent once more."""
-    done = threading.Event()
+    done, began = threading.Event(), time.monotonic()
 
     def watch() -> None:
         while not done.wait(_LOOK_S):
             if (by := heard()) is not None:
-                if not done.wait(_RUN_S):
+                if not done.wait(_LOOK_S if time.monotonic() - began < _STARTING_S else _RUN_S):
                     os.kill(os.getpid(), by)
                 return
 

@@ -163,12 +163,13 @@ def test_one_that_is_stopped_together_with_its_own_server_says_by_what(own_prefe
         assert not any("Prefect server at" in line for line in told)
 
 
-def test_a_signal_that_is_lost_while_prefect_starts_is_sent_once_more(tmp_path: Path) -> None:
+@pytest.mark.parametrize("starting", [0, 30])
+def test_a_signal_that_is_lost_while_prefect_starts_is_sent_once_more(starting: int) -> None:
     code = (
         "import os, signal, sys, time\n"
         "from chronofacts.flows.scheduled import monthly, serve\n"
         "from chronofacts.flows.stopping import Stopped, listen\n"
-        "serve._LOOK_S, serve._RUN_S, heard = 0.1, 0.5, []\n"
+        f"serve._LOOK_S, serve._RUN_S, serve._STARTING_S, heard = 0.1, 0.5, {starting}, []\n"
         "class Deaf:\n"
         "    def serve(self, **_):\n"
         "        signal.signal(signal.SIGTERM, lambda *_: sys.exit() if heard else heard.append(1))\n"
