@@ -19,12 +19,15 @@ def chain_texts(scope: str) -> Step:
     # One level at a time: a macro's text is copied into its place, and three levels in one would grow eightfold each.
     return creates(f"{scope}_chain_texts", reads=f"{scope}_chains names relation_facts templates")(f"""
 WITH chains AS (SELECT number, start, day, hops, string_split(path, '/') AS relations FROM {scope}_chains),
-one AS MATERIALIZED (
-    SELECT c.*, fill(t.form, named_subject(r.article, s), s.label, day_phrase(c.day), '') AS phrase,
-        CASE WHEN c.hops = 2 AND is_short(t.form) THEN 'nested_short' ELSE 'nested' END AS use
+named AS (
+    SELECT c.*, s.label, named_subject(r.article, s) AS shown, day_phrase(c.day) AS day_words
     FROM chains c JOIN names s ON s.id = c.start AND s.kind = 'item'
     JOIN relation_facts r ON r.relation = c.relations[1]
-    JOIN templates t ON t.relation = c.relations[1] AND t.use = 'noun_named'
+),
+one AS MATERIALIZED (
+    SELECT c.* EXCLUDE (label, shown, day_words), fill(t.form, c.shown, c.label, c.day_words, '') AS phrase,
+        CASE WHEN c.hops = 2 AND is_short(t.form) THEN 'nested_short' ELSE 'nested' END AS use
+    FROM named c JOIN templates t ON t.relation = c.relations[1] AND t.use = 'noun_named'
 ),
 two AS MATERIALIZED (
     SELECT o.* REPLACE (

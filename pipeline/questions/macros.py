@@ -54,7 +54,7 @@ MACROS = {
         WHEN regexp_matches(name, <begins>)
             THEN CASE WHEN wanted_article(regexp_replace(name, <begins>, '')) IS NULL THEN name
                 ELSE small_first(name) END
-        WHEN wanted_article(name) IS NULL THEN name ELSE with_the(name) END""",
+        ELSE coalesce(wanted_article(name), '') || name END""",
     "named_subject(article, name)": """CASE article
         WHEN 'the' THEN with_the(name.label) WHEN 'none' THEN name.label ELSE name.shown END""",
     "possessive(name)": "concat(name, CASE WHEN lower(right(name, 1)) = 's' THEN <after_s> ELSE <possessive> END)",
@@ -92,9 +92,11 @@ MACROS = {
             AND NOT list_contains(<place_never>, p)
             AND contains(words, ' ' || left(p, greatest(5, length(p) - 1))))) > 0
         OR len(list_filter(<demonyms>, lambda d: contains(words, concat(' ', d, ' ')))) > 0""",
-    "names_place(name, words, place_names)": """names_place_after_head(name) OR says_place(
-        concat(' ', array_to_string(list_filter(string_split(trim(words), ' '),
-            lambda w: NOT list_contains(<place_topics>, w)), ' '), ' '), place_names)""",
+    # The words are given as a list of one, since a macro's argument is copied to every place where it is named.
+    "names_place(name, words, place_names)": """names_place_after_head(name) OR len(list_filter(
+        [concat(' ', array_to_string(list_filter(string_split(trim(words), ' '),
+            lambda w: NOT list_contains(<place_topics>, w)), ' '), ' ')],
+        lambda w: says_place(w, place_names))) > 0""",
     # A slip of the keyboard in a name is not repeated: "Minister of of Health".
     "without_slips(name)": """array_to_string(list_filter(string_split(name, ' '),
         lambda w, i: NOT (list_contains(<small_words>, w) AND i > 1 AND string_split(name, ' ')[i - 1] = w)), ' ')""",

@@ -54,7 +54,7 @@ numbers AS (
     SELECT id, kind, TRY_CAST(ltrim(id, '+') AS DECIMAL(38, 6)) AS number FROM named_values WHERE kind = 'quantity'
 ),
 -- Where an office is: said with its name when the name does not say it.
-places AS (
+placed AS (
     SELECT subject AS id, min_by(e.label, preference) AS place,
         min_by(list_transform(list_prepend(e.label, coalesce(e.aliases, [])), lambda a: plain_words(a)), preference)
             AS place_names
@@ -66,20 +66,25 @@ places AS (
     WHERE len(trim(e.label)) > 0
     GROUP BY subject
 ),
+places AS (SELECT id, place_names, listed_name(place) AS place FROM placed),
+described AS (
+    SELECT *, without_slips(label) AS own_label, plain_words(label) AS label_words FROM entities
+),
 labelled AS (
     SELECT n.id, n.kind,
         CASE WHEN o.id IS NOT NULL AND p.id IS NOT NULL
-                AND NOT names_place(e.label, plain_words(e.label), p.place_names)
-            THEN office_in(without_slips(e.label), listed_name(p.place)) ELSE without_slips(e.label) END AS label,
+                AND NOT names_place(e.label, e.label_words, p.place_names)
+            THEN office_in(e.own_label, p.place) ELSE e.own_label END AS label,
         CASE WHEN o.id IS NOT NULL THEN p.place_names END AS place_names, o.id IS NOT NULL AS is_office,
         -- Those in the questions' language sort first.
         list_transform(coalesce(e.aliases, []), lambda a, i: {{
-            'foreign': coalesce(e.alias_languages[i] NOT IN (getvariable('language'), 'mul'), false), 'name': a
+            'foreign': coalesce(e.alias_languages[i] NOT IN (getvariable('language'), 'mul'), false), 'name': a,
+            'words': plain_words(a)
         }}) AS all_aliases,
         coalesce(e.label_language NOT IN (getvariable('language'), 'mul'), false) AS fell_back,
         coalesce(list_contains(e.types, 'Q5'), false) AS human,
         e.sitelinks, e.ended_earliest, coalesce(e.ended_kind, 'absent') AS ended_kind
-    FROM named_values n LEFT JOIN entities e ON e.qid = n.id
+    FROM named_values n LEFT JOIN described e ON e.qid = n.id
     LEFT JOIN offices o ON o.id = n.id LEFT JOIN places p ON p.id = n.id
     WHERE n.kind = 'item'
     UNION ALL
@@ -90,28 +95,29 @@ labelled AS (
         number_phrase(number), NULL, false,
         -- The bare digits count as right too.
         CASE WHEN abs(number) >= 1000 AND number = trunc(number)
-            THEN [{{'foreign': false, 'name': CAST(CAST(number AS HUGEINT) AS VARCHAR)}}] ELSE [] END,
+            THEN [{{'foreign': false, 'name': CAST(CAST(number AS HUGEINT) AS VARCHAR),
+                'words': concat(' ', CAST(CAST(number AS HUGEINT) AS VARCHAR), ' ')}}] ELSE [] END,
         false, false, NULL, NULL, 'absent'
     FROM numbers
 ),
 -- Apart from what is made of them below: an expression that is named is worked out anew wherever its name stands.
+worded AS (SELECT *, plain_words(label) AS words FROM labelled),
 usable AS (
-    SELECT * EXCLUDE (all_aliases), plain_words(label) AS words,
+    SELECT * EXCLUDE (all_aliases),
         list_sort(list_distinct(list_filter(all_aliases, lambda a: a.name IS NOT NULL AND length(a.name) >= 2
-            AND NOT unusable(a.name) AND plain_words(a.name) <> plain_words(label)
+            AND NOT unusable(a.name) AND a.words <> words
             -- "Agriculture Secretary" is an office of many places.
             -- CASE, since OR would work out both sides for every alias.
-            AND CASE WHEN place_names IS NULL THEN true
-                ELSE names_place(a.name, plain_words(a.name), place_names) END
-            AND NOT speaks_of_holder(plain_words(a.name), plain_words(label))
-            AND NOT list_has_all(getvariable('vocabulary'), string_split(trim(plain_words(a.name)), ' '))
+            AND CASE WHEN place_names IS NULL THEN true ELSE names_place(a.name, a.words, place_names) END
+            AND NOT speaks_of_holder(a.words, words)
+            AND NOT list_has_all(getvariable('vocabulary'), string_split(trim(a.words), ' '))
             )))[1:{MOST_ALIASES}] AS usable_aliases
-    FROM labelled
+    FROM worded
 ),
 cleaned AS (
-    SELECT * EXCLUDE (usable_aliases),
-        list_transform(usable_aliases, lambda a: a.name) AS aliases,
-        list_transform(list_filter(usable_aliases, lambda a: NOT a.foreign), lambda a: a.name) AS own_aliases,
+    SELECT * EXCLUDE (usable_aliases), list_transform(usable_aliases, lambda a: a.name) AS aliases,
+        list_transform(usable_aliases, lambda a: a.words) AS alias_words,
+        list_filter(usable_aliases, lambda a: NOT a.foreign) AS own_aliases,
         CASE WHEN label IS NULL OR trim(label) = '' THEN 'no_label'
             WHEN unusable(label) OR length(trim(words)) = 0 THEN 'unusable_label'
             -- A title is a word of a language as much as the question's own.
@@ -120,14 +126,13 @@ cleaned AS (
 )
 SELECT c.id, c.kind, c.label, c.reason, c.fell_back, c.aliases,
     -- Not the label with an article, a surname alone, nor "Minister-president" where nothing says of what.
-    list_filter(c.own_aliases, lambda a: without_article(a) <> without_article(c.label)
-        AND (contains(a, ' ') OR NOT c.human)
+    list_transform(list_filter(c.own_aliases, lambda a: without_article(a.name) <> without_article(c.label)
+        AND (contains(a.name, ' ') OR NOT c.human)
         -- "Toulouse" is first of all a town, and not the club Toulouse FC.
-        AND (contains(a, ' ') OR NOT contains(c.words, plain_words(a))) AND NOT (c.is_office
-        AND c.place_names IS NULL AND is_generic_office(a)
-        AND NOT regexp_matches(a, ' \\p{{Ll}}+ (\\p{{Ll}}+ )?\\p{{Lu}}'))) AS asked_aliases,
-    list_transform(c.aliases, lambda a: plain_words(a)) AS alias_words,
-    c.words, c.human, c.sitelinks, c.ended_earliest, c.ended_kind,
+        AND (contains(a.name, ' ') OR NOT contains(c.words, a.words)) AND NOT (c.is_office
+        AND c.place_names IS NULL AND is_generic_office(a.name)
+        AND NOT regexp_matches(a.name, ' \\p{{Ll}}+ (\\p{{Ll}}+ )?\\p{{Lu}}'))), lambda a: a.name) AS asked_aliases,
+    c.alias_words, c.words, c.human, c.sitelinks, c.ended_earliest, c.ended_kind,
     list_distinct(list_filter(string_split(trim(c.words), ' '),
         lambda w: length(w) >= {SHORTEST_TELLING_WORD} AND NOT list_contains(getvariable('vocabulary'), w))) AS telling,
     c.is_office,

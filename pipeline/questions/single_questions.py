@@ -84,18 +84,23 @@ WITH used AS (
     SELECT fact_id FROM part_edits
     UNION SELECT fact_id FROM chosen_locality WHERE part = getvariable('part')
     UNION SELECT unnest(c.fact_ids) FROM chosen_chains c SEMI JOIN part_edits USING (edit_id)
+),
+-- Put in words once: what a macro is given is copied to every place where the macro names it.
+named AS (
+    SELECT f.*, r.property, r.inverse, s.label AS subject_label, named_subject(r.article, s) AS shown,
+        day_phrase(f.day) AS day_words
+    FROM facts f SEMI JOIN used u ON u.fact_id = f.fact_id
+    JOIN relation_facts r USING (relation)
+    JOIN names s ON s.id = f.subject AND s.kind = 'item'
 )
 SELECT f.fact_id, {
-    'subject': f.subject, 'relation': f.relation, 'property': r.property, 'inverse': r.inverse, 'object': f.after,
-    'subject_label': s.label, 'object_label': n.label, 'object_before': f.before, 'object_before_label': o.label,
-    'edit_id': f.edit_id,
-    'day': f.day,
-    'question': sentence(t.form, named_subject(r.article, s), s.label, day_phrase(f.day), ''),
-    'cloze': sentence(c.form, named_subject(r.article, s), s.label, day_phrase(f.day), '')
+    'subject': f.subject, 'relation': f.relation, 'property': f.property, 'inverse': f.inverse, 'object': f.after,
+    'subject_label': f.subject_label, 'object_label': n.label, 'object_before': f.before,
+    'object_before_label': o.label, 'edit_id': f.edit_id, 'day': f.day,
+    'question': sentence(t.form, f.shown, f.subject_label, f.day_words, ''),
+    'cloze': sentence(c.form, f.shown, f.subject_label, f.day_words, '')
 } AS link
-FROM facts f SEMI JOIN used u ON u.fact_id = f.fact_id
-JOIN relation_facts r USING (relation)
-JOIN names s ON s.id = f.subject AND s.kind = 'item'
+FROM named f
 JOIN names n ON n.id = f.after AND n.kind = f.object_kind
 LEFT JOIN names o ON o.id = f.before AND o.kind = f.object_kind
 JOIN templates t ON t.relation = f.relation AND t.use = 'now' AND t.number = 0

@@ -84,7 +84,7 @@ def invariants_for(manifest: SnapshotManifest) -> dict[str, str]:
 @contextmanager
 def open_tables(snapshot: Path, manifest: SnapshotManifest) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with the snapshot's tables as views, and what the invariants need besides."""
-    with connect() as connection:
+    with connect(alone=True) as connection:
         connection.execute("SET parquet_metadata_cache = true")  # dozens of queries over the same files
         for name in SNAPSHOT_TABLES:
             files = files_in(snapshot / file for file in sorted(manifest.files) if file.startswith(f"{name}/"))
