@@ -190,6 +190,7 @@ class Refused(Exception):
 class HubHandler(BaseHTTPRequestHandler):
     hub: LocalHub
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else a body waits 40 ms for its head to be acknowledged
 
     def log_message(self, *args: object) -> None:
         pass

@@ -77,6 +77,7 @@ class EndpointServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else a body waits 40 ms for its head to be acknowledged
     disable_nagle_algorithm = True  # else each answer waits for the delayed acknowledgement of its head
     server: EndpointServer
 
