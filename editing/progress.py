@@ -10,6 +10,8 @@ from contextlib import contextmanager
 __all__ = ["Progress", "SteadyReport", "duration", "steady", "time_left"]
 
 EVERY_S = 10.0
+TELLING = 0.01
+"""Share of the work from which on the time left is told: the first tokens wait for whole prompts to be read."""
 
 
 class Progress:
@@ -32,7 +34,8 @@ class Progress:
             return
         now = self._clock()
         seconds = time_left(now - self._begun, done, self._total)
-        left = f", at most {duration(seconds)} left" if seconds >= 1 else ""  # the last part often takes longest
+        told = seconds >= 1 and done >= TELLING * self._total  # the last part often takes longest
+        left = f", at most {duration(seconds)} left" if told else ""
         line = f"{self._what} {done} of {self._total}{more}{left}"
         if now - self._reported >= EVERY_S:
             self._reported = now

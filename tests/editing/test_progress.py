@@ -63,3 +63,10 @@ def test_a_thread_reminds_while_one_call_takes_long(monkeypatch: pytest.MonkeyPa
         report("reading a file")
         assert said.wait(20)
     assert not any(thread.name == "progress" for thread in threading.enumerate())
+
+
+def test_no_time_is_told_of_the_first_hundredth_of_the_work() -> None:
+    assert reported(1000, 1.2)[:2] == [
+        "training: step 9 of 1000, loss 0.50",
+        "training: step 18 of 1000, loss 0.50, at most 20 min left",
+    ]
