@@ -169,12 +169,14 @@ class ProbeScorer:
         by_row: dict[Encoded, Likelihood] = {}
         different = list(dict.fromkeys(encoded))
         for model, rows in self._by_reader(different, [one.prompt for one in different]):
+            mixes = getattr(model, "mixes", False)
             found = teacher_force(
-                model,
+                model.base if mixes else model,
                 rows,
                 self._settings.batch_size,
                 self._settings.batch_tokens,
                 progress=Progress(self._progress, "scoring: read", len(rows)).update,
+                **({"mix": model.mix_in} if mixes else {}),
             )
             by_row |= dict(zip(rows, found, strict=True))
         return [by_row[row] for row in encoded]

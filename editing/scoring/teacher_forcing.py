@@ -28,6 +28,10 @@ TRIED = 4
 """Texts of such a trial, of which one is the longest."""
 
 
+Mix = Callable[[Encoded, torch.Tensor], torch.Tensor]
+"""A text, and logits (tokens, vocabulary) of its answer and EOS -> those that count."""
+
+
 @dataclass(frozen=True)
 class Likelihood:
     """Teacher-forced figures of one prompt with one answer."""
@@ -47,13 +51,14 @@ def teacher_force(
     batch_tokens: int = 16384,
     share: bool = True,
     progress: Callable[[int], None] = lambda done: None,
+    mix: Mix | None = None,
 ) -> list[Likelihood]:
     """One entry per row, in order.
 
     Token accuracy is what EasyEdit calls rewrite accuracy (mean over tokens of argmax = target); mean NLL is ROME's
     (Meng et al. 2022). Neither counts EOS, `greedy_match` does. share: read a start that many rows have in common once.
-    progress: called after each batch with the number of rows that are done. Raises ChronoFactsError when a likelihood
-    is no number.
+    progress: called after each batch with the number of rows that are done. mix: what becomes of a text's logits.
+    Raises ChronoFactsError when a likelihood is no number.
     """
     found: dict[int, Likelihood] = {}
     window = window_of(model)  # texts that reach beyond it are not packed
@@ -68,14 +73,16 @@ def teacher_force(
         packed = None
         if start.shares:
             several = [rows[place] for place in fitting]
-            packed = teacher_force_packed(model, several, batch_size, batch_tokens, start, report)
+            packed = teacher_force_packed(model, several, batch_size, batch_tokens, start, report, mix)
         if packed is not None:
             found |= {start.rows[place]: one for place, one in zip(fitting, packed, strict=True)}
         left = [place for place in range(len(rows)) if start.rows[place] not in found]
         rests = [row.after(start.length) for row in rows]
         for indices in batches_by_length([len(rows[place].ids) for place in left], batch_size, batch_tokens):
             places = [left[index] for index in indices]
-            batch = _force_batch([rests[place] for place in places], model, start)
+            batch = _force_batch(
+                [rests[place] for place in places], [rows[place] for place in places], model, start, mix
+            )
             found |= {start.rows[place]: one for place, one in zip(places, batch, strict=True)}
             progress(len(found))
     return [found[index] for index in range(len(encoded))]
@@ -90,6 +97,7 @@ def teacher_force_packed(
     batch_tokens: int,
     prefix: PromptPrefix | None = None,
     progress: Callable[[int], None] = lambda done: None,
+    mix: Mix | None = None,
 ) -> list[Likelihood] | None:
     """As `teacher_force`, many texts in one row; None for a model that takes no packed texts, and for few texts.
 
@@ -103,6 +111,7 @@ def teacher_force_packed(
     order = sorted(range(len(encoded)), key=lambda index: encoded[index].ids)  # neighbours begin alike
     tried = choose_trial(encoded, TRIED - 1)
     found: dict[int, Likelihood] = {}
+    whole = encoded
     with open_partial_forward(model, tried) as passage:
         if not passage.packs or not passage.shortened:
             return None
@@ -113,12 +122,15 @@ def teacher_force_packed(
             texts = [encoded[index] for index in indices]
             reading = pack(texts, True, passage.device)
             logits = label_logits(reading, passage.logits(reading)).float()
+            ends = np.cumsum([len(text.ids) - text.start for text in texts]).tolist()
+            places = [slice(end - (len(text.ids) - text.start), end) for text, end in zip(texts, ends, strict=True)]
+            if mix is not None:
+                for index, own in zip(indices, places, strict=True):
+                    logits[own] = mix(whole[index], logits[own])
             nll = torch.nn.functional.cross_entropy(logits, reading.labels, reduction="none").cpu().numpy()
             hits = (logits.argmax(-1) == reading.labels).cpu().numpy()
-            ends = np.cumsum([len(text.ids) - text.start for text in texts])
-            for index, text, end in zip(indices, texts, ends.tolist(), strict=True):
-                mine = slice(end - (len(text.ids) - text.start), end)
-                found[index] = _measure(nll[mine], hits[mine], text.end - text.start)
+            for index, text, own in zip(indices, texts, places, strict=True):
+                found[index] = _measure(nll[own], hits[own], text.end - text.start)
             progress(len(found))
     return [found[index] for index in range(len(encoded))]
 
@@ -138,21 +150,26 @@ def _rows(order: Sequence[int], encoded: Sequence[Encoded], texts: int, tokens: 
         yield row
 
 
-def _force_batch(rows: Sequence[Encoded], model: Any, start: PromptPrefix) -> list[Likelihood]:
-    """One batch, after what all of its rows begin with."""
+def _force_batch(
+    rows: Sequence[Encoded], whole: Sequence[Encoded], model: Any, start: PromptPrefix, mix: Mix | None
+) -> list[Likelihood]:
+    """One batch, after what all of its rows begin with. whole: the rows with that."""
     limit = min(row.start for row in rows) - 1
     length, cache = extend_prefix(model, start, [row.ids for row in rows], limit)
     rows = [row.after(length) for row in rows]
     batch = pad(rows, True, next(model.parameters()).device)
     labels = batch.labels[:, batch.first :]
     logits = answer_logits(model, batch.ids, batch.first, cache).float()
+    places = [slice(row.start - batch.first, len(row.ids) - batch.first) for row in rows]
+    if mix is not None:
+        for index, (text, scored) in enumerate(zip(whole, places, strict=True)):
+            logits[index, scored] = mix(text, logits[index, scored])
     nll = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100, reduction="none")
     hits, losses = (logits.argmax(-1) == labels).cpu().numpy(), nll.cpu().numpy()
-    found = []
-    for index, row in enumerate(rows):
-        scored = slice(row.start - batch.first, len(row.ids) - batch.first)
-        found.append(_measure(losses[index, scored], hits[index, scored], row.end - row.start))
-    return found
+    return [
+        _measure(losses[index, scored], hits[index, scored], row.end - row.start)
+        for index, (row, scored) in enumerate(zip(rows, places, strict=True))
+    ]
 
 
 def _measure(losses: np.ndarray, hits: np.ndarray, answer: int) -> Likelihood:

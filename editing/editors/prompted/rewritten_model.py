@@ -10,7 +10,7 @@ is rewritten.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ from torch import nn
 
 from chronofacts.editing.editors import EditedModel
 from chronofacts.editing.editors.prompted.contrast import Contrast
-from chronofacts.editing.models.encoding import encode
+from chronofacts.editing.models.encoding import Encoded, encode
 from chronofacts.editing.models.key_value_cache import after_cache, cache_of
 from chronofacts.editing.models.load import call_keeping
 
@@ -95,6 +95,11 @@ class RewrittenModel(nn.Module):
         self._rewritten |= dict(zip(new, self._rewriter(new), strict=True))
         return [self._rewritten[prompt] for prompt in prompts]
 
+    @property
+    def mixes(self) -> bool:
+        """Whether all that differs from the model behind are known answers (`mix_in`)."""
+        return self._contrast is None
+
     def has_answer(self, ids: tuple[int, ...]) -> bool:
         """Does a known answer belong to this prompt, or to one that it begins with, or is it one to be contrasted?
 
@@ -130,22 +135,38 @@ class RewrittenModel(nn.Module):
         known = _CacheWithTokens(cache_of(output), rows) if use_cache else None
         return SimpleNamespace(logits=logits, cache=known)
 
+    def mix_in(self, text: Encoded, logits: torch.Tensor) -> torch.Tensor:
+        """What the model behind says of a text's answer and EOS, (tokens, vocabulary), with the known answer mixed in.
+
+        So the model behind may read many texts at once. Only for a model that `mixes`.
+        """
+        for index, token in self._find_known(text.ids, range(text.start - 1, len(text.ids) - 1)):
+            logits[index] = self._weigh(logits[index], token)
+        return logits
+
     def _mix(self, logits: torch.Tensor, rows: list[list[int]], positions: list[int]) -> torch.Tensor:
         """logits: (rows, positions, vocabulary). Where an answer is known, its next token gets the weight."""
         mixed = None
         for number, row in enumerate(rows):
-            prompt = next((tuple(row[:n]) for n in self._lengths if tuple(row[:n]) in self._stored), None)
-            if prompt is None:
-                continue
-            answer = self._stored[prompt]
-            for index, position in enumerate(positions):
-                written = position + 1 - len(prompt)
-                if 0 <= written < len(answer) and tuple(row[len(prompt) : position + 1]) == answer[:written]:
-                    mixed = logits.clone() if mixed is None else mixed
-                    chances = logits[number, index].float().softmax(-1) * (1 - self._weight)
-                    chances[answer[written]] += self._weight
-                    mixed[number, index] = chances.log().to(mixed.dtype)
+            for index, token in self._find_known(row, positions):
+                mixed = logits.clone() if mixed is None else mixed
+                mixed[number, index] = self._weigh(logits[number, index], token).to(mixed.dtype)
         return logits if mixed is None else mixed
+
+    def _find_known(self, row: Sequence[int], positions: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """(which of the positions, the token that the known answer has after it), while the row agrees with it."""
+        prompt = next((tuple(row[:n]) for n in self._lengths if tuple(row[:n]) in self._stored), None)
+        answer = () if prompt is None else self._stored[prompt]
+        for index, position in enumerate(positions):
+            written = position + 1 - len(prompt or ())
+            if 0 <= written < len(answer) and tuple(row[len(prompt or ()) : position + 1]) == answer[:written]:
+                yield index, answer[written]
+
+    def _weigh(self, logits: torch.Tensor, token: int) -> torch.Tensor:
+        """(vocabulary,) logits -> log-likelihoods in which the token has the weight."""
+        chances = logits.float().softmax(-1) * (1 - self._weight)
+        chances[token] += self._weight
+        return chances.log()
 
 
 @dataclass

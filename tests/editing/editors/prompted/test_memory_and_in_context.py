@@ -94,6 +94,24 @@ def test_a_stored_answer_is_spoken_with_and_without_a_cache() -> None:
     assert written[2] == untouched[0]
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma", "falcon"])
+@pytest.mark.parametrize("batch_size", [1, 64])
+def test_known_answers_are_found_as_likely_where_the_model_behind_reads_many_texts_at_once(
+    family: str, batch_size: int
+) -> None:
+    model, chosen = tiny(family), read_editor_settings("memory", {}, 0)
+    edited = chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings)
+    asked = ["Q: Who is the mayor of Linz? A:", "Q: Who is the mayor of Graz? A:", "Q: Who is the baker of Bonn? A:"]
+    # Right, wrong, right to its middle, longer than the known answer; and a text that begins as a known prompt does.
+    answers = ["Ada Moor", "Bob Tann", "Nobody", "Ada Tann", "Ada Moor the Second", "Bob"]
+    encoded = encode(TOKENIZER, edited.model.rewrite(asked) * len(answers), sorted(answers * len(asked)))
+    edited.model.rewrite(["Q: Who is the mayor of Linz? A: Ada Moor Q: Who is the mayor of Graz? A:"])
+    read = teacher_force(model, encoded, batch_size, mix=edited.model.mix_in)
+    for found, expected in zip(read, teacher_force(edited.model, encoded, batch_size), strict=True):
+        assert found.nll == pytest.approx(expected.nll, rel=1e-4, abs=1e-4)
+        assert (found.accuracy, found.greedy_match) == (expected.accuracy, expected.greedy_match)
+
+
 def test_probabilities_with_a_store_still_add_up_to_one() -> None:
     model, chosen = tiny("llama"), read_editor_settings("memory", {}, 0)
     edited = chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings)
