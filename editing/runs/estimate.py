@@ -41,6 +41,9 @@ log = logging.getLogger("chronofacts.runs")
 TRAINED = 3.0
 """What a token that is trained costs in tokens that are read, of a model with which it cannot be tried: a pass back
 through the layers has twice the products of one forward."""
+ALL_WEIGHTS = 1.5
+"""What training every weight costs in training some: a pass back that finds each one's gradient, too, has three
+products for two."""
 GENERATED = 0.5
 """Share of the probes whose answer is written: of the others the greedy answer shows while they are read."""
 MOST_PASSES, CHAT_PASSES = 40, 6
@@ -107,14 +110,14 @@ def describe_plan(snapshot: Snapshot, settings: ExperimentSettings, name: str, m
 def _describe(
     snapshot: Snapshot, settings: ExperimentSettings, name: str, model: Any, texts: _Texts, before: float
 ) -> str:
-    """before: tokens that are trained to make the model."""
+    """before: tokens with which a model is made."""
     probes = all_probes(snapshot.questions, snapshot.sentences, settings.scoring)
     editors = [editor for editor in settings.editors if editor.name != "none"]
     costs = measure_costs(model, round(texts.whole), settings.scoring.batch_size)
     read, written = _count_scored_tokens(probes, texts, settings.scoring)
     scored = read * costs.read + written * costs.written
     alone = settings.run.mode == "one-at-a-time"
-    seconds = before * costs.trained + scored
+    seconds = before * costs.trained * ALL_WEIGHTS + scored
     for editor in editors:
         trained, read = _count_edited_tokens(editor, snapshot, settings, texts)
         of_editor = trained * costs.trained + read * costs.read
