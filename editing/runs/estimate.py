@@ -157,7 +157,7 @@ def _cost_of_writing(model: Any, ids: torch.Tensor, whole: float) -> float:
     if not cache_use(model).steps:
         return whole
     only_last = {"logits_to_keep": 1} if keeps_some_logits(model) else {}
-    cache = cache_of(model(input_ids=ids, **reading(model, None) | {"use_cache": True}, **only_last))
+    cache = cache_of(model(input_ids=ids, use_cache=True, **only_last))
     return _seconds(lambda: model(input_ids=ids, **reading(model, cache), **only_last).logits) / len(ids)
 
 

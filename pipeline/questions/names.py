@@ -67,26 +67,31 @@ placed AS (
     GROUP BY subject
 ),
 places AS (SELECT id, place_names, listed_name(place) AS place FROM placed),
+-- Worked out here what the next query names several times: it would be worked out at each place.
 described AS (
-    SELECT *, without_slips(label) AS own_label, plain_words(label) AS label_words FROM entities
-),
-labelled AS (
-    SELECT n.id, n.kind,
-        CASE WHEN o.id IS NOT NULL AND p.id IS NOT NULL
-                AND NOT names_place(e.label, e.label_words, p.place_names)
-            THEN office_in(e.own_label, p.place) ELSE e.own_label END AS label,
-        CASE WHEN o.id IS NOT NULL THEN p.place_names END AS place_names, o.id IS NOT NULL AS is_office,
-        -- Those in the questions' language sort first.
-        list_transform(coalesce(e.aliases, []), lambda a, i: {{
-            'foreign': coalesce(e.alias_languages[i] NOT IN (getvariable('language'), 'mul'), false), 'name': a,
-            'words': plain_words(a)
-        }}) AS all_aliases,
-        coalesce(e.label_language NOT IN (getvariable('language'), 'mul'), false) AS fell_back,
-        coalesce(list_contains(e.types, 'Q5'), false) AS human,
-        e.sitelinks, e.ended_earliest, coalesce(e.ended_kind, 'absent') AS ended_kind
-    FROM named_values n LEFT JOIN described e ON e.qid = n.id
+    SELECT n.id, n.kind, e.* EXCLUDE (qid), o.id IS NOT NULL AS is_office,
+        CASE WHEN o.id IS NOT NULL THEN p.place END AS place,
+        CASE WHEN o.id IS NOT NULL THEN p.place_names END AS place_names,
+        CASE WHEN o.id IS NOT NULL AND p.id IS NOT NULL THEN plain_words(e.label) END AS label_words,
+        without_slips(e.label) AS own_label
+    FROM named_values n LEFT JOIN entities e ON e.qid = n.id
     LEFT JOIN offices o ON o.id = n.id LEFT JOIN places p ON p.id = n.id
     WHERE n.kind = 'item'
+),
+labelled AS (
+    SELECT id, kind,
+        CASE WHEN place IS NOT NULL AND NOT names_place(label, label_words, place_names)
+            THEN office_in(own_label, place) ELSE own_label END AS label,
+        place_names, is_office,
+        -- Those in the questions' language sort first.
+        list_transform(coalesce(aliases, []), lambda a, i: {{
+            'foreign': coalesce(alias_languages[i] NOT IN (getvariable('language'), 'mul'), false), 'name': a,
+            'words': plain_words(a)
+        }}) AS all_aliases,
+        coalesce(label_language NOT IN (getvariable('language'), 'mul'), false) AS fell_back,
+        coalesce(list_contains(types, 'Q5'), false) AS human,
+        sitelinks, ended_earliest, coalesce(ended_kind, 'absent') AS ended_kind
+    FROM described
     UNION ALL
     SELECT id, kind, id, NULL, false, [], false, false, NULL, NULL, 'absent' FROM named_values
     WHERE kind IN ('string', 'year')

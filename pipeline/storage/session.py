@@ -47,7 +47,7 @@ def connect(
     """
     folder = spill or Path(tempfile.gettempdir())
     database = duckdb.connect(":memory:") if alone else _take_idle()
-    connection = database.cursor()
+    connection, unharmed = database.cursor(), False
     try:
         connection.execute(f"SET threads = {int(threads)}")
         connection.execute(f"SET memory_limit = '{memory_gib:.3f}GiB'")
@@ -58,21 +58,17 @@ def connect(
         connection.execute("ATTACH ':memory:' AS stage")
         connection.execute("USE stage")
         yield connection
+        unharmed = True
     except _OF_THE_PROGRAM:
-        alone = True
         raise
     except duckdb.Error as error:
-        alone = True
         raise CheckFailed(_describe(error, memory_gib, folder)) from error
-    except BaseException:
-        alone = True
-        raise
     finally:
         connection.close()
-        if alone or not _clear(database):
-            database.close()
-        else:
+        if unharmed and not alone and _clear(database):
             _idle.append(database)
+        else:
+            database.close()
 
 
 def _take_idle() -> duckdb.DuckDBPyConnection:
