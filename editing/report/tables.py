@@ -223,9 +223,9 @@ def _show(found: Interval | None, signed: bool = False) -> Cell:
 
 
 def _best(metric: str, values: Sequence[float | None]) -> float | None:
-    """The best of several; None where there is nothing to choose from."""
+    """The best of several; None where there is nothing to choose from, since all are equal."""
     found, better = [value for value in values if value is not None], NAMES[metric].better if metric in NAMES else ""
-    if len(found) < 2 or not better:
+    if len(set(found)) < 2 or not better:
         return None
     return max(found) if better == "↑" else min(found)
 

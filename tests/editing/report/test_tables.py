@@ -17,7 +17,7 @@ from chronofacts.editing.report.examples import choose_examples
 from chronofacts.editing.report.names import NAMES, heading, label
 from chronofacts.editing.report.runs import Run, read_runs, shorten_paths, states
 from chronofacts.editing.report.summary import describe_making
-from chronofacts.editing.report.tables import breakdown_tables, difference_tables, main_metrics, metric_table
+from chronofacts.editing.report.tables import _best, breakdown_tables, difference_tables, main_metrics, metric_table
 from chronofacts.schemas.errors import BadInput
 from tests.editing.conftest import Experiment
 
@@ -74,12 +74,18 @@ def test_every_figure_has_its_interval_and_the_number_of_its_questions(run: Run)
     assert len(figures) > 40 and all(cell.span and cell.n for cell in figures)
 
 
+@pytest.mark.parametrize(("values", "best"), [([0.0, 0.0], None), ([0.2], None), ([0.2, None, 0.4], 0.4), ([], None)])
+def test_none_is_the_best_where_all_are_equal(values: list[float | None], best: float | None) -> None:
+    assert _best("edit_success", values) == best
+
+
 def test_the_best_editor_is_marked_and_the_unedited_model_never_is(run: Run) -> None:
     table = metric_table(states([run]), ["stale_rate", "history"])
     for column in (1, 2):
         cells = {row[0].text: row[column] for row in table.rows}
         edited = [cell.value for name, cell in cells.items() if name != "none" and cell.value is not None]
-        best = min(edited) if column == 1 else max(edited)
+        best = (min(edited) if column == 1 else max(edited)) if len(set(edited)) > 1 else None
+        assert cells["none"].value is not None
         assert {name for name, cell in cells.items() if cell.best} == {
             name for name, cell in cells.items() if name != "none" and cell.value == best
         }
