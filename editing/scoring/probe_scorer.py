@@ -176,7 +176,7 @@ class ProbeScorer:
                 self._settings.batch_size,
                 self._settings.batch_tokens,
                 progress=Progress(self._progress, "scoring: read", len(rows)).update,
-                **({"mix": model.mix_in} if mixes else {}),
+                mix=model.mix_in if mixes else None,
             )
             by_row |= dict(zip(rows, found, strict=True))
         return [by_row[row] for row in encoded]

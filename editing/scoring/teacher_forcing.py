@@ -77,12 +77,9 @@ def teacher_force(
         if packed is not None:
             found |= {start.rows[place]: one for place, one in zip(fitting, packed, strict=True)}
         left = [place for place in range(len(rows)) if start.rows[place] not in found]
-        rests = [row.after(start.length) for row in rows]
         for indices in batches_by_length([len(rows[place].ids) for place in left], batch_size, batch_tokens):
             places = [left[index] for index in indices]
-            batch = _force_batch(
-                [rests[place] for place in places], [rows[place] for place in places], model, start, mix
-            )
+            batch = _force_batch([rows[place] for place in places], model, start, mix)
             found |= {start.rows[place]: one for place, one in zip(places, batch, strict=True)}
             progress(len(found))
     return [found[index] for index in range(len(encoded))]
@@ -150,10 +147,9 @@ def _rows(order: Sequence[int], encoded: Sequence[Encoded], texts: int, tokens: 
         yield row
 
 
-def _force_batch(
-    rows: Sequence[Encoded], whole: Sequence[Encoded], model: Any, start: PromptPrefix, mix: Mix | None
-) -> list[Likelihood]:
-    """One batch, after what all of its rows begin with. whole: the rows with that."""
+def _force_batch(whole: Sequence[Encoded], model: Any, start: PromptPrefix, mix: Mix | None) -> list[Likelihood]:
+    """One batch of rows, each read after what all of them begin with."""
+    rows = [row.after(start.length) for row in whole]
     limit = min(row.start for row in rows) - 1
     length, cache = extend_prefix(model, start, [row.ids for row in rows], limit)
     rows = [row.after(length) for row in rows]

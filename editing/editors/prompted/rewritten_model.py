@@ -156,10 +156,12 @@ class RewrittenModel(nn.Module):
     def _find_known(self, row: Sequence[int], positions: Sequence[int]) -> Iterator[tuple[int, int]]:
         """(which of the positions, the token that the known answer has after it), while the row agrees with it."""
         prompt = next((tuple(row[:n]) for n in self._lengths if tuple(row[:n]) in self._stored), None)
-        answer = () if prompt is None else self._stored[prompt]
+        if prompt is None:
+            return
+        answer, begin = self._stored[prompt], len(prompt)
         for index, position in enumerate(positions):
-            written = position + 1 - len(prompt or ())
-            if 0 <= written < len(answer) and tuple(row[len(prompt or ()) : position + 1]) == answer[:written]:
+            written = position + 1 - begin
+            if 0 <= written < len(answer) and tuple(row[begin : position + 1]) == answer[:written]:
                 yield index, answer[written]
 
     def _weigh(self, logits: torch.Tensor, token: int) -> torch.Tensor:

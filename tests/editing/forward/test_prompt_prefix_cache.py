@@ -88,7 +88,7 @@ def test_what_is_written_after_a_shared_start_does_not_reach_the_next_batch(rows
     model = roomy("llama")
     (start,) = group_by_prefix(model, [row.ids for row in rows], [row.start - 1 for row in rows])
     before = start.cache.get_seq_length()
-    _force_batch([row.after(start.length) for row in rows], rows, model, start, None)
+    _force_batch(rows, model, start, None)
     assert start.cache.get_seq_length() == before == start.length
 
 
