@@ -10,12 +10,15 @@ from contextlib import contextmanager
 __all__ = ["Progress", "SteadyReport", "duration", "steady", "time_left"]
 
 EVERY_S = 10.0
+"""Of silence, after which a line says what is still being done."""
+AFTER_S = 8.0
+"""Of silence, after which the next step that ends says how far the work is: most silences end so, with a whole line."""
 TELLING = 0.01
 """Share of the work from which on the time left is told: the first tokens wait for whole prompts to be read."""
 
 
 class Progress:
-    """Reports `what 120 of 300, at most 40 s left`, but not more often than every ten seconds.
+    """Reports `what 120 of 300, at most 40 s left`, eight seconds after the last line at the soonest.
 
     The time left is for work that goes on as before, to its last part: what may end earlier takes at most so long.
     """
@@ -37,7 +40,9 @@ class Progress:
         told = seconds >= 1 and done >= TELLING * self._total  # the last part often takes longest
         left = f", at most {duration(seconds)} left" if told else ""
         line = f"{self._what} {done} of {self._total}{more}{left}"
-        if now - self._reported >= EVERY_S:
+        if isinstance(self._report, SteadyReport):
+            self._reported = max(self._reported, self._report.reported)
+        if now - self._reported >= AFTER_S:
             self._reported = now
             self._report(line)
         elif isinstance(self._report, SteadyReport):
@@ -50,12 +55,13 @@ class SteadyReport:
     def __init__(self, report: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._report, self._clock, self._lock = report, clock, threading.Lock()
         self._line, self._since = "", clock()
-        self._reported = self._since
+        self.reported = self._since
+        """When the last line was, by the clock."""
 
     def __call__(self, line: str) -> None:
         with self._lock:
             self._line, self._since = line, self._clock()
-            self._reported = self._since
+            self.reported = self._since
             self._report(line)
 
     def remember(self, line: str) -> None:
@@ -67,8 +73,8 @@ class SteadyReport:
         """Say what is still being done, if nothing was said for ten seconds."""
         with self._lock:
             now = self._clock()
-            if self._line and now - self._reported >= EVERY_S:
-                self._reported = now
+            if self._line and now - self.reported >= EVERY_S:
+                self.reported = now
                 self._report(f"still {self._line} ({duration(now - self._since)} so far)")
 
 

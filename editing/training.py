@@ -23,6 +23,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from chronofacts.editing.forward.block_range import lowest_trained
+from chronofacts.editing.forward.grouped_attention import grouped_attention
 from chronofacts.editing.forward.hidden_state_cache import HiddenStateCache
 from chronofacts.editing.forward.packing import label_logits
 from chronofacts.editing.forward.partial import PartialForward, choose_trial, open_partial_forward
@@ -52,8 +53,9 @@ __all__ = [
 
 
 SHORT_ROW = 128
-"""Tokens up to which the CPU attends faster by plain products than by torch's fused kernel, whose way back in bfloat16
-takes five times that of float32 (16 rows of 48 tokens: 24 ms against 12 by products; four of 200: 27 against 32)."""
+"""Tokens up to which the CPU attends faster by torch's plain products than by its fused kernel, whose way back in
+bfloat16 takes five times that of float32 (16 rows of 48 tokens: 24 ms against 12 by products; four of 200: 27 against
+32): for families that `grouped_attention` does not reach."""
 
 
 class TrainingFailed(ChronoFactsError):
@@ -377,8 +379,10 @@ def in_bfloat16(device: torch.device, wanted: bool, length: int) -> Iterator[Non
     with ExitStack() as stack:
         if wanted:
             stack.enter_context(torch.autocast(device.type, dtype=torch.bfloat16))
-            if device.type == "cpu" and length <= SHORT_ROW:
-                stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+            if device.type == "cpu":
+                stack.enter_context(grouped_attention())
+                if length <= SHORT_ROW:  # of families that attend in a way of their own
+                    stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         yield
 
 

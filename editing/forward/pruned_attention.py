@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import AttentionInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from chronofacts.editing.forward.pruned import Pruning
 
@@ -65,14 +65,15 @@ class PrunedAttention:
     ) -> tuple[torch.Tensor, None]:
         """As transformers' `sdpa`: (rows, length, heads, head width)."""
         positions, (rows, _, length, _) = self._pruning.positions, queries.shape
+        sdpa = ALL_ATTENTION_FUNCTIONS["sdpa"]
         whole_mask = mask is not None and mask.shape[:3] == (rows, 1, length)
         self.used = whole_mask and positions is not None and len(positions) == rows
         if not self.used or positions is None:
-            return sdpa_attention_forward(attention, queries, keys, values, mask, **named)  # type: ignore[no-any-return]
+            return sdpa(attention, queries, keys, values, mask, **named)  # type: ignore[no-any-return]
         flat = positions.flatten()
         chosen = queries.transpose(1, 2).flatten(0, 1).index_select(0, flat).unflatten(0, positions.shape)
         seen = mask.flatten(0, 2).index_select(0, flat).view(rows, 1, -1, mask.shape[3])
-        found = sdpa_attention_forward(attention, chosen.transpose(1, 2), keys, values, seen, **named)[0].flatten(0, 1)
+        found = sdpa(attention, chosen.transpose(1, 2), keys, values, seen, **named)[0].flatten(0, 1)
         whole = found.new_zeros(rows * length, *found.shape[1:]).index_copy(0, flat, found)
         return whole.unflatten(0, (rows, length)), None
 

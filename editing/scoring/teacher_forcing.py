@@ -15,9 +15,9 @@ import torch
 from chronofacts.editing.forward.packing import label_logits, pack
 from chronofacts.editing.forward.partial import choose_trial, open_partial_forward
 from chronofacts.editing.forward.prompt_prefix_cache import PromptPrefix, extend_prefix, group_by_prefix
+from chronofacts.editing.forward.scored_logits import logits_at
 from chronofacts.editing.models.encoding import Encoded, batches_by_length, common_length, pad
-from chronofacts.editing.models.key_value_cache import window_of
-from chronofacts.editing.models.load import answer_logits
+from chronofacts.editing.models.key_value_cache import reading, window_of
 from chronofacts.schemas.errors import ChronoFactsError
 
 __all__ = ["Likelihood", "teacher_force", "teacher_force_packed"]
@@ -117,17 +117,13 @@ def teacher_force_packed(
         most = min(batch_tokens, passage.row_tokens)
         for indices in _rows(order, encoded, batch_size, most):
             texts = [encoded[index] for index in indices]
-            reading = pack(texts, True, passage.device)
-            logits = label_logits(reading, passage.logits(reading)).float()
-            ends = np.cumsum([len(text.ids) - text.start for text in texts]).tolist()
-            places = [slice(end - (len(text.ids) - text.start), end) for text, end in zip(texts, ends, strict=True)]
+            batch = pack(texts, True, passage.device)
+            logits = label_logits(batch, passage.logits(batch)).float()
+            places = _places(texts)
             if mix is not None:
                 for index, own in zip(indices, places, strict=True):
                     logits[own] = mix(whole[index], logits[own])
-            nll = torch.nn.functional.cross_entropy(logits, reading.labels, reduction="none").cpu().numpy()
-            hits = (logits.argmax(-1) == reading.labels).cpu().numpy()
-            for index, text, own in zip(indices, texts, places, strict=True):
-                found[index] = _measure(nll[own], hits[own], text.end - text.start)
+            found |= dict(zip(indices, _measure_all(logits, batch.labels, texts, places), strict=True))
             progress(len(found))
     return [found[index] for index in range(len(encoded))]
 
@@ -153,19 +149,31 @@ def _force_batch(whole: Sequence[Encoded], model: Any, start: PromptPrefix, mix:
     limit = min(row.start for row in rows) - 1
     length, cache = extend_prefix(model, start, [row.ids for row in rows], limit)
     rows = [row.after(length) for row in rows]
-    batch = pad(rows, True, next(model.parameters()).device)
-    labels = batch.labels[:, batch.first :]
-    logits = answer_logits(model, batch.ids, batch.first, cache).float()
-    places = [slice(row.start - batch.first, len(row.ids) - batch.first) for row in rows]
+    device = next(model.parameters()).device
+    batch = pad(rows, True, device)
+    scored, columns = torch.nonzero(batch.labels != -100).T
+    ids = batch.ids[:, :-1]  # the last token predicts nothing
+    logits = logits_at(model, scored, columns - 1, input_ids=ids, **reading(model, cache)).float()
+    places = _places(rows)
     if mix is not None:
-        for index, (text, scored) in enumerate(zip(whole, places, strict=True)):
-            logits[index, scored] = mix(text, logits[index, scored])
-    nll = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100, reduction="none")
-    hits, losses = (logits.argmax(-1) == labels).cpu().numpy(), nll.cpu().numpy()
-    return [
-        _measure(losses[index, scored], hits[index, scored], row.end - row.start)
-        for index, (row, scored) in enumerate(zip(rows, places, strict=True))
-    ]
+        for text, own in zip(whole, places, strict=True):
+            logits[own] = mix(text, logits[own])
+    return _measure_all(logits, batch.labels[scored, columns], rows, places)
+
+
+def _places(texts: Sequence[Encoded]) -> list[slice]:
+    """Where each text's answer and EOS stand among those of all, one text after the other."""
+    lengths = [len(text.ids) - text.start for text in texts]
+    return [slice(end - length, end) for length, end in zip(lengths, np.cumsum(lengths).tolist(), strict=True)]
+
+
+def _measure_all(
+    logits: torch.Tensor, labels: torch.Tensor, texts: Sequence[Encoded], places: Sequence[slice]
+) -> list[Likelihood]:
+    """logits: (scored, vocabulary); labels: (scored,)."""
+    losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none").cpu().numpy()
+    hits = (logits.argmax(-1) == labels).cpu().numpy()
+    return [_measure(losses[own], hits[own], text.end - text.start) for text, own in zip(texts, places, strict=True)]
 
 
 def _measure(losses: np.ndarray, hits: np.ndarray, answer: int) -> Likelihood:

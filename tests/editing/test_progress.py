@@ -18,16 +18,16 @@ def reported(total: int, seconds_each: float) -> list[str]:
     return lines
 
 
-def test_long_work_is_reported_every_ten_seconds_with_the_time_left() -> None:
-    assert reported(10, 4.0) == [
-        "training: step 3 of 10, loss 0.50, at most 28 s left",
-        "training: step 6 of 10, loss 0.50, at most 16 s left",
-        "training: step 9 of 10, loss 0.50, at most 4 s left",
+def test_long_work_is_reported_before_ten_seconds_are_over_with_the_time_left() -> None:
+    assert reported(10, 3.0) == [
+        "training: step 3 of 10, loss 0.50, at most 21 s left",
+        "training: step 6 of 10, loss 0.50, at most 12 s left",
+        "training: step 9 of 10, loss 0.50, at most 3 s left",
     ]
 
 
 def test_short_work_is_not_reported_and_very_long_work_in_minutes_and_hours() -> None:
-    assert reported(10, 0.9) == []
+    assert reported(10, 0.7) == []
     assert reported(100, 60.0)[0].endswith("at most 1.6 h left")
     assert reported(20, 60.0)[0].endswith("at most 19 min left")
 
@@ -56,6 +56,18 @@ def test_a_reminder_says_how_far_the_work_has_come_since_the_last_line() -> None
     assert lines == ["still training: step 3 of 10, loss 0.50, at most 14 s left (12 s so far)"]
 
 
+def test_what_a_reminder_has_just_said_is_not_said_again_at_the_end_of_the_step() -> None:
+    now, lines = [0.0], []
+    report = SteadyReport(lines.append, lambda: now[0])
+    progress = Progress(report, "training: step", 10, lambda: now[0])
+    for now[0], done in ((6.0, 1), (12.0, None), (12.5, 2), (19.0, 3), (21.0, 4)):
+        report.remind() if done is None else progress.update(done)
+    assert lines == [
+        "still training: step 1 of 10, at most 54 s left (12 s so far)",
+        "training: step 4 of 10, at most 32 s left",
+    ]
+
+
 def test_a_thread_reminds_while_one_call_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chronofacts.editing.progress.EVERY_S", 1.0)
     said = threading.Event()
@@ -67,6 +79,6 @@ def test_a_thread_reminds_while_one_call_takes_long(monkeypatch: pytest.MonkeyPa
 
 def test_no_time_is_told_of_the_first_hundredth_of_the_work() -> None:
     assert reported(1000, 1.2)[:2] == [
-        "training: step 9 of 1000, loss 0.50",
-        "training: step 18 of 1000, loss 0.50, at most 20 min left",
+        "training: step 7 of 1000, loss 0.50",
+        "training: step 14 of 1000, loss 0.50, at most 20 min left",
     ]

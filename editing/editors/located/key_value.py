@@ -20,13 +20,13 @@ from torch.nn import functional
 from chronofacts.editing.editors.trained.examples import Wording, encode_examples, make_examples
 from chronofacts.editing.forward.prompt_prefix_cache import read_common_prefix
 from chronofacts.editing.forward.row_beginnings import read_beginnings
+from chronofacts.editing.forward.scored_logits import logits_at
 from chronofacts.editing.models.architecture import share_of_depth
 from chronofacts.editing.models.blocks import find_blocks
 from chronofacts.editing.models.encoding import Batch, Encoded, batches_by_length, encode, pad
 from chronofacts.editing.models.gradients import only_trained
 from chronofacts.editing.models.hooks import AfterHook, hidden_of, hooked, in_rows, with_hidden
 from chronofacts.editing.models.key_value_cache import reading
-from chronofacts.editing.models.load import call_keeping
 from chronofacts.editing.models.subject_tokens import subject_end
 from chronofacts.editing.progress import Progress
 from chronofacts.editing.scoring import teacher_force
@@ -57,8 +57,9 @@ DEEP = 6
 
 KL_PROMPT = "{} is a"
 """The next token after it must stay as it was (the KL term of both papers)."""
-READ_AT_ONCE = 16
-"""Facts whose texts a CPU reads side by side: beside more of them, shorter ones are padded to the longest."""
+READ_AT_ONCE = 32
+"""Facts whose texts a CPU reads side by side: beside more of them, shorter ones are padded to the longest. Ten steps
+for 60 facts of SmolLM2, with what comes first: 22 s with 16, 17.6 with 32, 17.3 with 64 (two threads with AMX)."""
 LATER_RATE = 0.1
 SAID_AT_ONCE = 128
 """Texts that are asked together whether they are said."""
@@ -345,14 +346,14 @@ class _Objective:
     def nll(self, delta: torch.Tensor, facts: torch.Tensor) -> torch.Tensor:
         """(facts,): mean over each one's wordings. facts: which ones, ascending."""
         rows = torch.nonzero(torch.isin(self.owners, facts))[:, 0]
-        owners, ids, first = self.owners[rows], self.contexts.ids[rows], self.contexts.first
-        wanted = torch.arange(first - 1, ids.shape[1] - 1, device=self.device)
+        owners, ids, labels = self.owners[rows], self.contexts.ids[rows], self.contexts.labels[rows]
+        scored, columns = torch.nonzero(labels != -100).T
         with hooked([(self.module, _add_at(delta[owners], self.lookups[rows]))]):
             given = self.before.reading(rows, ids.shape[1] - 1)  # the last token predicts nothing
-            logits = call_keeping(self.model, wanted, input_ids=ids[:, :-1], **given).logits.float()
-        labels = self.contexts.labels[rows, first:]
-        losses = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100, reduction="none")
-        per_wording = losses.sum(1) / (labels != -100).sum(1)
+            logits = logits_at(self.model, scored, columns - 1, input_ids=ids[:, :-1], **given).float()
+        losses = functional.cross_entropy(logits, labels[scored, columns], reduction="none")
+        none = torch.zeros(len(rows), device=self.device)
+        per_wording = none.index_add(0, scored, losses) / torch.bincount(scored, minlength=len(rows))
         wordings = torch.bincount(self.owners, minlength=len(delta)).float()
         return (torch.zeros(len(delta), device=self.device).index_add(0, owners, per_wording) / wordings)[facts]
 
@@ -382,10 +383,8 @@ def _predict_next(
     model: Any, ids: torch.Tensor, last: torch.Tensor, before: _Before, rows: torch.Tensor
 ) -> torch.Tensor:
     """Log-probabilities (rows, vocabulary) of what follows position `last` of each row. rows: which texts these are."""
-    wanted, index = torch.unique(last, return_inverse=True)
-    logits = call_keeping(model, wanted, input_ids=ids, **before.reading(rows, ids.shape[1])).logits
-    chosen = logits[torch.arange(len(ids), device=ids.device), index]
-    return chosen.float().log_softmax(-1)  # type: ignore[no-any-return]
+    own = torch.arange(len(ids), device=ids.device)
+    return logits_at(model, own, last, input_ids=ids, **before.reading(rows, ids.shape[1])).float().log_softmax(-1)
 
 
 def _add_at(vectors: torch.Tensor, positions: torch.Tensor) -> AfterHook:

@@ -23,6 +23,7 @@ from typing import Any
 
 from chronofacts.editing.editors import EditBatch, ModelCache
 from chronofacts.editing.editors.prompted.embedding import find_embedder, index_facts, load_embedder
+from chronofacts.editing.editors.prompted.own_answers import open_own_answers
 from chronofacts.editing.editors.prompted.rewritten_model import RewrittenModel, RewrittenPrompt, StoreEdit
 from chronofacts.editing.editors.prompted.subject_index import SubjectIndex
 from chronofacts.editing.editors.prompted.told_facts import (
@@ -35,8 +36,7 @@ from chronofacts.editing.editors.prompted.told_facts import (
     worked_examples,
 )
 from chronofacts.editing.models.context_facts import SEPARATOR
-from chronofacts.editing.models.encoding import encode, prompt_length, render
-from chronofacts.editing.scoring import generate
+from chronofacts.editing.models.encoding import prompt_length, render
 from chronofacts.editing.scoring.answer_match import matches
 
 __all__ = ["Mello", "MelloSettings"]
@@ -102,14 +102,7 @@ class Mello:
         check_count("mello", "hops", settings.hops, 0)
         rows = batch.edits.to_pylist()
         context = Context.of(model, tokenizer, rows, max(settings.room, WRITTEN), settings.separator)
-        written: dict[str, str] = {}
-
-        def say(prompts: Sequence[str]) -> list[str]:
-            new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in written]
-            encoded = [one.prompt for one in encode(tokenizer, new, ["x"] * len(new))]
-            written.update(zip(new, generate(model, tokenizer, encoded, WRITTEN), strict=True))
-            return [written[prompt] for prompt in prompts]
-
+        say = open_own_answers(model, tokenizer, WRITTEN, batch.progress, "mello: the model takes questions apart")
         walker = _Walker(_Memory(rows, settings), context, tokenizer, settings, say)
         rewritten = RewrittenModel(model, tokenizer, walker.rewrite, weight=0.0).eval()
         return StoreEdit(rewritten, model, report={"facts": len(rows)}, edits=batch.edits)

@@ -24,12 +24,12 @@ from chronofacts.editing.editors.prompted.english_cues import (
     is_part_of_name,
     make_question,
 )
+from chronofacts.editing.editors.prompted.own_answers import open_own_answers
 from chronofacts.editing.editors.prompted.retrieval import Retriever
 from chronofacts.editing.editors.prompted.rewritten_model import RewrittenModel, RewrittenPrompt, StoreEdit
 from chronofacts.editing.editors.prompted.subject_index import SubjectIndex
 from chronofacts.editing.editors.trained.examples import Wording, make_examples
-from chronofacts.editing.models.encoding import encode, render
-from chronofacts.editing.scoring import generate
+from chronofacts.editing.models.encoding import render
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["Memory", "MemorySettings"]
@@ -69,12 +69,8 @@ class Memory:
         """The model behind the store; with no edits it reads the prompts as before."""
         if not 0 < settings.weight < 1:
             raise BadInput(f"editor memory: weight = {settings.weight}; it must lie between 0 and 1")
-
-        def answer(prompts: Sequence[str]) -> list[str]:
-            encoded = encode(tokenizer, prompts, ["x"] * len(prompts))
-            return generate(model, tokenizer, [one.prompt for one in encoded], HOP_TOKENS)
-
         store = _store_of(batch, settings, cache)
+        answer = open_own_answers(model, tokenizer, HOP_TOKENS, batch.progress, "memory: asking the model its hops")
         rewriter = _Rewriter(store, answer, settings)
         rewritten = RewrittenModel(model, tokenizer, rewriter.rewrite, settings.weight).eval()
         return StoreEdit(rewritten, model, frozenset(store.trained), {"facts": batch.edits.num_rows}, batch.edits)
