@@ -8,7 +8,8 @@ torch's fused kernel is fast forwards, and its way back in bfloat16 takes up to 
 own plain products copy keys and values to every head and into float32. Of one layer of SmolLM2 forwards and back, two
 threads with AMX: 60 rows of 21 tokens after 35 take 4 ms (29 by the fused kernel, 14 by torch's products), a row of
 390 tokens 4 (6, 9), 16 rows of 17 after 31 take 1.1 (6.5, 3.1). Scores are bfloat16 and their softmax float32, as in
-transformers' `eager`. Leaves out what is read without a gradient, soft caps, biases of positions and masks by head.
+transformers' `eager`. Leaves out what is read without a gradient, long rows, whose scores would fill the memory, soft
+caps, biases of positions and masks by head.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ __all__ = ["grouped_attention", "grouped_attention_forward"]
 
 HIDDEN = -1e30
 """What is added to the score of a token that is not seen; with infinity one that sees nothing gets no number."""
+MOST_SCORES = 4 << 20
+"""Of a layer, all heads together: they are kept for the way back, 6 bytes each, where the fused kernel keeps none."""
 ELSEWHERE = ("softcap", "position_bias", "s_aux")
 """What families pass that these products do not know."""
 
@@ -37,7 +40,9 @@ def grouped_attention() -> Iterator[None]:
     try:
         yield
     finally:
-        ALL_ATTENTION_FUNCTIONS["sdpa"] = before
+        del ALL_ATTENTION_FUNCTIONS["sdpa"]
+        if ALL_ATTENTION_FUNCTIONS["sdpa"] is not before:
+            ALL_ATTENTION_FUNCTIONS["sdpa"] = before
 
 
 def grouped_attention_forward(
@@ -54,7 +59,8 @@ def grouped_attention_forward(
     """As transformers' `sdpa_attention_forward`, which does what this one leaves out."""
     learns = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad)
     by_head = attention_mask is not None and attention_mask.shape[1] != 1
-    if not learns or dropout or by_head or any(named.get(name) is not None for name in ELSEWHERE):
+    many = query.shape[:3].numel() * key.shape[2] > MOST_SCORES
+    if not learns or many or dropout or by_head or any(named.get(name) is not None for name in ELSEWHERE):
         return sdpa_attention_forward(  # type: ignore[no-any-return]
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, is_causal=is_causal, **named
         )

@@ -61,6 +61,16 @@ def test_what_these_products_do_not_know_is_left_to_transformers(named: dict[str
     torch.testing.assert_close(found, expected)
 
 
+def test_rows_whose_scores_would_fill_the_memory_are_left_to_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chronofacts.editing.forward.grouped_attention.MOST_SCORES", 2 * 4 * 5 * 5)
+    module, *states = made(0, 2, 2, 2, 5, 0, 8)
+    kept, _ = grouped_attention_forward(module, *states, None)
+    monkeypatch.setattr("chronofacts.editing.forward.grouped_attention.MOST_SCORES", 2 * 4 * 5 * 5 - 1)
+    left, _ = grouped_attention_forward(module, *states, None)
+    expected, _ = sdpa_attention_forward(module, *states, None)
+    assert torch.equal(left, expected) and not torch.equal(kept, expected)
+
+
 def test_a_token_that_sees_nothing_is_a_number() -> None:
     module, *states = made(0, 1, 1, 2, 3, 0, 8)
     found, _ = grouped_attention_forward(module, *states, torch.zeros(1, 1, 3, 3, dtype=torch.bool))
@@ -87,8 +97,10 @@ def test_a_family_has_nearly_the_same_gradients_inside_and_its_own_attention_aft
     torch.testing.assert_close(unlearnt, model(input_ids=ids, attention_mask=mask).logits)
 
 
-def test_an_error_inside_leaves_attention_as_it_was() -> None:
+def test_an_error_inside_leaves_attention_as_it_was_also_one_inside_the_other() -> None:
     before = ALL_ATTENTION_FUNCTIONS["sdpa"]
-    with pytest.raises(KeyError), grouped_attention():
-        raise KeyError("x")
+    with grouped_attention():
+        with pytest.raises(KeyError), grouped_attention():
+            raise KeyError("x")
+        assert ALL_ATTENTION_FUNCTIONS["sdpa"] is grouped_attention_forward
     assert ALL_ATTENTION_FUNCTIONS["sdpa"] is before
