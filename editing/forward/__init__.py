@@ -2,6 +2,6 @@
 
 `packing` lays texts out in rows without padding, `partial` runs only what a loss needs: the blocks of a `block_range`,
 and of the last block the scored positions (`pruned`, `pruned_attention`). `hidden_state_cache` keeps what leaves frozen
-blocks, `prompt_prefix_cache` keeps the keys and values of a beginning that prompts share, `row_beginnings` those of each
-row's own. `scored_logits` runs the head where answers are, `grouped_attention` is the CPU's in bfloat16.
+blocks, `prompt_prefix_cache` keeps the keys and values of a beginning that prompts share, `row_beginnings` those of
+each row's own. `scored_logits` runs the head where answers are, `grouped_attention` is the CPU's in bfloat16.
 """
