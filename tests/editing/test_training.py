@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from chronofacts.editing import training
-from chronofacts.editing.forward import partial, pruned_attention
+from chronofacts.editing.forward import partial
 from chronofacts.editing.forward.block_range import lowest_trained
 from chronofacts.editing.forward.hidden_state_cache import HiddenStateCache
 from chronofacts.editing.forward.packing import pack_in_rows
@@ -95,7 +96,7 @@ def test_the_last_block_attends_from_the_answers_alone(family: str, monkeypatch:
         attending.append(queries.shape[2])
         return sdpa_attention_forward(attention, queries, *given, **named)
 
-    monkeypatch.setattr(pruned_attention, "sdpa_attention_forward", counted)
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, "sdpa", counted)
     with open_partial_forward(adapted(family), EXAMPLES[:2]) as opened:
         for layout in (pack_in_rows(1000), pack_in_rows(16)):
             batch = layout(EXAMPLES, True, "cpu")
