@@ -14,8 +14,10 @@ caps, biases of positions and masks by head.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -32,17 +34,35 @@ ELSEWHERE = ("softcap", "position_bias", "s_aux")
 """What families pass that these products do not know."""
 
 
+_wanted: ContextVar[bool] = ContextVar("grouped_attention", default=False)
+"""Of this thread: others may train or score in float32 meanwhile."""
+_lock, _before = threading.Lock(), list[Any]()
+"""What stood in transformers' table before each context that is open; the first is put back after the last."""
+
+
 @contextmanager
 def grouped_attention() -> Iterator[None]:
-    """While inside, models whose attention is transformers' `sdpa` attend by `grouped_attention_forward`."""
-    before = ALL_ATTENTION_FUNCTIONS["sdpa"]
-    ALL_ATTENTION_FUNCTIONS["sdpa"] = grouped_attention_forward
+    """While inside, models whose attention is transformers' `sdpa` attend by `grouped_attention_forward` in this
+    thread."""
+    with _lock:
+        _before.append(ALL_ATTENTION_FUNCTIONS["sdpa"])
+        ALL_ATTENTION_FUNCTIONS["sdpa"] = _attend
+    token = _wanted.set(True)
     try:
         yield
     finally:
-        del ALL_ATTENTION_FUNCTIONS["sdpa"]
-        if ALL_ATTENTION_FUNCTIONS["sdpa"] is not before:
-            ALL_ATTENTION_FUNCTIONS["sdpa"] = before
+        _wanted.reset(token)
+        with _lock:
+            own = _before.pop()
+            if not _before:
+                del ALL_ATTENTION_FUNCTIONS["sdpa"]
+                if ALL_ATTENTION_FUNCTIONS["sdpa"] is not own:  # another program's, put there before
+                    ALL_ATTENTION_FUNCTIONS["sdpa"] = own
+
+
+def _attend(*given: Any, **named: Any) -> tuple[torch.Tensor, None]:
+    forward = grouped_attention_forward if _wanted.get() else sdpa_attention_forward
+    return forward(*given, **named)
 
 
 def grouped_attention_forward(

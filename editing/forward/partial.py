@@ -14,11 +14,9 @@ own, such as one behind a trained prompt, is read whole.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -28,18 +26,16 @@ from chronofacts.editing.forward.packing import Layout, PackedBatch, label_logit
 from chronofacts.editing.forward.prompt_prefix_cache import PromptPrefix
 from chronofacts.editing.forward.pruned import Pruning, idle_elsewhere, parts_of
 from chronofacts.editing.forward.pruned_attention import PrunedAttention
+from chronofacts.editing.forward.shortcut_trial import works
 from chronofacts.editing.models.blocks import find_blocks, has_blocks
 from chronofacts.editing.models.encoding import Encoded
 from chronofacts.editing.models.hooks import hooked
 from chronofacts.editing.models.key_value_cache import after_cache
-from chronofacts.editing.models.library_errors import first_line
 from chronofacts.editing.models.load import answer_logits
 from chronofacts.editing.models.out_of_memory import fits_or_bad_input
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["PartialForward", "choose_trial", "open_partial_forward"]
-
-log = logging.getLogger("chronofacts.forward")
 
 LEAST_TOKENS = 256
 """In a packed row, whatever the model's width. Attention compares all of them, so that a longer row is not always
@@ -117,7 +113,7 @@ class PartialForward:
             self.prefix = prefix
             return _near(self.logits(pack(rests, True, self.device)), expected)
 
-        if not _works(self.model, "packed texts after a common beginning", read_after):
+        if not works(self.model, "packed texts after a common beginning", read_after):
             self.prefix = None
         return self.prefix is not None
 
@@ -151,7 +147,7 @@ class PartialForward:
             return _near(label_logits(batch, logits), expected)
 
         for what, layout in (("packed texts", pack_in_rows(self.row_tokens)), ("the head at some positions", pad_rows)):
-            if _works(self.model, what, lambda layout=layout: lay_out(layout)):  # type: ignore[misc]
+            if works(self.model, what, lambda layout=layout: lay_out(layout)):  # type: ignore[misc]
                 self.layout = layout
                 return found[0]
         self.shortened = False
@@ -171,7 +167,7 @@ class PartialForward:
             entered[:] = [states, self.logits(batch, states, start)]
             return _near(entered[1], expected)
 
-        if not _works(self.model, "blocks that are skipped", begin_at):
+        if not works(self.model, "blocks that are skipped", begin_at):
             return
         self.lowest = lowest
         if not answer_only or all(int(index[0]) in batch.scored_positions for index in batch.token_index):
@@ -180,7 +176,7 @@ class PartialForward:
 
         def keep_if(what: str, tried: ExitStack, attempt: Callable[[], bool]) -> bool:
             with tried:
-                if kept := _works(self.model, what, attempt):
+                if kept := works(self.model, what, attempt):
                     hooks.push(tried.pop_all())
             return kept
 
@@ -205,23 +201,6 @@ class PartialForward:
             return _near(self.logits(batch, states, start), reference) and attention.used
 
         keep_if("attention from some positions", attending, prune_attention)
-
-
-_told: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
-
-
-def _works(model: Any, what: str, attempt: Callable[[], bool]) -> bool:
-    """Whether a shortcut, tried on this model, gives what it should. An error of any kind means that it does not."""
-    try:
-        return attempt()
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:  # each family fails in its own way
-        own = model.get_base_model() if hasattr(model, "get_base_model") else model
-        if what not in _told.setdefault(own, set()):
-            _told[own].add(what)
-            log.info("%s is read without a shortcut, %s (%s)", type(own).__name__, what, first_line(error))
-        return False
 
 
 def choose_trial(texts: Sequence[Encoded], short: int = 1) -> list[Encoded]:

@@ -10,20 +10,17 @@ a part of its own, or that does more with logits than with each by itself, is re
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 
+from chronofacts.editing.forward.shortcut_trial import works
 from chronofacts.editing.models.hooks import hooked
 from chronofacts.editing.models.key_value_cache import near
-from chronofacts.editing.models.library_errors import first_line
 from chronofacts.editing.models.load import call_keeping
 
 __all__ = ["logits_at"]
-
-log = logging.getLogger("chronofacts.forward")
 
 _known: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 """Model -> whether its head may be computed at some places alone."""
@@ -36,7 +33,7 @@ def logits_at(model: Any, rows: torch.Tensor, columns: torch.Tensor, **given: An
     tries it on two rows of its own, so that no hook may hang on it then that counts rows.
     """
     if model not in _known:
-        _known[model] = _works(model, given["input_ids"].device)
+        _known[model] = _may_pick(model, given["input_ids"].device)
     if _known[model]:
         return _pick(model, rows, columns, given)
     wanted, index = torch.unique(columns, return_inverse=True)
@@ -54,17 +51,15 @@ def _pick(model: Any, rows: torch.Tensor, columns: torch.Tensor, given: dict[str
 
 
 @torch.no_grad()
-def _works(model: Any, device: torch.device) -> bool:
+def _may_pick(model: Any, device: torch.device) -> bool:
     if getattr(model, "get_output_embeddings", lambda: None)() is None:
         return False
     ids = (torch.arange(12, device=device).view(2, -1) * 7 + 5) % 97
     rows, columns = torch.tensor([[0, 0, 1], [1, 5, 3]], device=device)
-    try:
+
+    def gives_the_same() -> bool:
         given = {"input_ids": ids, "use_cache": False}
         found, expected = _pick(model, rows, columns, given), model(**given).logits[rows, columns]
         return found.shape == expected.shape and near(found, expected)
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:  # each family fails in its own way
-        log.info("%s is read with its head at every position (%s)", type(model).__name__, first_line(error))
-        return False
+
+    return works(model, "the head at single places", gives_the_same)

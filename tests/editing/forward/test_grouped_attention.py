@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -102,5 +104,31 @@ def test_an_error_inside_leaves_attention_as_it_was_also_one_inside_the_other() 
     with grouped_attention():
         with pytest.raises(KeyError), grouped_attention():
             raise KeyError("x")
-        assert ALL_ATTENTION_FUNCTIONS["sdpa"] is grouped_attention_forward
+        assert ALL_ATTENTION_FUNCTIONS["sdpa"] is not before
+    assert ALL_ATTENTION_FUNCTIONS["sdpa"] is before
+
+
+def test_threads_that_come_and_go_in_any_order_each_have_their_own_attention() -> None:
+    """One trains in bfloat16 while another reads in float32, and begins and ends a context of its own meanwhile."""
+    before, entered, left = ALL_ATTENTION_FUNCTIONS["sdpa"], threading.Event(), threading.Event()
+    module, *states = made(0, 1, 2, 2, 3, 0, 8)
+
+    def attend() -> torch.Tensor:
+        return ALL_ATTENTION_FUNCTIONS["sdpa"](module, *states, None)[0]
+
+    def stay() -> torch.Tensor:
+        with grouped_attention():
+            entered.set()
+            assert left.wait(20)
+            return attend()
+
+    whole = attend()
+    with ThreadPoolExecutor(1) as pool:
+        with grouped_attention():
+            other = pool.submit(stay)
+            assert entered.wait(20)
+            grouped = attend()
+        assert torch.equal(attend(), whole) and not torch.equal(grouped, whole)
+        left.set()
+        assert torch.equal(other.result(), grouped)
     assert ALL_ATTENTION_FUNCTIONS["sdpa"] is before
