@@ -20,7 +20,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from benchmarks.claims import claim
@@ -38,7 +38,7 @@ SHAPES: dict[str, dict[str, int]] = {
 FACTS = {"small-world": 256, "smollm2": 48}
 STEPS = {"small-world": 80, "smollm2": 1}
 WAITING = {"ours": {}, "sleeping": {"GOMP_SPINCOUNT": "0"}, "spinning": {"GOMP_SPINCOUNT": "300000"}}
-"""How idle threads wait: as ChronoFacts sets it, at once asleep, and as GCC's OpenMP does by itself."""
+"""How waiting threads wait: as ChronoFacts sets it, at once asleep, and as GCC's OpenMP does by itself."""
 BUSY = "while True: pass"
 
 
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--once", action="store_true", help="do the work in this process and print its figures")
     arguments = parser.parse_args()
     if arguments.once:
-        print(json.dumps(measure(arguments.work[0], arguments.threads[0])))
+        print(json.dumps(measure(arguments.work[0], arguments.threads[0], arguments.waiting == ["ours"])))
         return
     load = os.getloadavg()[0]
     print(f"{os.cpu_count()} cores, load before: {load:.1f}" + (" (not idle: see processor seconds)" * (load > 0.3)))
@@ -97,6 +97,8 @@ def start(work: str, threads: int, waiting: str) -> dict[str, Any]:
         work,
         "--threads",
         str(threads),
+        "--waiting",
+        waiting,
     ]
     done = subprocess.run(
         command, env=os.environ | WAITING[waiting], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
@@ -114,14 +116,18 @@ def busy_program() -> Iterator[None]:
         program.wait()
 
 
-def measure(work: str, threads: int) -> dict[str, Any]:
-    """Seconds of the clock and of the processor, and a hash of every number that came out."""
+def measure(work: str, threads: int, watched: bool) -> dict[str, Any]:
+    """Seconds of the clock and of the processor, and a hash of every number that came out.
+
+    watched: threads sleep once others want the cores, as in every command.
+    """
     import chronofacts.editing  # noqa: F401, I001 - before torch, whose threads it settles
 
     import torch
     from benchmarks.editing_speed import make_facts, make_tokenizer
     from transformers import LlamaConfig, LlamaForCausalLM
 
+    from chronofacts.editing.busy_cores import sleep_beside_others
     from chronofacts.editing.models.encoding import encode
     from chronofacts.editing.models.load import model_hash
     from chronofacts.editing.scoring import generate, teacher_force
@@ -135,10 +141,11 @@ def measure(work: str, threads: int) -> dict[str, Any]:
     torch.manual_seed(0)
     model = LlamaForCausalLM(LlamaConfig(pad_token_id=0, bos_token_id=1, eos_token_id=2, **SHAPES[work])).eval()
     clock, processor = time.perf_counter(), time.process_time()
-    said: list[Any] = [one.nll for one in teacher_force(model, texts, 128)]
-    said += generate(model, tokenizer, [text.prompt for text in texts[: len(texts) // 4]], 8, to_the_end=True)
-    said.append(train(model, texts, TrainingSettings(steps=STEPS[work], batch_size=32)).loss)
-    said += [one.nll for one in teacher_force(model, texts, 128)]
+    with sleep_beside_others() if watched else nullcontext():
+        said: list[Any] = [one.nll for one in teacher_force(model, texts, 128)]
+        said += generate(model, tokenizer, [text.prompt for text in texts[: len(texts) // 4]], 8, to_the_end=True)
+        said.append(train(model, texts, TrainingSettings(steps=STEPS[work], batch_size=32)).loss)
+        said += [one.nll for one in teacher_force(model, texts, 128)]
     seconds, used = time.perf_counter() - clock, time.process_time() - processor
     digest = hashlib.sha256(repr([*said, model_hash(model)]).encode()).hexdigest()[:16]
     return {"seconds": seconds, "processor": used, "digest": digest}

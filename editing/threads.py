@@ -3,7 +3,8 @@
 Waiting: torch's threads wait for one another after every product, many thousand times a second in a small model. By
 default they spin meanwhile, and where another program wants the cores, it is the spinning that gets them: with six
 others at work on two cores, a training of 4 s took 118. Threads that sleep at once are woken up too late on cores that
-nobody else wants: a model of 135 million parameters takes a sixth longer. So they spin a little, then sleep.
+nobody else wants: a model of 135 million parameters takes up to a half longer. So they spin, and sleep while somebody
+else wants the cores (`busy_cores`); where that cannot be told, they spin a little, then sleep.
 
 Number: as many as the cores that the scheduler's affinity and the control group's quota leave; OpenMP knows the first
 alone, and of a container with two cores of 64 would make 64 threads. A model whose products take microseconds has one
@@ -19,11 +20,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["SMALL", "WAITING", "count_cores", "fit_threads", "prepare_threads", "threads_restored"]
+from chronofacts.editing.busy_cores import can_tell, sleep_beside_others
+
+__all__ = [
+    "SMALL",
+    "WAITING",
+    "WATCHED_SPINS",
+    "count_cores",
+    "fit_threads",
+    "prepare_threads",
+    "threads_restored",
+]
 
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
 """OpenMP's word for sleeping, how long threads of GCC's library (the one in torch's wheels) spin before it, some 50
 microseconds, and the word of Intel's and LLVM's, which counts in milliseconds."""
+WATCHED_SPINS = 30_000
+"""How long they spin where it is looked after: some milliseconds, longer than anything that one thread does alone."""
 SMALL = 5_000_000
 """Parameters below which a second thread is not worth the waiting (measured at 1.3 million alone), and bfloat16 is
 slower than float32 on a CPU that has it: a step of pretraining takes 46 ms in place of 25 at 1.3 million, and 125 in
@@ -38,10 +51,11 @@ def prepare_threads() -> None:
     """Set what torch's threads read when it is imported; what the environment says already stays."""
     number = os.environ.get("OMP_NUM_THREADS")
     _Given.number = number is not None and number != os.environ.get(OURS)
-    if "OMP_WAIT_POLICY" not in os.environ:
-        for name, value in WAITING.items():
-            os.environ.setdefault(name, value)
     cores = count_cores()
+    if "OMP_WAIT_POLICY" not in os.environ:
+        watched = number is None and cores == _count_scheduled_cores() and can_tell()
+        for name, value in (WAITING | {"GOMP_SPINCOUNT": str(WATCHED_SPINS)} if watched else WAITING).items():
+            os.environ.setdefault(name, value)
     if number is None and cores < _count_scheduled_cores():  # else OpenMP finds the same number
         os.environ["OMP_NUM_THREADS"] = os.environ[OURS] = str(cores)
 
@@ -66,12 +80,16 @@ def fit_threads(parameters: int, wanted: int | None = None) -> None:
 
 @contextmanager
 def threads_restored() -> Iterator[None]:
-    """Afterwards torch has as many threads as before: a notebook goes on with other work."""
+    """Inside, threads sleep beside busy programs; afterwards torch has as many as before: a notebook goes on.
+
+    Only one command at a time is looked after, the first.
+    """
     import torch
 
     before = torch.get_num_threads()
     try:
-        yield
+        with sleep_beside_others():
+            yield
     finally:
         torch.set_num_threads(before)
 

@@ -33,8 +33,8 @@ FLOORS = {
         "exchange", "publishing",
     ),
     "editing": (
-        "threads", "options", "registry", "progress", "facts", "snapshot", "models", "forward", "training", "scoring",
-        "small_world", "metrics", "tracing",
+        "busy_cores", "threads", "options", "registry", "progress", "facts", "snapshot", "models", "forward",
+        "training", "scoring", "small_world", "metrics", "tracing",
         "editors/presets", "editors/__init__", "editors/trained", "editors/located", "editors/prompted",
         "editors/unedited", "editors/sequential", "editors/foreign_edit", "editors/saved_edit",
         "runs", "judging", "report", "edited", "evaluation",

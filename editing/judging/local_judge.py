@@ -14,7 +14,7 @@ from chronofacts.editing.judging.items import Item, list_items, read_scores, wri
 from chronofacts.editing.models.encoding import encode, render
 from chronofacts.editing.models.load import context_length, load_model, model_hash
 from chronofacts.editing.scoring.teacher_forcing import teacher_force
-from chronofacts.editing.threads import fit_threads
+from chronofacts.editing.threads import fit_threads, threads_restored
 from chronofacts.schemas.errors import BadInput
 
 __all__ = ["judge_locally"]
@@ -22,6 +22,7 @@ __all__ = ["judge_locally"]
 BATCH = 32
 
 
+@threads_restored()
 def judge_locally(
     source: Path, model: str, out: Path, progress: Callable[[str], None] = lambda line: None
 ) -> tuple[Path, int]:

@@ -21,6 +21,7 @@ from chronofacts.editing.models.load import load_model
 from chronofacts.editing.scoring.probe_scorer import score_probes
 from chronofacts.editing.scoring.score_tables import RESULTS
 from chronofacts.editing.scoring.settings import ScoringSettings
+from chronofacts.editing.threads import threads_restored
 
 __all__ = ["ModelRef", "Shard", "ShardRunner", "run_in_processes", "score_in_shards", "score_shard"]
 
@@ -77,6 +78,7 @@ def score_in_shards(
     return results.take(back).cast(RESULTS)
 
 
+@threads_restored()
 def score_shard(shard: Shard) -> Path:
     """Load the model state and write its results on the shard's probes; returns their file."""
     torch.set_num_threads(max(1, shard.threads // shard.settings.processes))

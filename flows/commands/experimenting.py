@@ -86,27 +86,28 @@ def edit(
     from chronofacts.editing.edited import answer, edit
     from chronofacts.editing.editors import read_editor_settings
     from chronofacts.editing.models.load import load_model
-    from chronofacts.editing.threads import fit_threads
+    from chronofacts.editing.threads import fit_threads, threads_restored
 
     chosen = read_editor_settings(
         editor, {key.removeprefix(f"{editor}."): value for key, value in words.items()}, seed=0
     )
-    log.info("loading %s", model)
-    loaded, tokenizer = load_model(model)
-    fit_threads(loaded.num_parameters())
     wanted = {fact.prompt: fact.target for fact in several} | {
         text: fact.target for fact in several for text in fact.paraphrases
     }
     prompts = list(dict.fromkeys([*wanted, *(ask or ())]))
-    log.info("asking %d questions before the edit", len(prompts))
-    before = answer(loaded, tokenizer, prompts)
-    log.info("%s: teaching %d facts", chosen.name, len(several))
-    with edit(loaded, tokenizer, tables["edits"], chosen, progress=log.info) as edited:
-        after = edited.generate(prompts)
-        if out is not None:
-            edited.save(out)
-        if merged is not None:
-            edited.merge(merged)
+    log.info("loading %s", model)
+    with threads_restored():
+        loaded, tokenizer = load_model(model)
+        fit_threads(loaded.num_parameters())
+        log.info("asking %d questions before the edit", len(prompts))
+        before = answer(loaded, tokenizer, prompts)
+        log.info("%s: teaching %d facts", chosen.name, len(several))
+        with edit(loaded, tokenizer, tables["edits"], chosen, progress=log.info) as edited:
+            after = edited.generate(prompts)
+            if out is not None:
+                edited.save(out)
+            if merged is not None:
+                edited.merge(merged)
     rows = [
         {"prompt": prompt, "before": old, "after": new, "target": wanted.get(prompt)}
         for prompt, old, new in zip(prompts, before, after, strict=True)

@@ -17,7 +17,7 @@ from chronofacts.editing.models.load import save_model
 from chronofacts.editing.runs.experiment import run_experiment
 from chronofacts.editing.runs.settings import read_settings
 from chronofacts.editing.runs.stale_run import run_stale
-from chronofacts.editing.threads import SMALL, WAITING, count_cores, fit_threads, threads_restored
+from chronofacts.editing.threads import SMALL, WAITING, WATCHED_SPINS, count_cores, fit_threads, threads_restored
 from tests.editing.models.families import tiny, tiny_tokenizer
 from tests.flows.tiny_runs import TINY
 
@@ -90,11 +90,20 @@ def environment(given: dict[str, str]) -> dict[str, str]:
     return {key: found[key] for key in names & found.keys()}
 
 
-def test_idle_threads_sleep_unless_the_environment_says_otherwise() -> None:
-    assert environment({}).items() >= WAITING.items()
+def test_threads_spin_for_long_only_where_a_command_looks_after_them() -> None:
+    assert environment({}) == WAITING | {"GOMP_SPINCOUNT": str(WATCHED_SPINS)}
+    assert environment({"OMP_NUM_THREADS": "7"}) == WAITING | {"OMP_NUM_THREADS": "7"}
+    unseen = "from chronofacts.editing import busy_cores; busy_cores.look = lambda kernel: None; import os; "
+    few = f"{unseen}[os.environ.pop(name) for name in {list(WAITING)}]; "
+    few += "from chronofacts.editing import threads; threads.prepare_threads(); print(os.environ['GOMP_SPINCOUNT'])"
+    done = subprocess.run([sys.executable, "-c", few], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == WAITING["GOMP_SPINCOUNT"]
+
+
+def test_what_the_environment_says_of_waiting_stays() -> None:
     told = environment({"OMP_WAIT_POLICY": "ACTIVE"})
     assert told["OMP_WAIT_POLICY"] == "ACTIVE" and told.keys().isdisjoint(WAITING.keys() - {"OMP_WAIT_POLICY"})
-    assert environment({"OMP_NUM_THREADS": "7"})["OMP_NUM_THREADS"] == "7"
+    assert environment({"GOMP_SPINCOUNT": "5"})["GOMP_SPINCOUNT"] == "5"
 
 
 def test_a_small_model_has_one_thread_and_a_larger_one_all_until_the_work_is_done(
