@@ -34,7 +34,8 @@ class SequentialEdits(EditedModel):
         """The next edit. Its copies of what an earlier one changed are let go (weights, a codebook, a side memory):
         undoing takes the oldest, and a thousand edits would keep it a thousand times. A store before the model answers
         with all edits so far, and takes the place of the one before it."""
-        if part.model is not part.base:
+        stores_all = part.model is not part.base
+        if stores_all:
             self.parts.clear()
         elif self.parts:
             part.forget_before()
@@ -43,7 +44,8 @@ class SequentialEdits(EditedModel):
                 del part.before[name]
             self.kept |= part.before.keys()
         self.parts.append(part)
-        self.model, self.trained_prompts = part.model, self.trained_prompts | part.trained_prompts
+        self.model = part.model
+        self.trained_prompts = part.trained_prompts | (frozenset() if stores_all else self.trained_prompts)
 
     def save(self, folder: Path) -> None:
         """One change for all chunks: the weights as they are now, or the last store of edits."""

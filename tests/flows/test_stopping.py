@@ -64,21 +64,35 @@ def stop_at_line(at: Path, words: list[str], line: str, by: signal.Signals) -> t
     return code, said
 
 
-def test_an_experiment_that_is_stopped_at_every_stage_goes_on_to_its_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("stages", "finished"),
+    [
+        (("pretraining: at most", "probes to be read"), []),
+        (("lora: editing", "memory: editing"), ["lora"]),
+    ],
+)
+def test_an_experiment_that_is_stopped_at_every_stage_goes_on_to_its_end(
+    tmp_path: Path, stages: tuple[str, str], finished: list[str]
+) -> None:
     snapshot = write_invented(tmp_path / "S", facts=8, edits=2, people=6)
     words = [INSTALLED, "experiment", str(snapshot), "--editor", "none,lora,memory", "--out", "R", *SET]
-    stages = ("pretraining: at most", "probes to be read", "lora: editing", "memory: editing")
-    for number, stage in enumerate(stages):
-        by = (signal.SIGINT, signal.SIGTERM)[number % 2]
+    for stage, by in zip(stages, (signal.SIGINT, signal.SIGTERM), strict=True):
         code, said = stop_at_line(tmp_path, words, stage, by)
         name = "Ctrl-C" if by == signal.SIGINT else "SIGTERM"
         assert code == 128 + by and said[-1] == f"chronofacts experiment: stopped by {name}{AGAIN}", stage
         assert not (tmp_path / "R").exists()
+    code, said = run(tmp_path, *words)
+    assert code == 0 and [path.name for path in tmp_path.glob("*R*")] == ["R"]
+    assert [line.split(": ")[0].split()[-1] for line in said if "finished before" in line] == finished
+
+
+def test_an_experiment_that_is_stopped_before_its_first_and_at_its_last_moment_goes_on(tmp_path: Path) -> None:
+    snapshot = write_invented(tmp_path / "S", facts=8, edits=2, people=6)
+    words = [INSTALLED, "experiment", str(snapshot), "--editor", "none,lora,memory", "--out", "R", *SET]
     for stage, by in (("import torch", signal.SIGTERM), ("open run.json", signal.SIGINT)):
         code, said = run(tmp_path, *words, stop_at=stage, by=by)
         assert code == 128 + by and said[-1].endswith(AGAIN), stage
-    assert any("lora: finished before the interruption" in line for line in said)
-    assert not (tmp_path / "R").exists()
+        assert not (tmp_path / "R").exists()
     code, said = run(tmp_path, *words)
     assert code == 0 and [path.name for path in tmp_path.glob("*R*")] == ["R"]
     assert [line.split(": ")[0].split()[-1] for line in said if "finished before" in line] == ["lora", "memory"]

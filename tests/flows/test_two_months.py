@@ -35,18 +35,30 @@ class Done:
 
 
 @pytest.fixture(scope="module")
-def done(prefect_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
+def begun(prefect_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Installation, Month]]:
     folder = tmp_path_factory.mktemp("two-months")
     model = make_model(folder / "model")
     with local_hub() as hub, serving(sample_as_of(FIRST)) as endpoint, Forks(MONTHS) as forks:
         installation = Installation(folder / "whole", hub, endpoint, prefect_address, model=model, run=forks.run)
         first = installation.month(FIRST)
         assert first.code == 0, first.errors
-        kept, state = installation.copy(folder / "first").folder, installation.hub_state()
-        endpoint.queries.clear()
-        second = installation.month(SECOND)
-        assert second.code == 0, second.errors
-        yield Done(installation, hub, first, second, kept, state)
+        yield installation, first
+
+
+@pytest.fixture(scope="module")
+def done(begun: tuple[Installation, Month]) -> Done:
+    installation, first = begun
+    kept, state = installation.copy(installation.folder.with_name("first")).folder, installation.hub_state()
+    installation.endpoint.queries.clear()
+    second = installation.month(SECOND)
+    assert second.code == 0, second.errors
+    return Done(installation, installation.hub, first, second, kept, state)
+
+
+def test_the_first_month_is_published_under_its_day(begun: tuple[Installation, Month]) -> None:
+    installation, first = begun
+    assert read_manifest(Path(first.told["snapshot"])).as_of == FIRST
+    assert str(FIRST) in installation.state()["tags"]
 
 
 def test_the_second_month_is_read_as_an_update_of_the_first(done: Done) -> None:

@@ -93,7 +93,7 @@ class _Store:
         self.rows: list[dict[str, Any]] = []
         self.trained: set[str] = set()
         """The texts under which the edits are stored."""
-        self._settings, self._ids = settings, batch.edits["edit_id"].slice(0, 0)
+        self._settings, self._ids = settings, batch.edits["edit_id"].slice(0, 0).combine_chunks()
         self._subjects, self._phrases = SubjectIndex([]), SubjectIndex([])
         self._known_phrases: set[str] = set()
         self._edit_of_phrase: list[int] = []
@@ -106,7 +106,7 @@ class _Store:
         """Further edits. What is known of the others stays, so that an edit costs little more after many."""
         before, known = len(self.rows), len(self._masked)
         self.rows += edits.to_pylist()
-        self._ids = pa.chunked_array([*self._ids.chunks, *edits["edit_id"].chunks], self._ids.type)
+        self._ids = pa.concat_arrays([self._ids, *edits["edit_id"].chunks])
         for index, row in enumerate(self.rows[before:]):
             examples = make_examples(edits.slice(index, 1), self._settings.wordings, self._settings.paraphrases)
             self.trained |= {example.text for example in examples}
@@ -125,7 +125,7 @@ class _Store:
 
     def begins(self, edits: pa.Table) -> bool:
         """Are the stored edits the first of these?"""
-        return bool(edits["edit_id"].slice(0, len(self.rows)).equals(self._ids))
+        return bool(edits["edit_id"].slice(0, len(self.rows)).equals(pa.chunked_array([self._ids])))
 
     def find(self, text: str) -> int | None:
         """The edit in whose scope the question lies."""

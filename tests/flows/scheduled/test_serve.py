@@ -6,12 +6,15 @@ import base64
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,45 +68,68 @@ def server_of(pid: int) -> int:
     raise AssertionError("there is no server")
 
 
-def test_the_next_month_is_scheduled_behind_a_login_and_at_its_own_places_until_the_server_dies(
-    own_prefect_home: Path, tmp_path: Path
-) -> None:
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
+@dataclass(frozen=True)
+class Serving:
+    """`serve` with a server of its own, and the login that it told."""
+
+    process: subprocess.Popen[str]
+    address: str
+    login: str
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def serving(prefect_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    folder, port = tmp_path_factory.mktemp("serving"), free_port()
+    home = shutil.copytree(prefect_home, folder / "prefect")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    environment = {**kept, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(own_prefect_home), "PYTHONUNBUFFERED": "1"}
+    environment = {**kept, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(home), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-W", "ignore", "-m", "chronofacts.flows.cli", "serve", "--port", str(port), "--json"]
     with subprocess.Popen(
         [*command, "--set", "repo=org/name", "--set", "keep_last=3", "--set", "as_of=2024-12-31"],
-        cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as serving:  # fmt: skip
+        cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
         try:
-            login = result_of(serving)["login"]
-            assert len(login) > 24
-            found: list[dict] = []
-            until = time.monotonic() + 120
-            while not found and time.monotonic() < until and serving.poll() is None:
-                time.sleep(1)
-                found = ask(address, "flow_runs/filter", SCHEDULED, login)
-            assert found
-            assert found[0]["parameters"] == {"repo": "org/name", "keep_last": 3, "as_of": "2024-12-31"}
-            assert found[0]["next_scheduled_start_time"][8:16] == "03T04:00"
-            with pytest.raises(urllib.error.HTTPError, match="401"):
-                ask(address, "flow_runs/filter", SCHEDULED)
-            elsewhere = {"as_of": "2024-12-31", "source": "sample", "store": str(tmp_path / "elsewhere")}
-            run = ask(
-                address, f"deployments/{found[0]['deployment_id']}/create_flow_run", {"parameters": elsewhere}, login
-            )
-            state = ended(address, run["id"], login)
-            assert state["type"] == "FAILED" and "is not where this deployment works" in state["message"]
-            assert not (tmp_path / "elsewhere").exists()
-            os.kill(server_of(serving.pid), signal.SIGKILL)
-            assert serving.wait(timeout=60) == 1
-            assert serving.stderr is not None
-            told = [line for line in serving.stderr.read().splitlines() if "Prefect server at" in line]
-            assert len(told) == 1 and "start `chronofacts serve` again" in told[0]
+            yield Serving(process, f"http://127.0.0.1:{port}", result_of(process)["login"], folder)
         finally:
-            serving.kill()
+            process.kill()
+
+
+def scheduled(serving: Serving) -> list[dict]:
+    """The runs that are to come, once there are any."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until and serving.process.poll() is None:
+        if found := ask(serving.address, "flow_runs/filter", SCHEDULED, serving.login):
+            return list(found)
+        time.sleep(1)
+    raise AssertionError("nothing is scheduled")
+
+
+def test_the_next_month_is_scheduled_behind_a_login(serving: Serving) -> None:
+    assert len(serving.login) > 24
+    first = scheduled(serving)[0]
+    assert first["parameters"] == {"repo": "org/name", "keep_last": 3, "as_of": "2024-12-31"}
+    assert first["next_scheduled_start_time"][8:16] == "03T04:00"
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        ask(serving.address, "flow_runs/filter", SCHEDULED)
+
+
+def test_a_run_may_not_name_another_place_than_what_is_served(serving: Serving) -> None:
+    deployment = scheduled(serving)[0]["deployment_id"]
+    asked = {"as_of": "2024-12-31", "source": "sample", "store": str(serving.folder / "elsewhere")}
+    path = f"deployments/{deployment}/create_flow_run"
+    run = ask(serving.address, path, {"parameters": asked}, serving.login)
+    state = ended(serving.address, run["id"], serving.login)
+    assert state["type"] == "FAILED" and "is not where this deployment works" in state["message"]
+    assert not (serving.folder / "elsewhere").exists()
+
+
+def test_it_ends_with_one_line_when_its_server_dies(serving: Serving) -> None:
+    os.kill(server_of(serving.process.pid), signal.SIGKILL)
+    assert serving.process.wait(timeout=60) == 1
+    assert serving.process.stderr is not None
+    told = [line for line in serving.process.stderr.read().splitlines() if "Prefect server at" in line]
+    assert len(told) == 1 and "start `chronofacts serve` again" in told[0]
 
 
 def wait_until_polled(api: str, login: str) -> None:
