@@ -54,28 +54,32 @@ class SteadyReport:
 
     def __init__(self, report: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._report, self._clock, self._lock = report, clock, threading.Lock()
-        self._line, self._since = "", clock()
+        self._line, self._since, self._is_new = "", clock(), False
         self.reported = self._since
         """When the last line was, by the clock."""
 
     def __call__(self, line: str) -> None:
         with self._lock:
-            self._line, self._since = line, self._clock()
+            self._line, self._since, self._is_new = line, self._clock(), False
             self.reported = self._since
             self._report(line)
 
     def remember(self, line: str) -> None:
         """What is being done, to be said only if nothing else is for ten seconds."""
         with self._lock:
-            self._line = line
+            self._line, self._since, self._is_new = line, self._clock(), True
 
     def remind(self) -> None:
-        """Say what is still being done, if nothing was said for ten seconds."""
+        """Say how far the work is, or what is still being done, if nothing was said for ten seconds."""
         with self._lock:
             now = self._clock()
             if self._line and now - self.reported >= EVERY_S:
                 self.reported = now
-                self._report(f"still {self._line} ({duration(now - self._since)} so far)")
+                if self._is_new:
+                    self._report(self._line)
+                else:
+                    self._report(f"still {self._line} ({duration(now - self._since)} so far)")
+                self._is_new = False
 
 
 @contextmanager

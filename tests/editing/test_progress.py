@@ -51,9 +51,24 @@ def test_a_reminder_says_how_far_the_work_has_come_since_the_last_line() -> None
     progress = Progress(report, "training: step", 10, lambda: now[0])
     now[0] = 6.0
     progress.update(3, ", loss 0.50")
-    now[0] = 12.0
-    report.remind()
-    assert lines == ["still training: step 3 of 10, loss 0.50, at most 14 s left (12 s so far)"]
+    for now[0] in (12.0, 22.0):
+        report.remind()
+    assert lines == [
+        "training: step 3 of 10, loss 0.50, at most 14 s left",
+        "still training: step 3 of 10, loss 0.50, at most 14 s left (16 s so far)",
+    ]
+
+
+def test_steps_that_end_between_reminders_are_told_as_steps_and_not_as_one_that_goes_on() -> None:
+    now, lines = [0.0], []
+    report = SteadyReport(lines.append, lambda: now[0])
+    progress = Progress(report, "training: step", 100, lambda: now[0])
+    for step in range(1, 12):  # of five seconds each, with a reminder at every second
+        for _ in range(5):
+            now[0] += 1.0
+            report.remind()
+        progress.update(step)
+    assert [line.split(",")[0] for line in lines] == [f"training: step {step} of 100" for step in (1, 3, 5, 7, 9)]
 
 
 def test_what_a_reminder_has_just_said_is_not_said_again_at_the_end_of_the_step() -> None:
@@ -63,7 +78,7 @@ def test_what_a_reminder_has_just_said_is_not_said_again_at_the_end_of_the_step(
     for now[0], done in ((6.0, 1), (12.0, None), (12.5, 2), (19.0, 3), (21.0, 4)):
         report.remind() if done is None else progress.update(done)
     assert lines == [
-        "still training: step 1 of 10, at most 54 s left (12 s so far)",
+        "training: step 1 of 10, at most 54 s left",
         "training: step 4 of 10, at most 32 s left",
     ]
 

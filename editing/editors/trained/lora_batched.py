@@ -250,8 +250,10 @@ def _with_adapters(model: Any, adapters: Adapters, scale: float, rows: _Rows) ->
             if not rows.active:
                 return None
             mine_a, mine_b = (a, b) if rows.owners is None else (a[rows.owners], b[rows.owners])
-            low = torch.matmul(entering[0].to(mine_a.dtype), mine_a.transpose(1, 2))  # (rows, length, rank)
-            return leaving + (scale * torch.matmul(low, mine_b.transpose(1, 2))).to(leaving.dtype)
+            states = entering[0] if torch.is_autocast_enabled(leaving.device.type) else entering[0].to(mine_a.dtype)
+            low = torch.matmul(states, mine_a.transpose(1, 2))  # (rows, length, rank)
+            whole = mine_b.transpose(1, 2).expand(len(low), -1, -1)
+            return torch.baddbmm(leaving.to(low.dtype), low, whole, alpha=scale).to(leaving.dtype)
 
         return hook
 

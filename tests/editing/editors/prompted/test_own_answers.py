@@ -30,6 +30,6 @@ def test_a_long_silence_while_a_model_answers_says_how_far_it_has_come() -> None
 
     model.get_input_embeddings().register_forward_hook(remind)
     open_own_answers(model, tiny_tokenizer(), 6, report, "memory: asking the model its hops")(PROMPTS)
-    assert lines[0].startswith("still memory: asking the model its hops: token 0 of 18")
+    assert lines[0].startswith("memory: asking the model its hops: token 0 of 18")
     assert any("token 0" not in line for line in lines)
     assert open_own_answers(model, tiny_tokenizer(), 6, report, "asking")([]) == []
