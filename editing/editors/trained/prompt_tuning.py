@@ -10,6 +10,7 @@ in them: many facts need many vectors and many steps.
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,13 +60,14 @@ class PromptTuningSettings(TrainedSettings):
 
 
 class _Vectors(nn.Module):
-    """Vectors that are trained as they are; they begin as noise of the size of the model's own states there."""
+    """Vectors that are trained as they are, in units of the spread of the model's own states there."""
 
     size: torch.Tensor
 
-    def __init__(self, count: int, size: torch.Tensor) -> None:
+    def __init__(self, first: torch.Tensor, size: torch.Tensor) -> None:
+        """first: with which they begin, (vectors, width). size: (width,)."""
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(count, len(size)))
+        self.weight = nn.Parameter(first.float() / size)
         self.register_buffer("size", size)
 
     def forward(self, indices: torch.Tensor) -> torch.Tensor:
@@ -190,9 +192,10 @@ class PromptTuning:
         texts = choose_texts(model, tokenizer, batch, settings)
         if not texts.edits:
             return EditedModel(model, model)
-        (first,) = encode_examples(model, tokenizer, texts.edits[:1])
-        prompted = Prompted(model, count, settings.depth, _make_encoder(model, settings, count, first.ids))
-        _check_reads(prompted, first.ids)
+        encoded = encode_examples(model, tokenizer, texts.edits)
+        ids = list(itertools.islice(itertools.cycle(itertools.chain(*(text.ids for text in encoded))), count))
+        prompted = Prompted(model, count, settings.depth, _make_encoder(model, settings, count, ids))
+        _check_reads(prompted, encoded[0].ids)
         with only_trained(model):
             report = train_on_texts(prompted, tokenizer, texts, settings, batch)
         prompted.keep()
@@ -278,19 +281,27 @@ def _read_layers(model: Any, ids: Sequence[int]) -> Sequence[Any]:
 
 
 @torch.no_grad()
-def _own_size(model: Any, settings: PromptTuningSettings, ids: Sequence[int]) -> torch.Tensor:
-    """Standard deviation of what the vectors stand beside, (width,): embeddings, or each layer's keys and values."""
-    embeddings: torch.Tensor = model.get_input_embeddings().weight
+def _begin(model: Any, settings: PromptTuningSettings, ids: Sequence[int]) -> _Vectors:
+    """Vectors as a text of so many tokens would stand there: its embeddings, or each layer's keys and values.
+
+    A text of the facts themselves is nearer to what they shall become than noise, from which hundreds of steps lead
+    back to a model that speaks (Li & Liang 2021, section 7.4).
+    """
     if settings.depth == "input":
-        return embeddings.float().std().expand(embeddings.shape[1]).clone()
-    layers, sizes = _read_layers(model, ids), list[torch.Tensor]()
+        embeddings = model.get_input_embeddings()
+        first = embeddings(torch.tensor(ids, device=embeddings.weight.device))
+        return _Vectors(first, embeddings.weight.float().std().expand(first.shape[1]).clone())
+    layers, begun, sizes = _read_layers(model, ids), list[torch.Tensor](), list[torch.Tensor]()
     for layer in _widths(model):
-        for part, width in ((layers[layer.layer].keys, layer.keys), (layers[layer.layer].values, layer.values)):
-            sizes.append(part.float().std().expand(width))
-    return torch.cat(sizes)
+        for part in (layers[layer.layer].keys, layers[layer.layer].values):
+            seen = part[0].transpose(0, 1).flatten(1).float()  # (tokens, heads * head width)
+            begun.append(seen[torch.arange(len(ids), device=seen.device) % len(seen)])  # a window keeps the last alone
+            sizes.append(part.float().std().expand(begun[-1].shape[1]))
+    return _Vectors(torch.cat(begun, 1), torch.cat(sizes))
 
 
 def _make_encoder(model: Any, settings: PromptTuningSettings, count: int, text: Sequence[int]) -> nn.Module:
+    """text: as many tokens as there shall be vectors."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         if settings.encoder:
@@ -306,6 +317,6 @@ def _make_encoder(model: Any, settings: PromptTuningSettings, count: int, text: 
             if settings.depth == "all":
                 encoder.mlp_head[-1] = nn.Linear(settings.encoder, sum(one.keys + one.values for one in _widths(model)))
         else:
-            encoder = _Vectors(count, _own_size(model, settings, text))
+            encoder = _begin(model, settings, text)
     moved: nn.Module = encoder.to(next(model.parameters()).device)
     return moved

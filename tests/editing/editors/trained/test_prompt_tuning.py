@@ -6,15 +6,18 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, Gemma3TextConfig
 
 from chronofacts.editing.editors import read_editor_settings
+from chronofacts.editing.editors.trained.examples import encode_examples, make_examples
+from chronofacts.editing.editors.trained.gradient import choose_texts
 from chronofacts.editing.forward.packing import label_logits, pad_rows
 from chronofacts.editing.forward.partial import open_partial_forward
 from chronofacts.editing.models.encoding import Encoded
 from chronofacts.editing.models.load import answer_logits, context_length
 from chronofacts.schemas.errors import BadInput
 from tests.editing.editors.made_edits import made_batch
-from tests.editing.models.families import tiny, tiny_tokenizer
+from tests.editing.models.families import CONFIGS, LLAMA_LIKE, SIZES, tiny, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
 
@@ -87,3 +90,35 @@ def test_more_vectors_than_context_are_refused() -> None:
     chosen = read_editor_settings("p-tuning", {"vectors": "200"}, 0)
     with pytest.raises(BadInput, match="vectors = 200"):
         chosen.method.edit(tiny("llama"), TOKENIZER, made_batch(), chosen.settings)
+
+
+@pytest.mark.parametrize("depth", ["input", "all"])
+@pytest.mark.parametrize("family", CONFIGS)
+def test_before_they_are_trained_the_vectors_say_what_the_facts_text_would(family: str, depth: str) -> None:
+    model, batch = tiny(family), made_batch()
+    chosen = read_editor_settings("p-tuning", {"steps": "1", "learning_rate": "0", "vectors": "40", "depth": depth}, 0)
+    texts = choose_texts(model, TOKENIZER, batch, chosen.settings).edits
+    first = [token for text in encode_examples(model, TOKENIZER, texts) for token in text.ids]
+    ids = torch.tensor([[20, 30, 40, 50], [60, 70, 80, 90]])
+    prompted = chosen.method.edit(model, TOKENIZER, batch, chosen.settings).model
+    with torch.no_grad():
+        after_text = model(input_ids=torch.cat([torch.tensor([first[:40]] * 2), ids], 1)).logits[:, 40:]
+        assert torch.allclose(prompted(input_ids=ids).logits, after_text, atol=1e-4)
+        assert not torch.allclose(model(input_ids=ids).logits, after_text, atol=1e-3)
+
+
+def test_more_vectors_than_the_facts_text_has_tokens_begin_with_the_text_again() -> None:
+    model, few = tiny("falcon"), made_batch().part(0, 1)
+    chosen = read_editor_settings("p-tuning", {"steps": "1", "vectors": "300", "wordings": "prompt"}, 0)
+    (text,) = encode_examples(model, TOKENIZER, make_examples(few.edits, ("prompt",), 0))
+    assert len(text.ids) < 300
+    assert chosen.method.edit(model, TOKENIZER, few, chosen.settings).model.vectors().shape[0] == 300
+
+
+def test_vectors_are_found_where_a_layer_keeps_a_window_of_the_text_alone() -> None:
+    sizes = LLAMA_LIKE | {"head_dim": 8, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(Gemma3TextConfig(**sizes, sliding_window=8, **SIZES)).eval()
+    chosen = read_editor_settings("p-tuning", {"steps": "2", "vectors": "30"}, 0)
+    edited = chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings)
+    assert torch.isfinite(edited.model(input_ids=torch.tensor([[1, 20, 30]])).logits).all()
