@@ -26,7 +26,7 @@ from transformers import DynamicCache
 
 from chronofacts.editing.editors import EditBatch, EditedModel, ModelCache
 from chronofacts.editing.editors.trained.examples import Wording, encode_examples
-from chronofacts.editing.editors.trained.gradient import TrainedSettings, choose_texts, train_on_texts
+from chronofacts.editing.editors.trained.gradient import BASE_WIDTH, TrainedSettings, choose_texts, train_on_texts
 from chronofacts.editing.models.gradients import only_trained
 from chronofacts.editing.models.key_value_cache import after_cache, cache_of
 from chronofacts.editing.models.load import call_keeping, context_length
@@ -42,8 +42,9 @@ MAX_VECTORS = 128
 
 @dataclass(frozen=True)
 class PromptTuningSettings(TrainedSettings):
-    learning_rate: float | None = 0.1
-    """Without an encoder in units of the first vectors' spread, which is that of the model's own."""
+    base_rate: ClassVar[float] = 0.2
+    """In units of the spread of the model's own states; less the wider the model, as the root of its width: 0.1 at 576,
+    where 0.2 takes over twice as many steps, and at a width of 128 0.1 does."""
     steps: int | None = 1200
     batch: int | None = 64
     """All vectors answer every question: of few at a time they learn little (0.47 of 30 facts by eights)."""
@@ -57,6 +58,9 @@ class PromptTuningSettings(TrainedSettings):
     """`input`: before the embeddings alone (P-tuning); `all`: before every layer's keys and values (P-tuning v2)."""
     encoder: int = 0
     """Width of a network that makes the vectors while they are trained; 0: they are trained themselves."""
+
+    def rate_for(self, width: int) -> float:
+        return self.base_rate * math.sqrt(BASE_WIDTH / width) if self.learning_rate is None else self.learning_rate
 
 
 class _Vectors(nn.Module):

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, Gemma3TextConfig
 from chronofacts.editing.editors import read_editor_settings
 from chronofacts.editing.editors.trained.examples import encode_examples, make_examples
 from chronofacts.editing.editors.trained.gradient import choose_texts
+from chronofacts.editing.editors.trained.prompt_tuning import PromptTuningSettings
 from chronofacts.editing.forward.packing import label_logits, pad_rows
 from chronofacts.editing.forward.partial import open_partial_forward
 from chronofacts.editing.models.encoding import Encoded
@@ -122,3 +123,9 @@ def test_vectors_are_found_where_a_layer_keeps_a_window_of_the_text_alone() -> N
     chosen = read_editor_settings("p-tuning", {"steps": "2", "vectors": "30"}, 0)
     edited = chosen.method.edit(model, TOKENIZER, made_batch(), chosen.settings)
     assert torch.isfinite(edited.model(input_ids=torch.tensor([[1, 20, 30]])).logits).all()
+
+
+def test_a_wider_model_is_trained_at_a_lower_rate_unless_the_settings_say_one() -> None:
+    rates = [PromptTuningSettings().rate_for(width) for width in (128, 512, 2048)]
+    assert rates == pytest.approx([0.2, 0.1, 0.05])
+    assert PromptTuningSettings(learning_rate=0.3).rate_for(512) == 0.3
