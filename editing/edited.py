@@ -21,6 +21,7 @@ from typing import Any, Self, overload
 
 import pyarrow as pa
 
+from chronofacts.editing.busy_cores import sleep_beside_others
 from chronofacts.editing.editors import REPLAY, EditBatch, EditedModel, EditorSettings, read_editor_settings
 from chronofacts.editing.editors.presets import with_preset
 from chronofacts.editing.editors.saved_edit import CARD, load_edit, merge_edit, read_card
@@ -123,6 +124,7 @@ class Edited:
         self.undo()
 
 
+@sleep_beside_others()
 def edit(
     model: Any,
     tokenizer: Any,
@@ -168,6 +170,7 @@ def load(model: Any, tokenizer: Any, folder: str | os.PathLike[str], chat: Chat 
     return Edited(load_edit(model, speaking, Path(folder)), speaking, read_card(Path(folder)))
 
 
+@sleep_beside_others()
 def answer(model: Any, tokenizer: Any, prompts: Sequence[str], max_tokens: int = MAX_TOKENS) -> list[str]:
     """Greedy answers of any model, also of one that rewrites its prompts. Raises BadInput for a prompt too long."""
     texts = [render(text, form_of(text)) for text in prompts]

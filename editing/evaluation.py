@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from chronofacts.editing.busy_cores import sleep_beside_others
 from chronofacts.editing.edited import Edited, resolve_editor, speaking_tokenizer
 from chronofacts.editing.editors import EditorSettings
 from chronofacts.editing.facts import Change
@@ -54,6 +55,7 @@ class Evaluation:
         return _over_all(self.metrics).select(["metric", "value", "low", "high", "n"]).to_pandas()  # type: ignore[no-any-return]
 
 
+@sleep_beside_others()
 def evaluate(
     model: Any,
     questions: pa.Table,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 import chronofacts as cf
+from chronofacts.editing.busy_cores import can_tell
 from chronofacts.editing.editors import EDITORS
 from chronofacts.editing.models.load import model_hash, save_model
 from tests.editing.invented_world import write_invented
@@ -101,6 +103,25 @@ def test_settings_choose_their_editor_and_a_preset_fills_what_they_leave_at_its_
     for wrong in (cf.Scoring(), 3, "lorra"):
         with pytest.raises(cf.ChronoFactsError):
             resolve_editor(wrong)
+
+
+@pytest.mark.skipif(not can_tell(), reason="the system does not say how busy its cores are")
+def test_threads_are_looked_after_while_a_model_is_edited_asked_and_measured_and_not_between(model: Any) -> None:
+    tokenizer, looked = tiny_tokenizer(), dict[str, bool]()
+    doing = "edited"
+
+    def note(*_: object) -> None:
+        looked[doing] = any(thread.name == "busy-cores" for thread in threading.enumerate())
+
+    model.get_input_embeddings().register_forward_hook(note)
+    with cf.edit(model, tokenizer, FACTS, cf.Lora(steps=1)) as edited:
+        doing = "asked"
+        edited.generate(QUESTION, max_tokens=2)
+        doing = "measured"
+        cf.evaluate(edited, FACTS, scoring=FEW)
+        doing = "between"
+        model(input_ids=torch.tensor([[1, 2]]))
+    assert looked == {"edited": True, "asked": True, "measured": True, "between": False}
 
 
 def test_an_evaluation_counts_its_questions_and_compares_with_the_model_before(model: Any) -> None:

@@ -38,6 +38,8 @@ __all__ = ["VECTORS", "PromptTuning", "PromptTuningSettings", "Prompted", "load_
 VECTORS = "prompt.safetensors"
 MAX_VECTORS = 128
 """Where the settings name no number and the context is long enough."""
+TINY = 1e-6
+"""A spread that is not zero, where all states of a layer are alike."""
 
 
 @dataclass(frozen=True)
@@ -300,7 +302,7 @@ def _begin(model: Any, settings: PromptTuningSettings, ids: Sequence[int]) -> _V
         for part in (layers[layer.layer].keys, layers[layer.layer].values):
             seen = part[0].transpose(0, 1).flatten(1).float()  # (tokens, heads * head width)
             begun.append(seen[torch.arange(len(ids), device=seen.device) % len(seen)])  # a window keeps the last alone
-            sizes.append(part.float().std().expand(begun[-1].shape[1]))
+            sizes.append(part.float().std().clamp_min(TINY).expand(begun[-1].shape[1]))
     return _Vectors(torch.cat(begun, 1), torch.cat(sizes))
 
 
