@@ -50,7 +50,7 @@ class Progress:
 
 
 class SteadyReport:
-    """Reports lines, and says every ten seconds without one what is still being done."""
+    """Reports lines, and says every ten seconds without one how far the work is, or what is still being done."""
 
     def __init__(self, report: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._report, self._clock, self._lock = report, clock, threading.Lock()

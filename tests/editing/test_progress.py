@@ -18,6 +18,13 @@ def reported(total: int, seconds_each: float) -> list[str]:
     return lines
 
 
+def begin(steps: int) -> tuple[list[float], list[str], SteadyReport, Progress]:
+    """A clock to be set, the lines so far, and a training whose progress they tell."""
+    now, lines = [0.0], list[str]()
+    report = SteadyReport(lines.append, lambda: now[0])
+    return now, lines, report, Progress(report, "training: step", steps, lambda: now[0])
+
+
 def test_long_work_is_reported_before_ten_seconds_are_over_with_the_time_left() -> None:
     assert reported(10, 3.0) == [
         "training: step 3 of 10, loss 0.50, at most 21 s left",
@@ -46,9 +53,7 @@ def test_a_long_silence_is_broken_by_what_is_still_being_done() -> None:
 
 
 def test_a_reminder_says_how_far_the_work_has_come_since_the_last_line() -> None:
-    now, lines = [0.0], []
-    report = SteadyReport(lines.append, lambda: now[0])
-    progress = Progress(report, "training: step", 10, lambda: now[0])
+    now, lines, report, progress = begin(10)
     now[0] = 6.0
     progress.update(3, ", loss 0.50")
     for now[0] in (12.0, 22.0):
@@ -60,9 +65,7 @@ def test_a_reminder_says_how_far_the_work_has_come_since_the_last_line() -> None
 
 
 def test_steps_that_end_between_reminders_are_told_as_steps_and_not_as_one_that_goes_on() -> None:
-    now, lines = [0.0], []
-    report = SteadyReport(lines.append, lambda: now[0])
-    progress = Progress(report, "training: step", 100, lambda: now[0])
+    now, lines, report, progress = begin(100)
     for step in range(1, 12):  # of five seconds each, with a reminder at every second
         for _ in range(5):
             now[0] += 1.0
@@ -72,9 +75,7 @@ def test_steps_that_end_between_reminders_are_told_as_steps_and_not_as_one_that_
 
 
 def test_what_a_reminder_has_just_said_is_not_said_again_at_the_end_of_the_step() -> None:
-    now, lines = [0.0], []
-    report = SteadyReport(lines.append, lambda: now[0])
-    progress = Progress(report, "training: step", 10, lambda: now[0])
+    now, lines, report, progress = begin(10)
     for now[0], done in ((6.0, 1), (12.0, None), (12.5, 2), (19.0, 3), (21.0, 4)):
         report.remind() if done is None else progress.update(done)
     assert lines == [

@@ -3,8 +3,8 @@
 
 `depth=all` gives every layer that attends vectors of its own as keys and values (P-tuning v2, Liu et al. 2022, arXiv
 2110.07602), as wide as the layer's own, trained as they are; with `encoder` a small network makes them (PEFT's
-`PromptEncoder`), of which only the vectors are kept. They stand before *every* prompt, and attention alone finds a fact
-in them: many facts need many vectors and many steps.
+`PromptEncoder`), of which only the vectors are kept. Without one they begin as the facts' own text would stand there.
+They stand before *every* prompt, and attention alone finds a fact in them: many facts need many vectors and many steps.
 """
 
 from __future__ import annotations
