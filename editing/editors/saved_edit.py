@@ -163,12 +163,21 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
-def check_editor(editor: EditorSettings, model: str, base_model_hash: str) -> None:
-    """Raises CheckFailed where a saved edit, ours or others', belongs to another base model than this."""
+def check_editor(editor: EditorSettings, name: str, base_model_hash: str, model: Any, tokenizer: Any) -> None:
+    """Refuse a saved edit before the unedited model is asked for minutes: it is put on the model and taken off again.
+
+    A second checkpoint is as large as the model, and only what it says of itself is looked at.
+    name, base_model_hash: of the model. Raises CheckFailed where it belongs to another base model, or is damaged, and
+    BadInput as `load_edit`.
+    """
+    if not isinstance(editor.method, Saved | Foreign):
+        return
     if isinstance(editor.method, Foreign):
-        check_foreign(editor.method.foreign, model, base_model_hash)
-    elif isinstance(editor.settings, SavedSettings):
-        check_base(Path(editor.settings.folder), base_model_hash)
+        check_foreign(editor.method.foreign, name, base_model_hash)
+        if editor.method.foreign.kind == "checkpoint":
+            return
+    nothing = EditBatch(EDITS.empty_table(), SENTENCES.empty_table())
+    editor.method.edit(model, tokenizer, nothing, editor.settings).undo()
 
 
 def base_of(folder: Path) -> str:

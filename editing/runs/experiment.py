@@ -102,7 +102,7 @@ def _run(
             for warning in prepared.warnings:
                 log.warning("%s", warning)
             for editor in settings.editors:
-                check_editor(editor, prepared.name, prepared.hash)
+                check_editor(editor, prepared.name, prepared.hash, prepared.model, prepared.tokenizer)
             if run.only is not None:
                 snapshot, left_out = _keep_state(snapshot, run.only, prepared, settings, folder, progress)
                 settings = replace(settings, left_out={**settings.left_out, **left_out})

@@ -100,6 +100,17 @@ def test_another_base_model_is_refused_and_nothing_is_left_behind(run: Path, tmp
     assert not (tmp_path / "again").exists()
 
 
+@pytest.mark.parametrize("editor", EDITORS)
+def test_a_cut_file_is_refused_before_the_model_is_asked(run: Path, editor: str, tmp_path: Path) -> None:
+    folder, told = Path(shutil.copytree(run / "adapters" / editor, tmp_path / editor)), list[str]()
+    for file in folder.glob("*.[sp]a*"):  # safetensors, parquet
+        file.write_bytes(file.read_bytes()[:-40])
+    settings = read_settings(["none"], ASKED, [folder])
+    with pytest.raises((BadInput, CheckFailed), match=str(folder)):
+        run_experiment(run.parent / "S", str(run.parent / "model"), settings, tmp_path / "again", told.append)
+    assert not any("scoring" in line for line in told) and not (tmp_path / "again").exists()
+
+
 def test_another_type_of_number_is_another_base_model(run: Path) -> None:
     model, tokenizer = load_model(str(run.parent / "model"), dtype="bfloat16")
     with pytest.raises(CheckFailed, match="float32"):
