@@ -7,6 +7,7 @@ What the tensors look like, in a model with blocks 0 … n - 1:
 A block gives its states bare, or first in a tuple; nobody reads its other members (attention weights, a cache) here.
 `running(start=k, states=s)` hands `s` to block k; blocks below k give back what enters them, at no cost.
 `running(stop=k)` keeps what enters block k in `entered`; k and all above give back what enters them.
+`keeping(k)` keeps it where all blocks run.
 Blocks are skipped by a `forward` of their own on each block, since a hook can change a result but prevent no work.
 """
 
@@ -29,10 +30,11 @@ class BlockRange:
 
     def __init__(self) -> None:
         self.entered: torch.Tensor | None = None
-        """What entered the block at which the last run stopped."""
+        """What entered the block at which the last run stopped, or that was to be kept."""
         self._states: torch.Tensor | None = None
         self._start = 0
         self._stop: int | None = None
+        self._kept: int | None = None
         self._tuple_lengths: dict[int, int] = {}  # block -> length of the tuple that it gives, 0 for a bare tensor
 
     @contextmanager
@@ -59,13 +61,22 @@ class BlockRange:
         finally:
             self._start, self._states, self._stop = 0, None, None
 
+    @contextmanager
+    def keeping(self, block: int) -> Iterator[None]:
+        """While inside, `entered` is what last entered the block."""
+        self._kept = block
+        try:
+            yield
+        finally:
+            self._kept = None
+
     def _forward_of(self, plain: Any, index: int) -> Any:
         def forward(*given: Any, **named: Any) -> Any:
             entering = given[0] if given else named["hidden_states"]
             if self._states is not None and index == self._start:
                 entering = self._states
                 given, named = ((entering, *given[1:]), named) if given else ((), {**named, "hidden_states": entering})
-            if index == self._stop:
+            if index in (self._stop, self._kept):
                 self.entered = entering
             if index < self._start or (self._stop is not None and index >= self._stop):
                 length = self._tuple_lengths[index]

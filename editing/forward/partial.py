@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -39,7 +40,19 @@ __all__ = ["PartialForward", "choose_trial", "open_partial_forward"]
 
 LEAST_TOKENS = 256
 """In a packed row, whatever the model's width. Attention compares all of them, so that a longer row is not always
-cheaper: with as many tokens as the model is wide that is about a sixth of the work."""
+cheaper: with as many tokens as the model is wide that is about a sixth of the work. A GPU wants as many at once; a CPU
+multiplies as fast with two thirds of them."""
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Texts as they are read from now on, and what the model made of them."""
+
+    batch: PackedBatch
+    logits: torch.Tensor
+    start: int
+    states: torch.Tensor | None
+    """What entered block `start`; None where the model never ran it."""
 
 
 class PartialForward:
@@ -61,6 +74,7 @@ class PartialForward:
         self.prefix: PromptPrefix | None = None
         """What the model has read before each row, and no row has in its tokens."""
         self._blocks, self._pruning = BlockRange(), Pruning()
+        self._tried: tuple[Sequence[Encoded], torch.Tensor] | None = None
 
     @property
     def packs(self) -> bool:
@@ -84,7 +98,13 @@ class PartialForward:
         """The hidden states that enter `block`: (rows, length, width). states: those that enter block `start`."""
         with self._blocks.running(start, states, block), self._pruning.at(batch.scored_positions[:, :1]):
             self._run(batch)
+        return self._required(self._take_entered(), block)
+
+    def _take_entered(self) -> torch.Tensor | None:
         entered, self._blocks.entered = self._blocks.entered, None
+        return entered
+
+    def _required(self, entered: torch.Tensor | None, block: int) -> torch.Tensor:
         if entered is None:
             raise BadInput(f"{type(self.model).__name__} never runs its block {block}; choose other layers")
         return entered
@@ -101,17 +121,19 @@ class PartialForward:
         return self.model(**given)
 
     @torch.no_grad()
-    def begin_after(self, prefix: PromptPrefix, texts: Sequence[Encoded]) -> bool:
+    def begin_after(self, prefix: PromptPrefix) -> bool:
         """Read packed texts after a prefix that they have in common, if the model gives the same logits then.
 
-        texts: a few, with the prefix. From then on batches are of texts without it.
+        The texts that were tried begin with it. From then on batches are of texts without it.
         """
-        expected = self.logits(pack(texts, True, self.device))
-        rests = [text.after(prefix.length) for text in texts]
+        if self._tried is None:
+            return False
+        texts, expected = self._tried
+        rests = pack([text.after(prefix.length) for text in texts], True, self.device)
 
         def read_after() -> bool:
             self.prefix = prefix
-            return _near(self.logits(pack(rests, True, self.device)), expected)
+            return _near(label_logits(rests, self.logits(rests)), expected)
 
         if not works(self.model, "packed texts after a common beginning", read_after):
             self.prefix = None
@@ -126,46 +148,47 @@ class PartialForward:
 
     @torch.no_grad()
     def _try_layouts(
-        self, head: nn.Module, texts: Sequence[Encoded], answer_only: bool, hooks: ExitStack
-    ) -> tuple[PackedBatch, torch.Tensor] | None:
+        self, head: nn.Module, texts: Sequence[Encoded], answer_only: bool, start: int, hooks: ExitStack
+    ) -> _Trial | None:
         """Shorten the pass in the first layout in which the model gives the logits that it should.
 
-        Returns the texts in that layout and their logits; None, and the model as it was, where no layout does.
+        start: the block of which is kept what enters it. None, and the model as it was, where no layout does.
         """
         padded = pad_rows(texts, answer_only, self.device)
         expected = label_logits(padded, _whole_logits(self.model, padded))
         hooks.enter_context(self._blocks.attach(find_blocks(self.model)[1]))
         hooks.enter_context(hooked(before=[(head, self._pruning.read)]))
         self.shortened = True
-        self.row_tokens = max(LEAST_TOKENS, int(self.model.get_input_embeddings().weight.shape[-1]))
-        found: list[tuple[PackedBatch, torch.Tensor]] = []
+        width = int(self.model.get_input_embeddings().weight.shape[-1])
+        self.row_tokens = max(LEAST_TOKENS, 2 * width // 3 if self.device.type == "cpu" else width)
+        found: list[_Trial] = []
 
         def lay_out(layout: Layout) -> bool:
             batch = layout(texts, answer_only, self.device)
-            logits = self.logits(batch)
-            found[:] = [(batch, logits)]
-            return _near(label_logits(batch, logits), expected)
+            with self._blocks.keeping(start):
+                logits = self.logits(batch)
+            found[:] = [_Trial(batch, logits, start, self._take_entered())]
+            self._tried = texts, label_logits(batch, logits)
+            return _near(self._tried[1], expected)
 
         for what, layout in (("packed texts", pack_in_rows(self.row_tokens)), ("the head at some positions", pad_rows)):
             if works(self.model, what, lambda layout=layout: lay_out(layout)):  # type: ignore[misc]
                 self.layout = layout
                 return found[0]
-        self.shortened = False
+        self.shortened, self._tried = False, None
         hooks.close()
         return None
 
     @torch.no_grad()
-    def _try_last_blocks(
-        self, batch: PackedBatch, expected: torch.Tensor, answer_only: bool, lowest: int, hooks: ExitStack
-    ) -> None:
+    def _try_last_blocks(self, trial: _Trial, answer_only: bool, lowest: int, hooks: ExitStack) -> None:
         """Start at the lowest trained block, or else at the last one; then prune the last one's idle parts."""
         blocks = find_blocks(self.model)[1]
-        start, entered = lowest or len(blocks) - 1, list[torch.Tensor]()
+        batch, start, entered = trial.batch, trial.start, list[torch.Tensor]()
 
         def begin_at() -> bool:
-            states = self.states(batch, start)
+            states = self.states(batch, start) if lowest else self._required(trial.states, start)
             entered[:] = [states, self.logits(batch, states, start)]
-            return _near(entered[1], expected)
+            return _near(entered[1], trial.logits)
 
         if not works(self.model, "blocks that are skipped", begin_at):
             return
@@ -226,9 +249,10 @@ def open_partial_forward(
     with ExitStack() as hooks:
         if shortcuts and head is not None and has_blocks(model):
             with fits_or_bad_input("example"):
-                found = opened._try_layouts(head, texts, answer_only, hooks)
-                if found is not None:
-                    opened._try_last_blocks(*found, answer_only, lowest, hooks)
+                start = lowest or len(find_blocks(model)[1]) - 1
+                trial = opened._try_layouts(head, texts, answer_only, start, hooks)
+                if trial is not None:
+                    opened._try_last_blocks(trial, answer_only, lowest, hooks)
         yield opened
 
 

@@ -24,7 +24,7 @@ __all__ = ["Likelihood", "teacher_force", "teacher_force_packed"]
 
 FEWEST_PACKED = 16
 """Texts below which a trial of packing costs more than it saves."""
-TRIED = 4
+TRIED = 3
 """Texts of such a trial, of which one is the longest."""
 
 
@@ -106,13 +106,12 @@ def teacher_force_packed(
     if len(encoded) < FEWEST_PACKED or batch_size == 1:
         return None
     order = sorted(range(len(encoded)), key=lambda index: encoded[index].ids)  # neighbours begin alike
-    tried = choose_trial(encoded, TRIED - 1)
     found: dict[int, Likelihood] = {}
     whole = encoded
-    with open_partial_forward(model, tried) as passage:
+    with open_partial_forward(model, choose_trial(encoded, TRIED - 1)) as passage:
         if not passage.packs or not passage.shortened:
             return None
-        if prefix is not None and prefix.length and passage.begin_after(prefix, tried):
+        if prefix is not None and prefix.length and passage.begin_after(prefix):
             encoded = [text.after(prefix.length) for text in encoded]
         most = min(batch_tokens, passage.row_tokens)
         for indices in _rows(order, encoded, batch_size, most):
