@@ -29,7 +29,7 @@ from chronofacts.editing.models.chat import Chat, ChatTokenizer, spoken, with_ch
 from chronofacts.editing.models.control_tokens import turn_ends
 from chronofacts.editing.models.encoding import encode, form_of, render
 from chronofacts.editing.models.load import context_length, model_hash, save_model
-from chronofacts.editing.options import parse_options
+from chronofacts.editing.options import check_fields, parse_options
 from chronofacts.editing.registry import all_editors, load_editor
 from chronofacts.editing.runs.run_folder import write_json
 from chronofacts.editing.scoring import generate
@@ -165,7 +165,12 @@ def edit(
 
 
 def load(model: Any, tokenizer: Any, folder: str | os.PathLike[str], chat: Chat = "auto") -> Edited:
-    """The model with an edit that `Edited.save` or an experiment wrote. Raises as `saved_edit.load_edit`."""
+    """The model with an edit that `Edited.save` or an experiment wrote. Raises as `saved_edit.load_edit`, and BadInput
+    where the arguments stand in another order."""
+    if not isinstance(folder, str | os.PathLike):
+        raise BadInput(
+            f"load takes a model, its tokenizer and the edit's folder, in this order; the last is {folder!r:.60}"
+        )
     speaking = speaking_tokenizer(tokenizer, chat, model)
     return Edited(load_edit(model, speaking, Path(folder)), speaking, read_card(Path(folder)))
 
@@ -210,6 +215,7 @@ def resolve_editor(editor: str | Any, seed: int = 0) -> EditorSettings:
             continue  # so that no other editor's libraries are loaded
         found = load_editor(name)()
         if type(editor) is found.Settings:
+            check_fields(editor, name)
             settings = _fill_preset(name, editor)
             return EditorSettings(f"{name}{REPLAY}" if getattr(settings, "replay", False) else name, found, settings)
     raise BadInput(

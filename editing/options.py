@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -11,7 +12,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["REMOVED", "nearest", "option_names", "parse_options"]
+__all__ = ["REMOVED", "check_fields", "nearest", "option_names", "parse_options"]
 
 Settings = TypeVar("Settings")
 REMOVED = {
@@ -22,6 +23,8 @@ REMOVED = {
     "result; leave it out, or bound it by world.steps=2000",
 }
 """Options that older versions had: what became of them, and what to write instead."""
+LARGEST_SEED = 2**63 - 1
+"""That torch and numpy both take."""
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -38,7 +41,31 @@ def parse_options(settings: type[Settings], values: Mapping[str, str], what: str
     unknown = sorted(set(values) - set(option_names(settings)))
     if unknown:
         raise BadInput(f"{what} has no option {unknown[0]!r}{nearest(unknown[0], option_names(settings))}")
-    return settings(**{name: _parse(kinds[name], text, f"{what}: {name}") for name, text in values.items()})
+    parsed = {name: _parse(kinds[name], text, f"{what}: {name}") for name, text in values.items()}
+    for name, value in parsed.items():
+        _check_value(name, value, f"{what}: {name}")
+    return settings(**parsed)
+
+
+def check_fields(settings: Any, what: str) -> None:
+    """Settings that somebody made in Python. Raises BadInput for a number that is none, or that no method takes."""
+    kinds = typing.get_type_hints(type(settings))
+    for name in option_names(type(settings)):
+        value, kind = getattr(settings, name), kinds[name]
+        wanted = [one for one in (get_args(kind) or (kind,)) if one in (int, float)]
+        if wanted and isinstance(value, str) and not any(get_origin(one) is Literal for one in get_args(kind)):
+            raise BadInput(f"{what}: {name} = {value!r} is a text; write a number")
+        _check_value(name, value, f"{what}: {name}")
+
+
+def _check_value(name: str, value: Any, what: str) -> None:
+    """What no number may be, whatever it is for, and what seeds and learning rates may not be."""
+    if isinstance(value, float) and math.isnan(value):
+        raise BadInput(f"{what} is no number")
+    if name == "seed" and isinstance(value, int) and not 0 <= value <= LARGEST_SEED:
+        raise BadInput(f"{what} = {value}; it must lie between 0 and {LARGEST_SEED}")
+    if name == "learning_rate" and isinstance(value, int | float) and value <= 0:
+        raise BadInput(f"{what} = {value:g}; it must be more than 0")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

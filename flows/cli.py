@@ -22,10 +22,11 @@ from typer.core import TyperGroup
 
 from chronofacts.flows.commands import experimenting, listing, making, over_time, reading, serving, sharing
 from chronofacts.flows.configuration import PREFIX, read_configuration, unread_variables
-from chronofacts.flows.output import mode, print_error, stop_progress
+from chronofacts.flows.output import drop_output, mode, open_streams, print_error, stop_progress
 from chronofacts.flows.stopping import Stopped, end_on_signal, leave, listen, stoppable
 from chronofacts.schemas.addresses import PASSED
 from chronofacts.schemas.errors import ChronoFactsError
+from chronofacts.schemas.files import is_full_disk
 from chronofacts.schemas.redact import redact
 
 __all__ = ["COMMANDS", "app", "main", "options_of"]
@@ -207,8 +208,15 @@ def main() -> None:
     listen()
     gc.set_threshold(YOUNG)
     sys.excepthook = _print_fault
+    open_streams()
     try:
         app()
+    except OSError as error:
+        if not is_full_disk(error):
+            raise
+        drop_output()
+        print_error(f"chronofacts: no room is left where it writes ({error}); make room and run the same command again")
+        sys.exit(1)
     except SystemExit as end:
         if isinstance(end.code, int) and end.code > 128:  # stopped
             leave(end.code)

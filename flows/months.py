@@ -22,9 +22,10 @@ from chronofacts.pipeline.build import SnapshotSettings
 from chronofacts.pipeline.snapshots.store import SnapshotStore
 from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings, is_endpoint
 from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
-from chronofacts.schemas.errors import BadInput
-from chronofacts.schemas.files import remove_leftovers
-from chronofacts.schemas.manifest import read_manifest
+from chronofacts.schemas.catalogue import load_catalogue
+from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.files import remove_leftovers, sha256_of
+from chronofacts.schemas.manifest import CURATED, read_manifest
 
 __all__ = [
     "USER_AGENT", "WAITS_MINUTES", "backfill", "choose_day", "choose_since", "endpoint_settings", "fetch_snapshot",
@@ -38,6 +39,8 @@ USER_AGENT = "CHRONOFACTS_USER_AGENT"
 """Environment variable, of the command line and of a worker: who asks an endpoint."""
 WAITS_MINUTES = (1.0, 10.0, 60.0)
 """Waits before an endpoint that failed is asked again."""
+
+TAKEN = "it is taken as it is; remove it to make it anew"
 
 log = logging.getLogger("chronofacts.monthly")
 
@@ -84,7 +87,7 @@ def make_month(
 
     def make() -> Path:
         if since is None and as_of in store.days():
-            return fetch_snapshot(store, as_of)
+            return _check_stored(fetch_snapshot(store, as_of), source, relations)
         return make_snapshot(store, source, first, as_of, before, relations, endpoint, refresh)
 
     snapshot = retry_endpoint(make, waits)
@@ -147,7 +150,7 @@ def make_snapshot(
         found = fetch_snapshot(store, as_of)
         if read_manifest(found).since != since:
             raise BadInput(f"the store has a snapshot of {as_of} since {read_manifest(found).since}, not {since}")
-        return found
+        return _check_stored(found, source, relations)
     # Only a query service has revisions, by which the older snapshot can be brought up to date.
     has_revisions = is_endpoint(source) and not source.startswith("raw:")
     older = fetch_snapshot(store, before) if before and has_revisions else None
@@ -164,6 +167,28 @@ def make_snapshot(
     shutil.rmtree(made, ignore_errors=True)
     mark.unlink(missing_ok=True)
     return fetch_snapshot(store, as_of)
+
+
+def _check_stored(found: Path, source: str, relations: Sequence[str]) -> Path:
+    """A snapshot of the store that is taken as it is; a warning says where it was asked of other sources or relations.
+
+    relations: by name or property; none means all that the catalogue had then. Raises CheckFailed where a file is
+    missing or is not the one that was written.
+    """
+    manifest = read_manifest(found)
+    for name, entry in manifest.files.items():
+        if not (found / name).is_file() or sha256_of(found / name) != entry.sha256:
+            raise CheckFailed(
+                f"{found / name} is missing or changed since it was written; remove {found} and run the same command "
+                "again, which makes it anew"
+            )
+    asked = {one.id for one in load_catalogue().select(tuple(relations)).relations} if relations else None
+    if asked is not None and asked != set(manifest.relations):
+        has = ", ".join(manifest.relations[:5]) + (", …" if len(manifest.relations) > 5 else "")
+        log.warning("%s has other relations than are asked for (%s); %s", found, has, TAKEN)
+    if (manifest.source == CURATED) != (source == CURATED):
+        log.warning("%s was made from %s, and not from %s; %s", found, manifest.source, source, TAKEN)
+    return found
 
 
 def scratch_of(store: SnapshotStore) -> Path:

@@ -7,18 +7,22 @@ What comes from outside (labels, file names, answers) is made harmless for a ter
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from chronofacts.schemas.plain_text import plain
 from chronofacts.schemas.redact import redact
 
-__all__ = ["Mode", "mode", "print_error", "print_result", "show_progress", "stop_progress"]
+__all__ = [
+    "Mode", "drop_output", "mode", "open_streams", "print_error", "print_result", "show_progress", "stop_progress",
+]  # fmt: skip
 
 
 @dataclass
@@ -36,9 +40,29 @@ def print_result(text: str, value: Any) -> None:
     """Print a command's result: the value as JSON with --json, else the text."""
     stop_progress()
     if mode.as_json:
-        text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
+        text = json.dumps(value, indent=1, ensure_ascii=not _takes_all_letters(), default=str)
     sys.stdout.write(f"{plain(text)}\n")
     sys.stdout.flush()
+
+
+def open_streams() -> None:
+    """Let whatever a command prints be written: also where a stream is closed, or takes ASCII alone."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by who started the program
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (until the program ends)
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def drop_output() -> None:
+    """Forget what standard output did not take, so that its end is no second error."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _takes_all_letters() -> bool:
+    return (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
 
 
 def print_error(text: str) -> None:

@@ -22,8 +22,8 @@ from pathlib import Path
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
 __all__ = [
-    "check_out", "create_folder", "is_link", "lock_file", "remove_leftovers", "replace_file", "report_full_disk",
-    "scratch_folder", "sha256_of", "temporary_folder", "user_cache",
+    "check_out", "create_folder", "is_full_disk", "is_link", "lock_file", "remove_leftovers", "replace_file",
+    "report_full_disk", "scratch_folder", "sha256_of", "temporary_folder", "user_cache",
 ]  # fmt: skip
 
 _PARTIAL, _SCRATCH = ".partial", ".work"
@@ -98,12 +98,22 @@ def create_folder(out: Path) -> Iterator[Path]:
             with report_full_disk(out.parent):
                 yield aside
                 aside.chmod(0o755)
-                if out.exists():
-                    out.rmdir()
-                move_into_place(aside, out)
+                _give_name(aside, out)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise
+
+
+def _give_name(aside: Path, out: Path) -> None:
+    """Raises BadInput where another run has made `out` meanwhile, whose is kept."""
+    try:
+        if out.exists():
+            out.rmdir()
+        move_into_place(aside, out)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        raise BadInput(f"--out {out} was made by another run meanwhile, and is left as it is; name a new one") from None
 
 
 @contextmanager
@@ -255,10 +265,17 @@ def report_full_disk(folder: Path) -> Iterator[None]:
     """Raises CheckFailed, with the fix, where a file finds no room in the folder."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _NO_ROOM:
+    except Exception as error:
+        if not is_full_disk(error):
             raise
         raise CheckFailed(f"{folder} is full ({error}); make room and run the same command again") from error
+
+
+def is_full_disk(error: Exception) -> bool:
+    """Whether a file found no room. A library in Rust tells the system's number in words."""
+    if isinstance(error, OSError):
+        return error.errno in _NO_ROOM
+    return any(f"(os error {number})" in str(error) for number in _NO_ROOM)
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -80,12 +80,12 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
 
 def states(runs: Sequence[Run]) -> list[State]:
-    """Every model state, in the order of the runs."""
+    """Every model state, in the order of the runs; each names its run where an editor is in several."""
     named = [(editor, run) for run in runs for editor in run.about["metrics"]]
-    seen = [editor for editor, _ in named]
+    several = len({editor for editor, _ in named}) < len(named)
     found: dict[str, State] = {}
     for editor, run in named:
-        label = editor if seen.count(editor) == 1 else f"{run.folder.name}/{editor}"
+        label = f"{run.folder.name}/{editor}" if several else editor
         while label in found:
             label += "'"
         found[label] = State(label, run, editor)

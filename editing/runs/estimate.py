@@ -26,7 +26,7 @@ from chronofacts.editing.models.chat import ChatTokenizer
 from chronofacts.editing.models.encoding import common_length, encode, render
 from chronofacts.editing.models.key_value_cache import cache_of, cache_use, reading
 from chronofacts.editing.models.library_errors import first_line
-from chronofacts.editing.models.load import keeps_some_logits
+from chronofacts.editing.models.load import context_length, keeps_some_logits
 from chronofacts.editing.progress import duration
 from chronofacts.editing.runs.settings import ExperimentSettings
 from chronofacts.editing.runs.sweep import find_grid
@@ -136,6 +136,7 @@ def measure_costs(model: Any, length: int, batch: int) -> Costs:
     length: tokens of a text. batch: texts that are written at once.
     """
     flop = TRIED_FLOP_GPU if model.device.type == "cuda" else TRIED_FLOP
+    length = min(length, context_length(model) or length)
     vocabulary = model.get_input_embeddings().weight.shape[0]
 
     def texts(most: int, of: int) -> torch.Tensor:

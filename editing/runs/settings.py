@@ -85,6 +85,8 @@ class RunSettings:
             object.__setattr__(self, "mode", "chunks")
         if self.batches and self.mode == "all":
             object.__setattr__(self, "mode", "batches")
+        if self.threads is not None and self.threads < 1:
+            raise BadInput(f"threads = {self.threads}; it must be at least 1")
         if (self.mode == "batches") != bool(self.batches):
             raise BadInput("mode = batches and batches=SIZE,… go together; write --set batches=1,100,all")
         if self.mode == "batches" and self.chunk is not None:

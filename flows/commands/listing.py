@@ -32,7 +32,8 @@ def editors() -> None:
     table = Table("editor", "changes", "needs", "s/fact", "what it does, and the paper", box=None, padding=(0, 1))
     for one in listed:
         cost = "" if one.seconds_per_fact is None else f"{one.seconds_per_fact:.3g}"
-        source = " · ".join(text for text in (one.paper, one.package) if text)
+        paper = "" if one.paper.rpartition(", ")[2] in one.meaning else one.paper  # told once
+        source = " · ".join(text for text in (paper, one.package) if text)
         table.add_row(
             one.name, one.changes, ", ".join(one.needs), cost, f"{one.meaning}{f' ({source})' if source else ''}"
         )

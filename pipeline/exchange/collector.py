@@ -176,10 +176,10 @@ class Benchmark:
         self.notes: Counter[tuple[str, str]] = Counter()
         """(reason, what) -> how often: what is told of the file without a row for each record."""
 
-    def edit(self, edit: Edit) -> bool:
+    def edit(self, edit: Edit, shared: bool = False) -> bool:
         """Take an edit; False (and a rejection) when it changes nothing or another edit changes the fact.
 
-        The same edit in several records is one: cases of MQuAKE share theirs.
+        The same edit in several records is one, which is noted but where records share theirs, as cases of MQuAKE do.
         """
         fact = (edit.relation, edit.subject)
         if not edit.subject_label.strip() or not edit.new_label.strip() or not edit.prompt.strip():
@@ -196,6 +196,8 @@ class Benchmark:
             return self.reject(
                 "contradicting_edits", edit, f"to {edit.new_label}, and to {self.edits[before].new_label}"
             )
+        if edit.edit_id in self.edits and not shared:
+            self.note("repeated_record", "an edit that an earlier record makes,")
         self.edits.setdefault(edit.edit_id, edit)
         return True
 

@@ -136,8 +136,6 @@ def _read_fact(benchmark: Benchmark, record: Record) -> None:
     carried = record.record("chronofacts") if record.has("chronofacts") else None
     split = carried.text("split") if carried else "test"
     edit = read_edit(carried.record("edit"), _own_fields(record)) if carried else _foreign_edit(record)
-    if edit.edit_id in benchmark.edits:
-        benchmark.note("repeated_record", "an edit that an earlier record makes,")
     if carried is None and edit.prompt and edit.subject_label not in edit.prompt:
         benchmark.note("subject_not_in_prompt", "a prompt that does not name its subject")
     if not benchmark.edit(edit):

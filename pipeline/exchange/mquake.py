@@ -36,7 +36,7 @@ def read_mquake(file: Path) -> Benchmark:
         for rewrite in record.records("requested_rewrite"):
             edit, split = _read_edit(record, rewrite, carried)
             edits.append(edit)
-            if benchmark.edit(edit):
+            if benchmark.edit(edit, shared=True):
                 benchmark.ask_directly(edit, split)
         _ask(benchmark, record, edits, carried)
         _add_sentences(benchmark, record, edits)

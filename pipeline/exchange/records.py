@@ -6,6 +6,7 @@ Leaves out: what the fields mean (each format's own module).
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 from chronofacts.schemas.documents import Unreadable, parse_json
 from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.parquet import LONGEST_TEXT
 
 __all__ = ["Record", "read_records", "read_text", "unread_fields", "write_records"]
 
@@ -44,16 +46,17 @@ class Record:
     """What the reader has asked for so far, of all records of the file."""
 
     def has(self, field: str) -> bool:
-        """Is the field there, and not null?"""
+        """Is the field there, and neither null nor NaN, as pandas writes an empty cell?"""
         self._note(field)
-        return self.values.get(field) is not None
+        value = self.values.get(field)
+        return value is not None and not _is_nan(value)
 
     def text(self, field: str) -> str:
         """A text; a number is taken as one."""
         value = self._value(field)
         if isinstance(value, str):
-            return value.strip()
-        if isinstance(value, int | float) and not isinstance(value, bool):
+            return self._bounded(field, value.strip())
+        if _is_number(value):
             return str(value)
         raise self.wrong(field, "a text", value)
 
@@ -64,7 +67,7 @@ class Record:
         texts = [item.strip() for item in listed if isinstance(item, str)]
         if len(texts) < len(listed):
             raise self.wrong(field, "a list of texts", value)
-        return [text for text in texts if text]
+        return [self._bounded(field, text) for text in texts if text]
 
     def answers(self, field: str) -> list[str]:
         """All texts of a text, a list, or a list of lists (KnowEdit has all three), each once, in order."""
@@ -75,7 +78,7 @@ class Record:
         value = self._value(field)
         if not isinstance(value, list) or not all(isinstance(row, list) for row in value):
             raise self.wrong(field, "a list of triples", value)
-        return [[str(cell) for cell in row] for row in value]
+        return [[self._bounded(field, str(cell)) for cell in row] for row in value]
 
     def record(self, field: str) -> Record:
         value = self._value(field)
@@ -101,6 +104,15 @@ class Record:
             f"found {json.dumps(found, ensure_ascii=False, default=str)[:60]}; is --format the file's format?"
         )
 
+    def _bounded(self, field: str, text: str) -> str:
+        """The text. Raises BadInput for one that no snapshot may hold."""
+        if len(text) > LONGEST_TEXT // 4 and len(text.encode()) > LONGEST_TEXT:
+            raise BadInput(
+                f"{self.file}, record {self.number}: {self.within}{field} is a text of more than "
+                f"{LONGEST_TEXT >> 20} MB ({text[:40]}…); shorten it, or take the record out"
+            )
+        return text
+
     def _note(self, field: str) -> None:
         self.known.asked.add(f"{_INDEX.sub('', self.within)}{field}")
 
@@ -119,12 +131,20 @@ class Record:
 
     def _flat(self, field: str, value: object) -> list[str]:
         if isinstance(value, str):
-            return [value.strip()] if value.strip() else []
-        if isinstance(value, int | float) and not isinstance(value, bool):
+            return [self._bounded(field, value.strip())] if value.strip() else []
+        if _is_number(value):
             return [str(value)]
         if not isinstance(value, list):
             raise self.wrong(field, "an answer or a list of answers", value)
         return [text for item in value for text in self._flat(field, item)]
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def read_records(file: Path) -> list[Record]:

@@ -106,6 +106,19 @@ def test_settings_choose_their_editor_and_a_preset_fills_what_they_leave_at_its_
 
 
 @pytest.mark.skipif(not can_tell(), reason="the system does not say how busy its cores are")
+def test_settings_that_no_method_takes_and_arguments_in_another_order_are_told(model: Any, tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer()
+    for wrong, mend in (
+        (cf.Lora(learning_rate=-1.0), "learning_rate = -1; it must be more than 0"),
+        (cf.Lora(rank="8"), "rank = '8' is a text; write a number"),  # type: ignore[arg-type]
+        (cf.Lora(seed=-1), "seed = -1"),
+    ):
+        with pytest.raises(cf.ChronoFactsError, match=mend):
+            cf.edit(model, tokenizer, FACTS, wrong)
+    with pytest.raises(cf.ChronoFactsError, match="in this order"):
+        cf.load(tmp_path, model, tokenizer)  # type: ignore[arg-type]
+
+
 def test_threads_are_looked_after_while_a_model_is_edited_asked_and_measured_and_not_between(model: Any) -> None:
     tokenizer, looked = tiny_tokenizer(), dict[str, bool]()
     doing = "edited"

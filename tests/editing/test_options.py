@@ -38,6 +38,11 @@ def test_the_run_seed_reaches_the_world_and_the_editors_unless_they_have_their_o
         (["lora"], {"dora": "perhaps"}, "write true or false"),
         (["lora"], {"targets": "attentoin"}, "did you mean 'attention'"),
         (["lora"], {"wordings": "prompt,clozes"}, "did you mean 'cloze'"),
+        (["lora"], {"seed": "-1"}, "must lie between 0 and"),
+        (["lora"], {"lora.seed": "99999999999999999999"}, "must lie between 0 and"),
+        (["lora"], {"lora.learning_rate": "-1"}, "must be more than 0"),
+        (["memory"], {"memory.alike": "nan"}, "is no number"),
+        (["lora"], {"threads": "0"}, "at least 1"),
         ([], {}, "no editor"),
     ],
 )

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from chronofacts.flows.cli import app
 from chronofacts.flows.commands.checks import last_days
-from chronofacts.flows.months import backfill, choose_since, endpoint_settings
+from chronofacts.flows.months import backfill, choose_since, endpoint_settings, make_month
 from chronofacts.pipeline.snapshots.store import open_store
-from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.pipeline.snapshots.stored import snapshot_of
 
 MONTHS = some.dates(datetime.date(1990, 1, 1), datetime.date(2090, 12, 31))
@@ -81,6 +81,28 @@ def test_the_command_makes_each_month_once(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, words).stdout == done.stdout
     assert [path.stat().st_mtime_ns for path in manifests] == written
     assert sorted(path.name for path in (tmp_path / "store-work").iterdir()) in ([], ["raw"])
+
+
+def test_a_month_in_the_store_is_taken_only_where_it_is_whole_and_told_where_it_is_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, day = open_store(str(tmp_path / "store")), datetime.date(2024, 1, 31)
+    store.add(snapshot_of(tmp_path / "made", day))
+
+    def take(source: str, *relations: str) -> str:
+        caplog.clear()
+        with caplog.at_level("WARNING"):
+            assert make_month(store, source, None, day, relations, "") == tmp_path / "store" / str(day)
+        return caplog.text
+
+    assert take("sample") == ""
+    assert "has other relations than are asked for" in take("sample", "P6")
+    assert "was made from sample, and not from dump.json.gz" in take("dump.json.gz")
+    file = next((tmp_path / "store" / str(day)).rglob("*.parquet"))
+    for damage in (lambda: file.write_bytes(b"x"), file.unlink):
+        damage()
+        with pytest.raises(CheckFailed, match=r"missing or changed .* remove .* again, which makes it anew"):
+            take("sample")
 
 
 def test_a_backfill_without_relations_is_one_of_all_relations(tmp_path: Path) -> None:

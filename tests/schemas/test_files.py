@@ -65,9 +65,29 @@ def test_a_folder_with_content_is_refused_and_an_empty_one_taken(tmp_path: Path)
         pass
 
 
-def test_a_full_disk_is_an_error_with_its_fix_and_leaves_nothing(tmp_path: Path) -> None:
+def test_what_another_run_made_meanwhile_is_kept_and_told(tmp_path: Path) -> None:
+    for before in (False, True):
+        out = tmp_path / f"out-{before}"
+        if before:
+            out.mkdir()
+        with pytest.raises(BadInput, match="made by another run meanwhile"), create_folder(out) as aside:
+            (aside / "file").touch()
+            out.mkdir(exist_ok=True)
+            (out / "theirs").touch()
+        assert [path.name for path in out.iterdir()] == ["theirs"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out-False", "out-True"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        ValueError(f"I/O error: No space left on device (os error {errno.ENOSPC})"),  # of a library in Rust
+    ],
+)
+def test_a_full_disk_is_an_error_with_its_fix_and_leaves_nothing(tmp_path: Path, error: Exception) -> None:
     with pytest.raises(CheckFailed, match=r"is full.*make room"), create_folder(tmp_path / "out"):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise error
     assert list(tmp_path.iterdir()) == []
 
 

@@ -102,7 +102,10 @@ def read_texts(sentences: pa.Table, file: str | None, most: int, avoided: Sequen
         rows = sentences.select(["form", "prompt", "answer", "held_out"]).to_pylist()
         texts = [f"{render(row['prompt'], row['form'])} {row['answer']}" for row in rows if not row["held_out"]]
     if not texts:
-        raise BadInput("there is no text to count keys on; name a file with --set statistics_text=FILE")
+        raise BadInput(
+            "there is no text to count keys on: a snapshot has sentences, facts of one's own bring none; give "
+            "statistics_text=FILE, with a sentence a line"
+        )
     texts = without_names(texts, avoided) or texts
     return texts[:: max(1, len(texts) // most)][:most]
 

@@ -158,7 +158,10 @@ def choose_texts(model: Any, tokenizer: Any, batch: EditBatch, settings: Trained
     if not settings.replay or not edits:
         return TrainingTexts(edits, [], preference=preference)
     if not batch.sentences.num_rows:
-        raise BadInput("the snapshot has no sentences to replay; use the editor without +replay")
+        raise BadInput(
+            "there are no sentences to replay: a snapshot has some, facts of one's own bring none; use the editor "
+            "without +replay"
+        )
     chats = isinstance(tokenizer, ChatTokenizer)
     past, others = choose_replay(batch, *settings.count_replayed(len(edits), chats), settings.seed)
     if settings.rehearses(chats):

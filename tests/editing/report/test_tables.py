@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -61,6 +62,14 @@ def test_tables_plots_and_json_call_a_metric_alike(experiment: Experiment, tmp_p
         assert f"<th scope=col>{heading(metric)}</th>" in page and f">{heading(metric)}</text>" in page
         assert f"| {heading(metric)} |" in told and heading(metric) in terminal_table([experiment.run])
     assert "neighbours kept" not in page and "reworded" not in page
+
+
+def test_where_one_editor_is_in_several_runs_every_row_names_its_run(run: Run, tmp_path: Path) -> None:
+    assert [state.label for state in states([run])] == [state.editor for state in states([run])]
+    only = next(iter(run.about["metrics"]))
+    other = replace(run, folder=tmp_path / "other", about={**run.about, "metrics": {only: run.about["metrics"][only]}})
+    labels = [state.label for state in states([run, other])]
+    assert labels == [*(f"{run.folder.name}/{editor}" for editor in run.about["metrics"]), f"other/{only}"]
 
 
 def test_every_figure_has_its_interval_and_the_number_of_its_questions(run: Run) -> None:

@@ -75,6 +75,11 @@ def test_a_template_that_every_prompt_begins_with_is_counted_once(
     assert plans[True, False] > 2 * plans[True, True]
 
 
+def test_a_short_context_bounds_what_is_tried() -> None:
+    model = tiny("gpt2")  # whose positions are a table
+    assert measure_costs(model, 10 * model.config.n_positions, 4).read > 0
+
+
 @pytest.mark.parametrize("family", CONFIGS)
 def test_what_a_token_costs_is_tried_with_every_family(family: str) -> None:
     model = tiny(family)
