@@ -54,7 +54,7 @@ REASONS: dict[str, tuple[str, str]] = {
     "no_label": ("changes", "The subject, the old or the new object has no name in the snapshot's language."),
     "unusable_label": ("changes", "A name cannot stand in a question (too long, control characters, an id)."),
     # Questions.
-    "said_twice": ("questions", "Another relation of the catalogue says the same change of the same subject."),
+    "said_twice": ("questions", "Another edit or question of the set asks the same with the same answer."),
     "foreign_title": ("questions", "An office has no name in the language of the questions."),
     "ambiguous_name": ("questions", "Two entities of the set share the name in the same relation."),
     "answer_in_question": ("questions", "The question gives its answer away."),

@@ -82,14 +82,16 @@ FROM subjects s JOIN names n ON n.id = s.subject AND n.kind = 'item' AND n.words
 GROUP BY relation, n.words HAVING count(*) > 1
 """)
 
-# The changes with the reason for which one becomes no edit, or null.
+# The changes with the reason for which one becomes no edit, or null. A city and its office ask one question: "Who is the
+# mayor of Prague?"
 JUDGED_CHANGES = creates("judged_changes", reads="changes names templates relation_facts shared_names")("""
 WITH prompts AS (
-    SELECT c.relation, c.subject, fill(t.form, s.label, s.label, '', '') AS text
-    FROM changes c JOIN names s ON s.id = c.subject AND s.kind = 'item'
+    SELECT c.relation, c.subject, plain_words(sentence(t.form, named_subject(r.article, s), s.label, '', '')) AS words
+    FROM changes c JOIN relation_facts r USING (relation) JOIN names s ON s.id = c.subject AND s.kind = 'item'
     JOIN templates t ON t.relation = c.relation AND t.use = 'now' AND t.number = 0
-)
-SELECT c.*,
+),
+judged AS (
+SELECT c.*, p.words AS asked,
     content_id(CAST(to_json([c.relation, c.subject, c.old_object, c.new_object,
         CAST(c.changed_on_earliest AS VARCHAR)]) AS VARCHAR)) AS edit_id,
     CASE
@@ -100,7 +102,7 @@ SELECT c.*,
         WHEN duplicate.subject IS NOT NULL THEN 'said_twice'
         WHEN shared.words IS NOT NULL THEN 'ambiguous_name'
         WHEN c.object_kind NOT IN ('string', 'year') AND (gives_away(s, n) OR coalesce(gives_away(s, o), false))
-            OR contains(plain_words(p.text), n.words) OR coalesce(contains(plain_words(p.text), o.words), false)
+            OR contains(p.words, n.words) OR coalesce(contains(p.words, o.words), false)
             THEN 'answer_in_question'
     END AS reason,
     s.label AS subject_label, o.label AS old_label, n.label AS new_label
@@ -113,6 +115,12 @@ JOIN prompts p ON p.relation = c.relation AND p.subject = c.subject
 LEFT JOIN shared_names shared ON shared.relation = c.relation AND shared.words = s.words
 LEFT JOIN changes duplicate ON duplicate.relation = r.duplicate_of AND duplicate.subject = c.subject
     AND duplicate.new_object = c.new_object AND duplicate.old_object IS NOT DISTINCT FROM c.old_object
+)
+SELECT * EXCLUDE (asked) REPLACE (CASE
+    WHEN reason IS NOT NULL THEN reason
+    WHEN min(new_object) OVER same_question <> max(new_object) OVER same_question THEN 'contradicting_answers'
+    WHEN row_number() OVER (same_question ORDER BY relation, subject) > 1 THEN 'said_twice' END AS reason)
+FROM judged WINDOW same_question AS (PARTITION BY reason IS NULL, asked)
 """)
 
 REJECTIONS = creates("rejections", reads="judged_changes stages")("""

@@ -195,14 +195,21 @@ DRAFT_WORDS = list_words("drafts", "draft_words")
 CHECKED_DRAFTS = creates("checked_drafts", reads="draft_words drafts names", drops="draft_words drafts")("""
 WITH contradicting AS (
     SELECT question_words FROM draft_words GROUP BY question_words HAVING min(answer_id) <> max(answer_id)
+),
+-- A city and its office ask one question.
+repeated AS (
+    SELECT w.draft FROM draft_words w JOIN drafts d ON d.rowid = w.draft WHERE d.kind = 'locality'
+    QUALIFY row_number() OVER (PARTITION BY w.question_words ORDER BY d.relation, d.subject) > 1
 )
 SELECT d.*, a.label AS answer, a.aliases AS answer_aliases, b.label AS answer_before, b.aliases AS before_aliases,
     a.fell_back AS answer_fell_back, coalesce(b.fell_back, false) AS before_fell_back,
     CASE WHEN contains(w.all_words, a.words) OR coalesce(contains(w.all_words, b.words), false)
             THEN 'answer_in_question'
-        WHEN c.question_words IS NOT NULL THEN 'contradicting_answers' END AS reason
+        WHEN c.question_words IS NOT NULL THEN 'contradicting_answers'
+        WHEN r.draft IS NOT NULL THEN 'said_twice' END AS reason
 FROM drafts d JOIN draft_words w ON w.draft = d.rowid
 LEFT JOIN contradicting c ON c.question_words = w.question_words
+LEFT JOIN repeated r ON r.draft = d.rowid
 JOIN names a ON a.id = d.answer_id AND a.kind = d.answer_kind
 LEFT JOIN names b ON b.id = d.before_id AND b.kind = d.answer_kind
 """)

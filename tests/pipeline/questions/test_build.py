@@ -6,7 +6,9 @@ import dataclasses
 import re
 from collections import Counter
 from functools import cache
+from pathlib import Path
 
+import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -96,6 +98,34 @@ def test_the_same_change_said_by_two_relations_is_one_edit() -> None:
     made = told.questions()
     assert made.edits["relation"].to_pylist() == ["office_holder"]
     assert reasons(made)["said_twice"] == 1
+
+
+def test_a_city_and_its_office_of_whom_one_question_asks_are_one_edit() -> None:
+    told = (
+        world().named("Q1", "Oldtown").named("Q5", "Mayor of Oldtown").person("Q2", "Ada Old").person("Q3", "Bea New")
+    )
+    told.changed("mayor", "Q1", "Q2", "Q3").changed("office_holder", "Q5", None, "Q3")
+    made = told.questions()
+    assert made.edits["prompt"].to_pylist() == ["Who is the mayor of Oldtown?"]
+    assert reasons(made)["said_twice"] == 1
+
+
+def test_a_city_and_its_office_of_whom_one_question_has_two_answers_are_no_edits() -> None:
+    told = (
+        world().named("Q1", "Oldtown").named("Q5", "Mayor of Oldtown").person("Q2", "Ada Old").person("Q3", "Bea New")
+    )
+    told.person("Q4", "Cat Moor").changed("mayor", "Q1", "Q2", "Q3").changed("office_holder", "Q5", "Q2", "Q4")
+    made = told.questions()
+    assert made.edits.num_rows == 0 and reasons(made)["contradicting_answers"] == 2
+
+
+def test_no_two_edits_of_single_values_and_no_two_locality_questions_of_the_sample_read_alike(
+    sample_snapshot: Path,
+) -> None:
+    edits, questions = (pq.read_table(sample_snapshot / name).to_pylist() for name in ("edits", "questions"))
+    asked = Counter(row["prompt"].casefold() for row in edits if row["kind"] not in ("addition", "removal"))
+    asked += Counter(row["question"].casefold() for row in questions if row["kind"] == "locality")
+    assert len(asked) > 500 and [text for text, times in asked.items() if times > 1] == []
 
 
 def test_a_name_that_leaves_out_whose_it_is_is_no_alias_to_ask_by() -> None:
