@@ -82,8 +82,8 @@ FROM subjects s JOIN names n ON n.id = s.subject AND n.kind = 'item' AND n.words
 GROUP BY relation, n.words HAVING count(*) > 1
 """)
 
-# The changes with the reason for which one becomes no edit, or null. A city and its office ask one question: "Who is the
-# mayor of Prague?"
+# The changes with the reason for which one becomes no edit, or null. A city and its office may ask one question:
+# "Who is the mayor of Prague?"
 JUDGED_CHANGES = creates("judged_changes", reads="changes names templates relation_facts shared_names")("""
 WITH prompts AS (
     SELECT c.relation, c.subject, plain_words(sentence(t.form, named_subject(r.article, s), s.label, '', '')) AS words

@@ -101,9 +101,7 @@ def test_the_same_change_said_by_two_relations_is_one_edit() -> None:
 
 
 def test_a_city_and_its_office_of_whom_one_question_asks_are_one_edit() -> None:
-    told = (
-        world().named("Q1", "Oldtown").named("Q5", "Mayor of Oldtown").person("Q2", "Ada Old").person("Q3", "Bea New")
-    )
+    told = world().named("Q1", "Oldtown").named("Q5", "Mayor of Oldtown").person("Q2", "Ada Old").person("Q3", "Bea")
     told.changed("mayor", "Q1", "Q2", "Q3").changed("office_holder", "Q5", None, "Q3")
     made = told.questions()
     assert made.edits["prompt"].to_pylist() == ["Who is the mayor of Oldtown?"]
@@ -111,9 +109,7 @@ def test_a_city_and_its_office_of_whom_one_question_asks_are_one_edit() -> None:
 
 
 def test_a_city_and_its_office_of_whom_one_question_has_two_answers_are_no_edits() -> None:
-    told = (
-        world().named("Q1", "Oldtown").named("Q5", "Mayor of Oldtown").person("Q2", "Ada Old").person("Q3", "Bea New")
-    )
+    told = world().named("Q1", "Oldtown").named("Q5", "Mayor of Oldtown").person("Q2", "Ada Old").person("Q3", "Bea")
     told.person("Q4", "Cat Moor").changed("mayor", "Q1", "Q2", "Q3").changed("office_holder", "Q5", "Q2", "Q4")
     made = told.questions()
     assert made.edits.num_rows == 0 and reasons(made)["contradicting_answers"] == 2
