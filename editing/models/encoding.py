@@ -106,7 +106,11 @@ def encode(tokenizer: Any, prompts: Sequence[str], answers: Sequence[str], conte
         merged = joint[: len(own)] != own or len(joint) == len(own)
         ids = [*lead, *(own + plain([answer])[0] if merged else joint)]
         if context is not None and len(ids) + 1 > context:
-            raise BadInput(f"{prompt[:80]!r} has {len(ids) + 1} tokens, more than the model's context of {context}")
+            around = " with its chat template (--set chat=no asks without it)" if chat else ""
+            raise BadInput(
+                f"{prompt[:80]!r} and its answer have {len(ids) + 1} tokens{around}, more than the model's context of "
+                f"{context}; take a model with a longer one"
+            )
         encoded.append(Encoded(tuple(ids + tail), len(lead) + len(own), len(ids), merged))
     return encoded
 

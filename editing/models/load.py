@@ -115,7 +115,8 @@ def _load_folder(folder: Path, name: str, dtype: str, device_map: str | None) ->
     with library_errors(partial(_unreadable, name)):
         try:
             _check_size(AutoConfig.from_pretrained(folder, trust_remote_code=False), held, name)
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            with library_errors(partial(_no_tokenizer, name)):
+                tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder, dtype=DTYPES[dtype], use_safetensors=True, trust_remote_code=False, output_loading_info=True,
                 ignore_mismatched_sizes=True,
@@ -150,6 +151,13 @@ def _load_merged(folder: Path, name: str, dtype: str, device_map: str | None) ->
         with library_errors(partial(_unreadable, name)):
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     return merged.requires_grad_(True), tokenizer
+
+
+def _no_tokenizer(name: str, reason: str) -> BadInput:
+    return BadInput(
+        f"the model {name!r} has no tokenizer that can be read ({reason}); put tokenizer.json and tokenizer_config.json "
+        "beside its weights"
+    )
 
 
 def _unreadable(name: str, reason: str) -> BadInput:

@@ -140,6 +140,8 @@ def _locality(edit: collector.Edit, question: str, answer: str) -> Question:
 
 def _edit(file: Path, place: str, row: Mapping[str, Any]) -> Edit:
     values = {name: value for name, value in row.items() if value not in (None, "", [], {})}
+    if empty := [name for name in ("prompt", "target") if name in row and name not in values]:
+        raise BadInput(f"{file}, {place}: the {empty[0]} is empty; write one")
     if unknown := sorted(str(name) for name in values.keys() - set(COLUMNS)):
         raise BadInput(f"{file}, {place}: there is no field {unknown[0]!r}; a fact has {', '.join(COLUMNS)}")
     try:

@@ -196,3 +196,9 @@ def test_a_snapshot_of_a_world_nobody_wrote_down_is_told(tmp_path: Path) -> None
     with pytest.raises(BadInput, match="no sentences to learn a small world from"):
         run_experiment(snapshot, "small-world", read_settings(["lora"], {}), tmp_path / "R")
     assert not (tmp_path / "R").exists()
+
+
+def test_a_model_folder_without_a_tokenizer_says_so(tmp_path: Path) -> None:
+    tiny("llama").save_pretrained(tmp_path / "bare")
+    with pytest.raises(BadInput, match=r"has no tokenizer that can be read .* put tokenizer\.json"):
+        load_model(str(tmp_path / "bare"))

@@ -42,6 +42,7 @@ def test_csv_and_json_lines_give_the_same_facts(tmp_path: Path) -> None:
         ("a.csv", "", "no facts"),
         ("a.csv", 'prompt,target\n"Who', "no CSV"),
         ("a.jsonl", '{"prompt": "Who?", "target": 3}\n', "record 1"),
+        ("a.jsonl", '{"prompt": "", "target": "Jane"}\n', "the prompt is empty"),
         ("a.jsonl", '{"prompt": "Who?", "target": "Jane", "paraphrases": "Who now?"}\n', "record 1"),
         ("a.json", '{"prompt": "Who?"}', "no list"),
         ("a.json", '[["Who?", "Jane"]]', "record 1"),
