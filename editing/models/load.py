@@ -155,8 +155,8 @@ def _load_merged(folder: Path, name: str, dtype: str, device_map: str | None) ->
 
 def _no_tokenizer(name: str, reason: str) -> BadInput:
     return BadInput(
-        f"the model {name!r} has no tokenizer that can be read ({reason}); put tokenizer.json and tokenizer_config.json "
-        "beside its weights"
+        f"the model {name!r} has no tokenizer that can be read ({reason}); put tokenizer.json and "
+        "tokenizer_config.json beside its weights"
     )
 
 
