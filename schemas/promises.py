@@ -28,7 +28,7 @@ PROMISES: dict[str, str] = {
     "timeline_statements_exist": "every statement behind a timeline is there",
     "question_edits_exist": "every edit that a question names is there",
     "edit_is_asked": "every edit has its edit question",
-    "edit_names_exist": "every QID of an edit is an entity with that name",
+    "edit_names_exist": "every QID of an edit is an entity with a name",
     # Edits.
     "labels_are_names": "no label is missing or an id",
     "values_differ": "old and new value of an edit differ",
@@ -71,5 +71,12 @@ PROMISES: dict[str, str] = {
     "set_preserved": "what is preserved stays by every edit of the set",
     "set_not_given_away": "no question about a set names one of its values",
     "set_guard_unmoved": "a set that guards an edit has not moved",
+    # Words.
+    "target_is_named": "what an edit writes is the name of its value",
+    "edit_asked_as_told": "an edit is asked by its prompt and answered by what it writes",
+    "wordings_of_the_edit": "a paraphrase and a cloze are words of their edit",
+    "called_by_name": "every entity is called by its name, and every literal by its value",
+    "question_names_subject": "every question names its subject",
+    "question_id_is_hash": "every question_id is the hash of its question",
     "known_reasons": "every reason is in the closed list",
 }

@@ -16,7 +16,7 @@ NEED_STATEMENTS = frozenset({
     "edit_statements_exist", "edit_has_statements", "change_in_window", "nothing_held_before", "nobody_is_stated",
     "facts_certain", "facts_stated", "facts_uncontradicted", "left_alone", "left_before_since", "chain_joined",
     "answer_not_given_away", "one_answer_per_text", "set_by_timelines", "set_stated", "set_uncontradicted",
-    "left_by_stated_end",
+    "left_by_stated_end", "wordings_of_the_edit", "called_by_name", "question_id_is_hash", "question_names_subject",
 })  # fmt: skip
 """What only a snapshot made from statements can promise. An imported benchmark has neither statements nor dates, and
 its wordings are what its authors made them."""

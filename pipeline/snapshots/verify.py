@@ -19,6 +19,7 @@ import duckdb
 
 from chronofacts.pipeline.snapshots.invariants import BLAMED, INVARIANTS, MACROS, NEED_STATEMENTS, PREPARED
 from chronofacts.pipeline.snapshots.set_invariants import SET_INVARIANTS, SETS_PREPARED
+from chronofacts.pipeline.snapshots.text_invariants import TEXT_INVARIANTS, TEXT_MACROS, TEXTS_PREPARED
 from chronofacts.pipeline.storage.early_days import read_back_columns
 from chronofacts.pipeline.storage.parquet_stream import read_batches
 from chronofacts.pipeline.storage.session import connect, files_in
@@ -81,7 +82,8 @@ def invariants_for(manifest: SnapshotManifest) -> dict[str, str]:
     """
     rows = sum(entry.rows for name, entry in manifest.files.items() if name.startswith(("statements/", "timelines/")))
     left_out = NEED_STATEMENTS if manifest.origin != WIKIDATA and not rows else frozenset[str]()
-    return {id_: sql for id_, sql in (INVARIANTS | SET_INVARIANTS).items() if id_ not in left_out}
+    promised = INVARIANTS | SET_INVARIANTS | TEXT_INVARIANTS
+    return {id_: sql for id_, sql in promised.items() if id_ not in left_out}
 
 
 @contextmanager
@@ -97,6 +99,7 @@ def open_tables(snapshot: Path, manifest: SnapshotManifest) -> Iterator[duckdb.D
                 rows = f"FROM read_{name}"
             connection.execute(f"CREATE VIEW {name} AS {rows}")
         connection.execute(MACROS)
+        connection.execute(TEXT_MACROS)
         days = [manifest.since, manifest.as_of]
         connection.execute("CREATE TABLE days AS SELECT $1::DATE AS since, $2::DATE AS as_of", days)
         connection.execute("SET VARIABLE language = $1::VARCHAR", [manifest.language])
@@ -108,6 +111,7 @@ def find_broken(connection: duckdb.DuckDBPyConnection, manifest: SnapshotManifes
     """The promises that the tables of a connection break, in the order of `INVARIANTS`."""
     connection.execute(PREPARED)
     connection.execute(SETS_PREPARED)
+    connection.execute(TEXTS_PREPARED)
     connection.execute(
         "CREATE OR REPLACE TABLE misnumbered_edits AS SELECT unnest($1) AS edit_id", [_find_misnumbered(connection)]
     )

@@ -42,7 +42,10 @@ PART = {
         WHERE statement_id IN (SELECT unnest(statement_ids) FROM kept_timelines) OR (subject, property) IN (
         SELECT (hop.subject, hop.property) FROM kept_questions, unnest(chain) AS h(hop) WHERE hop.day IS NOT NULL)""",
     "entities": """FROM entities
-        WHERE qid IN (SELECT subject FROM kept_timelines UNION ALL SELECT object FROM kept_timelines)""",
+        WHERE qid IN (SELECT subject FROM kept_timelines UNION ALL SELECT object FROM kept_timelines
+            UNION ALL SELECT unnest([subject, answer_id, answer_before_id]) FROM kept_questions
+            UNION ALL SELECT unnest([hop.subject, hop.object, hop.object_before])
+            FROM kept_questions, unnest(chain) AS h(hop))""",
     "rejections": "FROM rejections SEMI JOIN part USING (subject)",
 }
 

@@ -16,6 +16,7 @@ from chronofacts.flows.cli import app
 from chronofacts.pipeline.exchange import EXPORTS, IMPORTS, export_snapshot, import_benchmark, import_snapshot
 from chronofacts.pipeline.snapshots.invariants import INVARIANTS, NEED_STATEMENTS
 from chronofacts.pipeline.snapshots.set_invariants import SET_INVARIANTS
+from chronofacts.pipeline.snapshots.text_invariants import TEXT_INVARIANTS
 from chronofacts.pipeline.snapshots.verify import invariants_for, verify
 from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.schemas.errors import BadInput
@@ -111,7 +112,7 @@ def test_the_same_file_gives_the_same_bytes(
 
 
 def test_what_is_said_of_wikidata_is_checked_of_wikidata_only(sample_snapshot: Path) -> None:
-    every = set(INVARIANTS) | set(SET_INVARIANTS)
+    every = set(INVARIANTS) | set(SET_INVARIANTS) | set(TEXT_INVARIANTS)
     assert every > NEED_STATEMENTS
     manifest = read_manifest(sample_snapshot)
     empty = {name: entry for name, entry in manifest.files.items() if not name.startswith(("statements", "timelines"))}

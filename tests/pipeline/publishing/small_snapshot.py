@@ -100,8 +100,9 @@ def _add_office(
         question = prompt if kind == "edit" else f"{names[office]} is held by"
         rows["questions"].append(
             {
-                "question_id": _hash(kind, edit_id, question), "edit_ids": [edit_id], "kind": kind, "hops": 1,
-                "edited_hops": 1, "relation": "office_holder", "subject": office, "subject_label": names[office],
+                "question_id": _question_id(kind, f"{office}\x1eoffice_holder\x1e{new}", question),
+                "edit_ids": [edit_id], "kind": kind, "hops": 1, "edited_hops": 1,
+                "relation": "office_holder", "subject": office, "subject_label": names[office],
                 "question": question, "phrasings": [], "answer": names[new], "answer_id": new,
                 "answer_aliases": [], "answer_before": names[old], "answer_before_id": old,
                 "answer_before_aliases": [], "answer_set": [],
@@ -133,3 +134,7 @@ def _statement(
 def _hash(*content: str) -> str:
     text = json.dumps(list(content), ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _question_id(*content: str) -> str:
+    return hashlib.sha256("\x1f".join(content).encode()).hexdigest()[:16]

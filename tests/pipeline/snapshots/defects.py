@@ -46,6 +46,18 @@ STATED = "every fact used is stated, by a statement that may count"
 
 CERTAIN = "every fact used is certain on its day, by the timelines"
 
+NAMED = "every entity is called by its name, and every literal by its value"
+
+WRITTEN = "what an edit writes is the name of its value"
+
+ASKED = "an edit is asked by its prompt and answered by what it writes"
+
+WORDED = "a paraphrase and a cloze are words of their edit"
+
+HASHED = "every question_id is the hash of its question"
+
+SUBJECT_NAMED = "every question names its subject"
+
 # promise -> (what breaks it, the promises that cannot but break with it)
 DEFECTS: dict[str, tuple[Sequence[str], set[str]]] = {
     "every statement_id is unique": (["INSERT INTO statements SELECT * FROM statements LIMIT 1"], set()),
@@ -71,11 +83,15 @@ DEFECTS: dict[str, tuple[Sequence[str], set[str]]] = {
          f"AND list_contains(edit_ids, (SELECT edit_id FROM edits WHERE {EDIT}))"],
         set(),
     ),
-    "every QID of an edit is an entity with that name": (
-        [f"UPDATE entities SET label = NULL WHERE qid = (SELECT subject FROM edits WHERE {EDIT})"], set(),
+    "every QID of an edit is an entity with a name": (
+        [f"UPDATE entities SET label = NULL WHERE qid = (SELECT subject FROM edits WHERE {EDIT})"], {NAMED},
     ),
-    "no label is missing or an id": ([f"UPDATE edits SET new_label = new_object WHERE {EDIT}"], set()),
-    "old and new value of an edit differ": ([f"UPDATE edits SET old_label = upper(new_label) WHERE {EDIT}"], set()),
+    "no label is missing or an id": (
+        [f"UPDATE edits SET new_label = new_object WHERE {EDIT}"], {NAMED, WRITTEN},
+    ),
+    "old and new value of an edit differ": (
+        [f"UPDATE edits SET old_label = upper(new_label) WHERE {EDIT}"], {NAMED, WRITTEN},
+    ),
     "a modification has an old value, an injection and an update none": (
         [f"UPDATE edits SET kind = 'modification' WHERE {INJECTION}"], set(),
     ),
@@ -87,7 +103,7 @@ DEFECTS: dict[str, tuple[Sequence[str], set[str]]] = {
          f"old_object AS new_object, old_label AS new_label) FROM edits WHERE {EDIT}"],
         {"every edit_id is unique", "every edit_id is the hash of its edit", CERTAIN, STATED,
          "no statement with both dates contradicts a fact used", "an edited hop is its edit",
-         "nobody holds anything after death"},
+         "nobody holds anything after death", WRITTEN},
     ),
     "that nobody held it at since is stated, or the subject began later": (
         [f"UPDATE edits SET kind = 'injection', before = 'nobody' WHERE {UPDATE}"], set(),
@@ -138,30 +154,33 @@ DEFECTS: dict[str, tuple[Sequence[str], set[str]]] = {
         {LEFT},
     ),
     "a chain is joined": ([f"UPDATE questions SET hops = hops + 1 WHERE {question('locality')}"], set()),
-    "a chain ends in its answer": ([f"UPDATE questions SET answer_id = 'Q99999999' WHERE {question('edit')}"], set()),
+    "a chain ends in its answer": (
+        [f"UPDATE questions SET answer_id = 'Q99999999' WHERE {question('edit')}"], {NAMED},
+    ),
     "an edited hop is its edit": (
         [f"UPDATE questions SET edit_ids = [] WHERE {question('paraphrase')}"], set(),
     ),
     "every changed fact in a chain is told as edited": ([hop("edit_id := NULL", "paraphrase")], set()),
     "a question about a change has two answers": (
-        [f"UPDATE questions SET answer_before = answer WHERE {question('edit')}"], set(),
+        [f"UPDATE questions SET answer_before = answer WHERE {question('edit')}"], {NAMED, ASKED},
     ),
     "a locality answer has not moved": (
-        [f"UPDATE questions SET answer_before_id = 'Q99999999' WHERE {question('locality')}"], set(),
+        [f"UPDATE questions SET answer_before_id = 'Q99999999' WHERE {question('locality')}"], {NAMED},
     ),
     "a history question asks about the past": (
-        [f"UPDATE questions SET kind = 'timeline' WHERE {question('history')}"], set(),
+        [f"UPDATE questions SET kind = 'timeline' WHERE {question('history')}"], {HASHED},
     ),
     "every question has at least one answer and a text": (
-        [f"UPDATE questions SET answer = ' ' WHERE {question('locality')}"], set(),
+        [f"UPDATE questions SET answer = ' ' WHERE {question('locality')}"], {NAMED},
     ),
     "no question contains its answer": (
-        [f"UPDATE questions SET question = concat('Is it ', answer, '?') WHERE {question('edit')}"], set(),
+        [f"UPDATE questions SET question = concat('Is it ', answer, '?') WHERE {question('edit')}"],
+        {ASKED, HASHED, SUBJECT_NAMED},
     ),
     "one text has one answer": (
         ["UPDATE questions SET question = (SELECT question FROM questions "
          f"WHERE {question('edit')}) WHERE {question('locality')}"],
-        set(),
+        {HASHED, SUBJECT_NAMED},
     ),
     "a name of another language is told": (
         [f"UPDATE entities SET label_language = 'fr' WHERE qid = (SELECT subject FROM edits WHERE {EDIT})"], set(),
@@ -184,6 +203,16 @@ DEFECTS: dict[str, tuple[Sequence[str], set[str]]] = {
          f"WHERE {EDIT}"],
         set(),
     ),
+    NAMED: (
+        ["UPDATE entities SET label = 'Atlantis', label_language = 'en' WHERE qid = "
+         f"(SELECT subject FROM edits WHERE {EDIT})"],
+        set(),
+    ),
+    WRITTEN: ([f"UPDATE edits SET target_old = 'Nobody At All' WHERE {EDIT}"], {ASKED}),
+    ASKED: ([f"UPDATE edits SET prompt = 'What is 2+2?' WHERE {EDIT}"], set()),
+    WORDED: ([f"UPDATE edits SET cloze = 'Two and two are' WHERE {EDIT}"], set()),
+    HASHED: ([f"UPDATE questions SET question = concat(question, ' Now?') WHERE {question('locality')}"], set()),
+    SUBJECT_NAMED: ([f"UPDATE questions SET question = 'What is 2+2?' WHERE {question('locality')}"], {HASHED}),
 }  # fmt: skip
 
 

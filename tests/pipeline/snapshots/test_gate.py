@@ -12,10 +12,12 @@ import pytest
 
 from chronofacts.pipeline.snapshots.gate import AT_LEAST, SHARE
 from chronofacts.pipeline.snapshots.summary import summarise
+from chronofacts.pipeline.snapshots.text_invariants import TEXT_INVARIANTS
 from chronofacts.pipeline.snapshots.verify import verify
 from chronofacts.pipeline.snapshots.write import read_table, write_valid
 from chronofacts.schemas.errors import CheckFailed
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
+from chronofacts.schemas.promises import PROMISES
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
 from tests.pipeline.publishing.small_snapshot import make_snapshot
 from tests.pipeline.snapshots.damage import written
@@ -26,7 +28,7 @@ pytestmark = pytest.mark.sets_aside
 
 WRONG_EDIT = [f"UPDATE edits SET old_label = upper(new_label) WHERE {EDIT}"]
 WRONG_QUESTION = [f"UPDATE questions SET answer_before_id = 'Q99999999' WHERE {question('locality')}"]
-WRONG_EDIT_QUESTION = [f"UPDATE questions SET answer_before = answer WHERE {question('edit')}"]
+WRONG_EDIT_QUESTION = [f"UPDATE questions SET answer_id = 'Q99999999' WHERE {question('edit')}"]
 NOBODY_ANSWERS = DEFECTS["every statement_id is unique"][0]
 
 
@@ -101,9 +103,17 @@ def test_an_edit_whose_own_question_is_wrong_goes_with_it(
 ) -> None:
     manifest, out = without_its_question
     assert verify(out) == []
-    assert manifest.set_aside["two_answers"] == {"questions": 1}
+    assert manifest.set_aside["chain_ends_in_answer"] == {"questions": 1}
     assert manifest.set_aside["edit_is_asked"]["edits"] == 1
     assert len(ids(part_of_the_sample, "edits") - ids(out, "edits")) == 1
+
+
+@pytest.mark.parametrize("promise", TEXT_INVARIANTS)
+def test_a_row_whose_words_are_wrong_is_set_aside(part_of_the_sample: Path, tmp_path: Path, promise: str) -> None:
+    changes, _ = DEFECTS[PROMISES[promise]]
+    manifest, out = written(part_of_the_sample, changes, tmp_path)
+    assert verify(out) == [] and promise in manifest.set_aside
+    assert 0 < len(set_aside(out)) < 60
 
 
 def test_what_was_set_aside_is_told_in_the_card_and_by_inspect(
@@ -172,7 +182,7 @@ def test_more_than_a_hundredth_is_a_fault_of_the_program(
     shutil.rmtree(out)
     with pytest.raises(CheckFailed, match=f"{allowed + 1} of {rows} {table}s break one, more than 1%"):
         written(many_edits, [change.format(allowed + 1)], tmp_path)
-    assert len(verify(tmp_path / "out.broken")) == 1
+    assert verify(tmp_path / "out.broken")[0].count == allowed + 1
 
 
 def test_one_bad_edit_of_three_costs_itself_alone_and_is_told_in_one_line(

@@ -8,19 +8,23 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from chronofacts.pipeline.snapshots.invariants import INVARIANTS
+from chronofacts.pipeline.snapshots.invariants import INVARIANTS, MACROS
 from chronofacts.pipeline.snapshots.set_invariants import SET_INVARIANTS
+from chronofacts.pipeline.snapshots.text_invariants import TEXT_INVARIANTS, TEXT_MACROS
 from chronofacts.pipeline.snapshots.verify import Problem, require_valid, verify
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from chronofacts.schemas.files import sha256_of
 from chronofacts.schemas.promises import PROMISES
 from chronofacts.schemas.reasons import REASONS, explain
 from chronofacts.schemas.tables import SNAPSHOT_TABLES
-from tests.pipeline.snapshots.defects import DEFECTS, in_memory, plant
+from tests.pipeline.snapshots.defects import DEFECTS, EDIT, in_memory, plant, question
+
+KINDS = ("edit", "paraphrase", "cloze", "alias", "multi_hop", "locality", "history", "timeline")
 
 
 @pytest.fixture
@@ -49,12 +53,12 @@ def test_what_is_broken_in_the_files_is_found_and_raised(snapshot: Path) -> None
 
 
 def test_every_promise_has_a_defect_that_breaks_it() -> None:
-    assert {PROMISES[id_] for id_ in INVARIANTS} == set(DEFECTS)
+    assert {PROMISES[id_] for id_ in INVARIANTS | TEXT_INVARIANTS} == set(DEFECTS)
 
 
 def test_every_promise_has_one_id_and_is_a_reason_for_a_rejection() -> None:
     of_files = {"files_there", "no_foreign_file", "no_links", "files_as_written", "tables_there"}
-    ids = [*INVARIANTS, *SET_INVARIANTS]
+    ids = [*INVARIANTS, *SET_INVARIANTS, *TEXT_INVARIANTS]
     assert len(set(ids)) == len(ids) == len({PROMISES[id_] for id_ in ids})
     assert {*ids} | of_files == set(PROMISES)
     assert all(REASONS[code][0] == "verify" and sentence in explain(code) for code, sentence in PROMISES.items())
@@ -69,6 +73,65 @@ def test_a_planted_defect_is_found_by_the_name_of_the_promise_that_it_breaks(
     assert promise in found
     assert set(found) <= {promise} | implied
     assert found[promise].count > 0 and found[promise].examples
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_answer_that_is_not_the_name_of_its_id_is_found(
+    find: Callable[[Sequence[str]], dict[str, Problem]], kind: str
+) -> None:
+    found = find([f"UPDATE questions SET answer = 'Nobody At All' WHERE {question(kind)}"])
+    assert "every entity is called by its name, and every literal by its value" in found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_question_of_other_words_is_found(find: Callable[[Sequence[str]], dict[str, Problem]], kind: str) -> None:
+    found = find([f"UPDATE questions SET question = 'What is 2+2?' WHERE {question(kind)}"])
+    assert {"every question_id is the hash of its question", "every question names its subject"} <= set(found)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "target_new = 'Nobody At All'",
+        "target_old = NULL",
+        "subject_label = 'Atlantis'",
+        "new_label = 'Nobody At All', target_new = 'Nobody At All'",
+        "new_aliases = ['Nobody At All']",
+        "prompt = 'What is 2+2?'",
+        "paraphrases = ['What is 2+2?']",
+        "cloze = 'Two and two are'",
+    ],
+)
+def test_words_of_an_edit_that_its_tables_contradict_are_found_and_the_edit_answers_for_them(
+    find: Callable[[Sequence[str]], dict[str, Problem]], change: str
+) -> None:
+    found = find([f"UPDATE edits SET {change} WHERE {EDIT}"])
+    assert found and all(example.startswith("edit ") for problem in found.values() for example in problem.examples)
+
+
+def test_another_name_of_an_entity_is_not_taken_for_its_own(
+    find: Callable[[Sequence[str]], dict[str, Problem]],
+) -> None:
+    found = find([f"UPDATE edits SET new_label = concat('New ', new_label) WHERE {EDIT}"])
+    assert "every entity is called by its name, and every literal by its value" in found
+
+
+@pytest.mark.parametrize(
+    ("name", "literal", "told"),
+    [
+        ("1,234,567", "+1234567", True),
+        ("1.234.567,5", "+1234567.50", True),
+        ("-12", "-12", True),
+        ("12", "+1200", False),
+        ("12", "-12", False),
+        ("many", "+12", False),
+    ],
+)
+def test_a_number_is_told_in_figures_however_a_language_divides_them(name: str, literal: str, told: bool) -> None:
+    with duckdb.connect() as connection:
+        connection.execute(MACROS + TEXT_MACROS)
+        said = connection.execute("SELECT says_number($1, $2::DECIMAL(38, 6))", [name, literal.lstrip("+")])
+        assert said.fetchall() == [(told,)]
 
 
 def flip_a_byte(snapshot: Path) -> None:
