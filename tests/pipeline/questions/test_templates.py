@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 
 import duckdb
 import pytest
@@ -149,3 +150,23 @@ def test_moving_relations_are_known_in_both_directions(words: duckdb.DuckDBPyCon
 def test_the_vocabulary_is_made_of_the_questions_words() -> None:
     words = list_vocabulary(load_catalogue(), "en")
     assert {"who", "head", "government"} <= set(words) and "france" not in words
+
+
+# What stands beside such a verb is its subject, since it takes no object.
+SINGULAR = re.compile(
+    r"\b(behoort|behoorde|inwoners heeft|is|ligt|lag|sloot|trad|vertrok|was|werd|wordt|zegde) X\b"
+    r"|\bX (\w+ )*lid (is|was|werd)\b|^X (is|was)\b"
+)
+OF_COUNTRIES = (
+    "anthem", "capital", "continent", "currency", "form_of_government", "head_of_government", "head_of_state",
+    "legislature", "member_of", "official_language", "official_name", "population",
+)  # fmt: skip
+
+
+def test_no_dutch_wording_has_a_country_as_the_subject_of_a_singular_verb(woorden: duckdb.DuckDBPyConnection) -> None:
+    rows = woorden.execute(
+        "SELECT relation, sentence(form, 'X', 'X', 'in 2020', 'O') FROM templates WHERE list_contains($1, relation)",
+        [OF_COUNTRIES],
+    ).fetchall()
+    assert {relation for relation, _ in rows} == set(OF_COUNTRIES)
+    assert [text for _, text in rows if SINGULAR.search(text)] == []
