@@ -26,9 +26,9 @@ def known_until(model: str, path: Path = CUTOFFS_PATH) -> datetime.date:
     stated = read_toml(path)
     if model not in stated:
         near = difflib.get_close_matches(model, stated, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"did you mean {near[0]!r}? " if near else ""
         raise BadInput(
-            f"no stated cutoff is known of the model {model!r}{hint} Known: {', '.join(stated)}; or give a day"
+            f"no stated cutoff is known of the model {model!r}; {hint}known are {', '.join(stated)}; or give a day"
         )
     month = datetime.date.fromisoformat(f"{stated[model]['until']}-01")
     return (month + datetime.timedelta(days=32)).replace(day=1)
