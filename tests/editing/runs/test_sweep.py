@@ -84,7 +84,7 @@ def test_members_share_what_the_frozen_layers_give(
 
 
 def test_a_sweep_in_which_nothing_can_be_trained_says_so(model_and_tokenizer: Any, snapshot: Snapshot) -> None:
-    grid = read_grid("alpha=nan", LORA)
+    grid = read_grid("alpha=inf", LORA)
     with pytest.raises(CheckFailed, match="lower learning_rate"):
         sweep(grid, *model_and_tokenizer, material(snapshot))
 
