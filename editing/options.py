@@ -64,8 +64,8 @@ def _check_value(name: str, value: Any, what: str) -> None:
         raise BadInput(f"{what} is no number")
     if name == "seed" and isinstance(value, int) and not 0 <= value <= LARGEST_SEED:
         raise BadInput(f"{what} = {value}; it must lie between 0 and {LARGEST_SEED}")
-    if name == "learning_rate" and isinstance(value, int | float) and value <= 0:
-        raise BadInput(f"{what} = {value:g}; it must be more than 0")
+    if name == "learning_rate" and isinstance(value, int | float) and value < 0:
+        raise BadInput(f"{what} = {value:g}; it must be at least 0")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

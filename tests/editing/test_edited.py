@@ -109,7 +109,7 @@ def test_settings_choose_their_editor_and_a_preset_fills_what_they_leave_at_its_
 def test_settings_that_no_method_takes_and_arguments_in_another_order_are_told(model: Any, tmp_path: Path) -> None:
     tokenizer = tiny_tokenizer()
     for wrong, mend in (
-        (cf.Lora(learning_rate=-1.0), "learning_rate = -1; it must be more than 0"),
+        (cf.Lora(learning_rate=-1.0), "learning_rate = -1; it must be at least 0"),
         (cf.Lora(rank="8"), "rank = '8' is a text; write a number"),  # type: ignore[arg-type]
         (cf.Lora(seed=-1), "seed = -1"),
     ):

@@ -40,7 +40,7 @@ def test_the_run_seed_reaches_the_world_and_the_editors_unless_they_have_their_o
         (["lora"], {"wordings": "prompt,clozes"}, "did you mean 'cloze'"),
         (["lora"], {"seed": "-1"}, "must lie between 0 and"),
         (["lora"], {"lora.seed": "99999999999999999999"}, "must lie between 0 and"),
-        (["lora"], {"lora.learning_rate": "-1"}, "must be more than 0"),
+        (["lora"], {"lora.learning_rate": "-1"}, "must be at least 0"),
         (["memory"], {"memory.alike": "nan"}, "is no number"),
         (["lora"], {"threads": "0"}, "at least 1"),
         ([], {}, "no editor"),
