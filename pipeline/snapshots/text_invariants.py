@@ -21,10 +21,10 @@ CREATE MACRO says_number(text, number) AS starts_with(text, '-') = (number < 0) 
         ELSE rtrim(digits(text), '0') = rtrim(digits(number::VARCHAR), '0') END;
 """
 
-# Every name by which an edit or a question calls an entity or a literal.
+# Every name by which an edit or a question calls an entity or a literal; a view, since a large set has many millions.
 # told: name, alias (a question by another name) or aliases (other right answers, one a row).
 TEXTS_PREPARED = """
-CREATE OR REPLACE TABLE names_to_check AS
+CREATE OR REPLACE VIEW names_to_check AS
 WITH hops AS (SELECT question_id, unnest(chain) AS hop FROM questions),
 members AS (
     SELECT edit_id, NULL AS question_id, unnest(stays) AS value FROM edits
