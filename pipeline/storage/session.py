@@ -41,11 +41,15 @@ def connect(
 
     memory_gib: DuckDB's own bound; beyond it joins and sorts spill to the folder `spill`, by default the
     system's temporary folder.
-    alone: a database that nobody used before and nobody uses again, whatever is set in it.
+    alone: a database that nobody used before and nobody uses again, whatever is set in it. What the stages before it
+    keep for the next goes to the system first, since it takes all the memory that it may.
     Results come unordered (`preserve_insertion_order` off): every stage sorts what it returns.
     Raises CheckFailed where what is read is damaged, or finds no room.
     """
     folder = spill or Path(tempfile.gettempdir())
+    if alone:
+        _close_idle()
+        pa.default_memory_pool().release_unused()
     database = duckdb.connect(":memory:") if alone else _take_idle()
     connection, unharmed = database.cursor(), False
     try:

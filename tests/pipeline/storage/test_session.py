@@ -89,6 +89,14 @@ def test_a_database_in_which_something_failed_is_not_used_again(tmp_path: Path) 
     assert session._idle == []
 
 
+def test_a_database_of_its_own_has_the_memory_that_stages_before_it_kept() -> None:
+    with connect() as connection:
+        connection.execute("SELECT 1").fetchall()
+    assert session._idle
+    with connect(alone=True):
+        assert session._idle == []
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_child_makes_its_own_database() -> None:
     with connect() as connection:
