@@ -51,9 +51,9 @@ def check_fields(settings: Any, what: str) -> None:
     """Settings that somebody made in Python. Raises BadInput for a number that is none, or that no method takes."""
     kinds = typing.get_type_hints(type(settings))
     for name in option_names(type(settings)):
-        value, kind = getattr(settings, name), kinds[name]
-        wanted = [one for one in (get_args(kind) or (kind,)) if one in (int, float)]
-        if wanted and isinstance(value, str) and not any(get_origin(one) is Literal for one in get_args(kind)):
+        value, parts = getattr(settings, name), get_args(kinds[name]) or (kinds[name],)
+        takes_words = any(get_origin(part) is Literal for part in parts)
+        if isinstance(value, str) and not takes_words and {int, float} & set(parts):
             raise BadInput(f"{what}: {name} = {value!r} is a text; write a number")
         _check_value(name, value, f"{what}: {name}")
 

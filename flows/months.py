@@ -19,12 +19,12 @@ from chronofacts.flows.progress import show_steps
 from chronofacts.flows.refresh import refresh as refresh_here
 from chronofacts.flows.settings import RefreshSettings
 from chronofacts.pipeline.build import SnapshotSettings
-from chronofacts.pipeline.snapshots.store import SnapshotStore
+from chronofacts.pipeline.snapshots.store import SnapshotStore, find_changed
 from chronofacts.pipeline.sources.sparql.endpoint_source import EndpointSettings, is_endpoint
 from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.errors import BadInput, CheckFailed
-from chronofacts.schemas.files import remove_leftovers, sha256_of
+from chronofacts.schemas.files import remove_leftovers
 from chronofacts.schemas.manifest import CURATED, read_manifest
 
 __all__ = [
@@ -176,12 +176,11 @@ def _check_stored(found: Path, source: str, relations: Sequence[str]) -> Path:
     missing or is not the one that was written.
     """
     manifest = read_manifest(found)
-    for name, entry in manifest.files.items():
-        if not (found / name).is_file() or sha256_of(found / name) != entry.sha256:
-            raise CheckFailed(
-                f"{found / name} is missing or changed since it was written; remove {found} and run the same command "
-                "again, which makes it anew"
-            )
+    if (name := find_changed(found, manifest)) is not None:
+        raise CheckFailed(
+            f"{found / name} is missing or changed since it was written; remove {found} and run the same command "
+            "again, which makes it anew"
+        )
     asked = {one.id for one in load_catalogue().select(tuple(relations)).relations} if relations else None
     if asked is not None and asked != set(manifest.relations):
         has = ", ".join(manifest.relations[:5]) + (", …" if len(manifest.relations) > 5 else "")

@@ -91,30 +91,30 @@ WITH prompts AS (
     JOIN templates t ON t.relation = c.relation AND t.use = 'now' AND t.number = 0
 ),
 judged AS (
-SELECT c.*, p.words AS asked,
-    content_id(CAST(to_json([c.relation, c.subject, c.old_object, c.new_object,
-        CAST(c.changed_on_earliest AS VARCHAR)]) AS VARCHAR)) AS edit_id,
-    CASE
-        WHEN s.reason = 'no_label' OR n.reason = 'no_label' OR o.reason = 'no_label' THEN 'no_label'
-        WHEN 'unusable_label' IN (s.reason, n.reason, o.reason) THEN 'unusable_label'
-        WHEN 'foreign_title' IN (s.reason, n.reason, o.reason) THEN 'foreign_title'
-        WHEN same_name(o, n) THEN 'same_name'
-        WHEN duplicate.subject IS NOT NULL THEN 'said_twice'
-        WHEN shared.words IS NOT NULL THEN 'ambiguous_name'
-        WHEN c.object_kind NOT IN ('string', 'year') AND (gives_away(s, n) OR coalesce(gives_away(s, o), false))
-            OR contains(p.words, n.words) OR coalesce(contains(p.words, o.words), false)
-            THEN 'answer_in_question'
-    END AS reason,
-    s.label AS subject_label, o.label AS old_label, n.label AS new_label
-FROM changes c
-JOIN relation_facts r USING (relation)
-JOIN names s ON s.id = c.subject AND s.kind = 'item'
-JOIN names n ON n.id = c.new_object AND n.kind = c.object_kind
-LEFT JOIN names o ON o.id = c.old_object AND o.kind = c.object_kind
-JOIN prompts p ON p.relation = c.relation AND p.subject = c.subject
-LEFT JOIN shared_names shared ON shared.relation = c.relation AND shared.words = s.words
-LEFT JOIN changes duplicate ON duplicate.relation = r.duplicate_of AND duplicate.subject = c.subject
-    AND duplicate.new_object = c.new_object AND duplicate.old_object IS NOT DISTINCT FROM c.old_object
+    SELECT c.*, p.words AS asked,
+        content_id(CAST(to_json([c.relation, c.subject, c.old_object, c.new_object,
+            CAST(c.changed_on_earliest AS VARCHAR)]) AS VARCHAR)) AS edit_id,
+        CASE
+            WHEN s.reason = 'no_label' OR n.reason = 'no_label' OR o.reason = 'no_label' THEN 'no_label'
+            WHEN 'unusable_label' IN (s.reason, n.reason, o.reason) THEN 'unusable_label'
+            WHEN 'foreign_title' IN (s.reason, n.reason, o.reason) THEN 'foreign_title'
+            WHEN same_name(o, n) THEN 'same_name'
+            WHEN duplicate.subject IS NOT NULL THEN 'said_twice'
+            WHEN shared.words IS NOT NULL THEN 'ambiguous_name'
+            WHEN c.object_kind NOT IN ('string', 'year') AND (gives_away(s, n) OR coalesce(gives_away(s, o), false))
+                OR contains(p.words, n.words) OR coalesce(contains(p.words, o.words), false)
+                THEN 'answer_in_question'
+        END AS reason,
+        s.label AS subject_label, o.label AS old_label, n.label AS new_label
+    FROM changes c
+    JOIN relation_facts r USING (relation)
+    JOIN names s ON s.id = c.subject AND s.kind = 'item'
+    JOIN names n ON n.id = c.new_object AND n.kind = c.object_kind
+    LEFT JOIN names o ON o.id = c.old_object AND o.kind = c.object_kind
+    JOIN prompts p ON p.relation = c.relation AND p.subject = c.subject
+    LEFT JOIN shared_names shared ON shared.relation = c.relation AND shared.words = s.words
+    LEFT JOIN changes duplicate ON duplicate.relation = r.duplicate_of AND duplicate.subject = c.subject
+        AND duplicate.new_object = c.new_object AND duplicate.old_object IS NOT DISTINCT FROM c.old_object
 )
 SELECT * EXCLUDE (asked) REPLACE (CASE
     WHEN reason IS NOT NULL THEN reason

@@ -27,9 +27,9 @@ from chronofacts.pipeline.snapshots.store_lock import LOCK, StoreLock
 from chronofacts.schemas.documents import parse_json
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from chronofacts.schemas.files import create_folder, replace_file, sha256_of
-from chronofacts.schemas.manifest import read_manifest
+from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
 
-__all__ = ["Retention", "SnapshotStore", "days_to_remove", "open_store"]
+__all__ = ["Retention", "SnapshotStore", "days_to_remove", "find_changed", "open_store"]
 
 _MANIFEST, _LATEST, _PARTIAL = "manifest.json", "latest.json", ".partial"
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -63,6 +63,18 @@ def days_to_remove(days: list[datetime.date], retention: Retention) -> list[date
                 seen.add(period)
                 keep.add(day)
     return [day for day in ordered if day not in keep]
+
+
+def find_changed(snapshot: Path, manifest: SnapshotManifest) -> str | None:
+    """The first file of the manifest that is missing or is not the one that was written; None where all are."""
+    return next(
+        (
+            name
+            for name, entry in manifest.files.items()
+            if not (snapshot / name).is_file() or sha256_of(snapshot / name) != entry.sha256
+        ),
+        None,
+    )
 
 
 def open_store(url: str, **options: object) -> SnapshotStore:
@@ -127,9 +139,8 @@ class SnapshotStore:
                 raise BadInput(f"the store {self.root} holds another snapshot of {day}; remove that one first")
             self._point()
             return day
-        for name, entry in manifest.files.items():
-            if name not in files or sha256_of(snapshot / name) != entry.sha256:
-                raise CheckFailed(f"{snapshot / name} is not the file that was written; make the snapshot again")
+        if (name := find_changed(snapshot, manifest)) is not None:
+            raise CheckFailed(f"{snapshot / name} is not the file that was written; make the snapshot again")
         self._remove_tree(self._at(day))  # without a manifest, or this would have ended above
         if self.renames:
             with create_folder(Path(self._at(day))) as folder:
@@ -153,9 +164,8 @@ class SnapshotStore:
                     raise CheckFailed(f"the store holds a file named {name!r} under {day}, which is not safe to copy")
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 self.filesystem.get_file(path, str(folder / name))
-            for name, entry in read_manifest(folder).files.items():
-                if not (folder / name).is_file() or sha256_of(folder / name) != entry.sha256:
-                    raise CheckFailed(f"{name} of {day} in the store {self.root} is damaged; add the snapshot again")
+            if (changed := find_changed(folder, read_manifest(folder))) is not None:
+                raise CheckFailed(f"{changed} of {day} in the store {self.root} is damaged; add the snapshot again")
         return out
 
     def folder(self, day: datetime.date, scratch: Path) -> Path:

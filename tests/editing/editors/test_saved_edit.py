@@ -103,7 +103,7 @@ def test_another_base_model_is_refused_and_nothing_is_left_behind(run: Path, tmp
 @pytest.mark.parametrize("editor", EDITORS)
 def test_a_cut_file_is_refused_before_the_model_is_asked(run: Path, editor: str, tmp_path: Path) -> None:
     folder, told = Path(shutil.copytree(run / "adapters" / editor, tmp_path / editor)), list[str]()
-    for file in folder.glob("*.[sp]a*"):  # safetensors, parquet
+    for file in (file for file in folder.iterdir() if file.suffix in (".safetensors", ".parquet")):
         file.write_bytes(file.read_bytes()[:-40])
     settings = read_settings(["none"], ASKED, [folder])
     with pytest.raises((BadInput, CheckFailed), match=str(folder)):
