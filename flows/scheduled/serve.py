@@ -14,6 +14,7 @@ from typing import Any
 from chronofacts.flows.prefect_server import use_named_server
 from chronofacts.flows.scheduled.server import OwnServer, start_server
 from chronofacts.flows.stopping import Stopped, heard
+from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.errors import BadInput, CheckFailed
 
 __all__ = ["serve_monthly", "use_server"]
@@ -33,8 +34,8 @@ def serve_monthly(
 ) -> None:
     """Serve until stopped; show is called once with the address, the parameters, and the login of a server of our own.
 
-    Raises Stopped, BadInput for words that are no parameters and for a schedule that is none, CheckFailed when a server
-    of our own does not start or dies.
+    Raises Stopped, BadInput for words that are no parameters, relations that are not known and a schedule that is none,
+    CheckFailed when a server of our own does not start or dies.
     """
     from prefect.client.schemas.schedules import construct_schedule
 
@@ -42,6 +43,8 @@ def serve_monthly(
     from chronofacts.flows.scheduled.parameters import read_parameters
 
     parameters = read_parameters(monthly, words)
+    if parameters.get("relations"):
+        load_catalogue().select(parameters["relations"])  # or every month would fail
     try:
         construct_schedule(cron=cron, timezone="UTC")
     except ValueError:

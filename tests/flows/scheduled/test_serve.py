@@ -20,7 +20,9 @@ from typing import Any
 
 import pytest
 
+from chronofacts.flows.scheduled.serve import serve_monthly
 from chronofacts.flows.scheduled.server import start_server
+from chronofacts.schemas.errors import BadInput
 from tests.flows.conftest import free_port
 
 SCHEDULED = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
@@ -209,6 +211,11 @@ def test_a_signal_that_is_lost_while_prefect_starts_is_sent_once_more(starting: 
     words = [sys.executable, "-W", "ignore", "-c", code]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=50)
     assert done.stdout == "SIGTERM [1]\n", done.stderr
+
+
+def test_an_unknown_relation_is_told_before_anything_is_served() -> None:
+    with pytest.raises(BadInput, match="unknown relation 'P99999'"):
+        serve_monthly("0 4 3 * *", {"relations": "club,P99999"}, free_port(), lambda *_: pytest.fail("it serves"))
 
 
 def test_a_wrong_parameter_is_told_before_anything_is_served(tmp_path: Path) -> None:
