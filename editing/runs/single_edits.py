@@ -33,6 +33,9 @@ __all__ = ["SingleEditScores", "batch_settings", "choose_single_edits", "score_s
 RATE = 5e-3
 """Learning rate of a single LoRA edit at a width of 128; less the wider the model, as its reciprocal (muP)."""
 STEPS = 30
+LEARNT = 0.1
+"""Mean loss below which the fact is learnt. More steps say it no better, and spoil what stands beside it
+(benchmarks/editors_small_world.md)."""
 PATIENCE = 5.0
 """Seconds between two lines of progress."""
 
@@ -84,6 +87,7 @@ def batch_settings(config: Any, model: Any) -> LoraBatchSettings | None:
         layers=config.layers,
         learning_rate=RATE * 128 / width if config.learning_rate is None else config.learning_rate,
         steps=config.steps or config.epochs or STEPS,  # a step reads every wording of the fact
+        stop_loss=LEARNT if config.stop_loss is None else config.stop_loss,
         wordings=config.wordings,
         paraphrases=config.paraphrases,
         seed=config.seed,
@@ -113,12 +117,14 @@ def score_single_edits(
     tables = {
         edit: evaluate(model, tokenizer, probes[edit], settings, stores[edit]) for edit in probes.keys() - set(missing)
     }
-    with closing(_edit_each(editor, model, tokenizer, batch, missing, options, cache)) as states:
+    taken = list[int]()
+    with closing(_edit_each(editor, model, tokenizer, batch, missing, options, cache, taken)) as states:
         for edit, edited in watch.measure(states):
             tables[edit] = evaluate(edited, tokenizer, probes[edit], settings, stores[edit])
     report = {"mode": "one-at-a-time", "edits": len(probes), "in_one_pass": options is not None}
     if options:
-        report |= {"steps": options.steps, "learning_rate": options.learning_rate}
+        mean = round(sum(taken) / len(taken), 1) if taken else None
+        report |= {"most_steps": options.steps, "mean_steps": mean, "learning_rate": options.learning_rate}
     return SingleEditScores(
         pa.concat_tables([tables[edit] for edit in sorted(tables)]),
         trained_prompts(batch.edits.take(pa.array(sorted(tables))), editor.settings),
@@ -157,8 +163,9 @@ def _edit_each(
     edits: Sequence[int],
     options: LoraBatchSettings | None,
     cache: ModelCache | None,
+    taken: list[int],
 ) -> Generator[tuple[int, Any], None, None]:
-    """The model with each of the edits alone, one after the other."""
+    """The model with each of the edits alone, one after the other. taken: gets the steps of those made in one pass."""
     if options is None:
         quiet, cache = replace(batch, progress=lambda line: None), cache or ModelCache(covariances={})
         for edit in edits:
@@ -169,6 +176,7 @@ def _edit_each(
         group = edits[begin : begin + options.facts_at_once]
         chosen = batch.edits.take(pa.array(group))
         singles = edit_in_parallel(model, tokenizer, chosen, options, batch.progress)
+        taken += singles.steps.tolist()
         for index, edit in enumerate(group):
             with singles.only(index) as edited_model:
                 yield edit, edited_model

@@ -7,7 +7,8 @@ work. Here the frozen model reads all facts together, and each row's linear laye
 
 by forward hooks. A row holds all wordings of one fact (`packing`), is the same in every step, and enters the lowest
 layer that has adapters as it left the frozen ones once. The loss is the sum of the facts' own means and Adam works
-elementwise, so each fact's adapter is what it would have become alone, but for the order in which floats are added.
+elementwise, so each fact's adapter is what it would have become alone, but for the order in which floats are added. A
+fact that is learnt keeps the adapter that it has, and once half of those that are read are learnt, the rest alone is.
 Leaves out DoRA, replay, and facts that share an adapter (`lora`).
 """
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -50,6 +51,9 @@ class LoraBatchSettings:
     layers: str = "all"
     learning_rate: float = 5e-3
     steps: int = 30
+    """At most."""
+    stop_loss: float = 0.0
+    """A fact is learnt once the mean loss of its wordings is below; 0: it takes all steps."""
     clip: float = 1.0
     """Of each fact's own gradient."""
     wordings: tuple[Wording, ...] = ("prompt", "paraphrases", "cloze")
@@ -68,6 +72,8 @@ class SingleEdits:
     scale: float
     losses: torch.Tensor
     """(edits,): the last loss of each."""
+    steps: torch.Tensor
+    """(edits,) int64: that each took."""
 
     @contextmanager
     def only(self, edit: int) -> Iterator[Any]:
@@ -112,60 +118,163 @@ def train_side_by_side(
 ) -> SingleEdits:
     """One adapter on the named modules per group of examples; see `edit_in_parallel`."""
     model.eval()
-    done: list[tuple[Adapters, torch.Tensor]] = []
+    done: list[_Trained] = []
     with only_trained(model):
         for part in in_parts(
             lambda facts: _train(model, names, facts, settings), examples, settings.facts_at_once, "edit", progress
         ):
             done.append(part)
-            finished = sum(len(losses) for _, losses in done)
-            progress(f"{finished} of {len(examples)} single edits done")
-    joined = {
-        name: (torch.cat([part[name][0] for part, _ in done]), torch.cat([part[name][1] for part, _ in done]))
-        for name in names
-    }
-    return SingleEdits(model, joined, settings.alpha / settings.rank, torch.cat([loss for _, loss in done]))
+            progress(f"{sum(len(part.losses) for part in done)} of {len(examples)} single edits done")
+    all_of_them = _join(done)
+    return SingleEdits(
+        model, all_of_them.adapters, settings.alpha / settings.rank, all_of_them.losses, all_of_them.steps
+    )
 
 
 def _encode(model: Any, tokenizer: Any, edit: pa.Table, settings: LoraBatchSettings) -> list[Encoded]:
     return encode_examples(model, tokenizer, make_examples(edit, settings.wordings, settings.paraphrases))
 
 
+@dataclass(frozen=True)
+class _Trained:
+    """Some facts' adapters, as they stay."""
+
+    adapters: Adapters
+    losses: torch.Tensor
+    steps: torch.Tensor
+
+    def take(self, facts: torch.Tensor) -> _Trained:
+        chosen = {name: (a[facts], b[facts]) for name, (a, b) in self.adapters.items()}
+        return _Trained(chosen, self.losses[facts], self.steps[facts])
+
+
+def _join(parts: Sequence[_Trained]) -> _Trained:
+    def joined(side: int, name: str) -> torch.Tensor:
+        return torch.cat([part.adapters[name][side] for part in parts])
+
+    adapters = {name: (joined(0, name), joined(1, name)) for name in parts[0].adapters}
+    return _Trained(adapters, torch.cat([one.losses for one in parts]), torch.cat([one.steps for one in parts]))
+
+
 def _train(
     model: Any, names: Sequence[str], examples: Sequence[Sequence[Encoded]], settings: LoraBatchSettings
-) -> tuple[Adapters, torch.Tensor]:
-    """Adapters and last losses of these facts: each step reads every wording of every fact."""
-    device = next(model.parameters()).device
-    adapters = _start(model, names, len(examples), settings)
-    leaves = [side for pair in adapters.values() for side in pair]
-    optimizer = torch.optim.Adam(leaves, lr=settings.learning_rate)
-    with _open(model, adapters, examples, settings.alpha / settings.rank) as facts:
+) -> _Trained:
+    """These facts' adapters: each step reads every wording of every fact that is read."""
+    read = torch.arange(len(examples), device=next(model.parameters()).device)
+    learning = _Learning.begin(_start(model, names, len(examples), settings), settings)
+    finished: list[tuple[torch.Tensor, _Trained]] = []
+    with _open(model, learning.adapters, examples, settings.alpha / settings.rank) as facts:
         for step in range(settings.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
-            losses = facts.losses()
-            if not bool(torch.isfinite(losses).all()):
-                raise TrainingFailed(
-                    f"the loss of {int((~torch.isfinite(losses)).sum())} edits is no number; lower learning_rate"
-                )
-            optimizer.zero_grad(set_to_none=True)
-            losses.sum().backward()  # type: ignore[no-untyped-call]
-            _clip_each(leaves, settings.clip)
-            optimizer.step()
-    last = losses.detach() if settings.steps else torch.zeros(len(examples), device=device)
-    return {name: (a.detach(), b.detach()) for name, (a, b) in adapters.items()}, last
+            learning.find_learnt(facts.losses())
+            if not bool(learning.going.any()):
+                break
+            learning.step(settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / settings.steps)))
+            if 2 * int(learning.going.sum()) <= len(read) and step + 1 < settings.steps:
+                finished.append((read[~learning.going], learning.trained().take(~learning.going)))
+                read = read[learning.going]
+                learning = learning.of_those_going()
+                facts.read_only([examples[fact] for fact in read.tolist()], learning.adapters)
+    finished.append((read, learning.trained()))
+    order = torch.cat([facts for facts, _ in finished]).argsort()
+    return _join([trained for _, trained in finished]).take(order)
 
 
-@dataclass(frozen=True)
+@dataclass
+class _Learning:
+    """The adapters of the facts that are read, and how far each of them has come."""
+
+    adapters: dict[str, tuple[torch.Tensor, torch.Tensor]]
+    settings: LoraBatchSettings
+    optimizer: torch.optim.Adam
+    losses: torch.Tensor
+    going: torch.Tensor
+    """(facts,) bool: not learnt."""
+    steps: torch.Tensor
+
+    @classmethod
+    def begin(cls, adapters: dict[str, tuple[torch.Tensor, torch.Tensor]], settings: LoraBatchSettings) -> _Learning:
+        leaves = [side for pair in adapters.values() for side in pair]
+        going = torch.ones(len(leaves[0]), dtype=torch.bool, device=leaves[0].device)
+        optimizer = torch.optim.Adam(leaves, lr=settings.learning_rate)
+        return cls(adapters, settings, optimizer, torch.zeros_like(going, dtype=torch.float32), going, going.long() * 0)
+
+    @property
+    def leaves(self) -> list[torch.Tensor]:
+        return [side for pair in self.adapters.values() for side in pair]
+
+    def find_learnt(self, losses: torch.Tensor) -> None:
+        """losses: (facts,), of the adapters as they are. Raises TrainingFailed where one is no number."""
+        if not bool(torch.isfinite(losses).all()):
+            failed = int((~torch.isfinite(losses)).sum())
+            raise TrainingFailed(f"the loss of {failed} edits is no number; lower learning_rate")
+        learnt = self.going & (losses.detach() < self.settings.stop_loss)
+        self.going, self.losses = self.going & ~learnt, losses
+        for leaf in self.leaves:
+            if leaf in self.optimizer.state:  # else what it moved by before would move it on
+                self.optimizer.state[leaf]["exp_avg"][learnt] = 0.0
+
+    def step(self, rate: float) -> None:
+        """One step of those that are going."""
+        self.optimizer.param_groups[0]["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        self.losses[self.going].sum().backward()  # type: ignore[no-untyped-call]
+        _clip_each(self.leaves, self.settings.clip)
+        self.optimizer.step()
+        self.steps += self.going
+
+    def trained(self) -> _Trained:
+        adapters = {name: (a.detach(), b.detach()) for name, (a, b) in self.adapters.items()}
+        return _Trained(adapters, self.losses.detach(), self.steps)
+
+    def of_those_going(self) -> _Learning:
+        kept = self.trained().take(self.going)
+        adapters = {name: (a.requires_grad_(True), b.requires_grad_(True)) for name, (a, b) in kept.adapters.items()}
+        rest = _Learning.begin(adapters, self.settings)
+        rest.losses, rest.steps = kept.losses, kept.steps
+        for before, leaf in zip(self.leaves, rest.leaves, strict=True):
+            known = self.optimizer.state[before]
+            rest.optimizer.state[leaf] = {
+                name: value[self.going] if value.dim() else value for name, value in known.items()
+            }
+        return rest
+
+
+@dataclass
 class _Facts:
-    """All facts as the model reads them in every step."""
+    """The facts that the model reads in every step."""
 
     forward: PartialForward
-    batch: PackedBatch
-    states: torch.Tensor | None  # that enter the lowest block with adapters
-    owners: torch.Tensor | None  # the fact of each scored token, where a fact has several rows
-    count: int
+    adapters: dict[str, tuple[torch.Tensor, torch.Tensor]]
+    """Those that the hooks on the model add."""
+    rows: _Rows
     low_precision: bool
+    batch: PackedBatch = field(init=False)
+    states: torch.Tensor | None = field(init=False)
+    """That enter the lowest block with adapters."""
+    owners: torch.Tensor | None = field(init=False)
+    """The fact of each scored token, where a fact has several rows."""
+    count: int = field(init=False)
+
+    def read_only(
+        self, examples: Sequence[Sequence[Encoded]], adapters: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+    ) -> None:
+        """Lay these facts out; each has its own of the adapters."""
+        self.adapters.update(adapters)
+        device, self.count = self.forward.device, len(examples)
+        self.owners, self.rows.owners = None, None
+        batch = pack_groups(examples, device) if self.forward.packs else None
+        if batch is None:
+            flat = [text for texts in examples for text in texts]
+            several = torch.tensor([fact for fact, texts in enumerate(examples) for _ in texts], device=device)
+            batch = pad_rows(flat, True, device)
+            lengths = torch.tensor([len(text.ids) - text.start for text in flat], device=device)
+            self.owners, self.rows.owners = several.repeat_interleave(lengths), several
+            self.forward = PartialForward(self.forward.model)  # rows that share an adapter are read whole
+        self.batch, self.states, self.rows.active = batch, None, False
+        if self.forward.lowest:
+            with in_bfloat16(device, self.low_precision, batch.ids.shape[1]):  # as each step reads them
+                self.states = self.forward.states(batch, self.forward.lowest)
+        self.rows.active = True
 
     def losses(self) -> torch.Tensor:
         """(facts,): mean over the scored tokens of each fact's own wordings."""
@@ -183,31 +292,28 @@ class _Facts:
 
 
 @contextmanager
-def _open(model: Any, adapters: Adapters, examples: Sequence[Sequence[Encoded]], scale: float) -> Iterator[_Facts]:
+def _open(
+    model: Any,
+    adapters: dict[str, tuple[torch.Tensor, torch.Tensor]],
+    examples: Sequence[Sequence[Encoded]],
+    scale: float,
+) -> Iterator[_Facts]:
     """The model with the adapters on it, ready to be read from the lowest block that has any."""
-    device, count = next(model.parameters()).device, len(examples)
-    low_precision, lowest = gains_by_bfloat16(model), lowest_block(model, adapters)
+    low_precision, on_model, rows = gains_by_bfloat16(model), dict(adapters), _Rows()
     flat = [text for texts in examples for text in texts]
-    rows = _Rows()
     with (
-        _with_adapters(model, adapters, scale, rows),  # before the hooks below, which then see what they add
-        open_partial_forward(model, choose_trial(flat), True, lowest) as forward,
+        _with_adapters(model, on_model, scale, rows),  # before the hooks below, which then see what they add
+        open_partial_forward(model, choose_trial(flat), True, lowest_block(model, adapters)) as forward,
         frozen_in_bfloat16(model, low_precision),
     ):
-        batch = pack_groups(examples, device) if forward.packs else None
-        owners = None
-        if batch is None:
-            several = torch.tensor([fact for fact, texts in enumerate(examples) for _ in texts], device=device)
-            batch = pad_rows(flat, True, device)
-            owners = several.repeat_interleave(torch.tensor([len(t.ids) - t.start for t in flat], device=device))
-            rows.owners, forward = several, PartialForward(model)  # rows that share an adapter are read whole
-        with in_bfloat16(device, low_precision, batch.ids.shape[1]):  # as each step reads them
-            states = forward.states(batch, forward.lowest) if forward.lowest else None
-        rows.active = True
-        yield _Facts(forward, batch, states, owners, count, low_precision)
+        facts = _Facts(forward, on_model, rows, low_precision)
+        facts.read_only(examples, adapters)
+        yield facts
 
 
-def _start(model: Any, names: Sequence[str], count: int, settings: LoraBatchSettings) -> Adapters:
+def _start(
+    model: Any, names: Sequence[str], count: int, settings: LoraBatchSettings
+) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """A uniform as in LoRA (Kaiming, a = √5), the same for every fact; B zero."""
     parts, device = dict(model.named_modules()), next(model.parameters()).device
     generator = torch.Generator().manual_seed(settings.seed)
@@ -245,10 +351,11 @@ def _with_adapters(model: Any, adapters: Adapters, scale: float, rows: _Rows) ->
     """While inside and active, every named layer adds each row's own low-rank term."""
     parts = dict(model.named_modules())
 
-    def adding(a: torch.Tensor, b: torch.Tensor) -> AfterHook:
+    def adding(name: str) -> AfterHook:
         def hook(_module: Any, entering: Any, leaving: torch.Tensor) -> Any:
             if not rows.active:
                 return None
+            a, b = adapters[name]
             mine_a, mine_b = (a, b) if rows.owners is None else (a[rows.owners], b[rows.owners])
             states = entering[0] if torch.is_autocast_enabled(leaving.device.type) else entering[0].to(mine_a.dtype)
             low = torch.matmul(states, mine_a.transpose(1, 2))  # (rows, length, rank)
@@ -257,5 +364,5 @@ def _with_adapters(model: Any, adapters: Adapters, scale: float, rows: _Rows) ->
 
         return hook
 
-    with hooked((parts[name], adding(a, b)) for name, (a, b) in adapters.items()):
+    with hooked((parts[name], adding(name)) for name in adapters):
         yield

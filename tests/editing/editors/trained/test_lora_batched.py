@@ -39,6 +39,20 @@ def test_edits_in_one_pass_equal_separate_runs(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "falcon"])
+def test_a_fact_that_is_learnt_keeps_its_adapter_while_the_others_go_on(family: str) -> None:
+    model, edits, until = tiny(family), made_edits(), replace(OPTIONS, rank=8, steps=40, stop_loss=5.2)
+    together = edit_in_parallel(model, TOKENIZER, edits, until)
+    assert len(set(together.steps.tolist())) > 2, "each at a step of its own"
+    for number, steps in enumerate(together.steps.tolist()):
+        alone = edit_in_parallel(model, TOKENIZER, edits.slice(number, 1), until)
+        assert alone.steps.tolist() == [steps]
+        assert steps == until.steps or float(together.losses[number]) < until.stop_loss
+        for name, (_, b) in alone.adapters.items():
+            theirs = together.adapters[name][1][number]
+            assert torch.allclose(theirs, b[0], atol=2e-2 * float(b.abs().max()) + 1e-5), name
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "falcon"])
 def test_edits_of_the_top_layer_are_the_same_in_bfloat16_but_for_its_precision(
     family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
