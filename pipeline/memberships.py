@@ -190,10 +190,11 @@ MEMBER_ROWS = """
 SELECT relation, subject, object, object_kind, role, whole,
     CASE role WHEN 'joined' THEN from_earliest WHEN 'left' THEN to_earliest END AS changed_on_earliest,
     CASE role WHEN 'joined' THEN from_latest WHEN 'left' THEN to_latest END AS changed_on_latest,
-    -- An end that another statement gave has no precision of its own.
+    -- An end that another statement gave has no precision of its own: the unit in which it lies.
     CASE role WHEN 'joined' THEN from_precision
         WHEN 'left' THEN coalesce(to_precision, CASE WHEN to_earliest = to_latest THEN 11
-            WHEN to_latest - to_earliest < 31 THEN 10 ELSE 9 END) END AS changed_on_precision,
+            WHEN year(to_earliest) < year(to_latest) THEN 8
+            WHEN month(to_earliest) < month(to_latest) THEN 9 ELSE 10 END) END AS changed_on_precision,
     coalesce(confidence, 1) AS confidence, statement_ids
 FROM roles WHERE role IS NOT NULL
 -- A set that did not change is asked about as it is, if it is known whole and is more than one value.

@@ -30,7 +30,7 @@ Fault = Literal["malformed_time", "absurd_year", "unknown_calendar"]
 
 GREGORIAN = "Q1985727"
 JULIAN = "Q1985786"
-DAY, MONTH, YEAR = 11, 10, 9  # Wikidata's precision codes; 8 decade, 7 century, 6 millennium
+DAY, MONTH, YEAR, DECADE = 11, 10, 9, 8  # Wikidata's precision codes; 7 century, 6 millennium
 _FURTHEST_YEAR = 9999  # beyond it a date is a slip (or geology), not part of a timeline
 FIRST_DAY, LAST_DAY = datetime.date.min, datetime.date.max
 """The days of years 1 to 9999: what Python, and so pandas and `datasets`, can hold."""
@@ -45,7 +45,7 @@ _RDF_TIME = re.compile(r"([+-]?)(\d{4,16})-(\d\d)-(\d\d)T\d\d:\d\d:\d\d(?:\.\d+)
 @dataclass(frozen=True, slots=True)
 class DayInterval:
     """One date: some day in [earliest, latest]. Both are null for a date coarser than a year,
-    which is kept (its precision says so) but never decides anything."""
+    which is kept (its precision says so) but never decides anything; the hull of several dates has its days."""
 
     earliest: int | None
     latest: int | None
@@ -150,7 +150,8 @@ def combine(bounds: Sequence[Bound]) -> Bound | None:
 
     Dates that can all be true together (2019 and 3 May 2019) give their intersection; dates that cannot
     give their hull, which is true whichever of them is meant and also when the statement tells of
-    two terms. A date beside an explicit "no value" or "unknown value" is a contradiction.
+    two terms, with the calendar's unit in which all of it lies as precision. A date beside an explicit
+    "no value" or "unknown value" is a contradiction.
     """
     if len(bounds) == 1 and (bounds[0].date is None or bounds[0].kind == "known"):  # nearly always, and at once
         return bounds[0]
@@ -168,7 +169,19 @@ def combine(bounds: Sequence[Bound]) -> Bound | None:
     latest = [date.latest for date in dates if date.latest is not None]
     if max(earliest) <= min(latest):
         return Bound("known", DayInterval(max(earliest), min(latest), max(date.precision for date in dates)))
-    return Bound("known", DayInterval(min(earliest), max(latest), min(date.precision for date in dates)))
+    hull = min(earliest), max(latest)
+    return Bound("known", DayInterval(*hull, min(_unit_around(*hull), *(date.precision for date in dates))))
+
+
+def _unit_around(earliest: int, latest: int) -> int:
+    """Precision of the smallest unit of the calendar in which all days lie."""
+    first, last = gregorian(earliest), gregorian(latest)
+    if first == last:
+        return DAY
+    if first[:2] == last[:2]:
+        return MONTH
+    # In a table only a precision of a year or better tells a day before year 1 from one that nobody knows.
+    return YEAR if first[0] == last[0] or first[0] < 1 else DECADE
 
 
 def to_day_number(day: datetime.date) -> int:

@@ -181,7 +181,7 @@ EDITS = pa.schema(
         _text("object_unit", "quantity: name of the unit; text: language; else null"),
         _day("changed_on_earliest", "first day on which the new value may have begun (removal: the old one ended)"),
         _day("changed_on_latest", "last day on which the new value may have begun (removal: the old one ended)"),
-        _small("changed_on_precision", "Wikidata precision of that day"),
+        _small("changed_on_precision", "Wikidata precision of that day; 8: it lies in one of several years"),
         _text("prompt", "the edit question, in the present tense: Who is the head of government of France?"),
         _text(
             "target_new",

@@ -114,6 +114,11 @@ MACROS = {
     "date_phrase(day, precision)": """replace(replace(replace(
         CASE precision WHEN 9 THEN <in_year> WHEN 10 THEN <in_month> ELSE <on_day> END,
         '{year}', CAST(year(day) AS VARCHAR)), '{month}', <months>[month(day)]), '{day}', CAST(day(day) AS VARCHAR))""",
+    # Days that a date's phrase means all of: what says less of them is true of others too.
+    "is_unit(first, last, precision)": """CASE precision WHEN 11 THEN first = last
+        WHEN 10 THEN day(first) = 1 AND last = last_day(first)
+        WHEN 9 THEN first = make_date(year(first), 1, 1) AND last = make_date(year(first), 12, 31)
+        ELSE false END""",
     "day_phrase(day)": "coalesce(date_phrase(day, 11), '')",
     # Below, an argument is a row of the table `names`.
     # A name that is part of the other, or shares so many telling words that it can be guessed from it.

@@ -4,7 +4,8 @@ A set is named whole where it has at most `LONGEST_SET` values, and else what jo
 or whose name stands in another value's, is left out of it and says why. All edits of one set share their texts
 and their answer, so that they never contradict each other.
 Of an open relation no list is ever whole (the organisations that a country is in), so that one asks what joined, or
-what left, on a day: all that did on it is the answer. What stays is asked by the day on which it joined (`SET_EVENTS`).
+what left, on a day: all that did on it is the answer, and what did on one of several days is not asked. What stays is
+asked by the day on which it joined (`SET_EVENTS`).
 Leaves out: what joined and left (`pipeline.memberships`) and the questions (`pipeline.questions.set_questions`).
 """
 
@@ -54,7 +55,8 @@ WHERE mine.role <> 'stays' AND theirs.role <> mine.role AND mine.reason IS NULL 
 
 # What an open relation is asked by: of days that lie within each other the widest, so that its answer is all of them.
 DATED_VALUES = creates("dated_values", reads="judged_values relation_facts", drops="judged_values")("""
-SELECT j.*, r.open_set, w.changed_on_earliest AS event_on, w.changed_on_precision AS event_precision
+SELECT j.*, r.open_set, w.changed_on_earliest AS event_on, w.changed_on_precision AS event_precision,
+    is_unit(event_on, w.changed_on_latest, event_precision) AS event_named
 FROM judged_values j JOIN relation_facts r USING (relation)
 LEFT JOIN judged_values w ON r.open_set AND j.role <> 'stays' AND w.relation = j.relation AND w.subject = j.subject
     AND w.role = j.role AND w.changed_on_earliest <= j.changed_on_earliest
@@ -77,7 +79,8 @@ SELECT *, reason IS NULL AS usable,
     count(*) FILTER (reason IS NULL AND role = 'joined') OVER set_of AS joined,
     bool_or(role <> 'stays') OVER set_of AS changed,
     CASE WHEN reason IS NOT NULL THEN reason
-        WHEN open_set THEN (CASE WHEN role <> 'stays' AND at_once > {LONGEST_SET} THEN 'too_many_values' END)
+        WHEN open_set THEN (CASE WHEN role = 'stays' THEN NULL
+            WHEN NOT event_named THEN 'uncertain_change_date' WHEN at_once > {LONGEST_SET} THEN 'too_many_values' END)
         WHEN role = 'joined' AND joined > {LONGEST_SET} THEN 'too_many_values'
         WHEN role = 'left' AND after > {LONGEST_SET} THEN 'too_many_values'
         WHEN role = 'left' AND after = 0 THEN 'nothing_stays'
@@ -162,7 +165,10 @@ starts AS (
     FROM timelines t SEMI JOIN open_sets o ON o.relation = t.relation AND o.subject = t.subject
     WHERE t.valid_from_earliest IS NOT NULL AND t.valid_from_latest < getvariable('since')
 ),
-days AS (SELECT DISTINCT relation, subject, first, last, precision FROM starts WHERE precision >= 10),
+days AS (
+    SELECT DISTINCT relation, subject, first, last, precision FROM starts
+    WHERE precision >= 10 AND is_unit(first, last, precision)
+),
 events AS (
     SELECT d.relation, d.subject, d.first, any_value(d.precision) AS precision, any_value(v.changed) AS changed,
         list({{'id': v.object, 'label': v.label, 'aliases': v.aliases, 'role': 'stays'}} ORDER BY v.object)

@@ -137,6 +137,15 @@ def test_several_dates_that_contradict_leave_their_hull() -> None:
     assert (bound.date.earliest, bound.date.latest) == (first.earliest, second.latest)
 
 
+@pytest.mark.parametrize(
+    ("other", "precision"),
+    [("+2019-05-03", 11), ("+2019-05-09", 10), ("+2019-06-01", 9), ("+2020-05-03", 8), ("-0044-05-03", 9)],
+)
+def test_a_hull_is_no_more_precise_than_the_unit_in_which_it_lies(other: str, precision: int) -> None:
+    bound = combine([Bound("known", read("+2019-05-03T00:00:00Z")), Bound("known", read(f"{other}T00:00:00Z"))])
+    assert bound is not None and bound.date is not None and bound.date.precision == precision
+
+
 def test_a_date_beside_an_explicit_no_value_contradicts_it() -> None:
     assert combine([Bound("known", read("+2019-05-03T00:00:00Z")), Bound("none")]) is None
     assert combine([]) == ABSENT

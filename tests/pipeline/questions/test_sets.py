@@ -254,6 +254,21 @@ def test_all_that_joined_an_open_set_on_one_day_is_one_question() -> None:
             assert len(row["answer_set"]) == len(row["edit_ids"]) == 3 - len(prompts)
 
 
+@pytest.mark.parametrize("days", ["2021-05-01 2022-09-30", "2023-05-01 2023-05-09"])
+def test_of_several_days_none_is_named_as_that_of_a_change(days: str) -> None:
+    made = unions().country("Q33", "P463").held_by("Q8908", days).held_by("Q146165", "1952-01-03", days)
+    told = questions_of(made)
+    assert [edit["new_object"] for edit in rows(told.edits, subject="Q33")] == ["Q7184"]
+    refused = {tuple(row["ids"]) for row in rows(told.rejections, reason="uncertain_change_date")}
+    assert refused == {("Q8908",), ("Q146165",)}
+
+
+def test_of_several_days_none_is_named_as_that_on_which_what_stays_joined() -> None:
+    made = unions().country("Q33", "P463").held_by("Q8908", "1989-05-01 1989-05-09")
+    asked = [row["answer"] for row in rows(questions_of(made).questions, kind="preservation", subject="Q33")]
+    assert sorted(asked) == ["the European Union", "the United Nations"]
+
+
 def test_an_open_set_has_sound_promises(tmp_path: Path) -> None:
     assert verify(snapshot_of(unions().country("Q33", "P463").held_by("Q8908", "2023"), tmp_path / "snapshot")) == []
 

@@ -3,7 +3,7 @@
 world().office("Q1").held_by("Q2", "2019-05", "2021-03-04").held_by("Q3", "2021-03-04").tables()
 
 Dates are `2019`, `2019-05` or `2019-05-03`, and `-0044` before year 1; an end may also be `none` (explicit no value),
-`unknown` (some value) or left out.
+`unknown` (some value) or left out. Several dates of one kind are separated by a blank.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class World:
         self, holder: str | None, start: str = "", end: str = "", rank: str = "normal", **qualifiers: str
     ) -> World:
         """holder: QID, or None for "somebody"; qualifiers: P642="Q9"."""
-        told = {pid: [time(text)] for pid, text in (("P580", start), ("P582", end)) if text}
+        told = {pid: [time(date) for date in text.split()] for pid, text in (("P580", start), ("P582", end)) if text}
         told |= {pid: [Snak("item", value)] for pid, value in qualifiers.items()}
         subject, value = (holder, self.subject) if self.property == "P39" else (self.subject, holder)
         assert subject is not None
