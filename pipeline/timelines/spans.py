@@ -61,16 +61,19 @@ FROM spelled SEMI JOIN repeated USING (content)
 GROUP BY relation, subject, object, object_kind, start_earliest, start_latest, end_earliest, end_latest, end_kind
 """
 
-# The same holder is given with dates elsewhere: a statement without them adds nothing.
+# The same holder is given with dates elsewhere: a statement without them adds nothing. One that says "not ended" (no
+# value) does, unless another that is dated says so too: from a start that nobody knows he may hold on any day.
 REDUNDANT = f"""
 CREATE OR REPLACE TEMP TABLE redundant AS
 WITH undated AS (
     SELECT * FROM merged
     WHERE start_earliest IS NULL AND end_earliest IS NULL AND end_kind IN ('absent', 'none') AND object IS NOT NULL
 )
-SELECT relation, subject, object, object_kind = '{UNUSABLE}' AS coarse, statement_ids FROM undated
-SEMI JOIN (SELECT relation, subject, object FROM merged
-    WHERE start_earliest IS NOT NULL AND object_kind <> '{UNUSABLE}') dated USING (relation, subject, object)
+SELECT u.relation, u.subject, u.object, u.object_kind = '{UNUSABLE}' AS coarse, u.statement_ids FROM undated u
+SEMI JOIN (SELECT relation, subject, object, end_kind FROM merged
+    WHERE start_earliest IS NOT NULL AND object_kind <> '{UNUSABLE}') dated
+    ON dated.relation = u.relation AND dated.subject = u.subject AND dated.object = u.object
+        AND u.end_kind IN ('absent', dated.end_kind)
 """
 
 WITHOUT = """

@@ -281,6 +281,19 @@ def test_a_statement_without_dates_adds_nothing_where_its_holder_is_dated() -> N
     assert reasons(made)["dateless"] == ["S2"]
 
 
+def test_who_has_not_ended_and_began_some_day_may_hold_beside_others() -> None:
+    made = world().office("Q1").held_by("Q2", "2010-01-01", "2012-01-01").held_by("Q2", "", "none")
+    made.held_by("Q3", "2020-05-12", "2026-01-01")
+    assert [holder(made, day) for day in ("2011-01-01", "2018-01-01", "2022-01-01")] == ["Q2", "unknown", "ambiguous"]
+    assert reasons(made) == {}
+
+
+def test_that_it_has_not_ended_adds_nothing_where_a_dated_statement_says_so_too() -> None:
+    made = world().office("Q1").held_by("Q2", "2019-01-01", "none").held_by("Q2", "", "none")
+    assert [holder(made, day) for day in ("2018-01-01", "2020-01-01")] == ["nobody", "Q2"]
+    assert reasons(made)["dateless"] == ["S2"]
+
+
 def test_a_birthplace_without_dates_holds_for_ever() -> None:
     assert holder(world().fact("Q1", "P19", "Q7"), "1990-01-01") == "Q7"
 
