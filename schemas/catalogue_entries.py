@@ -216,8 +216,8 @@ class Relation:
     max_years: Positive | None = None
     """The usual longest tenure: beyond it an open end is not believed. None: no bound."""
     undated: Literal["always", "single", "unknown"] = "unknown"
-    """A statement without dates: `always` holds for ever, `single` holds if it is the timeline's only one,
-    `unknown` decides nothing."""
+    """A statement without start and end: `always` holds for ever, `single` holds if it is the timeline's only one and
+    is not dated otherwise (by a point in time it is known for that day alone), `unknown` decides nothing."""
     ends_with_subject: bool = True
     ends_with_object: bool = True
     ends_of: str | None = None

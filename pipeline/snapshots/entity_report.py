@@ -54,7 +54,8 @@ SPANS = f"""
 SELECT t.object_kind <> 'blocked' AS kept, 'timelines' AS stage,
     concat(t.relation, ' of ', {_NAME.format("t.subject", "'nobody'")}, ': ',
         {_NAME.format("t.object", "t.object_kind")},
-        ', from ', coalesce(CASE WHEN t.end_reason = 'dateless' AND t.valid_from_precision IS NULL THEN 'ever'
+        ', from ', coalesce(CASE WHEN t.end_reason = 'dateless' AND t.valid_to_kind = 'open' THEN 'ever'
+            WHEN t.valid_from_precision IS NULL THEN NULL
             WHEN t.valid_from_latest IS NULL AND t.valid_from_precision >= 9 THEN 'before year 1'
             WHEN t.valid_from_earliest = t.valid_from_latest THEN t.valid_from_earliest::VARCHAR
             ELSE concat(t.valid_from_earliest, '..', t.valid_from_latest) END, '?'),

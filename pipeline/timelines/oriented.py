@@ -26,6 +26,8 @@ RESTRICTIVE = ("P642", "P768", "P518", "P5102", "P1310", "P794", "P1480", "P1001
 # used to say that somebody acts for the time being; P5168 says it in words.
 ROLE_QUALIFIERS = ("P2868", "P3831", "P5102", "P794", "P1552")
 ACTING_TEXTS = ("P5168=acting", "P5168=acting@en", "P5168=interim", "P5168=interim@en")
+# P1319 earliest date, P1326 latest date: it began, or was known, some day.
+VAGUE_DATES = ("P1319", "P1326")
 HUMAN = "Q5"
 
 _DAMAGED = "'conflicting_dates', 'malformed_time', 'absurd_year', 'unknown_calendar', 'start_after_end'"
@@ -122,7 +124,10 @@ WITH directed AS (
         CASE WHEN counted THEN s.point_in_time_latest ELSE s.start_latest END AS start_latest,
         CASE WHEN counted THEN s.point_in_time_precision ELSE s.start_precision END AS start_precision,
         CASE WHEN counted THEN 'known' ELSE s.start_kind END AS start_kind,
-        s.end_earliest, s.end_latest, s.end_precision, s.end_kind
+        s.end_earliest, s.end_latest, s.end_precision, s.end_kind,
+        -- What is dated by a point in time, or somehow, is known for that day and no other.
+        s.start_kind = 'absent' AND s.point_in_time_kind = 'absent'
+            AND len(list_filter(s.qualifiers, lambda q: split_part(q, '=', 1) IN {VAGUE_DATES})) = 0 AS undated
     FROM statements s JOIN relations r ON s.property = r.property
     LEFT JOIN subject_members m ON m.relation = r.relation
         AND m.qid = CASE WHEN r.inverse THEN s.object ELSE s.subject END
@@ -170,7 +175,7 @@ SELECT relation, subject, object, object_kind, statement_id, rank, replaced_by, 
     CASE WHEN reason <> 'start_after_end' OR reason IS NULL THEN end_latest END AS end_latest,
     end_precision,
     CASE WHEN reason = 'start_after_end' OR damaged AND end_earliest IS NULL THEN 'unknown' ELSE end_kind
-        END AS end_kind
+        END AS end_kind, undated
 FROM judged
 """
 

@@ -41,7 +41,7 @@ WITH usable AS (
         CASE WHEN holding = 'value' AND object_kind NOT IN ('somevalue', 'novalue') OR reason = 'coarse_date'
             THEN object END AS object,
         CASE WHEN holding = '{UNUSABLE}' THEN '{UNUSABLE}' ELSE object_kind END AS object_kind,
-        start_earliest, start_latest, end_earliest, end_latest, end_kind
+        start_earliest, start_latest, end_earliest, end_latest, end_kind, undated
     FROM oriented WHERE holding IS NOT NULL
 ),
 spelled AS (
@@ -51,11 +51,11 @@ spelled AS (
 ),
 repeated AS (SELECT content FROM spelled GROUP BY content HAVING count(*) > 1)
 SELECT relation, subject, object, object_kind, start_earliest, start_latest, start_precision,
-    end_earliest, end_latest, end_precision, end_kind, rank, [statement_id] AS statement_ids
+    end_earliest, end_latest, end_precision, end_kind, undated, rank, [statement_id] AS statement_ids
 FROM spelled ANTI JOIN repeated USING (content)
 UNION ALL
 SELECT relation, subject, object, object_kind, start_earliest, start_latest, min(start_precision),
-    end_earliest, end_latest, min(end_precision), end_kind,
+    end_earliest, end_latest, min(end_precision), end_kind, bool_or(undated),
     min_by(rank, CASE rank WHEN 'preferred' THEN 0 ELSE 1 END), list_sort(list(statement_id))
 FROM spelled SEMI JOIN repeated USING (content)
 GROUP BY relation, subject, object, object_kind, start_earliest, start_latest, end_earliest, end_latest, end_kind
@@ -196,7 +196,7 @@ SELECT s.* REPLACE (CASE WHEN s.object_kind <> '{UNUSABLE}' THEN s.object END AS
     r.max_days,
     s.start_earliest IS NULL AND s.end_earliest IS NULL AND s.end_kind IN ('absent', 'none')
         AND s.object_kind <> '{UNUSABLE}' AND (r.undated = 'always'
-            OR r.undated = 'single' AND c.spans_of_timeline = 1 AND s.object IS NOT NULL) AS timeless,
+            OR r.undated = 'single' AND s.undated AND c.spans_of_timeline = 1 AND s.object IS NOT NULL) AS timeless,
     d.ended_earliest AS death_earliest, coalesce(d.ended_kind = 'unknown', false) AS died_some_day,
     coalesce(a.ended_kind = 'unknown', false) AS abolished_some_day,
     least(d.ended_earliest, a.ended_earliest) AS cap_earliest,

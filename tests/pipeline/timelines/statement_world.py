@@ -63,9 +63,9 @@ class World:
     def held_by(
         self, holder: str | None, start: str = "", end: str = "", rank: str = "normal", **qualifiers: str
     ) -> World:
-        """holder: QID, or None for "somebody"; qualifiers: P642="Q9"."""
+        """holder: QID, or None for "somebody"; qualifiers: P642="Q9", P585="2020-05-03"."""
         told = {pid: [time(date) for date in text.split()] for pid, text in (("P580", start), ("P582", end)) if text}
-        told |= {pid: [Snak("item", value)] for pid, value in qualifiers.items()}
+        told |= {pid: [Snak("item", text) if text[0] == "Q" else time(text)] for pid, text in qualifiers.items()}
         subject, value = (holder, self.subject) if self.property == "P39" else (self.subject, holder)
         assert subject is not None
         self.number += 1

@@ -303,6 +303,21 @@ def test_a_capital_without_dates_holds_only_where_it_is_the_only_one() -> None:
     assert holder(world().fact("Q1", "P36", "Q7").fact("Q1", "P36", "Q8"), "2020-01-01") == "ambiguous"
 
 
+@pytest.mark.parametrize("dated_by", ["P585", "P1319", "P1326"])
+def test_a_capital_known_for_one_day_is_certain_on_no_other(dated_by: str) -> None:
+    made = world().country("Q1", "P36").held_by("Q7", **{dated_by: "1900-01-01"})
+    assert (holder(made, "1950-01-01"), holder(made, "2020-01-01")) == ("unknown", "unknown")
+    assert holder(made.held_by("Q7"), "2020-01-01") == "Q7"
+
+
+def test_a_capital_that_began_some_day_is_certain_on_none() -> None:
+    assert holder(world().fact("Q1", "P36", "Q7", "unknown"), "2020-01-01") == "unknown"
+
+
+def test_a_birthplace_with_a_point_in_time_holds_for_ever() -> None:
+    assert holder(world().country("Q1", "P19").held_by("Q7", P585="1990-01-01"), "2020-01-01") == "Q7"
+
+
 def test_somebody_unknown_is_no_answer() -> None:
     made = world().country("Q1").held_by(None, "2019-01-01", "2020-01-01").held_by("Q3", "2020-01-01")
     assert holder(made, "2019-06-01") == "unknown"
