@@ -5,7 +5,8 @@ in between; it left when it certainly held, certainly does no longer and a state
 certainly holds on both days stays. Of one value every statement counts that may be about it, also one that cannot be
 an answer (`blocked`: restricted, damaged, young); a statement about another value does not. The other values of a
 set need not be certain: what is not known of them makes the set less than whole, and is a rejection.
-Nothing leaves by ceasing to exist: neither the end of a country is a change, nor that of a union in which it was.
+Nothing leaves by ceasing to exist: neither the end of a country is a change, nor that of a union in which it was. Of a
+subject that had certainly ended at since nothing is told; of one that ended later, or may have, why it makes no edit.
 Leaves out: single-valued relations (`pipeline.changes`) and words (`pipeline.questions.sets`).
 """
 
@@ -73,8 +74,10 @@ MACROS = (
         AND CASE WHEN to_earliest IS NOT NULL THEN to_earliest > day ELSE to_kind IN ('none', 'open') END""",
     "CREATE TEMP MACRO holds_not(from_earliest, to_latest, day) AS"
     " coalesce(from_earliest > day, false) OR coalesce(to_latest <= day, false)",
-    "CREATE TEMP MACRO gone_by(kind, earliest, day) AS coalesce(kind, 'absent') <> 'absent'"
+    "CREATE TEMP MACRO perhaps_gone(kind, earliest, day) AS coalesce(kind, 'absent') <> 'absent'"
     " AND coalesce(earliest <= day, true)",
+    # A known end without a day lies before year 1.
+    "CREATE TEMP MACRO gone(kind, latest, day) AS coalesce(kind = 'known', false) AND coalesce(latest <= day, true)",
 )
 
 # A blocked span has no object in the timelines; its statements still name the value that they may be about.
@@ -106,7 +109,7 @@ WITH days AS (
         holds_not(valid_from_earliest, valid_to_latest, getvariable('since')) AS not_before,
         holds_not(valid_from_earliest, valid_to_latest, getvariable('as_of')) AS not_after
     FROM member_spans m LEFT JOIN entities e ON e.qid = m.subject
-    WHERE NOT gone_by(e.ended_kind, e.ended_earliest, getvariable('since'))
+    WHERE NOT gone(e.ended_kind, e.ended_latest, getvariable('since'))
 )
 SELECT relation, subject, object, min(object_kind) FILTER (NOT blocked) AS object_kind,
     CASE WHEN bool_or(before) THEN 'yes' WHEN bool_and(not_before) THEN 'no' ELSE 'maybe' END AS at_since,
@@ -156,12 +159,13 @@ WITH moved AS (
 ),
 judged AS (
     SELECT s.*, m.* EXCLUDE (relation, subject, object),
-        gone_by(e.ended_kind, e.ended_earliest, getvariable('as_of')) AS subject_gone,
+        perhaps_gone(e.ended_kind, e.ended_earliest, getvariable('as_of')) AS subject_gone,
+        bool_and(s.at_as_of = 'no') OVER (PARTITION BY s.relation, s.subject) AS none_holds,
         CASE
-            WHEN subject_gone THEN (CASE WHEN s.at_since <> s.at_as_of THEN 'ended_without_successor' END)
             WHEN s.at_since = 'maybe' THEN 'uncertain_at_since'
             WHEN s.at_as_of = 'maybe' THEN 'uncertain_at_as_of'
             WHEN s.at_since = 'yes' AND s.at_as_of = 'yes' THEN NULL
+            WHEN subject_gone THEN (CASE WHEN none_holds THEN 'ended_without_successor' ELSE 'subject_gone' END)
             WHEN s.at_since = 'no' THEN (CASE WHEN m.began_after IS NOT TRUE THEN 'uncertain_change_date' END)
             WHEN m.to_latest IS NULL OR m.to_latest > getvariable('as_of') THEN 'uncertain_at_as_of'
             WHEN m.end_reason <> 'stated'

@@ -17,7 +17,7 @@ from tests.pipeline.timelines.statement_world import World, world
 from tests.pipeline.whole_tables import draw_timelines
 
 SINCE, AS_OF = datetime.date(2021, 1, 1), datetime.date(2025, 1, 1)
-CATALOGUE = load_catalogue().select(["member_of", "employer", "award"])
+CATALOGUE = load_catalogue().select(["member_of", "employer", "award", "citizenship"])
 
 
 def found(made: World) -> tuple[pa.Table, pa.Table]:
@@ -133,6 +133,31 @@ def test_who_left_long_before_the_union_ended_left() -> None:
 def test_a_subject_that_was_gone_at_since_asks_nothing() -> None:
     made = member().held_by("Q2", "1995").held_by("Q3", "1996").abolished("Q1", "2011-05-01")
     assert roles(made) == {} and rejected(made) == []
+
+
+@pytest.mark.parametrize("died", ["unknown", "2021", "2022"])
+def test_what_changed_in_the_set_of_a_subject_that_may_be_gone_says_why_it_is_no_edit(died: str) -> None:
+    made = world().country("Q1", "P108").held_by("Q2", "2001-01-01", "2023-01-01").held_by("Q3", "2023-01-01")
+    assert roles(made.died("Q1", died)) == {} and {name for _, ids in rejected(made) for name in ids} >= {"S1"}
+    assert not contradicting_rejections(made)
+
+
+def test_the_dead_who_joined_before_they_died_make_no_edit_and_that_is_the_reason() -> None:
+    made = world().country("Q1", "P27").held_by("Q2", "1990-01-01", "2022-01-01").held_by("Q3", "2022-01-01")
+    assert roles(made.died("Q1", "2023-05-01")) == {} and rejected(made) == [("subject_gone", ["S1", "S2"])]
+    made = world().country("Q1", "P27").held_by("Q2", "1990-01-01", "2022-01-01").held_by("Q3", "2022-01-01")
+    assert roles(made.died("Q1", "unknown")) == {} and rejected(made) == [("subject_gone", ["S1", "S2"])]
+
+
+def contradicting_rejections(made: World) -> list[dict]:
+    """Rejections whose reason the values in their detail contradict."""
+    untrue = {
+        "uncertain_at_since": ("at since yes", "at since no"),
+        "uncertain_at_as_of": ("at as_of yes", "at as_of no"),
+        "ended_without_successor": ("at since no", "at since maybe", "at as_of yes", "at as_of maybe"),
+    }
+    told = found(made)[1].to_pylist()
+    return [row for row in told if any(said in row["detail"] for said in untrue.get(row["reason"], ()))]
 
 
 def test_an_employment_without_an_end_that_is_too_old_is_uncertain() -> None:
