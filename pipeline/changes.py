@@ -75,8 +75,9 @@ FULL JOIN (SELECT * FROM values_as_of SEMI JOIN single_valued USING (relation)) 
 LEFT JOIN overlapping_holders d
     ON d.relation = coalesce(b.relation, a.relation) AND d.subject = coalesce(b.subject, a.subject)
 LEFT JOIN multi_valued_relations r ON r.relation = coalesce(b.relation, a.relation)
--- What is the same for certain on both days is no change and needs no reason.
+-- What is the same for certain on both days is no change and needs no reason; that nobody holds it, too.
 WHERE NOT (before = 'certain' AND after = 'certain' AND old_object = new_object)
+    AND NOT (before = 'vacant' AND after = 'vacant')
 """
 
 # The new value began where its holder's unbroken run of spans begins: a re-election is no change.
@@ -138,6 +139,9 @@ SELECT CASE WHEN multi_valued IS NOT NULL THEN 'timelines' WHEN 'disputed' IN (b
         WHEN 'disputed' IN (before, after) THEN 'sources_disagree'
         WHEN before IN ('ambiguous', 'unknown') THEN 'uncertain_at_since'
         WHEN after IN ('ambiguous', 'unknown') THEN 'uncertain_at_as_of'
+        -- That nobody is named is a hole of Wikidata, on whichever of the days it is.
+        WHEN before = 'nothing' THEN 'uncertain_at_since'
+        WHEN before = 'vacant' THEN 'uncertain_at_as_of'
         ELSE 'ended_without_successor'
     END AS reason,
     subject, relation, list_sort(list_distinct(list_concat(old_ids, new_ids))) AS ids,

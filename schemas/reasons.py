@@ -46,7 +46,7 @@ REASONS: dict[str, tuple[str, str]] = {
     # One (subject, relation) on the two dates.
     "uncertain_at_since": ("changes", "The value at since is not certain."),
     "uncertain_at_as_of": ("changes", "The value at as_of is not certain."),
-    "ended_without_successor": ("changes", "A value held at since and none holds at as_of."),
+    "ended_without_successor": ("changes", "A value held at since and ended, and none came in its place by as_of."),
     "subject_gone": ("changes", "By as_of the subject had died or ceased to exist, or may have on an unknown day."),
     "uncertain_change_date": ("changes", "The day of the change is not certain: before since, or one of several."),
     "too_many_values": ("changes", "A value left a set that is too large to be told whole."),

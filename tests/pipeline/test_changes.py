@@ -66,6 +66,14 @@ def test_a_stated_vacancy_at_since_makes_an_injection_and_at_as_of_nothing() -> 
     assert kinds(made) == [] and [reason for reason, _ in rejected(made)] == ["ended_without_successor"]
 
 
+def test_a_vacancy_beside_a_hole_is_no_end_of_a_value_and_one_that_lasts_is_no_change() -> None:
+    hole_since = world().country("Q1").vacant("2022-05-03")
+    hole_as_of = world().country("Q1").vacant("2020-05-01", "2022-05-03")
+    assert [reason for reason, _ in rejected(hole_since)] == ["uncertain_at_since"]
+    assert [reason for reason, _ in rejected(hole_as_of)] == ["uncertain_at_as_of"]
+    assert rejected(world().country("Q1").vacant("2020-05-01")) == []
+
+
 def test_who_is_named_again_within_a_month_was_perhaps_never_away() -> None:
     made = world().office("Q1").held_by("Q3", "2015-01-01", "2020-12-20").held_by("Q3", "2021-01-15")
     assert changes(made) == [] and [reason for reason, _ in rejected(made)] == ["uncertain_at_since"]
