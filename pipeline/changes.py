@@ -80,8 +80,9 @@ WHERE NOT (before = 'certain' AND after = 'certain' AND old_object = new_object)
     AND NOT (before = 'vacant' AND after = 'vacant')
 """
 
-# The new value began where its holder's unbroken run of spans begins: a re-election is no change.
-BEGUN = """
+# The new value began where its holder's unbroken run of spans begins: a re-election is no change, a return after a
+# time without him is one, whoever came in between.
+BEGUN = f"""
 CREATE OR REPLACE TEMP TABLE begun AS
 WITH candidates AS (
     SELECT * FROM paired WHERE after = 'certain' AND before IN ('certain', 'vacant', 'nothing') AND multi_valued IS NULL
@@ -91,15 +92,25 @@ runs AS (
     FROM candidates c JOIN timelines t ON t.relation = c.relation AND t.subject = c.subject
         AND t.ordinal < c.new_ordinal AND t.object IS DISTINCT FROM c.new_object
     GROUP BY c.relation, c.subject
-)
+),
+terms AS (
+    SELECT c.relation, c.subject, t.* EXCLUDE (relation, subject),
+        t.valid_from_earliest - max(coalesce(t.valid_to_latest, DATE 'infinity')) OVER (
+            PARTITION BY c.relation, c.subject ORDER BY t.ordinal ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) > {HANDOVER_DAYS} AS returned
+    FROM candidates c JOIN timelines t ON t.relation = c.relation AND t.subject = c.subject
+        AND t.object = c.new_object AND t.ordinal <= c.new_ordinal
+),
+returns AS (SELECT relation, subject, max(ordinal) AS last_return FROM terms WHERE returned GROUP BY ALL)
 SELECT c.*,
     min(t.valid_from_earliest) AS changed_on_earliest,
     min(t.valid_from_latest) AS changed_on_latest,
     min_by(t.valid_from_precision, t.ordinal) AS changed_on_precision
 FROM candidates c
 LEFT JOIN runs r ON r.relation = c.relation AND r.subject = c.subject
-LEFT JOIN timelines t ON t.relation = c.relation AND t.subject = c.subject AND t.object = c.new_object
-    AND t.ordinal <= c.new_ordinal AND t.ordinal > coalesce(r.last_other, -1)
+LEFT JOIN returns b ON b.relation = c.relation AND b.subject = c.subject
+LEFT JOIN terms t ON t.relation = c.relation AND t.subject = c.subject
+    AND t.ordinal > coalesce(r.last_other, -1) AND t.ordinal >= coalesce(b.last_return, 0)
     AND t.valid_from_earliest > getvariable('since')
 GROUP BY ALL
 """

@@ -49,6 +49,10 @@ REASONS: dict[str, tuple[str, str]] = {
     "ended_without_successor": ("changes", "A value held at since and ended, and none came in its place by as_of."),
     "subject_gone": ("changes", "By as_of the subject had died or ceased to exist, or may have on an unknown day."),
     "uncertain_change_date": ("changes", "The day of the change is not certain: before since, or one of several."),
+    "uncertain_others": (
+        "changes",
+        "Something else may have joined or left at the same time; nobody knows all that did.",
+    ),
     "too_many_values": ("changes", "A value left a set that is too large to be told whole."),
     "nothing_stays": ("changes", "Values left a set and none of the others is certain."),
     "same_name": ("changes", "Old and new object have the same name or share an alias."),

@@ -42,7 +42,8 @@ __all__ = ["QuestionInputs", "QuestionSettings", "QuestionTables", "build_questi
 JUDGE = (
     names.NAMED_VALUES, names.NAMES,
     facts.DATED_DEPARTURES, facts.DEPARTURES, facts.SHARED_NAMES, facts.JUDGED_CHANGES, facts.REJECTIONS,
-    sets.JUDGED_VALUES, sets.CLASHES, sets.DATED_VALUES, sets.SET_VALUES, sets.SET_EDITS, sets.SET_REJECTIONS,
+    sets.JUDGED_VALUES, sets.CLASHES, sets.DATED_VALUES, sets.CROWDED_DAYS, sets.SET_VALUES, sets.SET_EDITS,
+    sets.SET_REJECTIONS,
 )  # fmt: skip
 # The edits, what is certain besides, and which of it is asked; the chains come after (`multi_hop.choose_chains`).
 CHOOSE = (

@@ -4,8 +4,8 @@ A set is named whole where it has at most `LONGEST_SET` values, and else what jo
 or whose name stands in another value's, is left out of it and says why. All edits of one set share their texts
 and their answer, so that they never contradict each other.
 Of an open relation no list is ever whole (the organisations that a country is in), so that one asks what joined, or
-what left, on a day: all that did on it is the answer, and what did on one of several days is not asked. What stays is
-asked by the day on which it joined (`SET_EVENTS`).
+what left, on a day: all that did on it is the answer. What did on one of several days is not asked, nor is a day on
+which something else may have. What stays is asked by the day on which it joined (`SET_EVENTS`).
 Leaves out: what joined and left (`pipeline.memberships`) and the questions (`pipeline.questions.set_questions`).
 """
 
@@ -14,8 +14,8 @@ from __future__ import annotations
 from chronofacts.pipeline.questions.steps import adds_to, creates
 
 __all__ = [
-    "CLASHES", "DATED_VALUES", "GUARDED", "JUDGED_VALUES", "LONGEST_SET", "SET_EDITS", "SET_EVENTS", "SET_GROUPS",
-    "SET_REJECTIONS", "SET_VALUES", "STABLE_SETS",
+    "CLASHES", "CROWDED_DAYS", "DATED_VALUES", "GUARDED", "JUDGED_VALUES", "LONGEST_SET", "SET_EDITS", "SET_EVENTS",
+    "SET_GROUPS", "SET_REJECTIONS", "SET_VALUES", "STABLE_SETS",
 ]  # fmt: skip
 
 LONGEST_SET = 8
@@ -56,7 +56,7 @@ WHERE mine.role <> 'stays' AND theirs.role <> mine.role AND mine.reason IS NULL 
 # What an open relation is asked by: of days that lie within each other the widest, so that its answer is all of them.
 DATED_VALUES = creates("dated_values", reads="judged_values relation_facts", drops="judged_values")("""
 SELECT j.*, r.open_set, w.changed_on_earliest AS event_on, w.changed_on_precision AS event_precision,
-    is_unit(event_on, w.changed_on_latest, event_precision) AS event_named
+    w.changed_on_latest AS event_latest, is_unit(event_on, event_latest, event_precision) AS event_named
 FROM judged_values j JOIN relation_facts r USING (relation)
 LEFT JOIN judged_values w ON r.open_set AND j.role <> 'stays' AND w.relation = j.relation AND w.subject = j.subject
     AND w.role = j.role AND w.changed_on_earliest <= j.changed_on_earliest
@@ -65,22 +65,39 @@ QUALIFY row_number() OVER (PARTITION BY j.relation, j.subject, j.object
     ORDER BY w.changed_on_latest - w.changed_on_earliest DESC, w.changed_on_earliest, w.changed_on_precision) = 1
 """)
 
+# Days on which something may have joined, or left, besides what did: nobody knows what else the answer should name.
+CROWDED_DAYS = creates("crowded_days", reads="dated_values timelines")("""
+SELECT DISTINCT d.relation, d.subject, d.role, d.event_on
+FROM dated_values d JOIN timelines t ON t.relation = d.relation AND t.subject = d.subject
+    AND CASE d.role WHEN 'joined' THEN t.valid_from_earliest ELSE t.valid_to_earliest END <= d.event_latest
+    AND CASE d.role WHEN 'joined' THEN t.valid_from_latest ELSE t.valid_to_latest END >= d.event_on
+LEFT JOIN dated_values other ON other.relation = d.relation AND other.subject = d.subject AND other.object = t.object
+    AND other.role = d.role AND other.event_on = d.event_on
+WHERE d.open_set AND d.role <> 'stays' AND other.object IS NULL
+""")
+
 # after, before, joined: how many usable values the set has, had and gained; at_once: how many joined, or left, on the
 # same day. refused: why the value becomes no edit.
-SET_VALUES = creates("set_values", reads="dated_values clashes", drops="dated_values clashes")(f"""
+SET_VALUES = creates(
+    "set_values", reads="dated_values clashes crowded_days", drops="dated_values clashes crowded_days"
+)(f"""
 WITH judged AS (
-    SELECT j.* REPLACE (CASE WHEN c.object IS NOT NULL THEN 'same_name' ELSE j.reason END AS reason)
+    SELECT j.* EXCLUDE (event_latest)
+            REPLACE (CASE WHEN c.object IS NOT NULL THEN 'same_name' ELSE j.reason END AS reason),
+        d.event_on IS NOT NULL AS crowded
     FROM dated_values j LEFT JOIN clashes c USING (relation, subject, object)
+    LEFT JOIN crowded_days d ON d.relation = j.relation AND d.subject = j.subject AND d.role = j.role
+        AND d.event_on = j.event_on
 )
-SELECT *, reason IS NULL AS usable,
+SELECT * EXCLUDE (crowded), reason IS NULL AS usable,
     count(*) FILTER (reason IS NULL) OVER (PARTITION BY relation, subject, role, event_on) AS at_once,
     count(*) FILTER (reason IS NULL AND role <> 'left') OVER set_of AS after,
     count(*) FILTER (reason IS NULL AND role <> 'joined') OVER set_of AS before,
     count(*) FILTER (reason IS NULL AND role = 'joined') OVER set_of AS joined,
     bool_or(role <> 'stays') OVER set_of AS changed,
     CASE WHEN reason IS NOT NULL THEN reason
-        WHEN open_set THEN (CASE WHEN role = 'stays' THEN NULL
-            WHEN NOT event_named THEN 'uncertain_change_date' WHEN at_once > {LONGEST_SET} THEN 'too_many_values' END)
+        WHEN open_set THEN (CASE WHEN role = 'stays' THEN NULL WHEN NOT event_named THEN 'uncertain_change_date'
+            WHEN crowded THEN 'uncertain_others' WHEN at_once > {LONGEST_SET} THEN 'too_many_values' END)
         WHEN role = 'joined' AND joined > {LONGEST_SET} THEN 'too_many_values'
         WHEN role = 'left' AND after > {LONGEST_SET} THEN 'too_many_values'
         WHEN role = 'left' AND after = 0 THEN 'nothing_stays'
@@ -163,11 +180,11 @@ starts AS (
     SELECT t.relation, t.subject, t.object, t.valid_from_earliest AS first, t.valid_from_latest AS last,
         t.valid_from_precision AS precision
     FROM timelines t SEMI JOIN open_sets o ON o.relation = t.relation AND o.subject = t.subject
-    WHERE t.valid_from_earliest IS NOT NULL AND t.valid_from_latest < getvariable('since')
+    WHERE t.valid_from_earliest IS NOT NULL
 ),
 days AS (
     SELECT DISTINCT relation, subject, first, last, precision FROM starts
-    WHERE precision >= 10 AND is_unit(first, last, precision)
+    WHERE precision >= 10 AND is_unit(first, last, precision) AND last < getvariable('since')
 ),
 events AS (
     SELECT d.relation, d.subject, d.first, any_value(d.precision) AS precision, any_value(v.changed) AS changed,
@@ -177,12 +194,14 @@ events AS (
         list(v.object ORDER BY v.object) AS objects,
         list(v.object ORDER BY v.object) FILTER (v.fell_back) AS fallback_names
     FROM days d JOIN (SELECT DISTINCT relation, subject, object, first, last FROM starts) s
-        ON s.relation = d.relation AND s.subject = d.subject AND s.first >= d.first AND s.last <= d.last
+        ON s.relation = d.relation AND s.subject = d.subject AND s.first <= d.last AND s.last >= d.first
     LEFT JOIN set_values v ON v.relation = s.relation AND v.subject = s.subject AND v.object = s.object
         AND v.usable AND v.role = 'stays'
     GROUP BY d.relation, d.subject, d.first, d.last
-    -- Who joined with it and left again is part of the answer, and no longer there.
+    -- Who joined with it and left again is part of the answer, and no longer there; who may have joined on that day is
+    -- perhaps part of it.
     HAVING count(v.object) = count(*) AND count(*) = count(DISTINCT s.object) AND count(*) <= {LONGEST_SET}
+        AND bool_and(s.first >= d.first AND s.last <= d.last)
 )
 SELECT e.* EXCLUDE (fallback_names), coalesce(fallback_names, []) AS fallback_names, s.label AS subject_label,
     named_subject(r.article, s) AS shown, date_phrase(e.first, e.precision) AS phrase,

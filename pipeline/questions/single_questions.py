@@ -43,8 +43,8 @@ QUALIFY row_number() OVER (PARTITION BY u.edit_id ORDER BY draw_for(concat(u.edi
     <= getvariable('aliases_per_edit')
 """)
 
-# Edits whose new object points to one subject only.
-REVERSE_SUBJECTS = creates("reverse_subjects", reads="templates values_as_of values_since names edits")("""
+# Edits whose new object points to one subject only: of no other is it known, or may it be true, that he holds it.
+REVERSE_SUBJECTS = creates("reverse_subjects", reads="templates timelines values_as_of values_since names edits")("""
 WITH reversible AS (
     SELECT relation FROM templates WHERE use = 'reverse'
 ),
@@ -55,11 +55,18 @@ held AS (
 held_before AS (
     SELECT v.relation, v.object, count(*) AS times, min(v.subject) AS subject
     FROM values_since v SEMI JOIN reversible r USING (relation) WHERE v.object_kind = 'item' GROUP BY ALL
+),
+held_elsewhere AS (
+    SELECT a.edit_id FROM edits a SEMI JOIN reversible r USING (relation)
+    JOIN timelines t ON t.relation = a.relation AND t.object = a.new_object AND t.subject <> a.subject
+    WHERE coalesce(t.valid_from_earliest <= getvariable('as_of'), true)
+        AND coalesce(t.valid_to_latest > getvariable('as_of'), true)
 )
 SELECT a.edit_id, b.subject AS before_id
 FROM edits a JOIN names n ON n.id = a.new_object AND n.kind = 'item'
 JOIN held h ON h.relation = a.relation AND h.words = n.words AND h.times = 1
 LEFT JOIN held_before b ON b.relation = a.relation AND b.object = a.new_object
+ANTI JOIN held_elsewhere t ON t.edit_id = a.edit_id
 WHERE a.object_kind = 'item' AND coalesce(b.times, 1) = 1
 """)
 

@@ -115,6 +115,14 @@ def test_a_reelected_newcomer_changed_when_the_first_term_began() -> None:
     assert change["changed_on_earliest"] == datetime.date(2022, 1, 1)
 
 
+@pytest.mark.parametrize("between", [("Q4", "2021-06-01", "2023-05-01"), ("Q2", "2019-01-01", "2021-12-01")])
+def test_a_newcomer_who_was_away_in_between_changed_when_he_returned(between: tuple[str, str, str]) -> None:
+    made = world().office("Q1").held_by("Q2", "2019-01-01", "2021-06-01").held_by(*between)
+    (change,) = changes(made.held_by("Q3", "2022-01-01", "2022-01-08").held_by("Q3", "2023-05-01"))
+    assert change["new_object"] == "Q3"
+    assert change["changed_on_earliest"] == change["changed_on_latest"] == datetime.date(2023, 5, 1)
+
+
 def test_only_the_last_of_several_changes_counts() -> None:
     made = (
         world().office("Q1").held_by("Q2", "2019-01-01", "2022-01-01")

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -90,6 +91,16 @@ def test_a_reverse_question_is_not_asked_when_two_subjects_share_the_answer() ->
     told = world().named("Q1", "Redland").named("Q2", "Blueland").person("Q3", "King Old").person("Q4", "King New")
     made = told.changed("head_of_state", "Q1", "Q3", "Q4").changed("head_of_state", "Q2", "Q3", "Q4").questions()
     assert made.edits.num_rows == 2 and not of_kind(made, "reverse")
+
+
+@pytest.mark.parametrize(("other", "asked"), [(("2019-01-01", None), False), (("2019-01-01", "2022-01-01"), True)])
+def test_a_reverse_question_is_not_asked_of_somebody_who_may_hold_another_office(
+    other: tuple[str, str | None], asked: bool
+) -> None:
+    told = world().named("Q1", "Redland").named("Q2", "Blueland").person("Q3", "King Old").person("Q4", "King New")
+    told.person("Q5", "King Third").changed("head_of_state", "Q1", "Q3", "Q4")
+    told.held("head_of_state", "Q2", "Q5", "2018-01-01").held("head_of_state", "Q2", "Q4", *other)
+    assert bool(of_kind(told.questions(), "reverse")) == asked
 
 
 def test_the_same_change_said_by_two_relations_is_one_edit() -> None:

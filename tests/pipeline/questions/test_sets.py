@@ -229,6 +229,24 @@ def test_a_day_on_which_something_else_joined_that_is_gone_is_not_asked() -> Non
     assert asked == ["Which organisation or grouping did Finland join on 14 December 1955?"]
 
 
+@pytest.mark.parametrize("other", ["1995", "1995-01"])
+def test_a_day_on_which_something_else_may_have_joined_is_not_asked(other: str) -> None:
+    told = questions_of(unions().country("Q33", "P463").held_by("Q146165", other))
+    asked = [row["question"] for row in rows(told.questions, kind="preservation", subject="Q33")]
+    days = {"1995": [], "1995-01": ["Which organisations or groupings did Finland join in January 1995?"]}[other]
+    assert sorted(asked) == sorted([*days, "Which organisation or grouping did Finland join on 14 December 1955?"])
+
+
+@pytest.mark.parametrize(("began", "ended", "edits"), [("2023", "2023", 0), ("2022", "2022", 1)])
+def test_a_day_on_which_something_that_is_gone_may_have_joined_makes_no_edit(
+    began: str, ended: str, edits: int
+) -> None:
+    told = questions_of(unions().country("Q33", "P463").held_by("Q146165", began, ended))
+    assert len(rows(told.edits, kind="addition", subject="Q33")) == edits
+    refused = [row["ids"] for row in rows(told.rejections, reason="uncertain_others")]
+    assert refused == [["Q7184"]] * (1 - edits)
+
+
 def test_all_that_joined_an_open_set_on_one_day_is_one_question() -> None:
     joined = {
         "Q34": ("2023-04-04", {"Which organisations or groupings did Sweden join on 4 April 2023?"}),
