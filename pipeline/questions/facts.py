@@ -83,7 +83,8 @@ GROUP BY relation, n.words HAVING count(*) > 1
 """)
 
 # The changes with the reason for which one becomes no edit, or null. A city and its office may ask one question:
-# "Who is the mayor of Prague?"
+# "Who is the mayor of Prague?" twin: the earlier relation that says the same; the change shares its fate, since it is
+# no less ambiguous or contradicted for being asked in other words.
 JUDGED_CHANGES = creates("judged_changes", reads="changes names templates relation_facts shared_names")("""
 WITH prompts AS (
     SELECT c.relation, c.subject, plain_words(sentence(t.form, named_subject(r.article, s), s.label, '', '')) AS words
@@ -99,13 +100,12 @@ judged AS (
             WHEN 'unusable_label' IN (s.reason, n.reason, o.reason) THEN 'unusable_label'
             WHEN 'foreign_title' IN (s.reason, n.reason, o.reason) THEN 'foreign_title'
             WHEN same_name(o, n) THEN 'same_name'
-            WHEN duplicate.subject IS NOT NULL THEN 'said_twice'
             WHEN shared.words IS NOT NULL THEN 'ambiguous_name'
             WHEN c.object_kind NOT IN ('string', 'year') AND (gives_away(s, n) OR coalesce(gives_away(s, o), false))
                 OR contains(p.words, n.words) OR coalesce(contains(p.words, o.words), false)
                 THEN 'answer_in_question'
         END AS reason,
-        s.label AS subject_label, o.label AS old_label, n.label AS new_label
+        s.label AS subject_label, o.label AS old_label, n.label AS new_label, duplicate.relation AS twin
     FROM changes c
     JOIN relation_facts r USING (relation)
     JOIN names s ON s.id = c.subject AND s.kind = 'item'
@@ -115,12 +115,19 @@ judged AS (
     LEFT JOIN shared_names shared ON shared.relation = c.relation AND shared.words = s.words
     LEFT JOIN changes duplicate ON duplicate.relation = r.duplicate_of AND duplicate.subject = c.subject
         AND duplicate.new_object = c.new_object AND duplicate.old_object IS NOT DISTINCT FROM c.old_object
+),
+compared AS MATERIALIZED (
+    SELECT * EXCLUDE (asked) REPLACE (CASE
+        WHEN reason IS NOT NULL OR twin IS NOT NULL THEN reason
+        WHEN min(new_object) OVER same_question <> max(new_object) OVER same_question THEN 'contradicting_answers'
+        WHEN row_number() OVER (same_question ORDER BY relation, subject) > 1 THEN 'said_twice' END AS reason)
+    FROM judged WINDOW same_question AS (PARTITION BY reason IS NULL AND twin IS NULL, asked)
 )
-SELECT * EXCLUDE (asked) REPLACE (CASE
-    WHEN reason IS NOT NULL THEN reason
-    WHEN min(new_object) OVER same_question <> max(new_object) OVER same_question THEN 'contradicting_answers'
-    WHEN row_number() OVER (same_question ORDER BY relation, subject) > 1 THEN 'said_twice' END AS reason)
-FROM judged WINDOW same_question AS (PARTITION BY reason IS NULL, asked)
+SELECT c.* EXCLUDE (twin) REPLACE (CASE
+    WHEN c.twin IS NULL THEN c.reason
+    WHEN t.reason IS NULL OR t.reason = 'said_twice' THEN 'said_twice'
+    ELSE coalesce(c.reason, t.reason) END AS reason)
+FROM compared c LEFT JOIN compared t ON t.relation = c.twin AND t.subject = c.subject
 """)
 
 REJECTIONS = creates("rejections", reads="judged_changes stages")("""

@@ -111,6 +111,22 @@ def test_the_same_change_said_by_two_relations_is_one_edit() -> None:
     assert reasons(made)["said_twice"] == 1
 
 
+def test_a_change_whose_twin_is_no_edit_is_not_said_twice_but_left_out_for_the_same_reason() -> None:
+    told = world().named("Q1", "King of Redland").person("Q2", "Ada of Redland").named("Q5", "Oldtown")
+    told.named("Q6", "Mayor of Oldtown").person("Q7", "Bea").person("Q8", "Cat Moor").person("Q9", "Eva Vale")
+    for relation in ("office_holder", "officeholder"):
+        told.changed(relation, "Q1", None, "Q2").changed(relation, "Q6", "Q7", "Q8")
+    made = told.changed("mayor", "Q5", "Q7", "Q9").questions()
+    assert made.edits.num_rows == 0
+    assert sorted((row["reason"], row["relation"], row["subject"]) for row in made.rejections.to_pylist()) == [
+        ("answer_in_question", "office_holder", "Q1"),
+        ("answer_in_question", "officeholder", "Q1"),
+        ("contradicting_answers", "mayor", "Q5"),
+        ("contradicting_answers", "office_holder", "Q6"),
+        ("contradicting_answers", "officeholder", "Q6"),
+    ]
+
+
 def test_a_city_and_its_office_of_whom_one_question_asks_are_one_edit() -> None:
     told = world().named("Q1", "Oldtown").named("Q5", "Mayor of Oldtown").person("Q2", "Ada Old").person("Q3", "Bea")
     told.changed("mayor", "Q1", "Q2", "Q3").changed("office_holder", "Q5", None, "Q3")
