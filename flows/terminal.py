@@ -13,6 +13,7 @@ from chronofacts.pipeline.snapshots.compare import count_kinds
 from chronofacts.pipeline.snapshots.entity_report import Finding
 from chronofacts.pipeline.snapshots.live_check import LiveStatement
 from chronofacts.pipeline.snapshots.summary import Summary
+from chronofacts.schemas.dates import tell_days
 from chronofacts.schemas.plain_text import plain
 from chronofacts.schemas.reasons import explain
 
@@ -89,9 +90,9 @@ def print_differences(differences: pa.Table) -> None:
     console = Console(highlight=False)
     _print_counts(console, "difference", count_kinds(differences))
     for row in differences.to_pylist():
-        day = f" on {row['changed_on_earliest']}" if row["changed_on_earliest"] else ""
+        day = tell_days(row["changed_on_earliest"], row["changed_on_latest"])
         change = f"{row['old_label'] or '(nothing)'} -> {row['new_label'] or '(nothing)'}"
-        line = f"{row['kind']}: {row['relation']} of {row['subject_label'] or row['subject']}: {change}{day}"
+        line = f"{row['kind']}: {row['relation']} of {row['subject_label'] or row['subject']}: {change} {day}".rstrip()
         console.print(escape(line), soft_wrap=True)
         ids = " ".join(row["statement_ids"])
         console.print(f"    [dim]{escape(row['detail'] or '')}  {escape(ids)}[/dim]", soft_wrap=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from calendar import isleap, monthrange
+from calendar import isleap, month_name, monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -22,7 +22,7 @@ from chronofacts.schemas.errors import BadInput
 
 __all__ = [
     "ABSENT", "FIRST_DAY", "LAST_DAY", "YEAR", "Bound", "DayInterval", "Fault", "check_dates", "combine", "gregorian",
-    "parse_day", "read_json_time", "read_rdf_time", "spell_interval", "to_day_number",
+    "parse_day", "read_json_time", "read_rdf_time", "spell_days", "spell_interval", "tell_days", "to_day_number",
 ]  # fmt: skip
 
 EndKind = Literal["known", "none", "unknown", "absent"]
@@ -202,6 +202,31 @@ def check_dates(since: datetime.date, as_of: datetime.date) -> None:
     """Raises BadInput unless since lies before as_of."""
     if since >= as_of:
         raise BadInput(f"--since {since} is not before --as-of {as_of}; give two dates with since the earlier one")
+
+
+def spell_days(first: datetime.date | None, last: datetime.date | None) -> str:
+    """A date as exactly as it is known, for a table: `2024-09-01`, `2024-09`, `2024`, `2024-09-03..2024-10-02`, or
+    nothing."""
+    if first is None or last is None:
+        return str(first or last or "")
+    spelled = {"day": f"{first}", "month": f"{first}"[:7], "year": f"{first}"[:4]}
+    return spelled.get(_unit(first, last), f"{first}..{last}")
+
+
+def tell_days(first: datetime.date | None, last: datetime.date | None) -> str:
+    """The same for a sentence: `on 2024-09-01`, `in September 2024`, `in 2024`, `between 2024-09-03 and 2024-10-02`."""
+    if first is None or last is None:
+        return f"on {first or last}" if first or last else ""
+    told = {"day": f"on {first}", "month": f"in {month_name[first.month]} {first.year}", "year": f"in {first.year}"}
+    return told.get(_unit(first, last), f"between {first} and {last}")
+
+
+def _unit(first: datetime.date, last: datetime.date) -> str:
+    if first == last:
+        return "day"
+    if (first.day, last) == (1, first.replace(day=monthrange(first.year, first.month)[1])):
+        return "month"
+    return "year" if (first.month, first.day, last) == (1, 1, datetime.date(first.year, 12, 31)) else ""
 
 
 def gregorian(day: int) -> tuple[int, int, int]:

@@ -15,6 +15,7 @@ from chronofacts.pipeline.snapshots.compare import compare_snapshots, count_kind
 from chronofacts.pipeline.snapshots.markdown import escape
 from chronofacts.pipeline.snapshots.summary import summarise
 from chronofacts.schemas.catalogue import load_catalogue
+from chronofacts.schemas.dates import spell_days
 from chronofacts.schemas.errors import ChronoFactsError
 from chronofacts.schemas.manifest import SnapshotManifest, read_manifest
 from chronofacts.schemas.reasons import explain
@@ -28,9 +29,8 @@ _COLUMNS = {
     "of": "subject_label",
     "was": "old_label",
     "is": "new_label",
-    "on": "changed_on_earliest",
 }
-"""Titles of the table of changes, and the columns behind them."""
+"""Titles of the table of changes, and the columns behind them; the last title is `on`."""
 
 log = logging.getLogger("chronofacts.monthly")
 
@@ -50,7 +50,11 @@ def show_changes(older: Path, newer: Path) -> None:
         return
     counts = ", ".join(f"{kind.replace('_', ' ')}: {number}" for kind, number in count_kinds(differences).items())
     told = [row for row in differences.to_pylist() if row["kind"] in ("world_change", "correction")]
-    rows = [{title: _cell(row[column]) for title, column in _COLUMNS.items()} for row in told[:_SHOWN]]
+    rows = [
+        {title: _cell(row[column]) for title, column in _COLUMNS.items()}
+        | {"on": spell_days(row["changed_on_earliest"], row["changed_on_latest"])}
+        for row in told[:_SHOWN]
+    ]
     more = f"; the first {_SHOWN} of {len(told)}" if len(told) > _SHOWN else ""
     create_table_artifact(
         rows, key="changes", description=f"Since the snapshot of {read_manifest(older).as_of}: {counts}{more}"

@@ -21,7 +21,7 @@ from huggingface_hub import CommitOperationAdd
 from chronofacts.pipeline.publishing.contents import LocalFile, text_file
 from chronofacts.pipeline.publishing.errors import hub_errors
 from chronofacts.pipeline.publishing.hub import PublishSettings, check_options, commit_files, read_back
-from chronofacts.pipeline.snapshots.markdown import edit_table, escape
+from chronofacts.pipeline.snapshots.markdown import EDIT_COLUMNS, edit_table, escape
 from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.schemas.documents import read_json
 from chronofacts.schemas.errors import BadInput, CheckFailed
@@ -100,7 +100,8 @@ def adapter_files(adapter: Path, snapshot: Path, repo: str, base_model: str = ""
     facts = _facts(about, snapshot, adapter)
     weights = adapter / _WEIGHTS
     adapter_config = json.dumps({**config, "base_model_name_or_path": base}, indent=2, sort_keys=True) + "\n"
-    lines = "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in facts.to_pylist())
+    told = facts.select([*_COLUMNS, "changed_on_earliest"])
+    lines = "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in told.to_pylist())
     return {
         _WEIGHTS: LocalFile(weights, weights.stat().st_size, sha256_of(weights), ""),
         _CONFIG: text_file(adapter_config.encode()),
@@ -145,7 +146,7 @@ def _facts(about: dict[str, Any], snapshot: Path, adapter: Path) -> pa.Table:
         )
     edits = read_table(snapshot, "edits")
     taught = edits.filter(pc.is_in(edits["edit_id"], value_set=pa.array(about.get("edit_ids", []), pa.string())))
-    return taught.select([*_COLUMNS, "changed_on_earliest"]).sort_by("edit_id")
+    return taught.select(list(dict.fromkeys([*_COLUMNS, *EDIT_COLUMNS]))).sort_by("edit_id")
 
 
 def _card(about: dict[str, Any], base: str, facts: pa.Table, snapshot: Path, repo: str) -> str:

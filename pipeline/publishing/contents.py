@@ -23,7 +23,7 @@ from chronofacts.pipeline.publishing.charts import edits_by_month_svg, edits_by_
 from chronofacts.pipeline.snapshots.card import CARD, card_text
 from chronofacts.pipeline.snapshots.croissant import FILE as CROISSANT
 from chronofacts.pipeline.snapshots.croissant import croissant_text
-from chronofacts.pipeline.snapshots.markdown import edit_table, escape, table
+from chronofacts.pipeline.snapshots.markdown import EDIT_COLUMNS, edit_table, escape, table
 from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.schemas.base_answers import BASE_ANSWERS as BASE_ANSWERS_SCHEMA
 from chronofacts.schemas.base_answers import FILE as BASE_ANSWERS_FILE
@@ -293,7 +293,7 @@ def _changelog(as_of: datetime.date, edits: pa.Table, previous: Previous | None)
 def _examples(edits: pa.Table, old: pa.Table) -> list[str]:
     """The newest edits that the snapshot before had not, as a table."""
     known = set(old["edit_id"].to_pylist())
-    shown = edits.select(["edit_id", "prompt", "target_old", "target_new", "changed_on_earliest"])
+    shown = edits.select(["edit_id", *EDIT_COLUMNS])
     fresh = [row for row in shown.to_pylist() if row["edit_id"] not in known]
     fresh.sort(key=lambda row: (row["changed_on_earliest"], row["edit_id"]), reverse=True)
     return edit_table(fresh[:_EXAMPLES]) if fresh else []

@@ -19,7 +19,6 @@ from chronofacts.pipeline.snapshots.card_sections import (
     hop_counts,
     kinds_of_change,
     limits,
-    old_answer,
     set_aside,
     verification,
     worked_example,
@@ -150,7 +149,7 @@ def _introduction(manifest: SnapshotManifest, folder: Path) -> list[str]:
         'multi_hop = load_dataset("PATH_OR_REPO", "multi_hop", split="test")',
         "```",
         "",
-        *edit_table(row | {"target_old": old_answer(row)} for row in examples),
+        *edit_table(examples),
         "",
     ]
 

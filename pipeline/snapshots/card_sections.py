@@ -13,12 +13,13 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from chronofacts.pipeline.snapshots.markdown import escape, table
+from chronofacts.pipeline.snapshots.markdown import escape, old_answer, table
+from chronofacts.schemas.dates import tell_days
 from chronofacts.schemas.manifest import SnapshotManifest
 from chronofacts.schemas.promises import PROMISES
 
 __all__ = [
-    "citation", "hop_counts", "kinds_of_change", "limits", "old_answer", "set_aside", "verification", "worked_example",
+    "citation", "hop_counts", "kinds_of_change", "limits", "set_aside", "verification", "worked_example",
 ]  # fmt: skip
 
 _KINDS = (
@@ -31,7 +32,6 @@ _CHANGES = {
     "addition": "one value joined a set of several; what stays must stay",
     "removal": "one value left a set of several; what stays must stay",
 }
-_BEFORE = {"nobody": "(nobody)", "unknown": "(not known)"}
 
 
 def worked_example(folder: Path) -> list[str]:
@@ -57,7 +57,7 @@ def worked_example(folder: Path) -> list[str]:
         "",
         f"Edit `{chosen}`: {escape(edit['subject_label'])}, `{edit['relation']}` ({edit['property']}), from "
         f"{escape(old_answer(edit))} to {escape(edit['target_new'])}, "
-        f"{_between(edit['changed_on_earliest'], edit['changed_on_latest'])}.",
+        f"{tell_days(edit['changed_on_earliest'], edit['changed_on_latest'])}.",
         "",
         *table(
             ("kind", "question", "right before", "right now"),
@@ -68,11 +68,6 @@ def worked_example(folder: Path) -> list[str]:
         ),
         "",
     ]
-
-
-def old_answer(edit: dict[str, Any]) -> str:
-    """The old answer of an edit, or why there is none; a set may be empty or too large to be named."""
-    return edit["target_old"] or _BEFORE.get(edit["before"], "(not told)")
 
 
 def kinds_of_change(folder: Path) -> list[str]:
@@ -90,10 +85,6 @@ def kinds_of_change(folder: Path) -> list[str]:
             "`stays` lists the values that hold on both days, for which the questions of the kind preservation ask."
         )
     return [*lines, ""]
-
-
-def _between(first: object, last: object) -> str:
-    return f"on {first}" if first == last else f"between {first} and {last}"
 
 
 def hop_counts(folder: Path) -> list[str]:

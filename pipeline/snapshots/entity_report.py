@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from chronofacts.pipeline.snapshots.write import table_files
 from chronofacts.pipeline.storage.session import connect, files_in
+from chronofacts.schemas.dates import YEAR, spell_days, tell_days
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.ids import is_qid
 from chronofacts.schemas.manifest import read_manifest
@@ -38,30 +40,60 @@ def report_entity(snapshot: Path, qid: str) -> list[Finding]:
             files = files_in(table_files(snapshot, name))
             connection.execute(f"CREATE VIEW {name} AS FROM read_parquet({files}, hive_partitioning = false)")
         connection.execute("CREATE TABLE about AS SELECT $1 AS qid", [qid])
-        rows = [row for step in (SPANS, LEFT_OUT, EDITS, QUESTIONS) for row in connection.sql(step).fetchall()]
+        spans = [_tell_span(row) for row in connection.sql(SPANS).to_arrow_table().to_pylist()]
+        edits = [_tell_edit(row) for row in connection.sql(EDITS).to_arrow_table().to_pylist()]
+        left_out, questions = (connection.sql(step).fetchall() for step in (LEFT_OUT, QUESTIONS))
         known = connection.sql("SELECT label FROM entities SEMI JOIN about USING (qid)").fetchall()
-    if not rows and not known:
+    found = [*spans, *(Finding(False, stage, what, explain(why), tuple(ids)) for stage, what, why, ids in left_out)]
+    found += [*edits, *(Finding(True, "questions", what, why, tuple(ids)) for what, why, ids in questions)]
+    if not found and not known:
         raise BadInput(f"{snapshot} names no {qid}; look at its entities table, or refresh with more relations")
-    return [
-        Finding(kept, stage, what, explain(why) if stage != "timelines" and not kept else why, tuple(ids))
-        for kept, stage, what, why, ids in rows
-    ] or [Finding(True, "entities", f"{qid} {known[0][0]}", "named only", ())]
+    return found or [Finding(True, "entities", f"{qid} {known[0][0]}", "named only", ())]
+
+
+_ENDS = {"none": "no end", "open": "no known end"}
+
+
+def _tell_span(row: dict[str, Any]) -> Finding:
+    first, last = row["valid_from_earliest"], row["valid_from_latest"]
+    if row["end_reason"] == "dateless" and row["valid_to_kind"] == "open":
+        begin = "ever"
+    elif first and last:
+        begin = spell_days(first, last)
+    else:
+        begin = _tell_unknown(first, last, row["valid_from_precision"] or 0)
+    first, last = row["valid_to_earliest"], row["valid_to_latest"]
+    if first and last:
+        end = spell_days(first, last)
+    elif row["valid_to_kind"] in _ENDS:
+        end = _ENDS[row["valid_to_kind"]]
+    else:
+        end = _tell_unknown(first, last, YEAR if row["valid_to_kind"] == "known" else 0)
+    return Finding(row["kept"], "timelines", f"{row['what']}, from {begin} to {end}", row["why"], tuple(row["ids"]))
+
+
+def _tell_unknown(first: datetime.date | None, last: datetime.date | None, precision: int) -> str:
+    """A date of which one end or both are missing: days before year 1 are missing, too."""
+    if last is None and first is None:
+        return "before year 1" if precision >= YEAR else "an unknown day"
+    return f"a day not after {last}" if last else f"a day not before {first}"
+
+
+def _tell_edit(row: dict[str, Any]) -> Finding:
+    day = tell_days(row["changed_on_earliest"], row["changed_on_latest"])
+    return Finding(
+        True, "edits", row["what"], f"{row['change']}, changed {day}" if day else row["change"], tuple(row["ids"])
+    )
 
 
 _NAME = "coalesce((SELECT concat(label, ' (', qid, ')') FROM entities WHERE qid = {0}), {0}, '(' || {1} || ')')"
 
 SPANS = f"""
-SELECT t.object_kind <> 'blocked' AS kept, 'timelines' AS stage,
+SELECT t.object_kind <> 'blocked' AS kept,
     concat(t.relation, ' of ', {_NAME.format("t.subject", "'nobody'")}, ': ',
-        {_NAME.format("t.object", "t.object_kind")},
-        ', from ', coalesce(CASE WHEN t.end_reason = 'dateless' AND t.valid_to_kind = 'open' THEN 'ever'
-            WHEN t.valid_from_precision IS NULL THEN NULL
-            WHEN t.valid_from_latest IS NULL AND t.valid_from_precision >= 9 THEN 'before year 1'
-            WHEN t.valid_from_earliest = t.valid_from_latest THEN t.valid_from_earliest::VARCHAR
-            ELSE concat(t.valid_from_earliest, '..', t.valid_from_latest) END, '?'),
-        ' to ', coalesce(CASE WHEN t.valid_to_latest IS NULL AND t.valid_to_kind = 'known' THEN 'before year 1'
-            WHEN t.valid_to_earliest = t.valid_to_latest THEN t.valid_to_earliest::VARCHAR
-            ELSE concat(t.valid_to_earliest, '..', t.valid_to_latest) END, t.valid_to_kind)) AS what,
+        {_NAME.format("t.object", "t.object_kind")}) AS what,
+    t.valid_from_earliest, t.valid_from_latest, t.valid_from_precision, t.valid_to_earliest, t.valid_to_latest,
+    t.valid_to_kind, t.end_reason,
     concat('end: ', t.end_reason, CASE WHEN t.end_inferred THEN ' (inferred)' ELSE '' END,
         '; said in ', t.confidence, ' place(s)') AS why,
     t.statement_ids AS ids
@@ -75,7 +107,7 @@ WITH mine AS (
     UNION SELECT e.edit_id FROM edits e, about WHERE about.qid IN (e.subject, e.old_object, e.new_object)
         OR list_contains(list_transform(e.stays, lambda v: v.id), about.qid)
 )
-SELECT DISTINCT false, r.stage, concat_ws(' ', r.relation, r.subject, concat('- ', r.detail)), r.reason, r.ids
+SELECT DISTINCT r.stage, concat_ws(' ', r.relation, r.subject, concat('- ', r.detail)), r.reason, r.ids
 FROM rejections r, about
 WHERE r.subject = about.qid OR list_contains(r.ids, about.qid)
     OR list_has_any(r.ids, (SELECT coalesce(list(id), []) FROM mine))
@@ -83,16 +115,17 @@ ORDER BY ALL
 """
 
 EDITS = """
-SELECT true, 'edits', concat(e.prompt, ' ', coalesce(e.target_old, concat('(', e.before, ')')), ' -> ', e.target_new),
+SELECT concat(e.prompt, ' ', coalesce(e.target_old, concat('(', e.before, ')')), ' -> ', e.target_new) AS what,
     concat(e.kind, CASE e.kind WHEN 'addition' THEN concat(' of ', e.new_label)
-        WHEN 'removal' THEN concat(' of ', e.old_label) END, ', changed on ', e.changed_on_earliest), e.statement_ids
+        WHEN 'removal' THEN concat(' of ', e.old_label) END) AS change,
+    e.changed_on_earliest, e.changed_on_latest, e.statement_ids AS ids
 FROM edits e, about WHERE about.qid IN (e.subject, e.old_object, e.new_object)
     OR list_contains(list_transform(e.stays, lambda v: v.id), about.qid)
 ORDER BY e.relation, e.edit_id
 """
 
 QUESTIONS = """
-SELECT true, 'questions', concat(q.question, ' ', q.answer), q.kind, q.edit_ids
+SELECT concat(q.question, ' ', q.answer), q.kind, q.edit_ids
 FROM questions q, about
 WHERE about.qid IN (q.subject, q.answer_id, q.answer_before_id)
     OR list_contains(list_transform(list_concat(q.answer_set, q.answer_before_set), lambda v: v.id), about.qid)

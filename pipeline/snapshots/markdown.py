@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from chronofacts.schemas.dates import spell_days
 from chronofacts.schemas.plain_text import plain
 
-__all__ = ["edit_table", "escape", "table"]
+__all__ = ["EDIT_COLUMNS", "edit_table", "escape", "old_answer", "table"]
+
+EDIT_COLUMNS = ("prompt", "target_old", "before", "target_new", "changed_on_earliest", "changed_on_latest")
+"""What `edit_table` reads of a row of `EDITS`."""
+
+_BEFORE = {"nobody": "(nobody)", "unknown": "(not known)"}
 
 
 def escape(text: str) -> str:
@@ -24,10 +30,20 @@ def table(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> list[str]
     return [lines[0], "|---" * len(columns) + "|", *lines[1:]]
 
 
+def old_answer(edit: dict[str, Any]) -> str:
+    """The old answer of an edit, or why there is none; a set may be empty or too large to be named."""
+    return edit["target_old"] or _BEFORE.get(edit["before"], "(not told)")
+
+
 def edit_table(edits: Iterable[dict[str, Any]]) -> list[str]:
-    """Rows of `EDITS`: what is asked, the answer before and now, and the day of the change."""
+    """Rows of `EDITS`: what is asked, the answer before and now, and the day, month or year of the change."""
     shown = (
-        (row["prompt"], row["target_old"] or "(nobody)", row["target_new"], str(row["changed_on_earliest"]))
+        (
+            row["prompt"],
+            old_answer(row),
+            row["target_new"],
+            spell_days(row["changed_on_earliest"], row["changed_on_latest"]),
+        )
         for row in edits
     )
     return table(("question", "before", "now", "changed"), (map(escape, cells) for cells in shown))

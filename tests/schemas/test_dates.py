@@ -17,7 +17,9 @@ from chronofacts.schemas.dates import (
     parse_day,
     read_json_time,
     read_rdf_time,
+    spell_days,
     spell_interval,
+    tell_days,
     to_day_number,
 )
 from chronofacts.schemas.errors import BadInput
@@ -166,3 +168,20 @@ def test_a_date_is_spelled_alike_whatever_its_form() -> None:
 def test_a_malformed_option_names_itself_and_the_form(text: str) -> None:
     with pytest.raises(BadInput, match=r"--since .* YYYY-MM-DD"):
         parse_day(text, "--since")
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "spelled", "told"),
+    [
+        ("2024-09-01", "2024-09-01", "2024-09-01", "on 2024-09-01"),
+        ("2024-02-01", "2024-02-29", "2024-02", "in February 2024"),
+        ("2024-01-01", "2024-12-31", "2024", "in 2024"),
+        ("2024-09-03", "2024-10-02", "2024-09-03..2024-10-02", "between 2024-09-03 and 2024-10-02"),
+        (None, None, "", ""),
+    ],
+)
+def test_a_day_is_told_no_more_exactly_than_it_is_known(
+    first: str | None, last: str | None, spelled: str, told: str
+) -> None:
+    days = [datetime.date.fromisoformat(day) if day else None for day in (first, last)]
+    assert (spell_days(*days), tell_days(*days)) == (spelled, told)

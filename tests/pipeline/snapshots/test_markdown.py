@@ -1,0 +1,24 @@
+"""Tables of cards, release notes and adapters."""
+
+from __future__ import annotations
+
+import datetime
+
+from chronofacts.pipeline.snapshots.markdown import edit_table
+
+
+def told(old: str | None, before: str, last: datetime.date) -> str:
+    """The row of an edit that happened on the first of July 2023, or later."""
+    row = {"prompt": "Who?", "target_old": old, "before": before, "target_new": "Bea"}
+    return edit_table([row | {"changed_on_earliest": datetime.date(2023, 7, 1), "changed_on_latest": last}])[-1]
+
+
+def test_a_table_of_edits_tells_nobody_from_a_value_that_is_not_known() -> None:
+    day = datetime.date(2023, 7, 1)
+    assert told("Ada", "known", day) == "| Who? | Ada | Bea | 2023-07-01 |"
+    assert told(None, "nobody", day) == r"| Who? | \(nobody\) | Bea | 2023-07-01 |"
+    assert told(None, "unknown", day) == r"| Who? | \(not known\) | Bea | 2023-07-01 |"
+
+
+def test_a_table_of_edits_names_no_day_of_a_change_that_is_known_by_its_month() -> None:
+    assert told("Ada", "known", datetime.date(2023, 7, 31)) == "| Who? | Ada | Bea | 2023-07 |"
