@@ -1,61 +1,100 @@
-"""What each editor costs: seconds of a processor for each fact of the small world, one thread.
+"""What each editor costs on a model: seconds of a processor for each fact, and memory; one thread.
 
-    chronofacts experiment S --editor none --limit 60 --out W
-    python -m benchmarks.editors_cost S W --editors lora,grace
+    python -m benchmarks.editors_cost S smollm2 --limit 16 --editors lora,grace
 
-S: a snapshot. W: a run on its small world. The figures are kept in `editing.registry` (`seconds_per_fact`), for the
-list that `chronofacts editors` prints. All facts are edited at once; what an editor computes of a model for good (key
-covariances) counts in.
+S: a snapshot. The model: a name, a folder, or a run's own small world (`R/model`), of which the figures of 60 facts are
+kept in `editing.registry` (`seconds_per_fact`), for the list that `chronofacts editors` prints. Each editor has a
+process of its own. `first`: one fact alone, with what the editor computes of a model for good (covariances of keys);
+`each`: of all facts at once, after that; `asking`: of each answer of up to eight tokens to the facts' own prompts;
+`memory`: the peak while they are edited, beyond what the process with the loaded model has.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from benchmarks.claims import claim
-from chronofacts.editing.editors import EditBatch, read_editor_settings
+from benchmarks.machine import run_alone
+from chronofacts.editing.edited import answer, speaking_tokenizer
+from chronofacts.editing.editors import EditBatch, ModelCache, read_editor_settings
 from chronofacts.editing.models.load import load_model
 from chronofacts.editing.registry import EDITORS
-from chronofacts.editing.runs.cost import describe_machine
+from chronofacts.editing.runs.cost import Cost, describe_machine
 from chronofacts.editing.runs.settings import RunSettings
 from chronofacts.editing.snapshot import load_snapshot
 
+ANSWER = 8
+"""Tokens of an answer, at most."""
+FIGURES = {"first": "first, s", "each": "each, s", "asking": "asking, s", "memory": "memory, MiB"}
 
-def measure(snapshot: Path, world: Path, names: list[str]) -> dict[str, float]:
-    """Editor -> seconds of the processor for each fact."""
-    limit = json.loads((world / "run.json").read_text())["settings"]["run"]["limit"]
+
+def measure(snapshot: Path, name: str, limit: int, editor: str) -> dict[str, float]:
+    """Seconds of the processor and MiB, by the keys of `FIGURES`."""
     part = RunSettings(limit=limit).cut(load_snapshot(snapshot))
-    model, tokenizer = load_model(str(world / "model"), device="cpu")
-    batch = EditBatch(part.edits, part.sentences)
-    found = {}
-    for name in names:
-        chosen = read_editor_settings(name, {}, 0)
-        begun = time.process_time()
-        edited = chosen.method.edit(model, tokenizer, batch, chosen.settings)
-        found[name] = (time.process_time() - begun) / batch.edits.num_rows
-        model = edited.undo()
-        print(f"{name}: {found[name]:.3g} s for each of {batch.edits.num_rows} facts", flush=True)
-    return found
+    model, tokenizer = load_model(name, device="cpu")
+    speaking, chosen = speaking_tokenizer(tokenizer, "auto", model), read_editor_settings(editor, {}, 0)
+    cache = ModelCache(covariances={})
+
+    def edit(edits: Any) -> Any:
+        return chosen.method.edit(model, speaking, EditBatch(edits, part.sentences), chosen.settings, cache)
+
+    with Cost() as loaded:
+        pass
+    found = {"first": _processor_seconds(lambda: edit(part.edits.slice(0, 1)).undo())}
+    edited: list[Any] = []
+    with Cost() as cost:
+        found["each"] = _processor_seconds(lambda: edited.append(edit(part.edits))) / part.edits.num_rows
+    prompts = part.edits["prompt"].to_pylist()
+    found["asking"] = _processor_seconds(lambda: answer(edited[0].model, speaking, prompts, ANSWER)) / len(prompts)
+    return found | {"memory": cost.peak_mb - loaded.peak_mb}
 
 
-def main() -> None:
+def _processor_seconds(work: Callable[[], object]) -> float:
+    begun = time.process_time()
+    work()
+    return time.process_time() - begun
+
+
+def as_table(figures: dict[str, dict[str, float]]) -> str:
+    rows = [["editor", *FIGURES.values()], ["---"] * (1 + len(FIGURES))]
+    rows += [[name, *(f"{costs[key]:,.3g}" for key in FIGURES)] for name, costs in figures.items()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def main(words: Sequence[str]) -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("snapshot", type=Path)
-    asked.add_argument("world", type=Path)
-    asked.add_argument("--editors", default=",".join(EDITORS))
-    given = asked.parse_args()
+    asked.add_argument("model")
+    asked.add_argument("--limit", type=int, default=60, help="how many facts")
+    asked.add_argument("--editors", default=",".join(name for name in EDITORS if name != "none"))
+    asked.add_argument("--here", action="store_true", help="in this process: the first of the editors, as JSON")
+    given = asked.parse_args(words)
     torch.set_num_threads(1)
-    figures = measure(given.snapshot, given.world, given.editors.split(","))
+    names = given.editors.split(",")
+    if given.here:
+        print(json.dumps(measure(given.snapshot, given.model, given.limit, names[0])))
+        return
+    figures = dict[str, dict[str, float]]()
+    for name in names:
+        options = ["--limit", str(given.limit), "--editors", name, "--here"]
+        figures[name] = json.loads(
+            run_alone("editors_cost", str(given.snapshot.absolute()), given.model, *options).splitlines()[-1]
+        )
+        print(f"{name}: {figures[name]}", flush=True)
+    print(as_table(figures))
     if {"lora", "ultraedit"} <= set(figures):
-        faster = figures["lora"] / figures["ultraedit"]
+        faster = figures["lora"]["each"] / figures["ultraedit"]["each"]
         claim("ultraedit: facts a second, times those of lora", "at least 20", f"{faster:.1f}", faster >= 20)
-    print(json.dumps({"seconds_per_fact": figures, "machine": describe_machine()}, indent=1))
+    print(json.dumps({"costs": figures, "machine": describe_machine()}, indent=1))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
