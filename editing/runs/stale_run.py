@@ -29,6 +29,7 @@ from chronofacts.editing.runs.unedited import ask_edits, make_base_answers, uned
 from chronofacts.editing.scoring.answer_sets import named
 from chronofacts.editing.snapshot import Snapshot, load_snapshot
 from chronofacts.editing.threads import fit_threads, threads_restored
+from chronofacts.schemas.dates import spell_days
 from chronofacts.schemas.manifest import SnapshotManifest
 
 __all__ = ["StaleAnswer", "Staleness", "run_stale"]
@@ -50,9 +51,9 @@ class StaleAnswer:
     """The right one."""
     relation: str
     changed_on: str
-    """Last day on which the change may have happened."""
+    """As exactly as it is known: `2024-09-03`, `2024-09`, `2024`."""
     years: float
-    """From then to the day of the snapshot."""
+    """From the last day on which it may have happened to that of the snapshot."""
     sitelinks: int | None
     """Popularity of the subject; None: the snapshot does not say."""
     questions: int
@@ -169,14 +170,14 @@ def _most_embarrassing(rows: Sequence[Mapping[str, Any]], snapshot: Snapshot) ->
     asked = Counter(facts.get(one, one) for ids in snapshot.questions["edit_ids"].to_pylist() for one in set(ids or ()))
     found = []
     for row in rows:
-        last = row["changed_on_latest"]
+        first, last = row["changed_on_earliest"], row["changed_on_latest"]
         if row["state"] != "stale" or last is None:
             continue
         days, count = max(0, (day - last).days), asked[facts.get(row["fact"], row["fact"])]
         weight = days * math.log(1 + count) * math.log(2 + (row["sitelinks"] or 0))
         answer = StaleAnswer(
-            row["prompt"], row["generated"], row["answer"], row["relation"] or "", str(last), round(days / 365.25, 1),
-            row["sitelinks"], count,
+            row["prompt"], row["generated"], row["answer"], row["relation"] or "", spell_days(first, last),
+            round(days / 365.25, 1), row["sitelinks"], count,
         )  # fmt: skip
         found.append((-weight, row["fact"], answer))
     events: dict[tuple[str, ...], StaleAnswer] = {}

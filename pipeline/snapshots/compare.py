@@ -1,7 +1,8 @@
 """Two snapshots of one kind, and what lies between them: the world moved, or Wikidata was edited.
 
-- `world_change`: by what the newer snapshot knows, the value differs between the two `as_of` days; of a relation with
-  several values at once, one of them joined or left (`detail` says addition or removal).
+- `world_change`: by what the newer snapshot knows, the value differs between the two `as_of` days, and no other place
+  of Wikidata says otherwise; of a relation with several values at once, one of them joined or left (`detail` says
+  addition or removal).
 - `correction`: the two snapshots disagree about one and the same day, the older one's `as_of`.
 - `addition`: a statement about a time before that day, which the older snapshot had not.
 - `removal`: a statement that is gone.
@@ -25,6 +26,7 @@ from chronofacts.pipeline.memberships import MEMBERS, find_memberships
 from chronofacts.pipeline.snapshots.write import read_table
 from chronofacts.pipeline.storage.early_days import read_back
 from chronofacts.pipeline.storage.session import connect, register
+from chronofacts.pipeline.timelines.agreement import check_agreement, veto_empty_before
 from chronofacts.pipeline.timelines.build import values_at
 from chronofacts.schemas.catalogue import Catalogue
 from chronofacts.schemas.errors import BadInput
@@ -114,8 +116,9 @@ def _find_moves(
     if since == as_of:
         return CHANGES.empty_table(), MEMBERS.empty_table()
     timelines, statements, entities = (new[name] for name in ("timelines", "statements", "entities"))
-    values = values_at(timelines, as_of)
-    changes, _ = find_changes(timelines, known_now, values, statements, catalogue, since, as_of, entities=entities)
+    before, after = (check_agreement(values, catalogue) for values in (known_now, values_at(timelines, as_of)))
+    changes, _ = find_changes(timelines, before, after, statements, catalogue, since, as_of, entities=entities)
+    changes, _ = veto_empty_before(changes, before, catalogue)
     members, _ = find_memberships(timelines, statements, entities, catalogue, since, as_of)
     return changes, members
 

@@ -10,7 +10,7 @@ from tests.pipeline.timelines.statement_world import World, world
 from tests.pipeline.whole_tables import draw_timelines
 
 OLD, NEW = datetime.date(2022, 1, 1), datetime.date(2023, 1, 1)
-CATALOGUE = load_catalogue().select(["office_holder", "capital", "member_of"])
+CATALOGUE = load_catalogue().select(["office_holder", "officeholder", "capital", "member_of"])
 
 
 def tables(made: World, as_of: datetime.date) -> dict[str, pa.Table]:
@@ -45,6 +45,14 @@ def test_another_holder_of_the_same_day_is_a_correction() -> None:
     found = differences(before, after)
     assert ("correction", "Q2", "Q4", ["S1"]) in found
     assert "world_change" not in {kind for kind, *_ in found}
+
+
+def test_a_new_holder_of_whom_another_place_says_otherwise_is_no_change_of_the_world() -> None:
+    before = world().office("Q1").held_by("Q2", "2019-01-01").country("Q1", "P1308").held_by("Q2", "2019-01-01")
+    after = world().office("Q1").held_by("Q2", "2019-01-01", "2022-05-03").held_by("Q3", "2022-05-03")
+    assert "world_change" in {kind for kind, *_ in differences(before, after)}
+    after.country("Q1", "P1308").held_by("Q2", "2019-01-01")
+    assert "world_change" not in {kind for kind, *_ in differences(before, after)}
 
 
 def test_a_statement_about_the_past_is_an_addition() -> None:
