@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from chronofacts.editing.judging.items import hash_prompt, list_items, read_scores
 from chronofacts.schemas.documents import Unreadable, parse_json
 from chronofacts.schemas.errors import BadInput
-from chronofacts.schemas.files import replace_file
+from chronofacts.schemas.files import lock_file, replace_file
 from chronofacts.schemas.parquet import read_checked
 
 __all__ = ["FOLDER", "VERDICTS", "Imported", "import_verdicts", "read_verdicts"]
@@ -43,14 +43,20 @@ class Imported(NamedTuple):
     unclear: int
     """Verdicts that say neither yes nor no."""
     repeated: int
+    """Verdicts of the file that a later line of it replaces."""
+    before: int
+    """Verdicts of these judges that the run had from earlier files."""
+    replaced: int
+    """Of these, those about answers that the file judges again."""
 
 
 def import_verdicts(file: Path, run: Path) -> Imported:
     """Read verdicts and keep those about answers of the run in `run/judge`.
 
     file: JSON lines of question, gold, answer, verdict, judge and prompt_hash. Of two verdicts of one judge about one
-    answer the later counts. Raises BadInput for a line that is none, for a hash that is not that of its own question,
-    gold and answer, and where no verdict is about the run.
+    answer the later counts, within the file and of one file after another. Raises BadInput for a line that is none,
+    for a hash that is not that of its own question, gold and answer, and where no verdict is about the run;
+    CheckFailed where the judge's earlier verdicts are damaged.
     """
     if not (run / "run.json").is_file():
         raise BadInput(f"--out {run} is no run (it has no run.json); name the run whose answers were judged")
@@ -70,30 +76,49 @@ def import_verdicts(file: Path, run: Path) -> Imported:
             f"`chronofacts export {run} --format judge`, and judge those"
         )
     unclear = sum(right is None for right in found.values())
-    judges: dict[str, int] = {}
-    for judge, _ in found:
-        judges[judge] = judges.get(judge, 0) + 1
-    for judge in judges:
-        rows = [
-            {"prompt_hash": prompt_hash, "judge": judge, "right": right}
-            for (of, prompt_hash), right in sorted(found.items())
-            if of == judge
-        ]
-        name = hashlib.sha256(judge.encode()).hexdigest()[:16]
-        (run / FOLDER).mkdir(exist_ok=True)
-        with replace_file(run / FOLDER / f"{name}.parquet") as part:
-            pq.write_table(pa.Table.from_pylist(rows, schema=VERDICTS), part)
-    return Imported(dict(sorted(judges.items())), others, unclear, repeated)
+    by_judge: dict[str, dict[str, bool | None]] = {}
+    for (judge, prompt_hash), right in found.items():
+        by_judge.setdefault(judge, {})[prompt_hash] = right
+    before, replaced = _keep(by_judge, run / FOLDER)
+    judges = {judge: len(verdicts) for judge, verdicts in sorted(by_judge.items())}
+    return Imported(judges, others, unclear, repeated, before, replaced)
+
+
+def _keep(by_judge: Mapping[str, Mapping[str, bool | None]], folder: Path) -> tuple[int, int]:
+    """Write verdicts beside those of earlier files; (how many of these judges there were, of these how many replaced).
+
+    All earlier ones are read first, so that a damaged file changes nothing.
+    """
+    folder.mkdir(exist_ok=True)
+    with lock_file(folder / ".lock", remove=True):  # of two imports at once neither loses the other's
+        files = {judge: folder / f"{hashlib.sha256(judge.encode()).hexdigest()[:16]}.parquet" for judge in by_judge}
+        earlier = {judge: _read_kept(file) if file.is_file() else {} for judge, file in files.items()}
+        for judge, file in files.items():
+            rows = [
+                {"prompt_hash": prompt_hash, "judge": judge, "right": right}
+                for prompt_hash, right in sorted({**earlier[judge], **by_judge[judge]}.items())
+            ]
+            with replace_file(file) as part:
+                pq.write_table(pa.Table.from_pylist(rows, schema=VERDICTS), part)
+    replaced = sum(len(earlier[judge].keys() & by_judge[judge].keys()) for judge in by_judge)
+    return sum(map(len, earlier.values())), replaced
 
 
 def read_verdicts(run: Path) -> pa.Table:
     """All verdicts that a run keeps (`VERDICTS`), maybe none. Raises CheckFailed for a damaged file."""
     parts = [VERDICTS.empty_table()]
-    for file in sorted((run / FOLDER).glob("*.parquet")):
-        parts.append(
-            read_checked(file, "remove it, and import the verdicts again").select(VERDICTS.names).cast(VERDICTS)
-        )
+    parts += [_read_file(file) for file in sorted((run / FOLDER).glob("*.parquet"))]
     return pa.concat_tables(parts)
+
+
+def _read_kept(file: Path) -> dict[str, bool | None]:
+    """hash -> verdict"""
+    table = _read_file(file)
+    return dict(zip(table["prompt_hash"].to_pylist(), table["right"].to_pylist(), strict=True))
+
+
+def _read_file(file: Path) -> pa.Table:
+    return read_checked(file, "remove it, and import the verdicts again").select(VERDICTS.names).cast(VERDICTS)
 
 
 def _read_lines(file: Path) -> Iterable[tuple[int, str]]:

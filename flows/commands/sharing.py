@@ -81,7 +81,8 @@ def _import_verdicts(file: Path, run: Path) -> None:
     judged = ", ".join(f"{judge}: {count}" for judge, count in found.judges.items())
     print_result(
         f"verdicts of {judged}; {found.unclear} neither yes nor no, {found.repeated} said again, {found.others} about "
-        f"answers that {run} does not have   (next: chronofacts report {shlex.quote(str(run))} --out page)",
+        f"answers that {run} does not have; {found.before} were there before, {found.replaced} of them "
+        f"replaced   (next: chronofacts report {shlex.quote(str(run))} --out page)",
         {"run": run, **found._asdict()},
     )
 

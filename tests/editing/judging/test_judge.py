@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from chronofacts.editing.judging.agreement import measure_agreement
 from chronofacts.editing.judging.items import hash_prompt
+from chronofacts.editing.judging.verdicts import read_verdicts
 from chronofacts.editing.runs.experiment import run_experiment
 from chronofacts.editing.runs.settings import read_settings
 from chronofacts.flows.cli import app
@@ -93,6 +95,19 @@ def test_verdicts_come_back_and_the_report_shows_how_far_they_agree(run: Path, t
     (blind,) = [line for line in section.splitlines() if line.startswith("| memory | optimist")]
     assert blind == f"| memory | optimist | {len(right)} | {share} | 0.00 | {share} | 1.00 |"
     assert "Exact match and judges" in (tmp_path / "page" / "index.html").read_text()
+
+
+def test_a_second_file_of_a_judge_adds_to_the_first_and_its_verdicts_count(run: Path, tmp_path: Path) -> None:
+    kept = Path(shutil.copytree(run, tmp_path / "R"))
+    items = list({item["prompt_hash"]: item for item in exported(run, tmp_path / "J")}.values())
+    first, second = items[: len(items) // 2], items[len(items) // 2 - 1 :]
+    assert "0 were there before" in imported(judged(first, tmp_path / "1.jsonl", lambda _: "no", "Ann"), kept).output
+    done = imported(judged(second, tmp_path / "2.jsonl", lambda _: "yes", "Ann"), kept)
+    assert f"{len(first)} were there before, 1 of them replaced" in done.output, done.output
+    verdicts = [row for row in read_verdicts(kept).to_pylist() if row["judge"] == "Ann"]
+    again = {item["prompt_hash"] for item in second}
+    assert {row["prompt_hash"] for row in verdicts} == {item["prompt_hash"] for item in items}
+    assert len(verdicts) == len(items) and all(row["right"] == (row["prompt_hash"] in again) for row in verdicts)
 
 
 def test_a_local_model_judges_and_its_verdicts_are_taken(run: Path, model: str, tmp_path: Path) -> None:
