@@ -85,3 +85,35 @@ def test_several_new_objects_at_once_are_left_out_by_name(tmp_path: Path) -> Non
     several = {**WIKIFACTDIFF, "subject": {"id": "Q1", "label": "Ash"}, "objects": [*WIKIFACTDIFF["objects"], more]}
     edits, _, [rejection] = read(tmp_path, "wikifactdiff", WIKIFACTDIFF, several)
     assert len(edits) == 1 and rejection["reason"] == "not_single_valued" and rejection["subject"] == "Q1"
+
+
+@pytest.mark.parametrize(
+    ("relation", "asked", "subject"),
+    [
+        ("COUNTRY_OF_CITIZENSHIP", "The name of the country of citizenship of Ada Vale is", "Ada Vale"),
+        ("SPOUSE", "The name of the spouse of Odo, Duke of Elm is", "Odo, Duke of Elm"),
+        ("PLACE_OF_BIRTH", "The place of birth of Ann of Elm is", "Ann of Elm"),
+        ("CAST_MEMBER", "The names of the cast members of This is It are", "This is It"),
+        ("COUNTRY", "The name of the country which Bay of Elm is associated with is", "Bay of Elm"),
+        ("CAPITAL_OF", "The name of the country which Elm is the capital of is", "Elm"),
+        ("MEMBER_OF_SPORTS_TEAM", "The name of the sports team which Ada is a member of is", "Ada"),
+        ("AWARD_RECEIVED", "The name of the award Ann of Elm won is", "Ann of Elm"),
+        ("FOLLOWS", "The Elms of Zug follows", "The Elms of Zug"),
+        ("HEADQUARTERS", "The headquarters of Bank of Elm is located in", "Bank of Elm"),
+    ],
+)
+def test_names_that_share_words_are_not_cut_in_two(tmp_path: Path, relation: str, asked: str, subject: str) -> None:
+    edit = {"subject_id": "Q91", "relation": relation}
+    before = {**edit, "target_id": "Q93", "prompt": f"{asked} United Isles."}
+    changed = {**edit, "target_id": "Q92", "prompt": f"{asked} United States, D.C..", "original_fact": before}
+    [found], _, _ = read(tmp_path, "rippleedits", {"edit": changed})
+    assert (found["prompt"], found["subject_label"]) == (asked, subject)
+    assert (found["target_old"], found["target_new"]) == ("United Isles", "United States, D.C.")
+
+
+def test_a_sentence_without_a_fact_before_is_cut_at_its_verb(tmp_path: Path) -> None:
+    edit = {"subject_id": "Q91", "relation": "FOLLOWED_BY", "target_id": "Q92"}
+    [found], _, _ = read(tmp_path, "rippleedits", {"edit": {**edit, "prompt": "Elm of Zug is followed by Oak."}})
+    assert (found["prompt"], found["subject_label"], found["target_new"]) == (
+        "Elm of Zug is followed by", "Elm of Zug", "Oak",
+    )  # fmt: skip
