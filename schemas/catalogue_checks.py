@@ -69,7 +69,7 @@ class Entry:
         raise BadInput(f"{where}: [{'.'.join(self.keys)}] {problem}" if self.keys else f"{where}: {problem}")
 
     def _line(self, near: str) -> int:
-        lines = self.text.splitlines()
+        lines = self.text.split("\n")
         start = next((i for i, line in enumerate(lines) if line.strip() == f"[{'.'.join(self.keys)}]"), 0)
         # TOML may have written a quote or a backslash otherwise: look for the longest plain piece.
         plain = max(re.split(r'["\\\n\t]', near), key=len)

@@ -53,7 +53,7 @@ def parse_toml(text: bytes | str) -> dict[str, Any]:
     try:
         decoded = text.decode("utf-8") if isinstance(text, bytes) else text
         # The parser's time grows with the square of the parts of a key.
-        if any(line.count(".") > MOST_DOTS for line in decoded.splitlines()):
+        if any(line.count(".") > MOST_DOTS for line in decoded.split("\n")):
             raise Unreadable(f"a line with more than {MOST_DOTS} dots")
         return tomllib.loads(decoded)
     except (ValueError, RecursionError, MemoryError) as error:

@@ -206,7 +206,7 @@ def _list_sentence_probes(sentences: pa.Table, settings: ScoringSettings) -> lis
         path = Path(settings.text)
         if not path.is_file():
             raise BadInput(f"scoring.text = {settings.text!r}: there is no such file")
-        texts = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        texts = [line.strip() for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
         found = [(f"line {number}", f"line {number}", text) for number, text in enumerate(texts, 1)]
     else:
         columns = ["sentence_id", "role", "subject", "held_out", "form", "prompt", "answer", "edit_ids"]

@@ -203,7 +203,7 @@ def _read_document(file: Path) -> object:
     try:
         return parse_json(text)
     except Unreadable as error:
-        lines = [line for line in text.splitlines() if line.strip()]
+        lines = [line for line in text.split("\n") if line.strip()]  # splitlines() cuts at U+2028 in a text, too
         try:
             if len(lines) > 1:
                 return [parse_json(line) for line in lines]

@@ -21,6 +21,7 @@ from chronofacts.pipeline.sources.dump.lines import DumpLines
 from chronofacts.pipeline.sources.sample import load_triples
 from chronofacts.pipeline.sources.sparql.client import QueryTooBig
 from chronofacts.pipeline.sources.sparql.http_policy import EndpointFailed
+from chronofacts.schemas.documents import Unreadable, parse_toml
 from chronofacts.schemas.errors import CheckFailed, ChronoFactsError
 from tests.pipeline.publishing.local_hub import LocalHub
 from tests.pipeline.publishing.sending import REPO, TAG, send
@@ -33,6 +34,12 @@ MB = 1 << 20
 def packed(megabytes: int) -> bytes:
     """A gzip stream of blanks (in members of one megabyte each), a thousandth of its content."""
     return gzip.compress(b" " * MB, 9) * megabytes
+
+
+def test_a_key_of_thousands_of_parts_is_refused_whatever_signs_are_in_it() -> None:
+    for piece in ("a.", '"\u2028".'):
+        with pytest.raises(Unreadable, match="dots"):
+            parse_toml(f"{piece * 5000}a = 1\n")
 
 
 @pytest.fixture(scope="module")

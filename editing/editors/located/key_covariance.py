@@ -97,7 +97,7 @@ def read_texts(sentences: pa.Table, file: str | None, most: int, avoided: Sequen
         path = Path(file)
         if not path.is_file():
             raise BadInput(f"statistics_text = {file!r}: there is no such file")
-        texts = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        texts = [line.strip() for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     else:
         rows = sentences.select(["form", "prompt", "answer", "held_out"]).to_pylist()
         texts = [f"{render(row['prompt'], row['form'])} {row['answer']}" for row in rows if not row["held_out"]]

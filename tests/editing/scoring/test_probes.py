@@ -190,9 +190,9 @@ def test_sentences_that_an_edit_changes_are_not_read_for_perplexity(experiment: 
 
 def test_texts_of_ones_own_are_read_instead(tmp_path: Path) -> None:
     file = tmp_path / "texts"
-    file.write_text("One line.\n\nAnother line.\n", encoding="utf-8")
+    file.write_text("One\u2028line.\n\nAnother line.\n", encoding="utf-8")
     probes = all_probes(chained(), _no_sentences(), ScoringSettings(text=str(file))).to_pylist()
-    assert [probe["text"] for probe in probes if probe["way"] == "read"] == ["One line.", "Another line."]
+    assert [probe["text"] for probe in probes if probe["way"] == "read"] == ["One\u2028line.", "Another line."]
     with pytest.raises(BadInput, match=r"scoring\.text"):
         all_probes(chained(), _no_sentences(), ScoringSettings(text=str(tmp_path / "none")))
 

@@ -33,6 +33,21 @@ def test_csv_and_json_lines_give_the_same_facts(tmp_path: Path) -> None:
     assert read_facts(rows) == read_facts(lines) == [FACT]
 
 
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\x0c"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_line_ends_at_a_newline_alone(tmp_path: Path, sign: str, end: str) -> None:
+    answers = [f"Jane{sign}Roe", "Ann Poe"]
+    rows = [f"Who leads {place}?,{answer}" for place, answer in zip(("Acme", "Elm"), answers, strict=True)]
+    (tmp_path / "f.csv").write_bytes(end.join(["prompt,target", *rows, ""]).encode())
+    assert [fact.target for fact in read_facts(tmp_path / "f.csv")] == answers
+    if sign == "\x0c":
+        return  # no sign of a JSON text
+    named = [dict(zip(("prompt", "target"), row.split(","), strict=True)) for row in rows]
+    lines = [json.dumps(row, ensure_ascii=False) for row in named]
+    (tmp_path / "f.jsonl").write_bytes(end.join([*lines, ""]).encode())
+    assert read_facts(tmp_path / "f.jsonl") == read_facts(tmp_path / "f.csv")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
