@@ -141,7 +141,7 @@ def _read_fact(benchmark: Benchmark, record: Record) -> None:
     if not benchmark.edit(edit):
         return
     benchmark.ask_directly(edit, split)
-    record.leave_out("case_id")
+    record.leave_out("case_id", *(["rephrase_prompt"] if carried else []))  # carried among the paraphrases
     for field in ("locality", "portability"):
         _ask_flat(benchmark, edit, record, field)
     for family in ("portability", "locality"):

@@ -63,6 +63,9 @@ def _read_edit(record: Record, rewrite: Record, carried: Record | None) -> tuple
     for known in carried.record("edits").values.values() if carried else ():
         if isinstance(known, dict) and (known.get("subject"), known.get("relation")) == (qid, relation):
             columns = Record(record.file, record.number, known, "chronofacts.edits.")
+            rewrite.leave_out("prompt")  # carried as the cloze, and the aliases of hops as those of the edit
+            for hop in (*record.records("single_hops"), *record.records("new_single_hops")):
+                hop.leave_out("answer_alias")
             return read_edit(columns, {**own_fields, "property": pid}), columns.text("split")
     edit = Edit(
         **own_fields,

@@ -178,8 +178,10 @@ def unread_fields(records: Sequence[Record]) -> dict[str, int]:
 def _unread(values: Mapping[str, Any], within: str, known: Known) -> Iterator[str]:
     for key, value in values.items():
         name = f"{within}{key}"
+        if name == OWN:
+            continue
         if name not in known.asked and name not in known.opened:
-            if value not in (None, "", [], {}) and key != OWN:
+            if value not in (None, "", [], {}):
                 yield name
         elif name in known.opened:
             for inner in value if isinstance(value, list) else [value]:

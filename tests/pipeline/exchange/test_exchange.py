@@ -74,6 +74,8 @@ def test_the_sample_exported_and_imported_has_the_same_rows(
     as_of = read_manifest(sample_snapshot).as_of
     export_snapshot(sample_snapshot, format, tmp_path / "out")
     import_snapshot(tmp_path / "out" / file, format, tmp_path / "in", as_of=as_of)
+    rejections = read_table(tmp_path / "in", "rejections").to_pylist()
+    assert [row["detail"] for row in rejections if row["reason"] == "unread_field"] == []
     edits, again = rows(sample_snapshot, "edits", "edit_id"), rows(tmp_path / "in", "edits", "edit_id")
     assert all(row == edits[edit_id] for edit_id, row in again.items())
     questions = rows(sample_snapshot, "questions", "question_id")
