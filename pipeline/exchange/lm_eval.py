@@ -37,8 +37,13 @@ def write_lm_eval(contents: Contents, folder: Path) -> list[Path]:
     Raises BadInput when the test split has no question.
     """
     written, tasks = [], []
-    asked = [question for question in contents.questions if question["split"] == "test" and not question["answer_set"]]
-    if of_sets := sum(1 for question in contents.questions if question["answer_set"]):
+    tested = [question for question in contents.questions if question["split"] == "test"]
+    asked = [question for question in tested if not question["answer_set"]]
+    if len(tested) < len(contents.questions):
+        trained = len(contents.questions) - len(tested)
+        log.info("left out the %d questions of the train split, which editors may learn from", trained)
+    if len(asked) < len(tested):
+        of_sets = len(tested) - len(asked)
         log.info("left out %d questions with several answers, which lm-eval has no measure for", of_sets)
     if not asked:
         raise BadInput("the snapshot has no question in its test split, which is what lm-eval is given")

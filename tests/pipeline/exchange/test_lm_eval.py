@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -101,6 +102,20 @@ def test_a_kind_without_questions_gets_no_task(tmp_path: Path) -> None:
     write_lm_eval(contents(PREMIER, asked=[]), tmp_path)
     assert not (tmp_path / "chronofacts_history.yaml").exists()
     assert "chronofacts_history" not in task(tmp_path, "chronofacts")["task"]
+
+
+def test_what_is_left_out_is_told_each_question_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("chronofacts"), "propagate", True)
+    caplog.set_level(logging.INFO)
+    given = contents(PREMIER, CHAIR)
+    given.questions[0]["split"] = given.questions[1]["split"] = "train"
+    for question in given.questions[1:4]:
+        question["answer_set"] = [{"id": "Q3", "label": "Bo Crane", "aliases": [], "role": "stays"}]
+    write_lm_eval(given, tmp_path)
+    assert "the 2 questions of the train split" in caplog.text
+    assert "left out 2 questions with several answers" in caplog.text
 
 
 def test_a_set_without_a_test_split_is_refused(tmp_path: Path) -> None:
