@@ -17,13 +17,13 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from chronofacts.pipeline.exchange.collector import Benchmark
+from chronofacts.pipeline.exchange.collector import Benchmark, OwnSet
 from chronofacts.pipeline.exchange.counterfact import read_counterfact
 from chronofacts.pipeline.exchange.easyedit import read_knowedit, write_knowedit
 from chronofacts.pipeline.exchange.lm_eval import write_lm_eval
 from chronofacts.pipeline.exchange.mquake import read_mquake
 from chronofacts.pipeline.exchange.mquake_cases import write_mquake
-from chronofacts.pipeline.exchange.own_facts import read_own_facts
+from chronofacts.pipeline.exchange.own_facts import UNDATED, read_own_facts
 from chronofacts.pipeline.exchange.qaedit import read_qaedit
 from chronofacts.pipeline.exchange.rippleedits import read_rippleedits
 from chronofacts.pipeline.exchange.snapshot_rows import Contents, read_contents
@@ -93,16 +93,58 @@ def import_benchmark(file: Path, format: str, as_of: datetime.date | None = None
     Raises BadInput for an unknown format, and for a file that is not of it, naming the record and the field.
     """
     known = IMPORTS[_known(format, IMPORTS, EXPORTS, "exported")]
-    day = _day(as_of or known.as_of, format)
+    _day(as_of or known.as_of, format)
+    return _read(file, format, None, as_of)[0]
+
+
+def import_snapshot(
+    file: Path, format: str, out: Path, since: datetime.date | None = None, as_of: datetime.date | None = None
+) -> SnapshotManifest:
+    """A benchmark's file as a snapshot folder, verified; its `origin` is the format.
+
+    Days that are not given are those that our own exports carry, or else the format's.
+    Raises BadInput as `import_benchmark` does, for since not before as_of, and when out is not empty.
+    """
+    known = IMPORTS[_known(format, IMPORTS, EXPORTS, "exported")]
+    for given, usual in ((since, known.since), (as_of, known.as_of)):
+        _day(given or usual, format)
+    if since and as_of:
+        check_dates(since, as_of)
+    check_out(out)
+    tables, (since, as_of, language) = _read(file, format, since, as_of)
+    check_dates(since, as_of)
+    manifest = SnapshotManifest(
+        name=f"{format} {file.name}",
+        since=since,
+        as_of=as_of,
+        language=language,
+        source=format,
+        source_day=as_of,
+        source_detail=f"{file.name}, sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}",
+        retrieved_at=datetime.datetime.combine(as_of, datetime.time(), datetime.UTC),
+        code_version=version("chronofacts"),
+        catalogue_hash="",
+        relations=tuple(sorted(tables["edits"]["relation"].unique().to_pylist())),
+        seed=0,
+        origin=format,
+    )
+    return write_valid(tables, manifest, out)
+
+
+def _read(
+    file: Path, format: str, since: datetime.date | None, as_of: datetime.date | None
+) -> tuple[dict[str, pa.Table], OwnSet]:
+    """The tables of a file, with the days and the language of the set."""
     try:
-        benchmark = known.read(file)
+        benchmark = IMPORTS[format].read(file)
         if not benchmark.edits:
             raise BadInput(f"{file} has no edit that changes anything; is --format {format} its format?")
         for name, count in benchmark.unread.items():
             log.warning("%d records of %s have a field %s that is not read", count, file.name, name[:200])
         for (reason, what), count in sorted(benchmark.notes.items()):
             log.warning("%s: %s %d times (%s)", file.name, what, count, reason)
-        return benchmark.tables(day)
+        own_set = _choose_days(benchmark, IMPORTS[format], since, as_of)
+        return benchmark.tables(own_set.as_of), own_set
     except ChronoFactsError:
         raise
     except pa.ArrowException as error:
@@ -116,34 +158,25 @@ def import_benchmark(file: Path, format: str, as_of: datetime.date | None = None
         ) from error
 
 
-def import_snapshot(
-    file: Path, format: str, out: Path, since: datetime.date | None = None, as_of: datetime.date | None = None
-) -> SnapshotManifest:
-    """A benchmark's file as a snapshot folder, verified; its `origin` is the format.
-
-    Raises BadInput as `import_benchmark` does, for since not before as_of, and when out is not empty.
-    """
-    known = IMPORTS[_known(format, IMPORTS, EXPORTS, "exported")]
-    since, as_of = _day(since or known.since, format), _day(as_of or known.as_of, format)
-    check_dates(since, as_of)
-    check_out(out)
-    tables = import_benchmark(file, format, as_of)
-    manifest = SnapshotManifest(
-        name=f"{format} {file.name}",
-        since=since,
-        as_of=as_of,
-        language="en",
-        source=format,
-        source_day=as_of,
-        source_detail=f"{file.name}, sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}",
-        retrieved_at=datetime.datetime.combine(as_of, datetime.time(), datetime.UTC),
-        code_version=version("chronofacts"),
-        catalogue_hash="",
-        relations=tuple(sorted(tables["edits"]["relation"].unique().to_pylist())),
-        seed=0,
-        origin=format,
-    )
-    return write_valid(tables, manifest, out)
+def _choose_days(
+    benchmark: Benchmark, known: Import, since: datetime.date | None, as_of: datetime.date | None
+) -> OwnSet:
+    """The days before and after all changes: as given, else as our export carries them, else the format's, which
+    give way to changes that the file has a day for. Without any, `UNDATED` is the day before."""
+    own = benchmark.own_set or OwnSet(known.since or UNDATED, known.as_of or UNDATED, "en")
+    changed = [
+        (edit.changed_on_earliest, edit.changed_on_latest)
+        for edit in benchmark.edits.values()
+        if edit.changed_on_earliest is not None and edit.changed_on_latest is not None
+    ]
+    if changed and benchmark.own_set is None:
+        before = min(earliest for earliest, _ in changed) - datetime.timedelta(1)
+        own = own._replace(since=min(own.since, before), as_of=max(own.as_of, *(latest for _, latest in changed)))
+    chosen = own._replace(since=since or own.since, as_of=as_of or own.as_of)
+    outside = sum(earliest <= chosen.since or latest > chosen.as_of for earliest, latest in changed)
+    if outside:
+        log.warning("%d edits changed on days that are not between %s and %s", outside, chosen.since, chosen.as_of)
+    return chosen
 
 
 def _day(day: datetime.date | None, format: str) -> datetime.date:

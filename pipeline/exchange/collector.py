@@ -24,10 +24,18 @@ from chronofacts.pipeline.storage.rejections import rejection_rows
 from chronofacts.schemas import tables
 
 __all__ = [
-    "Benchmark", "Edit", "Link", "Question", "consequence_question", "content_id", "guard_question", "plain",
+    "Benchmark", "Edit", "Link", "OwnSet", "Question", "consequence_question", "content_id", "guard_question", "plain",
 ]  # fmt: skip
 
 _UNIT, _FIELD, _ROW = "\x1f", "\x1e", "\x1d"
+
+
+class OwnSet(NamedTuple):
+    """What our own exports say of the snapshot that they are made of."""
+
+    since: datetime.date
+    as_of: datetime.date
+    language: str
 
 
 class Link(NamedTuple):
@@ -171,6 +179,8 @@ class Benchmark:
         self._sentences: list[Sentence] = []
         self._rejected: list[tuple[str, str, str | None, str | None, Sequence[str], str]] = []
         self._same: dict[str, str] = {}
+        self.own_set: OwnSet | None = None
+        """None for what others made."""
         self.unread: Mapping[str, int] = {}
         """Fields of the file that its reader does not know -> records that have them."""
         self.notes: Counter[tuple[str, str]] = Counter()

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from chronofacts.pipeline.exchange.collector import Benchmark, Edit, Question, consequence_question, guard_question
-from chronofacts.pipeline.exchange.extra_columns import carry_edit, read_edit
+from chronofacts.pipeline.exchange.extra_columns import carry_edit, carry_set, read_edit, take_set
 from chronofacts.pipeline.exchange.records import Record, read_records, unread_fields, write_records
 from chronofacts.pipeline.exchange.snapshot_rows import Contents
 from chronofacts.schemas.dates import parse_day
@@ -83,12 +83,15 @@ def write_knowedit(contents: Contents, folder: Path) -> list[Path]:
         for split in ("test", "train"):
             edits = [edit for edit in listed if splits.get(edit["edit_id"], "test") == split]
             if edits or (split == "test" and not name):
-                records = [knowedit_record(edit, probes[edit["edit_id"]], split) for edit in edits]
+                own_set = carry_set(contents.manifest)
+                records = [knowedit_record(edit, probes[edit["edit_id"]], split, own_set) for edit in edits]
                 files.append(write_records(records, folder / f"{split}{name}.json"))
     return files
 
 
-def knowedit_record(edit: dict[str, Any], probes: Iterable[dict[str, Any]], split: str) -> dict[str, Any]:
+def knowedit_record(
+    edit: dict[str, Any], probes: Iterable[dict[str, Any]], split: str, own_set: dict[str, Any]
+) -> dict[str, Any]:
     """One edit and its questions; a list without probes is left out, as in KnowEdit, but `locality` is always there."""
     record: dict[str, Any] = {
         "subject": edit["subject_label"],
@@ -107,8 +110,9 @@ def knowedit_record(edit: dict[str, Any], probes: Iterable[dict[str, Any]], spli
         probe = {"prompt": question["question"], "ground_truth": _ground_truth(question)}
         record[family].setdefault(name, []).append(probe)
         carried.setdefault(name, []).append({column: question[column] for column in PROBE_COLUMNS})
+    record["chronofacts"] = {"set": own_set}
     if edit["kind"] not in _OF_SETS:
-        record["chronofacts"] = {"edit": carry_edit(edit, _OWN_FIELDS), "split": split, "probes": carried}
+        record["chronofacts"] |= {"edit": carry_edit(edit, _OWN_FIELDS), "split": split, "probes": carried}
     return record
 
 
@@ -133,7 +137,10 @@ def read_knowedit(file: Path) -> Benchmark:
 
 
 def _read_fact(benchmark: Benchmark, record: Record) -> None:
-    carried = record.record("chronofacts") if record.has("chronofacts") else None
+    own = record.record("chronofacts") if record.has("chronofacts") else None
+    if own:
+        take_set(benchmark, own)
+    carried = own if own and not own.values.keys() <= {"set"} else None  # of what joined and left a set no columns
     split = carried.text("split") if carried else "test"
     edit = read_edit(carried.record("edit"), _own_fields(record)) if carried else _foreign_edit(record)
     if carried is None and edit.prompt and edit.subject_label not in edit.prompt:

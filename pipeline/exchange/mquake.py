@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from chronofacts.pipeline.exchange.collector import Benchmark, Edit, Link, Question, plain
-from chronofacts.pipeline.exchange.extra_columns import read_edit
+from chronofacts.pipeline.exchange.extra_columns import read_edit, take_set
 from chronofacts.pipeline.exchange.records import Record, read_records, unread_fields
 from chronofacts.pipeline.exchange.sentences import Sentence
 
@@ -32,6 +32,8 @@ def read_mquake(file: Path) -> Benchmark:
     for record in records:
         record.leave_out("case_id")
         carried = record.record("chronofacts") if record.has("chronofacts") else None
+        if carried:
+            take_set(benchmark, carried)
         edits = []
         for rewrite in record.records("requested_rewrite"):
             edit, split = _read_edit(record, rewrite, carried)

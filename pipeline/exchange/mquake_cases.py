@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from chronofacts.pipeline.exchange.extra_columns import carry_edit
+from chronofacts.pipeline.exchange.extra_columns import carry_edit, carry_set
 from chronofacts.pipeline.exchange.records import write_records
 from chronofacts.pipeline.exchange.snapshot_rows import Contents
 from chronofacts.pipeline.timelines.build import values_at
@@ -58,7 +58,7 @@ def write_mquake(contents: Contents, folder: Path) -> list[Path]:
         rewrites = [_rewrite(edits[edit_id]) for edit_id in question["edit_ids"]]
         if before is None or not all(rewrites):
             continue
-        cases.append(_case(len(cases) + 1, question, edits, before, rewrites, known))
+        cases.append(_case(len(cases) + 1, question, edits, before, rewrites, known, carry_set(contents.manifest)))
     walked = {edit_id for case in cases for edit_id in case["chronofacts"]["edits"]}
     if len(cases) < len(asked):
         log.info(
@@ -75,6 +75,7 @@ def _case(
     before: list[Hop],
     rewrites: Sequence[dict[str, Any] | None],
     known: Known,
+    own_set: dict[str, Any],
 ) -> dict[str, Any]:
     after = [
         _hop(link, link["subject"], link["subject_label"], link["object"], link["object_label"],
@@ -100,6 +101,7 @@ def _case(
             "edit_triples": [[edit["subject"], _relation_id(edit), edit["new_object"]] for edit in changed],
         },
         "chronofacts": {
+            "set": own_set,
             **{column: question[column] for column in _CASE_COLUMNS},
             "day": str(question["chain"][0]["day"] or ""),
             "edits": {edit["edit_id"]: {**carry_edit(edit, _OWN_FIELDS), "split": edit["split"]} for edit in changed},

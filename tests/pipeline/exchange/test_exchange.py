@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import logging
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -71,9 +72,8 @@ def rows(snapshot: Path, table: str, key: str) -> dict[str, dict[str, Any]]:
 def test_the_sample_exported_and_imported_has_the_same_rows(
     sample_snapshot: Path, tmp_path: Path, format: str, file: str, lost: set[str]
 ) -> None:
-    as_of = read_manifest(sample_snapshot).as_of
     export_snapshot(sample_snapshot, format, tmp_path / "out")
-    import_snapshot(tmp_path / "out" / file, format, tmp_path / "in", as_of=as_of)
+    import_snapshot(tmp_path / "out" / file, format, tmp_path / "in")
     rejections = read_table(tmp_path / "in", "rejections").to_pylist()
     assert [row["detail"] for row in rejections if row["reason"] == "unread_field"] == []
     edits, again = rows(sample_snapshot, "edits", "edit_id"), rows(tmp_path / "in", "edits", "edit_id")
@@ -140,6 +140,51 @@ def test_days_given_are_the_days_of_the_snapshot(published: dict[str, Path], tmp
     manifest = read_manifest(tmp_path / "out")
     assert (manifest.since, manifest.as_of) == (since, as_of)
     assert set(read_table(tmp_path / "out", "questions")["as_of"].to_pylist()) == {as_of}
+
+
+def own_export(part_of_the_sample: Path, folder: Path, format: str, change: dict[str, Any]) -> Path:
+    """An export with something else said of the set; without a change nothing of it, as exports had it before."""
+    files = export_snapshot(part_of_the_sample, format, folder)
+    records = json.loads(files[0].read_text(encoding="utf-8"))
+    for record in records:
+        record["chronofacts"]["set"] |= change
+        if not change:
+            del record["chronofacts"]["set"]
+    files[0].write_text(json.dumps(records), encoding="utf-8")
+    return files[0]
+
+
+@pytest.mark.parametrize("format", ["easyedit", "mquake"])
+def test_an_own_export_comes_back_with_its_days_and_its_language(
+    part_of_the_sample: Path, tmp_path: Path, format: str
+) -> None:
+    file = own_export(part_of_the_sample, tmp_path / "out", format, {"language": "nl"})
+    written, again = read_manifest(part_of_the_sample), import_snapshot(file, format, tmp_path / "in")
+    assert (again.since, again.as_of, again.language) == (written.since, written.as_of, "nl")
+    assert verify(tmp_path / "in") == []
+
+
+def test_days_that_nobody_gives_hold_every_change_that_has_a_day(
+    part_of_the_sample: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("chronofacts"), "propagate", True)
+    file = own_export(part_of_the_sample, tmp_path / "out", "easyedit", {})
+    manifest = import_snapshot(file, "easyedit", tmp_path / "in")
+    edits = read_table(tmp_path / "in", "edits").to_pylist()
+    assert all(manifest.since < row["changed_on_earliest"] for row in edits)
+    assert all(row["changed_on_latest"] <= manifest.as_of for row in edits)
+    assert "not between" not in caplog.text
+    import_benchmark(file, "easyedit", datetime.date(2002, 1, 1))
+    assert f"{len(edits)} edits changed on days that are not between" in caplog.text
+
+
+def test_exports_of_two_sets_in_one_file_are_refused(part_of_the_sample: Path, tmp_path: Path) -> None:
+    file = own_export(part_of_the_sample, tmp_path / "out", "easyedit", {"language": "en"})
+    records = json.loads(file.read_text(encoding="utf-8"))
+    records[-1]["chronofacts"]["set"] |= {"as_of": "2031-01-01"}
+    file.write_text(json.dumps(records), encoding="utf-8")
+    with pytest.raises(BadInput, match=f"record {len(records)}: it was exported from another snapshot"):
+        import_snapshot(file, "easyedit", tmp_path / "in")
 
 
 @pytest.mark.parametrize(
