@@ -68,9 +68,9 @@ def _read_file(path: Path, options: Mapping[str, Mapping[str, str]], trusted: bo
     try:
         tables = read_toml(path)
     except Unreadable as error:
-        raise BadInput(f"--config {path} is no TOML ({error})") from error
+        raise BadInput(f"{path} is no TOML ({error})") from error
     except OSError as error:
-        raise BadInput(f"--config {path} cannot be read ({error.strerror or error})") from error
+        raise BadInput(f"{path} cannot be read ({error.strerror or error})") from error
     if not trusted:
         for command, table in tables.items():
             _check_untrusted(path, command, table)

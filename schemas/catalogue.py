@@ -89,7 +89,7 @@ def load_catalogue(path: Path | None = None) -> Catalogue:
 @lru_cache(maxsize=4)  # each command asks several times, and checking every wording takes a third of a second
 def _parse(path: Path, raw: bytes) -> Catalogue:
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode("utf-8-sig")
         tables = parse_toml(raw)
     except ValueError as error:
         raise BadInput(f"{path} is not TOML in UTF-8: {error}") from error

@@ -51,7 +51,7 @@ def parse_json(text: bytes | str) -> Any:
 def parse_toml(text: bytes | str) -> dict[str, Any]:
     """The tables. Raises Unreadable for anything that is no TOML in UTF-8."""
     try:
-        decoded = text.decode("utf-8") if isinstance(text, bytes) else text
+        decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text
         # The parser's time grows with the square of the parts of a key.
         if any(line.count(".") > MOST_DOTS for line in decoded.split("\n")):
             raise Unreadable(f"a line with more than {MOST_DOTS} dots")

@@ -16,6 +16,7 @@ from chronofacts.schemas.documents import Unreadable, parse_json
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.files import lock_file, replace_file
 from chronofacts.schemas.parquet import read_checked
+from chronofacts.schemas.texts import read_text
 
 __all__ = ["FOLDER", "VERDICTS", "Imported", "import_verdicts", "read_verdicts"]
 
@@ -125,12 +126,9 @@ def _read_lines(file: Path) -> Iterable[tuple[int, str]]:
     try:
         if file.stat().st_size > LARGEST:
             raise BadInput(f"{file} has more than {LARGEST >> 20} MB; give a file of verdicts")
-        text = file.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise BadInput(f"{file} cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{file} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
-    return [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    return [(number, line) for number, line in enumerate(read_text(file).split("\n"), 1) if line.strip()]
 
 
 def _read_line(line: str, where: str) -> tuple[str, str, bool | None]:

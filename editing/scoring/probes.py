@@ -23,6 +23,7 @@ from chronofacts.editing.scoring.prompt_prefixes import CHAIN_OF_THOUGHT, FEW_SH
 from chronofacts.editing.scoring.score_tables import PROBES
 from chronofacts.editing.scoring.settings import ScoringSettings
 from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.texts import read_lines
 
 __all__ = ["all_probes", "direct_probes", "probes_of_dates"]
 
@@ -206,7 +207,7 @@ def _list_sentence_probes(sentences: pa.Table, settings: ScoringSettings) -> lis
         path = Path(settings.text)
         if not path.is_file():
             raise BadInput(f"scoring.text = {settings.text!r}: there is no such file")
-        texts = [line.strip() for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+        texts = read_lines(path)
         found = [(f"line {number}", f"line {number}", text) for number, text in enumerate(texts, 1)]
     else:
         columns = ["sentence_id", "role", "subject", "held_out", "form", "prompt", "answer", "edit_ids"]

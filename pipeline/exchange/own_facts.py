@@ -21,8 +21,9 @@ import msgspec
 
 from chronofacts.pipeline.exchange import collector
 from chronofacts.pipeline.exchange.collector import Benchmark, Question
-from chronofacts.pipeline.exchange.records import read_records, read_text
+from chronofacts.pipeline.exchange.records import read_records
 from chronofacts.schemas.errors import BadInput
+from chronofacts.schemas.texts import read_text
 
 __all__ = ["UNDATED", "Edit", "collect_facts", "read_facts", "read_own_facts"]
 
@@ -159,6 +160,9 @@ def _json_rows(file: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
 def _csv_rows(file: Path) -> Iterable[tuple[str, dict[str, Any]]]:
     reader = csv.DictReader(io.StringIO(read_text(file), newline=""), strict=True)
     try:
+        columns = reader.fieldnames or ()
+        if twice := [name for position, name in enumerate(columns) if name in columns[:position]]:
+            raise BadInput(f"{file}, line 1 has the column {twice[0]!r} twice; leave out one, or name it otherwise")
         for row in reader:
             place = f"line {reader.line_num}"
             if None in row:

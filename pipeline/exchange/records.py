@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 from chronofacts.schemas.documents import Unreadable, parse_json
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.parquet import LONGEST_TEXT
+from chronofacts.schemas.texts import read_text
 
-__all__ = ["Record", "read_records", "read_text", "unread_fields", "write_records"]
+__all__ = ["Record", "read_records", "unread_fields", "write_records"]
 
 
 OWN = "chronofacts"
@@ -187,16 +188,6 @@ def _unread(values: Mapping[str, Any], within: str, known: Known) -> Iterator[st
             for inner in value if isinstance(value, list) else [value]:
                 if isinstance(inner, dict):
                     yield from _unread(inner, f"{name}.", known)
-
-
-def read_text(file: Path) -> str:
-    """The text of a file. Raises BadInput for one that cannot be read, or is not UTF-8."""
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise BadInput(f"{file} cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{file} is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error
 
 
 def _read_document(file: Path) -> object:

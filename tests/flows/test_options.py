@@ -58,6 +58,18 @@ def test_a_wrong_file_is_one_line_with_the_mend(tmp_path: Path, text: str, words
     assert all(word in result.stderr for word in words), result.stderr
 
 
+def test_a_file_that_was_found_is_named_and_may_begin_with_a_mark_of_utf_8(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "chronofacts.toml"
+    file.write_text("[inspct]\n", encoding="utf-8-sig")
+    assert "did you mean inspect" in runner.invoke(app, ["verify", "S"]).stderr
+    file.write_text("[inspect\n", encoding="utf-8-sig")
+    said = runner.invoke(app, ["verify", "S"]).stderr
+    assert f"{file} is no TOML" in said and "--config" not in said
+
+
 def test_a_file_that_is_named_and_missing_is_told(tmp_path: Path) -> None:
     result = runner.invoke(app, ["--config", str(tmp_path / "none.toml"), "verify", "S"])
     assert result.exit_code == 2 and "none.toml" in result.stderr

@@ -30,6 +30,7 @@ from chronofacts.editing.models.load import context_length, model_hash
 from chronofacts.editing.progress import Progress
 from chronofacts.schemas.errors import BadInput
 from chronofacts.schemas.files import replace_file
+from chronofacts.schemas.texts import read_lines
 
 __all__ = [
     "compute_covariances",
@@ -97,7 +98,7 @@ def read_texts(sentences: pa.Table, file: str | None, most: int, avoided: Sequen
         path = Path(file)
         if not path.is_file():
             raise BadInput(f"statistics_text = {file!r}: there is no such file")
-        texts = [line.strip() for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+        texts = read_lines(path)
     else:
         rows = sentences.select(["form", "prompt", "answer", "held_out"]).to_pylist()
         texts = [f"{render(row['prompt'], row['form'])} {row['answer']}" for row in rows if not row["held_out"]]

@@ -193,6 +193,9 @@ def test_texts_of_ones_own_are_read_instead(tmp_path: Path) -> None:
     file.write_text("One\u2028line.\n\nAnother line.\n", encoding="utf-8")
     probes = all_probes(chained(), _no_sentences(), ScoringSettings(text=str(file))).to_pylist()
     assert [probe["text"] for probe in probes if probe["way"] == "read"] == ["One\u2028line.", "Another line."]
+    file.write_bytes("Une ligne: été.\n".encode("latin-1"))
+    with pytest.raises(BadInput, match=r"texts is not UTF-8 .* save it as UTF-8"):
+        all_probes(chained(), _no_sentences(), ScoringSettings(text=str(file)))
     with pytest.raises(BadInput, match=r"scoring\.text"):
         all_probes(chained(), _no_sentences(), ScoringSettings(text=str(tmp_path / "none")))
 

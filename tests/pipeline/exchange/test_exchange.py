@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
 import datetime
+import gzip
 import json
 import logging
+import lzma
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -215,6 +219,14 @@ def test_a_file_that_is_no_text_or_not_there_is_named(tmp_path: Path) -> None:
     for name in ("bytes.json", "absent.json"):
         with pytest.raises(BadInput, match=name):
             import_benchmark(tmp_path / name, "mquake")
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def test_a_compressed_file_is_told_as_such(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
+    file = tmp_path / "zsre.json.packed"
+    file.write_bytes(compress(json.dumps([ZSRE]).encode()))
+    with pytest.raises(BadInput, match=r"is compressed \(\w+\); unpack it"):
+        import_benchmark(file, "zsre")
 
 
 def test_a_spoiled_own_export_is_refused_and_not_a_traceback(imported: dict[str, Path], tmp_path: Path) -> None:

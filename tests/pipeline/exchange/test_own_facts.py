@@ -54,6 +54,7 @@ def test_a_line_ends_at_a_newline_alone(tmp_path: Path, sign: str, end: str) -> 
         ("a.csv", "prompt,target\nWho leads Acme?,\n", "line 2"),
         ("a.csv", "question,answer\nWho?,Jane\n", "there is no field 'answer'"),
         ("a.csv", "prompt,target\nWho, me?,Jane\n", "more fields"),
+        ("a.csv", "prompt,target,prompt\nWho?,Jane,Which?\n", "the column 'prompt' twice"),
         ("a.csv", "", "no facts"),
         ("a.csv", 'prompt,target\n"Who', "no CSV"),
         ("a.jsonl", '{"prompt": "Who?", "target": 3}\n', "record 1"),
