@@ -24,7 +24,8 @@ from chronofacts.pipeline.snapshots.card_sections import (
     worked_example,
 )
 from chronofacts.pipeline.snapshots.markdown import edit_table, escape, table
-from chronofacts.schemas.manifest import SnapshotManifest
+from chronofacts.schemas.manifest import WIKIDATA, SnapshotManifest
+from chronofacts.schemas.names import is_name
 from chronofacts.schemas.reasons import explain
 from chronofacts.schemas.tables import SNAPSHOT_TABLES, describe
 
@@ -56,11 +57,12 @@ def card_text(folder: Path, manifest: SnapshotManifest, base_answers: Mapping[st
 
     base_answers: path in the repository -> sum of each file of base answers that is published beside it.
     """
+    read = manifest.origin == WIKIDATA
     parts = (
         *_front_matter(manifest, base_answers),
         *_introduction(manifest, folder),
-        *worked_example(folder),
-        *kinds_of_change(folder),
+        *worked_example(folder, read),
+        *kinds_of_change(folder, read),
         *_counts(manifest, folder),
         *verification(manifest),
         *set_aside(manifest),
@@ -73,7 +75,7 @@ def card_text(folder: Path, manifest: SnapshotManifest, base_answers: Mapping[st
 
 def _front_matter(manifest: SnapshotManifest, base_answers: Mapping[str, str]) -> list[str]:
     """The YAML that the Hub and `load_dataset` read; values as the Hub's documentation of dataset cards lists them."""
-    read = manifest.origin == "wikidata"
+    read = manifest.origin == WIKIDATA
     data = DatasetCardData(
         pretty_name=f"ChronoFacts {manifest.since} to {manifest.as_of}",
         license="cc0-1.0" if read else "other",
@@ -137,7 +139,7 @@ def _version(manifest: SnapshotManifest, sums: Iterable[str]) -> str:
 
 
 def _introduction(manifest: SnapshotManifest, folder: Path) -> list[str]:
-    introduce = _of_wikidata if manifest.origin == "wikidata" else _of_benchmark
+    introduce = _of_wikidata if manifest.origin == WIKIDATA else _of_benchmark
     examples = ds.dataset(folder / "edits").head(_EXAMPLES).to_pylist()
     return [
         *introduce(manifest, _rows(manifest, "edits")),
@@ -145,8 +147,11 @@ def _introduction(manifest: SnapshotManifest, folder: Path) -> list[str]:
         "```python",
         "from datasets import load_dataset",
         "",
-        'edits = load_dataset("PATH_OR_REPO", "edits", split="test")',
-        'multi_hop = load_dataset("PATH_OR_REPO", "multi_hop", split="test")',
+        *(
+            f'{name} = load_dataset("PATH_OR_REPO", "{name}", split="test")'
+            for name, splits in configs(manifest).items()
+            if name in ("edits", "multi_hop") and "test" in splits
+        ),
         "```",
         "",
         *edit_table(examples),
@@ -201,14 +206,16 @@ def _fallbacks(manifest: SnapshotManifest) -> tuple[str, ...]:
 
 
 def _of_benchmark(manifest: SnapshotManifest, edits: int) -> tuple[str, ...]:
+    own = manifest.origin == "facts"
+    told = "from a file of facts." if own else f"read from records of the format `{manifest.origin}`."
+    licence = "The licence is its authors' to say." if own else "The licence is the benchmark's own."
     return (
         f"# {escape(manifest.name)}, in the tables of ChronoFacts",
         "",
-        f"{edits} edits of an established benchmark, read from the published records of the format "
-        f"`{manifest.origin}`. Its facts are its authors', not checked against Wikidata; {manifest.since} and "
+        f"{edits} edits {told} Its facts are its authors', not checked against Wikidata; {manifest.since} and "
         f"{manifest.as_of} stand for before and after its edits.",
         "",
-        f"Source: {escape(manifest.source_detail)}. The licence is the benchmark's own.",
+        f"Source: {escape(manifest.source_detail)}. {licence}",
         f"Imported by chronofacts {manifest.code_version}. Sums of all files: `manifest.json`.",
     )
 
@@ -218,7 +225,9 @@ def _rows(manifest: SnapshotManifest, table: str) -> int:
 
 
 def _counts(manifest: SnapshotManifest, folder: Path) -> list[str]:
-    left_out = ((code, count, explain(code)) for code, count in _counter(folder / "rejections", "reason"))
+    left_out = [(code, count, explain(code)) for code, count in _counter(folder / "rejections", "reason")]
+    counted = _counter(folder / "edits", "relation")
+    relations = ((name if is_name(name) else escape(name), count) for name, count in counted)  # of others: any text
     return [
         "## What is in it",
         "",
@@ -227,11 +236,11 @@ def _counts(manifest: SnapshotManifest, folder: Path) -> list[str]:
         *table(("kind of question", "rows"), _counter(folder / "questions", "kind")),
         *hop_counts(folder),
         "",
-        *table(("relation", "edits"), _counter(folder / "edits", "relation")),
+        *table(("relation", "edits"), relations),
         "",
         "## What was left out, and why",
         "",
-        *table(("reason", "rows", "meaning"), left_out),
+        *(table(("reason", "rows", "meaning"), left_out) if left_out else ["Nothing was."]),
         "",
     ]
 

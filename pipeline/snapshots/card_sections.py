@@ -16,6 +16,7 @@ import pyarrow.dataset as ds
 from chronofacts.pipeline.snapshots.markdown import escape, old_answer, table
 from chronofacts.schemas.dates import tell_days
 from chronofacts.schemas.manifest import SnapshotManifest
+from chronofacts.schemas.names import is_name
 from chronofacts.schemas.promises import PROMISES
 
 __all__ = [
@@ -25,6 +26,12 @@ __all__ = [
 _KINDS = (
     "edit", "paraphrase", "cloze", "alias", "reverse", "multi_hop", "preservation", "locality", "history", "timeline",
 )  # fmt: skip
+_CHANGES_OF_OTHERS = {
+    "modification": "one answer is to take the place of another, by the set's authors",
+    "injection": "there was nobody or nothing before, by the set's authors",
+    "update": "the new answer alone is told; what was there before is not known",
+}
+"""Of a set that was imported, whose facts nobody has looked up."""
 _CHANGES = {
     "modification": "one value gave way to another, both certain on their day",
     "injection": "there was nobody or nothing before: the subject began later, or Wikidata says so",
@@ -34,8 +41,11 @@ _CHANGES = {
 }
 
 
-def worked_example(folder: Path) -> list[str]:
-    """One edit, the one with the most kinds of questions, and a question of each kind; nothing for an empty set."""
+def worked_example(folder: Path, read: bool = True) -> list[str]:
+    """One edit, the one with the most kinds of questions, and a question of each kind; nothing for an empty set.
+
+    read: from Wikidata, and not from a set of others, who may not say what was right before.
+    """
     questions = ds.dataset(folder / "questions")
     asked_about = questions.to_table(columns=["edit_ids", "kind"])
     kinds: dict[str, set[str]] = {}
@@ -52,17 +62,17 @@ def worked_example(folder: Path) -> list[str]:
             if row["kind"] not in asked or row["question_id"] < asked[row["kind"]]["question_id"]:
                 asked[row["kind"]] = row
     shown = [(kind, asked[kind]) for kind in _KINDS if kind in asked]
+    no_answer = "(no answer)" if read else "(not told)"
     return [
         "## One edit, and what is asked of it",
         "",
-        f"Edit `{chosen}`: {escape(edit['subject_label'])}, `{edit['relation']}` ({edit['property']}), from "
-        f"{escape(old_answer(edit))} to {escape(edit['target_new'])}, "
-        f"{tell_days(edit['changed_on_earliest'], edit['changed_on_latest'])}.",
+        f"Edit `{chosen}`: {escape(edit['subject_label'])}, {_relation(edit)}, from "
+        f"{escape(old_answer(edit))} to {escape(edit['target_new'])}{_when(edit)}.",
         "",
         *table(
             ("kind", "question", "right before", "right now"),
             (
-                (kind, *map(escape, (row["question"], row["answer_before"] or "(no answer)", row["answer"])))
+                (kind, *map(escape, (row["question"], row["answer_before"] or no_answer, row["answer"])))
                 for kind, row in shown
             ),
         ),
@@ -70,12 +80,25 @@ def worked_example(folder: Path) -> list[str]:
     ]
 
 
-def kinds_of_change(folder: Path) -> list[str]:
-    """How many edits there are of each kind, and what the kinds mean."""
+def _relation(edit: dict[str, Any]) -> str:
+    """The relation of an edit, with its property where there is one of another name; others may have it as a text."""
+    relation, pid = edit["relation"], edit["property"]
+    shown = f"`{relation}`" if is_name(relation) else escape(relation)
+    return shown if pid in (None, relation) else f"{shown} ({escape(pid)})"
+
+
+def _when(edit: dict[str, Any]) -> str:
+    days = tell_days(edit["changed_on_earliest"], edit["changed_on_latest"])
+    return f", {days}" if days else ""
+
+
+def kinds_of_change(folder: Path, read: bool = True) -> list[str]:
+    """How many edits there are of each kind, and what the kinds mean. read: as of `worked_example`."""
     counted = Counter(ds.dataset(folder / "edits").to_table(columns=["kind"])["kind"].to_pylist())
     if not counted:
         return []
-    rows = ((kind, counted[kind], meaning) for kind, meaning in _CHANGES.items() if counted[kind])
+    meanings = _CHANGES if read else _CHANGES | _CHANGES_OF_OTHERS
+    rows = ((kind, counted[kind], meaning) for kind, meaning in meanings.items() if counted[kind])
     lines = ["## The kinds of change", "", *table(("kind", "edits", "meaning"), rows)]
     lines += ["", "`before` says what is known of the value before: `known`, `nobody` or `unknown`."]
     if counted["addition"] or counted["removal"]:

@@ -36,7 +36,11 @@ def old_answer(edit: dict[str, Any]) -> str:
 
 
 def edit_table(edits: Iterable[dict[str, Any]]) -> list[str]:
-    """Rows of `EDITS`: what is asked, the answer before and now, and the day, month or year of the change."""
+    """Rows of `EDITS`: what is asked, the answer before and now, and the day, month or year of the change; no column
+    for that where none of them has one, as edits of benchmarks have none."""
+    edits = list(edits)
+    columns = ("question", "before", "now", "changed")
+    dated = any(row["changed_on_earliest"] is not None for row in edits)
     shown = (
         (
             row["prompt"],
@@ -46,4 +50,5 @@ def edit_table(edits: Iterable[dict[str, Any]]) -> list[str]:
         )
         for row in edits
     )
-    return table(("question", "before", "now", "changed"), (map(escape, cells) for cells in shown))
+    width = len(columns) - (not dated)
+    return table(columns[:width], (map(escape, cells[:width]) for cells in shown))

@@ -131,6 +131,21 @@ def test_what_is_said_of_wikidata_is_checked_of_wikidata_only(sample_snapshot: P
         assert set(invariants_for(replace(manifest, origin=origin, files=files))) == checked
 
 
+def test_a_card_of_an_import_says_no_more_than_its_authors_do(imported: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_text("prompt,target,old\nWho leads | `Acme`?,Jane,Joe\n", encoding="utf-8")
+    import_snapshot(tmp_path / "f.csv", "facts", tmp_path / "S", datetime.date(2024, 1, 1), datetime.date(2025, 1, 1))
+    for snapshot in (*imported.values(), tmp_path / "S"):
+        text = (snapshot / "README.md").read_text(encoding="utf-8").partition("\n## Columns")[0]
+        asked = set(read_table(snapshot, "questions")["kind"].to_pylist())
+        assert ('"multi_hop", split="test"' in text) == ("multi_hop" in asked)
+        assert "None" not in text and "certain" not in text and "| changed |" not in text, text
+        nothing = not read_table(snapshot, "rejections").num_rows
+        assert ("## What was left out, and why\n\nNothing was.\n" in text) == nothing
+    own = (tmp_path / "S" / "README.md").read_text(encoding="utf-8")
+    assert "benchmark" not in own.partition("\n## Columns")[0]
+    assert "\n| Who leads \\| \\`Acme\\`? | 1 |\n" in own
+
+
 def test_an_imported_file_that_was_changed_is_found(imported: dict[str, Path], tmp_path: Path) -> None:
     changed = Path(shutil.copytree(imported["zsre"], tmp_path / "changed"))
     file = changed / "edits" / "edits-test.parquet"

@@ -22,3 +22,11 @@ def test_a_table_of_edits_tells_nobody_from_a_value_that_is_not_known() -> None:
 
 def test_a_table_of_edits_names_no_day_of_a_change_that_is_known_by_its_month() -> None:
     assert told("Ada", "known", datetime.date(2023, 7, 31)) == "| Who? | Ada | Bea | 2023-07 |"
+
+
+def test_a_table_of_edits_without_days_has_no_column_for_them() -> None:
+    row = {"prompt": "Who?", "target_old": "Ada", "before": "known", "target_new": "Bea"}
+    undated = row | {"changed_on_earliest": None, "changed_on_latest": None}
+    assert edit_table([undated]) == ["| question | before | now |", "|---|---|---|", "| Who? | Ada | Bea |"]
+    dated = undated | {"changed_on_earliest": datetime.date(2023, 7, 1), "changed_on_latest": datetime.date(2023, 7, 1)}
+    assert edit_table([undated, dated])[2] == "| Who? | Ada | Bea |  |"
