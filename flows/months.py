@@ -202,8 +202,14 @@ def forget_copies(store: SnapshotStore, days: Iterable[datetime.date]) -> None:
 
 
 def fetch_snapshot(store: SnapshotStore, day: datetime.date) -> Path:
-    """A snapshot of the store as a folder to read."""
+    """A snapshot of the store as a folder to read. Raises CheckFailed for a day under which one of another day lies."""
     copies = scratch_of(store) / "copies"
     if not store.renames and (copies / str(day) / "manifest.json").is_file():
-        return copies / str(day)  # fetched whole, with every sum checked
-    return store.folder(day, copies)
+        found = copies / str(day)  # fetched whole, with every sum checked
+    else:
+        found = store.folder(day, copies)
+    if (of := read_manifest(found).as_of) != day:
+        raise CheckFailed(
+            f"{found} holds a snapshot of {of}, and not of {day}; move it to where it belongs, or remove it"
+        )
+    return found

@@ -3,7 +3,8 @@
 A dictionary and good compression make one text stand for gigabytes. What a file comes to when it is unpacked is
 counted first, from its metadata (rows, declared sizes) and, where these leave it open, from its dictionaries and the
 numbers that point into them, column by column, which need little room. Then types, days and what may not be null are
-checked, so that nobody further on meets a value that no snapshot has.
+checked, so that nobody further on meets a value that no snapshot has. That the files are those of the manifest, with
+its numbers of rows, is checked here too, since every reader comes this way.
 Leaves out: checksums and promises (`pipeline.snapshots.verify`); writing.
 """
 
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 
 from chronofacts.schemas.dates import FIRST_DAY, LAST_DAY
 from chronofacts.schemas.errors import CheckFailed, ChronoFactsError
+from chronofacts.schemas.manifest import read_manifest
 from chronofacts.schemas.tables import SNAPSHOT_TABLES, conform
 
 __all__ = [
@@ -33,6 +35,8 @@ __all__ = [
 
 MEND = "make the snapshot again"
 """Of a damaged file of a snapshot; of others their reader says its own."""
+COPY = "copy the snapshot whole, or make it again"
+"""Of files that are not those of the manifest."""
 
 LONGEST_TEXT = 1 << 20
 """Bytes of one text; a name has a hundred."""
@@ -70,16 +74,36 @@ REQUIRED: dict[str, tuple[str, ...]] = {
 def table_files(snapshot: Path, name: str) -> list[Path]:
     """The Parquet files of a snapshot's table, sorted, each with its columns, none unpacking to more than it may.
 
-    Raises CheckFailed when there is none, and for one that is damaged or swells, SchemaMismatch for a wrong column.
+    Raises BadInput when the folder is no snapshot; CheckFailed when there is none, where they are not those that the
+    manifest names, and for one that is damaged or swells; SchemaMismatch for a wrong column.
     """
     with parquet_errors(snapshot / name):
         files = sorted(path for path in (snapshot / name).iterdir() if path.suffix == ".parquet")
+    _check_named(snapshot, name, files)
     if not files:
         raise CheckFailed(f"{snapshot / name} holds no Parquet file; {MEND}")
     for path in files:
         check_unpacked(path)
         _check_columns(path, SNAPSHOT_TABLES[name])
     return files
+
+
+def _check_named(snapshot: Path, name: str, files: Sequence[Path]) -> None:
+    """Raises CheckFailed for a table whose files, or their rows, are not those of the manifest: one that was copied in
+    part, or from another snapshot. A manifest that names no file at all, as one written by hand, leaves it open."""
+    manifest = read_manifest(snapshot)
+    if not manifest.files:
+        return
+    rows = {snapshot / file: entry.rows for file, entry in manifest.files.items() if file.startswith(f"{name}/")}
+    if missing := sorted(rows.keys() - set(files)):
+        raise CheckFailed(f"{missing[0]} is not there, and {snapshot / 'manifest.json'} names it; {COPY}")
+    for path in files:
+        if path not in rows:
+            raise CheckFailed(f"{path} is no file of this snapshot (its manifest.json does not name it); remove it")
+        with parquet_errors(path), pq.ParquetFile(path) as file:
+            found = file.metadata.num_rows
+        if found != rows[path]:
+            raise CheckFailed(f"{path} has {found} rows, and {snapshot / 'manifest.json'} says {rows[path]}; {COPY}")
 
 
 def _check_columns(path: Path, schema: pa.Schema) -> None:

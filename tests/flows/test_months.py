@@ -105,6 +105,14 @@ def test_a_month_in_the_store_is_taken_only_where_it_is_whole_and_told_where_it_
             take("sample")
 
 
+def test_a_month_under_the_name_of_another_is_not_taken_for_it(tmp_path: Path) -> None:
+    store, day, other = open_store(str(tmp_path / "store")), datetime.date(2024, 1, 31), datetime.date(2024, 2, 29)
+    store.add(snapshot_of(tmp_path / "made", day))
+    (tmp_path / "store" / str(day)).rename(tmp_path / "store" / str(other))
+    with pytest.raises(CheckFailed, match=f"holds a snapshot of {day}, and not of {other}; move it"):
+        make_month(store, "sample", None, other, (), "")
+
+
 def test_a_backfill_without_relations_is_one_of_all_relations(tmp_path: Path) -> None:
     words = ["backfill", "--months", "2024-11", "--source", "sample", "--store", str(tmp_path / "store"), "--quiet"]
     done = CliRunner().invoke(app, [*words, "--repo", "no repository"])  # told after the relations, before the work
