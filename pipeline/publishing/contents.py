@@ -35,7 +35,7 @@ from chronofacts.schemas.tables import SNAPSHOT_TABLES, describe
 
 __all__ = [
     "ADDED_LATER", "BASE_ANSWERS", "CARD", "REPORTS", "BaseAnswers", "ExperimentReport", "LocalFile",
-    "Previous", "compose", "data_files", "is_ours", "text_file",
+    "Previous", "compose", "data_files", "is_ours", "late_files", "text_file",
 ]  # fmt: skip
 
 MANIFEST = "manifest.json"
@@ -156,7 +156,8 @@ def compose(
     """
     manifest = read_manifest(snapshot)
     edits = read_table(snapshot, "edits")
-    answers = {one.file(snapshot): one.local() for one in base_answers}
+    late = late_files(snapshot, manifest.as_of, reports, base_answers)
+    answers = {name: file for name, file in late.items() if name.startswith(BASE_ANSWERS)}
     versions = {**answers_there, **{name: file.sha256 for name, file in answers.items()}}
     card = card_text(snapshot, manifest, versions)  # of the tables: what lies there as README.md may be anybody's
     sections = (
@@ -173,8 +174,15 @@ def compose(
     )
     charts = {CHART: edits_by_month_svg(edits), RELATIONS_CHART: edits_by_relation_svg(edits)}
     made = {CARD: card, CROISSANT: croissant} | charts
-    pages = {report.file(manifest.as_of): text_file(report.page.read_bytes()) for report in reports}
-    return {**data, **{name: text_file(text.encode()) for name, text in made.items()}, **pages, **answers}
+    return {**data, **{name: text_file(text.encode()) for name, text in made.items()}, **late}
+
+
+def late_files(
+    snapshot: Path, as_of: datetime.date, reports: Sequence[ExperimentReport], base_answers: Sequence[BaseAnswers]
+) -> dict[str, LocalFile]:
+    """The reports and base answers of a publication, which may come later than their snapshot."""
+    pages = {report.file(as_of): text_file(report.page.read_bytes()) for report in reports}
+    return pages | {one.file(snapshot): one.local() for one in base_answers}
 
 
 def text_file(content: bytes) -> LocalFile:

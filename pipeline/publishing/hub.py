@@ -29,6 +29,7 @@ from chronofacts.pipeline.publishing.contents import (
     Previous,
     compose,
     data_files,
+    late_files,
 )
 from chronofacts.pipeline.publishing.errors import HeadMoved, HubUnavailable, check_endpoint, hub_errors
 from chronofacts.pipeline.publishing.plan import (
@@ -36,7 +37,7 @@ from chronofacts.pipeline.publishing.plan import (
     RemoteFile,
     RemoteState,
     is_published,
-    lacks_reports,
+    lacks_later,
     plan_publication,
 )
 from chronofacts.pipeline.snapshots.verify import require_valid
@@ -194,13 +195,17 @@ def _plan(
     tag, data = str(manifest.as_of), data_files(snapshot)
     remote = read_state(api, repo, tag)
     title = f"Snapshot {tag}: what changed since {manifest.since}"
-    pages = [*(report.file(manifest.as_of) for report in reports), *(one.file(snapshot) for one in base_answers)]
-    if is_published(data, remote) and not force_tag and not lacks_reports(pages, tag, remote):
-        return plan_publication(data, repo, tag, title, remote), remote
+    later = late_files(snapshot, manifest.as_of, reports, base_answers)
+    there_already, newest = is_published(data, remote), max(remote.tags, default="")
+    if there_already and not force_tag and not (tag == newest and lacks_later(later, remote)):
+        return plan_publication({**data, **later}, repo, tag, title, remote), remote
     earlier = [other for other in remote.tags if other < tag]
     previous = Previous(earlier[-1], _edits_at(api, repo, earlier[-1])) if earlier else None
+    of_another = remote.tagged is not None and not there_already  # whose answers go when the tag moves
     there = {
-        name: file.sha256 for name, file in (remote.files or {}).items() if name.startswith(f"{BASE_ANSWERS}{tag}-")
+        name: file.sha256
+        for name, file in (remote.files or {}).items()
+        if name.startswith(f"{BASE_ANSWERS}{tag}-") and not of_another
     }
     files = compose(snapshot, data, repo, url, earlier, previous, reports, base_answers, there)
     return plan_publication(files, repo, tag, title, remote, force_tag), remote

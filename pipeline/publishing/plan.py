@@ -1,20 +1,21 @@
 """What publishing would write: pure, from the files of a snapshot and what the repository holds now.
 
-A tag never moves unless it is asked for, and `main` never goes back to an older snapshot. Reports of experiments that
-come later than their snapshot are added to `main`, where its tag stays.
+A tag never moves unless it is asked for, and `main` never goes back to an older snapshot. Reports of experiments and
+base answers that come later than their snapshot, or that differ from those there, are written to `main`, where its tag
+stays; of a snapshot that is no longer the newest these files alone, since the card is the newest one's.
 Leaves out: reading from the Hub, and writing to it (`pipeline.publishing.hub`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from chronofacts.pipeline.publishing.contents import ADDED_LATER, LocalFile, is_ours
 from chronofacts.schemas.errors import BadInput
 
-__all__ = ["PublicationPlan", "RemoteFile", "RemoteState", "is_published", "lacks_reports", "plan_publication"]
+__all__ = ["PublicationPlan", "RemoteFile", "RemoteState", "is_published", "lacks_later", "plan_publication"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,8 @@ def plan_publication(
     """What must be written so that `repo` holds `files` under `tag`.
 
     files: everything to publish. Of what the repository has besides, only Parquet files of our tables are
-    deleted; what others put there stays.
+    deleted, and where the tag moves, the reports and base answers of the snapshot it stood on; what others put there
+    stays.
     Raises BadInput when the tag stands on other data and force_tag is not given, or when the repository
     holds a newer snapshot.
     """
@@ -110,12 +112,15 @@ def plan_publication(
             "publish it to another --repo"
         )
     there = remote.files or {}
+    of_another = () if is_published(files, remote) or remote.tagged is None else late_folders(tag)
     plan = PublicationPlan(
         repo=repo,
         create_repo=not remote.head,
         parent=remote.head,
         title=title,
-        delete=tuple(sorted(name for name in there if name not in files and is_ours(name))),
+        delete=tuple(
+            sorted(name for name in there if name not in files and (is_ours(name) or name.startswith(of_another)))
+        ),
         tag=tag,
         tag_step="create" if remote.tagged is None else "move",
         **_split(files, there),
@@ -125,20 +130,28 @@ def plan_publication(
     return plan
 
 
-def lacks_reports(names: Collection[str], tag: str, remote: RemoteState) -> bool:
-    """Whether `main` still holds the snapshot of this tag, and not every report or base answers of these names."""
+def late_folders(tag: str) -> tuple[str, ...]:
+    """How the names of this snapshot's reports and base answers begin."""
+    return tuple(f"{folder}{tag}-" for folder in ADDED_LATER)
+
+
+def lacks_later(files: Mapping[str, LocalFile], remote: RemoteState) -> bool:
+    """Whether `main` has not every report and all base answers among these files, as they are."""
     there = remote.files or {}
-    later = [name for name in names if name.startswith(ADDED_LATER)]
-    return tag == max(remote.tags, default="") and any(name not in there for name in later)
+    return any(
+        name.startswith(ADDED_LATER) and not (name in there and there[name].holds(file)) for name, file in files.items()
+    )
 
 
 def _with_late_reports(
     files: Mapping[str, LocalFile], repo: str, tag: str, title: str, remote: RemoteState
 ) -> PublicationPlan:
-    """Nothing, or the reports that are not there yet and the card that names them."""
+    """Nothing, or the reports and base answers that are not there as they are, and the card that names the newest's."""
     nothing = PublicationPlan(repo, False, remote.head, title, {}, {}, (), files, tag, "keep")
-    if not lacks_reports(files, tag, remote):
+    if not lacks_later(files, remote):
         return nothing
+    if tag != max(remote.tags):
+        files = {name: file for name, file in files.items() if name.startswith(ADDED_LATER)}
     return replace(nothing, title=f"Experiments on the snapshot {tag}", **_split(files, remote.files or {}))
 
 

@@ -56,13 +56,16 @@ def test_a_report_that_comes_later_is_added_to_main_and_the_tag_stays(
     assert send(hub, snapshot, report).plan.is_no_op
 
 
-def test_a_report_on_a_month_that_is_no_longer_the_newest_changes_nothing(
+def test_a_report_on_a_month_that_is_no_longer_the_newest_is_added_without_its_card(
     hub: LocalHub, snapshot: Path, report: ExperimentReport, tmp_path: Path
 ) -> None:
     send(hub, snapshot)
     newer = send(hub, make_snapshot(tmp_path / "next", datetime.date(2025, 2, 1)))
+    of_the_newest, sent = card(hub, "main"), send(hub, snapshot, report).plan
+    assert (set(sent.add), set(sent.replace), sent.tag_step) == ({PATH}, set(), "keep")
+    assert hub.content(REPO, "main", PATH) == report.page.read_bytes()
+    assert card(hub, "main") == of_the_newest and hub.repos[REPO].tags["2025-02-01"] == newer.commit
     assert send(hub, snapshot, report).plan.is_no_op
-    assert hub.repos[REPO].branches["main"] == newer.commit
 
 
 def test_the_reports_of_earlier_months_stay(
