@@ -32,6 +32,7 @@ from chronofacts.editing.registry import (
     record_of,
     refused_editors,
 )
+from chronofacts.editing.tracing import RUN_OPTIONS
 from chronofacts.schemas.errors import BadInput
 
 __all__ = [
@@ -310,11 +311,13 @@ def _check_editor(name: str) -> None:
 
 def check_trace_words(words: Mapping[str, str]) -> None:
     """Raises BadInput for a `--set` word of `trace` that nobody has or that does not fit."""
-    known = [*_keys("trace"), *_keys("run")]
+    known = [*_keys("trace"), *RUN_OPTIONS]
     for key, text in words.items():
+        if key in _keys("run") and key not in known:
+            raise BadInput(f"--set {key} means nothing to a trace; it knows {', '.join(dict.fromkeys(known))}")
         if key not in known:
             raise BadInput(f"--set {key}: there is no such option{nearest(key, known)}")
-        _check("run" if key in _keys("run") else "trace", key, text)
+        _check("run" if key in RUN_OPTIONS else "trace", key, text)
 
 
 def _owners(key: str, editors: Sequence[str]) -> Iterable[str]:

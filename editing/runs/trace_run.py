@@ -15,6 +15,7 @@ from chronofacts.editing.progress import steady
 from chronofacts.editing.runs.settings import RunSettings
 from chronofacts.editing.snapshot import load_snapshot
 from chronofacts.editing.threads import fit_threads, threads_restored
+from chronofacts.editing.tracing import RUN_OPTIONS
 from chronofacts.editing.tracing.heat_map import draw_heat_map
 from chronofacts.editing.tracing.layers import MEMIT_LAYERS, average, suggest_layers
 from chronofacts.editing.tracing.trace import TraceSettings, trace
@@ -41,13 +42,13 @@ def run_trace(
     """Trace where a model looks up a snapshot's old facts, into `effects.parquet` (`tracing.trace.EFFECTS`),
     `averages.parquet` (`tracing.layers.MAP`), `heat_map.svg`, `heat_map.png` and `trace.json`.
 
-    model_name: a folder or a name on the Hub. settings: words of `TraceSettings` and of the run (dtype, device,
-    device_map, revision, chat). Raises BadInput for a folder that is not empty, an unknown option, or a model that
-    knows none of the old facts; then no folder is left behind.
+    model_name: a folder or a name on the Hub. settings: words of `TraceSettings` and `RUN_OPTIONS`. Raises
+    BadInput for a folder that is not empty, an unknown option or one out of range, or a model that knows none of the
+    old facts; then no folder is left behind.
     """
     check_out(out)
-    of_run = {key: text for key, text in settings.items() if key in option_names(RunSettings)}
-    of_trace = {key: text for key, text in settings.items() if key not in of_run}
+    of_run = {key: text for key, text in settings.items() if key in RUN_OPTIONS}
+    of_trace = {key: text for key, text in settings.items() if key in option_names(TraceSettings) or key not in of_run}
     run, chosen = parse_options(RunSettings, of_run, "the run"), parse_options(TraceSettings, of_trace, "the trace")
     with steady(progress) as steadied, threads_restored():
         steadied(f"loading {model_name}")

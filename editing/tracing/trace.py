@@ -10,6 +10,7 @@ ones, which it should know.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -76,6 +77,15 @@ class TraceSettings:
     everywhere: bool = True
     """At every token from the subject on; false: only at the subject's last and the prompt's last token."""
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("facts", "draws", "window", "rows"):
+            if (given := getattr(self, name)) < 1:
+                raise BadInput(f"the trace: {name} = {given}; it must be at least 1")
+        if not 0 < self.noise < math.inf:
+            raise BadInput(f"the trace: noise = {self.noise:g}; it must be above 0, and a number")
+        if not self.kinds:
+            raise BadInput(f"the trace: kinds names nothing; take {', '.join(KINDS)} or some of them")
 
 
 @dataclass(frozen=True)

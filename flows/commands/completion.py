@@ -6,7 +6,7 @@ Leaves out paths, which a shell completes by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 __all__ = [
     "complete_dump_runner", "complete_editors", "complete_export", "complete_import", "complete_language",
@@ -98,14 +98,22 @@ def complete_setting(incomplete: str) -> list[str]:
 
 def complete_trace_setting(incomplete: str) -> list[str]:
     """As `complete_setting`, of the keys that `trace` takes."""
-    return _complete_key(incomplete, ["trace", "run"])
+    from chronofacts.editing.tracing import RUN_OPTIONS
+
+    return _complete_key(incomplete, ["trace", "run"], RUN_OPTIONS)
 
 
-def _complete_key(incomplete: str, owners: Iterable[str]) -> list[str]:
+def _complete_key(incomplete: str, owners: Iterable[str], of_run: Collection[str] | None = None) -> list[str]:
+    """of_run: those of the run's keys that are taken; None: all."""
     from chronofacts.flows.setting_keys import choices_of, key_of, settings_of
 
     key, sign, _ = incomplete.partition("=")
-    found = {key_of(owner, one): one for owner in owners for one in settings_of(owner)}
+    found = {
+        key_of(owner, one): one
+        for owner in owners
+        for one in settings_of(owner)
+        if of_run is None or owner != "run" or one.name in of_run
+    }
     if sign:
         values = choices_of(found[key]) if key in found else ()
         return _keep_beginning_with(incomplete, [f"{key}={value}" for value in values])

@@ -98,6 +98,7 @@ WRONG = {
         ("S --model x --out full", "not empty"), ("S --model x --out file", "is a file"),
         ("S --model x --out new --set facts", "key=value"), ("S --model x --out new --set fcts=1", "'facts'"),
         ("S --model x --out new --set facts=x", "facts = 'x'"),
+        ("S --model x --out new --set chunk=2", "chunk means nothing to a trace"),
     ],
     "report": [
         ("", "runs"), ("nothing", "nothing"), ("empty", "empty"), ("file", "file"), ("full", "full"), ("S", "S"),

@@ -113,6 +113,18 @@ def test_an_unknown_option_of_a_trace_names_the_nearest(invented: Path, tmp_path
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "word", ["facts=0", "facts=-1", "draws=0", "window=0", "window=-3", "rows=0", "noise=-1", "noise=0", "noise=inf",
+             "kinds="],
+)  # fmt: skip
+def test_numbers_that_trace_nothing_are_told_before_the_model_is_loaded(
+    invented: Path, tmp_path: Path, word: str
+) -> None:
+    name, _, value = word.partition("=")
+    with pytest.raises(BadInput, match=f"the trace: {name}"):
+        run_trace(invented, "no model", {name: value}, tmp_path / "out")
+
+
 def test_a_trace_of_the_decisive_tokens_alone_finds_there_what_the_whole_trace_does(
     model_and_tokenizer: tuple[Any, Any], snapshot: Snapshot, effects: pa.Table
 ) -> None:
