@@ -123,11 +123,13 @@ def follow(
     from chronofacts.flows.setting_keys import check_words
     from chronofacts.schemas.files import check_out
 
-    words, editors = parse_settings(set_ or []), [name for name in split_names(editor) if name != "none"]
+    words, named = parse_settings(set_ or []), split_names(editor)
+    editors = [name for name in named if name != "none"]
     if limit is not None:
         words["limit"] = str(limit)
     if not editors:
-        raise BadInput("no editor was named; take lora, lora+replay, memit or memory")
+        why = "the editor none teaches the model nothing" if named else "no editor was named"
+        raise BadInput(f"{why}; take lora, lora+replay, memit or memory")
     check_out(out)
     check_words(editors, words)
     require_report()

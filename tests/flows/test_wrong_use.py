@@ -113,7 +113,7 @@ WRONG = {
     "follow": [
         ("", "snapshots"), ("S S", "--out"), ("S --out new", "at least two"), ("nothing S --out new", "nothing"),
         ("empty S --out new", "empty"), ("S S --out full", "not empty"), ("S S --out new --editor lorra", "'lora'"),
-        ("S S --out new --editor none", "no editor"), ("S S --out new --set lora.rnak=8", "rank"),
+        ("S S --out new --editor none", "none teaches"), ("S S --out new --set lora.rnak=8", "rank"),
         ("S S --out new --limit 0", "--limit"),
     ],
     "serve": [
