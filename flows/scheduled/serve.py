@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import logging
 import os
 import secrets
 import signal
@@ -9,15 +11,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
+from chronofacts.flows.commands.checks import check_source, is_there
 from chronofacts.flows.prefect_server import use_named_server
 from chronofacts.flows.scheduled.server import OwnServer, start_server
+from chronofacts.flows.setting_keys import check_words
 from chronofacts.flows.stopping import Stopped, heard
+from chronofacts.pipeline.snapshots.store import Retention
+from chronofacts.schemas.addresses import is_address
 from chronofacts.schemas.catalogue import load_catalogue
 from chronofacts.schemas.errors import BadInput, CheckFailed
+from chronofacts.schemas.ids import is_hub_model, is_hub_repo
+from chronofacts.schemas.models import named_models
 
-__all__ = ["serve_monthly", "use_server"]
+__all__ = ["check_parameters", "serve_monthly", "use_server"]
+
+log = logging.getLogger("chronofacts.serve")
 
 _LOGIN = "PREFECT_SERVER_API_AUTH_STRING"
 """`user:password` of the server, where the user has chosen one."""
@@ -34,8 +45,8 @@ def serve_monthly(
 ) -> None:
     """Serve until stopped; show is called once with the address, the parameters, and the login of a server of our own.
 
-    Raises Stopped, BadInput for words that are no parameters, relations that are not known and a schedule that is none,
-    CheckFailed when a server of our own does not start or dies.
+    Raises Stopped, BadInput for words that are no parameters, values with which every month would fail and a schedule
+    that is none, CheckFailed when a server of our own does not start or dies.
     """
     from prefect.client.schemas.schedules import construct_schedule
 
@@ -43,8 +54,7 @@ def serve_monthly(
     from chronofacts.flows.scheduled.parameters import read_parameters
 
     parameters = read_parameters(monthly, words)
-    if parameters.get("relations"):
-        load_catalogue().select(parameters["relations"])  # or every month would fail
+    check_parameters(parameters)
     try:
         construct_schedule(cron=cron, timezone="UTC")
     except ValueError:
@@ -61,6 +71,37 @@ def serve_monthly(
         show(server.address, parameters, login)
         with _ending_with(server):
             _serve_until_stopped(cron, parameters)
+
+
+def check_parameters(parameters: Mapping[str, Any]) -> None:
+    """Raises BadInput for values with which every month would fail. What may come until then is left alone: a dump's
+    file, a model's folder, a name on the Hub; a warning tells of a model's name that means nothing here."""
+    if parameters.get("relations"):
+        load_catalogue().select(parameters["relations"])
+    if "keep_last" in parameters:
+        Retention(keep_last=parameters["keep_last"])
+    if parameters.get("repo") and not is_hub_repo(parameters["repo"]):
+        raise BadInput(f"--set repo={parameters['repo']} is not of the form ORG/NAME")
+    for name in ("source", "store", "runs"):
+        if not parameters.get(name, name).strip():
+            raise BadInput(f"--set {name}= says nothing; give its value, or leave it out")
+    source = parameters.get("source", "wdqs")
+    if not (is_address(source) or "/" in source or "." in source):  # a path that may come has one of them
+        check_source(source, "asked for in each run", parameters.get("as_of") or datetime.date.min)
+    check_words(list(parameters.get("editors", ())), {})
+    for model in parameters.get("models", ()):
+        _check_model(model)
+
+
+def _check_model(name: str) -> None:
+    if name in ("small-world", *named_models()) or "/" in name or (name and is_there(Path(name))):
+        return
+    if name.lower().endswith(".gguf"):
+        return
+    if not is_hub_model(name):
+        raise BadInput(f"--set models: {name!r} is neither a model here nor a name that one on the Hub can have")
+    known = ", ".join(("small-world", *named_models()))
+    log.warning("the model %r is no folder here and no short name (%s); it is looked for on the Hub", name, known)
 
 
 def _serve_until_stopped(cron: str, parameters: dict[str, Any]) -> None:

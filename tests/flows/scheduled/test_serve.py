@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from chronofacts.flows.scheduled.serve import serve_monthly
+from chronofacts.flows.scheduled.serve import check_parameters, serve_monthly
 from chronofacts.flows.scheduled.server import start_server
 from chronofacts.schemas.errors import BadInput
 from tests.flows.conftest import free_port
@@ -225,3 +225,26 @@ def test_a_wrong_parameter_is_told_before_anything_is_served(tmp_path: Path) -> 
         cwd=tmp_path, env={**kept, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2 and "key=value" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("keep_last", "-1", "keep at least 1"), ("keep_last", "0", "keep at least 1"), ("repo", "nope", "ORG/NAME"),
+        ("source", "", "says nothing"), ("source", "qlevr", "'qlevr' is not a source"), ("store", " ", "says nothing"),
+        ("models", "small-world,two words", "'two words' is neither"), ("models", "", "'' is neither"),
+        ("editors", "none,lorra", "there is no editor 'lorra'"),
+    ],
+)  # fmt: skip
+def test_a_value_with_which_every_month_fails_is_told_before_anything_is_served(
+    name: str, value: str, said: str
+) -> None:
+    with pytest.raises(BadInput, match=said):
+        serve_monthly("0 4 3 * *", {name: value}, free_port(), lambda *_: pytest.fail("it serves"))
+
+
+def test_what_may_come_until_the_month_is_served_and_a_bare_name_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    models = ("small-world", "smollm2", "org/name", "runs/mine/model", "later.gguf", "gpt2")
+    check_parameters({"source": "dumps/latest.json.bz2", "models": models, "editors": ("none", "lora"), "keep_last": 1})
+    (told,) = caplog.messages
+    assert told.startswith("the model 'gpt2' is no folder here")
