@@ -27,7 +27,7 @@ from chronofacts.schemas.documents import read_json
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from chronofacts.schemas.files import sha256_of
 from chronofacts.schemas.ids import is_hub_model
-from chronofacts.schemas.manifest import hash_files, read_manifest
+from chronofacts.schemas.manifest import WIKIDATA, SnapshotManifest, hash_files, read_manifest
 
 __all__ = ["PublishedAdapter", "adapter_files", "publish_adapter"]
 
@@ -149,6 +149,15 @@ def _facts(about: dict[str, Any], snapshot: Path, adapter: Path) -> pa.Table:
     return taught.select(list(dict.fromkeys([*_COLUMNS, *EDIT_COLUMNS]))).sort_by("edit_id")
 
 
+def _of_source(manifest: SnapshotManifest) -> str:
+    """Where the facts are from, as the end of a sentence."""
+    if manifest.origin != WIKIDATA:
+        return f" of an imported set, {escape(manifest.name)}"
+    if manifest.curated:
+        return ", written by hand in Wikidata's form and not read from it"
+    return " of Wikidata"
+
+
 def _card(about: dict[str, Any], base: str, facts: pa.Table, snapshot: Path, repo: str) -> str:
     manifest = read_manifest(snapshot)
     lines = [
@@ -162,9 +171,9 @@ def _card(about: dict[str, Any], base: str, facts: pa.Table, snapshot: Path, rep
         "",
         f"# {escape(base)}, taught what changed between {manifest.since} and {manifest.as_of}",
         "",
-        f"A LoRA adapter (`{escape(str(about.get('editor')))}`) that holds {facts.num_rows} changed facts of Wikidata. "
-        f"It belongs to `{base}` with the weights whose hash is `{escape(str(about.get('base_model_hash')))}`, and "
-        "to no other model.",
+        f"A LoRA adapter (`{escape(str(about.get('editor')))}`) that holds {facts.num_rows} changed facts"
+        f"{_of_source(manifest)}. It belongs to `{base}` with the weights whose hash is "
+        f"`{escape(str(about.get('base_model_hash')))}`, and to no other model.",
         "",
         "```python",
         "from peft import PeftModel",

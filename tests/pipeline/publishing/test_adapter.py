@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from chronofacts.editing.models.load import model_hash
 from chronofacts.editing.runs.run_folder import snapshot_hash
 from chronofacts.editing.snapshot import load_snapshot
-from chronofacts.pipeline.publishing.adapter import PublishedAdapter, publish_adapter
+from chronofacts.pipeline.publishing.adapter import PublishedAdapter, adapter_files, publish_adapter
 from chronofacts.pipeline.publishing.hub import PublishSettings
 from chronofacts.schemas.errors import BadInput, CheckFailed
 from tests.editing.models.families import tiny, tiny_tokenizer
@@ -93,6 +94,24 @@ def test_the_card_names_the_facts_the_base_and_how_to_load(hub: LocalHub, adapte
     config = json.loads(hub.content(key, "main", "adapter_config.json"))
     assert config["base_model_name_or_path"] == BASE
     assert {"facts.jsonl", "card.json", "adapter_model.safetensors"} <= set(hub.repos[key].files("main"))
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ({}, "2 changed facts, written by hand in Wikidata's form and not read from it."),
+        ({"source": "wdqs"}, "2 changed facts of Wikidata."),
+        ({"origin": "counterfact", "name": "counterfact set.json"}, "2 changed facts of an imported set, counterfact"),
+    ],
+)
+def test_the_card_says_whose_facts_they_are(
+    adapter: Path, snapshot: Path, tmp_path: Path, source: dict[str, str], said: str
+) -> None:
+    folder = Path(shutil.copytree(snapshot, tmp_path / "S"))
+    about = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(about | source))
+    card = adapter_files(adapter, folder, REPO)["README.md"].content
+    assert isinstance(card, bytes) and said in card.decode()
 
 
 def test_publishing_it_again_asks_once_and_writes_nothing(hub: LocalHub, adapter: Path, snapshot: Path) -> None:
