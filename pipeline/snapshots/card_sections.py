@@ -134,8 +134,9 @@ def verification(manifest: SnapshotManifest) -> list[str]:
         "statements by the timelines, and then checked a second time from the raw statements alone: it is certain on "
         f"its day ({manifest.as_of}, {manifest.since} for the answer before, or the past day that is asked), a "
         "statement that is neither deprecated nor damaged says it, and no statement with both dates contradicts it. "
-        "No question contains its answer, one text has one answer, and no question for training asks about an edit "
-        "for testing. `chronofacts verify FOLDER` repeats all of it; `chronofacts inspect FOLDER --why ID` shows the "
+        "No question has its answer among its words (a longer word may hold it, as Austrian does Austria), one text "
+        "has one answer, and no question for training asks about an edit for testing. `chronofacts verify FOLDER` "
+        "repeats all of it; `chronofacts inspect FOLDER --why ID` shows the "
         "statements behind any single row.",
         "",
     ]

@@ -10,7 +10,7 @@ from chronofacts.schemas.plain_text import plain
 
 __all__ = ["EDIT_COLUMNS", "edit_table", "escape", "old_answer", "table"]
 
-EDIT_COLUMNS = ("prompt", "target_old", "before", "target_new", "changed_on_earliest", "changed_on_latest")
+EDIT_COLUMNS = ("kind", "prompt", "target_old", "before", "target_new", "changed_on_earliest", "changed_on_latest")
 """What `edit_table` reads of a row of `EDITS`."""
 
 _BEFORE = {"nobody": "(nobody)", "unknown": "(not known)"}
@@ -31,7 +31,12 @@ def table(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> list[str]
 
 
 def old_answer(edit: dict[str, Any]) -> str:
-    """The old answer of an edit, or why there is none; a set may be empty or too large to be named."""
+    """The old answer of an edit, or why there is none; a set may be empty or too large to be named.
+
+    Who joined or left is asked of the day itself: before it nobody had, whatever the set held.
+    """
+    if edit["kind"] in ("addition", "removal") and not edit["target_old"]:
+        return "(not yet)"
     return edit["target_old"] or _BEFORE.get(edit["before"], "(not told)")
 
 

@@ -58,6 +58,11 @@ def test_a_set_without_edits_has_a_card(sample_snapshot: Path, tmp_path: Path) -
     assert "## One edit" not in text and "## Known limits" in text
 
 
+def test_the_card_says_that_answers_are_kept_out_of_questions_as_whole_words(sample_snapshot: Path) -> None:
+    text = (sample_snapshot / "README.md").read_text(encoding="utf-8")
+    assert "No question has its answer among its words (a longer word may hold it" in text
+
+
 def test_a_hostile_name_is_no_markup_in_the_example(sample_snapshot: Path, tmp_path: Path) -> None:
     hostile = Path(shutil.copytree(sample_snapshot, tmp_path / "hostile"))
     file = hostile / "edits" / "edits-test.parquet"
