@@ -16,7 +16,10 @@ __all__ = ["diff", "inspect", "verify"]
 
 def inspect(
     snapshot: Snapshot,
-    why: Annotated[str, typer.Option(help="Audit one entity: all that was kept and left out about this QID.")] = "",
+    why: Annotated[
+        str | None,
+        typer.Option(help="Audit one entity: all that was kept and left out about this QID.", show_default=False),
+    ] = None,
     live: Annotated[bool, typer.Option("--live", help="With --why: what Wikidata itself says of it now.")] = False,
     user_agent: Annotated[
         str, typer.Option(help="With --live: who asks, with your URL or e-mail.", envvar="CHRONOFACTS_USER_AGENT")
@@ -29,9 +32,9 @@ def inspect(
 
     Example: chronofacts inspect S --why Q142
     """
-    if live and not why:
+    if live and why is None:
         raise BadInput("--live is about one entity; name it with --why, for example --why Q142 --live")
-    if why:
+    if why is not None:
         return _show_entity(snapshot, why, api if live else None, user_agent)
 
     from chronofacts.pipeline.snapshots.summary import summarise

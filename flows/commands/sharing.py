@@ -194,5 +194,9 @@ def publish(
     else:
         published = run_work(send, snapshot, repo, settings, (), answers)
         lines, url, commit = published.plan.lines(), published.url, published.commit
-    result = {"plan": lines, "dry_run": dry_run, "url": url, "commit": commit}
-    print_result("\n".join([*lines, *([] if dry_run else [f"published: {url}"])]), result)
+    needs_yes = manifest.curated and not yes
+    result = {"plan": lines, "dry_run": dry_run, "needs_yes": needs_yes, "url": url, "commit": commit}
+    last = [] if dry_run else [f"published: {url}"]
+    if needs_yes:
+        last.append("to send it, add --yes: the facts of the sample were written by hand and not read from Wikidata")
+    print_result("\n".join([*lines, *last]), result)

@@ -135,6 +135,14 @@ def test_the_sample_is_published_only_where_that_is_said(sample_snapshot: Path) 
     assert code == 2 and error.count("\n") == 1 and "not read from Wikidata" in error and "--yes" in error
 
 
+def test_a_plan_to_publish_the_sample_says_what_the_real_run_needs(hub: LocalHub, snapshot: Path) -> None:
+    words = ("publish", snapshot, "--repo", "org/name", "--endpoint", hub.url, "--dry-run", "--quiet")
+    code, out, _ = run(*words)
+    assert code == 0 and "to send it, add --yes" in out.splitlines()[-1]
+    code, out, _ = run(*words, "--yes")
+    assert code == 0 and "--yes" not in out
+
+
 @pytest.mark.parametrize("command", ["verify", "inspect"])
 def test_what_is_no_snapshot_is_wrong_use(tmp_path: Path, command: str) -> None:
     code, _, error = run(command, tmp_path)

@@ -46,7 +46,7 @@ WRONG = {
     "inspect": [
         ("", "snapshot"), ("nothing", "not a snapshot"), ("empty", "not a snapshot"), ("file", "not a snapshot"),
         ("S --why Q", "QID"), ("S --why Q999999999", "names no"), ("S --live", "--why"), ("S S", "(S)"),
-        ("S --why", "--why"),
+        ("S --why", "--why"), ("S --why=", "not a QID"), ("S --why= --live", "not a QID"),
     ],
     "verify": [
         ("", "snapshot"), ("nothing", "not a snapshot"), ("empty", "not a snapshot"), ("file", "not a snapshot"),
