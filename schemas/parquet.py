@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -89,21 +90,30 @@ def table_files(snapshot: Path, name: str) -> list[Path]:
 
 
 def _check_named(snapshot: Path, name: str, files: Sequence[Path]) -> None:
-    """Raises CheckFailed for a table whose files, or their rows, are not those of the manifest: one that was copied in
-    part, or from another snapshot. A manifest that names no file at all, as one written by hand, leaves it open."""
+    """Raises CheckFailed for a table whose files are not those of the manifest, and for any file of it with other rows:
+    a snapshot that was copied in part, or mixed with another. Tables of which nothing is there are left open, and by a
+    manifest that names no file at all, as one written by hand, so is everything."""
     manifest = read_manifest(snapshot)
     if not manifest.files:
         return
-    rows = {snapshot / file: entry.rows for file, entry in manifest.files.items() if file.startswith(f"{name}/")}
-    if missing := sorted(rows.keys() - set(files)):
+    rows = {snapshot / file: entry.rows for file, entry in manifest.files.items()}
+    if missing := sorted(path for path in rows.keys() - set(files) if path.parent.name == name):
         raise CheckFailed(f"{missing[0]} is not there, and {snapshot / 'manifest.json'} names it; {COPY}")
-    for path in files:
-        if path not in rows:
-            raise CheckFailed(f"{path} is no file of this snapshot (its manifest.json does not name it); remove it")
-        with parquet_errors(path), pq.ParquetFile(path) as file:
-            found = file.metadata.num_rows
+    if more := [path for path in files if path not in rows]:
+        raise CheckFailed(f"{more[0]} is no file of this snapshot (its manifest.json does not name it); remove it")
+    for path in [*files, *sorted(rows.keys() - set(files))]:
+        if not path.is_file():
+            continue
+        with parquet_errors(path):
+            found = _count_rows(path, path.stat().st_mtime_ns, path.stat().st_size)
         if found != rows[path]:
             raise CheckFailed(f"{path} has {found} rows, and {snapshot / 'manifest.json'} says {rows[path]}; {COPY}")
+
+
+@lru_cache(maxsize=256)  # each table of a snapshot asks for all files
+def _count_rows(path: Path, _changed: int, _size: int) -> int:
+    with pq.ParquetFile(path) as file:
+        return int(file.metadata.num_rows)
 
 
 def _check_columns(path: Path, schema: pa.Schema) -> None:

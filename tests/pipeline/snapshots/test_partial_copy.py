@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -62,4 +63,17 @@ def test_a_part_of_a_snapshot_or_a_mix_of_two_is_refused_by_every_reader(
     shutil.rmtree(tmp_path / "exported", ignore_errors=True)
     mix(snapshot / name, snapshot, larger / name)
     with pytest.raises(CheckFailed, match=said.format(re.escape(str(snapshot / name)))):
+        READERS[reader](snapshot)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_manifest_whose_edits_alone_are_others_is_refused_by_every_reader(
+    tmp_path: Path, sound: Path, reader: str
+) -> None:
+    snapshot = Path(shutil.copytree(sound, tmp_path / "S"))
+    manifest = json.loads((snapshot / "manifest.json").read_text(encoding="utf-8"))
+    file = next(name for name in manifest["files"] if name.startswith("edits/"))
+    manifest["files"][file]["rows"] += 1
+    (snapshot / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(CheckFailed, match=re.escape(f"{snapshot / file} has")):
         READERS[reader](snapshot)
