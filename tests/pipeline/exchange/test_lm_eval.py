@@ -108,7 +108,7 @@ def test_what_is_left_out_is_told_each_question_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("chronofacts"), "propagate", True)
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="chronofacts")
     given = contents(PREMIER, CHAIR)
     given.questions[0]["split"] = given.questions[1]["split"] = "train"
     for question in given.questions[1:4]:

@@ -30,7 +30,7 @@ def test_a_table_of_edits_names_no_day_of_a_change_that_is_known_by_its_month() 
 
 
 def test_a_table_of_edits_without_days_has_no_column_for_them() -> None:
-    row = {"prompt": "Who?", "target_old": "Ada", "before": "known", "target_new": "Bea"}
+    row = {"kind": "modification", "prompt": "Who?", "target_old": "Ada", "before": "known", "target_new": "Bea"}
     undated = row | {"changed_on_earliest": None, "changed_on_latest": None}
     assert edit_table([undated]) == ["| question | before | now |", "|---|---|---|", "| Who? | Ada | Bea |"]
     dated = undated | {"changed_on_earliest": datetime.date(2023, 7, 1), "changed_on_latest": datetime.date(2023, 7, 1)}
