@@ -88,6 +88,14 @@ def kept_between_runs(name: str, depends_on: Iterable[object], make: Callable[[P
 
 
 @pytest.fixture(autouse=True)
+def the_log_is_that_of_a_library() -> None:
+    """A command that ran in this process before has set its own level and handlers, and passes nothing on to a test."""
+    log = logging.getLogger("chronofacts")
+    log.handlers, log.propagate = [], True
+    log.setLevel(logging.NOTSET)
+
+
+@pytest.fixture(autouse=True)
 def nothing_is_set_aside(request: pytest.FixtureRequest) -> Iterator[None]:
     """A row that the last gate has to set aside is a fault of ours: of every snapshot that a test makes, nothing is.
 
