@@ -14,15 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.claims import claim
-from benchmarks.machine import run_alone
+from benchmarks.machine import processor_seconds, run_alone
 from chronofacts.editing.edited import answer, speaking_tokenizer
 from chronofacts.editing.editors import EditBatch, ModelCache, read_editor_settings
 from chronofacts.editing.models.load import load_model
@@ -48,19 +47,19 @@ def measure(snapshot: Path, name: str, limit: int, editor: str) -> dict[str, flo
 
     with Cost() as loaded:
         pass
-    found = {"first": _processor_seconds(lambda: edit(part.edits.slice(0, 1)).undo())}
-    edited: list[Any] = []
+    begun = processor_seconds()
+    edit(part.edits.slice(0, 1)).undo()
+    alone = processor_seconds()
     with Cost() as cost:
-        found["each"] = _processor_seconds(lambda: edited.append(edit(part.edits))) / part.edits.num_rows
-    prompts = part.edits["prompt"].to_pylist()
-    found["asking"] = _processor_seconds(lambda: answer(edited[0].model, speaking, prompts, ANSWER)) / len(prompts)
-    return found | {"memory": cost.peak_mb - loaded.peak_mb}
-
-
-def _processor_seconds(work: Callable[[], object]) -> float:
-    begun = time.process_time()
-    work()
-    return time.process_time() - begun
+        edited = edit(part.edits)
+    done, prompts = processor_seconds(), part.edits["prompt"].to_pylist()
+    answer(edited.model, speaking, prompts, ANSWER)
+    return {
+        "first": alone - begun,
+        "each": (done - alone) / len(prompts),
+        "asking": (processor_seconds() - done) / len(prompts),
+        "memory": cost.peak_mb - loaded.peak_mb,
+    }
 
 
 def as_table(figures: dict[str, dict[str, float]]) -> str:

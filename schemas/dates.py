@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from calendar import isleap, month_name, monthrange
+from calendar import isleap, monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,8 +21,9 @@ from typing import Literal
 from chronofacts.schemas.errors import BadInput
 
 __all__ = [
-    "ABSENT", "FIRST_DAY", "LAST_DAY", "YEAR", "Bound", "DayInterval", "Fault", "check_dates", "combine", "gregorian",
-    "parse_day", "read_json_time", "read_rdf_time", "spell_days", "spell_interval", "tell_days", "to_day_number",
+    "ABSENT", "FIRST_DAY", "LAST_DAY", "MONTHS", "YEAR", "Bound", "DayInterval", "Fault", "check_dates", "combine",
+    "gregorian", "parse_day", "read_json_time", "read_rdf_time", "spell_days", "spell_interval", "tell_days",
+    "to_day_number",
 ]  # fmt: skip
 
 EndKind = Literal["known", "none", "unknown", "absent"]
@@ -31,6 +32,11 @@ Fault = Literal["malformed_time", "absurd_year", "unknown_calendar"]
 GREGORIAN = "Q1985727"
 JULIAN = "Q1985786"
 DAY, MONTH, YEAR, DECADE = 11, 10, 9, 8  # Wikidata's precision codes; 7 century, 6 millennium
+MONTHS = (
+    "", "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
+"""In English, by number; `calendar.month_name` has them in the language of the process."""
 _FURTHEST_YEAR = 9999  # beyond it a date is a slip (or geology), not part of a timeline
 FIRST_DAY, LAST_DAY = datetime.date.min, datetime.date.max
 """The days of years 1 to 9999: what Python, and so pandas and `datasets`, can hold."""
@@ -209,24 +215,25 @@ def spell_days(first: datetime.date | None, last: datetime.date | None) -> str:
     nothing."""
     if first is None or last is None:
         return str(first or last or "")
-    spelled = {"day": f"{first}", "month": f"{first}"[:7], "year": f"{first}"[:4]}
-    return spelled.get(_unit(first, last), f"{first}..{last}")
+    spelled = {DAY: f"{first}", MONTH: f"{first}"[:7], YEAR: f"{first}"[:4]}
+    return spelled.get(_whole_unit(first, last), f"{first}..{last}")
 
 
 def tell_days(first: datetime.date | None, last: datetime.date | None) -> str:
     """The same for a sentence: `on 2024-09-01`, `in September 2024`, `in 2024`, `between 2024-09-03 and 2024-10-02`."""
     if first is None or last is None:
         return f"on {first or last}" if first or last else ""
-    told = {"day": f"on {first}", "month": f"in {month_name[first.month]} {first.year}", "year": f"in {first.year}"}
-    return told.get(_unit(first, last), f"between {first} and {last}")
+    told = {DAY: f"on {first}", MONTH: f"in {MONTHS[first.month]} {first.year}", YEAR: f"in {first.year}"}
+    return told.get(_whole_unit(first, last), f"between {first} and {last}")
 
 
-def _unit(first: datetime.date, last: datetime.date) -> str:
+def _whole_unit(first: datetime.date, last: datetime.date) -> int:
+    """Precision of the unit of the calendar that begins and ends with these days; 0: none does."""
     if first == last:
-        return "day"
+        return DAY
     if (first.day, last) == (1, first.replace(day=monthrange(first.year, first.month)[1])):
-        return "month"
-    return "year" if (first.month, first.day, last) == (1, 1, datetime.date(first.year, 12, 31)) else ""
+        return MONTH
+    return YEAR if (first.month, first.day, last) == (1, 1, datetime.date(first.year, 12, 31)) else 0
 
 
 def gregorian(day: int) -> tuple[int, int, int]:

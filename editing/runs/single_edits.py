@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -118,9 +118,10 @@ def score_single_edits(
         edit: evaluate(model, tokenizer, probes[edit], settings, stores[edit]) for edit in probes.keys() - set(missing)
     }
     taken = list[int]()
-    with closing(_edit_each(editor, model, tokenizer, batch, missing, options, cache, taken)) as states:
-        for edit, edited in watch.measure(states):
-            tables[edit] = evaluate(edited, tokenizer, probes[edit], settings, stores[edit])
+    with closing(_edit_each(editor, model, tokenizer, batch, missing, options, cache)) as states:
+        for state in watch.measure(states):
+            tables[state.edit] = evaluate(state.model, tokenizer, probes[state.edit], settings, stores[state.edit])
+            taken.append(state.steps)
     report = {"mode": "one-at-a-time", "edits": len(probes), "in_one_pass": options is not None}
     if options:
         mean = round(sum(taken) / len(taken), 1) if taken else None
@@ -155,6 +156,14 @@ def _has_scores(store: ScoreCache | None, probes: pa.Table, settings: ScoringSet
     return store is not None and wanted <= set(store.read(settings)["probe_id"].to_pylist())
 
 
+class _State(NamedTuple):
+    edit: int
+    model: Any
+    """With this edit alone."""
+    steps: int = 0
+    """Of those made in one pass: that it took."""
+
+
 def _edit_each(
     editor: EditorSettings,
     model: Any,
@@ -163,23 +172,21 @@ def _edit_each(
     edits: Sequence[int],
     options: LoraBatchSettings | None,
     cache: ModelCache | None,
-    taken: list[int],
-) -> Generator[tuple[int, Any], None, None]:
-    """The model with each of the edits alone, one after the other. taken: gets the steps of those made in one pass."""
+) -> Generator[_State, None, None]:
+    """The model with each of the edits alone, one after the other."""
     if options is None:
         quiet, cache = replace(batch, progress=lambda line: None), cache or ModelCache(covariances={})
         for edit in edits:
             with edit_singly(editor, model, tokenizer, quiet, edit, cache) as edited:
-                yield edit, edited.model
+                yield _State(edit, edited.model)
         return
     for begin in range(0, len(edits), options.facts_at_once):
         group = edits[begin : begin + options.facts_at_once]
         chosen = batch.edits.take(pa.array(group))
         singles = edit_in_parallel(model, tokenizer, chosen, options, batch.progress)
-        taken += singles.steps.tolist()
-        for index, edit in enumerate(group):
+        for index, (edit, steps) in enumerate(zip(group, singles.steps.tolist(), strict=True)):
             with singles.only(index) as edited_model:
-                yield edit, edited_model
+                yield _State(edit, edited_model, steps)
 
 
 @dataclass
@@ -194,7 +201,7 @@ class _Stopwatch:
     edited_s: float = 0.0
     scored_s: float = 0.0
 
-    def measure(self, states: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+    def measure(self, states: Iterator[_State]) -> Iterator[_State]:
         """The states as they come; the time until each is that of editing, the rest that of scoring."""
         shown = begun = time.perf_counter()
         for done, state in enumerate(states, 1):

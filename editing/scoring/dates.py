@@ -17,6 +17,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from chronofacts.schemas.dates import MONTHS
+
 __all__ = [
     "DATE_KINDS",
     "LANGUAGES",
@@ -49,7 +51,7 @@ class Wording(NamedTuple):
 
 
 WORDS = {
-    "en": Wording("since", "Since when has it been true that {sentence}?", tuple(calendar.month_name)),
+    "en": Wording("since", "Since when has it been true that {sentence}?", MONTHS),
     "nl": Wording(
         "sinds", "Sinds wanneer geldt: {sentence}?",
         ("", "januari", "februari", "maart", "april", "mei", "juni", "juli", "augustus", "september", "oktober",

@@ -93,7 +93,7 @@ def import_benchmark(file: Path, format: str, as_of: datetime.date | None = None
     Raises BadInput for an unknown format, and for a file that is not of it, naming the record and the field.
     """
     known = IMPORTS[_known(format, IMPORTS, EXPORTS, "exported")]
-    _day(as_of or known.as_of, format)
+    _require_day(as_of or known.as_of, format)
     return _read(file, format, None, as_of)[0]
 
 
@@ -107,7 +107,7 @@ def import_snapshot(
     """
     known = IMPORTS[_known(format, IMPORTS, EXPORTS, "exported")]
     for given, usual in ((since, known.since), (as_of, known.as_of)):
-        _day(given or usual, format)
+        _require_day(given or usual, format)
     if since and as_of:
         check_dates(since, as_of)
     check_out(out)
@@ -179,10 +179,9 @@ def _choose_days(
     return chosen
 
 
-def _day(day: datetime.date | None, format: str) -> datetime.date:
+def _require_day(day: datetime.date | None, format: str) -> None:
     if day is None:
         raise BadInput(f"--format {format} does not say when its facts changed; give --since and --as-of")
-    return day
 
 
 def _known(format: str, offered: Iterable[str], others: Iterable[str], done: str) -> str:

@@ -15,7 +15,7 @@ Leaves out DoRA, replay, and facts that share an adapter (`lora`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -40,7 +40,7 @@ from chronofacts.schemas.errors import BadInput
 
 __all__ = ["LoraBatchSettings", "SingleEdits", "edit_in_parallel", "train_side_by_side"]
 
-Adapters = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+Adapters = dict[str, tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def _train(
 class _Learning:
     """The adapters of the facts that are read, and how far each of them has come."""
 
-    adapters: dict[str, tuple[torch.Tensor, torch.Tensor]]
+    adapters: Adapters
     settings: LoraBatchSettings
     optimizer: torch.optim.Adam
     losses: torch.Tensor
@@ -192,15 +192,12 @@ class _Learning:
     steps: torch.Tensor
 
     @classmethod
-    def begin(cls, adapters: dict[str, tuple[torch.Tensor, torch.Tensor]], settings: LoraBatchSettings) -> _Learning:
-        leaves = [side for pair in adapters.values() for side in pair]
-        going = torch.ones(len(leaves[0]), dtype=torch.bool, device=leaves[0].device)
+    def begin(cls, adapters: Adapters, settings: LoraBatchSettings) -> _Learning:
+        leaves = _leaves(adapters)
         optimizer = torch.optim.Adam(leaves, lr=settings.learning_rate)
-        return cls(adapters, settings, optimizer, torch.zeros_like(going, dtype=torch.float32), going, going.long() * 0)
-
-    @property
-    def leaves(self) -> list[torch.Tensor]:
-        return [side for pair in self.adapters.values() for side in pair]
+        going = torch.ones(len(leaves[0]), dtype=torch.bool, device=leaves[0].device)
+        losses, steps = torch.zeros_like(going, dtype=torch.float32), torch.zeros_like(going, dtype=torch.int64)
+        return cls(adapters, settings, optimizer, losses, going, steps)
 
     def find_learnt(self, losses: torch.Tensor) -> None:
         """losses: (facts,), of the adapters as they are. Raises TrainingFailed where one is no number."""
@@ -209,16 +206,16 @@ class _Learning:
             raise TrainingFailed(f"the loss of {failed} edits is no number; lower learning_rate")
         learnt = self.going & (losses.detach() < self.settings.stop_loss)
         self.going, self.losses = self.going & ~learnt, losses
-        for leaf in self.leaves:
-            if leaf in self.optimizer.state:  # else what it moved by before would move it on
-                self.optimizer.state[leaf]["exp_avg"][learnt] = 0.0
+        if bool(learnt.any()):
+            for state in self.optimizer.state.values():  # what it moved by before would move it on
+                state["exp_avg"][learnt] = 0.0
 
     def step(self, rate: float) -> None:
         """One step of those that are going."""
         self.optimizer.param_groups[0]["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         self.losses[self.going].sum().backward()  # type: ignore[no-untyped-call]
-        _clip_each(self.leaves, self.settings.clip)
+        _clip_each(_leaves(self.adapters), self.settings.clip)
         self.optimizer.step()
         self.steps += self.going
 
@@ -227,11 +224,12 @@ class _Learning:
         return _Trained(adapters, self.losses.detach(), self.steps)
 
     def of_those_going(self) -> _Learning:
+        """The facts that are not learnt, alone, where they are; after a step."""
         kept = self.trained().take(self.going)
         adapters = {name: (a.requires_grad_(True), b.requires_grad_(True)) for name, (a, b) in kept.adapters.items()}
         rest = _Learning.begin(adapters, self.settings)
         rest.losses, rest.steps = kept.losses, kept.steps
-        for before, leaf in zip(self.leaves, rest.leaves, strict=True):
+        for before, leaf in zip(_leaves(self.adapters), _leaves(adapters), strict=True):
             known = self.optimizer.state[before]
             rest.optimizer.state[leaf] = {
                 name: value[self.going] if value.dim() else value for name, value in known.items()
@@ -244,7 +242,7 @@ class _Facts:
     """The facts that the model reads in every step."""
 
     forward: PartialForward
-    adapters: dict[str, tuple[torch.Tensor, torch.Tensor]]
+    adapters: Adapters
     """Those that the hooks on the model add."""
     rows: _Rows
     low_precision: bool
@@ -255,9 +253,7 @@ class _Facts:
     """The fact of each scored token, where a fact has several rows."""
     count: int = field(init=False)
 
-    def read_only(
-        self, examples: Sequence[Sequence[Encoded]], adapters: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
-    ) -> None:
+    def read_only(self, examples: Sequence[Sequence[Encoded]], adapters: Adapters) -> None:
         """Lay these facts out; each has its own of the adapters."""
         self.adapters.update(adapters)
         device, self.count = self.forward.device, len(examples)
@@ -294,7 +290,7 @@ class _Facts:
 @contextmanager
 def _open(
     model: Any,
-    adapters: dict[str, tuple[torch.Tensor, torch.Tensor]],
+    adapters: Adapters,
     examples: Sequence[Sequence[Encoded]],
     scale: float,
 ) -> Iterator[_Facts]:
@@ -311,9 +307,7 @@ def _open(
         yield facts
 
 
-def _start(
-    model: Any, names: Sequence[str], count: int, settings: LoraBatchSettings
-) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+def _start(model: Any, names: Sequence[str], count: int, settings: LoraBatchSettings) -> Adapters:
     """A uniform as in LoRA (Kaiming, a = √5), the same for every fact; B zero."""
     parts, device = dict(model.named_modules()), next(model.parameters()).device
     generator = torch.Generator().manual_seed(settings.seed)
@@ -325,6 +319,10 @@ def _start(
         b = torch.zeros((count, out, settings.rank), device=device, requires_grad=True)
         adapters[name] = (a, b)
     return adapters
+
+
+def _leaves(adapters: Adapters) -> list[torch.Tensor]:
+    return [side for pair in adapters.values() for side in pair]
 
 
 @torch.no_grad()
